@@ -1,0 +1,69 @@
+"""The way secrets come in: environment variables that inputs name or refer to. What is read this way is redacted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from cicd_actions.toolkit import dotenv
+from cicd_actions.toolkit.errors import UnusableInput
+from cicd_actions.toolkit.redaction import Redactor
+
+_REFERENCE = re.compile(r"\$(?:\$|\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
+
+
+class Environment(Mapping[str, str]):
+    """The variables of the step; what is fetched with `secret`, `expand` or `add_file` is masked from then on."""
+
+    def __init__(self, variables: Mapping[str, str], redactor: Redactor) -> None:
+        self._variables = dict(variables)
+        self._redactor = redactor
+
+    def __getitem__(self, name: str) -> str:
+        return self._variables[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._variables)
+
+    def __len__(self) -> int:
+        return len(self._variables)
+
+    def secret(self, name: str, *, input: str) -> str:  # noqa: A002 - the word for it here
+        """The value of the variable that the input `input` names. Raises `UnusableInput` when it is not set."""
+        value = self._variables.get(name, "")
+        if not value:
+            state = "is empty" if name in self._variables else "is not set"
+            raise UnusableInput(
+                f"The input `{input}` refers to the environment variable {name}, which {state}.",
+                cause="A secret that does not exist, or that is not visible here (a pull request from a fork, a job without"
+                " its `environment:`), is an empty string for GitHub Actions.",
+                fix=f"Hand it to the step:\n\n    env:\n      {name}: ${{{{ secrets.{name} }}}}",
+            )
+        self._redactor.add(value)
+        return value
+
+    def expand(self, text: str, *, input: str) -> str:  # noqa: A002 - the word for it here
+        """`text` with `$NAME` and `${NAME}` replaced by the variable's value; `$$` is a dollar sign.
+
+        Raises `UnusableInput` when a variable is not set.
+        """
+
+        def value(match: re.Match[str]) -> str:
+            name = match[1] or match[2]
+            return self.secret(name, input=input) if name else "$"
+
+        return _REFERENCE.sub(value, text)
+
+    def file(self, name: str, *, input: str) -> dict[str, str]:  # noqa: A002 - the word for it here
+        """The variables of the dotenv file that the variable `name` holds. Raises `UnusableInput`."""
+        text = self.secret(name, input=input)
+        try:
+            found = dotenv.parse(text)
+        except dotenv.NotDotenv as error:
+            raise UnusableInput(
+                f"The variable {name}, which the input `{input}` names, does not hold a dotenv file: {error}.",
+                fix="One NAME=value a line; values with spaces, quotes or several lines in double quotes.",
+            ) from None
+        for value in found.values():
+            self._redactor.add(value)
+        return found

@@ -1,0 +1,68 @@
+"""One tree of errors, one exit code per class; only `cicd_actions.__main__` catches them."""
+
+from __future__ import annotations
+
+import signal
+from typing import ClassVar
+
+from cicd_actions.toolkit.report import Report
+from cicd_actions.toolkit.verdict import Verdict
+
+
+class ActionError(Exception):
+    """An end that the action explains: what happened, the likely cause, and what to write or run instead.
+
+    `fix` may hold several lines; lines of YAML or shell in it are indented by four spaces.
+    """
+
+    exit_code: ClassVar[int] = 1
+    verdict: ClassVar[Verdict] = Verdict.FAIL
+    title: ClassVar[str] = "Failed"
+
+    def __init__(self, what: str, *, cause: str = "", fix: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.cause = cause
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return "\n".join(part for part in (self.what, self.cause, self.fix) if part)
+
+
+class Failed(ActionError):
+    """Proven wrong, or refused before anything moved."""
+
+
+class UnusableInput(ActionError):
+    """An input, or a file that it names, cannot be used. Nothing was judged, so nothing may be rolled back."""
+
+    exit_code = 2
+    verdict = Verdict.INCONCLUSIVE
+    title = "Unusable input"
+
+
+class Inconclusive(ActionError):
+    """Nothing could be judged: an API is down, a name does not resolve, a permission is missing."""
+
+    exit_code = 3
+    verdict = Verdict.INCONCLUSIVE
+    title = "Inconclusive"
+
+
+class Cancelled(BaseException):
+    """The run was cancelled by a signal.
+
+    A BaseException, so that no `except Exception` on the way takes it for a failure of its own. GitHub's runner sends
+    SIGINT, SIGTERM 7.5 s later, and kills 2.5 s after that: https://docs.github.com/actions/reference/workflow-cancellation-reference
+    """
+
+    report: Report | None = None
+    """What stands, where the action knows: set by the action on the way out."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(f"cancelled by {signal.Signals(signum).name}")
+        self.signum = signum
+
+    @property
+    def exit_code(self) -> int:
+        return 128 + self.signum

@@ -1,0 +1,150 @@
+"""The grammar of inputs: durations, booleans, whole numbers, status sets, lists of lines, choices.
+
+Each parser takes the text of an input and returns its value, or raises `NotUnderstood` with what to write instead.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
+
+Parser = Callable[[str], T]
+
+
+class NotUnderstood(ValueError):
+    """The text does not fit the grammar. `example` is a value that does."""
+
+    def __init__(self, problem: str, *, example: str = "") -> None:
+        super().__init__(problem)
+        self.example = example
+
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
+
+
+def duration(text: str) -> float:
+    """`500ms`, `20s`, `5m`, `1h`, or `0s`: seconds. A bare number is an error, because nobody can tell its unit."""
+    match = _DURATION.fullmatch(text.strip())
+    if match:
+        return float(match[1]) * _UNITS[match[2]]
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text.strip()):
+        raise NotUnderstood(f"`{text.strip()}` has no unit", example=f"{text.strip()}s")
+    raise NotUnderstood(f"`{text}` is not a duration (500ms, 20s, 5m or 1h)", example="30s")
+
+
+def boolean(text: str) -> bool:
+    """`true` or `false`."""
+    if text.strip() in {"true", "false"}:
+        return text.strip() == "true"
+    guess = "false" if text.strip().lower() in {"false", "no", "off", "0", "n"} else "true"
+    raise NotUnderstood(f"`{text}` is neither `true` nor `false`", example=guess)
+
+
+def string(text: str) -> str:
+    """The text as it is, without the white space around it."""
+    return text.strip()
+
+
+def text_block(text: str) -> str:
+    """The text as it is, white space included (a body, a document)."""
+    return text
+
+
+def whole(least: int = 0, most: int | None = None) -> Parser[int]:
+    """A whole number within bounds."""
+    bounds = f"from {least} to {most}" if most is not None else f"of {least} or more"
+
+    def parse(text: str) -> int:
+        if re.fullmatch(r"[0-9]{1,18}", text.strip()):
+            number = int(text)
+            if number >= least and (most is None or number <= most):
+                return number
+        raise NotUnderstood(f"`{text}` is not a whole number {bounds}", example=str(least))
+
+    return parse
+
+
+def number(text: str) -> float:
+    """A finite decimal number: `0.01`, `5`, `1e-3`."""
+    if re.fullmatch(r"[-+]?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?", text.strip()):
+        return float(text)
+    raise NotUnderstood(f"`{text}` is not a number", example="0.01")
+
+
+def optional(parse: Parser[T]) -> Parser[T | None]:
+    """`None` when nothing was written."""
+    return lambda text: None if not text.strip() else parse(text)
+
+
+def lines(parse: Parser[T]) -> Parser[tuple[T, ...]]:
+    """One value a line; empty lines are passed over."""
+
+    def parse_all(text: str) -> tuple[T, ...]:
+        return tuple(parse(line.strip()) for line in text.splitlines() if line.strip())
+
+    return parse_all
+
+
+def choice(*allowed: str) -> Parser[str]:
+    """One of the words."""
+
+    def parse(text: str) -> str:
+        if text.strip() in allowed:
+            return text.strip()
+        known = ", ".join(f"`{word}`" for word in allowed)
+        raise NotUnderstood(f"`{text}` is not one of {known}", example=nearest(text, allowed) or allowed[0])
+
+    return parse
+
+
+@dataclass(frozen=True)
+class StatusSet:
+    """HTTP status codes: exact ones and whole classes (`2xx`)."""
+
+    text: str
+    codes: frozenset[int]
+    classes: frozenset[int]
+
+    def __contains__(self, status: object) -> bool:
+        return isinstance(status, int) and (status in self.codes or status // 100 in self.classes)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def status_set(text: str) -> StatusSet:
+    """`200`, `200,204`, `2xx`, or a mixture. Codes are 100 to 599 (RFC 9110, section 15)."""
+    codes: set[int] = set()
+    classes: set[int] = set()
+    for part in (part.strip() for part in text.split(",")):
+        if re.fullmatch(r"[1-5][0-9]{2}", part):
+            codes.add(int(part))
+        elif re.fullmatch(r"[1-5][xX]{2}", part):
+            classes.add(int(part[0]))
+        else:
+            raise NotUnderstood(f"`{part}` is neither a status code (200) nor a class of them (2xx)", example="200,204")
+    return StatusSet(",".join(part.strip() for part in text.split(",")), frozenset(codes), frozenset(classes))
+
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def variable_name(text: str) -> str:
+    """The name of an environment variable (letters, digits, `_`); never its value."""
+    if _VARIABLE.fullmatch(text.strip()):
+        return text.strip()
+    # The text itself is not repeated: whoever wrote a value here by mistake wrote a secret.
+    raise NotUnderstood("this is not the name of an environment variable", example="DATABASE_URL")
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that `word` was probably meant to be."""
+    import difflib  # noqa: PLC0415 - only an error needs it, and every import is start-up time
+
+    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return found[0] if found else None

@@ -1,0 +1,157 @@
+"""One definition of an action's inputs: a frozen dataclass whose fields are declared with `declare`.
+
+The same definition reads the JSON object of a composite step, the flags of a shell, and writes `--help`, `action.yml` and
+the table in the README.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import textwrap
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast
+
+from cicd_actions.toolkit.errors import UnusableInput
+from cicd_actions.toolkit.grammar import NotUnderstood, Parser, nearest
+from cicd_actions.toolkit.redaction import Redactor
+
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class Declaration:
+    """What is known of one input: how its text is read, what it means, and its default as text."""
+
+    parse: Parser[Any]
+    help: str
+    default: str
+    required: bool
+    secret: bool
+    action_default: str
+
+
+def declare(
+    parse: Callable[[str], T],
+    help: str,  # noqa: A002 - the word that argparse and click use
+    *,
+    default: str = "",
+    required: bool = False,
+    secret: bool = False,
+    action_default: str = "",
+) -> T:
+    """A field of an inputs class. `default` is text in the input's grammar, exactly as it stands in `action.yml`.
+
+    `secret` values are redacted everywhere. `action_default` is the default in `action.yml` alone, for an expression
+    such as `${{ github.token }}`, which means nothing outside GitHub.
+    """
+    declaration = Declaration(parse, help, default, required, secret, action_default)
+    return cast("T", dataclasses.field(metadata={"input": declaration}))
+
+
+def declarations(inputs: type[Any]) -> dict[str, Declaration]:
+    """Every input of the class by its kebab-case name, in the order of the class."""
+    return {
+        field.name.replace("_", "-"): field.metadata["input"]
+        for field in dataclasses.fields(inputs)
+        if "input" in field.metadata
+    }
+
+
+def from_json(text: str) -> dict[str, str]:
+    """The inputs of a composite step, as `toJSON(inputs)` writes them: an object of strings.
+
+    Raises `UnusableInput` when the text is something else.
+    """
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise UnusableInput(
+            "The variable INPUTS does not hold JSON.",
+            cause=f"{error}.",
+            fix="It is set by the action itself:\n\n    env:\n      INPUTS: ${{ toJSON(inputs) }}",
+        ) from None
+    if not isinstance(found, dict):
+        raise UnusableInput("The variable INPUTS holds JSON, but not an object of inputs.")
+    values: dict[str, str] = {}
+    for name, value in found.items():
+        if isinstance(value, bool):
+            values[name] = "true" if value else "false"
+        elif isinstance(value, (str, int, float)):
+            values[name] = str(value)
+        elif value is None:
+            values[name] = ""
+        else:
+            raise UnusableInput(
+                f"The input `{name}` is not text.", fix=f"Write it as a block of text:\n\n    {name}: |\n      …"
+            )
+    return values
+
+
+def from_flags(argv: list[str], inputs: type[Any]) -> dict[str, str]:
+    """The inputs among the flags `--name value` or `--name=value`; a flag given twice adds a line.
+
+    Raises `UnusableInput` for a word that is no flag, and for a flag without a value.
+    """
+    known = declarations(inputs)
+    values: dict[str, str] = {}
+    words = iter(argv)
+    for word in words:
+        if not word.startswith("--") or word == "--":
+            raise UnusableInput(f"`{word}` is not a flag.", fix="Inputs are given as `--name value`; see --help.")
+        name, equals, value = word[2:].partition("=")
+        if name not in known:
+            raise UnusableInput(_unknown(name, known, what="flag"))
+        if not equals:
+            given = next(words, None)
+            if given is None:
+                raise UnusableInput(f"The flag `--{name}` has no value.", fix=f"    --{name} {_example(known[name])}")
+            value = given
+        values[name] = f"{values[name]}\n{value}" if name in values else value
+    return values
+
+
+def load(inputs: type[T], values: Mapping[str, str], redactor: Redactor) -> T:
+    """The typed object. An empty value means the default, as it does for GitHub.
+
+    Every input is read before anything is said, so one run shows all mistakes. Raises `UnusableInput`.
+    """
+    known = declarations(inputs)
+    problems = [_unknown(name, known, what="input") for name in values if name not in known]
+    fixes: list[str] = []
+    parsed: dict[str, Any] = {}
+    for name, declaration in known.items():
+        text = values.get(name, "")
+        if declaration.secret:
+            redactor.add(text.strip())
+        if declaration.required and not text.strip():
+            problems.append(f"The input `{name}` is required. {declaration.help}")
+            continue
+        try:
+            parsed[name.replace("-", "_")] = declaration.parse(text if text.strip() else declaration.default)
+        except NotUnderstood as error:
+            problems.append(f"The input `{name}` cannot be used: {error}.")
+            if error.example:
+                fixes.append(_as_yaml(name, error.example))
+    if problems:
+        fix = "Write instead:\n\n    with:\n" + "\n".join(fixes) if fixes else ""
+        raise UnusableInput("\n".join(problems), fix=fix)
+    return inputs(**parsed)
+
+
+def _as_yaml(name: str, example: str) -> str:
+    if "\n" in example:
+        return f"      {name}: |\n" + textwrap.indent(example, " " * 8)
+    # Plain scalars that YAML or an expression would read as something else are quoted; JSON strings are YAML strings.
+    plain = example and all(char.isalnum() or char in "-_./" for char in example)
+    return f"      {name}: {example if plain else json.dumps(example, ensure_ascii=False)}"
+
+
+def _example(declaration: Declaration) -> str:
+    return declaration.default.splitlines()[0] if declaration.default else "VALUE"
+
+
+def _unknown(name: str, known: Mapping[str, Declaration], *, what: str) -> str:
+    meant = nearest(name, known)
+    hint = f" Did you mean `{meant}`?" if meant else f" Known are: {', '.join(known)}."
+    return f"The {what} `{name}` is unknown.{hint}"

@@ -1,0 +1,100 @@
+"""Writes what people read of an action's definition: `--help`, `action.yml`, and the tables of its README."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Mapping
+
+from cicd_actions.toolkit.definition import AnyAction
+from cicd_actions.toolkit.inputs import Declaration, declarations
+
+EXIT_CODES: Mapping[int, str] = {
+    0: "pass",
+    1: "fail: proven wrong, or refused",
+    2: "an input cannot be used",
+    3: "inconclusive: nothing could be judged",
+    130: "cancelled (SIGINT)",
+    143: "cancelled (SIGTERM)",
+}
+
+
+def usage(action: AnyAction) -> str:
+    """The text of `--help`."""
+    lines = [f"usage: cicd-actions {action.name} [--input VALUE …] [--json]", "", action.summary, "", "inputs:"]
+    for name, declaration in declarations(action.inputs).items():
+        lines.append(f"  --{name}{_default(declaration)}")
+        lines += textwrap.wrap(declaration.help, 96, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    lines += ["", "outputs:"]
+    for output in action.outputs:
+        lines.append(f"  {output.name}")
+        lines += textwrap.wrap(output.help, 96, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    lines += ["", "exit codes:", *(f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())]
+    lines += ["", "A flag given twice adds a line. --json prints outputs and findings as one JSON object."]
+    return "\n".join(lines)
+
+
+def _default(declaration: Declaration) -> str:
+    if declaration.required:
+        return "  (required)"
+    return f"  (default: {declaration.default})" if declaration.default else ""
+
+
+def action_yml(action: AnyAction, *, depth: int) -> str:
+    """`action.yml`: metadata and one step. `depth` is how many folders the launcher's root is above the action's."""
+    quoted = json.dumps
+    lines = [
+        "# Made from the action's definition by `make metadata`; a test holds the two together.",
+        f"name: {action.name}",
+        f"description: {quoted(action.summary, ensure_ascii=False)}",
+        "author: cicd-actions",
+        "branding:",
+        f"  icon: {action.icon}",
+        f"  color: {action.color}",
+        "inputs:",
+    ]
+    for name, declaration in declarations(action.inputs).items():
+        lines += [
+            f"  {name}:",
+            f"    description: {quoted(declaration.help, ensure_ascii=False)}",
+            f"    required: {'true' if declaration.required else 'false'}",
+        ]
+        if not declaration.required:
+            lines.append(f"    default: {quoted(declaration.action_default or declaration.default, ensure_ascii=False)}")
+    lines.append("outputs:")
+    for output in action.outputs:
+        lines += [
+            f"  {output.name}:",
+            f"    description: {quoted(output.help, ensure_ascii=False)}",
+            f"    value: ${{{{ steps.run.outputs.{output.name} }}}}",
+        ]
+    lines += [
+        "runs:",
+        "  using: composite",
+        "  steps:",
+        "    - id: run",
+        "      shell: bash",
+        "      env:",
+        "        INPUTS: ${{ toJSON(inputs) }}",
+        # `exec`, because the runner signals only the shell.
+        f'      run: exec "$GITHUB_ACTION_PATH/{"../" * depth}bin/cicd-actions" {action.name}',
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def readme_tables(action: AnyAction) -> str:
+    """The README's part between its markers: inputs, outputs and exit codes."""
+    lines = ["## Inputs", "", "| input | default | meaning |", "| --- | --- | --- |"]
+    for name, declaration in declarations(action.inputs).items():
+        default = declaration.action_default or declaration.default
+        shown = "**required**" if declaration.required else " ".join(f"`{line}`" for line in default.splitlines())
+        lines.append(f"| `{name}` | {shown} | {_cell(declaration.help)} |")
+    lines += ["", "## Outputs", "", "| output | meaning |", "| --- | --- |"]
+    lines += [f"| `{output.name}` | {_cell(output.help)} |" for output in action.outputs]
+    lines += ["", "## Exit codes", "", "| code | meaning |", "| --- | --- |"]
+    lines += [f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,45 @@
+"""Makes text from outside harmless before it is shown: it cannot act as a workflow command, move a cursor or reorder a line."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# Cc: control characters; Cf: zero-width and bidirectional ones ("Trojan Source", CVE-2021-42574); Zl, Zp: line separators
+# that some viewers break lines at; Cs: lone surrogates, which cannot be written as UTF-8.
+_HIDDEN = {"Cc", "Cf", "Zl", "Zp", "Cs"}
+_PLAIN = re.compile(r"[\t\n\x20-\x7e]*")
+
+# The runner takes a line for a command when it starts with `::` after white space, and, in the old syntax, when `##[`
+# stands anywhere: https://github.com/actions/runner/blob/main/src/Runner.Common/ActionCommand.cs
+_COMMAND = re.compile(r"^([^\w\n]*?)::", re.MULTILINE)
+_OLD_COMMAND = re.compile(r"##(?=\[)")
+
+
+def visible(text: str) -> str:
+    """`text` with every character that hides, moves or reorders spelled out (`\\x1b`, `\\u202e`); tab and newline stay."""
+    if _PLAIN.fullmatch(text):
+        return text
+    text = text.replace("\r\n", "\n")
+    return "".join(_spelled(char) for char in text)
+
+
+def _spelled(char: str) -> str:
+    if char in "\t\n" or unicodedata.category(char) not in _HIDDEN:
+        return char
+    code = ord(char)
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def defused(text: str) -> str:
+    """Visible text of which no line can act as a workflow command, in the new syntax or the old."""
+    return _OLD_COMMAND.sub("## ", _COMMAND.sub(r"\1: :", visible(text)))
+
+
+def shortened(text: str, limit: int) -> str:
+    """At most `limit` characters; what is cut is said."""
+    if len(text) <= limit:
+        return text
+    return f"{text[:limit]}… ({len(text) - limit} more characters)"

@@ -1,0 +1,205 @@
+"""Runs a program given as a list of arguments: never through a shell, with a time limit, its output bounded.
+
+The program gets a process group of its own, and the whole group is ended: a child that it left behind would hold the
+deploy's locks, ports and files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from cicd_actions.toolkit.errors import UnusableInput
+from cicd_actions.toolkit.grammar import NotUnderstood
+
+GRACE = 2.0
+"""Seconds between SIGTERM and SIGKILL: within the 7.5 s that GitHub's runner gives a cancelled job."""
+
+_SHELL_WORDS = {"&&", "||", "|", ";", "&", ">", ">>", "<", "2>&1", "2>"}
+
+
+def argv(text: str) -> tuple[str, ...]:
+    """A program and its arguments: words with the quoting of a shell, or a JSON array of strings.
+
+    Nothing is expanded, and there is no shell: an operator such as `&&` is an error that says so.
+    """
+    if text.lstrip().startswith("["):
+        import json  # noqa: PLC0415 - only this form needs it
+
+        try:
+            found = json.loads(text)
+        except ValueError as error:
+            raise NotUnderstood(f"it looks like a JSON array but is none ({error})", example='["make", "deploy"]') from None
+        if not found or not all(isinstance(word, str) for word in found):
+            raise NotUnderstood("the JSON array of a command holds strings, and at least one", example='["make", "deploy"]')
+        return tuple(found)
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise NotUnderstood(f"`{text}` cannot be split into words: {error}", example="./deploy.sh production") from None
+    operators = [word for word in words if word in _SHELL_WORDS]
+    if operators:
+        raise NotUnderstood(
+            f"`{operators[0]}` belongs to a shell, and commands run without one; put the line into a script, or name the shell",
+            example=f"bash -c {shlex.quote(text)}",
+        )
+    return tuple(words)
+
+
+def filled(words: Sequence[str], values: Mapping[str, str]) -> tuple[str, ...]:
+    """The words with `{name}` replaced by values, each within its word: a value can never become a second argument."""
+    return tuple(_filled(word, values) for word in words)
+
+
+def _filled(word: str, values: Mapping[str, str]) -> str:
+    # One pass from the left, so that a value which looks like a placeholder is not filled in turn.
+    out: list[str] = []
+    at = 0
+    while at < len(word):
+        end = word.find("}", at)
+        name = word[at + 1 : end] if word[at] == "{" and end > at else ""
+        if name and name in values:
+            out.append(values[name])
+            at = end + 1
+        else:
+            out.append(word[at])
+            at += 1
+    return "".join(out)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a program ended. `exit_code` is negative for the signal that ended it; `cut` says that output was dropped."""
+
+    argv: tuple[str, ...]
+    exit_code: int
+    stdout: str
+    stderr: str
+    seconds: float
+    timed_out: bool
+    cut: bool
+
+
+Line = Callable[[str, str], None]
+"""Called with `stdout` or `stderr` and one line of it, as it comes."""
+
+
+def run(
+    words: Sequence[str],
+    *,
+    timeout: float,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdin: str = "",
+    on_line: Line | None = None,
+    limit: int = 4 * 1024 * 1024,
+) -> Finished:
+    """Run the program for at most `timeout` seconds and keep at most `limit` characters of each of its streams.
+
+    Whatever ends the call early (the time, a cancellation) ends the program and its children too. Raises
+    `UnusableInput` when it cannot be started.
+    """
+    started = time.monotonic()
+    try:
+        process = subprocess.Popen(
+            list(words),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=cwd,
+            env=None if env is None else dict(env),
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:
+        raise UnusableInput(
+            f"The program `{words[0]}` could not be started: {getattr(error, 'strerror', None) or error}.",
+            cause="It is not installed, not on PATH, or not executable; a path is taken from the working directory.",
+        ) from None
+    streams = {"stdout": _Stream(process.stdout, limit), "stderr": _Stream(process.stderr, limit)}
+    readers = [threading.Thread(target=stream.read, args=(name, on_line), daemon=True) for name, stream in streams.items()]
+    timed_out = False
+    try:
+        for reader in readers:
+            reader.start()
+        _feed(process, stdin)
+        try:
+            process.wait(max(timeout - (time.monotonic() - started), 0.001))
+        except subprocess.TimeoutExpired:
+            timed_out = True
+    finally:
+        # Also after a good end: a child in the background would keep the pipes open, and the readers waiting.
+        end(process)
+    for reader in readers:
+        reader.join(GRACE)
+    return Finished(
+        argv=tuple(words),
+        exit_code=process.returncode,
+        stdout=streams["stdout"].text,
+        stderr=streams["stderr"].text,
+        seconds=time.monotonic() - started,
+        timed_out=timed_out,
+        cut=any(stream.cut for stream in streams.values()),
+    )
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End the program's whole group: SIGTERM, and SIGKILL after `GRACE` seconds."""
+    running = process.poll() is None
+    _signal(process, signal.SIGTERM)
+    if running:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE)
+    _signal(process, signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
+    process.wait()
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    try:
+        if os.name == "posix":
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
+    except (ProcessLookupError, PermissionError):
+        return  # the group is gone already
+
+
+def _feed(process: subprocess.Popen[bytes], text: str) -> None:
+    assert process.stdin is not None  # noqa: S101 - it is a pipe
+    try:
+        process.stdin.write(text.encode())
+        process.stdin.close()
+    except BrokenPipeError:
+        return  # a program may end, or close its input, without reading it
+
+
+class _Stream:
+    def __init__(self, pipe: IO[bytes] | None, limit: int) -> None:
+        self._pipe = pipe
+        self._left = limit
+        self._parts: list[str] = []
+        self.cut = False
+
+    @property
+    def text(self) -> str:
+        return "".join(self._parts)
+
+    def read(self, name: str, on_line: Line | None) -> None:
+        assert self._pipe is not None  # noqa: S101 - it is a pipe
+        # A line is read in pieces of 64 KiB, so that a program which never ends one cannot fill the memory.
+        while piece := self._pipe.readline(65536):
+            text = piece.decode("utf-8", "replace")
+            if self._left > 0:
+                self._parts.append(text[: self._left])
+            self.cut = self.cut or len(text) > self._left
+            self._left = max(self._left - len(text), 0)
+            if on_line is not None:
+                on_line(name, text.rstrip("\r\n"))

@@ -1,0 +1,96 @@
+"""What an action is handed to work with: variables, clock, redactor, and the log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+from cicd_actions.toolkit.deadline import Clock, Deadline
+from cicd_actions.toolkit.environment import Environment
+from cicd_actions.toolkit.printable import defused
+from cicd_actions.toolkit.redaction import Redactor
+
+
+@dataclass
+class Runtime:
+    """Everything an action takes from its surroundings; only `cicd_actions.__main__` builds it from the real ones.
+
+    `log_stream` carries progress: standard output on GitHub (where commands are read), standard error elsewhere.
+    """
+
+    variables: Mapping[str, str]
+    log_stream: TextIO
+    redactor: Redactor = field(default_factory=Redactor)
+    clock: Clock = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+    def __post_init__(self) -> None:
+        self.environment = Environment(self.variables, self.redactor)
+
+    @property
+    def on_github(self) -> bool:
+        """GitHub's runner, or one that says it is one."""
+        return self.variables.get("GITHUB_ACTIONS") == "true"
+
+    @property
+    def workspace(self) -> Path:
+        """The folder that relative paths start from: where the step was started."""
+        return Path.cwd()
+
+    @property
+    def scratch(self) -> Path:
+        """A folder for files that later steps of the job may read: the runner's temporary one, else the workspace."""
+        return Path(self.variables.get("RUNNER_TEMP") or self.workspace)
+
+    def deadline(self, seconds: float) -> Deadline:
+        """A deadline from now on the runtime's clock."""
+        return Deadline(seconds, self.clock)
+
+    def log(self, text: str) -> None:
+        """Write text, whoever it comes from: secrets are masked, and no line of it can act as a workflow command."""
+        self._write(defused(self.redactor(text)))
+
+    @contextmanager
+    def group(self, title: str) -> Iterator[None]:
+        """Fold what is logged inside under a title; GitHub has no groups within groups."""
+        if not self.on_github:
+            self.log(title)
+            yield
+            return
+        self.command("group", title)
+        try:
+            yield
+        finally:
+            self.command("endgroup", "")
+
+    def command(self, name: str, message: str, **properties: str | int) -> None:
+        """Issue a workflow command. The message and the properties are redacted and escaped."""
+        from actions_toolkit.command import Command  # noqa: PLC0415 - an import is start-up time
+
+        cleaned = {key: self.redactor(str(value)) for key, value in properties.items()}
+        self._write(str(Command(name, cleaned, self.redactor(message))))
+
+    def mask(self, secret: str) -> None:
+        """Redact a value here, and on GitHub in every later step of the job as well."""
+        from cicd_actions.toolkit.redaction import SHORTEST  # noqa: PLC0415 - beside its only use
+
+        self.redactor.add(secret)
+        if self.on_github and len(secret) >= SHORTEST:
+            from actions_toolkit.command import Command  # noqa: PLC0415 - an import is start-up time
+
+            self._write(str(Command("add-mask", {}, secret)))
+
+    def _write(self, text: str) -> None:
+        # A log that can no longer be written (a closed pipe, a full disk) must not decide what happens to a deploy.
+        try:
+            self.log_stream.write(text + "\n")
+            self.log_stream.flush()
+        except UnicodeEncodeError:
+            self.log_stream.write(text.encode("ascii", "backslashreplace").decode() + "\n")
+            self.log_stream.flush()
+        except OSError:
+            return
