@@ -13,7 +13,7 @@ from cicd_actions.secrets_doc_check.wording import head
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.printable import visible
 
-_NOTE = "<!-- Made by secrets-doc-check from what is used. Fill in and change what you like: only the lines `Used by` are made anew. -->"
+_NOTE = "<!-- Made by secrets-doc-check from what is used. Change what you like: only the lines `Used by` are made anew. -->"
 _TITLES = {Kind.SECRET: "Secrets", Kind.VARIABLE: "Variables", Kind.SETTING: "Settings"}
 _GONE = "No longer used"
 _ITEM = re.compile(r"[-*+]\s+")

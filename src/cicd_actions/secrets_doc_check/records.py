@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass, field
 from enum import Enum
 
+from cicd_actions.toolkit.findings import Severity
+
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 """What GitHub accepts as the name of a secret or variable (it does not mind the case, and keeps upper case):
 https://docs.github.com/actions/reference/secrets-reference#naming-your-secrets"""
@@ -106,11 +108,18 @@ class Column:
 
 @dataclass(frozen=True)
 class Remark:
-    """Something that was found in a file beside the three lists. `unread` says that something could not be looked at."""
+    """Something that was found in a file beside the three lists.
+
+    `unread` says that something could not be looked at: it is an error, and nothing passes with it.
+    """
 
     rule: str
     message: str
     place: Place
     fix: str = ""
     unread: bool = False
-    severity: str = "warning"
+    notice: bool = False
+
+    @property
+    def severity(self) -> Severity:
+        return Severity.ERROR if self.unread else Severity.NOTICE if self.notice else Severity.WARNING

@@ -64,7 +64,7 @@ class Tree:
             self._paths = sorted(self._walked() if listed is None else listed)
             if len(self._paths) > MOST_FILES:
                 message = f"there are {len(self._paths)} files; only the first {MOST_FILES} are looked at"
-                self.remarks.append(Remark("too-large", message, Place(".", 1), unread=True, severity="error"))
+                self.remarks.append(Remark("too-large", message, Place(".", 1), unread=True))
                 del self._paths[MOST_FILES:]
         return self._paths
 
@@ -89,12 +89,10 @@ class Tree:
         try:
             return self._text(full, longest)
         except _Unread as unread:
-            remark = Remark(unread.rule, f"`{path}` {unread}", Place(path, unread.line), unread=True, severity="error")
+            remark = Remark(unread.rule, f"`{path}` {unread}", Place(path, unread.line), unread=True)
         except (OSError, RuntimeError) as error:
             reason = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
-            remark = Remark(
-                "unreadable-file", f"`{path}` cannot be read: {reason}", Place(path, 1), unread=True, severity="error"
-            )
+            remark = Remark("unreadable-file", f"`{path}` cannot be read: {reason}", Place(path, 1), unread=True)
         self.remarks.append(remark)
         return None
 

@@ -65,15 +65,14 @@ class _Search:
         file = inspection.file
         for problem in (*file.problems, *inspection.problems):
             place = Place(file.path, problem.line, problem.column)
-            severity = "error" if problem.unread or problem.rule != "merge-key" else "warning"
-            self._remark(Remark(problem.rule, problem.message, place, problem.fix, problem.unread, severity))
+            self._remark(Remark(problem.rule, problem.message, place, problem.fix, problem.unread))
         if "workflow_dispatch" in file.triggers:
             for declared in file.inputs.values():
                 if _SENSITIVE.search(declared.name) and declared.kind in {"", "string"} and not declared.options:
                     message = f"what is typed into the input `{declared.name}` is shown in the log and the run's page"
                     fix = "Keep it as a secret of the repository or the environment."
                     place = Place(file.path, declared.line, declared.column)
-                    self._remark(Remark("secret-input", message, place, fix, severity="notice"))
+                    self._remark(Remark("secret-input", message, place, fix, notice=True))
 
     def follow(self, start: Call) -> None:
         """Collect the uses of a run, and of every run it calls."""
@@ -88,7 +87,7 @@ class _Search:
             self._calls += 1
             if self._calls > MOST_CALLS:
                 message = f"more than {MOST_CALLS} calls between workflows: the rest is not followed"
-                self._remark(Remark("too-large", message, Place(call.file.path, 1), unread=True, severity="error"))
+                self._remark(Remark("too-large", message, Place(call.file.path, 1), unread=True))
                 return
             if call.interface:
                 for name, declared in call.file.secrets.items():
@@ -150,7 +149,7 @@ class _Search:
                 continue
             if not NAME.fullmatch(name) or upper.startswith("GITHUB_"):
                 message = f"no {kind} can be called `{name}`: letters, digits and `_`, and neither a digit nor GITHUB_ in front"
-                self._remark(Remark("bad-name", message, place, severity="error"))
+                self._remark(Remark("bad-name", message, place))
             elif kind is Kind.VARIABLE:
                 yield Origin(upper, optional=False)
             else:
@@ -163,7 +162,7 @@ class _Search:
         elif name not in call.file.secrets and call.via:
             message = f"`secrets.{name}` is empty here: {call.via[-1]} does not hand it over"
             fix = f"Hand it over where the workflow is called:\n\n    secrets:\n      {name}: ${{{{ secrets.{name} }}}}"
-            self._remark(Remark("not-handed-over", message, place, fix, severity="error"))
+            self._remark(Remark("not-handed-over", message, place, fix))
 
     def _dynamic(self, call: Call, reading: Reading, place: Place, job: Job | None) -> list[str]:
         """Remark a dynamic access. The names it can mean count as used where the file itself says them all."""
@@ -201,7 +200,7 @@ class _Search:
                 yield calls.called(call, job, target.file, inspection)
             elif calls.local(job.uses):
                 place = Place(call.file.path, job.line)
-                self._remark(Remark("missing-file", f"there is no workflow `{job.uses}`", place, unread=True, severity="error"))
+                self._remark(Remark("missing-file", f"there is no workflow `{job.uses}`", place, unread=True))
             elif job.inherits:
                 message = (
                     f"`secrets: inherit` hands every secret to {job.uses.partition('@')[0]}, which is not in this repository"
@@ -215,12 +214,12 @@ class _Search:
             if name not in target.secrets:
                 message = f"{target.path} declares no secret `{key.text}`, and GitHub refuses the call"
                 fix = f"Declare it there, under `on.workflow_call.secrets`:\n\n    {key.text}:\n      required: true"
-                self._remark(Remark("unknown-secret", message, Place(file.path, key.line, key.column), fix, severity="error"))
+                self._remark(Remark("unknown-secret", message, Place(file.path, key.line, key.column), fix))
         for name, declared in target.secrets.items():
             if declared.required and name not in given and not job.inherits:
                 message = f"{target.path} requires the secret `{declared.name}`, which is not handed over"
                 fix = f"    secrets:\n      {declared.name}: ${{{{ secrets.{declared.name} }}}}"
-                self._remark(Remark("not-handed-over", message, Place(file.path, job.line), fix, severity="error"))
+                self._remark(Remark("not-handed-over", message, Place(file.path, job.line), fix))
 
     def _check_inputs(self, file: File, node: yaml12.Mapping, target: Inspection | None) -> None:
         given = node.get("with")

@@ -53,7 +53,8 @@ def names_in(cell: str) -> tuple[tuple[str, int], ...]:
     return found.names if found and not re.sub(r"\([^()]*\)", "", found.rest).strip() else ()
 
 
-_PLACEHOLDERS = frozenset({"", "todo", "tbd", "tba", "fixme", "xxx", "na", "n/a", "none"})
+_FIRST_WORD = re.compile(r"\w+(?:/\w+)?")
+_PLACEHOLDERS = frozenset({"todo", "tbd", "tba", "fixme", "xxx", "na", "n/a", "none"})
 
 
 def _label(words: str) -> re.Pattern[str]:
@@ -100,5 +101,6 @@ def missing(text: str, *, purpose: str = "", where: str = "", how: str = "", aro
 
 
 def _meant(text: str) -> bool:
-    """Whether a text says anything: neither empty nor a placeholder."""
-    return text.strip(" \t\n\r.,:;-–—_*`?!()[]…").lower() not in _PLACEHOLDERS
+    """Whether a text says anything: neither empty nor a placeholder, nor one with a note behind it (`TODO: …`)."""
+    word = _FIRST_WORD.search(text)
+    return word is not None and word[0].lower() not in _PLACEHOLDERS

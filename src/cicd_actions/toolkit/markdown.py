@@ -33,6 +33,9 @@ _MEANT = re.compile(
 def escaped(text: str) -> str:
     """Literal text on one line of Markdown, also inside a table's cell."""
     referenced = _MEANT.sub(lambda match: f"&#{ord(match[0])};", text)
+    if "\n" not in referenced and len(referenced.splitlines()) < 2:
+        # White space at the ends separates this piece from its neighbours on the line.
+        return referenced
     return "<br>".join(part.strip() for part in referenced.splitlines())
 
 

@@ -23,7 +23,7 @@ class CodeUses:
 
     def dynamic(self, text: str, line: int, column: int = 1) -> None:
         message = f"`{text}` cannot be analysed: which variable it reads is known only when it runs"
-        self.remarks.append(Remark("not-analysable", message, Place(self.path, line, column), severity="notice"))
+        self.remarks.append(Remark("not-analysable", message, Place(self.path, line, column), notice=True))
 
     def unread(self, reason: str, line: int, column: int = 1) -> None:
         message = f"`{self.path}` cannot be read: {reason}"
