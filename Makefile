@@ -10,7 +10,12 @@ PYTEST ?=
 BREAK ?=
 ENGINE ?=
 
-.PHONY: help demo test lint format metadata lock bench clean
+VERSION ?=
+ACTION ?=
+COMMIT ?=
+RELEASE := .build/release/$(if $(ACTION),$(ACTION)-)$(VERSION)
+
+.PHONY: help demo test lint format metadata lock release verify-release bench clean
 
 help: ## what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,12 +44,21 @@ format: $(READY) ## let ruff mend what it can
 metadata: $(READY) ## write action.yml and the README tables from the definitions
 	@$(RUN) tools/metadata.py
 
+COMPILE = $(VENV)/bin/uv pip compile --universal --generate-hashes --python-version 3.10 --no-header --quiet
+
 lock: $(READY) ## resolve the locked requirements again, for the oldest Python
-	@for name in dev node; do \
-	    $(VENV)/bin/uv pip compile --universal --generate-hashes --python-version 3.10 --no-header --quiet \
-	        requirements/$$name.in -o requirements/$$name.txt || exit 1; done
-	@$(VENV)/bin/uv pip compile --universal --generate-hashes --python-version 3.10 --no-header --quiet \
-	    pyproject.toml -o requirements/runtime.txt
+	@$(COMPILE) pyproject.toml -o requirements/runtime.txt
+	@$(COMPILE) requirements/dev.in -o requirements/dev.txt
+	@$(COMPILE) requirements/node.in -o requirements/node.txt
+
+release: $(READY) ## build a release's tree of HEAD: VERSION=1.2.3, one action alone with ACTION=health-gate
+	@test -n "$(VERSION)" || { echo "write: make release VERSION=1.2.3"; exit 2; }
+	@rm -rf $(RELEASE)
+	@$(RUN) -m tools.release build $(VERSION) $(RELEASE) $(if $(ACTION),--action $(ACTION))
+
+verify-release: $(READY) ## rebuild a release commit and compare every byte: COMMIT=v1.2.3
+	@test -n "$(COMMIT)" || { echo "write: make verify-release COMMIT=v1.2.3"; exit 2; }
+	@$(RUN) -m tools.release verify $(COMMIT)
 
 bench: $(READY) ## print the figures and hold them to their targets
 	@for file in benchmarks/*.py; do echo "== $$file"; $(RUN) $$file || exit 1; done

@@ -1,6 +1,6 @@
 """Writes each action's `action.yml` and the tables of its README from its definition; `--check` only compares.
 
-    python tools/metadata.py [--check]
+python tools/metadata.py [--check]
 """
 
 from __future__ import annotations

@@ -30,7 +30,9 @@ def test_every_package_has_its_folder_and_every_folder_its_package() -> None:
 
 
 def test_metadata_is_what_the_definitions_say() -> None:
-    done = subprocess.run([sys.executable, ROOT / "tools" / "metadata.py", "--check"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools" / "metadata.py", "--check"], capture_output=True, text=True, check=False
+    )
     assert (done.stdout, done.returncode) == ("", 0)
 
 
@@ -38,7 +40,10 @@ def test_metadata_is_what_the_definitions_say() -> None:
 def test_names_are_kebab_case_and_described(name: str) -> None:
     chosen = action(name)
     assert chosen.name == name
-    described = {**{key: value.help for key, value in declarations(chosen.inputs).items()}, **{o.name: o.help for o in chosen.outputs}}
+    described = {
+        **{key: value.help for key, value in declarations(chosen.inputs).items()},
+        **{o.name: o.help for o in chosen.outputs},
+    }
     for key, text in described.items():
         assert re.fullmatch(r"[a-z]+(-[a-z0-9]+)*", key)
         assert text.endswith("."), f"{name}: {key} is described by a sentence"

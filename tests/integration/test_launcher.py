@@ -18,7 +18,12 @@ def start(launcher: Path, *words: str, **variables: str) -> subprocess.Popen[str
     kept = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_", "REQUESTS_"))}
     kept |= {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
     return subprocess.Popen(
-        [launcher, *words], env=kept | variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+        [launcher, *words],
+        env=kept | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
     )
 
 

@@ -129,7 +129,9 @@ def test_inputs_come_as_json_and_flags_win(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_outputs_that_cannot_be_written_are_no_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = Run(tmp_path, reporting(Verdict.PASS), monkeypatch=monkeypatch, GITHUB_OUTPUT=str(tmp_path / "no" / "such" / "folder"))
+    run = Run(
+        tmp_path, reporting(Verdict.PASS), monkeypatch=monkeypatch, GITHUB_OUTPUT=str(tmp_path / "no" / "such" / "folder")
+    )
     assert run.code == 1
     assert "could not be written" in run.err
 

@@ -27,7 +27,9 @@ def alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     # A zombie still has a number, but it runs no more.
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z" if Path("/proc/self/stat").exists() else True
+    return (
+        Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z" if Path("/proc/self/stat").exists() else True
+    )
 
 
 def test_a_program_gets_its_words_as_they_are() -> None:

@@ -38,7 +38,9 @@ def test_windows_line_ends() -> None:
     assert dotenv.parse("A=1\r\nB='2'\r\n") == {"A": "1", "B": "2"}
 
 
-@pytest.mark.parametrize("text", ["hunter22", "A=1\nhunter22", "1A=hunter22", "A='hunter22", 'A="hunter22" more', "=hunter22", "A B=hunter22"])
+@pytest.mark.parametrize(
+    "text", ["hunter22", "A=1\nhunter22", "1A=hunter22", "A='hunter22", 'A="hunter22" more', "=hunter22", "A B=hunter22"]
+)
 def test_what_is_no_dotenv_is_refused_without_repeating_it(text: str) -> None:
     with pytest.raises(dotenv.NotDotenv) as caught:
         dotenv.parse(text)

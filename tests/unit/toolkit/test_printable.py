@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from cicd_actions.toolkit.printable import defused, shortened, visible
 
-COMMANDS = ["::error::x", "  ::add-mask::x", "\t::set-output name=a::b", "\x1b::error::x", "x ##[error]y", "\u00a0::error::x", "##[group]"]
+COMMANDS = [
+    "::error::x",
+    "  ::add-mask::x",
+    "\t::set-output name=a::b",
+    "\x1b::error::x",
+    "x ##[error]y",
+    "\u00a0::error::x",
+    "##[group]",
+]
 
 
 def acts(line: str) -> bool:

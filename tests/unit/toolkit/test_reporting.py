@@ -109,7 +109,9 @@ def test_a_secret_is_masked_everywhere_but_never_a_verdict(tmp_path: Path) -> No
     assert "p4ssw0rd" not in said.everything
     assert said.outputs["verdict"] == "fail"
     assert said.outputs["reason"] == "came ***"
-    assert Said(tmp_path, Report(Verdict.INCONCLUSIVE, "", {"verdict": Verdict.INCONCLUSIVE}), "inconclusive").outputs["verdict"]
+    assert Said(tmp_path, Report(Verdict.INCONCLUSIVE, "", {"verdict": Verdict.INCONCLUSIVE}), "inconclusive").outputs[
+        "verdict"
+    ]
 
 
 HOSTILE = st.one_of(
@@ -122,7 +124,9 @@ HOSTILE = st.one_of(
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(text=HOSTILE)
 def test_text_from_outside_never_acts(tmp_path: Path, text: str) -> None:
-    report = Report(Verdict.FAIL, text, {"verdict": Verdict.FAIL, "reason": text}, [finding(1, message=text)], [Paragraph(text)])
+    report = Report(
+        Verdict.FAIL, text, {"verdict": Verdict.FAIL, "reason": text}, [finding(1, message=text)], [Paragraph(text)]
+    )
     said = Said(tmp_path / "said", report)
     commands = [line for line in re.split(r"[\r\n]", said.log) if line.lstrip().startswith("::") or "##[" in line]
     assert len(commands) == 1, commands

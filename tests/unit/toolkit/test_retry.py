@@ -50,7 +50,11 @@ def retry(clock: Clock, seconds: float = 100, asked: float | bool = True, attemp
     log = io.StringIO()
     runtime = Runtime({}, log, clock=clock, sleep=clock.sleep)
     made = Retry(
-        "list the deployments", lambda error: asked if isinstance(error, Busy) else False, Deadline(seconds, clock), runtime, attempts
+        "list the deployments",
+        lambda error: asked if isinstance(error, Busy) else False,
+        Deadline(seconds, clock),
+        runtime,
+        attempts,
     )
     return made, log
 
