@@ -41,7 +41,7 @@ def _install_debian_venv() -> None:
         return
     root = [] if os.geteuid() == 0 else ["sudo", "-n"]
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    print("python3 cannot make virtual environments yet: installing python3-venv …", file=sys.stderr)  # noqa: T201
+    print("python3 cannot make virtual environments yet: installing python3-venv …", file=sys.stderr)
     for words in (["update", "-qq"], ["install", "-y", "-qq", "python3-venv", f"python{version}-venv"]):
         done = subprocess.run([*root, "apt-get", *words], stdout=subprocess.DEVNULL, check=False)
         if done.returncode:

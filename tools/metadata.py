@@ -45,11 +45,11 @@ def main(argv: list[str]) -> int:
     ]
     for path, text in stale:
         if "--check" in argv:
-            print(f"{path.relative_to(ROOT)} is not what the definition says: run `make metadata`")  # noqa: T201
+            print(f"{path.relative_to(ROOT)} is not what the definition says: run `make metadata`")
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, "utf-8")
-            print(f"wrote {path.relative_to(ROOT)}")  # noqa: T201
+            print(f"wrote {path.relative_to(ROOT)}")
     return 1 if stale and "--check" in argv else 0
 
 

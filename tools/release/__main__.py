@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
         parser.error(f"{given.folder} is not empty")
     commit = _git("rev-parse", "--verify", f"{given.source}^{{commit}}")
     build(given.folder, version=given.version, commit=commit, only=given.action)
-    print(f"{given.folder}: {given.version} of {commit}, tree {digest(given.folder)}")  # noqa: T201
+    print(f"{given.folder}: {given.version} of {commit}, tree {digest(given.folder)}")
     return 0
 
 
@@ -73,10 +73,10 @@ def verify(commit: str) -> int:
     for path in sorted(theirs.keys() | ours.keys()):
         if theirs.get(path) != ours.get(path):
             state = "missing" if path not in theirs else "not built from the source" if path not in ours else "different"
-            print(f"{state}: {path}")  # noqa: T201
+            print(f"{state}: {path}")
     same = theirs == ours
     what = "is exactly what" if same else "is NOT what"
-    print(f"{commit} {what} {facts['source']} builds ({len(ours)} files)")  # noqa: T201
+    print(f"{commit} {what} {facts['source']} builds ({len(ours)} files)")
     return 0 if same else 1
 
 

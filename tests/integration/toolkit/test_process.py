@@ -15,6 +15,8 @@ from cicd_actions.toolkit.errors import Cancelled, UnusableInput
 from cicd_actions.toolkit.grammar import NotUnderstood
 
 PYTHON = sys.executable
+SLEEPER = "import time; time.sleep(600)"
+LEAVE_ONE = f"import subprocess, sys, time; print(subprocess.Popen([sys.executable, '-c', {SLEEPER!r}]).pid, flush=True)"
 
 
 def script(text: str) -> list[str]:
@@ -52,7 +54,7 @@ def test_lines_come_as_they_are_written_and_streams_stay_apart() -> None:
 
 
 def test_the_time_limit_ends_the_children_too() -> None:
-    child = "import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); print(p.pid, flush=True); time.sleep(600)"
+    child = f"{LEAVE_ONE}; time.sleep(600)"
     done = process.run(script(child), timeout=2)
     assert done.timed_out
     assert done.exit_code < 0
@@ -60,8 +62,7 @@ def test_the_time_limit_ends_the_children_too() -> None:
 
 
 def test_a_child_left_in_the_background_does_not_hold_the_action_up() -> None:
-    child = "import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); print(p.pid)"
-    done = process.run(script(child), timeout=60)
+    done = process.run(script(LEAVE_ONE), timeout=60)
     assert (done.exit_code, done.timed_out) == (0, False)
     assert not alive(int(done.stdout))
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import math
 
 import pytest
@@ -31,13 +32,11 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 
 @given(st.text())
 def test_a_duration_is_finite_and_not_negative_or_refused(text: str) -> None:
-    try:
+    seconds = 0.0
+    with contextlib.suppress(NotUnderstood):
         seconds = grammar.duration(text)
-    except NotUnderstood as error:
-        assert grammar.duration(error.example) >= 0
-    else:
-        assert math.isfinite(seconds)
-        assert seconds >= 0
+    assert math.isfinite(seconds)
+    assert seconds >= 0
 
 
 @pytest.mark.parametrize(("text", "guess"), [("yes", "true"), ("True", "true"), ("0", "false"), ("off", "false"), ("", "true")])
