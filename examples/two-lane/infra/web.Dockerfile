@@ -4,7 +4,7 @@
 # It holds no environment's configuration: that comes at start, from API_URL and ENVIRONMENT, so
 # that staging and production run the same digest.
 
-ARG NODE_IMAGE=node:22-bookworm-slim
+ARG NODE_IMAGE=node:24-bookworm-slim
 ARG WEB_IMAGE=debian:bookworm-slim
 
 FROM ${NODE_IMAGE} AS build
