@@ -28,6 +28,10 @@ class Environment(Mapping[str, str]):
     def __len__(self) -> int:
         return len(self._variables)
 
+    def mask(self, value: str) -> None:
+        """Redact a value that came another way, such as the password in a URL."""
+        self._redactor.add(value)
+
     def secret(self, name: str, *, input: str) -> str:  # noqa: A002 - the word for it here
         """The value of the variable that the input `input` names. Raises `UnusableInput` when it is not set."""
         value = self._variables.get(name, "")

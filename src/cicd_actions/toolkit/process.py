@@ -128,9 +128,8 @@ def run(
     readers = [threading.Thread(target=stream.read, args=(name, on_line), daemon=True) for name, stream in streams.items()]
     timed_out = False
     try:
-        for reader in readers:
-            reader.start()
-        _feed(process, stdin)
+        for thread in (*readers, threading.Thread(target=_feed, args=(process, stdin), daemon=True)):
+            thread.start()
         try:
             process.wait(max(timeout - (time.monotonic() - started), 0.001))
         except subprocess.TimeoutExpired:
@@ -174,11 +173,9 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
 
 def _feed(process: subprocess.Popen[bytes], text: str) -> None:
     assert process.stdin is not None  # noqa: S101 - it is a pipe
-    try:
-        process.stdin.write(text.encode())
-        process.stdin.close()
-    except BrokenPipeError:
-        return  # a program may end, or close its input, without reading it
+    # A program may end, or close its input, without reading it. Closing flushes, so it can meet the same.
+    with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
+        pipe.write(text.encode())
 
 
 class _Stream:
@@ -195,11 +192,12 @@ class _Stream:
     def read(self, name: str, on_line: Line | None) -> None:
         assert self._pipe is not None  # noqa: S101 - it is a pipe
         # A line is read in pieces of 64 KiB, so that a program which never ends one cannot fill the memory.
-        while piece := self._pipe.readline(65536):
-            text = piece.decode("utf-8", "replace")
-            if self._left > 0:
-                self._parts.append(text[: self._left])
-            self.cut = self.cut or len(text) > self._left
-            self._left = max(self._left - len(text), 0)
-            if on_line is not None:
-                on_line(name, text.rstrip("\r\n"))
+        with self._pipe as pipe:
+            while piece := pipe.readline(65536):
+                text = piece.decode("utf-8", "replace")
+                if self._left > 0:
+                    self._parts.append(text[: self._left])
+                self.cut = self.cut or len(text) > self._left
+                self._left = max(self._left - len(text), 0)
+                if on_line is not None:
+                    on_line(name, text.rstrip("\r\n"))
