@@ -50,6 +50,8 @@ def updated(text: str, uses: Iterable[Use], elsewhere: frozenset[str], purposes:
     old = _read(lines[begins[0] + 1 : ends[0]]) if begins else _Written()
     names: dict[str, list[Use]] = {}
     for use in uses:
+        if use.aside:
+            continue
         if use.name.upper() not in elsewhere or use.name.upper() in old.entries:
             names.setdefault(use.name.upper(), []).append(use)
     block = [BEGIN, _NOTE, *_sections(names, old, purposes), END]

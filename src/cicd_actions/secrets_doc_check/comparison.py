@@ -46,7 +46,7 @@ class Row:
 
     @property
     def required(self) -> bool:
-        return any(not use.optional for use in self.uses)
+        return any(not use.optional and not use.aside for use in self.uses)
 
     @property
     def kinds(self) -> list[Kind]:
@@ -74,6 +74,10 @@ def compare(uses: Iterable[Use], entries: Iterable[Entry], column: Column, ignor
         # A word in capitals somewhere in a text is an entry only when it is a name that is used or set.
         if entry.certain or entry.name in rows:
             rows.setdefault(entry.name, Row(entry.name)).entries.append(entry)
+    for name, row in list(rows.items()):
+        if not row.entries and all(use.aside for use in row.uses) and not any(_on_github(setting) for setting in row.settings):
+            # Set by an image or a compose file, or named in a test: nobody has to know.
+            del rows[name]
     for row in rows.values():
         row.ignored = ignored.get(row.name.upper(), "")
         if not row.ignored:
@@ -83,7 +87,7 @@ def compare(uses: Iterable[Use], entries: Iterable[Entry], column: Column, ignor
 
 
 def _judge(row: Row, column: Column) -> None:
-    if row.uses:
+    if row.uses and not all(use.aside for use in row.uses):
         if not row.entries:
             row.states.add(State.UNDOCUMENTED)
         else:
@@ -91,7 +95,7 @@ def _judge(row: Row, column: Column) -> None:
             row.missing = tuple(part for part in Missing if part in lacking)
             if row.missing:
                 row.states.add(State.INCOMPLETE)
-    elif row.name not in SWITCHES and (row.entries or any(_owned(setting) for setting in row.settings)):
+    elif not row.uses and row.name not in SWITCHES and (row.entries or any(_owned(one) for one in row.settings)):
         row.states.add(State.UNUSED)
     for use in row.uses:
         if use.kind is not Kind.SETTING and not use.optional and not use.interface:
@@ -100,9 +104,13 @@ def _judge(row: Row, column: Column) -> None:
         row.states.add(State.UNSET)
 
 
+def _on_github(setting: Setting) -> bool:
+    return setting.kind is not Kind.SETTING
+
+
 def _owned(setting: Setting) -> bool:
     """Whether the repository itself set it on GitHub: what an organisation shares is nobody's mistake here."""
-    return setting.kind is not Kind.SETTING and setting.level != "organisation"
+    return _on_github(setting) and setting.level != "organisation"
 
 
 def _look_up(row: Row, use: Use, column: Column) -> None:

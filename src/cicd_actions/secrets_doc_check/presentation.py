@@ -165,8 +165,8 @@ def _finding(row: Row, state: State, severity: Severity) -> Finding:
         fix = f"Write it like this:\n\n    {_line(row)}"
     else:
         what = "documented" if row.entries else f"set ({', '.join(sorted({setting.level for setting in row.settings}))})"
-        message = f"`{row.name}` is {what}, and used nowhere."
-        fix = "Remove it, or give the reason why it stays in the input `ignore`."
+        message = f"`{row.name}` is {what}, and used nowhere that was looked at."
+        fix = "Remove it, let the input `code` find it, or give the reason why it stays in the input `ignore`."
     file, line, column = (place.file, place.line, place.column) if place else ("", None, None)
     return Finding(f"{NAME}/{state}", severity, message, file, line, column, fix, f"{state}:{row.name}")
 

@@ -47,7 +47,8 @@ class Use:
     """One use of a name.
 
     `environments` are those of the job (`None`: the file does not say which). `via` are the calls that lead here, from the
-    workflow that starts. `interface` says that only callers outside of this repository can hand it in.
+    workflow that starts. `interface` says that only callers outside of this repository can hand it in. A use `aside` (in a
+    test, or as a mere text in code) asks for no documentation, but what is documented is not unused because of it.
     """
 
     kind: Kind
@@ -59,6 +60,7 @@ class Use:
     optional: bool = False
     via: tuple[Place, ...] = ()
     interface: bool = False
+    aside: bool = False
 
 
 class Missing(str, Enum):

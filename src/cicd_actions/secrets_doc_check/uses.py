@@ -120,7 +120,7 @@ class _Search:
                     where[job.id] if job else (),
                     optional or origin.optional,
                     call.via,
-                    call.interface and kind is Kind.SECRET,
+                    call.interface,
                 )
                 self._add(use, step, reading)
 

@@ -21,6 +21,10 @@ class CodeUses:
     def use(self, name: str, line: int, column: int = 1, *, optional: bool = False, how: str = "") -> None:
         self.uses.append(Use(Kind.SETTING, name, Place(self.path, line, column), step=how or self.how, optional=optional))
 
+    def mention(self, name: str, line: int, column: int = 1) -> None:
+        """A text that may be a variable's name: it is read by a name that is put together somewhere else."""
+        self.uses.append(Use(Kind.SETTING, name, Place(self.path, line, column), step="a text", optional=True, aside=True))
+
     def dynamic(self, text: str, line: int, column: int = 1) -> None:
         message = f"`{text}` cannot be analysed: which variable it reads is known only when it runs"
         self.remarks.append(Remark("not-analysable", message, Place(self.path, line, column), notice=True))

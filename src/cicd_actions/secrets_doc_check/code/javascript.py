@@ -23,6 +23,8 @@ _KEYWORDS = frozenset(
 )
 _PATTERN = re.compile(r"/(?:[^/\\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+/[A-Za-z]*")
 
+_LIKE_A_NAME = re.compile(r"[A-Z][A-Z0-9]*_[A-Z0-9_]+")
+
 Token = tuple[str, str, int]
 
 
@@ -36,6 +38,8 @@ def scan(path: str, text: str) -> CodeUses:
             after = _environment(tokens, index)
             if after is not None:
                 _read(found, tokens, index, after, _place(breaks, at))
+        elif kind == "text" and _LIKE_A_NAME.fullmatch(word[1:-1]):
+            found.mention(word[1:-1], *_place(breaks, at))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ from dataclasses import dataclass, field
 from cicd_actions.secrets_doc_check.code.found import CodeUses
 
 _READERS = {"get": True, "pop": True, "setdefault": True, "__getitem__": False}
+
+_LIKE_A_NAME = re.compile(r"[A-Z][A-Z0-9]*_[A-Z0-9_]+")
 
 
 def scan(path: str, text: str) -> CodeUses:
@@ -35,6 +38,8 @@ def _read_module(found: CodeUses, tree: ast.Module, lines: list[str]) -> None:
             _name(found, node.slice, node, lines, optional=False)
         elif isinstance(node, ast.Compare) and _is_environ(node.comparators[0], names):
             _name(found, node.left, node, lines, optional=True)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _LIKE_A_NAME.fullmatch(node.value):
+            found.mention(node.value, node.lineno, node.col_offset + 1)
     _read_classes(found, tree)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cicd_actions.secrets_doc_check.code import containers, javascript, python
 from cicd_actions.secrets_doc_check.code.found import CodeUses
@@ -66,7 +66,7 @@ def kind_of(path: str) -> str:
 
 
 def chosen(tree: Tree, sources: Iterable[Source]) -> dict[str, str]:
-    """The files to read, each with its kind. `auto` passes over tests, build results and tools' configuration."""
+    """The files to read, each with its kind."""
     found: dict[str, str] = {}
     spared: set[str] = set()
     for one in sources:
@@ -74,8 +74,6 @@ def chosen(tree: Tree, sources: Iterable[Source]) -> dict[str, str]:
             spared.update(path for path in tree.paths if one.glob.pattern.fullmatch(path))
             continue
         for path in tree.matching((one.glob,)):
-            if one.kind == AUTO and _NOT_THE_APPLICATION.search(path):
-                continue
             kind = kind_of(path) if one.kind in {"", AUTO} else one.kind
             if kind:
                 found[path] = kind
@@ -83,10 +81,20 @@ def chosen(tree: Tree, sources: Iterable[Source]) -> dict[str, str]:
 
 
 def scan(tree: Tree, sources: Iterable[Source]) -> list[CodeUses]:
-    """Read the files. Those that cannot be read are told in the tree's remarks."""
+    """Read the files. Those that cannot be read are told in the tree's remarks.
+
+    With `auto`, what tests, tools and build results use is `aside`: nobody has to document it.
+    """
+    sources = list(sources)
+    automatic = any(one.kind == AUTO for one in sources)
     results: list[CodeUses] = []
     for path, kind in chosen(tree, sources).items():
         text = tree.read(path)
-        if text is not None:
-            results.append(SCANNERS[kind](path, text))
+        if text is None:
+            continue
+        found = SCANNERS[kind](path, text)
+        if automatic and _NOT_THE_APPLICATION.search(path):
+            found.uses = [replace(use, aside=True) for use in found.uses]
+            found.remarks, found.settings = [], []
+        results.append(found)
     return results
