@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import gc
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -69,7 +70,14 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
         raise UnusableInput(
             "`write` and `check-write` are both given.", fix="Give one: the first changes the file, the other only looks."
         )
-    gathered = _gather(inputs, runtime)
+    # Thousands of nodes are made, and none of them in a cycle: looking for cycles would take a quarter of the time.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        gathered = _gather(inputs, runtime)
+    finally:
+        if collecting:
+            gc.enable()
     documents = _documents(gathered.tree, inputs)
     changed = ""
     target = inputs.write or inputs.check_write

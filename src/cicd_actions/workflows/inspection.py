@@ -24,20 +24,12 @@ class Reading:
     reference: Reference
     offset: int
     """Where in the site's text it starts."""
+    job: str
+    step: int | None
 
     @property
     def path(self) -> tuple[str, ...]:
         return self.site.path
-
-    @property
-    def job(self) -> str:
-        return self.path[1] if self.path[0] == "jobs" and len(self.path) > 1 else ""
-
-    @property
-    def step(self) -> int | None:
-        at = {"jobs": 2, "runs": 1}.get(self.path[0], len(self.path))
-        inside = len(self.path) > at + 1 and self.path[at] == "steps" and self.path[at + 1].isdigit()
-        return int(self.path[at + 1]) if inside else None
 
 
 @dataclass
@@ -92,13 +84,24 @@ def _inspect(inspection: Inspection, site: Site, found: Found) -> None:
     for name, offset in unknown:
         message = f"GitHub does not know {name}, and refuses the file"
         _notice(inspection, site, found.start + offset, "unknown-name", message)
+    if not read:
+        return
+    job, step = _whereabouts(site.path)
     for reference in read:
-        reading = Reading(reference.context, reference.name, site, reference, found.start + reference.start)
+        reading = Reading(reference.context, reference.name, site, reference, found.start + reference.start, job, step)
         inspection.readings.append(reading)
         if reference.context in {"secrets", "vars"}:
             refused = _refused(inspection.file, reading)
             if refused:
                 _notice(inspection, site, reading.offset, "unavailable-context", *refused)
+
+
+def _whereabouts(path: tuple[str, ...]) -> tuple[str, int | None]:
+    """The job that a path leads into, and the step."""
+    job = path[1] if path[0] == "jobs" and len(path) > 1 else ""
+    at = 2 if job else 1
+    inside = len(path) > at + 1 and path[at] == "steps" and path[at + 1].isdigit()
+    return job, int(path[at + 1]) if inside else None
 
 
 def _notice(
