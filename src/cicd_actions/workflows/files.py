@@ -79,7 +79,8 @@ class Step:
         for key in ("name", "id", "uses", "run"):
             text = scalar_text(self.node.get(key)).strip()
             if text:
-                return text.splitlines()[0]
+                line = text.splitlines()[0]
+                return line.partition("@")[0] if key == "uses" else line
         return f"step {self.index + 1}"
 
     @property
