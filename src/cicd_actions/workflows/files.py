@@ -46,11 +46,26 @@ class Site:
         if self.is_key:
             return False
         path = self.path
-        if path[0] == "jobs":
-            return path[-1] == "if" and (
-                len(path) == 3 or (len(path) == 4 and path[2] == "snapshot") or (len(path) == 5 and path[2] == "steps")
-            )
-        return path in {("runs", "pre-if"), ("runs", "post-if")} or (path[0] == "runs" and len(path) == 4 and path[3] == "if")
+        if path in {("runs", "pre-if"), ("runs", "post-if")}:
+            return True
+        if path[-1] != "if" or path[0] not in {"jobs", "runs"}:
+            return False
+        if path[0] == "jobs" and (len(path) == 3 or (len(path) == 4 and path[2] == "snapshot")):
+            return True
+        return is_step(path[:-1])
+
+
+def is_step(path: tuple[str, ...]) -> bool:
+    """Whether a path leads to a step: one of a job or a composite action, or one that runs beside others (`parallel`)."""
+    first = 2 if path[0] == "jobs" else 1
+    rest = path[first:]
+    return (
+        len(rest) >= 2
+        and len(rest) % 2 == 0
+        and rest[0] == "steps"
+        and all(word == "parallel" for word in rest[2::2])
+        and all(word.isdigit() for word in rest[1::2])
+    )
 
 
 @dataclass(frozen=True)

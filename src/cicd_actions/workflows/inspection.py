@@ -136,6 +136,9 @@ def _refused(file: File, reading: Reading) -> tuple[str, str] | None:
     return f"GitHub does not give `secrets` to `{_shown(reading.path)}`", "Hand the secret over by `env:` or `with:` of a step."
 
 
+_STEP_KEYS = frozenset({"name", "run", "with", "env", "continue-on-error", "timeout-minutes", "working-directory"})
+
+
 def secrets_allowed(path: tuple[str, ...]) -> bool:
     """Whether GitHub gives the context `secrets` to this place of a workflow."""
     if path[0] == "env":
@@ -144,9 +147,10 @@ def secrets_allowed(path: tuple[str, ...]) -> bool:
         return False
     below = path[2:]
     if below[0] == "steps":
-        return len(below) > 2 and below[2] in {
-            "name", "run", "with", "env", "continue-on-error", "timeout-minutes", "working-directory",
-        }  # fmt: skip
+        step = 2
+        while len(below) > step + 2 and below[step] == "parallel":
+            step += 2
+        return len(below) > step and below[step] in _STEP_KEYS
     if below[0] == "services":
         return len(below) > 2 and below[2] in {"env", "credentials"}
     if below[0] == "container":

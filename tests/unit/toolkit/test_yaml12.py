@@ -261,7 +261,8 @@ def test_the_quick_reader_leaves_the_rest(text: str) -> None:
 
 _PIECES = (
     "a: 1\n", "b:\n", "  c: x y\n", "  - d\n", "- e: f\n", "- ", "    g: 'h'\n", "\n", "  # note\n", "i: |\n", "j: >-\n",
-    "    more\n", "   text\n", "  k: [l, m]\n", 'n: "o"\n', "   \n", "p: {}\n", "  - q:\n", "      - r\n", "s:\n- t\n", "u: |+\n",
+    "    more\n", "   text\n", "  k: [l, m]\n", 'n: "o"\n', "   \n", "p: {}\n", "  - q:\n", "      - r\n", "s:\n- t\n",
+    "u: |+\n",
     "v:", " w", "x: y # z\n", "---\n", "a: 2\n", "#", "|", " ", "'", ">", "-",
 )  # fmt: skip
 _pieces = st.lists(st.sampled_from(_PIECES), max_size=14).map("".join)
