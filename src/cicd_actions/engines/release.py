@@ -61,9 +61,9 @@ def settled(engine: Engine, services: Sequence[str], deadline: Deadline, runtime
         if missing:
             raise ServiceMissing(
                 f"There is no service {', '.join(missing)} on this {engine.name} engine.",
-                cause="A roll-out changes the image of services that exist; ports, networks and secrets are described elsewhere.",
-                fix="Create it once (`docker stack deploy`, `docker compose up`, `kubectl apply`), or correct its name; for Swarm,"
-                " the input `stack` stands before it.",
+                cause="A roll-out changes the image of services that exist; their ports and networks are described elsewhere.",
+                fix="Create it once (`docker stack deploy`, `docker compose up`, `kubectl apply`), or correct its name. For"
+                " Swarm, the input `stack` stands before it.",
             )
         moving = [service for service in services if not now[service].settled]
         if not moving:
