@@ -251,7 +251,8 @@ class DockerApi:
             )
         kept: list[str] = []
         Log(self, "/containers/{0}/logs", container, tail=lines).pass_on(lambda _stream, text: kept.append(text), last=True)
-        return Evidence(reason=reason or _ended(state["State"]), health=_health(state["State"]), log="\n".join(kept[-lines:]))
+        said = " ".join(part for part in (reason, _ended(state["State"])) if part)
+        return Evidence(reason=said, health=_health(state["State"]), log="\n".join(kept[-lines:]))
 
 
 class Log:
@@ -317,10 +318,13 @@ def _health(state: Json) -> str:
 
 
 def _ended(state: Json) -> str:
+    health = (state.get("Health") or {}).get("Status", "")
+    if health == "unhealthy":
+        return "Its health checks failed."
     if state.get("OOMKilled"):
         return "It was ended for want of memory (OOMKilled)."
     if state.get("Running"):
-        return f"It runs; its health is {(state.get('Health') or {}).get('Status', 'not checked')}."
+        return f"It runs; its health is {health or 'not checked'}."
     return f"It ended with exit code {state.get('ExitCode')}. {state.get('Error', '')}".strip()
 
 

@@ -10,6 +10,9 @@ from cicd_actions.engines.protocol import Evidence
 FAILED = {"failed", "rejected", "orphaned"}
 """States of tasks that did not work: https://docs.docker.com/engine/swarm/how-swarm-mode-works/swarm-task-states/"""
 
+_ENDED = FAILED | {"complete"}
+"""A service's replica that ended by itself: one that Swarm ended for its health exits with 0 when it obeys SIGTERM."""
+
 
 class Tasks:
     """The tasks behind one Swarm's services."""
@@ -35,7 +38,7 @@ class Tasks:
 
     def first_failure(self, tasks: Sequence[Json], image: str) -> Evidence | None:
         """What the newest failed replica of an image said; `None` while none has failed."""
-        failed = [task for task in tasks if task["Status"]["State"] in FAILED and _image(task) == image]
+        failed = [task for task in tasks if task["Status"]["State"] in _ENDED and _image(task) == image]
         return self.evidence(failed[0]) if failed else None
 
     def newest_failing(self, service: str) -> Json | None:
@@ -43,7 +46,7 @@ class Tasks:
         with self._api.asking("look at the replicas"):
             tasks = self.of(service)
         for chosen in (
-            [task for task in tasks if task["Status"]["State"] in FAILED],
+            [task for task in tasks if task["Status"]["State"] in _ENDED],
             [task for task in tasks if task["DesiredState"] == "running" and task["Status"]["State"] != "running"],
             tasks,
         ):
@@ -54,7 +57,7 @@ class Tasks:
     def evidence(self, task: Json, lines: int = 50) -> Evidence:
         """What one task said: Swarm's word, its health checks, its last lines."""
         status = task["Status"]
-        reason = f"Swarm says: {status['State']}, {status.get('Err') or status.get('Message', '')}"
+        reason = f"Swarm says of the replica: {status['State']}, {status.get('Err') or status.get('Message', '')}."
         container = (status.get("ContainerStatus") or {}).get("ContainerID", "")
         if not container:
             return Evidence(reason=reason, log="It never got as far as a container.")
