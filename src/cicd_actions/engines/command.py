@@ -38,8 +38,6 @@ QUESTION = 60.0
 """Seconds that a program which only answers (what runs, does it exist) may take."""
 
 _NOT_THERE = 1
-_OWN = {"INPUTS", "GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY", "GITHUB_ENV", "GITHUB_PATH", "GITHUB_STATE"}
-# INPUTS may hold a token that was given to the action alone, and the files are the action's to write.
 
 
 @dataclass(frozen=True)
@@ -209,7 +207,7 @@ class Command:
         return filled(words, values)
 
     def _variables(self) -> dict[str, str]:
-        return {name: value for name, value in self._runtime.variables.items() if name not in _OWN}
+        return self._runtime.environment.for_programs()
 
     def _log_line(self, _stream: str, text: str) -> None:
         self._runtime.log(text)

@@ -18,6 +18,7 @@ import requests
 import urllib3
 from docker import errors as sdk
 
+from cicd_actions.engines.patience import answered
 from cicd_actions.engines.protocol import EngineUnreachable, Evidence, Image, ImageMissing
 from cicd_actions.engines.reference import reference
 from cicd_actions.toolkit.deadline import Deadline
@@ -130,18 +131,12 @@ class DockerApi:
 
     def retried(self, what: str, call: Callable[[], T], deadline: Deadline) -> T:
         """A call that changes nothing, again and again while the engine does not answer (it may be restarting)."""
-        told = False
-        while True:
-            try:
-                with self.asking(what):
-                    return call()
-            except EngineUnreachable as error:  # noqa: PERF203 - one pass a half second
-                if deadline.remaining < 1:
-                    raise
-                if not told:
-                    self.runtime.log(f"{error.what} Trying again.")
-                    told = True
-                self.runtime.sleep(0.5)
+
+        def ask() -> T:
+            with self.asking(what):
+                return call()
+
+        return answered(ask, deadline, self.runtime)
 
     def local_image(self, name: str) -> Json | None:
         """What the engine itself has under that name; `None` when it has nothing."""

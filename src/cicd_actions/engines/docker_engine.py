@@ -14,8 +14,9 @@ from docker import errors as sdk
 
 from cicd_actions.engines.docker_api import DockerApi, Json, Log
 from cicd_actions.engines.docker_container import Containers, published
-from cicd_actions.engines.docker_job import LABEL, merged, to_the_end, unique_name
+from cicd_actions.engines.docker_job import merged, to_the_end, unique_name
 from cicd_actions.engines.protocol import (
+    JOB_LABEL,
     REVISION,
     Evidence,
     Image,
@@ -262,7 +263,7 @@ class DockerEngine:
             config = self._containers.like(like)
             self._api.remember_secrets(config["Env"], None)
         config["HostConfig"] |= {"RestartPolicy": {"Name": "no"}, "PortBindings": {}, "AutoRemove": False}
-        config["Labels"] = {LABEL: job.name, **({REVISION: job.sha} if job.sha else {})}
+        config["Labels"] = {JOB_LABEL: job.name, **({REVISION: job.sha} if job.sha else {})}
         config |= {
             "Image": job.image.pinned,
             "Env": merged(config["Env"], job.environment),
@@ -287,7 +288,7 @@ class DockerEngine:
     def _sweep(self, job: Job) -> None:
         """Remove what lost runs left of jobs that have ended; one that still runs may be another run's."""
         with self._api.asking("look for jobs of lost runs"):
-            filters = {"label": f"{LABEL}={job.name}", "status": ["exited", "dead"]}
+            filters = {"label": f"{JOB_LABEL}={job.name}", "status": ["exited", "dead"]}
             for found in self._api.client.containers(all=True, filters=filters):
                 self._discard(found["Id"])
 

@@ -13,9 +13,6 @@ from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import ActionError
 from cicd_actions.toolkit.process import Line
 
-LABEL = "org.cicd-actions.job"
-"""What the job is for: marks what an ended run left behind."""
-
 POLL = 0.2
 
 

@@ -18,6 +18,9 @@ REVISION = "org.opencontainers.image.revision"
 """The label (Kubernetes: the pod template's annotation) that holds the commit's SHA: the key that image builders use.
 https://github.com/opencontainers/image-spec/blob/main/annotations.md#pre-defined-annotation-keys"""
 
+JOB_LABEL = "org.cicd-actions.job"
+"""What a job is for: marks what a lost run left behind."""
+
 
 @dataclass(frozen=True)
 class Image:

@@ -13,8 +13,9 @@ from typing import Any
 from docker import errors as sdk
 
 from cicd_actions.engines.docker_api import SECOND, DockerApi, Json, Log
-from cicd_actions.engines.docker_job import LABEL, merged, to_the_end, unique_name
+from cicd_actions.engines.docker_job import merged, to_the_end, unique_name
 from cicd_actions.engines.protocol import (
+    JOB_LABEL,
     REVISION,
     EngineUnreachable,
     Evidence,
@@ -298,7 +299,7 @@ class Swarm:
             template["Networks"] = [{"Target": name} for name in job.networks]
         for attachment in template.get("Networks") or []:
             attachment.pop("Aliases", None)  # the service's traffic must not reach the job
-        labels = {LABEL: job.name, **({REVISION: job.sha} if job.sha else {})}
+        labels = {JOB_LABEL: job.name, **({REVISION: job.sha} if job.sha else {})}
         return {
             "Name": unique_name(self._prefix, job),
             "Labels": labels,
@@ -309,7 +310,7 @@ class Swarm:
     def _sweep(self, job: Job) -> None:
         """Remove what lost runs left of jobs that have ended; one that still runs may be another run's."""
         with self._api.asking("look for jobs of lost runs"):
-            for service in self._api.client.services(filters={"label": f"{LABEL}={job.name}"}):
+            for service in self._api.client.services(filters={"label": f"{JOB_LABEL}={job.name}"}):
                 if self._tasks.job_end(service["ID"]) is not None:
                     self._api.client.remove_service(service["ID"])
 
