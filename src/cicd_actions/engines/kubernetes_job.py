@@ -130,7 +130,7 @@ class _Watch:
         while not deadline.expired:
             pod = answered(lambda: self._pod(deadline), deadline, self._runtime)
             end = self._end(pod)
-            if end is not None:
+            if pod is not None and end is not None:
                 self._read(pod, 10.0, follow=False)
                 return end
             if pod is not None and "running" in (container_status(pod, "job").get("state") or {}):
