@@ -1,0 +1,1 @@
+"""Runs this repository's pipeline on one machine, with act: `python -m demo`."""
