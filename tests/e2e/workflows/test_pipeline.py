@@ -18,7 +18,7 @@ from tests.e2e.workflows.test_two_lane import FILES, GREEN, pull_request
 OPERATIONS = Path(__file__).with_name("operations.py")
 DEPLOY = {
     "running-command": "python3 operations.py running {environment}",
-    "job-command": "python3 operations.py job {service} {image} {sha} {environment} --",
+    "job-command": "python3 operations.py job {service} {image} {sha} {environment} -- {command}",
     "roll-out-command": "python3 operations.py roll-out {service} {image} {sha} {environment}",
     "gate-timeout": "2s",
 }
@@ -64,7 +64,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     class Handler(BaseHTTPRequestHandler):
         """`/staging/api/health/ready` and `/staging/web/`: whatever commit was rolled out last; a sick one is a 503."""
 
-        def do_GET(self) -> None:  # noqa: N802 - the base class's name
+        def do_GET(self) -> None:
             _, environment, service, *_ = self.path.split("/")
             file = folder / environment / f"{service}.json"
             sha = json.loads(file.read_text())["sha"] if file.exists() else ""
@@ -150,15 +150,18 @@ def deploy(consumer: Consumer, world: World) -> Consumer:
 
 
 def calls_deploy(consumer: Consumer, world: World, **more: str) -> None:
-    consumer.calls("deploy.yml", {
-        **DEPLOY,
-        "environment": "staging",
-        "images": "api=local/api\nweb=local/web",
-        "digests": f"api={DIGEST}\nweb={DIGEST}",
-        "api-url": f"{world.url}/staging/api",
-        "web-url": f"{world.url}/staging/web",
-        **more,
-    })
+    consumer.calls(
+        "deploy.yml",
+        {
+            **DEPLOY,
+            "environment": "staging",
+            "images": "api=local/api\nweb=local/web",
+            "digests": f"api={DIGEST}\nweb={DIGEST}",
+            "api-url": f"{world.url}/staging/api",
+            "web-url": f"{world.url}/staging/web",
+            **more,
+        },
+    )
 
 
 def steps(run: Picture) -> dict[str, str]:

@@ -46,7 +46,11 @@ def pull_request(app: Consumer, base: str, *, fork: bool = False) -> dict[str, A
     return {
         "action": "opened",
         "number": 1,
-        "pull_request": {"number": 1, "base": {"sha": base, "ref": "main"}, "head": {"sha": app.head, "ref": "x", "repo": repository}},
+        "pull_request": {
+            "number": 1,
+            "base": {"sha": base, "ref": "main"},
+            "head": {"sha": app.head, "ref": "x", "repo": repository},
+        },
     }
 
 
@@ -69,7 +73,13 @@ def test_red_api_lint_and_format_hide_no_test(app: Consumer) -> None:
     app.calls("two-lane.yml", {**GREEN, "api-lint-command": "false", "api-format-command": "false"})
     app.commit({})
     run = app.run()
-    assert jobs(run.results()) == {"changes": "success", "spec": "success", "api": "failure", "web": "success", "check": "failure"}
+    assert jobs(run.results()) == {
+        "changes": "success",
+        "spec": "success",
+        "api": "failure",
+        "web": "success",
+        "check": "failure",
+    }
     steps = run.steps("call / api")
     assert [steps[gate] for gate in GATES["api"]] == ["failure", "failure", "success", "success", "success"]
     assert "api-test" in run.log("call / api")
@@ -102,7 +112,13 @@ def test_red_test(app: Consumer) -> None:
     app.calls("two-lane.yml", {**GREEN, "api-test-command": "false", "web-test-command": "false"})
     app.commit({})
     run = app.run()
-    assert jobs(run.results()) == {"changes": "success", "spec": "success", "api": "failure", "web": "failure", "check": "failure"}
+    assert jobs(run.results()) == {
+        "changes": "success",
+        "spec": "success",
+        "api": "failure",
+        "web": "failure",
+        "check": "failure",
+    }
     assert run.steps("call / api")["Lint"] == "success"
     assert run.steps("call / web")["Build"] == "success"
 
@@ -170,6 +186,8 @@ def test_pull_request_target_is_refused(app: Consumer) -> None:
 def event_of(app: Consumer, event_name: str, base: str) -> dict[str, Any]:
     return {
         "pull_request": pull_request(app, base),
-        "merge_group": {"merge_group": {"base_sha": base, "head_sha": app.head, "head_ref": "refs/heads/gh-readonly-queue/main/pr-1"}},
+        "merge_group": {
+            "merge_group": {"base_sha": base, "head_sha": app.head, "head_ref": "refs/heads/gh-readonly-queue/main/pr-1"}
+        },
         "push": {"before": base, "after": app.head},
     }[event_name]

@@ -1,4 +1,4 @@
-"""Copies files into a folder, with the two habits of the real action that matter: names are taken once, nothing found is told."""
+"""Copies files into a folder. As with the real action a name is taken once, and that nothing was found is told."""
 
 import json
 import os
