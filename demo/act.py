@@ -87,8 +87,8 @@ Event = JobStarted | JobEnded | StepStarted | StepEnded | OutputSet | SummaryAdd
 
 
 def job_name(path: str) -> str:
-    """act's `verify/Two lanes/api   ` as GitHub shows it, `verify / api`: the called workflows' names stand in between."""
-    return " / ".join(part.strip() for part in path.split("/")[::2])
+    """act's `verify/Two lanes/api   ` as GitHub shows it, `verify / api`: in front of each job stands its workflow's name."""
+    return " / ".join(part.strip() for part in path.split("/")[::-1][::2][::-1])
 
 
 def events(line: str) -> list[Event]:

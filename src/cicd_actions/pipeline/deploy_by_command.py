@@ -103,6 +103,8 @@ def move(inputs: Inputs, service: str, image: str, sha: str) -> int:
 
 
 def start(inputs: Inputs) -> None:
+    if inputs["engine"] != "command":
+        raise DeployError(f"engine: {inputs['engine']!r} is not known here; write `engine: command` and name your programs")
     if not SHA.fullmatch(inputs["sha"]):
         raise DeployError(f"sha: {inputs['sha']!r} is not a full commit SHA")
     for line in inputs["urls"].splitlines():
