@@ -13,9 +13,11 @@ ENGINE ?=
 VERSION ?=
 ACTION ?=
 COMMIT ?=
+IMAGE ?=
+BASE ?=
 RELEASE := .build/release/$(if $(ACTION),$(ACTION)-)$(VERSION)
 
-.PHONY: help demo test lint format metadata lock release verify-release bench clean
+.PHONY: help demo test lint format metadata lock release image verify-release bench clean
 
 help: ## what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,7 +56,10 @@ lock: $(READY) ## resolve the locked requirements again, for the oldest Python
 release: $(READY) ## build a release's tree of HEAD: VERSION=1.2.3, one action alone with ACTION=health-gate
 	@test -n "$(VERSION)" || { echo "write: make release VERSION=1.2.3"; exit 2; }
 	@rm -rf $(RELEASE)
-	@$(RUN) -m tools.release build $(VERSION) $(RELEASE) $(if $(ACTION),--action $(ACTION))
+	@$(RUN) -m tools.release build $(VERSION) $(RELEASE) $(if $(ACTION),--action $(ACTION)) $(if $(IMAGE),--image $(IMAGE))
+
+image: release ## build the container image of that release: VERSION=1.2.3, BASE=… for another base image
+	@docker build --file Dockerfile $(if $(BASE),--build-arg BASE=$(BASE)) --tag cicd-actions:$(VERSION) $(RELEASE)
 
 verify-release: $(READY) ## rebuild a release commit and compare every byte: COMMIT=v1.2.3
 	@test -n "$(COMMIT)" || { echo "write: make verify-release COMMIT=v1.2.3"; exit 2; }

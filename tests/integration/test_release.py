@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -10,8 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tools.release.__main__ import contents
+from tools.release.tree import checkout
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -55,9 +58,7 @@ def test_the_same_commit_gives_the_same_bytes(clone: Path, tree: Path, tmp_path:
 
 def test_nothing_but_what_a_consumer_uses(clone: Path, tree: Path) -> None:
     actions = {path.parent.name for path in clone.glob("actions/*/action.yml")}
-    expected = {"bin", "lib", "licences", "LICENSE", "sbom.cdx.json", "release.json", *actions}
-    if any((clone / ".github").glob("workflows/*.yml")):
-        expected.add(".github")
+    expected = {"bin", "lib", "licences", "LICENSE", "sbom.cdx.json", "release.json", ".github", *actions}
     assert {path.name for path in tree.iterdir()} == expected
     assert {path.name for path in (tree / "bin").iterdir()} == {"cicd-actions", "launch.py"}
     for name in actions:
@@ -155,6 +156,61 @@ def test_a_release_commit_is_proven_and_a_changed_byte_is_found(clone: Path, tre
     assert "different: lib/httpx/__init__.py" in tampered.stdout
     assert "not built from the source: lib/extra.py" in tampered.stdout
     assert "missing: bin/launch.py" in tampered.stdout
+
+
+def test_publishing_adds_a_commit_and_a_tag_and_never_replaces_one(clone: Path, tree: Path, tmp_path: Path) -> None:
+    hub, work = tmp_path / "hub.git", tmp_path / "work"
+    subprocess.run(["git", "clone", "--quiet", "--bare", clone, hub], check=True, capture_output=True)
+    subprocess.run(["git", "clone", "--quiet", hub, work], check=True, capture_output=True)
+    source = git(work, "rev-parse", "HEAD")
+
+    def publish(version: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, work / "tools" / "release" / "publish.py", version, tree],
+            cwd=work,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "GITHUB_OUTPUT": str(tmp_path / "output")},
+        )
+
+    (work / "README.md").write_text("changed, and not part of a release")
+    first = publish("1.2.3")
+    assert first.returncode == 0, first.stderr
+    commit = git(hub, "rev-parse", "v1.2.3")
+    assert (tmp_path / "output").read_text() == f"commit={commit}\n"
+    assert git(hub, "rev-parse", "release") == commit
+    assert git(hub, "log", "-1", "--format=%P", commit) == source
+    assert git(work, "status", "--porcelain") == "M README.md", "the work tree and its index are as they were"
+    published = tmp_path / "published"
+    checkout(hub, commit, published)
+    assert contents(published) == contents(tree)
+
+    assert "exists already" in publish("1.2.3").stderr
+    assert publish("1.2.4").returncode == 0
+    assert git(hub, "log", "-1", "--format=%P", "v1.2.4") == f"{commit} {source}"
+    packed = [file.read_bytes() for file in tree.parent.glob("cicd-actions-*.tar.gz")]
+    assert len(packed) == 2
+
+
+def test_docker_variants_name_the_image_by_digest(clone: Path, tmp_path: Path) -> None:
+    image = "ghcr.io/org/cicd-actions@sha256:" + "a" * 64
+    release(clone, "build", "1.2.3", str(tmp_path / "tree"), "--image", image)
+    for path in (tmp_path / "tree" / "docker").glob("*/action.yml"):
+        metadata = yaml.safe_load(path.read_text())
+        composite = yaml.safe_load((tmp_path / "tree" / path.parent.name / "action.yml").read_text())
+        assert metadata["runs"] == {
+            "using": "docker",
+            "image": f"docker://{image}",
+            "args": [path.parent.name],
+            "env": {"INPUTS": "${{ toJSON(inputs) }}"},
+        }
+        assert metadata["inputs"] == composite["inputs"]
+        assert set(metadata["outputs"]) == set(composite["outputs"])
+    refused = release(
+        clone, "build", "1.2.3", str(tmp_path / "other"), "--image", "ghcr.io/org/cicd-actions:1.2.3", check=False
+    )
+    assert "is not an image by digest" in refused.stderr
 
 
 @pytest.mark.parametrize("version", ["1.2", "v1.2.3", "1.2.3 ", "latest", "1.2.3/../x"])

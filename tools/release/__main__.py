@@ -20,6 +20,7 @@ from tools.release import tree
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?")
+IMAGE = re.compile(r"[a-z0-9][a-z0-9./:_-]*@sha256:[0-9a-f]{64}")
 
 
 def main(argv: list[str]) -> int:
@@ -29,6 +30,7 @@ def main(argv: list[str]) -> int:
     make.add_argument("version")
     make.add_argument("folder", type=Path)
     make.add_argument("--action", default="")
+    make.add_argument("--image", default="", help="repository@sha256:…, for the Docker variants")
     make.add_argument("--source", default="HEAD")
     check = commands.add_parser("verify")
     check.add_argument("commit")
@@ -39,13 +41,15 @@ def main(argv: list[str]) -> int:
         parser.error(f"{given.version!r} is not a semantic version such as 1.4.0")
     if given.folder.exists() and any(given.folder.iterdir()):
         parser.error(f"{given.folder} is not empty")
+    if given.image and not IMAGE.fullmatch(given.image):
+        parser.error(f"{given.image!r} is not an image by digest (repository@sha256:…)")
     commit = _git("rev-parse", "--verify", f"{given.source}^{{commit}}")
-    build(given.folder, version=given.version, commit=commit, only=given.action)
+    build(given.folder, tree.Release(given.version, commit, given.action, given.image))
     print(f"{given.folder}: {given.version} of {commit}, tree {digest(given.folder)}")
     return 0
 
 
-def build(folder: Path, *, version: str, commit: str, only: str = "") -> None:
+def build(folder: Path, release: tree.Release) -> None:
     """The release tree of a source commit, in a folder."""
     uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
     if not uv:
@@ -55,10 +59,10 @@ def build(folder: Path, *, version: str, commit: str, only: str = "") -> None:
         source, scratch = Path(temporary, "source"), Path(temporary, "scratch")
         source.mkdir()
         scratch.mkdir()
-        tree.checkout(ROOT, commit, source)
-        if only and not (source / "actions" / only / "action.yml").exists():
-            sys.exit(f"there is no action {only!r} in {commit}")
-        tree.build(source, folder, version=version, commit=commit, uv=Path(uv), scratch=scratch, only=only)
+        tree.checkout(ROOT, release.commit, source)
+        if release.action and not (source / "actions" / release.action / "action.yml").exists():
+            sys.exit(f"there is no action {release.action!r} in {release.commit}")
+        tree.build(source, folder, release, uv=Path(uv), scratch=scratch)
 
 
 def verify(commit: str) -> int:
@@ -68,7 +72,7 @@ def verify(commit: str) -> int:
         published.mkdir()
         tree.checkout(ROOT, commit, published)
         facts = json.loads((published / "release.json").read_text("utf-8"))
-        build(rebuilt, version=facts["version"], commit=facts["source"], only=facts["action"])
+        build(rebuilt, tree.Release(facts["version"], facts["source"], facts["action"], facts["image"]))
         theirs, ours = contents(published), contents(rebuilt)
     for path in sorted(theirs.keys() | ours.keys()):
         if theirs.get(path) != ours.get(path):

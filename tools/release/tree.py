@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import tarfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from tools.release.dependencies import Package, collect
@@ -32,24 +33,37 @@ def checkout(repository: Path, commit: str, folder: Path) -> None:
                 path.chmod(0o755 if member.mode & 0o100 else 0o644)
 
 
-def build(source: Path, target: Path, *, version: str, commit: str, uv: Path, scratch: Path, only: str = "") -> None:
-    """Write the release tree of the checkout `source` into the empty folder `target`.
+@dataclass(frozen=True)
+class Release:
+    """What a release is built as: `version`, the source `commit`, optionally one `action` alone at the root of the tree, as
+    the Marketplace wants a repository, and the `image` (`repository@sha256:…`) that the Docker variants name."""
 
-    With `only`, that action alone stands at the root of the tree, as the Marketplace wants a repository.
-    """
+    version: str
+    commit: str
+    action: str = ""
+    image: str = ""
+
+
+def build(source: Path, target: Path, release: Release, *, uv: Path, scratch: Path) -> None:
+    """Write the release tree of the checkout `source` into the empty folder `target`."""
     packages = collect(source / "requirements" / "runtime.txt", target / "lib", target / "licences", scratch, uv)
     _own_package(source, target)
     _put(target / "bin" / "cicd-actions", (source / "bin" / "cicd-actions").read_text("utf-8"), executable=True)
     _put(target / "bin" / "launch.py", (source / "bin" / "launch.py").read_text("utf-8"))
     _put(target / "LICENSE", (source / "LICENSE").read_text("utf-8"))
     for folder in sorted(path.parent for path in source.glob("actions/*/action.yml")):
-        if only and folder.name != only:
+        if release.action:
+            if folder.name == release.action:
+                _action(folder, target, release.commit, depth=0)
             continue
-        _action(folder, target if only else target / folder.name, commit, depth=0 if only else 1)
-    if not only:
+        _action(folder, target / folder.name, release.commit, depth=1)
+        if release.image:
+            _put(target / "docker" / folder.name / "action.yml", _docker_variant(folder, release.image))
+    if not release.action:
         _workflows(source, target)
-    _put(target / "sbom.cdx.json", _sbom(packages, version, commit))
-    _put(target / "release.json", _json({"version": version, "source": commit, "action": only}))
+    _put(target / "sbom.cdx.json", _sbom(packages, release.version, release.commit))
+    facts = {"version": release.version, "source": release.commit, "action": release.action, "image": release.image}
+    _put(target / "release.json", _json(facts))
 
 
 def _own_package(source: Path, target: Path) -> None:
@@ -65,6 +79,21 @@ def _action(folder: Path, target: Path, commit: str, *, depth: int) -> None:
         raise ValueError(f"{folder.name}/action.yml does not start the launcher as expected: {here}")
     _put(target / "action.yml", metadata.replace(here, f'"$GITHUB_ACTION_PATH/{"../" * depth}bin/cicd-actions"'))
     _put(target / "README.md", _absolute((folder / "README.md").read_text("utf-8"), commit, alone=depth == 0))
+
+
+def _docker_variant(folder: Path, image: str) -> str:
+    """The same metadata, run in the image: by digest, so that what runs is settled when the release is made."""
+    metadata, _, _ = (folder / "action.yml").read_text("utf-8").partition("\nruns:\n")
+    # A container action's outputs need no value: they are the ones that its program writes.
+    metadata = re.sub(r"\n    value: [^\n]*", "", metadata)
+    return f"""{metadata}
+runs:
+  using: docker
+  image: docker://{image}
+  args: [{folder.name}]
+  env:
+    INPUTS: ${{{{ toJSON(inputs) }}}}
+"""
 
 
 def _absolute(readme: str, commit: str, *, alone: bool) -> str:

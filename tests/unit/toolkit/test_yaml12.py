@@ -167,12 +167,12 @@ def test_a_place_within_a_scalar_is_found_whatever_its_style(text: str, place: t
 
 @given(st.text(alphabet=st.sampled_from(list("abQ{}[]&*!|>'\"%@`#:,-? \n\t0.\\<~")), max_size=60))
 def test_no_text_does_anything_but_read_or_say_where_it_cannot(text: str) -> None:
+    line = 0
     try:
-        document = read(text, strict=False)
+        read(text, strict=False)
     except NotYaml as error:
-        assert error.line <= text.count("\n") + 1
-    else:
-        assert len(document.duplicates) <= len(text)
+        line = error.line
+    assert line <= text.count("\n") + 1
 
 
 def _names(node: yaml12.Node | None) -> list[object]:
