@@ -80,16 +80,21 @@ def refuse_older(running: Mapping[str, object], sha: str) -> None:
             step.command("warning", f"{service}: {current} runs now, and it is no ancestor of {sha}")
 
 
-def run(command: str, name: str, values: Mapping[str, str]) -> process.Finished:
-    """Run the caller's *command*, the input *name*, its output shown as it comes."""
-    filled = words(command, values, name)
-    shown(filled)
-    return process.run(filled, timeout=TIME_LIMIT, on_line=lambda _, line: step.log(line))
+def run(command: tuple[str, ...]) -> process.Finished:
+    """Run the caller's program, its output shown as it comes."""
+    shown(command)
+    return process.run(command, timeout=TIME_LIMIT, on_line=lambda _, line: step.log(line))
+
+
+def values(inputs: Inputs, service: str, image: str, sha: str) -> dict[str, str]:
+    """What a command's placeholders stand for."""
+    found = {"service": service, "image": image, "digest": image.partition("@")[2], "sha": sha}
+    return {**found, "environment": inputs["environment"]}
 
 
 def what_runs(inputs: Inputs) -> dict[str, object]:
     """What runs now, per service, as the caller's program tells it."""
-    done = run(inputs["running-command"], "running-command", {"environment": inputs["environment"]})
+    done = run(words(inputs["running-command"], {"environment": inputs["environment"]}, "running-command"))
     if done.exit_code:
         raise DeployError(f"running-command ended with {done.exit_code}: what runs now is not known, so nothing was changed")
     return last_json_object(done.stdout, "running-command")
@@ -97,9 +102,14 @@ def what_runs(inputs: Inputs) -> dict[str, object]:
 
 def move(inputs: Inputs, service: str, image: str, sha: str) -> int:
     """Roll one service out (or back); returns the exit code of the caller's program."""
-    values = {"service": service, "image": image, "digest": image.partition("@")[2], "sha": sha}
-    values["environment"] = inputs["environment"]
-    return run(inputs["roll-out-command"], "roll-out-command", values).exit_code
+    return run(words(inputs["roll-out-command"], values(inputs, service, image, sha), "roll-out-command")).exit_code
+
+
+def job_of(command: str, job: str, filled: Mapping[str, str]) -> tuple[str, ...]:
+    """*command* with the arguments of *job* at its argument `{command}`, or at its end. Nothing is filled into the job's."""
+    outer, inner = words(command, filled, "job-command"), words(job, {}, "migrate-command")
+    at = outer.index("{command}") if "{command}" in outer else len(outer)
+    return (*outer[:at], *inner, *outer[at + 1 :])
 
 
 def start(inputs: Inputs) -> None:
@@ -114,12 +124,23 @@ def start(inputs: Inputs) -> None:
                 f"it is not known where the {service} answers: set the variable {service.upper()}_URL of the environment "
                 f"{inputs['environment']}, or the input `{service}-url`, to a URL"
             )
-    services = release(inputs["images"], inputs["digests"])
+    release(inputs["images"], inputs["digests"])
     running = what_runs(inputs)
     if inputs["allow-older"] != "true":
         refuse_older(running, inputs["sha"])
-    step.output("services", json.dumps(services))
     step.output("previous", json.dumps(running))
+
+
+def migrate(inputs: Inputs) -> None:
+    services, service = release(inputs["images"], inputs["digests"]), inputs["migrate-service"]
+    if service not in services:
+        raise DeployError(f"migrate-service: {service} is not deployed here; there are {', '.join(services)}")
+    filled = values(inputs, service, services[service], inputs["sha"])
+    done = run(job_of(inputs["job-command"], inputs["migrate-command"], filled))
+    if done.exit_code:
+        raise DeployError(
+            f"the migration ended with {done.exit_code}. Nothing was rolled out: the release before it still runs"
+        )
 
 
 def previous_of(inputs: Inputs) -> dict[str, dict[str, str]]:
@@ -168,7 +189,7 @@ def roll_back(inputs: Inputs) -> None:
     step.output("to-sha", commits.pop() if len(commits) == 1 else "")
 
 
-PHASES = {"start": start, "roll-out": roll_out, "roll-back": roll_back}
+PHASES = {"start": start, "migrate": migrate, "roll-out": roll_out, "roll-back": roll_back}
 
 
 def main() -> None:

@@ -38,14 +38,6 @@ def words(command: str, values: Mapping[str, str], name: str) -> tuple[str, ...]
     return filled(split, values)
 
 
-def with_job(command: str, job: str, values: Mapping[str, str], name: str) -> tuple[str, ...]:
-    """*command* with the arguments of *job* at its argument `{command}`, or at its end. Nothing is filled into the job's."""
-    outer = words(command, values, name)
-    inner = words(job, {}, "job") if job else ()
-    at = outer.index("{command}") if "{command}" in outer else len(outer)
-    return (*outer[:at], *inner, *outer[at + 1 :])
-
-
 def last_json_object(text: str, name: str) -> dict[str, object]:
     """The JSON object on the last line of *text* that is not empty. Raises Unusable if there is none."""
     lines = [line for line in text.splitlines() if line.strip()]
@@ -83,7 +75,7 @@ def main() -> None:
     inputs = step.inputs()
     try:
         settle_secrets(os.environ)
-        command = with_job(inputs["command"], inputs["job"], json.loads(inputs["values"] or "{}"), "command")
+        command = words(inputs["command"], json.loads(inputs["values"] or "{}"), "command")
         os.chdir(inputs["working-directory"] or ".")
     except Unusable as error:
         step.fail(str(error), 2)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cicd_actions.pipeline.run_command import Unusable, last_json_object, settle_secrets, with_job, words
+from cicd_actions.pipeline.run_command import Unusable, last_json_object, settle_secrets, words
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -30,16 +30,6 @@ def test_a_line_for_a_shell_is_refused(command: str) -> None:
 def test_an_empty_command_is_told_by_its_name(command: str) -> None:
     with pytest.raises(Unusable, match="running-command is empty"):
         words(command, {}, "running-command")
-
-
-def test_a_jobs_arguments_go_where_they_belong() -> None:
-    values = {"service": "api"}
-    assert with_job("engine job {service} -- {command} --last", "alembic upgrade head", values, "x") == (
-        "engine", "job", "api", "--", "alembic", "upgrade", "head", "--last",
-    )  # fmt: skip
-    assert with_job("engine job {service}", "alembic 'a b'", values, "x") == ("engine", "job", "api", "alembic", "a b")
-    # Nothing is filled into the job's own arguments: `{service}` may mean something to it.
-    assert with_job("run", "echo {service}", values, "x") == ("run", "echo", "{service}")
 
 
 @pytest.mark.parametrize(("text", "found"), [('{"a": 1}', {"a": 1}), ('working …\n\n{"a": 1}\n\n', {"a": 1})])
@@ -74,7 +64,7 @@ def test_a_broken_dotenv_is_told_without_its_text() -> None:
 
 def run(tmp_path: Path, **inputs: str) -> tuple[int, str, str]:
     """The action's own script, as the runner starts it."""
-    given = {"command": "", "values": "{}", "job": "", "working-directory": "", "result": "", **inputs}
+    given = {"command": "", "values": "{}", "working-directory": "", "result": "", **inputs}
     output = tmp_path / "output"
     environment = {**os.environ, "INPUTS": json.dumps(given), "GITHUB_OUTPUT": str(output), "RUNNER_TEMP": str(tmp_path)}
     start = ROOT / ".github" / "actions" / "run-command" / ".." / "start"
