@@ -6,6 +6,8 @@ import os
 
 import pytest
 
+pytest_plugins = ["tests.harness.fixtures"]
+
 NO_SKIP = os.environ.get("CICD_ACTIONS_NO_SKIP") == "1"
 _skipped: list[str] = []
 
