@@ -87,10 +87,16 @@ def _as_javascript(value: float) -> str:
     return str(int(value)) if value.is_integer() else repr(value)
 
 
+_WORDS = """
+a b secrets vars toJSON( f( ( ) [ ] , . .* [*] ! != == = < <= > >= && || & | * 'x' 'it''s' 1 -1.5 .5 0xff 0o7 1e3 true false
+null NaN Infinity + - @ " ' a-b _c
+"""
+
+
 def _texts() -> list[str]:
     """Random rows of words and signs (most of them wrong), and random right ones, the same at every run."""
     chance = random.Random(20261121)  # noqa: S311 - the same at every run
-    words = ["a", "b", "secrets", "vars", "toJSON(", "f(", "(", ")", "[", "]", ",", ".", ".*", "[*]", "!", "!=", "==", "=", "<", "<=", ">", ">=", "&&", "||", "&", "|", "*", "'x'", "'it''s'", "1", "-1.5", ".5", "0xff", "0o7", "1e3", "true", "false", "null", "NaN", "Infinity", "+", "-", "@", '"', "'", "a-b", "_c"]
+    words = _WORDS.split()
     rows = ["".join(chance.choice(words) + chance.choice(["", " "]) for _ in range(chance.randint(1, 9))) for _ in range(4000)]
 
     def right(depth: int) -> str:
