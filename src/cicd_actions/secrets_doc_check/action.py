@@ -216,18 +216,14 @@ def _report(inputs: Inputs, runtime: Runtime, gathered: _Gathered, rows: list[Ro
         verdict = Verdict.PASS
     if unknown:
         blocks.insert(0, _unknown(unknown, gathered.column))
+    headline = _headline(rows, by_state, unread, unknown, stale=stale, written=inputs.write if changed else None)
     outputs: dict[str, OutputValue] = {
         "verdict": verdict,
+        "reason": headline,
         **{state.value: names for state, names in by_state.items()},
         "report": markdown.render(blocks, lambda text: visible(runtime.redactor(text)), REPORT_LIMIT),
     }
-    return Report(
-        verdict,
-        _headline(rows, by_state, unread, unknown, stale=stale, written=changed and inputs.write),
-        outputs,
-        found,
-        blocks,
-    )
+    return Report(verdict, headline, outputs, found, blocks)
 
 
 def _idle(inputs: Inputs, rows: Iterable[Row]) -> list[Remark]:
@@ -279,6 +275,7 @@ ACTION = Action(
     inputs=Inputs,
     outputs=(
         Output("verdict", "`pass`, `fail` or `inconclusive`."),
+        Output("reason", "The verdict in a sentence."),
         Output("undocumented", "Names that are used and documented nowhere, as a JSON list."),
         Output("unused", "Names that are documented or set, and used nowhere, as a JSON list."),
         Output("unset", "Names that are required and not set, as a JSON list."),

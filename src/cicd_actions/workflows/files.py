@@ -165,7 +165,7 @@ class File:
     def sites(self) -> Iterator[Site]:
         """Every text that holds an expression, keys included, in the order of the file; aliases once for each use."""
         pending: list[tuple[Node, tuple[str, ...], bool]] = []
-        if self.document.root is not None:
+        if isinstance(self.document.root, Mapping):
             pending.append((self.document.root, (), False))
         while pending:
             node, path, is_key = pending.pop()
