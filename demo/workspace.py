@@ -14,9 +14,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from demo.export import PLACEHOLDER_SHA, REPOSITORY, export
+from demo.plan import files
 from demo.third_party import repositories
 from demo.tools import SetupError, Tools
 
+WORKFLOW = ".github/workflows/pipeline.yml"
 KEPT = 5
 """Folders of earlier demos that stay for reading."""
 
@@ -54,7 +56,7 @@ class Workspace:
         """What act takes from this machine instead of from GitHub."""
         return {
             f"{REPOSITORY}@{PLACEHOLDER_SHA}": self.actions,
-            **repositories((self.actions / ".github" / "workflows").glob("*.yml")),
+            **repositories(files(self.app / WORKFLOW, self.actions)),
         }
 
     def change(self, name: str) -> None:

@@ -20,6 +20,7 @@ from demo.picture import Picture
 from demo.third_party import repositories
 
 ROOT = Path(__file__).resolve().parents[3]
+REUSABLE = ("two-lane", "build", "deploy", "pipeline")
 
 
 class Consumer:
@@ -110,7 +111,10 @@ def act(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Act:
     }.items():
         (tools / name).write_text(f"#!/bin/sh\n{line}\n")
         (tools / name).chmod(0o755)
-    known = {f"{REPOSITORY}@{PLACEHOLDER_SHA}": exported, **repositories((exported / ".github" / "workflows").glob("*.yml"))}
+    known = {
+        f"{REPOSITORY}@{PLACEHOLDER_SHA}": exported,
+        **repositories(exported / ".github" / "workflows" / f"{name}.yml" for name in REUSABLE),
+    }
     environment = {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
     return Act(Path(program), tmp_path_factory.mktemp("cache"), known, environment)
 
