@@ -102,7 +102,10 @@ class Workspace:
             shutil.rmtree(path, ignore_errors=True)
 
     def run(self, *command: str, cwd: Path) -> str:
-        done = subprocess.run(command, cwd=cwd, env=self.environment, capture_output=True, text=True, check=False)
+        # A session of its own: a second Ctrl-C at the terminal must not end the stopping of the environments.
+        done = subprocess.run(
+            command, cwd=cwd, env=self.environment, capture_output=True, text=True, check=False, start_new_session=True
+        )
         if done.returncode:
             said = (done.stderr or done.stdout).strip()[-3000:]
             raise SetupError(f"`{' '.join(command)}` ended with {done.returncode}:\n{said}")
