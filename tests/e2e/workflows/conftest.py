@@ -18,6 +18,7 @@ from demo.act import Act
 from demo.export import PLACEHOLDER_SHA, REPOSITORY, export
 from demo.picture import Picture
 from demo.third_party import repositories
+from demo.tools import surroundings
 
 ROOT = Path(__file__).resolve().parents[3]
 REUSABLE = ("two-lane", "build", "deploy", "pipeline")
@@ -115,7 +116,7 @@ def act(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Act:
         f"{REPOSITORY}@{PLACEHOLDER_SHA}": exported,
         **repositories(exported / ".github" / "workflows" / f"{name}.yml" for name in REUSABLE),
     }
-    environment = {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
+    environment = {**surroundings(), "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
     return Act(Path(program), tmp_path_factory.mktemp("cache"), known, environment)
 
 
