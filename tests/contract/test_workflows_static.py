@@ -499,12 +499,12 @@ def test_the_page_grants_what_is_asked_for_and_names_what_exists() -> None:
     assert {name for name, one in call["inputs"].items() if one.get("required")} <= set(theirs["with"]) <= set(call["inputs"])
     granted = dict(re.findall(r"^\| `([a-z-]+): (read|write)` \|", text, re.MULTILINE))
     assert granted == theirs["permissions"]
-    listed = re.findall(r"^\| secret `([A-Z_]+)` \|", text, re.MULTILINE)
+    listed = re.findall(r"^\| secret `([A-Z_]+)`", text, re.MULTILINE)
     assert sorted(listed) == sorted(call["secrets"])
 
 
 def test_the_page_lists_every_variable_that_is_read() -> None:
     read_in_files = {name for path in REUSABLE for name in re.findall(r"\bvars\.([A-Z_]+)", path.read_text(encoding="utf-8"))}
-    row = re.compile(r"^\| variable (.+?) \|", re.MULTILINE)
+    row = re.compile(r"^\| variables? (.+?) \|", re.MULTILINE)
     listed = {name for found in row.findall(PAGE.read_text(encoding="utf-8")) for name in re.findall(r"`([A-Z_]+)`", found)}
     assert listed == read_in_files
