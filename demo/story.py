@@ -11,10 +11,9 @@ from demo.act import Act
 from demo.picture import Picture
 from demo.plan import jobs
 from demo.view import Screen, seconds, short, watch
-from demo.workspace import Workspace, answer
+from demo.workspace import WORKFLOW, Workspace, answer
 
 ENVIRONMENTS = ("staging", "production")
-WORKFLOW = ".github/workflows/pipeline.yml"
 FIRST = "The first release"
 
 
