@@ -82,7 +82,7 @@ class CommandProber:
         async with self.deciding:
             self.target.expectations.prepare()
             try:
-                with alarm(min(PATIENCE, max(deadline - self.clock(), 0.01))):
+                with alarm(PATIENCE, deadline - self.clock()):
                     wrong, version = self.target.expectations.check(Answer(200, (), output), self.clock() - started)
             except (TooSlow, Undecidable):
                 raise unjudged("undecided", "slow", "whether its output is right was not decided in time") from None

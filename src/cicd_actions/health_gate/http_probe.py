@@ -31,7 +31,7 @@ from cicd_actions.toolkit.grammar import NotUnderstood
 HOPS = 10
 
 PATIENCE = 0.25
-"""Seconds for deciding whether one answer is right; a regular expression that backtracks would take for ever."""
+"""Seconds of the processor for deciding whether one answer is right: a pattern that backtracks would take for ever."""
 
 
 @dataclass(eq=False)
@@ -129,16 +129,13 @@ class HttpProber:
             try:
                 if left <= 0:
                     raise TooSlow
-                with alarm(min(PATIENCE, left)):
+                with alarm(PATIENCE, left):
                     wrong, version = self._check(answer, took)
             except TooSlow:
-                if left <= PATIENCE:
-                    raise Trouble("cut", "cut", "the answer had come, but was not judged", outcome=Outcome.UNFINISHED) from None
-                raise unjudged(
-                    "undecided",
-                    "slow",
-                    f"whether the answer is right was not decided within {PATIENCE * 1000:.0f} ms (expect-body, expect-json)",
-                ) from None
+                limit = (
+                    f"within {PATIENCE * 1000:.0f} ms (expect-body, expect-json)" if left > PATIENCE else "before the deadline"
+                )
+                raise unjudged("undecided", "undecided", f"whether the answer is right was not decided {limit}") from None
             except Undecidable as error:
                 raise unjudged("undecided", "coding", str(error)) from None
         seen = Observation(
