@@ -132,9 +132,9 @@ class HttpProber:
                 with alarm(PATIENCE, left):
                     wrong, version = self._check(answer, took)
             except TooSlow:
-                limit = (
-                    f"within {PATIENCE * 1000:.0f} ms (expect-body, expect-json)" if left > PATIENCE else "before the deadline"
-                )
+                limit = "before the deadline"
+                if self.clock() < deadline:
+                    limit = f"within {PATIENCE * 1000:.0f} ms (expect-body, expect-json)"
                 raise unjudged("undecided", "undecided", f"whether the answer is right was not decided {limit}") from None
             except Undecidable as error:
                 raise unjudged("undecided", "coding", str(error)) from None

@@ -188,13 +188,18 @@ def command_line(tmp_path: Path, variables: dict[str, str]) -> CommandLine:
         )  # fmt: skip
         stdout, stderr = process.communicate(timeout=60)
         memory = int((tmp_path / "memory").read_text()) * 1024
-        outputs = read_outputs(files["GITHUB_OUTPUT"].read_text("utf-8"))
+        outputs = _outputs(files["GITHUB_OUTPUT"].read_text("utf-8"))
         return Ran(process.returncode, stdout, stderr, files["GITHUB_STEP_SUMMARY"].read_text("utf-8"), outputs, memory)
 
     return run
 
 
-def read_outputs(text: str) -> dict[str, str]:
+@pytest.fixture
+def read_outputs() -> Callable[[str], dict[str, str]]:
+    return _outputs
+
+
+def _outputs(text: str) -> dict[str, str]:
     """The outputs as the runner reads them: `name<<delimiter`, lines, delimiter."""
     found: dict[str, str] = {}
     lines = iter(text.splitlines())
