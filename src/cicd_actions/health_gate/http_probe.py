@@ -46,6 +46,9 @@ class HttpProber:
 
     async def probe(self, deadline: float) -> Observation:
         """One observation, at the latest at `deadline`. Raises `UnusableInput` for what shows only on the way."""
+        if self.request.url.secure:
+            # Made once, and before the clock starts: reading the machine's certificates is not the target's time.
+            self.network.context(self.request.trust)
         started = self.clock()
         allowed = self.target.request_timeout
         progress = Progress()
