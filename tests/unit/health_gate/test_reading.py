@@ -126,7 +126,7 @@ def test_a_metric_on_its_own_gets_its_own_headers() -> None:
 )
 def test_a_mistake_is_explained_before_the_first_probe(inputs: dict[str, str], said: str) -> None:
     with pytest.raises(UnusableInput) as caught:
-        targets(**inputs)
+        targets(Path(), None, **inputs)
     assert said in str(caught.value)
 
 
