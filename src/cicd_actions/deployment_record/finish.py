@@ -74,7 +74,8 @@ def _verdict(desk: Desk) -> str:
         cause="The outputs of a step that was skipped are empty: then there is no verdict to record."
         if not verdict
         else "It is `pass`, `fail`, `inconclusive` or `cancelled`.",
-        fix="    with:\n      verdict: ${{ steps.gate.outputs.verdict || (cancelled() && 'cancelled' || 'inconclusive') }}",
+        fix="    with:\n      verdict: >-\n        ${{ steps.gate.outputs.verdict || (job.status == 'cancelled' && 'cancelled')"
+        " || 'inconclusive' }}",
     )
 
 

@@ -12,7 +12,7 @@ Merges: 0003a, 0003b
 Path: /app/migrations/versions/0004_merge.py
 
     Bring two lines together.
-    
+
     Rev: 9999
     Revision ID: 0004
     Revises: 0003a, 0003b
@@ -79,7 +79,8 @@ def test_show_has_to_name_the_whole_revision() -> None:
 
 def test_current_of_one_and_of_several_heads() -> None:
     assert alembic.current(["0004 (head)"]) == ("0004",)
-    assert alembic.current(["INFO  [alembic] Context impl PostgresqlImpl.", "aa (head)", "bb (effective head)", ""]) == ("aa", "bb")
+    several = ["INFO  [alembic] Context impl PostgresqlImpl.", "aa (head)", "bb (effective head)", ""]
+    assert alembic.current(several) == ("aa", "bb")
     assert alembic.current(["0003a"]) == ("0003a",)
     assert alembic.current([]) == ()
 
@@ -118,7 +119,10 @@ def test_nothing_an_image_prints_breaks_the_reader(lines: list[str]) -> None:
     assert all(key == each.revision for key, each in found.items())
 
 
-@given(st.lists(st.sampled_from(["Rev: a", "Rev: b (head)", "Parent: a", "Parent: b", "Merges: a, b", "Path: /x.py"]), max_size=30))
+LINES = ["Rev: a", "Rev: b (head)", "Parent: a", "Parent: b", "Merges: a, b", "Path: /x.py"]
+
+
+@given(st.lists(st.sampled_from(LINES), max_size=30))
 def test_no_history_is_walked_for_ever(lines: list[str]) -> None:
     found = alembic.newer(["a", "b"], alembic.history(lines), [])
     assert found is None or {each.revision for each in found} <= {"a", "b"}
