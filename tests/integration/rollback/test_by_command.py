@@ -1,6 +1,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -404,3 +410,50 @@ class TestSchema:
         ended = world.roll_back(schema_service="api")
         assert ended.code == 3
         assert "nobody says whether 0002" in ended.headline
+
+
+def test_cancelled_in_the_middle_it_says_what_stands(world: World) -> None:
+    world.release(1)
+    world.release(2, "fail")
+    (world.folder / "hanging-web").touch()
+    given = {
+        **world.engine,
+        "environment": "staging",
+        "github-token": world.token,
+        "services": world.release_lines,
+        "url": f"{world.url}/api",
+        "current-sha": sha(2),
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cicd_actions", "rollback-to-previous-sha", "--json"],
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(Path(__file__).parents[3] / "src"),
+            "INPUTS": json.dumps(given),
+            "GITHUB_API_URL": world.github.url,
+            "GITHUB_REPOSITORY": REPOSITORY,
+            "RUNNER_TEMP": str(world.folder),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until((world.folder / "hangs").exists)
+    process.send_signal(signal.SIGINT)
+    said, log = process.communicate(timeout=60)
+    ended = json.loads(said)
+    assert process.returncode == 130
+    assert ended["verdict"] == "inconclusive"
+    assert ended["outputs"]["rolled-back"] == "false"
+    assert "web was told to go back" in ended["headline"]
+    assert world.running() == {"api": sha(1), "web": sha(2)}
+    assert f"roll-out web {world.image('web', 1)} {sha(1)}" in log
+    # Nothing is recorded: nobody knows yet.
+    assert world.tasks()[-1] == ("quarantined", "2")
+
+
+def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
