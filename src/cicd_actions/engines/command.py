@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -67,6 +68,12 @@ class Command:
         """Nothing is held between calls; programs that were handed over run on."""
         for process in self._left_running:
             process.poll()
+
+    def by_hand(self, target: Target) -> str:
+        """The roll-out command, filled in and quoted for a shell."""
+        if self._programs.roll_out is None:
+            return f"# {target.service}: bring it to {target.image.pinned}; no `roll-out-command` is named"
+        return shlex.join(self._filled(self._programs.roll_out, target))
 
     def running(self, services: Sequence[str], deadline: Deadline) -> Mapping[str, Running]:
         """What `running-command` says; without one every service runs something that is not known."""
