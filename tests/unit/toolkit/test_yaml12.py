@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cicd_actions.toolkit import yaml12
+from cicd_actions.toolkit.yaml12 import Mapping, NotYaml, Scalar, Sequence, plain, read
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("on", "on"),
+        ("yes", "yes"),
+        ("3.10", 3.1),
+        ("0x1F", 31),
+        ("0o17", 15),
+        ("017", 17),
+        ("1_000", "1_000"),
+        ("12:30:45", "12:30:45"),
+        ("2026-01-01", "2026-01-01"),
+        ("~", None),
+        ("NULL", None),
+        ("True", True),
+        ("FALSE", False),
+        ("tRue", "tRue"),
+        ("-.inf", float("-inf")),
+        ("1e3", 1000.0),
+        ("+", "+"),
+        ("-", [None]),
+        ("'1'", "1"),
+        ('"true"', "true"),
+        ("!!str 12", "12"),
+        ("!custom 12", "12"),
+        ("!!int '12'", 12),
+        ("", None),
+        ("# nothing", None),
+    ],
+)
+def test_scalars_are_what_the_core_schema_makes_of_them(text: str, value: object) -> None:
+    assert plain(read(text).root) == value
+
+
+def test_a_number_keeps_its_text() -> None:
+    root = read("python: 3.10\non: push\n").root
+    assert isinstance(root, Mapping)
+    assert [(key.text, value.text) for key, value in root.entries if isinstance(value, Scalar)] == [
+        ("python", "3.10"),
+        ("on", "push"),
+    ]
+
+
+def test_every_node_knows_its_place() -> None:
+    root = read("# first\na:\n  - b: 'x'\n    c: [1, {d: 2}]\n").root
+    assert isinstance(root, Mapping)
+    items = root.get("a")
+    assert isinstance(items, Sequence)
+    assert (items.line, items.column) == (3, 3)
+    item = items.items[0]
+    assert isinstance(item, Mapping)
+    key, value = item.entries[1]
+    assert (key.line, key.column) == (4, 5)
+    assert isinstance(value, Sequence)
+    assert isinstance(value.items[1], Mapping)
+    assert (value.items[1].line, value.items[1].column) == (4, 12)
+
+
+def test_lines_are_counted_as_editors_count_them() -> None:
+    root = read('a: "x\u2028y"\r\nb: "\x85"\rc: 1\n').root
+    assert isinstance(root, Mapping)
+    assert [key.line for key, _ in root.entries] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "problem"),
+    [
+        ("a: 1\nb: 2\na: 3\n", 3, 1, "the key `a` stands in line 1 already"),
+        ("a: [1\nb: 2\n", 2, 2, "expected ',' or ']'"),
+        ("a: *b\n", 1, 4, "the alias `*b` names no anchor above it"),
+        ("a: &a [*a]\n", 1, 8, "stands within what it names"),
+        ("a: 1\n---\nb: 2\n", 2, 1, "a second document"),
+        ("? [1]\n: 2\n", 1, 5, "a key must be a single word"),
+        ("a: \x07\n", 1, 4, "the character U+0007"),
+        ("\tb: 1\n", 1, 1, "cannot start any token"),
+    ],
+)
+def test_what_cannot_be_read_says_where(text: str, line: int, column: int, problem: str) -> None:
+    with pytest.raises(NotYaml) as caught:
+        read(text)
+    assert problem in caught.value.problem
+    assert (caught.value.line, caught.value.column) == (line, column)
+
+
+def test_duplicates_are_listed_when_asked_for() -> None:
+    document = read("a: 1\nA: 2\nb: {a: 1}\na: 3\n", strict=False)
+    assert [(twice.key, twice.line, twice.first_line) for twice in document.duplicates] == [("a", 4, 1)]
+    document = read("a: 1\nA: 2\n", strict=False, fold_case=True)
+    assert [(twice.key, twice.line, twice.first_line) for twice in document.duplicates] == [("A", 2, 1)]
+    assert isinstance(document.root, Mapping)
+    assert plain(document.root.get("a")) == 1
+
+
+def test_aliases_share_their_node_and_a_bomb_is_refused() -> None:
+    root = read("a: &x {b: 1}\nc: *x\n").root
+    assert isinstance(root, Mapping)
+    assert root.get("a") is root.get("c")
+    bomb = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
+        f"{chr(98 + level)}: &{chr(98 + level)} [{','.join(['*' + chr(97 + level)] * 10)}]\n" for level in range(9)
+    )
+    with pytest.raises(NotYaml, match="nodes when its aliases are followed"):
+        read(bomb)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 5000, "[" * 5000 + "]" * 5000, "- " * 5000, "{a: " * 3000, "a: " + "[" * 101 + "]" * 101]
+)
+def test_depth_is_bounded(text: str) -> None:
+    with pytest.raises(NotYaml, match="levels of nesting"):
+        read(text)
+
+
+def test_size_is_bounded() -> None:
+    with pytest.raises(NotYaml, match="which is more than 10"):
+        read("a: " + "x" * 10, longest=10)
+
+
+def test_a_merge_is_a_key_until_it_is_asked_for() -> None:
+    root = read("x: &x {a: 1, b: 2}\ny: {<<: *x, b: 3}\nz: {<<: [*x, {c: 4}]}\n").root
+    assert isinstance(root, Mapping)
+    merged, several = root.get("y"), root.get("z")
+    assert isinstance(merged, Mapping)
+    assert isinstance(several, Mapping)
+    assert [key.text for key, _ in merged.entries] == ["<<", "b"]
+    assert {key.text: plain(value) for key, value in merged.merged()} == {"b": 3, "a": 1}
+    assert {key.text: plain(value) for key, value in several.merged()} == {"a": 1, "b": 2, "c": 4}
+
+
+def test_a_number_with_absurdly_many_digits_is_an_error_with_its_place() -> None:
+    root = read("a:\n  b: " + "9" * 5000).root
+    with pytest.raises(NotYaml) as caught:
+        plain(root)
+    assert (caught.value.line, caught.value.column) == (2, 6)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("a: x ${{ Q }}\n", (1, 10)),
+        ("a: 'it''s ${{ Q }}'\n", (1, 15)),
+        ('a: "\\t\\"${{ Q }}"\n', (1, 13)),
+        ("a: |\n\n  one\n  two ${{ Q }}\n", (4, 11)),
+        ("a: >-\n  one\n  two ${{\n    Q }}\n", (4, 5)),
+        ("a: &x !!str one\n    two ${{ Q }}\n", (2, 13)),
+        ("a: &x !!str\n  |2\n   two ${{ Q }}\n", (3, 12)),
+        ('a: "one \\\n   ${{ Q }}"\n', (2, 8)),
+    ],
+)
+def test_a_place_within_a_scalar_is_found_whatever_its_style(text: str, place: tuple[int, int]) -> None:
+    document = read(text)
+    assert isinstance(document.root, Mapping)
+    scalar = document.root.get("a")
+    assert isinstance(scalar, Scalar)
+    assert document.place_in(scalar, scalar.text.index("Q")) == place
+
+
+@given(st.text(alphabet=st.sampled_from(list("abQ{}[]&*!|>'\"%@`#:,-? \n\t0.\\<~")), max_size=60))
+def test_no_text_does_anything_but_read_or_say_where_it_cannot(text: str) -> None:
+    line = 0
+    try:
+        read(text, strict=False)
+    except NotYaml as error:
+        line = error.line
+    assert line <= text.count("\n") + 1
+
+
+def _names(node: yaml12.Node | None) -> list[object]:
+    if isinstance(node, Scalar):
+        return [node.text]
+    if isinstance(node, Sequence):
+        return ["[", *(name for item in node.items for name in _names(item)), "]"]
+    return ["{", *(part for key, value in node.entries for part in [*_names(key), *_names(value)]), "}"] if node else []
+
+
+def _expected(node: yaml.Node | None) -> list[object]:
+    if isinstance(node, yaml.ScalarNode):
+        return [node.value]
+    if isinstance(node, yaml.SequenceNode):
+        return ["[", *(name for item in node.value for name in _expected(item)), "]"]
+    return ["{", *(part for key, value in node.value for part in [*_expected(key), *_expected(value)]), "}"] if node else []
+
+
+_trees = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=12)),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(min_size=1, max_size=8), inner, max_size=4)),
+    max_leaves=15,
+)
+
+
+@given(_trees, st.booleans(), st.sampled_from([None, '"', "'", "|", ">"]))
+def test_the_tree_is_the_one_that_pyyaml_composes(tree: object, flow: bool, style: str | None) -> None:
+    text = yaml.safe_dump(tree, default_flow_style=flow, default_style=style, allow_unicode=True)
+    assert _names(read(text).root) == _expected(yaml.compose(text, Loader=yaml.SafeLoader))
