@@ -1,0 +1,1 @@
+"""The items service of the two-lane example."""
