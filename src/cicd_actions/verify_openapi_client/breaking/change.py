@@ -30,7 +30,7 @@ class Change:
     @property
     def fingerprint(self) -> str:
         """32 hexadecimal digits that stay the same while the change does."""
-        text = "\0".join((self.rule.id, self.place, self.detail))
+        text = f"{self.rule.id}\0{self.place}\0{self.detail}"
         return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
 
 
@@ -78,8 +78,8 @@ class Comparison:
         unique: dict[str, Change] = {}
         for change in found:
             known = unique.get(change.fingerprint)
-            operations = tuple(dict.fromkeys((*(known.operations if known else ()), *change.operations)))
-            unique[change.fingerprint] = replace(known or change, operations=operations)
+            together = tuple(dict.fromkeys((*(known.operations if known else ()), *change.operations)))
+            unique[change.fingerprint] = replace(known or change, operations=together)
         return sorted(unique.values(), key=lambda change: (change.place, change.rule.id, change.detail))
 
 

@@ -24,15 +24,14 @@ def _says(parts: tuple[Part, ...], keyword: str, schemas: Schemas) -> bool:
 
 def compare(sides: Sides, old: dict[str, tuple[Part, ...]], new: dict[str, tuple[Part, ...]]) -> None:
     """Compare the objects of both sides; `old` and `new` are their visible properties."""
-    for name in old:
+    for name, parts in old.items():
         if name in new:
-            sent, known = (old[name], new[name]) if sides.old_is_sent else (new[name], old[name])
-            sides.need(sent, known)
+            sides.need(*((parts, new[name]) if sides.old_is_sent else (new[name], parts)))
         else:
-            _removed(sides, name, old[name], new, old)
-    for name in new:
+            _removed(sides, name, parts, new, old)
+    for name, parts in new.items():
         if name not in old:
-            _added(sides, name, new[name])
+            _added(sides, name, parts)
     _required(sides, old, new)
     _additional(sides)
 

@@ -130,7 +130,7 @@ _both(
     (
         "an enum has a new value",
         "Callers that handle every value of the list meet one that they do not know (an exhaustive `switch`, a strict parser).",
-        "Answer the new value only to callers that ask for it, or in a new property; announce new enums as open from the start.",
+        "Answer the new value only to callers that ask for it, or in a new property; announce new enums as open at once.",
     ),
 )
 _both(

@@ -40,7 +40,7 @@ _DEEPEST_UNION = 24
 class Bound:
     """An end of an interval."""
 
-    value: float
+    value: int | float
     exclusive: bool
 
 
@@ -489,7 +489,7 @@ class _Reader:
                 shape.prefix.append((part,))
 
 
-def _number(value: Any) -> float | None:
+def _number(value: Any) -> int | float | None:
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
