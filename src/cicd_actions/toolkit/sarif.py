@@ -31,7 +31,7 @@ class RuleText:
 
 
 def document(
-    tool: str, version: str, findings: Iterable[Finding], rules: Mapping[str, RuleText], *, elsewhere: str = ""
+    tool: str, findings: Iterable[Finding], rules: Mapping[str, RuleText], *, version: str = "", elsewhere: str = ""
 ) -> dict[str, Any]:
     """One run of `tool` as an object that `json.dumps` writes.
 
@@ -40,12 +40,14 @@ def document(
     """
     ordered = worst_first(findings)[:MOST_RESULTS]
     ids = sorted({found.rule for found in ordered})
+    driver: dict[str, Any] = {"name": tool, **({"version": version} if version else {})}
+    driver["rules"] = [_rule(id_, rules.get(id_)) for id_ in ids]
     return {
         "$schema": SCHEMA,
         "version": "2.1.0",
         "runs": [
             {
-                "tool": {"driver": {"name": tool, "version": version, "rules": [_rule(id_, rules.get(id_)) for id_ in ids]}},
+                "tool": {"driver": driver},
                 "columnKind": "unicodeCodePoints",
                 "results": [_result(found, ids, elsewhere) for found in ordered],
             }

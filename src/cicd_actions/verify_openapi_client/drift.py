@@ -61,7 +61,7 @@ def find(shadow: Shadow, repository: Repository, generator: generation.Generator
     generator.run(shadow)
     second = generation.copied(shadow.tree, client, shadow.folder / "second")
     unstable = tuple(sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name)))
-    lines = tuple((name, _first_difference(first.get(name, b""), second.get(name, b""))) for name in unstable)
+    lines = tuple((name, first_difference(first.get(name, b""), second.get(name, b""))) for name in unstable)
     _restore(shadow, client)
     return Drift(tuple(files), patch, unstable, lines)
 
@@ -111,7 +111,8 @@ def _restore(shadow: Shadow, client: Sequence[str]) -> None:
             shutil.copy2(source, target)
 
 
-def _first_difference(one: bytes, other: bytes) -> int:
+def first_difference(one: bytes, other: bytes) -> int:
+    """The first line, from 1, in which two texts differ."""
     lines, others = one.splitlines(), other.splitlines()
     for number, (line, theirs) in enumerate(zip(lines, others, strict=False), 1):
         if line != theirs:

@@ -66,7 +66,7 @@ class Inputs:
     )
     comment: bool = declare(
         grammar.boolean,
-        "`true` keeps one comment on the pull request up to date. Needs `pull-requests: write`; without it the summary has it all.",
+        "`true` keeps one comment on the pull request up to date. Needs `pull-requests: write`; else the summary has it.",
         default="false",
     )
     github_token: str = declare(grammar.string, "The token for the comment.", secret=True, action_default="${{ github.token }}")

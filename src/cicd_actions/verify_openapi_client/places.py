@@ -13,7 +13,7 @@ from cicd_actions.verify_openapi_client.specification import LONGEST_YAML, Speci
 LONGEST = 8 * 1024 * 1024
 """Characters; in longer documents a line says little to anybody."""
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
+_WORD = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 
 
 def lines(specification: Specification, pointers: Iterable[str]) -> dict[str, int]:
@@ -53,31 +53,31 @@ def _walk(text: str, tree: dict[str, Any], offsets: dict[tuple[str, ...], int]) 
     path: tuple[str, ...] = ()
     awaiting_key = False
     start = 0
-    for match in _TOKEN.finditer(text):
-        token = match[0]
-        if awaiting_key and token[0] == '"':
+    for match in _WORD.finditer(text):
+        word = match[0]
+        if awaiting_key and word[0] == '"':
             parent, above, _ = stack[-1]
-            key = json.loads(token) if parent else ""
+            key = json.loads(word) if parent else ""
             node = parent.get(key) if parent else None
             path, start, awaiting_key = (*above, key) if node is not None else (), match.start(), False
-        elif token in "{[":
+        elif word in "{[":
             if node is not None:
                 offsets.setdefault(path, start if stack and stack[-1][2] is None else match.start())
-            stack.append((node, path, None if token == "{" else [0]))
-            awaiting_key = token == "{"
-            if token == "[":
+            stack.append((node, path, None if word == "{" else [0]))
+            awaiting_key = word == "{"
+            if word == "[":
                 node, path = _at_index(stack[-1])
-        elif token in "}]":
+        elif word in "}]":
             stack.pop()
             awaiting_key = False
-        elif token == ",":
+        elif word == ",":
             counter = stack[-1][2]
             if counter is None:
                 awaiting_key = True
             else:
                 counter[0] += 1
                 node, path = _at_index(stack[-1])
-        elif token != ":" and node is not None:
+        elif word != ":" and node is not None:
             offsets.setdefault(path, start if stack and stack[-1][2] is None else match.start())
 
 

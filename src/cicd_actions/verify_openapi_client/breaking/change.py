@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 
-from cicd_actions.verify_openapi_client.breaking.document import Document, Part
+from cicd_actions.verify_openapi_client.breaking.document import Document, Part, tokens
 from cicd_actions.verify_openapi_client.breaking.rules import Flow, Rule, for_flow
 from cicd_actions.verify_openapi_client.breaking.schemas import SchemaComparison
 from cicd_actions.verify_openapi_client.breaking.sides import Difference, Pair
@@ -67,7 +67,7 @@ class Comparison:
             found.append(
                 Change(
                     rule,
-                    difference.what,
+                    _about(difference),
                     tuple(dict.fromkeys(operations)),
                     difference.pointer,
                     difference.in_base,
@@ -81,6 +81,19 @@ class Comparison:
             together = tuple(dict.fromkeys((*(known.operations if known else ()), *change.operations)))
             unique[change.fingerprint] = replace(known or change, operations=together)
         return sorted(unique.values(), key=lambda change: (change.place, change.rule.id, change.detail))
+
+
+def _about(difference: Difference) -> str:
+    """The sentence with the schema and property that it is about: `Item.name`."""
+    keys = tokens(difference.place)
+    names = keys[2:3] if keys[:2] == ["components", "schemas"] else []
+    steps = iter(keys[2:] if names else keys)
+    for key in steps:
+        if key == "properties":
+            names.append(next(steps, ""))
+        elif key in {"items", "additionalProperties"} and names:
+            names[-1] += "[]" if key == "items" else "[…]"
+    return f"`{'.'.join(names)}`: {difference.what}" if names else difference.what
 
 
 def _parts(part: Part) -> tuple[Part, ...]:
