@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -88,13 +90,13 @@ class Part:
         for key, value in mapping(self.raw).items():
             yield str(key), Part(value, join(self.pointer, key), join(self.place, key))
 
-    def items(self, label: str = "") -> Iterator[Part]:
+    def items(self) -> Iterator[Part]:
         """The members of an array; each place ends with a name of what stands there."""
-        taken: dict[str, int] = {}
-        for index, value in enumerate(sequence(self.raw)):
-            name = label or _name(value)
-            taken[name] = taken.get(name, 0) + 1
-            unique = name if taken[name] == 1 else f"{name}#{taken[name]}"
+        values = sequence(self.raw)
+        names = [_name(value) for value in values]
+        often = Counter(names)
+        for index, (value, name) in enumerate(zip(values, names, strict=True)):
+            unique = name if often[name] == 1 else f"{name} {_digest(value)}"
             yield Part(value, join(self.pointer, index), join(self.place, unique))
 
 
@@ -107,8 +109,10 @@ def _name(value: Json) -> str:
         return f"{fields['in']}:{fields['name']}"
     if text(fields.get("title")):
         return str(fields["title"])
-    import hashlib  # noqa: PLC0415 - only nameless members need it
+    return _digest(value)
 
+
+def _digest(value: Json) -> str:
     return hashlib.sha256(canonical(value).encode("utf-8", "replace")).hexdigest()[:12]
 
 

@@ -151,7 +151,7 @@ def _any_text(meaning: Meaning) -> bool:
     if len(meaning.shapes) != 1:
         return False
     shape = meaning.shapes[0]
-    narrow = shape.enum is not None or shape.format or shape.patterns or shape.sizes or shape.others
+    narrow = shape.enum is not None or shape.formats or shape.patterns or shape.sizes or shape.others
     return "string" in shape.types and not narrow
 
 

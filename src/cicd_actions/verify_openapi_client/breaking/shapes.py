@@ -30,6 +30,8 @@ _COMPARED_AS_TEXT = (
     "dependentRequired", "dependentSchemas", "unevaluatedItems", "contentSchema", "contentEncoding", "$dynamicRef",
 )  # fmt: skip
 
+_UNORDERED = frozenset({"required", "enum", "type", "allOf", "anyOf", "oneOf"})
+
 MOST_ALTERNATIVES = 512
 """A union of more, nested ones multiplied out, is compared by its text."""
 
@@ -76,7 +78,7 @@ class Shape:
     tags: frozenset[str] = frozenset()
     types: frozenset[str] = TYPES
     enum: dict[str, Any] | None = None
-    format: str = ""
+    formats: frozenset[str] = frozenset()
     lower: Bound | None = None
     upper: Bound | None = None
     sizes: dict[str, int] = field(default_factory=dict)
@@ -203,11 +205,12 @@ class Schemas:
             target = self.document.find(reference)
             if target is not None:
                 return self._inlined(target.raw, (*inside, reference), budget, levels - 1)
-        return {
-            key: self._inlined(value, inside, budget, levels - 1)
-            for key, value in raw.items()
-            if not (key in {"title", "description"} and isinstance(value, str))
-        }
+        found: dict[str, Any] = {}
+        for key, value in sorted(raw.items()):
+            if not (key in {"title", "description"} and isinstance(value, str)):
+                inner = self._inlined(value, inside, budget, levels - 1)
+                found[key] = sorted(inner, key=canonical) if key in _UNORDERED and isinstance(inner, list) else inner
+        return found
 
 
 @dataclass(frozen=True)
@@ -229,10 +232,11 @@ class _Alternatives:
 
     def __init__(self, schemas: Schemas) -> None:
         self._schemas = schemas
-        self._discriminator = ""
+        self._discriminators: set[str] = set()
 
     def of(self, whole: Whole) -> tuple[list[_Choice], str]:
-        return self._of(whole, ()), self._discriminator
+        found = self._of(whole, ())
+        return found, self._discriminators.pop() if len(self._discriminators) == 1 else ""
 
     def _of(self, whole: Whole, inside: tuple[str, ...]) -> list[_Choice]:
         first = whole.parts[0] if whole.parts else Part(None, "#", "#")
@@ -272,8 +276,8 @@ class _Alternatives:
                         null_too=choice.null_too or inner.null_too,
                     )
                 )
-        if tags.property and not self._discriminator:
-            self._discriminator = tags.property
+        if tags.property:
+            self._discriminators.add(tags.property)
         return options
 
 
@@ -284,7 +288,7 @@ def _joined(one: _Choice, other: _Choice) -> _Choice:
         (*one.key, "|", *other.key),
         other.pointer,
         other.place,
-        other.name or one.name,
+        "/".join(sorted({one.name, other.name} - {""})),
         other.tags or one.tags,
         (*one.opaque, *other.opaque),
         one.null_too or other.null_too,
@@ -316,7 +320,7 @@ class _Tags:
 
 def _as_one_enum(shapes: list[Shape]) -> list[Shape]:
     """`oneOf` of constants, the way to give each value a title, is one enum."""
-    if len(shapes) < 2 or any(shape.enum is None or not shape.types <= SCALARS or shape.tags for shape in shapes):
+    if len(shapes) < 2 or not all(_only_enum(shape) for shape in shapes):
         return shapes
     first = shapes[0]
     for other in shapes[1:]:
@@ -325,6 +329,11 @@ def _as_one_enum(shapes: list[Shape]) -> list[Shape]:
         first.types |= other.types
         first.key += other.key
     return [first]
+
+
+def _only_enum(shape: Shape) -> bool:
+    rest = (shape.tags, shape.formats, shape.patterns, shape.sizes, shape.others, shape.multiples, shape.lower, shape.upper)
+    return shape.enum is not None and shape.types <= SCALARS and not any(rest)
 
 
 def _inclusive(bound: Bound | None, step: int) -> Bound | None:
@@ -446,7 +455,7 @@ class _Reader:
         if not written and text(self._raw.get("contentMediaType")) == "application/octet-stream":
             written = "binary"  # OpenAPI 3.1's word for 3.0's `format: binary`
         if written:
-            self._shape.format = self._shape.format or written
+            self._shape.formats |= {written}
             self._mark("format" if "format" in self._raw else "contentMediaType")
         if text(self._raw.get("pattern")):
             self._shape.patterns |= {self._raw["pattern"]}

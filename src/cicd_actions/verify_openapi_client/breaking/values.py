@@ -32,9 +32,9 @@ def compare(sides: Sides) -> frozenset[str]:
     if not shared:
         return shared
     _enums(sides, shared)
+    _formats(sides, shared)
+    _patterns(sides, shared)
     if sent.enum is None:
-        _format(sides, shared)
-        _patterns(sides, shared)
         _bounds(sides, shared)
         _sizes(sides, shared)
         _multiples(sides, shared)
@@ -72,12 +72,14 @@ def _enums(sides: Sides, shared: frozenset[str]) -> None:
         sides.differ("enum-value", f"The value {value} is {word} the enum.", "enum", value)
 
 
-def _format(sides: Sides, shared: frozenset[str]) -> None:
-    sent, known = sides.sent.format, sides.known.format
-    if not known or sent == known or (sent, known) in _WIDER_FORMATS or not shared & {"string", "number", "integer"}:
+def _formats(sides: Sides, shared: frozenset[str]) -> None:
+    if not shared & {"string", "number", "integer"}:
         return
-    old, new = sides.old.format or "none", sides.new.format or "none"
-    sides.differ("format", f"The format goes from {old} to {new}.", "format")
+    for known in sorted(sides.known.formats):
+        if known not in sides.sent.formats and not any((sent, known) in _WIDER_FORMATS for sent in sides.sent.formats):
+            old, new = (" and ".join(sorted(shape.formats)) or "none" for shape in (sides.old, sides.new))
+            sides.differ("format", f"The format goes from {old} to {new}.", "format")
+            return
 
 
 def _patterns(sides: Sides, shared: frozenset[str]) -> None:
@@ -141,19 +143,16 @@ def _is_multiple(number: Any, factor: Any) -> bool:
 
 def _values_in_bounds(sides: Sides, values: Iterable[Any]) -> None:
     """A list of values needs no bound of its own: each of them has to meet the other side's."""
-    known = sides.known
     for value in values:
-        if isinstance(value, str):
-            wrong = len(value) < known.sizes.get("minLength", 0) or len(value) > known.sizes.get("maxLength", len(value))
-        elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            wrong = not _within(value, known)
-        else:
-            wrong = False
-        if wrong:
+        if _within(value, sides.sent) and not _within(value, sides.known):
             sides.differ("bound", f"The value {value} of the enum lies outside the bounds.", "enum", str(value))
 
 
-def _within(value: float, shape: Shape) -> bool:
+def _within(value: Any, shape: Shape) -> bool:
+    if isinstance(value, str):
+        return shape.sizes.get("minLength", 0) <= len(value) <= shape.sizes.get("maxLength", len(value))
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return True
     lower, upper = shape.lower, shape.upper
     if lower is not None and (value < lower.value or (lower.exclusive and value == lower.value)):
         return False
