@@ -135,7 +135,9 @@ def test_entangled_unions_end() -> None:
 
 def test_a_long_chain_of_references_needs_no_stack() -> None:
     count = 20_000
-    chain = {f"N{i}": {"type": "object", "properties": {"next": {"$ref": f"#/components/schemas/N{i + 1}"}}} for i in range(count)}
+    chain = {
+        f"N{i}": {"type": "object", "properties": {"next": {"$ref": f"#/components/schemas/N{i + 1}"}}} for i in range(count)
+    }
     old = {**chain, f"N{count}": {"type": "string"}}
     new = {**chain, f"N{count}": {"type": "integer"}}
     reference = {"$ref": "#/components/schemas/N0"}

@@ -9,7 +9,7 @@ from cicd_actions.verify_openapi_client.breaking.document import Document, Part,
 from cicd_actions.verify_openapi_client.breaking.graph import Choice, Graph, Looked
 from cicd_actions.verify_openapi_client.breaking.rules import Flow
 from cicd_actions.verify_openapi_client.breaking.sameness import Sameness
-from cicd_actions.verify_openapi_client.breaking.shapes import Meaning, Schemas, Shape, Whole
+from cicd_actions.verify_openapi_client.breaking.shapes import TYPES, Meaning, Schemas, Shape, Whole
 from cicd_actions.verify_openapi_client.breaking.sides import Difference, Pair, Sides
 
 MOST_PAIRS = 200_000
@@ -104,7 +104,8 @@ class SchemaComparison:
 
     def _nulls(self, sides: Sides, old: Meaning, new: Meaning) -> None:
         sent, known = (old, new) if sides.old_is_sent else (new, old)
-        if sent.nullable and not known.nullable:
+        untyped = len(sent.shapes) == 1 and len(sent.shapes[0].types) == len(TYPES) - 1
+        if sent.nullable and not known.nullable and not untyped:  # that anything was allowed is said by the type
             what = "is no longer accepted" if sides.old_is_sent else "may be answered from now on"
             sides.differ("null", f"null {what}.", "type")
 

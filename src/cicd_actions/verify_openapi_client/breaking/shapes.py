@@ -175,7 +175,7 @@ class Schemas:
             _Reader(self, shape, part).read()
         for group in choice.opaque:
             keyword = group.pointer.rsplit("/", 1)[-1]
-            shape.others[keyword] = shape.others.get(keyword, frozenset()) | {self.text_of(group)}
+            shape.others[keyword] = shape.others.get(keyword, frozenset()) | {self.text_of(group, keyword)}
             shape.where.setdefault(keyword, group)
         if "number" not in shape.types and "integer" in shape.types:
             shape.lower = _inclusive(shape.lower, 1)
@@ -185,10 +185,10 @@ class Schemas:
             shape.enum = None
         return shape
 
-    def text_of(self, part: Part) -> str:
-        """The part as one text, references replaced by what they mean, so that a renamed component reads the same."""
-        budget = [2000]
-        return canonical(self._inlined(part.raw, (), budget, 40))
+    def text_of(self, part: Part, keyword: str) -> str:
+        """A keyword's value as one text, references replaced by what they mean: a renamed component reads the same."""
+        budget = [5000]
+        return canonical(self._inlined({keyword: part.raw}, (), budget, 40))
 
     def _inlined(self, raw: Any, inside: tuple[str, ...], budget: list[int], levels: int) -> Any:
         budget[0] -= 1
@@ -368,7 +368,7 @@ class _Reader:
         self._arrays()
         for keyword in _COMPARED_AS_TEXT:
             if keyword in self._raw:
-                text_of = self._schemas.text_of(self._mark(keyword))
+                text_of = self._schemas.text_of(self._mark(keyword), keyword)
                 self._shape.others[keyword] = self._shape.others.get(keyword, frozenset()) | {text_of}
 
     def _mark(self, keyword: str) -> Part:
