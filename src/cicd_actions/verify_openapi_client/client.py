@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from cicd_actions.toolkit.errors import UnusableInput
-from cicd_actions.verify_openapi_client.repository import GitFailed, Repository, split
+from cicd_actions.verify_openapi_client.repository import NOT_LITERAL, GitFailed, Repository, split
 
 
 def tracked(repository: Repository, folder: Path, paths: Sequence[str]) -> tuple[str, ...]:
@@ -56,7 +56,8 @@ def _explain(repository: Repository, path: str, name: str) -> NoReturn:
             fix="Generate the client, commit it, and name it here.",
         )
     try:
-        reason = repository.git("check-ignore", "-v", "--no-index", "--", name).decode("utf-8", "replace").split("\t")[0]
+        words = ("check-ignore", "-v", "--no-index", "--", f"./{name}")
+        reason = repository.git(*words, env=NOT_LITERAL).decode("utf-8", "replace").split("\t")[0]
     except GitFailed:
         reason = ""
     if reason:

@@ -21,6 +21,9 @@ _SETTINGS = (
 )
 """Programs and caches that the repository's settings may name would write beside the private index."""
 
+NOT_LITERAL = {"GIT_LITERAL_PATHSPECS": "0"}
+"""For `check-ignore`, which refuses the setting; a leading `./` keeps a name from being taken for a pattern."""
+
 TIMEOUT = 120.0
 """Seconds for one call of git."""
 

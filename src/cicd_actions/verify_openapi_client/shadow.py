@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from cicd_actions.verify_openapi_client.repository import GitFailed, Repository, split
+from cicd_actions.verify_openapi_client.repository import NOT_LITERAL, GitFailed, Repository, split
 
 _CACHES = {"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".cache", ".vite", ".vite-temp", ".git"}
 """Not needed for a generation, and written to by everybody: the copy does without."""
@@ -41,9 +41,9 @@ class Shadow:
     def tree(self) -> Path:
         return self.folder / "tree"
 
-    def git(self, *words: str, stdin: bytes = b"") -> bytes:
+    def git(self, *words: str, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> bytes:
         """git on the copy, with the private index and object store."""
-        env = {
+        whole = {
             "GIT_DIR": str(self.repository.git_dir),
             "GIT_WORK_TREE": str(self.tree),
             "GIT_INDEX_FILE": str(self.folder / "index"),
@@ -51,8 +51,9 @@ class Shadow:
             "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(self.repository.objects),
             # The index is ours, so it may be refreshed.
             "GIT_OPTIONAL_LOCKS": "1",
+            **(env or {}),
         }
-        return self.repository.git(*words, env=env, cwd=self.tree, stdin=stdin)
+        return self.repository.git(*words, env=whole, cwd=self.tree, stdin=stdin)
 
     def environment(self, variables: Mapping[str, str]) -> dict[str, str]:
         """The variables for programs that run in the copy.
@@ -143,13 +144,14 @@ class Shadow:
         given = list(names)
         if not given:
             return []
+        paths = b"\0".join(os.fsencode(f"./{name}") for name in given) + b"\0"
         try:
-            ignored = split(self.git("check-ignore", "-z", "--stdin", stdin=b"\0".join(map(os.fsencode, given)) + b"\0"))
+            ignored = split(self.git("check-ignore", "-z", "--stdin", stdin=paths, env=NOT_LITERAL))
         except GitFailed as error:
             if error.code != 1:
                 raise
-            ignored = []  # 1 means that none is
-        return [name for name in given if name not in set(ignored)]
+            return given  # 1 means that none is
+        return [name for name in given if f"./{name}" not in set(ignored)]
 
 
 def _stamps(folder: Path) -> Iterator[tuple[str, Stamp]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from cicd_actions.verify_openapi_client.breaking.document import METHODS, Document, Part, mapping
+from cicd_actions.verify_openapi_client.breaking.document import METHODS, Document, Part, mapping, text
 
 _FREE = frozenset({"example", "examples", "default", "enum", "const"})
 """Fields whose values are data, in which `$ref` means nothing. Names of properties are told apart by where they stand."""
@@ -114,7 +114,7 @@ def _parameters(document: Document, owner: Part) -> Iterator[Problem]:
         raw = mapping(document.followed(member).raw)
         if "$ref" in mapping(member.raw):
             continue  # looked at where it stands
-        if not isinstance(raw.get("name"), str) or raw.get("in") not in {"query", "header", "path", "cookie"}:
+        if not isinstance(raw.get("name"), str) or text(raw.get("in")) not in {"query", "header", "path", "cookie"}:
             yield Problem(member.pointer, "A parameter needs a `name`, and `in` as one of query, header, path, cookie.")
 
 

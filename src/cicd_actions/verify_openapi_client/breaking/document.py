@@ -16,6 +16,9 @@ Json: TypeAlias = Any
 
 _NOTHING: Mapping[str, Json] = {}
 
+UNORDERED = frozenset({"required", "enum", "type", "allOf", "anyOf", "oneOf", "parameters", "security", "tags"})
+"""Fields that hold arrays whose order means nothing."""
+
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 """The fields of a path item that are operations (OpenAPI 3.1.1, section 4.8.9)."""
 
@@ -113,7 +116,19 @@ def _name(value: Json) -> str:
 
 
 def _digest(value: Json) -> str:
-    return hashlib.sha256(canonical(value).encode("utf-8", "replace")).hexdigest()[:12]
+    return hashlib.sha256(canonical(_settled(value)).encode("utf-8", "replace")).hexdigest()[:12]
+
+
+def _settled(value: Json) -> Json:
+    """The value with the arrays in order whose order means nothing."""
+    if isinstance(value, list):
+        return [_settled(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    found = {key: _settled(item) for key, item in value.items()}
+    return {
+        key: sorted(item, key=canonical) if key in UNORDERED and isinstance(item, list) else item for key, item in found.items()
+    }
 
 
 class Document:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from cicd_actions.verify_openapi_client.breaking.document import Document, Part, canonical, mapping, sequence, text
+from cicd_actions.verify_openapi_client.breaking.document import UNORDERED, Document, Part, canonical, mapping, sequence, text
 
 TYPES = frozenset({"string", "number", "integer", "boolean", "array", "object", "null"})
 """JSON Schema's types; where `number` stands, `integer` does too, because every integer is a number."""
@@ -29,8 +29,6 @@ _COMPARED_AS_TEXT = (
     "not", "if", "then", "else", "contains", "minContains", "maxContains", "propertyNames", "patternProperties",
     "dependentRequired", "dependentSchemas", "unevaluatedItems", "contentSchema", "contentEncoding", "$dynamicRef",
 )  # fmt: skip
-
-_UNORDERED = frozenset({"required", "enum", "type", "allOf", "anyOf", "oneOf"})
 
 MOST_ALTERNATIVES = 512
 """A union of more, nested ones multiplied out, is compared by its text."""
@@ -209,7 +207,7 @@ class Schemas:
         for key, value in sorted(raw.items()):
             if not (key in {"title", "description"} and isinstance(value, str)):
                 inner = self._inlined(value, inside, budget, levels - 1)
-                found[key] = sorted(inner, key=canonical) if key in _UNORDERED and isinstance(inner, list) else inner
+                found[key] = sorted(inner, key=canonical) if key in UNORDERED and isinstance(inner, list) else inner
         return found
 
 
@@ -378,7 +376,7 @@ class _Reader:
 
     def _types(self) -> None:
         written = self._raw.get("type")
-        named = [word for word in ([written] if isinstance(written, str) else sequence(written)) if word in TYPES]
+        named = [word for word in ([written] if isinstance(written, str) else sequence(written)) if text(word) in TYPES]
         if named:
             types = set(named)
             self._mark("type")
