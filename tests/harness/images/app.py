@@ -1,6 +1,6 @@
 """The service that the tests roll out: it answers with its version, and misbehaves as its variables say.
 
-VERSION; PORT (8000); START_DELAY (seconds before it listens); CRASH (exit with 1 after START_DELAY); HEALTH (`ok`, `bad`);
+VERSION; PORT (8000; 0 is one of the kernel's choice, written to /port); START_DELAY (seconds before it listens); CRASH (exit with 1 after START_DELAY); HEALTH (`ok`, `bad`);
 DRAIN (seconds that it goes on answering after SIGTERM).
 """
 
@@ -45,6 +45,8 @@ if os.environ.get("CRASH"):
     print("cannot start: no such table: items", file=sys.stderr, flush=True)
     sys.exit(1)
 server = http.server.ThreadingHTTPServer(("0.0.0.0", int(os.environ.get("PORT", "8000"))), Handler)
+with open("/port", "w") as file:
+    file.write(str(server.server_address[1]))
 threading.Thread(target=server.serve_forever, daemon=True).start()
 print("listening", flush=True)
 draining.wait()
