@@ -49,7 +49,12 @@ def test_the_engine_restarts_in_the_middle(daemon: Daemon, make_runtime: Callabl
     deadline = Deadline(150)
     while not (before := engine.running(["api"], deadline)["api"]).ready:
         deadline.check("the first replica")
-    restarted = threading.Thread(target=lambda: (daemon.stop(), daemon.start()))
+
+    def restart() -> None:
+        daemon.stop()
+        daemon.start()
+
+    restarted = threading.Thread(target=restart)
     said: list[str] = []
 
     def log(text: str) -> None:
