@@ -12,10 +12,9 @@ from demo.picture import Picture
 from demo.plan import jobs
 from demo.records import Records
 from demo.view import Screen, seconds, short, watch
-from demo.workspace import Workspace, answer
+from demo.workspace import WORKFLOW, Workspace, answer
 
 ENVIRONMENTS = ("staging", "production")
-WORKFLOW = ".github/workflows/pipeline.yml"
 FIRST = "The first release"
 
 
@@ -178,10 +177,11 @@ class Story:
             if job.result != "failure":
                 continue
             failed = [step.name for step in job.steps.values() if step.result == "failure"][:1]
-            said = [line.text for line in chapter.picture.lines if line.job == name and line.printed and line.step in failed]
+            lines = (line for line in chapter.picture.lines if line.job == name and line.step in failed)
+            said = [line.text for line in lines if line.printed and line.text.strip()]
             self.screen.say()
             self.screen.say(f"{short(name)}: {', '.join(failed)}")
-            for line in said[-12:]:
+            for line in said[-16:]:
                 self.screen.say(f"    {line}"[:240])
 
     def expect(self, right: bool, otherwise: str) -> None:

@@ -511,6 +511,37 @@ def test_the_example_names_only_inputs_that_exist() -> None:
             assert set(job["secrets"]) <= set(known["secrets"])
 
 
+# --- what the page for callers says ---
+
+PAGE = ROOT / "docs" / "pipeline.md"
+
+
+def test_the_page_grants_what_is_asked_for_and_names_what_exists() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    block = re.search(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert block
+    written = plain(read(block[1]).root)
+    assert isinstance(written, dict)
+    (theirs,) = written["jobs"].values()
+    (example,) = jobs(EXAMPLE[0]).values()
+    call = load(PIPELINE)["on"]["workflow_call"]
+    assert theirs["permissions"] == example["permissions"]
+    assert written["concurrency"] == load(EXAMPLE[0])["concurrency"]
+    assert written["on"] == load(EXAMPLE[0])["on"]
+    assert {name for name, one in call["inputs"].items() if one.get("required")} <= set(theirs["with"]) <= set(call["inputs"])
+    granted = dict(re.findall(r"^\| `([a-z-]+): (read|write)` \|", text, re.MULTILINE))
+    assert granted == theirs["permissions"]
+    listed = re.findall(r"^\| secret `([A-Z_]+)`", text, re.MULTILINE)
+    assert sorted(listed) == sorted(call["secrets"])
+
+
+def test_the_page_lists_every_variable_that_is_read() -> None:
+    read_in_files = {name for path in REUSABLE for name in re.findall(r"\bvars\.([A-Z_]+)", path.read_text(encoding="utf-8"))}
+    row = re.compile(r"^\| variables? (.+?) \|", re.MULTILINE)
+    listed = {name for found in row.findall(PAGE.read_text(encoding="utf-8")) for name in re.findall(r"`([A-Z_]+)`", found)}
+    assert listed == read_in_files
+
+
 def test_the_way_back_by_hand_is_a_deploy_of_its_own_kind() -> None:
     """Same queue, same environment, same programs as the pipeline has; and it changes nothing until it is told to."""
     rollback, pipeline = load(EXAMPLE[1]), load(EXAMPLE[0])

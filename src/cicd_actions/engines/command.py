@@ -62,9 +62,12 @@ class Command:
         self._runtime = runtime
         self._programs = programs
         self._environment = environment
+        self._left_running: list[subprocess.Popen[bytes]] = []
 
     def close(self) -> None:
-        """Nothing is held between calls."""
+        """Nothing is held between calls; programs that were handed over run on."""
+        for process in self._left_running:
+            process.poll()
 
     def by_hand(self, target: Target) -> str:
         """The roll-out command, filled in and quoted for a shell."""
@@ -187,14 +190,18 @@ class Command:
         variables = {name: value for name, value in self._variables().items() if name != "RUNNER_TRACKING_ID"}
         handle, path = tempfile.mkstemp(prefix=f"take-back-{target.service}-", suffix=".log", dir=self._runtime.scratch)
         with os.fdopen(handle, "wb") as output:
-            subprocess.Popen(
-                self._filled(words, target),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=variables,
-                start_new_session=True,
-            )
+            try:
+                process = subprocess.Popen(
+                    self._filled(words, target),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env=variables,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise UnusableInput(f"The program `{words[0]}` could not be started: {error.strerror}.") from None
+        self._left_running.append(process)
         self._runtime.log(f"{target.service}: the way back to {target.image.name} is started; it writes to {Path(path)}.")
 
     def _ask(self, words: Sequence[str], target: Target, deadline: Deadline) -> Finished:
