@@ -162,7 +162,7 @@ class World:
             "roll-out-command": self.program("roll-out", "{service}", "{image}", "{sha}"),
             "running-command": self.program("running"),
             "image-command": self.program("exists", "{image}"),
-            "job-command": self.program("job", "{image}"),
+            "job-command": self.program("job", "{image}", "{sha}"),
         }
 
     @property

@@ -38,7 +38,11 @@ def main(folder: Path, what: str, arguments: list[str]) -> int:
         part.write_text(json.dumps(state))
         part.replace(folder / "state.json")
     elif what == "job":
-        return alembic(images[arguments[0]], (folder / "database").read_text().split(), arguments[1:])
+        image, commit, *words = arguments
+        if not commit:
+            sys.stderr.write("which release is this? the commit is empty\n")
+            return 2
+        return alembic(images[image], (folder / "database").read_text().split(), words)
     return 0
 
 

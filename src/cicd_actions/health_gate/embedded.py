@@ -71,6 +71,13 @@ def gate_inputs(options: GateOptions, sha: str) -> Inputs:
     )
 
 
+def check(options: GateOptions, runtime: Runtime) -> None:
+    """Raises `UnusableInput` for what the gate would only find when it is too late: after something moved."""
+    from cicd_actions.health_gate.reading import targets  # noqa: PLC0415 - see `gate`
+
+    targets(gate_inputs(options, "0" * 40), runtime.environment, runtime.workspace)
+
+
 def gate(options: GateOptions, sha: str, runtime: Runtime) -> Report:
     """Gate a commit. Raises `UnusableInput`, and `Cancelled` with a report of what the gate saw."""
     from cicd_actions.health_gate.action import run  # noqa: PLC0415 - an action that is refused before needs none of it

@@ -46,7 +46,9 @@ def _run(course: Course) -> Report:
         except ActionError as error:
             unrecorded = error
         return outcome.ended(course, plan, path, judged, unrecorded)
-    except UnusableInput:
+    except UnusableInput as error:
+        if course.begun:
+            return outcome.stopped(course, error, path)
         raise
     except ActionError as error:
         return outcome.stopped(course, error, path)

@@ -10,7 +10,7 @@ from cicd_actions.github.client import GitHub
 from cicd_actions.github.history import History
 from cicd_actions.github.records import Records
 from cicd_actions.github.release_record import Record, Run, Task, now
-from cicd_actions.health_gate.embedded import gate
+from cicd_actions.health_gate.embedded import check, gate
 from cicd_actions.rollback_to_previous_sha import plan as plans
 from cicd_actions.rollback_to_previous_sha import preflight
 from cicd_actions.rollback_to_previous_sha.inputs import Inputs
@@ -65,10 +65,16 @@ class Course:
                 "The input `github-token` is empty: the releases that passed are recorded on GitHub.",
                 fix="    with:\n      github-token: ${{ github.token }}",
             )
+        check(inputs, runtime)
         repository = runtime.variables.get("GITHUB_REPOSITORY", "")
         deadline = runtime.deadline(inputs.timeout)
         github = GitHub(inputs.github_token, repository, runtime, deadline, attempts=ATTEMPTS)
         return cls(inputs, runtime, engine, deadline, github, Records(github, inputs.app or repository))
+
+    @property
+    def begun(self) -> bool:
+        """Whether a service was told to go back."""
+        return bool(self.arrived or self.under_way)
 
     def prepare(self) -> Plan:
         """The plan, with everything checked that can be before anything changes.
@@ -103,7 +109,7 @@ class Course:
         self._ask_schema(images)
         if self.plan.unverified and not inputs.allow_unverified and not inputs.dry_run:
             raise Inconclusive(
-                "Nothing was changed, because it could not be checked " + "; ".join(self.plan.unverified) + ".",
+                "Nothing was changed, because something could not be checked: " + "; ".join(self.plan.unverified) + ".",
                 cause="A rollback to something that is not there, or that the database does not fit, makes it worse.",
                 fix="Find it out by hand; then, to go on without this check:\n\n    with:\n      allow-unverified: true",
             )

@@ -11,7 +11,7 @@ from cicd_actions.roll_out.action import evidence_blocks
 from cicd_actions.rollback_to_previous_sha import by_hand
 from cicd_actions.rollback_to_previous_sha.course import Course
 from cicd_actions.rollback_to_previous_sha.plan import Plan
-from cicd_actions.toolkit.errors import ActionError, Cancelled
+from cicd_actions.toolkit.errors import ActionError, Cancelled, UnusableInput
 from cicd_actions.toolkit.findings import Finding, Severity
 from cicd_actions.toolkit.report import Block, Code, CodeBlock, Heading, OutputValue, Paragraph, Report, Strong, Table
 from cicd_actions.toolkit.verdict import Verdict
@@ -24,9 +24,15 @@ def write_plan(course: Course, plan: Plan) -> Path:
     """The plan as a JSON file that later steps may read."""
     name = course.inputs.plan_file
     path = course.runtime.workspace / name if name else course.runtime.scratch / "rollback-plan.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(plan.as_json(), indent=2, ensure_ascii=False)
-    path.write_text(course.runtime.redactor(text) + "\n", "utf-8", errors="replace")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(course.runtime.redactor(text) + "\n", "utf-8", errors="replace")
+    except OSError as error:
+        raise UnusableInput(
+            f"The plan could not be written to {path}: {error.strerror}.",
+            fix="    with:\n      plan-file: ${{ runner.temp }}/rollback-plan.json",
+        ) from None
     return path
 
 
@@ -70,7 +76,7 @@ def ended(course: Course, plan: Plan, path: Path, judged: Report, unrecorded: Ac
 
 def stopped(course: Course, error: ActionError, path: Path | None) -> Report:
     """Refused, not possible to tell, or failed on the way: what stands, and what a person does."""
-    begun = bool(course.arrived or course.under_way)
+    begun = course.begun
     headline = error.what.splitlines()[0]
     if begun:
         headline += " The rollback stands where it stopped; it is not taken back itself."
@@ -102,7 +108,7 @@ def cancelled(course: Course, error: Cancelled, path: Path | None) -> Report:
     """Cancelled: seconds are left, so nobody is asked anything any more."""
     headline = f"The rollback was {error}."
     blocks: list[Block] = []
-    if course.plan is None or not (course.arrived or course.under_way):
+    if course.plan is None or not course.begun:
         headline += " Nothing was changed."
     else:
         moves = course.plan.moves
@@ -112,7 +118,8 @@ def cancelled(course: Course, error: Cancelled, path: Path | None) -> Report:
         if untouched:
             headline += f" Not begun: {', '.join(untouched)}."
         if len(course.arrived) + sum(move.already for move in moves) == len(moves):
-            headline += " Every service is back; the gate was not finished, and nothing is recorded."
+            gated = f"the gate said {course.gated.verdict}" if course.gated else "the gate was not finished"
+            headline += f" Every service is back, {gated}; it may not be recorded."
         hand = _by_hand(course)
         blocks += [Heading("By hand"), CodeBlock(hand, "shell")] if hand else []
     outputs = _outputs(course, Verdict.INCONCLUSIVE, headline) | {"plan": str(path) if path else ""}

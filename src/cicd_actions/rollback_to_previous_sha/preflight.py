@@ -66,7 +66,7 @@ def found_images(engine: Engine, wanted: Mapping[str, str], deadline: Deadline) 
             missing.append(error)
             continue
         if not found[service].exists:
-            unverified.append(f"whether the image {image} of {service} exists: this engine cannot tell")
+            unverified.append(f"whether the image {image} of {service} exists (this engine cannot tell)")
     if missing:
         raise ImageMissing(
             "\n".join(error.what for error in missing),

@@ -68,7 +68,7 @@ class Guard:
             database = self.history.database() or self._ask_database()
             return self._judge(database)
         except NotAsked as why:
-            said = f"whether {self.to.sha[:12]} can live with the database could not be found out: {why}"
+            said = f"whether {self.to.sha[:12]} can live with the database ({why})"
             return Schema(said="not known", stays=self._recorded(), unverified=said, database=database)
 
     def _by_records_alone(self) -> Schema:
@@ -107,7 +107,7 @@ class Guard:
             return list(recorded)
         service = self.inputs.schema_service
         known = alembic.history(self._said(self.images[service], self.to.sha, "history", "--verbose"))
-        current = alembic.history(self._said(self._current_image(), "", "history", "--verbose"))
+        current = alembic.history(self._said(self._current_image(), self._current_sha, "history", "--verbose"))
         newer = alembic.newer(database, current, known)
         if newer is None:
             raise NotAsked(
@@ -171,7 +171,7 @@ class Guard:
 
     def _ask_database(self) -> tuple[str, ...]:
         """The database's revisions, asked with the image that runs now."""
-        lines, code = self._job(self._current_image(), "", (*self.inputs.schema_command, "current"))
+        lines, code = self._job(self._current_image(), self._current_sha, (*self.inputs.schema_command, "current"))
         ahead = alembic.lost(text for _, text in lines)
         if ahead:
             return (ahead,)
@@ -190,7 +190,7 @@ class Guard:
 
     def _phases_in(self, paths: Sequence[str]) -> dict[str, str]:
         words = ("grep", "-H", "-E", "^deploy_phase[[:space:]]*[:=]", "--", *paths)
-        lines, code = self._job(self._current_image(), "", words)
+        lines, code = self._job(self._current_image(), self._current_sha, words)
         if code not in {0, 1}:  # 1: no module says anything
             raise NotAsked(f"the migrations' modules could not be read: {_last(lines)}")
         return alembic.deploy_phases((text for stream, text in lines if stream == "stdout"), paths)
@@ -200,6 +200,10 @@ class Guard:
         if code != 0:
             raise NotAsked(f"`alembic {words[0]}` ended with {code}: {_last(lines)}")
         return [text for stream, text in lines if stream == "stdout"]
+
+    @property
+    def _current_sha(self) -> str:
+        return self.running[self.inputs.schema_service].sha
 
     def _current_image(self) -> Image:
         now = self.running.get(self.inputs.schema_service)

@@ -117,7 +117,7 @@ def test_what_cannot_be_checked_stops_it_unless_allowed(world: World) -> None:
     world.release(2, "fail")
     ended = world.roll_back(image_command="")
     assert (ended.code, ended.verdict) == (3, "inconclusive")
-    assert "could not be checked" in ended.headline
+    assert "could not be checked: whether the image" in ended.headline
     assert "By hand" in ended.summary
     assert world.image("api", 1) in ended.log
     assert world.roll_back(image_command="", dry_run="true").code == 0
@@ -220,6 +220,32 @@ def test_what_it_cannot_do_without(world: World, missing: str) -> None:
     assert ended.code == 2
 
 
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {"url": "", "targets": "- url: http://x\n  expect-nothing: 1"},
+        {"url": "https://example.com/$NOT_SET"},
+        {"url": "no url"},
+        {"plan_file": "/proc/no/such/folder/plan.json"},
+        {"schema_service": "worker"},
+    ],
+)
+def test_an_input_that_only_the_gate_reads_is_told_before_anything_moves(world: World, inputs: dict[str, str]) -> None:
+    world.release(1)
+    world.release(2, "fail")
+    assert world.roll_back(**inputs).code == 2
+    assert world.running()["api"] == sha(2)
+
+
+def test_a_program_that_cannot_be_started_is_told_with_what_stands(world: World) -> None:
+    world.release(1)
+    world.release(2, "fail")
+    ended = world.roll_back(roll_out_command="/no/such/program {service}")
+    assert (ended.code, ended.outputs["rolled-back"]) == (3, "false")
+    assert "could not be started" in ended.headline
+    assert "What runs now" in ended.summary
+
+
 class TestGitHub:
     @pytest.fixture(autouse=True)
     def two(self, world: World) -> None:
@@ -299,7 +325,7 @@ class TestSchema:
 
     @staticmethod
     def jobs(world: World) -> list[str]:
-        return [line.split(" ", 2)[2] for line in world.calls() if line.startswith("job")]
+        return [line.split(" ", 3)[3] for line in world.calls() if line.startswith("job")]
 
     def two(self, world: World, first: tuple[str, ...], second: tuple[str, ...], *, recorded: bool) -> None:
         """Two releases; the second one failed after its migrations were applied."""
