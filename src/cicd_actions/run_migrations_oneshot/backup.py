@@ -34,7 +34,7 @@ def make(words: tuple[str, ...], inputs: Inputs, runtime: Runtime, image: Image,
     done = run(
         filled(words, values),
         timeout=inputs.timeout,
-        env={**runtime.variables, **variables(inputs, runtime)},
+        env={**runtime.environment.for_programs(), **variables(inputs, runtime)},
         on_line=lambda _stream, text: journal.line(text),
     )
     if done.exit_code != 0 or done.timed_out:

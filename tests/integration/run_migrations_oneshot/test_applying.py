@@ -135,7 +135,9 @@ def test_ten_runs_at_once(database: Database, project: Callable[..., Project], m
 def test_five_hundred_pending(database: Database, project: Callable[..., Project], migrate: Migrating) -> None:
     made = project().revision("r000", TABLE)
     for number in range(1, 500):
-        made.revision(f"r{number:03}", f"op.execute('INSERT INTO items VALUES ({number})')", message="An ünusual 🐘 message " * 10)
+        made.revision(
+            f"r{number:03}", f"op.execute('INSERT INTO items VALUES ({number})')", message="An ünusual 🐘 message " * 10
+        )
 
     ended = migrate(made, database.url())
 
@@ -194,13 +196,14 @@ def test_an_engine_that_the_application_keeps_with_a_pool(
 ) -> None:
     """Each run of env.py has an event loop of its own, and a connection of asyncpg belongs to the loop that made it."""
     made = three(project(asynchronous=True))
-    (made.folder / "kept.py").write_text(
-        "import os\nfrom sqlalchemy.ext.asyncio import create_async_engine\nengine = create_async_engine(os.environ['DATABASE_URL'])\n"
-    )
+    kept = "engine = create_async_engine(os.environ['DATABASE_URL'])\n"
+    (made.folder / "kept.py").write_text("import os\nfrom sqlalchemy.ext.asyncio import create_async_engine\n" + kept)
     env = made.folder / "migrations/env.py"
     text = env.read_text()
     start = text.index("engine = create_async_engine")
-    env.write_text(text[:start] + "import sys; sys.path.insert(0, '.')\nfrom kept import engine\n" + text[text.index("\n", start) :])
+    env.write_text(
+        text[:start] + "import sys; sys.path.insert(0, '.')\nfrom kept import engine\n" + text[text.index("\n", start) :]
+    )
 
     assert migrate(made, database.url("asyncpg")).applied == ["r1", "r2", "r3"]
 
@@ -209,8 +212,7 @@ def test_every_tenant_is_migrated_and_proven(database: Database, project: Callab
     made = project(before="TENANTS = ['one', 'two']").revision("r1", TABLE).revision("r2", COLUMN)
     env = made.folder / "migrations/env.py"
     env.write_text(
-        env.read_text()
-        .replace(
+        env.read_text().replace(
             "    with engine.connect() as connection:\n        pass\n",
             "  for tenant in TENANTS:\n    with engine.connect() as connection:\n"
             "        connection.execute(text(f'SET search_path TO {tenant}')); connection.commit()\n",
@@ -283,9 +285,7 @@ def test_contract_migrations_need_leave_and_a_backup(
     assert not (tmp_path / "backup.dump").exists()
 
 
-def test_the_application_name_and_the_log_file(
-    database: Database, project: Callable[..., Project], migrate: Migrating
-) -> None:
+def test_the_application_name_and_the_log_file(database: Database, project: Callable[..., Project], migrate: Migrating) -> None:
     made = project().revision("r1", "print('a line of the migration')")
 
     ended = migrate(made, database.url())

@@ -30,7 +30,8 @@ def test_ddl_that_fails_in_its_transaction(
 
     assert (ended.status, ended.verdict, ended.applied) == ("failed", "fail", ["r1"]), ended.log
     assert re.search(
-        r'^Migration r2 \(migrations/versions/r2_of_tests.py:[0-9]+\) failed: relation "nowhere" does not exist', ended.report.headline
+        r'^Migration r2 \(migrations/versions/r2_of_tests.py:[0-9]+\) failed: relation "nowhere" does not exist',
+        ended.report.headline,
     ), ended.report.headline
     assert "ALTER TABLE nowhere ADD x int" in ended.text
     assert "SQLSTATE 42P01" in ended.text
@@ -96,7 +97,9 @@ def test_a_table_that_another_session_holds(
 
     assert (ended.status, ended.verdict) == ("failed", "fail"), ended.log
     assert "canceling statement due to lock timeout" in ended.report.headline
-    assert re.search(rf"Blocked by pid {pid} 'somebody-else' of postgres, active for [0-9]+ s: SELECT pg_sleep\(600\)", ended.text)
+    assert re.search(
+        rf"Blocked by pid {pid} 'somebody-else' of postgres, active for [0-9]+ s: SELECT pg_sleep\(600\)", ended.text
+    )
     assert "lock-retries: 3" in ended.text
     assert database.revision == ["r1"]
 
@@ -173,16 +176,16 @@ def test_cancelled_in_the_middle(
     assert code == 128 + number, program.log.getvalue()
     assert database.sessions == 0
     assert database.revision == ["r1"]
-    assert "Migration r2 was running. Its session in the database was ended. The database is at r1." in program.outputs["reason"]
+    assert (
+        "Migration r2 was running. Its session in the database was ended. The database is at r1." in program.outputs["reason"]
+    )
     assert (program.outputs["status"], program.outputs["to-revision"]) == ("failed", "r1")
     assert seconds < 5 + 10  # five seconds is the promise; a machine that is busy with other tests gets ten more
     # The lock is free again.
     assert database.sql(f"SELECT pg_try_advisory_lock({0x63696364_6D696772})") == [("t",)]
 
 
-def test_cancelled_while_waiting_for_the_lock(
-    database: Database, project: Callable[..., Project], migrate: Migrating
-) -> None:
+def test_cancelled_while_waiting_for_the_lock(database: Database, project: Callable[..., Project], migrate: Migrating) -> None:
     made = project().revision("r1", TABLE)
     with database.held(f"SELECT pg_advisory_lock({0x63696364_6D696772})"):
         program = migrate.start(made, database.url())
@@ -193,10 +196,13 @@ def test_cancelled_while_waiting_for_the_lock(
     assert database.sessions == 0
 
 
-def test_a_run_that_is_killed_is_looked_after(
-    database: Database, project: Callable[..., Project], migrate: Migrating
-) -> None:
-    made = project().revision("r1", TABLE).revision("r2", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)").revision("r3", "pass")
+def test_a_run_that_is_killed_is_looked_after(database: Database, project: Callable[..., Project], migrate: Migrating) -> None:
+    made = (
+        project()
+        .revision("r1", TABLE)
+        .revision("r2", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
+        .revision("r3", "pass")
+    )
 
     ended = migrate(made, database.url())
 
@@ -222,8 +228,13 @@ def test_a_transaction_of_env_py_that_nobody_commits(
 
 def test_a_full_disk(database: Database, project: Callable[..., Project], migrate: Migrating) -> None:
     """As the server says it: a real one would take the machine's other tests along."""
-    full = "RAISE EXCEPTION USING ERRCODE = ''53100'', MESSAGE = ''could not extend file: No space left on device'', HINT = ''Check free disk space.''"
-    made = project().revision("r1", f'op.execute("DO \'BEGIN {full}; END\'")'.replace("''", "''"))
+    body = """
+    op.execute(
+        "DO $$BEGIN RAISE EXCEPTION USING ERRCODE = '53100', HINT = 'Check free disk space.',"
+        " MESSAGE = 'could not extend file: No space left on device'; END$$"
+    )
+    """
+    made = project().revision("r1", body)
 
     ended = migrate(made, database.url())
 
@@ -241,9 +252,7 @@ def test_the_server_goes_away(database: Database, project: Callable[..., Project
     assert "terminating connection due to administrator command" in ended.text
 
 
-def test_sqlite_has_no_transaction_around_ddl(
-    tmp_path: object, project: Callable[..., Project], migrate: Migrating
-) -> None:
+def test_sqlite_has_no_transaction_around_ddl(tmp_path: object, project: Callable[..., Project], migrate: Migrating) -> None:
     made = project().revision("r1", TABLE).revision("r2", "op.execute('CREATE TABLE half (id int)')\nop.execute('SELEC 1')")
 
     ended = migrate(made, f"sqlite:///{tmp_path}/items.db")
@@ -271,9 +280,7 @@ def test_secrets_and_workflow_commands_stay_harmless(
         message="# A title | ```\\n::warning::of the message",
     )
     token = "tok-1234567890"
-    program = migrate.start(
-        made, database.url(), env="API_TOKEN", variables={"API_TOKEN": token}
-    )
+    program = migrate.start(made, database.url(), env="API_TOKEN", variables={"API_TOKEN": token})
 
     assert program.wait() == 1
     log, summary = program.log.getvalue(), program.summary

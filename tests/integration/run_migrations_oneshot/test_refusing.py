@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -55,9 +56,9 @@ def test_a_database_that_is_down(driver: str, project: Callable[..., Project], m
     assert PASSWORD not in ended.text + ended.log
 
 
-def test_a_database_that_comes_up_late(postgres: Postgres, tmp_path: Path, project: Callable[..., Project], migrate: Migrating) -> None:
-    import tempfile
-
+def test_a_database_that_comes_up_late(
+    postgres: Postgres, tmp_path: Path, project: Callable[..., Project], migrate: Migrating
+) -> None:
     made = project(asynchronous=True).revision("r1", TABLE)
     log = Log()
     with tempfile.TemporaryDirectory(prefix="cicd-actions-postgres-") as folder:
@@ -153,9 +154,7 @@ def test_an_env_that_never_migrates(database: Database, project: Callable[..., P
     assert "never called `context.run_migrations()`" in ended.report.headline
 
 
-def test_a_revision_file_that_cannot_be_loaded(
-    database: Database, project: Callable[..., Project], migrate: Migrating
-) -> None:
+def test_a_revision_file_that_cannot_be_loaded(database: Database, project: Callable[..., Project], migrate: Migrating) -> None:
     made = project().revision("r1", TABLE)
     made.path("r1").write_text("import no_such_module_of_the_application\n")
 
@@ -196,9 +195,7 @@ def test_alembic_in_an_environment_of_its_own(
     assert migrate(made, database.url()).status == "applied"
 
 
-def test_a_folder_named_alembic_hides_nothing(
-    database: Database, project: Callable[..., Project], migrate: Migrating
-) -> None:
+def test_a_folder_named_alembic_hides_nothing(database: Database, project: Callable[..., Project], migrate: Migrating) -> None:
     made = project().revision("r1", TABLE)
     (made.folder / "alembic").mkdir()
     (made.folder / "alembic/__init__.py").write_text("raise RuntimeError('this is not Alembic')\n")
@@ -207,9 +204,7 @@ def test_a_folder_named_alembic_hides_nothing(
 
 
 @pytest.mark.parametrize("launcher", ["env MARK=1 alembic", "python -m alembic", "alembic -c alembic.ini -x a=b"])
-def test_ways_to_call_alembic(
-    launcher: str, database: Database, project: Callable[..., Project], migrate: Migrating
-) -> None:
+def test_ways_to_call_alembic(launcher: str, database: Database, project: Callable[..., Project], migrate: Migrating) -> None:
     assert migrate(project().revision("r1", TABLE), database.url(), command=f"{launcher} upgrade head").status == "applied"
 
 
@@ -226,15 +221,14 @@ def pgbouncer(postgres: Postgres, tmp_path: Path) -> Iterator[int]:
     program = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
     if not Path(program).exists():
         pytest.skip("Debian's pgbouncer is not installed")
-    import tempfile
-
     with tempfile.TemporaryDirectory(prefix="cicd-actions-pgbouncer-") as name:
         folder = Path(name)
         port = free_port()
         (folder / "users").write_text(f'"postgres" "{PASSWORD}"\n')
         (folder / "ini").write_text(
-            f"[databases]\n* = host=127.0.0.1 port={postgres.port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n"
-            f"auth_type = scram-sha-256\nauth_file = {folder}/users\npool_mode = transaction\nunix_socket_dir =\n"
+            f"[databases]\n* = host=127.0.0.1 port={postgres.port}\n[pgbouncer]\n"
+            f"listen_addr = 127.0.0.1\n"
+            f"listen_port = {port}\nauth_type = scram-sha-256\nauth_file = {folder}/users\npool_mode = transaction\nunix_socket_dir =\n"
             "ignore_startup_parameters = extra_float_digits\n"
         )
         words = [program, str(folder / "ini")]

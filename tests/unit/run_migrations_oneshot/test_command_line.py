@@ -25,7 +25,9 @@ def test_recognised(words: str, expected: AlembicCommand) -> None:
     assert alembic_in(words.split()) == expected
 
 
-@pytest.mark.parametrize("words", [["python", "manage.py", "migrate"], ["sh", "-c", "cd x && alembic upgrade head"], ["flyway", "migrate"]])
+@pytest.mark.parametrize(
+    "words", [["python", "manage.py", "migrate"], ["sh", "-c", "cd x && alembic upgrade head"], ["flyway", "migrate"]]
+)
 def test_not_alembic(words: list[str]) -> None:
     assert alembic_in(words) is None
 

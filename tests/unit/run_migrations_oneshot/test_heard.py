@@ -11,16 +11,50 @@ from cicd_actions.run_migrations_oneshot.heard import Heard, event_in
 from cicd_actions.run_migrations_oneshot.narration import said
 
 PREFIX = "cicd-actions:0123456789abcdef "
-KINDS = (
-    "hello preflight pending sql no-sql waiting-for-database waiting-for-lock lock moved start done blocked retry applied ending end"
-).split()
+KINDS = [
+    "hello",
+    "preflight",
+    "pending",
+    "sql",
+    "no-sql",
+    "waiting-for-database",
+    "waiting-for-lock",
+    "lock",
+    "moved",
+    "start",
+    "done",
+    "blocked",
+    "retry",
+    "applied",
+    "ending",
+    "end",
+]
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=10,
 )
 _fields = st.sampled_from(
-    "at heads revision revisions message phase seconds by holders problem invalid unread step partial places server text left".split()
+    [
+        "at",
+        "heads",
+        "revision",
+        "revisions",
+        "message",
+        "phase",
+        "seconds",
+        "by",
+        "holders",
+        "problem",
+        "invalid",
+        "unread",
+        "step",
+        "partial",
+        "places",
+        "server",
+        "text",
+        "left",
+    ]
 )
 _events = st.builds(
     lambda kind, body: {**body, "event": kind}, st.sampled_from(KINDS) | st.text(max_size=10), st.dictionaries(_fields, _json)
@@ -71,7 +105,14 @@ def test_a_run() -> None:
         {"event": "done", "revision": "b", "seconds": 0.5},
         {"event": "start", "revision": "c"},
         {"event": "applied", "revisions": ["b"]},
-        {"event": "end", "state": "failed", "rule": "migration", "step": "c", "at": ["b"], "problem": {"text": "no", "line": 7}},
+        {
+            "event": "end",
+            "state": "failed",
+            "rule": "migration",
+            "step": "c",
+            "at": ["b"],
+            "problem": {"text": "no", "line": 7},
+        },
     ):
         heard.take(event)
     assert (heard.before, heard.now, heard.applied, heard.running, heard.step) == (("a",), ("b",), ["b"], "c", "c")
