@@ -105,7 +105,11 @@ class Registry:
         path = self.folder / "registry.log"
         with path.open("wb") as log:
             self._process = subprocess.Popen(
-                ["docker-registry", "serve", str(config)], stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+                ["docker-registry", "serve", str(config)],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
             )
         end = time.monotonic() + 20
         while not (found := re.search(r"listening on ([0-9.]+:[0-9]+)", path.read_text())):

@@ -108,7 +108,13 @@ class Images:
         context.seek(0)
         said: list[dict[str, Any]] = list(
             self.client.api.build(
-                fileobj=context, custom_context=True, tag=tag, rm=True, forcerm=True, decode=True, buildargs={"BASE": BASE, **arguments}
+                fileobj=context,
+                custom_context=True,
+                tag=tag,
+                rm=True,
+                forcerm=True,
+                decode=True,
+                buildargs={"BASE": BASE, **arguments},
             )
         )
         failed = [step["error"] for step in said if "error" in step]

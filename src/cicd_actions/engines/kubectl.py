@@ -124,6 +124,9 @@ def reason(pod: Json, container: str) -> str:
     return "; ".join(parts) or f"phase {(pod.get('status') or {}).get('phase', 'unknown')}"
 
 
+_LATER = ("(ServiceUnavailable)", "(Timeout)", "(ServerTimeout)", "(InternalError)", "(TooManyRequests)")
+
+
 def _meant(done: Finished, what: str) -> Exception:
     said = done.stderr.strip() or done.stdout.strip()
     if "(NotFound)" in said:
@@ -134,7 +137,7 @@ def _meant(done: Finished, what: str) -> Exception:
             fix="The account needs: get, list, watch and patch on deployments; get and list on pods, events and replicasets;"
             " get on pods/log; for jobs also create and delete on jobs, and create on secrets.",
         )
-    if "Error from server (" in said:
+    if "Error from server (" in said and not any(word in said for word in _LATER):
         return Failed(f"Kubernetes refused `kubectl {what}`: {said}")
     how = "gave no answer in time" if done.timed_out else f"ended with exit code {done.exit_code}"
     return EngineUnreachable(

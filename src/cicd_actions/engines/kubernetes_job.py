@@ -51,10 +51,12 @@ def run_job(
     watch = _Watch(name, job, kubectl, runtime, on_line)
     manifest = _manifest(name, job, like, container, deadline)
     try:
-        made = json.loads(kubectl.call("create", "-f", "-", "-o", "json", stdin=json.dumps(manifest), deadline=deadline))
+        made = json.loads(
+            kubectl.call("create", "--validate=false", "-f", "-", "-o", "json", stdin=json.dumps(manifest), deadline=deadline)
+        )
         if job.environment:
             secret = _secret(name, job, made["metadata"]["uid"])
-            kubectl.call("create", "-f", "-", stdin=json.dumps(secret), deadline=deadline)
+            kubectl.call("create", "--validate=false", "-f", "-", stdin=json.dumps(secret), deadline=deadline)
         end = watch.to_the_end(deadline)
         timed_out = end is None
         if end is None:

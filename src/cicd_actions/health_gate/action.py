@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from cicd_actions.health_gate.inputs import Inputs
 from cicd_actions.toolkit.definition import Action, Output
-from cicd_actions.toolkit.report import Report
-from cicd_actions.toolkit.runtime import Runtime
+
+if TYPE_CHECKING:
+    from cicd_actions.toolkit.report import Report
+    from cicd_actions.toolkit.runtime import Runtime
 
 
 def run(inputs: Inputs, runtime: Runtime) -> Report:

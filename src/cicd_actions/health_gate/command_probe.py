@@ -21,7 +21,7 @@ OUTPUT = 64 * 1024
 """Bytes of its output that are kept; the rest is read and dropped."""
 
 
-@dataclass
+@dataclass(eq=False)
 class CommandProber:
     """Runs a target's command in a process group of its own, which is ended with the probe."""
 

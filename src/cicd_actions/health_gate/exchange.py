@@ -39,7 +39,7 @@ class Phase(Enum):
     RECEIVING = "the answer was coming in"
 
 
-@dataclass
+@dataclass(eq=False)
 class Progress:
     """How far the request is, for whoever has to end it."""
 
@@ -81,7 +81,7 @@ class Request:
     body: bytes = b""
 
 
-@dataclass
+@dataclass(eq=False)
 class Rooms:
     """Where large bodies wait for each other, so that hundreds of them do not fill the memory."""
 

@@ -150,7 +150,7 @@ def version_source(text: str) -> VersionSource:
     raise NotUnderstood(f"`{text}` is neither `json:` and a JSONPath nor `header:` and a name", example=example)
 
 
-@dataclass
+@dataclass(eq=False)
 class Expectations:
     """All that is expected of one target's answers. `status` is `None` for what has none (a command)."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -43,7 +42,7 @@ class Prober(Protocol):
     async def probe(self, deadline: float) -> Observation: ...
 
 
-@dataclass
+@dataclass(eq=False)
 class Watched:
     """One target, and what was seen of it."""
 
@@ -64,7 +63,7 @@ class Watched:
         return self.judge.state is State.FAILED or (self.finished and self.verdict is Verdict.FAIL)
 
 
-@dataclass
+@dataclass(eq=False)
 class Gate:
     """One gate over its targets. `timeout` in seconds; `log` takes lines for people."""
 
@@ -72,7 +71,8 @@ class Gate:
     timeout: float
     variables: Mapping[str, str]
     log: Callable[[str], None]
-    chance: Callable[[], float] = random.random
+    chance: Callable[[], float] | None = None
+    """Numbers from 0 to 1, for the jitter."""
     watched: list[Watched] = field(default_factory=list)
     cancelled_by: int | None = None
     elapsed: float = 0.0
@@ -220,10 +220,19 @@ class Gate:
                 each.opened.set()
             if each.judge.done or self.clock() >= end:
                 return
-            at = each.schedule.next_probe(each.judge.probes, seen, end, holds_until=each.judge.holds_until, random=self.chance)
+            at = each.schedule.next_probe(
+                each.judge.probes, seen, end, holds_until=each.judge.holds_until, random=self._chance()
+            )
             if at is None:
                 return
             await asyncio.sleep(max(0.0, at - self.clock()))
+
+    def _chance(self) -> Callable[[], float]:
+        if self.chance is None:
+            import random  # noqa: PLC0415 - not before the first probe; imports are start-up time
+
+            self.chance = random.random
+        return self.chance
 
     def _tell(self, each: Watched, seen: Observation) -> None:
         before = each.history.last

@@ -24,7 +24,7 @@ LEGEND = "🟩 right · 🟥 wrong answer · 🟧 no whole answer · ⬜ could n
 _WEIGHT = [Outcome.UNFINISHED, Outcome.RIGHT, Outcome.UNJUDGED, Outcome.BROKEN, Outcome.WRONG]
 
 
-@dataclass
+@dataclass(eq=False)
 class Run:
     """Like answers in a row; times are seconds since the gate started. `last` is the last of them."""
 
@@ -36,7 +36,7 @@ class Run:
     outcome: Outcome = Outcome.RIGHT
 
 
-@dataclass
+@dataclass(eq=False)
 class History:
     """Runs in their order. When there are too many, those in the middle are put together."""
 

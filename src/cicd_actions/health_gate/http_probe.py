@@ -34,7 +34,7 @@ PATIENCE = 0.25
 """Seconds for deciding whether one answer is right; a regular expression that backtracks would take for ever."""
 
 
-@dataclass
+@dataclass(eq=False)
 class HttpProber:
     """Probes a target's URL. `clock` gives seconds since the gate started; `deciding` lets one answer be judged at a time."""
 

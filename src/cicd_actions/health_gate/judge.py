@@ -32,7 +32,7 @@ class Rules:
     wrong_version_for: float | None = None
 
 
-@dataclass
+@dataclass(eq=False)
 class Judge:
     """Sees the observations of one target in their order.
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import ssl
 
 
-@dataclass
+@dataclass(eq=False)
 class Network:
     """What all probes of a gate share. `variables` are the environment's, for proxies."""
 

@@ -8,13 +8,16 @@ import signal
 import threading
 from collections.abc import Iterator
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from cicd_actions.health_gate import proxies, reading
 from cicd_actions.health_gate.gate import Gate
 from cicd_actions.health_gate.inputs import Inputs
 from cicd_actions.toolkit.errors import Cancelled
-from cicd_actions.toolkit.report import Report
-from cicd_actions.toolkit.runtime import Runtime
+
+if TYPE_CHECKING:
+    from cicd_actions.toolkit.report import Report
+    from cicd_actions.toolkit.runtime import Runtime
 
 
 def run(inputs: Inputs, runtime: Runtime) -> Report:

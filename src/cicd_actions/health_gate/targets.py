@@ -16,7 +16,6 @@ from cicd_actions.toolkit import grammar
 from cicd_actions.toolkit.environment import Environment
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.grammar import NotUnderstood, StatusSet, lines
-from cicd_actions.toolkit.process import argv
 
 T = TypeVar("T")
 
@@ -98,6 +97,12 @@ def header(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
+def _argv(text: str) -> tuple[str, ...]:
+    from cicd_actions.toolkit.process import argv  # noqa: PLC0415 - few targets are commands; imports are start-up time
+
+    return argv(text)
+
+
 def _host(text: str) -> str:
     urls.parse(f"http://{text.strip()}/")
     return text.strip()
@@ -131,7 +136,7 @@ _KEYS: Mapping[str, tuple[Callable[[str], Any], str]] = {
     "connect-to": (grammar.optional(urls.host_port), ""),
     "critical": (grammar.boolean, "true"),
     "url": (grammar.string, ""),
-    "command": (grammar.optional(argv), ""),
+    "command": (grammar.optional(_argv), ""),
     "name": (grammar.string, ""),
     "metric-url": (grammar.string, ""),
     "metric-query": (grammar.string, ""),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
@@ -141,7 +140,7 @@ def load(inputs: type[T], values: Mapping[str, str], redactor: Redactor) -> T:
 
 def _as_yaml(name: str, example: str) -> str:
     if "\n" in example:
-        return f"      {name}: |\n" + textwrap.indent(example, " " * 8)
+        return "\n".join([f"      {name}: |", *(f"        {line}" for line in example.splitlines())])
     # Plain scalars that YAML or an expression would read as something else are quoted; JSON strings are YAML strings.
     plain = example and all(char.isalnum() or char in "-_./" for char in example)
     return f"      {name}: {example if plain else json.dumps(example, ensure_ascii=False)}"

@@ -39,7 +39,8 @@ class Scalar:
     """A piece of text. `kind` is what the core schema makes of it: `str`, `int`, `float`, `bool` or `null`.
 
     `style` is the sign it is written with: `"`, `'`, `|`, `>`, or nothing for a plain one. `start` and `end` are
-    offsets into the document's text; the quotes lie within, an anchor or a tag does not.
+    offsets into the document's text; the quotes lie within, an anchor or a tag does not. `tag` is an explicit tag that the
+    core schema does not know.
     """
 
     text: str
@@ -49,6 +50,7 @@ class Scalar:
     column: int
     start: int
     end: int
+    tag: str = ""
 
     def value(self) -> str | int | float | bool | None:
         """What the core schema makes of the text (YAML 1.2.2, section 10.3.2). Raises `NotYaml` for an absurd number."""
@@ -139,7 +141,9 @@ class Document:
         return self.place(_offset_in_source(self.text, scalar, offset))
 
 
-def read(text: str, *, strict: bool = True, fold_case: bool = False, longest: int = LONGEST) -> Document:
+def read(
+    text: str, *, strict: bool = True, fold_case: bool = False, longest: int = LONGEST, most_nodes: int = MOST_NODES
+) -> Document:
     """The one document of the text, in linear time.
 
     Duplicate keys are an error when `strict`, else they are listed in the document; with `fold_case`, keys that differ
@@ -148,7 +152,7 @@ def read(text: str, *, strict: bool = True, fold_case: bool = False, longest: in
     if len(text) > longest:
         raise NotYaml(f"the text has {len(text)} characters, which is more than {longest}")
     document = Document(text.removeprefix("\ufeff"))
-    _Builder(document, fold_case=fold_case).build()
+    _Builder(document, fold_case=fold_case, most_nodes=most_nodes).build()
     if strict and document.duplicates:
         twice = document.duplicates[0]
         raise NotYaml(f"the key `{twice.key}` stands in line {twice.first_line} already", twice.line, twice.column)
@@ -214,8 +218,9 @@ class _Open:
 class _Builder:
     """Turns PyYAML's events into nodes, with a stack of its own: no depth of nesting can exhaust Python's."""
 
-    def __init__(self, document: Document, *, fold_case: bool) -> None:
+    def __init__(self, document: Document, *, fold_case: bool, most_nodes: int) -> None:
         self._document = document
+        self._most_nodes = most_nodes
         self._fold_case = fold_case
         self._open: list[_Open] = []
         self._anchors: dict[str, tuple[Node, int] | None] = {}
@@ -252,9 +257,10 @@ class _Builder:
 
     def _scalar(self, event: Any) -> None:
         kind = _kind(event.value) if event.implicit[0] else _TAGS.get(event.tag or "", "str")
+        tag = event.tag if event.tag and event.tag not in _TAGS else ""
         line, column = self._document.place(event.start_mark.index)
         start = _after_properties(self._document.text, event)
-        node = Scalar(event.value, kind, event.style or "", line, column, start, event.end_mark.index)
+        node = Scalar(event.value, kind, event.style or "", line, column, start, event.end_mark.index, tag)
         self._add(node, 1, event.anchor, event)
 
     def _start(self, event: Any, *, sequence: bool) -> None:
@@ -284,8 +290,8 @@ class _Builder:
             return
         parent = self._open[-1]
         parent.size += size
-        if parent.size > MOST_NODES:
-            self._refuse(f"the text stands for more than {MOST_NODES} nodes when its aliases are followed", event)
+        if parent.size > self._most_nodes:
+            self._refuse(f"the text stands for more than {self._most_nodes} nodes when its aliases are followed", event)
         if isinstance(parent.node, Sequence):
             parent.node.items.append(node)
         elif parent.key is not None:

@@ -75,7 +75,10 @@ def test_a_new_container_takes_over_without_a_failed_request(host: Host, images:
     with Load(url) as load:
         before = engine.running([service], Deadline(10))[service]
         assert (before.digest, before.sha, before.ready) == (old.digest, old.sha, 1)
-        assert engine.roll_out(Target(service, engine.resolve(new.tagged, Deadline(10)), new.sha), before, Deadline(60)).notes == ()
+        assert (
+            engine.roll_out(Target(service, engine.resolve(new.tagged, Deadline(10)), new.sha), before, Deadline(60)).notes
+            == ()
+        )
         await_text(url, new.sha)
         now = engine.running([service], Deadline(10))[service]
         with pytest.raises(RollOutFailed) as failed:

@@ -1,0 +1,135 @@
+"""What GitHub's answers mean: which errors pass, how long a rate limit lasts, which permission was missing."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from cicd_actions.toolkit.errors import ActionError, Failed, Inconclusive, UnusableInput
+from cicd_actions.toolkit.printable import shortened, visible
+
+SECONDARY_LIMIT_PAUSE = 60.0
+"""Seconds to wait after a secondary rate limit that names no time:
+https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit"""
+
+
+class Forbidden(Inconclusive):
+    """The token may not do this. The message names the permission that is missing."""
+
+
+class NotFound(Inconclusive):
+    """There is no such thing, or the token may not see it: GitHub answers 404 to both."""
+
+
+class Rejected(Failed):
+    """GitHub understood the request and refuses it (409, 422)."""
+
+
+@dataclass(frozen=True)
+class Permission:
+    """A permission of an App or a fine-grained token in the words of GitHub's settings: `Permission("Secrets")`.
+
+    `job` is its name under `permissions:` in a workflow (`deployments`); empty where `GITHUB_TOKEN` can never have it.
+    """
+
+    name: str
+    level: str = "read"
+    job: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.level}"
+
+    @property
+    def fix(self) -> str:
+        """What to write or to grant."""
+        grant = f"give the App or the fine-grained token the repository permission `{self}`."
+        if not self.job:
+            return f"GITHUB_TOKEN can never have it. Make an App or a fine-grained token, and {grant}"
+        return f"Write:\n\n    permissions:\n      {self.job}: {self.level}\n\nor {grant}"
+
+
+def rate_limit(error: BaseException) -> float | None:
+    """The seconds to wait when the error is a rate limit; `None` for any other error."""
+    status, headers, message = _parts(error)
+    if status not in {403, 429}:
+        return None
+    asked = headers.get("retry-after", "")
+    if asked.isdigit():
+        return float(asked)
+    reset = headers.get("x-ratelimit-reset", "")
+    if headers.get("x-ratelimit-remaining") == "0" and reset.isdigit():
+        return max(0.0, float(reset) - time.time()) + 1
+    return SECONDARY_LIMIT_PAUSE if status == 429 or "rate limit" in message.lower() else None
+
+
+def passing(error: BaseException) -> bool:
+    """Whether the same request may well succeed in a moment: a lost connection, a time-out, a 5xx answer."""
+    import requests  # noqa: PLC0415 - comes with PyGithub
+
+    return isinstance(error, (requests.ConnectionError, requests.Timeout)) or _parts(error)[0] >= 500
+
+
+def explained(error: Exception, what: str, needs: Permission, url: str) -> ActionError:  # noqa: PLR0911 - one return for each meaning
+    """The error in our words. `what` is what was wanted, `needs` the permission for it."""
+    import requests  # noqa: PLC0415 - comes with PyGithub
+
+    status, headers, message = _parts(error)
+    said = f" GitHub says: {message}." if message else ""
+    if isinstance(error, (requests.ConnectionError, requests.Timeout)):
+        return Inconclusive(f"Could not {what}: {url} cannot be reached.", cause=_short(str(error)))
+    if not status:
+        return Inconclusive(
+            f"Could not {what}: what answered at {url} does not speak like GitHub's API.", cause=_short(f"{error}")
+        )
+    wait = rate_limit(error)
+    if wait is not None:
+        return Inconclusive(
+            f"Could not {what}: the token's rate limit is used up, and ends in {wait:.0f} s, after this action's time is over.",
+            cause=said.strip(),
+            fix="Run it again later, or use an App's token, which has a limit of its own.",
+        )
+    if status == 401:
+        return UnusableInput(
+            f"Could not {what}: GitHub does not accept the token.{said}",
+            cause="It expired, was revoked, or belongs to another GitHub server.",
+            fix="    with:\n      github-token: ${{ github.token }}",
+        )
+    if status == 403:
+        accepted = headers.get("x-accepted-github-permissions", "")
+        return Forbidden(
+            f"Could not {what}: the token lacks the permission `{needs}`.{said}",
+            cause=f"GitHub would accept: {_short(accepted)}." if accepted else "",
+            fix=needs.fix,
+        )
+    if status in {404, 410}:
+        return NotFound(
+            f"Could not {what}: GitHub answers {status}.{said}",
+            cause=f"It does not exist, or the token may not see it (permission `{needs}`).",
+            fix=needs.fix,
+        )
+    if status in {400, 409, 422}:
+        return Rejected(f"Could not {what}: GitHub refuses it ({status}).{said}", cause=_details(error))
+    return Inconclusive(f"Could not {what}: GitHub answers {status}.{said}")
+
+
+def _parts(error: BaseException) -> tuple[int, dict[str, str], str]:
+    """Status (0 for none), headers with lower-case names, and the message of the answer."""
+    from github import GithubException  # noqa: PLC0415 - it is loaded when there is an error of it
+
+    if not isinstance(error, GithubException):
+        return 0, {}, ""
+    data: Any = error.data
+    message = data.get("message") if isinstance(data, dict) else ""
+    return error.status, error.headers or {}, _short(message if isinstance(message, str) else "").rstrip(".")
+
+
+def _details(error: Exception) -> str:
+    """The `errors` of a 422 answer: https://docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest-api"""
+    data: Any = getattr(error, "data", None)
+    found = data.get("errors") if isinstance(data, dict) else None
+    return _short("; ".join(str(item) for item in found)) if isinstance(found, list) else ""
+
+
+def _short(text: str) -> str:
+    return shortened(visible(text), 500)

@@ -1,0 +1,111 @@
+"""Repositories, environments, and the names of secrets and variables at every level."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.fakes.github.server import Answer, Call, FakeGitHub, Refusal, route
+
+WHEN = "2026-01-01T00:00:00Z"
+
+
+@dataclass
+class Names:
+    """Secrets by name, and variables by name with their values, at one level."""
+
+    secrets: list[str] = field(default_factory=list)
+    variables: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Repository:
+    id: int
+    own: Names = field(default_factory=Names)
+    organisation: Names = field(default_factory=Names)
+    environments: dict[str, Names] = field(default_factory=dict)
+
+
+def repository(github: FakeGitHub, name: str) -> Repository:
+    """The repository `owner/name`, made when it is new. Tests fill in what is set."""
+    known: dict[str, Repository] = github.state.setdefault("repositories", {})
+    return known.setdefault(name, Repository(len(known) + 1))
+
+
+def existing(call: Call) -> Repository:
+    """The repository of a call. Raises GitHub's 404."""
+    found: Repository | None = call.github.state.get("repositories", {}).get(call.repository)
+    if found is None:
+        raise Refusal(404, "Not Found")
+    return found
+
+
+def _environment(call: Call) -> Names:
+    found = existing(call).environments.get(call.arguments["environment_name"])
+    if found is None:
+        raise Refusal(404, "Not Found")
+    return found
+
+
+def _secrets(call: Call, names: Names) -> Answer:
+    shown, headers = call.page(sorted(names.secrets))
+    listed = [{"name": name, "created_at": WHEN, "updated_at": WHEN} for name in shown]
+    return Answer(200, {"total_count": len(names.secrets), "secrets": listed}, headers)
+
+
+def _variables(call: Call, names: Names) -> Answer:
+    shown, headers = call.page(sorted(names.variables.items()), most=30, usual=10)
+    listed = [{"name": name, "value": value, "created_at": WHEN, "updated_at": WHEN} for name, value in shown]
+    return Answer(200, {"total_count": len(names.variables), "variables": listed}, headers)
+
+
+@route("GET", "/repos/{owner}/{repo}/actions/secrets", "secrets")
+def list_repository_secrets(call: Call) -> Answer:
+    return _secrets(call, existing(call).own)
+
+
+@route("GET", "/repos/{owner}/{repo}/actions/organization-secrets", "secrets")
+def list_organisation_secrets(call: Call) -> Answer:
+    return _secrets(call, existing(call).organisation)
+
+
+@route("GET", "/repos/{owner}/{repo}/environments/{environment_name}/secrets", "environments")
+def list_environment_secrets(call: Call) -> Answer:
+    return _secrets(call, _environment(call))
+
+
+@route("GET", "/repos/{owner}/{repo}/actions/variables", "actions_variables")
+def list_repository_variables(call: Call) -> Answer:
+    return _variables(call, existing(call).own)
+
+
+@route("GET", "/repos/{owner}/{repo}/actions/organization-variables", "actions_variables")
+def list_organisation_variables(call: Call) -> Answer:
+    return _variables(call, existing(call).organisation)
+
+
+@route("GET", "/repos/{owner}/{repo}/environments/{environment_name}/variables", "environments")
+def list_environment_variables(call: Call) -> Answer:
+    return _variables(call, _environment(call))
+
+
+@route("GET", "/repos/{owner}/{repo}/environments", "actions")
+def list_environments(call: Call) -> Answer:
+    everything = list(existing(call).environments)
+    shown, headers = call.page(everything)
+    return Answer(200, {"total_count": len(everything), "environments": [_shown(call, name) for name in shown]}, headers)
+
+
+def _shown(call: Call, name: str) -> dict[str, Any]:
+    here = f"{call.github.url}/repos/{call.repository}/environments/{name}"
+    return {
+        "id": 1 + list(existing(call).environments).index(name),
+        "node_id": f"EN_{name}",
+        "name": name,
+        "url": here,
+        "html_url": here,
+        "created_at": WHEN,
+        "updated_at": WHEN,
+        "protection_rules": [],
+        "deployment_branch_policy": None,
+    }

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import io
+import re
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from cicd_actions.github.client import GitHub, segment
+from cicd_actions.github.errors import Forbidden, NotFound, Permission, Rejected
+from cicd_actions.toolkit.errors import Inconclusive, UnusableInput
+from cicd_actions.toolkit.runtime import Runtime
+from tests.fakes.github import Answer, Call, FakeGitHub, Refusal, route, settings
+
+SECRETS = Permission("Secrets")
+ISSUES = Permission("Issues", "write", job="issues")
+PATH = "/repos/org/app/actions/secrets"
+
+Make = Callable[..., GitHub]
+
+
+@route("POST", "/repos/{owner}/{repo}/labels")
+def create_label(call: Call) -> Answer:
+    if call.body["name"] == "refused":
+        raise Refusal(422, "Validation Failed", errors=[{"resource": "Label", "code": "already_exists"}])
+    labels = call.github.state.setdefault("labels", [])
+    labels.append(call.body["name"])
+    made = {"id": len(labels), "node_id": "L", "url": f"{call.github.url}/l", "name": labels[-1], "color": "aaaaaa"}
+    return Answer(201, {**made, "default": False, "description": None})
+
+
+def label(client: GitHub, name: str, *, repeatable: bool | None = None) -> int:
+    path = f"{client.repo}/labels"
+    made = client.send("POST", path, "make a label", {"name": name}, needs=ISSUES, repeatable=repeatable)
+    return int(made["id"])
+
+
+@pytest.fixture
+def token(github: FakeGitHub) -> str:
+    settings.repository(github, "org/app").own.secrets += ["ONE"]
+    return github.token(secrets="read")
+
+
+def names(client: GitHub, **parameters: int) -> list[str]:
+    pages = client.pages(f"{client.repo}/actions/secrets", "list the secrets", needs=SECRETS, **parameters)
+    return [entry["name"] for page in pages for entry in page["secrets"]]
+
+
+def test_all_pages_are_read(github: FakeGitHub, client: Make, token: str) -> None:
+    settings.repository(github, "org/app").own.secrets = [f"N{number:03}" for number in range(250)]
+    assert names(client(token)) == [f"N{number:03}" for number in range(250)]
+    assert [call.query.get("page", "1") for call in github.calls] == ["1", "2", "3"]
+    assert {call.query["per_page"] for call in github.calls} == {"100"}
+
+
+def test_a_prefix_as_on_enterprise_server(token: str) -> None:
+    with FakeGitHub(prefix="/api/v3") as enterprise:
+        settings.repository(enterprise, "org/app").own.secrets = [f"N{number}" for number in range(3)]
+        runtime = Runtime({"GITHUB_API_URL": enterprise.url}, io.StringIO())
+        found = names(GitHub(enterprise.token(secrets="read"), "org/app", runtime, runtime.deadline(30)), per_page=2)
+    assert found == ["N0", "N1", "N2"]
+
+
+def test_a_missing_permission_is_named(github: FakeGitHub, client: Make, token: str) -> None:
+    with pytest.raises(Forbidden) as caught:
+        names(client(github.token(contents="read")))
+    assert "Could not list the secrets: the token lacks the permission `Secrets: read`" in caught.value.what
+    assert "GitHub would accept: secrets=read." in caught.value.cause
+    assert "GITHUB_TOKEN can never have it" in caught.value.fix
+    assert "    permissions:\n      issues: write" in ISSUES.fix
+
+
+def test_a_repository_out_of_sight(github: FakeGitHub, client: Make) -> None:
+    with pytest.raises(NotFound, match="It does not exist, or the token may not see it"):
+        names(client(github.token(secrets="read", repositories=["org/other"])))
+
+
+def test_a_token_that_is_not_accepted(client: Make) -> None:
+    with pytest.raises(UnusableInput, match="GitHub does not accept the token"):
+        names(client("ghs_expired"))
+
+
+def test_a_refusal_tells_its_details(github: FakeGitHub, client: Make) -> None:
+    with pytest.raises(Rejected) as caught:
+        label(client(github.token()), "refused")
+    assert "GitHub refuses it (422). GitHub says: Validation Failed." in caught.value.what
+    assert "'code': 'already_exists'" in caught.value.cause
+
+
+@pytest.mark.parametrize("how", [{"status": 502}, {"drop": True}, {"status": 500, "text": "<html>"}])
+def test_what_passes_is_tried_again(
+    github: FakeGitHub, client: Make, token: str, waits: list[float], how: dict[str, object]
+) -> None:
+    github.fail("GET", "secrets", times=2, **how)
+    assert names(client(token)) == ["ONE"]
+    assert len(waits) == 2
+
+
+def test_attempts_are_bounded(github: FakeGitHub, client: Make, token: str, waits: list[float]) -> None:
+    github.fail("GET", "secrets", times=100, status=503)
+    with pytest.raises(Inconclusive, match="GitHub answers 503"):
+        names(client(token))
+    assert len(waits) == 4
+
+
+def test_a_server_that_is_not_there(client: Make, github: FakeGitHub, token: str) -> None:
+    github.fail("GET", "", times=100, drop=True)
+    with pytest.raises(Inconclusive, match="cannot be reached"):
+        names(client(token, attempts=2))
+
+
+def test_a_lost_answer_to_a_post_is_not_sent_again(github: FakeGitHub, client: Make) -> None:
+    github.fail("POST", "labels", after=True, drop=True)
+    with pytest.raises(Inconclusive):
+        label(client(github.token()), "one")
+    assert github.state["labels"] == ["one"]
+    github.fail("POST", "labels", after=True, status=502)
+    assert label(client(github.token()), "two", repeatable=True) == 3
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ({"status": 429, "headers": {"Retry-After": "7"}}, 7.0),
+        ({"status": 403, "headers": {"retry-after": "3"}, "message": "You have exceeded a secondary rate limit."}, 3.0),
+    ],
+)
+def test_the_pause_a_server_asks_for_is_kept(
+    github: FakeGitHub, client: Make, token: str, waits: list[float], how: dict[str, object], expected: float
+) -> None:
+    github.fail("POST", "labels", **how)
+    label(client(token), "one")
+    assert waits == [expected]
+
+
+def test_a_used_up_rate_limit_is_said_at_once(github: FakeGitHub, client: Make, token: str, waits: list[float]) -> None:
+    github.remaining = 0
+    with pytest.raises(Inconclusive, match=r"rate limit is used up, and ends in 36\d\d s"):
+        names(client(token))
+    assert waits == []
+
+
+def test_a_call_ends_with_the_deadline(github: FakeGitHub, client: Make, token: str) -> None:
+    fault = github.fail("GET", "secrets", hang=threading.Event())
+    with pytest.raises(Inconclusive, match="cannot be reached"):
+        names(client(token, seconds=0.2))
+    assert fault.hang is not None
+
+
+def test_nothing_is_asked_after_the_deadline(github: FakeGitHub, client: Make, token: str) -> None:
+    with pytest.raises(Inconclusive, match="the time of this action is over"):
+        names(client(token, seconds=0))
+    assert github.calls == []
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "<html>a proxy</html>", "null", '"text"', "\x00"])
+def test_an_answer_that_is_not_githubs(github: FakeGitHub, client: Make, token: str, text: str) -> None:
+    github.fail("GET", "secrets", status=404, text=text)
+    with pytest.raises(Inconclusive):
+        names(client(token))
+
+
+def test_an_answer_without_end(monkeypatch: pytest.MonkeyPatch, client: Make, token: str) -> None:
+    monkeypatch.setattr("cicd_actions.github.connection.LARGEST_ANSWER", 20)
+    with pytest.raises(Inconclusive, match="does not speak like GitHub's API"):
+        names(client(token))
+
+
+def test_a_redirect_elsewhere_is_not_followed(github: FakeGitHub, client: Make, token: str) -> None:
+    github.fail("GET", "secrets", status=301, headers={"Location": "http://elsewhere.invalid/"})
+    with pytest.raises(Inconclusive, match="does not speak like GitHub's API"):
+        names(client(token))
+
+
+def test_the_token_is_masked_and_never_shown(client: Make, token: str) -> None:
+    made = client(token)
+    assert token not in repr(made)
+    assert made.runtime.redactor(f"x {token} y") == "x *** y"
+
+
+@pytest.mark.parametrize("repository", ["", "app", "org/", "/app", "org/app/more", "../.."[:2]])
+def test_a_repository_has_two_parts(client: Make, token: str, repository: str) -> None:
+    with pytest.raises(UnusableInput, match="is not a repository"):
+        client(token, repository=repository)
+
+
+@pytest.mark.parametrize("url", ["ftp://x", "api.github.com", "https://"])
+def test_an_address_that_is_none(url: str) -> None:
+    runtime = Runtime({}, io.StringIO())
+    with pytest.raises(UnusableInput, match="GITHUB_API_URL"):
+        GitHub("t", "o/a", runtime, runtime.deadline(1), url=url)
+
+
+def test_a_name_from_outside_stays_one_segment() -> None:
+    assert segment("../a b/ü") == "..%2Fa%20b%2F%C3%BC"
+    assert segment("..") == "%2E%2E"
+    assert re.fullmatch(r"[\w%.]+", segment("?#&="))
