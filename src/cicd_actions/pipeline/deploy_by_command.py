@@ -105,13 +105,6 @@ def move(inputs: Inputs, service: str, image: str, sha: str) -> int:
     return run(words(inputs["roll-out-command"], values(inputs, service, image, sha), "roll-out-command")).exit_code
 
 
-def job_of(command: str, job: str, filled: Mapping[str, str]) -> tuple[str, ...]:
-    """*command* with the arguments of *job* at its argument `{command}`, or at its end. Nothing is filled into the job's."""
-    outer, inner = words(command, filled, "job-command"), words(job, {}, "migrate-command")
-    at = outer.index("{command}") if "{command}" in outer else len(outer)
-    return (*outer[:at], *inner, *outer[at + 1 :])
-
-
 def start(inputs: Inputs) -> None:
     if inputs["engine"] != "command":
         raise DeployError(f"engine: {inputs['engine']!r} is not known here; write `engine: command` and name your programs")
@@ -124,23 +117,14 @@ def start(inputs: Inputs) -> None:
                 f"it is not known where the {service} answers: set the variable {service.upper()}_URL of the environment "
                 f"{inputs['environment']}, or the input `{service}-url`, to a URL"
             )
-    release(inputs["images"], inputs["digests"])
+    services, migrates = release(inputs["images"], inputs["digests"]), inputs["migrate-service"]
+    if migrates not in services:
+        raise DeployError(f"migrate-service: {migrates} is not deployed here; there are {', '.join(services)}")
     running = what_runs(inputs)
     if inputs["allow-older"] != "true":
         refuse_older(running, inputs["sha"])
     step.output("previous", json.dumps(running))
-
-
-def migrate(inputs: Inputs) -> None:
-    services, service = release(inputs["images"], inputs["digests"]), inputs["migrate-service"]
-    if service not in services:
-        raise DeployError(f"migrate-service: {service} is not deployed here; there are {', '.join(services)}")
-    filled = values(inputs, service, services[service], inputs["sha"])
-    done = run(job_of(inputs["job-command"], inputs["migrate-command"], filled))
-    if done.exit_code:
-        raise DeployError(
-            f"the migration ended with {done.exit_code}. Nothing was rolled out: the release before it still runs"
-        )
+    step.output("migrate-image", services[migrates])
 
 
 def previous_of(inputs: Inputs) -> dict[str, dict[str, str]]:
@@ -189,7 +173,7 @@ def roll_back(inputs: Inputs) -> None:
     step.output("to-sha", commits.pop() if len(commits) == 1 else "")
 
 
-PHASES = {"start": start, "migrate": migrate, "roll-out": roll_out, "roll-back": roll_back}
+PHASES = {"start": start, "roll-out": roll_out, "roll-back": roll_back}
 
 
 def main() -> None:

@@ -138,7 +138,7 @@ def test_another_run_that_does_not_end(database: Database, project: Callable[...
     with database.held(f"SELECT pg_advisory_lock({key})") as pid:
         ended = migrate(project().revision("r1", TABLE), database.url(), wait_for_lock="400ms")
 
-    assert (ended.status, ended.verdict) == ("refused", "inconclusive")
+    assert (ended.status, ended.verdict) == ("refused", "inconclusive"), ended.text + ended.log
     assert f"pid {pid} 'somebody-else' of postgres from 127.0.0.1 since 20" in ended.report.headline
     assert f"SELECT pg_terminate_backend({pid});" in ended.text
     assert untouched(database)

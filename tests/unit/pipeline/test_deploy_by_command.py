@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cicd_actions.pipeline import deploy_by_command
-from cicd_actions.pipeline.deploy_by_command import DeployError, job_of, pairs, release
+from cicd_actions.pipeline.deploy_by_command import DeployError, pairs, release
 
 A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 SHA = "1" * 40
@@ -65,16 +65,6 @@ def test_what_is_no_release_is_told(images: str, digests: str, said: str) -> Non
         release(images, digests)
 
 
-def test_a_jobs_arguments_go_where_they_belong() -> None:
-    filled = {"service": "a b"}
-    assert job_of("engine {service} -- {command} --last", "alembic upgrade head", filled) == (
-        "engine", "a b", "--", "alembic", "upgrade", "head", "--last",
-    )  # fmt: skip
-    assert job_of("engine {service}", "x 'y z'", filled) == ("engine", "a b", "x", "y z")
-    # Nothing is filled into the job's own arguments: `{service}` may mean something to it.
-    assert job_of("run", "echo {service}", filled) == ("run", "echo", "{service}")
-
-
 class Phase:
     """Runs one phase with a recording program, as the action's step would."""
 
@@ -103,8 +93,6 @@ class Phase:
             "allow-older": "false",
             "running-command": f"{program} running {{environment}}",
             "roll-out-command": f"{program} roll-out {{service}} {{image}} {{digest}} {{sha}} {{environment}}",
-            "job-command": f"{program} job {{service}} {{image}} {{sha}} {{environment}}",
-            "migrate-command": "alembic upgrade head",
             "migrate-service": "api",
             **{name.replace("_", "-"): value for name, value in inputs.items()},
         }
@@ -137,6 +125,7 @@ def test_start_hands_on_what_runs(phase: Phase) -> None:
     phase.running = BEFORE
     assert phase("start") == 0
     assert json.loads(phase.outputs()["previous"]) == BEFORE
+    assert phase.outputs()["migrate-image"] == f"local/api@{A}"
 
 
 @pytest.mark.parametrize(
@@ -198,19 +187,8 @@ def test_an_older_commit_is_refused(
     assert phase("start", sha=history[deploys], allow_older="true") == 0
 
 
-def test_migrate_runs_one_job_of_the_new_image(phase: Phase) -> None:
-    assert phase("migrate") == 0
-    assert phase.calls() == [["job", "api", f"local/api@{A}", SHA, "staging", "alembic", "upgrade", "head"]]
-
-
-def test_a_failed_migration_fails(phase: Phase, capsys: pytest.CaptureFixture[str]) -> None:
-    phase.refuse = ["job api"]
-    assert phase("migrate") == 1
-    assert "the migration ended with 9. Nothing was rolled out" in capsys.readouterr().out
-
-
 def test_a_migration_of_an_unknown_service_is_told(phase: Phase, capsys: pytest.CaptureFixture[str]) -> None:
-    assert phase("migrate", migrate_service="worker") == 1
+    assert phase("start", migrate_service="worker") == 1
     assert "worker is not deployed here; there are api, web" in capsys.readouterr().out
 
 

@@ -50,7 +50,7 @@ def test_fits_into_an_argument() -> None:
 def test_every_rule_that_the_program_may_say_is_explained() -> None:
     said: set[str] = set()
     for path in FOLDER.glob("*.py"):
-        said |= set(re.findall(r'(?:Stop\(\s*|rule=|"rule": )"([a-z-]+)"', path.read_text()))
+        said |= set(re.findall(r'(?:Stop\(\s*|"rule": )"([a-z-]+)"', path.read_text()))
     said |= {"database-unreachable", "database-refused", "migration", "environment", "timeout"}
     # `command` is refused before a job is started; `cancelled` is a report of its own.
     assert said - {"command"} == set(explanations._RULES)

@@ -49,15 +49,15 @@ class Run:
         try:
             state = self._run()
         except Stop as stop:
-            self._finish(stop.fields.pop("state", "refused"), 1, rule=stop.rule, **stop.fields)
+            self._finish(stop.fields.pop("state", "refused"), 1, {"rule": stop.rule, **stop.fields})
         except SystemExit as ended:
             # argparse and Alembic's own CommandLine end this way, and so may an env.py.
-            self._finish("failed", 1, rule="exit", problem={"text": f"it ended itself with exit code {ended.code}"})
+            self._finish("failed", 1, {"rule": "exit", "problem": {"text": f"it ended itself with exit code {ended.code}"}})
         except BaseException as error:  # noqa: BLE001 - whatever it is has to be said
             problems.show(error)
-            self._finish("failed", 1, **self._about(error))
+            self._finish("failed", 1, self._about(error))
         else:
-            self._finish(state, 0)
+            self._finish(state, 0, {})
 
     def _run(self) -> str:
         import alembic  # noqa: PLC0415 - what is loaded is what is reported
@@ -275,12 +275,12 @@ class Run:
             found["statement"] = self._connections.statement
         return {"rule": "migration" if self._step is not None else "environment", "problem": found}
 
-    def _finish(self, state: str, code: int, **fields: Any) -> None:
+    def _finish(self, state: str, code: int, fields: dict[str, Any]) -> None:
         if not self._word.acquire(blocking=False):
             self._unwound.set()
             threading.Event().wait()  # the guard has the word, and ends the process
         self._unwound.set()
-        self._say_end(state, seconds=10.0, **fields)
+        self._say_end(state, fields, 10.0)
         self._leave(code)
 
     def _ended_from_outside(self, number: int) -> None:
@@ -305,10 +305,10 @@ class Run:
             self._unwound.wait(1.0)
         self._step = step
         state = "timeout" if timed_out else "cancelled"
-        self._say_end(state, seconds=2.0, rule=state, problem=problem, terminated=bool(pids) and gone)
+        self._say_end(state, {"rule": state, "problem": problem, "terminated": bool(pids) and gone}, 2.0)
         self._leave(1 if timed_out else 128 + number)
 
-    def _say_end(self, state: str, *, seconds: float, **fields: Any) -> None:
+    def _say_end(self, state: str, fields: dict[str, Any], seconds: float) -> None:
         self._read_now(fields, seconds)
         step = self._step
         if step is not None:
