@@ -14,6 +14,7 @@ VERSION ?=
 ACTION ?=
 COMMIT ?=
 IMAGE ?=
+REFERENCES ?=
 BASE ?=
 RELEASE := .build/release/$(if $(ACTION),$(ACTION)-)$(VERSION)
 
@@ -56,7 +57,8 @@ lock: $(READY) ## resolve the locked requirements again, for the oldest Python
 release: $(READY) ## build a release's tree of HEAD: VERSION=1.2.3, one action alone with ACTION=health-gate
 	@test -n "$(VERSION)" || { echo "write: make release VERSION=1.2.3"; exit 2; }
 	@rm -rf $(RELEASE)
-	@$(RUN) -m tools.release build $(VERSION) $(RELEASE) $(if $(ACTION),--action $(ACTION)) $(if $(IMAGE),--image $(IMAGE))
+	@$(RUN) -m tools.release build $(VERSION) $(RELEASE) $(if $(ACTION),--action $(ACTION)) $(if $(IMAGE),--image $(IMAGE)) \
+	    $(if $(REFERENCES),--references $(REFERENCES))
 
 image: release ## build the container image of that release: VERSION=1.2.3, BASE=… for another base image
 	@docker build --file Dockerfile $(if $(BASE),--build-arg BASE=$(BASE)) --tag cicd-actions:$(VERSION) $(RELEASE)

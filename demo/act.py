@@ -247,23 +247,33 @@ class Run(contextlib.AbstractContextManager["Run"]):
         """
         if self._process.poll() is None:
             tree = descendants(self._process.pid)
-            self._process.send_signal(signal.SIGINT)
-            for pid in tree:
+            for pid in (self._process.pid, *tree):
                 _signal(pid, signal.SIGINT)
-            deadline = time.monotonic() + grace
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(grace)
-            tree = {**tree, **descendants(self._process.pid)}
-            while any(_same(pid, started) for pid, started in tree.items()) and time.monotonic() < deadline:
-                time.sleep(0.05)
-            for pid, started in tree.items():
-                if _same(pid, started):
-                    _signal(pid, signal.SIGKILL)
+            tree |= descendants(self._process.pid)
+            _gone(tree, grace)
+            for pid in _left(tree):
+                _signal(pid, signal.SIGKILL)
             if self._process.poll() is None:
                 self._process.kill()
+            _gone(tree, grace)
         self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
+
+
+def _gone(tree: Mapping[int, str], seconds: float) -> None:
+    """Wait until none of these processes is left, for so long at most."""
+    deadline = time.monotonic() + seconds
+    while _left(tree) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def _left(tree: Mapping[int, str]) -> list[int]:
+    """Those of the processes that still run, by their number and the time they were started at."""
+    table = _table()
+    return [pid for pid, started in tree.items() if pid in table and table[pid][1] == started]
 
 
 def _table() -> dict[int, tuple[int, str]]:
@@ -279,7 +289,8 @@ def _table() -> dict[int, tuple[int, str]]:
             with contextlib.suppress(OSError):  # it ended meanwhile
                 # After the name, which stands in parentheses and may hold any character: state, parent, …, start time.
                 fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
-                found[int(entry.name)] = (int(fields[1]), fields[19])
+                if fields[0] != "Z":  # ended, and only not yet waited for
+                    found[int(entry.name)] = (int(fields[1]), fields[19])
     return found
 
 
@@ -295,11 +306,6 @@ def descendants(root: int) -> dict[int, str]:
                 found[pid] = started
                 todo.append(pid)
     return found
-
-
-def _same(pid: int, started: str) -> bool:
-    row = _table().get(pid)
-    return row is not None and row[1] == started
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

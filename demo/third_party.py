@@ -14,16 +14,10 @@ BUILT_IN = frozenset({"actions/checkout"})
 
 
 def repositories(files: Iterable[Path]) -> dict[str, Path]:
-    """`owner/name@sha` → folder, for every action that the reusable workflows among *files* use.
-
-    Raises LookupError for one that has no stand-in.
-    """
+    """`owner/name@sha` → folder, for every action that *files* use. Raises LookupError for one that has no stand-in."""
     found: dict[str, Path] = {}
     for file in files:
-        document = list(entries(read(file.read_text(encoding="utf-8")).root))
-        if not any((*path, key.text) == ("on", "workflow_call") for path, key, _ in document):
-            continue  # the project's own: it runs on GitHub only
-        for _, key, value in document:
+        for _, key, value in entries(read(file.read_text(encoding="utf-8")).root):
             if key.text != "uses" or not isinstance(value, Scalar) or value.text.startswith((".", "$", REPOSITORY + "/")):
                 continue
             path, _, reference = value.text.partition("@")

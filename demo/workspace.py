@@ -14,11 +14,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from demo.export import PLACEHOLDER_SHA, REPOSITORY, export
+from demo.plan import files
 from demo.third_party import repositories
 from demo.tools import SetupError, Tools
 
+WORKFLOW = ".github/workflows/pipeline.yml"
 KEPT = 5
 """Folders of earlier demos that stay for reading."""
+DAY = 86_400.0
 
 
 class Workspace:
@@ -54,7 +57,7 @@ class Workspace:
         """What act takes from this machine instead of from GitHub."""
         return {
             f"{REPOSITORY}@{PLACEHOLDER_SHA}": self.actions,
-            **repositories((self.actions / ".github" / "workflows").glob("*.yml")),
+            **repositories(files(self.app / WORKFLOW, self.actions)),
         }
 
     def change(self, name: str) -> None:
@@ -93,14 +96,17 @@ class Workspace:
             shutil.rmtree(self.folder / name, ignore_errors=True)
         for name in ("apps/api/.venv", "apps/web/node_modules"):
             shutil.rmtree(self.app / name, ignore_errors=True)
-        finished = sorted(
-            path for path in self.folder.parent.iterdir() if (path / "report.md").is_file() and path != self.folder
-        )
+        others = sorted(path for path in self.folder.parent.iterdir() if path != self.folder)
+        # One without a report was interrupted, or runs right now.
+        finished = [path for path in others if (path / "report.md").is_file() or time.time() - path.stat().st_mtime > DAY]
         for path in finished[: max(0, len(finished) - KEPT)]:
             shutil.rmtree(path, ignore_errors=True)
 
     def run(self, *command: str, cwd: Path) -> str:
-        done = subprocess.run(command, cwd=cwd, env=self.environment, capture_output=True, text=True, check=False)
+        # A session of its own: a second Ctrl-C at the terminal must not end the stopping of the environments.
+        done = subprocess.run(
+            command, cwd=cwd, env=self.environment, capture_output=True, text=True, check=False, start_new_session=True
+        )
         if done.returncode:
             said = (done.stderr or done.stdout).strip()[-3000:]
             raise SetupError(f"`{' '.join(command)}` ended with {done.returncode}:\n{said}")

@@ -1,4 +1,7 @@
-"""Writes each action's `action.yml` and the tables of its README from its definition; `--check` only compares.
+"""Writes what is said twice from where it is defined; `--check` only compares.
+
+Each action's `action.yml` and the tables of its README come from its definition, the tables in docs/pipeline.md from the
+reusable workflow.
 
 python tools/metadata.py [--check]
 """
@@ -13,10 +16,15 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from cicd_actions.__main__ import action, names  # noqa: E402 - the path had to be set first
 from cicd_actions.toolkit.definition import AnyAction  # noqa: E402
-from cicd_actions.toolkit.manual import action_yml, readme_tables  # noqa: E402
+from cicd_actions.toolkit.manual import action_yml, cell, readme_tables  # noqa: E402
+from cicd_actions.toolkit.yaml12 import plain, read  # noqa: E402
 
 BEGIN = "<!-- made by make metadata -->"
 END = "<!-- end -->"
+
+
+PIPELINE = ROOT / ".github" / "workflows" / "pipeline.yml"
+GUIDE = ROOT / "docs" / "pipeline.md"
 
 
 def expected(chosen: AnyAction) -> dict[Path, str]:
@@ -24,25 +32,43 @@ def expected(chosen: AnyAction) -> dict[Path, str]:
     folder = ROOT / "actions" / chosen.name
     readme = folder / "README.md"
     text = readme.read_text("utf-8") if readme.exists() else f"# {chosen.name}\n\n{chosen.summary}\n\n{BEGIN}\n{END}\n"
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{readme.relative_to(ROOT)} needs the lines `{BEGIN}` and `{END}`; the tables go between them")
     return {
         # In a checkout an action stands two folders below the launcher's root.
         folder / "action.yml": action_yml(chosen, depth=2),
-        readme: f"{before}{BEGIN}\n\n{readme_tables(chosen)}\n{END}{after}",
+        readme: between(text, readme_tables(chosen), readme),
     }
+
+
+def between(text: str, tables: str, path: Path) -> str:
+    """The text with the tables between its markers. Raises `ValueError` when it has none."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{path.relative_to(ROOT)} needs the lines `{BEGIN}` and `{END}`; the tables go between them")
+    return f"{before}{BEGIN}\n\n{tables}\n{END}{after}"
+
+
+def guide() -> dict[Path, str]:
+    """The tables of the reusable pipeline: its inputs, secrets and outputs, in the order of the file."""
+    workflow = plain(read(PIPELINE.read_text("utf-8")).root)
+    call = workflow["on"]["workflow_call"]
+    lines = ["| input | default | meaning |", "| --- | --- | --- |"]
+    for name, facts in call["inputs"].items():
+        given = str(facts.get("default", "")).lower() if facts["type"] == "boolean" else str(facts.get("default", ""))
+        shown = "**required**" if facts.get("required") else " ".join(f"`{line}`" for line in given.splitlines())
+        lines.append(f"| `{name}` | {shown} | {cell(facts['description'])} |")
+    for title in ("secrets", "outputs"):
+        lines += ["", f"| {title[:-1]} | meaning |", "| --- | --- |"]
+        lines += [f"| `{name}` | {cell(facts['description'])} |" for name, facts in call[title].items()]
+    return {GUIDE: between(GUIDE.read_text("utf-8"), "\n".join(lines) + "\n", GUIDE)}
 
 
 def main(argv: list[str]) -> int:
     """Exit code 1 when something differed under `--check`."""
-    stale = [
-        (path, text)
-        for name in names()
-        for path, text in expected(action(name)).items()
-        if not path.exists() or path.read_text("utf-8") != text
-    ]
+    files = guide()
+    for name in names():
+        files |= expected(action(name))
+    stale = [(path, text) for path, text in files.items() if not path.exists() or path.read_text("utf-8") != text]
     for path, text in stale:
         if "--check" in argv:
             print(f"{path.relative_to(ROOT)} is not what the definition says: run `make metadata`")

@@ -1,87 +1,52 @@
-"""An image with Alembic, every driver, and several projects; built once, from the base image and wheels."""
+"""An image of the tests' app with Alembic and a project of migrations in it."""
 
 from __future__ import annotations
 
 import io
-import secrets
-import shutil
-import subprocess
-import sys
 import tarfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import docker
-
-from tests.harness.alembic_project import NEWEST, Project
+from tests.harness.alembic_project import NEWEST, python_with
 from tests.harness.engine import BASE
-from tests.harness.stack import Images
+from tests.harness.stack import SOURCES, Built, Images, new_sha
 
-TABLE = "op.create_table('items', sa.Column('id', sa.Integer, primary_key=True))"
-INDEX = (
-    "with op.get_context().autocommit_block():\n    op.create_index('ix_items', 'items', ['id'], postgresql_concurrently=True)"
-)
+_RECIPE = """\
+ARG BASE
+FROM ${BASE}
+COPY lib /opt/lib
+ENV PYTHONPATH=/opt/lib
+COPY app.py /app.py
+COPY project /srv
+WORKDIR /srv
+ARG SHA
+LABEL org.opencontainers.image.revision=${SHA}
+ENV VERSION=${SHA}
+HEALTHCHECK --interval=1s --timeout=2s --retries=2 CMD curl -fsS "http://127.0.0.1:8000/health" || exit 1
+CMD ["python3", "/app.py"]
+"""
 
-
-@dataclass(frozen=True)
-class Release:
-    """An image with Alembic and projects in `/projects`; `bare` has Python only. `host` is how containers see this machine."""
-
-    image: str
-    bare: str
-    host: str
-    client: docker.DockerClient
-
-    def left(self) -> list[Any]:
-        """Jobs that are still there."""
-        found: list[Any] = [one for one in self.client.containers.list(all=True) if "migrate-" in one.name]
-        return found
+ALEMBIC = "python3 -m alembic"
+"""How Alembic is started in the image."""
 
 
-@contextmanager
-def release_with_alembic(images: Images, folder: Path) -> Iterator[Release]:
-    """Build and push it; removed from the engine at the end. `folder` is empty, and the build's context."""
-    for name, asynchronous in (("sync", False), ("async", True)):
-        made = Project(_new(folder / "projects" / name), asynchronous=asynchronous)
-        made.revision("r1", TABLE).revision("r2", INDEX, message="Index the items")
-    Project(_new(folder / "projects/slow")).revision("r1", TABLE).revision("r2", "op.execute('SELECT pg_sleep(600)')")
-    Project(_new(folder / "projects/failing")).revision("r1", TABLE).revision(
-        "r2", "op.execute('ALTER TABLE nowhere ADD x int')"
+def build(images: Images, project: Path, name: str = "app") -> Built:
+    """Build and push a release whose migrations are in `project`. The base image's Python is Debian's 3.11."""
+    sha = new_sha()
+    tag = f"{images._prefix}/{name}:{sha}"
+    packages = python_with(NEWEST, "3.11").parent / "lib/python3.11/site-packages"
+    context = io.BytesIO()
+    with tarfile.open(fileobj=context, mode="w") as tar:
+        recipe = tarfile.TarInfo("Dockerfile")
+        recipe.size = len(_RECIPE)
+        tar.addfile(recipe, io.BytesIO(_RECIPE.encode()))
+        tar.add(packages, "lib", filter=lambda entry: None if entry.name.endswith("__pycache__") else entry)
+        tar.add(project, "project")
+        tar.add(SOURCES / "app.py", "app.py")
+    context.seek(0)
+    steps = images.client.api.build(
+        fileobj=context, custom_context=True, tag=tag, rm=True, forcerm=True, decode=True, buildargs={"BASE": BASE, "SHA": sha}
     )
-    uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
-    # For the base image's Python, whatever runs these tests.
-    words = [uv, "pip", "install", "--quiet", "--target", str(folder / "site"), "--python-version", "3.11"]
-    words += ["--python-platform", "x86_64-unknown-linux-gnu", "--only-binary", ":all:", *NEWEST]
-    subprocess.run(words, check=True)
-    (folder / "Dockerfile").write_text(
-        f"FROM {BASE}\nCOPY site /usr/local/lib/python3.11/dist-packages\nCOPY projects /projects\nWORKDIR /projects/sync\n"
-        "RUN useradd app\nUSER app\n"
-    )
-    client = images.client
-    prefix = f"{images.registry}/m{secrets.token_hex(3)}"
-    pinned = {}
-    for name, path in (("app", folder), ("bare", None)):
-        tag = f"{prefix}/{name}:1"
-        if path is None:
-            client.images.get(BASE).tag(tag)
-        else:
-            context = io.BytesIO()
-            with tarfile.open(fileobj=context, mode="w") as tar:
-                tar.add(path, arcname=".")
-            context.seek(0)
-            client.images.build(fileobj=context, custom_context=True, tag=tag, rm=True, forcerm=True)
-        pinned[name] = f"{prefix}/{name}@{images.push(tag)}"
-    gateway = client.networks.get("bridge").attrs["IPAM"]["Config"][0].get("Gateway", "172.17.0.1")
-    try:
-        yield Release(pinned["app"], pinned["bare"], gateway, client)
-    finally:
-        for name in pinned:
-            client.images.remove(f"{prefix}/{name}:1", force=True)
-
-
-def _new(folder: Path) -> Path:
-    folder.mkdir(parents=True)
-    return folder
+    failed = [step["error"] for step in steps if "error" in step]
+    assert not failed, failed
+    images._made.append(tag)
+    return Built(tag.rpartition(":")[0], sha, images.push(tag))

@@ -213,6 +213,23 @@ def test_docker_variants_name_the_image_by_digest(clone: Path, tmp_path: Path) -
     assert "is not an image by digest" in refused.stderr
 
 
+def test_references_in_full_for_servers_without_the_short_form(clone: Path, tmp_path: Path) -> None:
+    commit = "a" * 40
+    release(clone, "build", "1.2.3", str(tmp_path / "tree"), "--references", f"corp/cicd-actions@{commit}")
+    named = [
+        found
+        for path in (tmp_path / "tree" / ".github").rglob("*.yml")
+        for found in re.findall(r"uses: (\S+)", path.read_text("utf-8"))
+    ]
+    assert not [uses for uses in named if uses.startswith("$/")]
+    ours = [uses for uses in named if uses.startswith("corp/cicd-actions/")]
+    assert f"corp/cicd-actions/health-gate@{commit}" in ours
+    for uses in ours:
+        folder, _, reference = uses.removeprefix("corp/cicd-actions/").partition("@")
+        assert reference == commit
+        assert (tmp_path / "tree" / folder / "action.yml").is_file(), uses
+
+
 @pytest.mark.parametrize("version", ["1.2", "v1.2.3", "1.2.3 ", "latest", "1.2.3/../x"])
 def test_a_version_that_is_none_is_refused(clone: Path, tmp_path: Path, version: str) -> None:
     done = release(clone, "build", version, str(tmp_path / "x"), check=False)

@@ -20,6 +20,7 @@ from tools.release import tree
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?")
+REFERENCES = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+@[0-9a-f]{40}")
 IMAGE = re.compile(r"[a-z0-9][a-z0-9./:_-]*@sha256:[0-9a-f]{64}")
 
 
@@ -31,6 +32,7 @@ def main(argv: list[str]) -> int:
     make.add_argument("folder", type=Path)
     make.add_argument("--action", default="")
     make.add_argument("--image", default="", help="repository@sha256:…, for the Docker variants")
+    make.add_argument("--references", default="", help="owner/repository@<sha>, for servers that do not know `$/`")
     make.add_argument("--source", default="HEAD")
     check = commands.add_parser("verify")
     check.add_argument("commit")
@@ -43,8 +45,10 @@ def main(argv: list[str]) -> int:
         parser.error(f"{given.folder} is not empty")
     if given.image and not IMAGE.fullmatch(given.image):
         parser.error(f"{given.image!r} is not an image by digest (repository@sha256:…)")
+    if given.references and not REFERENCES.fullmatch(given.references):
+        parser.error(f"{given.references!r} is not a commit of a repository (owner/repository@<40 digits>)")
     commit = _git("rev-parse", "--verify", f"{given.source}^{{commit}}")
-    build(given.folder, tree.Release(given.version, commit, given.action, given.image))
+    build(given.folder, tree.Release(given.version, commit, given.action, given.image, given.references))
     print(f"{given.folder}: {given.version} of {commit}, tree {digest(given.folder)}")
     return 0
 
@@ -72,7 +76,7 @@ def verify(commit: str) -> int:
         published.mkdir()
         tree.checkout(ROOT, commit, published)
         facts = json.loads((published / "release.json").read_text("utf-8"))
-        build(rebuilt, tree.Release(facts["version"], facts["source"], facts["action"], facts["image"]))
+        build(rebuilt, tree.Release(**facts))
         theirs, ours = contents(published), contents(rebuilt)
     for path in sorted(theirs.keys() | ours.keys()):
         if theirs.get(path) != ours.get(path):
@@ -80,7 +84,7 @@ def verify(commit: str) -> int:
             print(f"{state}: {path}")
     same = theirs == ours
     what = "is exactly what" if same else "is NOT what"
-    print(f"{commit} {what} {facts['source']} builds ({len(ours)} files)")
+    print(f"{commit} {what} {facts['commit']} builds ({len(ours)} files)")
     return 0 if same else 1
 
 

@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 import tarfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tools.release.dependencies import Package, collect
@@ -15,6 +15,7 @@ from tools.release.dependencies import Package, collect
 REPOSITORY = "org/cicd-actions"
 
 _OWN_ACTION = re.compile(r"(uses:\s*)\$/actions/")
+_SELF = re.compile(r"(uses:\s*)\$/(\S+)")
 _LINK = re.compile(r"\]\((\.\./\.\./|\.\./)([^)\s]*)\)")
 
 
@@ -36,12 +37,14 @@ def checkout(repository: Path, commit: str, folder: Path) -> None:
 @dataclass(frozen=True)
 class Release:
     """What a release is built as: `version`, the source `commit`, optionally one `action` alone at the root of the tree, as
-    the Marketplace wants a repository, and the `image` (`repository@sha256:…`) that the Docker variants name."""
+    the Marketplace wants a repository, the `image` (`repository@sha256:…`) that the Docker variants name, and the
+    `references` (`owner/repository@<sha>` of a release commit) that stand for `$/` where GitHub does not know it."""
 
     version: str
     commit: str
     action: str = ""
     image: str = ""
+    references: str = ""
 
 
 def build(source: Path, target: Path, release: Release, *, uv: Path, scratch: Path) -> None:
@@ -60,10 +63,9 @@ def build(source: Path, target: Path, release: Release, *, uv: Path, scratch: Pa
         if release.image:
             _put(target / "docker" / folder.name / "action.yml", _docker_variant(folder, release.image))
     if not release.action:
-        _workflows(source, target)
+        _workflows(source, target, release.references)
     _put(target / "sbom.cdx.json", _sbom(packages, release.version, release.commit))
-    facts = {"version": release.version, "source": release.commit, "action": release.action, "image": release.image}
-    _put(target / "release.json", _json(facts))
+    _put(target / "release.json", _json(asdict(release)))
 
 
 def _own_package(source: Path, target: Path) -> None:
@@ -108,17 +110,23 @@ def _absolute(readme: str, commit: str, *, alone: bool) -> str:
     return _LINK.sub(link, readme)
 
 
-def _workflows(source: Path, target: Path) -> None:
+def _workflows(source: Path, target: Path, references: str) -> None:
     """The reusable workflows and the composites behind them. Those of the project itself stay out of a release."""
+    repository, _, commit = references.partition("@")
+
+    def released(text: str) -> str:
+        text = _OWN_ACTION.sub(r"\1$/", text)
+        return _SELF.sub(rf"\1{repository}/\2@{commit}", text) if references else text
+
     for path in sorted((source / ".github" / "workflows").glob("*.yml")):
         text = path.read_text("utf-8")
         if re.search(r"^\s+workflow_call:", text, re.MULTILINE):
-            _put(target / ".github" / "workflows" / path.name, _OWN_ACTION.sub(r"\1$/", text))
+            _put(target / ".github" / "workflows" / path.name, released(text))
     for path in sorted((source / ".github" / "actions").rglob("*")):
         if path.is_file():
             _put(
                 target / path.relative_to(source),
-                _OWN_ACTION.sub(r"\1$/", path.read_text("utf-8")),
+                released(path.read_text("utf-8")),
                 executable=bool(path.stat().st_mode & 0o100),
             )
 

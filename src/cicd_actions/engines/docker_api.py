@@ -37,6 +37,9 @@ PULL = 600.0
 SECOND = 1_000_000_000
 """Docker counts durations in nanoseconds."""
 
+# A Swarm's own "not found" comes as a 500.
+_NOT_FOUND = re.compile(r"code = NotFound|^(?:network|secret|config|service) \S+ not found")
+
 _SECRET_NAME = re.compile(
     r"PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIAL|PRIVATE|DSN|(?:^|_)(?:API|ACCESS|SIGNING)_?KEY", re.IGNORECASE
 )
@@ -118,7 +121,8 @@ class DockerApi:
         except sdk.TLSParameterError as error:
             raise UnusableInput(f"The certificates for the Docker Engine cannot be used: {error}") from None
         except sdk.APIError as error:
-            if error.response is not None and error.response.status_code < 500:
+            refused = error.response is not None and error.response.status_code < 500
+            if refused or _NOT_FOUND.search(str(error.explanation)):
                 raise Failed(f"The Docker Engine refused to {what}: {error.explanation}") from None
             raise EngineUnreachable(f"The Docker Engine could not {what}: {error.explanation}") from None
         except (sdk.DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
@@ -293,10 +297,10 @@ class Log:
 
     def _hand_over(self, stream: str, text: str, on_line: Line) -> None:
         # Lines longer than 16 KiB come in pieces, of which only the last ends in a newline.
-        self._open[stream] += text
-        if self._open[stream].endswith("\n"):
-            on_line(stream, self._open[stream].rstrip("\r\n"))
-            self._open[stream] = ""
+        line = self._open[stream] + text
+        self._open[stream] = "" if line.endswith("\n") else line
+        if line.endswith("\n"):
+            on_line(stream, line.rstrip("\r\n"))
 
 
 def _time(stamp: str) -> datetime:

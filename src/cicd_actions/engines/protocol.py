@@ -221,6 +221,10 @@ class Engine(Protocol):
         """The last lines, health log and events of the service's newest failing replica, else of its newest one."""
         ...
 
+    def by_hand(self, target: Target) -> str:
+        """The shell command with which a person brings one service to an image. It asks nothing, and never raises."""
+        ...
+
     def close(self) -> None:
         """Give connections back. Nothing that runs is touched."""
         ...

@@ -7,6 +7,7 @@ as done for its own command line. https://docs.docker.com/reference/api/engine/v
 from __future__ import annotations
 
 import copy
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -56,6 +57,11 @@ class Swarm:
 
     def close(self) -> None:
         self._api.close()
+
+    def by_hand(self, target: Target) -> str:
+        words = ["docker", "service", "update", "--with-registry-auth"]
+        words += ["--label-add", f"{REVISION}={target.sha}"] if target.sha else []
+        return shlex.join([*words, "--image", target.image.pinned, self._prefix + target.service])
 
     def running(self, services: Sequence[str], deadline: Deadline) -> Mapping[str, Running]:
         found: dict[str, Running] = {}

@@ -212,9 +212,9 @@ def _write(path: str, document: dict[str, object], runtime: Runtime) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(_cleaned(document, runtime), ensure_ascii=False, indent=1) + "\n", "utf-8")
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise UnusableInput(
-            f"The JSON report cannot be written to {path}: {error.strerror}.",
+            f"The JSON report cannot be written to {path}: {getattr(error, 'strerror', None) or error}.",
             cause=f"The verdict was: {document['verdict']}. {document['reason']}",
         ) from None
 

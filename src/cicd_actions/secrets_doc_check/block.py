@@ -161,4 +161,4 @@ def _used_by(uses: list[Use]) -> str:
 
 def _plain(text: str) -> str:
     """A name from outside on one line of Markdown, where it can end neither a code span nor a comment."""
-    return visible(text).replace("\n", " ").replace("`", "'").replace("-->", "->")
+    return " ".join(visible(text).split()).replace("`", "'").replace("-->", "->")

@@ -51,7 +51,8 @@ class Row:
     @property
     def kinds(self) -> list[Kind]:
         """The kinds it is used as, secrets first; what it is set as where it is not used."""
-        found = {use.kind for use in self.uses} or {setting.kind for setting in self.settings}
+        found = {use.kind for use in self.uses if not use.aside} or {use.kind for use in self.uses}
+        found = found or {setting.kind for setting in self.settings}
         return [kind for kind in Kind if kind in found]
 
     @property

@@ -52,7 +52,8 @@ class Inputs:
         " name does not say it (`python:`, `javascript:`, `dockerfile:`, `compose:`, `dotenv:`). Nothing by default.",
     )
     ignore: tuple[tuple[str, str], ...] = declare(
-        lines(ignored), "Names that do not count, one per line with the reason: `NAME: reason`."
+        lines(ignored),
+        "Names that do not count, one per line, each with the reason: `LEGACY_TOKEN: until the old pipeline is gone`.",
     )
     fail_on: tuple[str, ...] = declare(
         lines(choice(*(state.value for state in State), NOTHING)),

@@ -67,15 +67,17 @@ def _used(row: Row, links: Links) -> Inline:
     if not row.required:
         parts.append(", optional")
     parts.append(": ")
-    for index, (place, uses) in enumerate(_by_place(row.uses)[:MOST_PLACES]):
+    places = _by_place(row.uses)
+    for index, (place, uses) in enumerate(places[:MOST_PLACES]):
         parts += ["; " if index else "", links.to(place), _where(uses)]
-    more = len(_by_place(row.uses)) - MOST_PLACES
+    more = len(places) - MOST_PLACES
     return [*parts, f"; and {more} more"] if more > 0 else parts
 
 
 def _by_place(uses: Iterable[Use]) -> list[tuple[Place, list[Use]]]:
     places: dict[Place, list[Use]] = {}
-    for use in uses:
+    # What is required first: that is where something breaks.
+    for use in sorted(uses, key=lambda use: (use.aside, use.optional)):
         places.setdefault(use.place, []).append(use)
     return list(places.items())
 

@@ -66,7 +66,7 @@ class Use:
 class Missing(str, Enum):
     """What an entry does not say."""
 
-    PURPOSE = "purpose"
+    PURPOSE = "its purpose"
     WHERE = "where it lives"
     HOW = "how to set it"
 

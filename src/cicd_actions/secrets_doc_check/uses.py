@@ -157,8 +157,11 @@ class _Search:
 
     def _handed(self, call: Call, name: str, place: Place) -> Iterator[Origin]:
         origins = call.origins(name)
+        declared = call.file.secrets.get(name)
         if origins is not None:
-            yield from origins
+            # What a workflow declares as not required, it can do without.
+            spared = declared is not None and not declared.required
+            yield from (Origin(origin.name, origin.optional or spared) for origin in origins)
         elif name not in call.file.secrets and call.via:
             message = f"`secrets.{name}` is empty here: {call.via[-1]} does not hand it over"
             fix = f"Hand it over where the workflow is called:\n\n    secrets:\n      {name}: ${{{{ secrets.{name} }}}}"
@@ -212,12 +215,12 @@ class _Search:
         given = {key.text.upper(): key for key, _ in job.handed.entries} if job.handed else {}
         for name, key in given.items():
             if name not in target.secrets:
-                message = f"{target.path} declares no secret `{key.text}`, and GitHub refuses the call"
+                message = f"`{target.path}` declares no secret `{key.text}`, and GitHub refuses the call"
                 fix = f"Declare it there, under `on.workflow_call.secrets`:\n\n    {key.text}:\n      required: true"
                 self._remark(Remark("unknown-secret", message, Place(file.path, key.line, key.column), fix))
         for name, declared in target.secrets.items():
             if declared.required and name not in given and not job.inherits:
-                message = f"{target.path} requires the secret `{declared.name}`, which is not handed over"
+                message = f"`{target.path}` requires the secret `{declared.name}`, which is not handed over"
                 fix = f"    secrets:\n      {declared.name}: ${{{{ secrets.{declared.name} }}}}"
                 self._remark(Remark("not-handed-over", message, Place(file.path, job.line), fix))
 
@@ -227,7 +230,7 @@ class _Search:
             return
         for key, _ in given.entries:
             if key.text.lower() not in target.file.inputs and target.file.problems == []:
-                message = f"{target.file.path} declares no input `{key.text}`: what is handed in gets lost"
+                message = f"`{target.file.path}` declares no input `{key.text}`: what is handed in gets lost"
                 self._remark(Remark("unknown-input", message, Place(file.path, key.line, key.column)))
 
     def _remark(self, remark: Remark) -> None:

@@ -15,7 +15,7 @@ _ONE = re.compile(
 _BETWEEN = re.compile(r"\s*(?:/|,|\+|&|\band\b|\bor\b)\s*")
 _ASIDE = re.compile(r"\s*\(([^()]{0,200})\)")
 _END = re.compile(r"\s*(?::|=(?!=)|–|—|--?(?=\s)|$)\s*")
-_EMPHASIS = re.compile(r"\*+|(?<!\w)__(?=\S)|(?<=\S)__(?!\w)")
+_STARS = re.compile(r"\*+")
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,10 @@ class Head:
 def head(text: str) -> Head | None:
     """`NAME: purpose`, `USER / PASSWORD: …`, `**NAME** (optional) – …`; `None` when the text starts otherwise."""
     # Blanks in place of the emphasis, so that offsets stay.
-    plain = _EMPHASIS.sub(lambda match: " " * len(match[0]), text)
+    plain = _STARS.sub(lambda match: " " * len(match[0]), text)
+    if plain.lstrip().startswith("__"):
+        # Emphasis by underscores, which a name may hold as well: only the pair around the beginning counts.
+        plain = plain.replace("__", "  ", 2)
     names: list[tuple[str, int]] = []
     at = len(plain) - len(plain.lstrip())
     while match := _ONE.match(plain, at):
@@ -61,7 +64,8 @@ def _label(words: str) -> re.Pattern[str]:
     return re.compile(rf"\W*(?:{words})\W*:\s*(.*)", re.IGNORECASE | re.DOTALL)
 
 
-_PURPOSE_LABEL = _label(r"purpose|description|what(?: for)?|used? (?:for|by)|why")
+_PURPOSE_LABEL = _label(r"purpose|description|what(?: for)?|used? for|why")
+_OTHER_LABEL = _label(r"used (?:by|in)|owner|example|optional|required|default|format|type|since")
 _WHERE_LABEL = _label(r"where(?: it lives)?|lives? in|level|scope|location|stored(?: in)?|kept in|environments?")
 _HOW_LABEL = _label(r"how(?: to [\w ]{1,30})?|set(?: by| with)?|obtain(?:ed)?(?: from)?|source|get it|value|rotation")
 _WHERE = re.compile(
@@ -91,7 +95,7 @@ def missing(text: str, *, purpose: str = "", where: str = "", how: str = "", aro
             says_how |= _meant(labelled[1])
         elif labelled := _PURPOSE_LABEL.fullmatch(clause):
             says_purpose |= _meant(labelled[1])
-        else:
+        elif not _OTHER_LABEL.fullmatch(clause):
             says_how |= bool(_HOW.search(clause))
             says_where |= bool(_WHERE.search(clause))
             aside = clause.strip().startswith("(") and clause.strip().endswith(")")

@@ -46,11 +46,26 @@ class Site:
         if self.is_key:
             return False
         path = self.path
-        if path[0] == "jobs":
-            return path[-1] == "if" and (
-                len(path) == 3 or (len(path) == 4 and path[2] == "snapshot") or (len(path) == 5 and path[2] == "steps")
-            )
-        return path in {("runs", "pre-if"), ("runs", "post-if")} or (path[0] == "runs" and len(path) == 4 and path[3] == "if")
+        if path in {("runs", "pre-if"), ("runs", "post-if")}:
+            return True
+        if path[-1] != "if" or path[0] not in {"jobs", "runs"}:
+            return False
+        if path[0] == "jobs" and (len(path) == 3 or (len(path) == 4 and path[2] == "snapshot")):
+            return True
+        return is_step(path[:-1])
+
+
+def is_step(path: tuple[str, ...]) -> bool:
+    """Whether a path leads to a step: one of a job or a composite action, or one that runs beside others (`parallel`)."""
+    first = 2 if path[0] == "jobs" else 1
+    rest = path[first:]
+    return (
+        len(rest) >= 2
+        and len(rest) % 2 == 0
+        and rest[0] == "steps"
+        and all(word == "parallel" for word in rest[2::2])
+        and all(word.isdigit() for word in rest[1::2])
+    )
 
 
 @dataclass(frozen=True)
@@ -79,7 +94,8 @@ class Step:
         for key in ("name", "id", "uses", "run"):
             text = scalar_text(self.node.get(key)).strip()
             if text:
-                return text.splitlines()[0]
+                line = text.splitlines()[0]
+                return line.partition("@")[0] if key == "uses" else line
         return f"step {self.index + 1}"
 
     @property
@@ -149,7 +165,7 @@ class File:
     def sites(self) -> Iterator[Site]:
         """Every text that holds an expression, keys included, in the order of the file; aliases once for each use."""
         pending: list[tuple[Node, tuple[str, ...], bool]] = []
-        if self.document.root is not None:
+        if isinstance(self.document.root, Mapping):
             pending.append((self.document.root, (), False))
         while pending:
             node, path, is_key = pending.pop()

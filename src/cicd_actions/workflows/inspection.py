@@ -24,20 +24,12 @@ class Reading:
     reference: Reference
     offset: int
     """Where in the site's text it starts."""
+    job: str
+    step: int | None
 
     @property
     def path(self) -> tuple[str, ...]:
         return self.site.path
-
-    @property
-    def job(self) -> str:
-        return self.path[1] if self.path[0] == "jobs" and len(self.path) > 1 else ""
-
-    @property
-    def step(self) -> int | None:
-        at = {"jobs": 2, "runs": 1}.get(self.path[0], len(self.path))
-        inside = len(self.path) > at + 1 and self.path[at] == "steps" and self.path[at + 1].isdigit()
-        return int(self.path[at + 1]) if inside else None
 
 
 @dataclass
@@ -92,13 +84,24 @@ def _inspect(inspection: Inspection, site: Site, found: Found) -> None:
     for name, offset in unknown:
         message = f"GitHub does not know {name}, and refuses the file"
         _notice(inspection, site, found.start + offset, "unknown-name", message)
+    if not read:
+        return
+    job, step = _whereabouts(site.path)
     for reference in read:
-        reading = Reading(reference.context, reference.name, site, reference, found.start + reference.start)
+        reading = Reading(reference.context, reference.name, site, reference, found.start + reference.start, job, step)
         inspection.readings.append(reading)
         if reference.context in {"secrets", "vars"}:
             refused = _refused(inspection.file, reading)
             if refused:
                 _notice(inspection, site, reading.offset, "unavailable-context", *refused)
+
+
+def _whereabouts(path: tuple[str, ...]) -> tuple[str, int | None]:
+    """The job that a path leads into, and the step."""
+    job = path[1] if path[0] == "jobs" and len(path) > 1 else ""
+    at = 2 if job else 1
+    inside = len(path) > at + 1 and path[at] == "steps" and path[at + 1].isdigit()
+    return job, int(path[at + 1]) if inside else None
 
 
 def _notice(
@@ -133,6 +136,9 @@ def _refused(file: File, reading: Reading) -> tuple[str, str] | None:
     return f"GitHub does not give `secrets` to `{_shown(reading.path)}`", "Hand the secret over by `env:` or `with:` of a step."
 
 
+_STEP_KEYS = frozenset({"name", "run", "with", "env", "continue-on-error", "timeout-minutes", "working-directory"})
+
+
 def secrets_allowed(path: tuple[str, ...]) -> bool:
     """Whether GitHub gives the context `secrets` to this place of a workflow."""
     if path[0] == "env":
@@ -141,9 +147,10 @@ def secrets_allowed(path: tuple[str, ...]) -> bool:
         return False
     below = path[2:]
     if below[0] == "steps":
-        return len(below) > 2 and below[2] in {
-            "name", "run", "with", "env", "continue-on-error", "timeout-minutes", "working-directory",
-        }  # fmt: skip
+        step = 2
+        while len(below) > step + 2 and below[step] == "parallel":
+            step += 2
+        return len(below) > step and below[step] in _STEP_KEYS
     if below[0] == "services":
         return len(below) > 2 and below[2] in {"env", "credentials"}
     if below[0] == "container":

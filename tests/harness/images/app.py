@@ -48,5 +48,5 @@ server = http.server.ThreadingHTTPServer(("0.0.0.0", int(os.environ.get("PORT", 
 threading.Thread(target=server.serve_forever, daemon=True).start()
 print("listening", flush=True)
 draining.wait()
-time.sleep(float(os.environ.get("DRAIN", "1.5")))
+time.sleep(float(os.environ.get("DRAIN", "1")))
 server.shutdown()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.alembic_image import Release, release_with_alembic
+from tests.harness.migrating_image import Release, release_with_alembic
 from tests.harness.alembic_project import Project
 from tests.harness.postgres import PASSWORD
 from tests.harness.stack import Images
@@ -69,7 +69,7 @@ def test_a_failing_migration(engine: str, database: Database, release: Release, 
     assert (ended.status, ended.applied) == ("failed", ["r1"]), ended.text + ended.log
     assert 'relation "nowhere" does not exist' in ended.report.headline
     assert "Nothing of r2 stays" in ended.text
-    assert "Traceback" in ended.text
+    assert "Traceback (most recent call last" in ended.text
     assert release.left() == []
 
 

@@ -228,8 +228,8 @@ def pgbouncer(postgres: Postgres, tmp_path: Path) -> Iterator[int]:
         (folder / "ini").write_text(
             f"[databases]\n* = host=127.0.0.1 port={postgres.port}\n[pgbouncer]\n"
             f"listen_addr = 127.0.0.1\n"
-            f"listen_port = {port}\nauth_type = scram-sha-256\nauth_file = {folder}/users\npool_mode = transaction\nunix_socket_dir =\n"
-            "ignore_startup_parameters = extra_float_digits\n"
+            f"listen_port = {port}\nauth_type = scram-sha-256\nauth_file = {folder}/users\n"
+            "pool_mode = transaction\nunix_socket_dir =\nignore_startup_parameters = extra_float_digits\n"
         )
         words = [program, str(folder / "ini")]
         if os.geteuid() == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import sys
 import traceback
@@ -20,6 +21,8 @@ _NEVER_WORDS = (
     "invalid dsn",
     "invalid connection option",
 )
+
+_LIBRARIES = ("sqlalchemy", "alembic", "asyncio", "importlib", "asyncpg", "psycopg", "psycopg2", "aiosqlite")
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
@@ -116,11 +119,20 @@ def passes(error: BaseException) -> bool:
 
 
 def show(error: BaseException) -> None:
-    """The traceback on standard error, like Python's, but without the parameters in SQLAlchemy's text: they are data."""
-    lines = ["Traceback (most recent call last):\n"]
-    lines += traceback.format_tb(error.__traceback__)
+    """The traceback on standard error, like Python's, but without the parameters in SQLAlchemy's text: they are data.
+
+    Frames of the libraries are left out, because they would push what the migration itself said out of the last lines.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not _of_a_library(frame.filename)]
+    lines = ["Traceback (most recent call last; frames of libraries are left out):\n" if own else "Traceback:\n"]
+    lines += traceback.format_list(own or frames)
     lines.append(f"{type(error).__name__}: {words(error)}\n")
     statement = getattr(error, "statement", None)
     if statement:
         lines.append(f"[SQL: {statement}]\n")
     sys.stderr.write("".join(lines))
+
+
+def _of_a_library(path: str) -> bool:
+    return path.startswith("<") or any(f"{os.sep}{name}{os.sep}" in path for name in _LIBRARIES)

@@ -93,6 +93,8 @@ def scan(tree: Tree, sources: Iterable[Source]) -> list[CodeUses]:
         if text is None:
             continue
         found = SCANNERS[kind](path, text)
+        read = {use.name for use in found.uses if not use.aside}
+        found.uses = [use for use in found.uses if not use.aside or use.name not in read]
         if automatic and _NOT_THE_APPLICATION.search(path):
             found.uses = [replace(use, aside=True) for use in found.uses]
             found.remarks, found.settings = [], []
