@@ -8,15 +8,16 @@ import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from cicd_actions.toolkit.definition import AnyAction
-from cicd_actions.toolkit.errors import ActionError, Cancelled, Inconclusive, UnusableInput
-from cicd_actions.toolkit.findings import Finding, Severity
+from cicd_actions.toolkit.errors import ActionError, Cancelled, UnusableInput
 from cicd_actions.toolkit.inputs import from_flags, from_json, load
-from cicd_actions.toolkit.report import Block, CodeBlock, OutputValue, Paragraph, Report
 from cicd_actions.toolkit.runtime import Runtime
 from cicd_actions.toolkit.verdict import Verdict
+
+if TYPE_CHECKING:
+    from cicd_actions.toolkit.report import Report
 
 
 def names() -> list[str]:
@@ -66,12 +67,11 @@ def run(argv: list[str], variables: Mapping[str, str], stdout: TextIO, stderr: T
     try:
         report = _judge(chosen, words[1:], runtime)
         code = report.verdict.exit_code
-    except ActionError as error:
-        report, code = _failed(error, chosen), error.exit_code
-    except Cancelled as cancelled:
-        report, code = cancelled.report or _cancelled(cancelled, chosen), cancelled.exit_code
-    except Exception as error:  # noqa: BLE001 - a defect of ours must say so, masked, and must not look like a proven fail
-        report, code = _broken(error, chosen, runtime), Verdict.INCONCLUSIVE.exit_code
+    except (Exception, Cancelled) as error:  # noqa: BLE001 - a defect of ours must say so, masked, and not look like a proven fail
+        from cicd_actions.toolkit import ending  # noqa: PLC0415 - reports are made at the end; imports are start-up time
+
+        report = ending.report(error, chosen, runtime)
+        code = error.exit_code if isinstance(error, (ActionError, Cancelled)) else Verdict.INCONCLUSIVE.exit_code
     from cicd_actions.toolkit.reporting import publish  # noqa: PLC0415 - the first request must not wait for it
 
     try:
@@ -86,47 +86,6 @@ def _judge(chosen: AnyAction, words: list[str], runtime: Runtime) -> Report:
     values = from_json(runtime.variables["INPUTS"]) if runtime.variables.get("INPUTS") else {}
     values |= from_flags(words, chosen.inputs)
     return chosen.run(load(chosen.inputs, values, runtime.redactor), runtime)
-
-
-def _failed(error: ActionError, chosen: AnyAction) -> Report:
-    blocks: list[Block] = []
-    if error.cause:
-        blocks.append(Paragraph(error.cause))
-    if error.fix:
-        blocks.append(CodeBlock(error.fix))
-    headline = error.what.splitlines()[0] if "\n" not in error.what else f"{error.title}: {error.what}"
-    finding = Finding(
-        rule=f"{chosen.name}/{error.title.lower().replace(' ', '-')}",
-        severity=Severity.ERROR,
-        message="\n".join(part for part in (error.what, error.cause) if part),
-        fix=error.fix,
-    )
-    return Report(error.verdict, headline, _outputs(chosen, error.verdict, error.what), [finding], blocks, list_findings=False)
-
-
-def _cancelled(cancelled: Cancelled, chosen: AnyAction) -> Report:
-    headline = f"The run was {cancelled}. Nothing was judged."
-    return Report(Verdict.INCONCLUSIVE, headline, _outputs(chosen, Verdict.INCONCLUSIVE, headline))
-
-
-def _broken(error: Exception, chosen: AnyAction, runtime: Runtime) -> Report:
-    import traceback  # noqa: PLC0415 - only a defect needs it
-
-    with runtime.group("Where it happened"):
-        runtime.log("".join(traceback.format_exception(type(error), error, error.__traceback__)))
-    defect = Inconclusive(
-        f"{chosen.name} met an error it does not know: {type(error).__name__}: {error}",
-        cause="This is a defect of the action. Nothing was judged, so nothing is rolled back.",
-        fix="Please report it with the lines above, which hold no secret that the action was told of.",
-    )
-    return _failed(defect, chosen)
-
-
-def _outputs(chosen: AnyAction, verdict: Verdict, reason: str) -> dict[str, OutputValue]:
-    """Every action's verdict and reason are written also when it failed early: a gate is read by its outputs."""
-    declared = {output.name for output in chosen.outputs}
-    outputs: dict[str, OutputValue] = {"verdict": verdict, "reason": reason}
-    return {name: value for name, value in outputs.items() if name in declared}
 
 
 def _raise_on_signals() -> None:

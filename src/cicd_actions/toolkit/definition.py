@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from cicd_actions.toolkit.report import Report
-from cicd_actions.toolkit.runtime import Runtime
+if TYPE_CHECKING:  # every action starts with this module, and most of what a report is made of is needed at its end only
+    from cicd_actions.toolkit.report import Report
+    from cicd_actions.toolkit.runtime import Runtime
 
 I = TypeVar("I")  # noqa: E741 - the inputs' type
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from cicd_actions.toolkit import dotenv
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.redaction import Redactor
 
 _REFERENCE = re.compile(r"\$(?:\$|\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
+
+
+_OWN = {"INPUTS", "GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY", "GITHUB_ENV", "GITHUB_PATH", "GITHUB_STATE"}
 
 
 class Environment(Mapping[str, str]):
@@ -27,6 +29,19 @@ class Environment(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len(self._variables)
+
+    def mask(self, value: str) -> None:
+        """Redact a value that came another way, such as the password in a URL."""
+        self._redactor.add(value)
+
+    def for_programs(self) -> dict[str, str]:
+        """The variables for a program that the action starts: without what was given to the action alone.
+
+        INPUTS may hold a token, and what is written to the command files speaks for the action. Empty ones are left out: a
+        secret that is not set arrives as an empty string, which a program would take for a value, and a workflow has no
+        other way to say "none".
+        """
+        return {name: value for name, value in self._variables.items() if value and name not in _OWN}
 
     def secret(self, name: str, *, input: str) -> str:  # noqa: A002 - the word for it here
         """The value of the variable that the input `input` names. Raises `UnusableInput` when it is not set."""
@@ -57,6 +72,8 @@ class Environment(Mapping[str, str]):
     def file(self, name: str, *, input: str) -> dict[str, str]:  # noqa: A002 - the word for it here
         """The variables of the dotenv file that the variable `name` holds. Raises `UnusableInput`."""
         text = self.secret(name, input=input)
+        from cicd_actions.toolkit import dotenv  # noqa: PLC0415 - an import is start-up time
+
         try:
             found = dotenv.parse(text)
         except dotenv.NotDotenv as error:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from cicd_actions.toolkit.report import Report
 from cicd_actions.toolkit.verdict import Verdict
+
+if TYPE_CHECKING:  # reports are made at the end, errors are known from the start
+    from cicd_actions.toolkit.report import Report
 
 
 class ActionError(Exception):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
@@ -47,6 +46,12 @@ def declare(
     """
     declaration = Declaration(parse, help, default, required, secret, action_default)
     return cast("T", dataclasses.field(metadata={"input": declaration}))
+
+
+def declared(inputs: type[Any], name: str) -> Any:
+    """The same input as another action's: `url: str = declared(Other, "url")`. `name` is the field's."""
+    (field,) = (field for field in dataclasses.fields(inputs) if field.name == name)
+    return dataclasses.field(metadata=field.metadata)
 
 
 def declarations(inputs: type[Any]) -> dict[str, Declaration]:
@@ -141,7 +146,7 @@ def load(inputs: type[T], values: Mapping[str, str], redactor: Redactor) -> T:
 
 def _as_yaml(name: str, example: str) -> str:
     if "\n" in example:
-        return f"      {name}: |\n" + textwrap.indent(example, " " * 8)
+        return "\n".join([f"      {name}: |", *(f"        {line}" for line in example.splitlines())])
     # Plain scalars that YAML or an expression would read as something else are quoted; JSON strings are YAML strings.
     plain = example and all(char.isalnum() or char in "-_./" for char in example)
     return f"      {name}: {example if plain else json.dumps(example, ensure_ascii=False)}"

@@ -88,13 +88,14 @@ def readme_tables(action: AnyAction) -> str:
     for name, declaration in declarations(action.inputs).items():
         default = declaration.action_default or declaration.default
         shown = "**required**" if declaration.required else " ".join(f"`{line}`" for line in default.splitlines())
-        lines.append(f"| `{name}` | {shown} | {_cell(declaration.help)} |")
+        lines.append(f"| `{name}` | {shown} | {cell(declaration.help)} |")
     lines += ["", "## Outputs", "", "| output | meaning |", "| --- | --- |"]
-    lines += [f"| `{output.name}` | {_cell(output.help)} |" for output in action.outputs]
+    lines += [f"| `{output.name}` | {cell(output.help)} |" for output in action.outputs]
     lines += ["", "## Exit codes", "", "| code | meaning |", "| --- | --- |"]
     lines += [f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items()]
     return "\n".join(lines) + "\n"
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
+    """Text that fits into a cell of a Markdown table."""
     return text.replace("|", "\\|").replace("\n", " ")

@@ -25,15 +25,20 @@ from cicd_actions.toolkit.report import (
 Clean = Callable[[str], str]
 """Redacts and makes visible one piece of text, before it is escaped."""
 
-_MEANT = re.compile(
-    r"[\\`*_{}\[\]<>#|!~&@$\"']|(?<=[A-Za-z]):(?=//)|(?<=www)\.|^[-+=]|(?<=^\d)[.)]|(?<=^\d\d)[.)]", re.MULTILINE
-)
+_MEANT = re.compile(r"[\\`*_{}\[\]<>#|!~&@$\"']|(?<=[A-Za-z]):(?=//)|(?<=www)\.|^[-+=]|(?<=^ )[-+=]")
+_NUMBERED = re.compile(r"^( ?[0-9]{1,9})([.)])")
 
 
 def escaped(text: str) -> str:
     """Literal text on one line of Markdown, also inside a table's cell."""
-    referenced = _MEANT.sub(lambda match: f"&#{ord(match[0])};", text)
-    return "<br>".join(part.strip() for part in referenced.splitlines())
+    # Runs of white space are one space for HTML anyway, and four at the start of a line would be a code block.
+    parts = [re.sub(r"\s+", " ", line) for line in text.splitlines()]
+    return "<br>".join(_referenced(part) for part in parts)
+
+
+def _referenced(line: str) -> str:
+    line = _MEANT.sub(lambda match: f"&#{ord(match[0])};", line)
+    return _NUMBERED.sub(lambda match: f"{match[1]}&#{ord(match[2])};", line)
 
 
 def render(blocks: Iterable[Block], clean: Clean, limit: int) -> str:
@@ -56,7 +61,7 @@ def inline(content: Inline, clean: Clean) -> str:
     if isinstance(content, str):
         return escaped(clean(content))
     if isinstance(content, Strong):
-        return f"**{escaped(clean(content.text))}**"
+        return f"<strong>{escaped(clean(content.text))}</strong>"
     if isinstance(content, Code):
         # An HTML element, because a code span cannot hold references, and a table's cell cannot hold a bare `|`.
         return f"<code>{escaped(clean(content.text))}</code>" if content.text else ""

@@ -128,9 +128,8 @@ def run(
     readers = [threading.Thread(target=stream.read, args=(name, on_line), daemon=True) for name, stream in streams.items()]
     timed_out = False
     try:
-        for reader in readers:
-            reader.start()
-        _feed(process, stdin)
+        for thread in (*readers, threading.Thread(target=_feed, args=(process, stdin), daemon=True)):
+            thread.start()
         try:
             process.wait(max(timeout - (time.monotonic() - started), 0.001))
         except subprocess.TimeoutExpired:
@@ -138,8 +137,11 @@ def run(
     finally:
         # Also after a good end: a child in the background would keep the pipes open, and the readers waiting.
         end(process)
-    for reader in readers:
-        reader.join(GRACE)
+        _close_input(process)
+        # Also when cancelled: what the program says on SIGTERM is still handed over.
+        for reader in readers:
+            if reader.ident is not None:
+                reader.join(GRACE)
     return Finished(
         argv=tuple(words),
         exit_code=process.returncode,
@@ -174,11 +176,16 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
 
 def _feed(process: subprocess.Popen[bytes], text: str) -> None:
     assert process.stdin is not None  # noqa: S101 - it is a pipe
-    try:
-        process.stdin.write(text.encode())
-        process.stdin.close()
-    except BrokenPipeError:
-        return  # a program may end, or close its input, without reading it
+    # A program may end, or close its input, without reading it. Closing flushes, so it can meet the same.
+    with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
+        pipe.write(text.encode())
+
+
+def _close_input(process: subprocess.Popen[bytes]) -> None:
+    """A cancellation may come while the input is written: then it is still open, and what it holds has no reader."""
+    if process.stdin is not None:
+        with contextlib.suppress(OSError):
+            process.stdin.close()
 
 
 class _Stream:
@@ -195,11 +202,12 @@ class _Stream:
     def read(self, name: str, on_line: Line | None) -> None:
         assert self._pipe is not None  # noqa: S101 - it is a pipe
         # A line is read in pieces of 64 KiB, so that a program which never ends one cannot fill the memory.
-        while piece := self._pipe.readline(65536):
-            text = piece.decode("utf-8", "replace")
-            if self._left > 0:
-                self._parts.append(text[: self._left])
-            self.cut = self.cut or len(text) > self._left
-            self._left = max(self._left - len(text), 0)
-            if on_line is not None:
-                on_line(name, text.rstrip("\r\n"))
+        with self._pipe as pipe:
+            while piece := pipe.readline(65536):
+                text = piece.decode("utf-8", "replace")
+                if self._left > 0:
+                    self._parts.append(text[: self._left])
+                self.cut = self.cut or len(text) > self._left
+                self._left = max(self._left - len(text), 0)
+                if on_line is not None:
+                    on_line(name, text.rstrip("\r\n"))

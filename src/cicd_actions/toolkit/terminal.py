@@ -53,6 +53,8 @@ def _table(table: Table, clean: Callable[[str], str]) -> list[str]:
 
 def _width(text: str) -> int:
     """Columns in a terminal: East Asian wide characters and most emoji take two, combining marks none."""
+    if text.isascii():
+        return len(text)
     return sum(
         0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in {"W", "F"} else 1 for char in text
     )

@@ -1,6 +1,7 @@
 """Reads YAML by the 1.2 core schema, so that `on:` and `3.10` stay what they are, and keeps the place of every node.
 
-PyYAML's own parser makes the events; nothing of it that builds Python objects is used. What GitHub does with workflow
+PyYAML's own parser makes the events (after `yaml12_block`, which reads the plain block style alone); nothing of it that
+builds Python objects is used. What GitHub does with workflow
 files is followed: aliases stand for what they name, and `<<` is a key like any other (`Mapping.merged` applies it, for
 formats that have merges). Aliases share their node, so the memory used is that of the text; what they would expand to is
 counted and bounded.
@@ -34,12 +35,13 @@ class NotYaml(ValueError):
         self.column = column
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Scalar:
     """A piece of text. `kind` is what the core schema makes of it: `str`, `int`, `float`, `bool` or `null`.
 
     `style` is the sign it is written with: `"`, `'`, `|`, `>`, or nothing for a plain one. `start` and `end` are
-    offsets into the document's text; the quotes lie within, an anchor or a tag does not.
+    offsets into the document's text; the quotes lie within, an anchor or a tag does not. `tag` is an explicit tag that the
+    core schema does not know.
     """
 
     text: str
@@ -49,6 +51,7 @@ class Scalar:
     column: int
     start: int
     end: int
+    tag: str = ""
 
     def value(self) -> str | int | float | bool | None:
         """What the core schema makes of the text (YAML 1.2.2, section 10.3.2). Raises `NotYaml` for an absurd number."""
@@ -64,14 +67,14 @@ class Scalar:
             raise NotYaml("this number has too many digits", self.line, self.column) from None
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Sequence:
     items: list[Node]
     line: int
     column: int
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Mapping:
     """Entries in the order of the text. Of duplicate keys the first one counts for `get`; all stand in `entries`."""
 
@@ -136,10 +139,16 @@ class Document:
 
         Where a tag or an escape hides the way, the place is the nearest one before it.
         """
+        quotes = 1 if scalar.style in {"'", '"'} else 0
+        if scalar.end - scalar.start == len(scalar.text) + 2 * quotes and "\n" not in scalar.text:
+            # Nothing was folded or escaped.
+            return scalar.line, scalar.column + quotes + offset
         return self.place(_offset_in_source(self.text, scalar, offset))
 
 
-def read(text: str, *, strict: bool = True, fold_case: bool = False, longest: int = LONGEST) -> Document:
+def read(
+    text: str, *, strict: bool = True, fold_case: bool = False, longest: int = LONGEST, most_nodes: int = MOST_NODES
+) -> Document:
     """The one document of the text, in linear time.
 
     Duplicate keys are an error when `strict`, else they are listed in the document; with `fold_case`, keys that differ
@@ -148,7 +157,10 @@ def read(text: str, *, strict: bool = True, fold_case: bool = False, longest: in
     if len(text) > longest:
         raise NotYaml(f"the text has {len(text)} characters, which is more than {longest}")
     document = Document(text.removeprefix("\ufeff"))
-    _Builder(document, fold_case=fold_case).build()
+    from cicd_actions.toolkit import yaml12_block  # noqa: PLC0415 - it takes its nodes from here
+
+    if not yaml12_block.read(document, fold_case=fold_case, most_nodes=most_nodes):
+        _Builder(document, fold_case=fold_case, most_nodes=most_nodes).build()
     if strict and document.duplicates:
         twice = document.duplicates[0]
         raise NotYaml(f"the key `{twice.key}` stands in line {twice.first_line} already", twice.line, twice.column)
@@ -180,8 +192,8 @@ _NUMERIC = frozenset("0123456789-+.")
 _TAGS = {f"tag:yaml.org,2002:{kind}": kind for kind in ("str", "int", "float", "bool", "null")}
 
 
-def _kind(text: str) -> str:
-    """What the core schema makes of a plain scalar."""
+def kind_of_plain(text: str) -> str:
+    """What the core schema makes of a plain scalar: `str`, `int`, `float`, `bool` or `null`."""
     if text in _WORDS:
         return _WORDS[text]
     if text[0] in _NUMERIC:
@@ -214,8 +226,9 @@ class _Open:
 class _Builder:
     """Turns PyYAML's events into nodes, with a stack of its own: no depth of nesting can exhaust Python's."""
 
-    def __init__(self, document: Document, *, fold_case: bool) -> None:
+    def __init__(self, document: Document, *, fold_case: bool, most_nodes: int) -> None:
         self._document = document
+        self._most_nodes = most_nodes
         self._fold_case = fold_case
         self._open: list[_Open] = []
         self._anchors: dict[str, tuple[Node, int] | None] = {}
@@ -251,10 +264,11 @@ class _Builder:
         raise NotYaml(problem, *self._document.place(event.start_mark.index))
 
     def _scalar(self, event: Any) -> None:
-        kind = _kind(event.value) if event.implicit[0] else _TAGS.get(event.tag or "", "str")
-        line, column = self._document.place(event.start_mark.index)
+        kind = kind_of_plain(event.value) if event.implicit[0] else _TAGS.get(event.tag or "", "str")
+        tag = event.tag if event.tag and event.tag not in _TAGS else ""
         start = _after_properties(self._document.text, event)
-        node = Scalar(event.value, kind, event.style or "", line, column, start, event.end_mark.index)
+        line, column = self._document.place(start)
+        node = Scalar(event.value, kind, event.style or "", line, column, start, event.end_mark.index, tag)
         self._add(node, 1, event.anchor, event)
 
     def _start(self, event: Any, *, sequence: bool) -> None:
@@ -284,8 +298,8 @@ class _Builder:
             return
         parent = self._open[-1]
         parent.size += size
-        if parent.size > MOST_NODES:
-            self._refuse(f"the text stands for more than {MOST_NODES} nodes when its aliases are followed", event)
+        if parent.size > self._most_nodes:
+            self._refuse(f"the text stands for more than {self._most_nodes} nodes when its aliases are followed", event)
         if isinstance(parent.node, Sequence):
             parent.node.items.append(node)
         elif parent.key is not None:

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cicd_actions.toolkit import yaml12
+from cicd_actions.toolkit import yaml12, yaml12_block
 from cicd_actions.toolkit.yaml12 import Mapping, NotYaml, Scalar, Sequence, plain, read
 
 
@@ -202,3 +202,78 @@ _trees = st.recursive(
 def test_the_tree_is_the_one_that_pyyaml_composes(tree: object, flow: bool, style: str | None) -> None:
     text = yaml.safe_dump(tree, default_flow_style=flow, default_style=style, allow_unicode=True)
     assert _names(read(text).root) == _expected(yaml.compose(text, Loader=yaml.SafeLoader))
+
+
+def _shape(node: yaml12.Node | None) -> object:
+    if isinstance(node, Scalar):
+        return (node.text, node.kind, node.style, node.line, node.column, node.start, node.end)
+    if isinstance(node, Sequence):
+        return (node.line, node.column, [_shape(item) for item in node.items])
+    return (node.line, node.column, [(_shape(key), _shape(value)) for key, value in node.entries]) if node else None
+
+
+def _by_the_whole_parser(text: str) -> yaml12.Document:
+    document = yaml12.Document(text)
+    yaml12._Builder(document, fold_case=False, most_nodes=1000).build()
+    return document
+
+
+def _agree(text: str) -> bool:
+    """Whether the quick reader took the text; then the whole parser takes it too, and both made the same of it."""
+    quick = yaml12.Document(text)
+    if not yaml12_block.read(quick, fold_case=False, most_nodes=1000):
+        return False
+    whole = _by_the_whole_parser(text)
+    assert _shape(quick.root) == _shape(whole.root)
+    assert quick.duplicates == whole.duplicates
+    return True
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: 1\nb:\n  c: 'it''s'\n  d: \"x \\\" y\"  # why\n",
+        "---\na:\n- b: 1\n  c: 2\n-   d\n-\n- e:\n    - f\n",
+        "a: |\n  x\n\n   y\n\n\nb: >-\n  one\n  two\n\n  three\n   four\n  five\n",
+        "a: |+\n  x\n\n\nb: >+\n\n  x\n\n",
+        "- a\n- 1.5\n- [x, 'y z', \"q\", 3]\n- {}\n- []\n",
+        "a:   # nothing\nb: x # y\nc: x#y\nd: a:b\ne: -x\nf: ~\n",
+        "  # first\n\na: 'é – ü'\n\n# last",
+        "a: 1\na: 2\n",
+    ],
+)
+def test_the_quick_reader_takes_what_people_write(text: str) -> None:
+    assert _agree(text)
+
+
+_LEFT = (
+    "a: b\n c\n", "a: *b\n", "a: &b c\n", "a: !t b\n", "a: b: c\n", "a: 'b\n  c'\n", "? a\n: b\n", "a: [b,\n c]\n", "- - a\n",
+    "a: |2\n   x\n", "a: x\n b: y\n", "a\n", "a: {b: c}\n", "\ta: b\n", "a: b\n---\nc: d\n", "a:b\n", "a: |\n  x\n y\n",
+    "a: >\n\n", "a:\n  - b\n - c\n", "a: x\r\n", "a: \u2028\n", "a: 'x' y\n", "a: @x\n", "'a': b\n", "%YAML 1.2\n---\na: b\n",
+    "a: [x]]\n", "---\n", "a: |\n  x",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", _LEFT)
+def test_the_quick_reader_leaves_the_rest(text: str) -> None:
+    assert not _agree(text)
+
+
+_PIECES = (
+    "a: 1\n", "b:\n", "  c: x y\n", "  - d\n", "- e: f\n", "- ", "    g: 'h'\n", "\n", "  # note\n", "i: |\n", "j: >-\n",
+    "    more\n", "   text\n", "  k: [l, m]\n", 'n: "o"\n', "   \n", "p: {}\n", "  - q:\n", "      - r\n", "s:\n- t\n",
+    "u: |+\n",
+    "v:", " w", "x: y # z\n", "---\n", "a: 2\n", "#", "|", " ", "'", ">", "-",
+)  # fmt: skip
+_pieces = st.lists(st.sampled_from(_PIECES), max_size=14).map("".join)
+
+
+@settings(max_examples=1000)
+@given(_pieces)
+def test_the_quick_reader_agrees_with_the_whole_parser(text: str) -> None:
+    _agree(text)
+
+
+@given(_trees, st.sampled_from([None, '"', "'", "|", ">"]))
+def test_the_quick_reader_agrees_on_what_others_write(tree: object, style: str | None) -> None:
+    _agree(yaml.safe_dump(tree, default_flow_style=False, default_style=style, allow_unicode=True))

@@ -123,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     command("build", _build, "SERVICE", "SHA", about="make a release from the work tree")
     command("exists", _exists, "IMAGE", about="print an image's digest; 1 if it is not there")
     out = command("roll-out", _roll_out, *four, about="start a release beside the old, then switch")
-    out.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS", help="default: 30")
+    out.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="default: 60")
     command("running", _running, "ENVIRONMENT", about="what runs now, as JSON")
     job = command("job", _job, *four, about="run one command in an image, to its end")
     job.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- ARGV...")

@@ -94,8 +94,8 @@ class Environment:
             variables["PATH"] = f"{release.runtime / 'bin'}:{variables.get('PATH', '')}"
             variables["VIRTUAL_ENV"] = str(release.runtime)
             variables["PYTHONPATH"] = str(release.folder / "src")
-            # A release is never written to, not even with byte code.
-            variables["PYTHONPYCACHEPREFIX"] = str(self.folder / "pycache")
+            # A release is never written to, not even with byte code. Its dependencies have theirs.
+            variables["PYTHONDONTWRITEBYTECODE"] = "1"
         return variables
 
     def log(self, service: str, lines: int) -> list[str]:

@@ -155,8 +155,9 @@ class Releases:
             for path in _tracked(project):
                 _copy(project / path, work / path)
             (work / "node_modules").symlink_to(runtime / "node_modules")
-            out = ["--outDir", str(staging / "dist"), "--emptyOutDir"]
-            _run(["node_modules/.bin/vite", "build", *out], cwd=work)
+            _run(["node_modules/.bin/vite", "build"], cwd=work)
+            # Built beside the sources and moved: source maps hold the way from one to the other.
+            (work / "dist").rename(staging / "dist")
         finally:
             shutil.rmtree(work, ignore_errors=True)
         _copy(Path(__file__).with_name("web_server.py"), staging / "web_server.py")

@@ -43,6 +43,24 @@ async def silent_server() -> AsyncIterator[int]:
         yield server.getsockname()[1]
 
 
+@asynccontextmanager
+async def postgres_that_knows_nobody() -> AsyncIterator[int]:
+    """As much of PostgreSQL's protocol as it takes to turn a password down."""
+
+    async def turn_down(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(8)  # may we talk TLS?
+        writer.write(b"N")
+        length = int.from_bytes(await reader.readexactly(4), "big")
+        await reader.readexactly(length - 4)  # who we are
+        fields = b"SFATAL\0C28P01\0Mpassword authentication failed for user u\0\0"
+        writer.write(b"E" + (len(fields) + 4).to_bytes(4, "big") + fields)
+        writer.close()
+
+    server = await asyncio.start_server(turn_down, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
 def closed_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
@@ -128,6 +146,16 @@ async def test_a_database_that_refuses_is_503_and_tells_no_secret() -> None:
     assert response.json()["checks"]["database"]["status"] == "failed"
     assert "ConnectionRefusedError" in response.json()["checks"]["database"]["detail"]
     assert "a-password" not in response.text
+
+
+async def test_a_wrong_password_is_503_and_tells_no_secret() -> None:
+    async with postgres_that_knows_nobody() as port:
+        app = create_app(make_settings(postgres_at(port)))
+        async with app.router.lifespan_context(app), client_of(app) as client:
+            response = await client.get("/health/ready")
+    assert response.status_code == 503
+    detail = response.json()["checks"]["database"]["detail"]
+    assert detail == "the database cannot be used: InvalidPasswordError"
 
 
 async def test_a_database_that_never_answers_is_503_and_blocks_nobody() -> None:

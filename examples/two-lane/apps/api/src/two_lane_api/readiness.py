@@ -11,7 +11,7 @@ from importlib.resources import files
 
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from two_lane_api.cache import ItemCache
@@ -97,7 +97,7 @@ class ReadinessCheck:
                 current = await _current_revisions(connection)
             checks["database"] = Check(status="ok", detail=f"{self._engine.dialect.name} answers")
             checks["schema"] = own_revisions().judge(current)
-        except (SQLAlchemyError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 (while connecting, drivers raise what they like)
             _log.warning("not ready: %s", error)
             checks["database"] = Check(status="failed", detail=_reason(error))
         found = await cache

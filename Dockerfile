@@ -1,0 +1,18 @@
+# The same command line, for use outside GitHub's runners: `make image` builds it from a release's tree.
+# The base is an argument, so that a mirror or a hardened image can take its place.
+ARG BASE=python:3.13-slim-bookworm
+
+FROM ${BASE} AS compiled
+COPY . /opt/cicd-actions
+# Byte code that is valid by its source's hash, not by its time: the same sources give the same bytes.
+RUN python3 -I -S -m compileall -q --invalidation-mode unchecked-hash /opt/cicd-actions/lib \
+    && chmod -R go+rX,go-w /opt/cicd-actions
+
+FROM ${BASE}
+LABEL org.opencontainers.image.title="cicd-actions" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=compiled /opt/cicd-actions /opt/cicd-actions
+# A number, so that Kubernetes can see that it is not root.
+USER 65532:65532
+WORKDIR /workspace
+ENTRYPOINT ["/opt/cicd-actions/bin/cicd-actions"]

@@ -1,0 +1,74 @@
+# make demo    the whole pipeline on the example, with nothing but Python, git and make
+# make test    the tests
+# Both set up what they need, once, in .build/.
+
+PYTHON ?= python3
+VENV := .build/venv
+READY := $(VENV)/ready
+RUN := $(VENV)/bin/python
+PYTEST ?=
+BREAK ?=
+ENGINE ?=
+
+VERSION ?=
+ACTION ?=
+COMMIT ?=
+IMAGE ?=
+REFERENCES ?=
+BASE ?=
+RELEASE := .build/release/$(if $(ACTION),$(ACTION)-)$(VERSION)
+
+.PHONY: help demo test lint format metadata lock release image verify-release bench clean
+
+help: ## what can be made
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(READY): requirements/dev.txt tools/bootstrap.py
+	@echo "Preparing .build/venv (once) …"
+	@$(PYTHON) tools/bootstrap.py $(VENV) requirements/dev.txt
+
+demo: $(READY) ## run the example's pipeline end to end (BREAK=health, BREAK=contract)
+	@$(RUN) -m demo $(if $(BREAK),--break $(BREAK)) $(if $(ENGINE),--engine $(ENGINE))
+
+test: $(READY) ## run the tests (PYTEST="-k gate" hands options on)
+	@$(RUN) -m pytest $(PYTEST)
+
+lint: $(READY) ## ruff, mypy --strict, zizmor, and that the metadata is fresh
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/zizmor --offline --quiet --persona pedantic .
+	@$(RUN) tools/metadata.py --check
+
+format: $(READY) ## let ruff mend what it can
+	@$(VENV)/bin/ruff check --fix .
+	@$(VENV)/bin/ruff format .
+
+metadata: $(READY) ## write action.yml and the README tables from the definitions
+	@$(RUN) tools/metadata.py
+
+COMPILE = $(VENV)/bin/uv pip compile --universal --generate-hashes --python-version 3.10 --no-header --quiet
+
+lock: $(READY) ## resolve the locked requirements again, for the oldest Python
+	@$(COMPILE) pyproject.toml -o requirements/runtime.txt
+	@$(COMPILE) requirements/dev.in -o requirements/dev.txt
+	@$(COMPILE) requirements/node.in -o requirements/node.txt
+
+release: $(READY) ## build a release's tree of HEAD: VERSION=1.2.3, one action alone with ACTION=health-gate
+	@test -n "$(VERSION)" || { echo "write: make release VERSION=1.2.3"; exit 2; }
+	@rm -rf $(RELEASE)
+	@$(RUN) -m tools.release build $(VERSION) $(RELEASE) $(if $(ACTION),--action $(ACTION)) $(if $(IMAGE),--image $(IMAGE)) \
+	    $(if $(REFERENCES),--references $(REFERENCES))
+
+image: release ## build the container image of that release: VERSION=1.2.3, BASE=… for another base image
+	@docker build --file Dockerfile $(if $(BASE),--build-arg BASE=$(BASE)) --tag cicd-actions:$(VERSION) $(RELEASE)
+
+verify-release: $(READY) ## rebuild a release commit and compare every byte: COMMIT=v1.2.3
+	@test -n "$(COMMIT)" || { echo "write: make verify-release COMMIT=v1.2.3"; exit 2; }
+	@$(RUN) -m tools.release verify $(COMMIT)
+
+bench: $(READY) ## print the figures and hold them to their targets
+	@for file in benchmarks/*.py; do echo "== $$file"; $(RUN) $$file || exit 1; done
+
+clean: ## remove what make made
+	rm -rf .build .cache .demo

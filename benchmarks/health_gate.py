@@ -1,0 +1,245 @@
+"""How fast health-gate starts, notices and scales, beside curl and a shell loop.
+
+    python benchmarks/health_gate.py [--quick]
+
+It runs the action as a release does: the machine's own `python3 -I -S`, a folder with sources and dependencies, byte code
+in a folder of the job's. Exit code 1 when a target is missed. Targets in time grow with `python3 -I -S -c pass`, which
+takes 10 ms where they were set.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import random
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+DEPENDENCIES = ("h11", "actions_toolkit", "jsonpath", "yaml", "tenacity")
+BARE = 0.010
+ANSWER = b"HTTP/1.1 %d X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+missed: list[str] = []
+
+
+def say(what: str, seconds: float, most: float | None = None) -> None:
+    """Print a figure in milliseconds, and hold it to its target."""
+    bad = most is not None and seconds > most
+    target = "" if most is None else f"   target {most * 1000:.0f} ms{'  MISSED' if bad else ''}"
+    print(f"  {what:<58}{seconds * 1000:8.1f} ms{target}", flush=True)
+    if bad:
+        missed.append(what)
+
+
+@dataclass
+class Server:
+    """Answers with a status, and remembers when each request came in."""
+
+    status: int = 200
+    sock: socket.socket = field(default_factory=socket.socket)
+    arrivals: list[tuple[float, int]] = field(default_factory=list)
+    arrived: threading.Event = field(default_factory=threading.Event)
+
+    def bind(self) -> Server:
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.sock.bind(("127.0.0.1", 0))
+        return self
+
+    def listen(self) -> Server:
+        self.sock.listen(128)
+        threading.Thread(target=self._serve, daemon=True).start()
+        return self
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.sock.getsockname()[1]}/health/ready"
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self.sock.accept()
+            except OSError:
+                return
+            with connection, contextlib.suppress(OSError):
+                connection.recv(65536)
+                self.arrivals.append((time.perf_counter(), self.status))
+                connection.sendall(ANSWER % self.status)
+                if self.status == 200:
+                    self.arrived.set()
+
+
+@dataclass(frozen=True)
+class Release:
+    """A folder like a release's, and where its byte code goes."""
+
+    root: Path
+    temporary: Path
+
+    def command(self, *words: str) -> list[str]:
+        return [str(self.root / "bin" / "cicd-actions"), "health-gate", *words]
+
+    def environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+        # `python3` of a version manager is a shell script that takes longer than the gate.
+        return {**kept, "RUNNER_TEMP": str(self.temporary), "PATH": f"{_python3().parent}:{os.environ['PATH']}"}
+
+
+def _python3() -> Path:
+    return Path("/usr/bin/python3") if Path("/usr/bin/python3").exists() else Path(sys.executable)
+
+
+@contextlib.contextmanager
+def release() -> Iterator[Release]:
+    with tempfile.TemporaryDirectory(prefix="health-gate-bench-") as folder:
+        root = Path(folder, "release")
+        shutil.copytree(ROOT / "bin", root / "bin", ignore=shutil.ignore_patterns("prepare.py", "__pycache__"))
+        ignored = shutil.ignore_patterns("__pycache__", "*.so")
+        shutil.copytree(ROOT / "src" / "cicd_actions", root / "lib" / "cicd_actions", ignore=ignored)
+        for name in DEPENDENCIES:
+            found = importlib.util.find_spec(name)
+            assert found is not None
+            assert found.origin is not None
+            shutil.copytree(Path(found.origin).parent, root / "lib" / name, ignore=ignored)
+        yield Release(root, Path(folder, "temporary"))
+
+
+def started_to_request(command: list[str], environment: dict[str, str], server: Server) -> float:
+    server.arrived.clear()
+    server.arrivals.clear()
+    began = time.perf_counter()
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    assert server.arrived.wait(30), "no request came"
+    process.wait(30)
+    return server.arrivals[0][0] - began
+
+
+def start_up(made: Release, runs: int) -> float:
+    """Returns how much slower than the machine of the targets this one is."""
+    print("Start of the process to the first request on the wire (median)")
+    server = Server().bind().listen()
+    curl = [path] if (path := shutil.which("curl")) else []
+    environment = made.environment()
+    cold: list[float] = []
+    for _ in range(max(3, runs // 4)):
+        shutil.rmtree(made.temporary, ignore_errors=True)
+        cold.append(started_to_request(made.command("--url", server.url), environment, server))
+    times: dict[str, list[float]] = {"bare": [], "curl": [], "gate": [], "https": []}
+    # In turns, so that a busy moment of the machine meets all of them.
+    for _ in range(runs):
+        began = time.perf_counter()
+        subprocess.run([str(_python3()), "-I", "-S", "-c", "pass"], check=True)
+        times["bare"].append(time.perf_counter() - began)
+        if curl:
+            times["curl"].append(started_to_request([*curl, "-s", server.url], environment, server))
+        times["gate"].append(started_to_request(made.command("--url", server.url), environment, server))
+    bare = statistics.median(times["bare"])
+    slower = max(1.0, bare / BARE)
+    say("python3 -I -S -c pass", bare)
+    if curl:
+        say("curl", statistics.median(times["curl"]))
+    say("health-gate", statistics.median(times["gate"]), 0.120 * slower)
+    say("health-gate, a job's first action (it compiles)", statistics.median(cold), 0.300 * slower)
+    return slower
+
+
+def detection(
+    command: Callable[[str], list[str]], environment: dict[str, str], *, refused: bool, runs: int
+) -> tuple[list[float], int]:
+    """Seconds from a server's recovery to the request that sees it, and the most probes that were needed."""
+    delays: list[float] = []
+    probes = 0
+    chance = random.Random(7)  # noqa: S311 - the same moments in each run
+    for _ in range(runs):
+        server = Server(503).bind()
+        if not refused:
+            server.listen()
+        wait = chance.uniform(0.3, 4.9)
+        process = subprocess.Popen(command(server.url), env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        time.sleep(wait)
+        healthy = time.perf_counter()
+        server.status = 200
+        if refused:
+            server.listen()
+        assert server.arrived.wait(30), "the recovery was not noticed"
+        delays.append(next(at for at, status in server.arrivals if status == 200) - healthy)
+        out, _ = process.communicate(timeout=30)
+        if out.startswith(b"{"):
+            probes = max(probes, int(json.loads(out)["outputs"]["attempts"]))
+        server.sock.close()
+    return delays, probes
+
+
+def detections(made: Release, runs: int) -> None:
+    print("Server healthy to the request that sees it (median; it comes up after 0.3 to 4.9 s)")
+    environment = made.environment()
+    for name, refused in (("503 before", False), ("connection refused before", True)):
+        delays, probes = detection(lambda url: made.command("--json", "--url", url), environment, refused=refused, runs=runs)
+        say(f"health-gate, {name} (at most {probes} probes)", statistics.median(delays), 0.070)
+        if probes > 40:
+            missed.append(f"probes ({probes} > 40)")
+    if shutil.which("curl"):
+        loop = lambda url: ["sh", "-c", f"until curl -sf {url}; do sleep 2; done"]  # noqa: E731
+        delays, _ = detection(loop, environment, refused=False, runs=max(3, runs // 4))
+        say("until curl -sf …; do sleep 2; done", statistics.median(delays))
+
+
+FARM = """
+import asyncio, sys
+async def main():
+    slowest = float(sys.argv[1])
+    async def serve(reader, writer):
+        line = await reader.readline()
+        await asyncio.sleep(slowest * (int(line.split(b'/')[1].split()[0]) % 100) / 99)
+        writer.write(b'HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\nConnection: close\\r\\n\\r\\nok')
+        await writer.drain()
+        writer.close()
+    server = await asyncio.start_server(serve, '127.0.0.1', 0, backlog=1024)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+asyncio.run(main())
+"""
+
+
+def many(made: Release, slower: float, number: int = 500, slowest: float = 1.0) -> None:
+    print(f"{number} targets at once, whose answers take 0 to {slowest:g} s")
+    with subprocess.Popen([str(_python3()), "-c", FARM, str(slowest)], stdout=subprocess.PIPE, text=True) as farm:
+        assert farm.stdout is not None
+        port = int(farm.stdout.readline())
+        urls = "\n".join(f"http://127.0.0.1:{port}/{index}" for index in range(number))
+        command = made.command("--json", "--url", urls)
+        process = subprocess.Popen(command, env=made.environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        out, _ = process.communicate(timeout=60)
+        outputs = json.loads(out)["outputs"]
+        assert outputs["verdict"] == "pass", outputs["reason"]
+        assert outputs["attempts"] == str(number), outputs["attempts"]
+        say("the whole gate, by its own clock", int(outputs["elapsed-ms"]) / 1000, slowest + 1.0 * slower)
+        farm.terminate()
+
+
+def main() -> int:
+    quick = "--quick" in sys.argv
+    with release() as made:
+        slower = start_up(made, 8 if quick else 24)
+        if "--start-up" in sys.argv:
+            return 1 if missed else 0
+        detections(made, 6 if quick else 20)
+        many(made, slower)
+    for what in missed:
+        print(f"missed: {what}")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,286 @@
+"""The demo's story, and what has to be true at its end: a first release, then a second commit, good or broken."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from demo.act import Act
+from demo.picture import Picture
+from demo.plan import jobs
+from demo.records import Records
+from demo.view import Screen, seconds, short, watch
+from demo.workspace import WORKFLOW, Workspace, answer
+
+ENVIRONMENTS = ("staging", "production")
+FIRST = "The first release"
+
+
+@dataclass(frozen=True)
+class Ending:
+    """A second commit: the example's change to make, and what the pipeline has to do with it.
+
+    `red` are the jobs that must fail, `reached` the ones that must have passed, `never` those that must not even have started.
+    """
+
+    change: str
+    message: str
+    promise: str
+    released: tuple[str, ...]
+    red: tuple[str, ...] = ()
+    reached: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
+    failed_steps: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    taken_back: tuple[str, ...] = ()
+    verdicts: Mapping[str, str] = field(default_factory=dict)
+
+
+LANES = ("verify / changes", "verify / spec", "verify / api", "verify / web", "verify / check")
+BUILD = ("build / api", "build / web", "build / digests")
+DEPLOY = ("staging / deploy", "production / deploy")
+
+GOOD = Ending(
+    change="feature",
+    message="Add a feature, with its expand migration",
+    promise="A small feature with an expand migration goes through both environments.",
+    released=ENVIRONMENTS,
+    reached=(*LANES, "release gate", *BUILD, *DEPLOY, "result"),
+    verdicts={"staging": "pass", "production": "pass"},
+)
+BROKEN = {
+    "health": Ending(
+        change="health",
+        message="Ship a release that never becomes ready",
+        promise="A release that is alive but never ready stops at staging's gate and is taken back; production is not touched.",
+        released=(),
+        red=("staging / deploy",),
+        reached=(*LANES, "release gate", *BUILD),
+        never=("production / deploy",),
+        failed_steps={"staging / deploy": ("Gate",)},
+        verdicts={"staging": "fail"},
+        taken_back=("staging",),
+    ),
+    "contract": Ending(
+        change="contract",
+        message="Change an endpoint and forget the client",
+        promise="A changed endpoint without a new client turns the web lane red; the api lane stays green; nothing is built.",
+        released=(),
+        red=("verify / web", "verify / check"),
+        reached=("verify / changes", "verify / spec", "verify / api"),
+        never=("release gate", *BUILD, *DEPLOY),
+        failed_steps={"verify / web": ("The committed client is the generated one",)},
+    ),
+    "migration": Ending(
+        change="migration",
+        message="Ship a migration that fails",
+        promise="A migration that fails stops the deployment before anything is rolled out.",
+        released=(),
+        red=("staging / deploy",),
+        reached=(*LANES, "release gate", *BUILD),
+        never=("production / deploy",),
+        failed_steps={"staging / deploy": ("Migrate",)},
+    ),
+}
+
+
+@dataclass
+class Chapter:
+    """One commit and its run."""
+
+    title: str
+    sha: str
+    picture: Picture
+    log: Path
+    took: float
+
+
+class Story:
+    def __init__(
+        self, workspace: Workspace, screen: Screen, ending: Ending, clock: Callable[[], float], records: Records
+    ) -> None:
+        self.workspace = workspace
+        self.records = records
+        self.screen = screen
+        self.ending = ending
+        self.clock = clock
+        self.began = clock()
+        self.chapters: list[Chapter] = []
+        self.wrong: list[str] = []
+
+    def tell(self) -> bool:
+        """Run both commits; whether everything was as the story says. Raises SetupError when it could not even begin."""
+        workspace = self.workspace
+        workspace.create()
+        self.planned = jobs(workspace.app / WORKFLOW, workspace.actions)
+        first = self.chapter(FIRST, workspace.commit("The example"), before="0" * 40)
+        self.expect_released(first, ENVIRONMENTS)
+        self.expect_jobs(first, GOOD)
+        if self.wrong:
+            self.screen.say("The first release did not arrive, so there is nothing to go on from.")
+            return False
+        workspace.change(self.ending.change)
+        second = self.chapter(self.ending.message, workspace.commit(self.ending.message), before=first.sha)
+        self.expect_jobs(second, self.ending)
+        self.expect_released(second, self.ending.released)
+        self.expect_released(first, tuple(name for name in ENVIRONMENTS if name not in self.ending.released))
+        return not self.wrong
+
+    def chapter(self, title: str, sha: str, before: str) -> Chapter:
+        workspace = self.workspace
+        number = len(self.chapters) + 1
+        self.screen.title(f"{title} ({sha[:12]})")
+        picture, started = Picture(self.clock), self.clock()
+        log = workspace.logs / f"run-{number}.json"
+        act = Act(workspace.tools.act, workspace.folder / "act", workspace.repositories(), workspace.environment)
+        event = {
+            "ref": "refs/heads/main",
+            "before": before,
+            "after": sha,
+            "repository": {
+                "default_branch": "main",
+                "full_name": "org/two-lane",
+                "name": "two-lane",
+                "owner": {"login": "org"},
+            },
+        }
+        variables = {"POSTGRES_IMAGE": "none", "REDIS_IMAGE": "none", "GATE_TIMEOUT": "15s"}
+        for environment in ENVIRONMENTS:
+            for service, url in workspace.urls(environment).items():
+                variables[f"{environment}_{service}_URL".upper()] = url
+        surroundings = {
+            "LOCAL_ARTIFACTS": str(workspace.folder / "artifacts" / str(number)),
+            "GITHUB_API_URL": self.records.url,
+        }
+        with act.start(
+            workspace.app,
+            WORKFLOW,
+            "push",
+            event,
+            log=log,
+            variables=variables,
+            secrets={"GITHUB_TOKEN": self.records.token},
+            step_environment=surroundings,
+        ) as run:
+            watch(run, picture, self.planned, self.screen)
+            picture.exit_code = run.exit_code
+        chapter = Chapter(title, sha, picture, log, self.clock() - started)
+        self.chapters.append(chapter)
+        (workspace.logs / f"run-{number}.log").write_text(readable(picture), encoding="utf-8")
+        self.explain(chapter)
+        return chapter
+
+    def explain(self, chapter: Chapter) -> None:
+        """What the failed jobs said last: whoever looks here first sees why."""
+        for name, job in chapter.picture.jobs.items():
+            if job.result != "failure":
+                continue
+            failed = [step.name for step in job.steps.values() if step.result == "failure"][:1]
+            lines = (line for line in chapter.picture.lines if line.job == name and line.step in failed)
+            said = [line.text for line in lines if line.printed and line.text.strip()]
+            self.screen.say()
+            self.screen.say(f"{short(name)}: {', '.join(failed)}")
+            for line in said[-16:]:
+                self.screen.say(f"    {line}"[:240])
+
+    def expect(self, right: bool, otherwise: str) -> None:
+        if not right:
+            self.wrong.append(otherwise)
+
+    def expect_jobs(self, chapter: Chapter, ending: Ending) -> None:
+        results = {short(name): result for name, result in chapter.picture.results().items()}
+        for job in ending.reached:
+            self.expect(results.get(job) == "success", f"{job} should have passed, it is: {results.get(job) or 'not run'}")
+        for job in ending.red:
+            self.expect(results.get(job) == "failure", f"{job} should have failed, it is: {results.get(job) or 'not run'}")
+        for job in ending.never:
+            self.expect(job not in results, f"{job} should not have run, it is: {results.get(job)}")
+        for job, steps in ending.failed_steps.items():
+            found = {
+                step.name: step.result
+                for name, one in chapter.picture.jobs.items()
+                if short(name) == job
+                for step in one.steps.values()
+            }
+            for step in steps:
+                self.expect(
+                    found.get(step) == "failure", f"{job}: the step '{step}' should have failed, it is: {found.get(step)}"
+                )
+        for environment, verdict in ending.verdicts.items():
+            found_verdict = verdicts(chapter.picture).get(environment)
+            self.expect(
+                found_verdict == verdict, f"{environment}: the gate should have said {verdict}, it said: {found_verdict}"
+            )
+        back = taken_back(chapter.picture)
+        for environment in ENVIRONMENTS:
+            verdict = back.get(environment, {}).get("verdict", "")
+            self.expect(
+                (verdict == "pass") == (environment in ending.taken_back),
+                f"{environment}: the way back should have {'' if environment in ending.taken_back else 'not '}been gone",
+            )
+        self.expect((chapter.picture.exit_code == 0) == (not ending.red), f"act ended with {chapter.picture.exit_code}")
+
+    def expect_released(self, chapter: Chapter, environments: tuple[str, ...]) -> None:
+        """That commit is what runs, as the engine says and as the services themselves answer; the same digests everywhere."""
+        seen = {}
+        for environment in environments:
+            running = self.workspace.running(environment)
+            seen[environment] = {service: now["digest"] for service, now in running.items()}
+            for service in ("api", "web"):
+                sha = running.get(service, {}).get("sha", "nothing")
+                self.expect(
+                    sha == chapter.sha, f"{environment}: the {service} should run {chapter.sha[:12]}, it runs {sha[:12]}"
+                )
+            for service, sha in answers(self.workspace, environment).items():
+                self.expect(
+                    sha == chapter.sha, f"{environment}: the {service} should answer as {chapter.sha[:12]}, not {sha[:12]}"
+                )
+        self.expect(len({json.dumps(one, sort_keys=True) for one in seen.values()}) <= 1, f"the digests differ: {seen}")
+
+
+def answers(workspace: Workspace, environment: str) -> dict[str, str]:
+    """The commit that each service says it is, or what it answers instead."""
+    urls = workspace.urls(environment)
+    status, body, _ = answer(f"{urls['api']}/health/ready")
+    api = json.loads(body)["version"] if status == 200 else f"status {status}"
+    status, _, headers = answer(f"{urls['web']}/")
+    return {"api": api, "web": headers.get("x-version", "") if status == 200 else f"status {status}"}
+
+
+def verdicts(picture: Picture) -> dict[str, str]:
+    """Verdict of the gate by environment, where it came to one."""
+    found = {}
+    for name, job in picture.jobs.items():
+        environment, _, last = short(name).partition(" / ")
+        if last == "deploy" and "verdict" in job.outputs.get("gate", {}):
+            found[environment] = job.outputs["gate"]["verdict"]
+    return found
+
+
+def taken_back(picture: Picture) -> dict[str, dict[str, str]]:
+    """What the way back reported, by environment, where it was gone."""
+    return {
+        short(name).partition(" / ")[0]: dict(job.outputs["roll-back"])
+        for name, job in picture.jobs.items()
+        if job.outputs.get("roll-back", {}).get("to-sha")
+    }
+
+
+def readable(picture: Picture) -> str:
+    """Everything the steps printed, job by job."""
+    parts = []
+    for name in picture.jobs:
+        parts.append(f"===== {name} =====")
+        step = ""
+        for line in picture.lines:
+            if line.job == name:
+                if line.step != step:
+                    step = line.step
+                    parts.append(f"--- {step}")
+                parts.append(line.text)
+    return "\n".join(parts) + "\n"
+
+
+def duration(job_started: float, job_ended: float | None) -> str:
+    return seconds(job_ended - job_started) if job_ended is not None else ""

@@ -1,0 +1,31 @@
+"""Which local folder stands for which third-party action: by the exact commits that the workflows name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from cicd_actions.toolkit.yaml12 import Scalar, read
+from demo.export import REPOSITORY, entries
+
+FOLDER = Path(__file__).parent / "standins"
+BUILT_IN = frozenset({"actions/checkout"})
+"""act copies the caller's work tree itself."""
+
+
+def repositories(files: Iterable[Path]) -> dict[str, Path]:
+    """`owner/name@sha` → folder, for every action that *files* use. Raises LookupError for one that has no stand-in."""
+    found: dict[str, Path] = {}
+    for file in files:
+        for _, key, value in entries(read(file.read_text(encoding="utf-8")).root):
+            if key.text != "uses" or not isinstance(value, Scalar) or value.text.startswith((".", "$", REPOSITORY + "/")):
+                continue
+            path, _, reference = value.text.partition("@")
+            name = "/".join(path.split("/")[:2])
+            if name in BUILT_IN:
+                continue
+            folder = FOLDER / name
+            if not (folder / "action.yml").is_file():
+                raise LookupError(f"{file.name} uses {value.text}, and demo/standins has nothing that stands for it")
+            found[f"{name}@{reference}"] = folder
+    return found

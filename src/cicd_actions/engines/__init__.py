@@ -1,0 +1,1 @@
+"""Where releases run: one protocol, one module an engine. `inputs.connected` makes the engine that an action's inputs name."""

@@ -1,0 +1,343 @@
+"""The Docker Engine's API as `swarm` and `docker` need it: errors in our words, image digests, logs as lines.
+
+https://docs.docker.com/reference/api/engine/version/v1.41/ (the oldest engine that is tested against).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import docker
+import requests
+import urllib3
+from docker import errors as sdk
+
+from cicd_actions.engines.patience import answered
+from cicd_actions.engines.protocol import EngineUnreachable, Evidence, Image, ImageMissing
+from cicd_actions.engines.reference import reference
+from cicd_actions.toolkit.deadline import Deadline
+from cicd_actions.toolkit.errors import Failed, UnusableInput
+from cicd_actions.toolkit.process import Line
+from cicd_actions.toolkit.retry import Retry
+from cicd_actions.toolkit.runtime import Runtime
+
+T = TypeVar("T")
+Json = dict[str, Any]
+
+CALL = 30.0
+"""Seconds that one answer of the engine may take."""
+
+PULL = 600.0
+SECOND = 1_000_000_000
+"""Docker counts durations in nanoseconds."""
+
+# A Swarm's own "not found" comes as a 500.
+_NOT_FOUND = re.compile(r"code = NotFound|^(?:network|secret|config|service) \S+ not found")
+
+_SECRET_NAME = re.compile(
+    r"PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIAL|PRIVATE|DSN|(?:^|_)(?:API|ACCESS|SIGNING)_?KEY", re.IGNORECASE
+)
+
+
+class _Client(docker.APIClient):  # type: ignore[misc]
+    """The library's client, with three calls that it does not have."""
+
+    def change_service(self, service: str, version: int, spec: Json, *, image: str, rollback: bool = False) -> None:
+        """`ServiceUpdate` with the whole specification, or the engine's own rollback to the one before."""
+        params: Json = {"version": version}
+        if rollback:
+            params["rollback"] = "previous"
+        self._answered(
+            self._post_json(
+                self._url("/services/{0}/update", service), data=spec, params=params, headers=self._credentials(image)
+            )
+        )
+
+    def new_service(self, spec: Json) -> str:
+        """`ServiceCreate`; the id."""
+        image = spec["TaskTemplate"]["ContainerSpec"]["Image"]
+        url = self._url("/services/create")
+        made: Json = self._result(self._post_json(url, data=spec, headers=self._credentials(image)), json=True)
+        return str(made["ID"])
+
+    def frames(self, path: str, name: str, params: Mapping[str, object]) -> Iterator[tuple[str, bytes]]:
+        """The log's frames: `stdout` or `stderr`, and bytes. See "Stream format" at `ContainerAttach`."""
+        response = self._get(self._url(path, name), params=params, stream=True)
+        self._answered(response)
+        try:
+            while len(header := response.raw.read(8)) == 8:
+                length = int.from_bytes(header[4:], "big")
+                yield ("stderr" if header[0] == 2 else "stdout"), response.raw.read(length)
+        finally:
+            response.close()
+
+    def _answered(self, response: Any) -> None:
+        self._raise_for_status(response)
+
+    def _credentials(self, image: str) -> dict[str, str]:
+        from docker import auth  # noqa: PLC0415 - part of the library
+
+        registry, _ = auth.resolve_repository_name(image)
+        header = auth.get_config_header(self, registry)
+        return {"X-Registry-Auth": header.decode() if isinstance(header, bytes) else header} if header else {}
+
+
+class DockerApi:
+    """One engine, reached as Docker's own client reaches it (DOCKER_HOST, DOCKER_TLS_VERIFY, DOCKER_CERT_PATH; also ssh)."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self._client: _Client | None = None
+
+    @property
+    def client(self) -> _Client:
+        """The client; connected at its first use. Raises `EngineUnreachable`."""
+        if self._client is None:
+            with self.asking("reach the Docker Engine"):
+                settings = docker.utils.kwargs_from_env(environment=dict(self.runtime.variables))
+                if str(settings.get("base_url", "")).startswith("ssh://"):
+                    settings["use_ssh_client"] = True
+                self._client = _Client(version="auto", timeout=CALL, **settings)
+        return self._client
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            self._client.close()
+
+    @contextmanager
+    def asking(self, what: str) -> Iterator[None]:
+        """Turn what the library raises into our errors; `what` completes "could not …". `docker.errors.NotFound` passes."""
+        try:
+            yield
+        except sdk.NotFound:
+            raise
+        except sdk.TLSParameterError as error:
+            raise UnusableInput(f"The certificates for the Docker Engine cannot be used: {error}") from None
+        except sdk.APIError as error:
+            refused = error.response is not None and error.response.status_code < 500
+            if refused or _NOT_FOUND.search(str(error.explanation)):
+                raise Failed(f"The Docker Engine refused to {what}: {error.explanation}") from None
+            raise EngineUnreachable(f"The Docker Engine could not {what}: {error.explanation}") from None
+        except (sdk.DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            host = self.runtime.variables.get("DOCKER_HOST", "the default socket")
+            raise EngineUnreachable(
+                f"Could not {what}: {error}",
+                cause=f"The Docker Engine at {_without_password(host)} did not answer.",
+                fix="Check that it runs and that DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH of this step are right.",
+            ) from None
+
+    def retried(self, what: str, call: Callable[[], T], deadline: Deadline) -> T:
+        """A call that changes nothing, again and again while the engine does not answer (it may be restarting)."""
+
+        def ask() -> T:
+            with self.asking(what):
+                return call()
+
+        return answered(ask, deadline, self.runtime)
+
+    def local_image(self, name: str) -> Json | None:
+        """What the engine itself has under that name; `None` when it has nothing."""
+        try:
+            with self.asking(f"look at the image {name}"):
+                found: Json = self.client.inspect_image(name)
+                return found
+        except sdk.NotFound:
+            return None
+
+    def resolve(self, image: str, deadline: Deadline) -> Image:
+        """Ask the registry, through the engine, which digest a reference is. Raises `ImageMissing`, `EngineUnreachable`.
+
+        An image that was built on this engine and never pushed is known by its own id.
+        """
+        if re.fullmatch(r"sha256:[0-9a-f]{64}", image):
+            return self._by_id(image)
+        parts = reference(image)
+        again = Retry(
+            f"ask the registry for {image}",
+            lambda error: isinstance(error, EngineUnreachable),
+            deadline,
+            self.runtime,
+            attempts=3,
+        )
+        try:
+            return Image(parts.repository, again(lambda: self._digest(image)))
+        except (sdk.NotFound, Failed, EngineUnreachable) as error:
+            here = self.local_image(image)
+            if here is not None:
+                return self._local(parts.repository, parts.digest, here, image)
+            if isinstance(error, EngineUnreachable):
+                raise
+            raise ImageMissing(
+                f"The image {image} is not there.",
+                cause=f"The registry {parts.registry} says: {_explanation(error)}",
+                fix="A private repository that the login may not read looks the same: check `docker login` for it.",
+            ) from None
+
+    def _digest(self, image: str) -> str:
+        with self.asking(f"ask the registry for {image}"):
+            return str(self.client.inspect_distribution(image)["Descriptor"]["digest"])
+
+    def _by_id(self, image: str) -> Image:
+        if self.local_image(image) is None:
+            raise ImageMissing(
+                f"The image {image} is not on this engine.", cause="It was never pushed, and is known by its id only."
+            )
+        return Image(image, image, opaque=True)
+
+    def _local(self, repository: str, digest: str, here: Json, image: str) -> Image:
+        known = [entry.partition("@")[2] for entry in here.get("RepoDigests") or [] if entry.partition("@")[0] == repository]
+        if digest in known:
+            self.runtime.log(f"{image}: the registry does not answer for it; this engine has it.")
+            return Image(repository, digest)
+        if known and not digest:
+            self.runtime.log(f"{image}: the registry does not answer for it; this engine has it as {known[0]}.")
+            return Image(repository, known[0])
+        self.runtime.log(f"{image}: no registry has it; it is on this engine only, and is deployed by its id.")
+        return Image(str(here["Id"]), str(here["Id"]), opaque=True)
+
+    def pull(self, image: Image, deadline: Deadline) -> None:
+        """Have the image on this engine. Raises `ImageMissing`, `EngineUnreachable`."""
+        if self.local_image(image.pinned) is not None:
+            return
+        try:
+            with self.asking(f"pull {image.pinned}"):
+                for step in self.client.pull(image.name, tag=image.digest, stream=True, decode=True):
+                    if "error" in step:
+                        raise EngineUnreachable(f"The Docker Engine could not pull {image.pinned}: {step['error']}")
+                    deadline.check(f"pulling {image.pinned}")
+        except sdk.NotFound as error:
+            raise ImageMissing(f"The image {image.pinned} is not there.", cause=_explanation(error)) from None
+
+    def container(self, name: str) -> Json | None:
+        """A container's whole state; `None` when this engine has none of that name or id."""
+        try:
+            with self.asking(f"look at the container {name}"):
+                found: Json = self.client.inspect_container(name)
+                return found
+        except sdk.NotFound:
+            return None
+
+    def remember_secrets(self, variables: list[str], image: Json | None) -> None:
+        """Mask what looks like a secret in variables that a job takes over from a service (`NAME=value`).
+
+        Not every value: a service's commit or log level, masked, would make the report unreadable. Masked are values of
+        names such as PASSWORD, TOKEN or API_KEY, and URLs with a password in them.
+        """
+        own = set(((image or {}).get("Config") or {}).get("Env") or [])
+        for variable in variables:
+            name, _, value = variable.partition("=")
+            if variable in own or not value:
+                continue
+            password = _password(value)
+            if password or _SECRET_NAME.search(name):
+                self.runtime.redactor.add(value)
+            if password:
+                self.runtime.redactor.add(password)
+
+    def evidence(self, container: str, *, reason: str = "", lines: int = 50) -> Evidence:
+        """What a container on this engine said: its health checks' last output and its last lines."""
+        state = self.container(container)
+        if state is None:
+            return Evidence(
+                reason=reason, log="The container is gone, or runs on another node: its lines cannot be read from here."
+            )
+        kept: list[str] = []
+        Log(self, "/containers/{0}/logs", container, tail=lines).pass_on(lambda _stream, text: kept.append(text), last=True)
+        said = " ".join(part for part in (reason, _ended(state["State"])) if part)
+        return Evidence(reason=said, health=_health(state["State"]), log="\n".join(kept[-lines:]))
+
+
+class Log:
+    """A container's or a service's log, read in turns: each `pass_on` hands over the lines that are new since the last.
+
+    Reading in turns, not following: an engine that restarts, or a service's log (whose following never ends), cost nothing.
+    """
+
+    def __init__(self, api: DockerApi, path: str, name: str, *, tail: int | None = None) -> None:
+        self._api = api
+        self._path = path
+        self._name = name
+        self._tail: int | str = "all" if tail is None else tail
+        self._since = datetime.fromtimestamp(0, timezone.utc)
+        self._passed: Counter[tuple[str, str]] = Counter()
+        self._open = {"stdout": "", "stderr": ""}
+
+    def pass_on(self, on_line: Line, *, last: bool = False) -> None:
+        """Hand over the new lines; with `last` also one that no newline ended. A container that is gone has no new ones.
+
+        Raises `EngineUnreachable`.
+        """
+        params = {"stdout": 1, "stderr": 1, "timestamps": 1, "tail": self._tail, "since": int(self._since.timestamp())}
+        seen: Counter[tuple[str, str]] = Counter()
+        try:
+            with self._api.asking(f"read the log of {self._name}"):
+                for stream, content in self._api.client.frames(self._path, self._name, params):
+                    stamp, _, text = content.decode("utf-8", "replace").partition(" ")
+                    seen[stream, stamp] += 1
+                    if seen[stream, stamp] > self._passed[stream, stamp]:
+                        self._passed[stream, stamp] += 1
+                        self._hand_over(stream, text, on_line)
+        except sdk.NotFound:
+            pass  # the rest of the lines went with the container
+        if seen:
+            # The two streams are written by two threads of the engine, so the newest stamp need not come last.
+            self._since = _time(max(stamp for _, stamp in seen)) - timedelta(seconds=2)
+            self._passed = Counter({key: count for key, count in self._passed.items() if _time(key[1]) >= self._since})
+        if last:
+            for stream, text in self._open.items():
+                if text:
+                    on_line(stream, text)
+
+    def _hand_over(self, stream: str, text: str, on_line: Line) -> None:
+        # Lines longer than 16 KiB come in pieces, of which only the last ends in a newline.
+        line = self._open[stream] + text
+        self._open[stream] = "" if line.endswith("\n") else line
+        if line.endswith("\n"):
+            on_line(stream, line.rstrip("\r\n"))
+
+
+def _time(stamp: str) -> datetime:
+    """A log's timestamp: RFC 3339 with nanoseconds; seconds are enough here."""
+    return datetime.strptime(stamp[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
+
+
+def _health(state: Json) -> str:
+    health = state.get("Health")
+    if not health or health.get("Status") == "none":
+        return ""
+    checks = [f"exit code {check['ExitCode']}: {check.get('Output', '').strip()}" for check in (health.get("Log") or [])[-3:]]
+    return "\n".join([f"status: {health['Status']}, {health.get('FailingStreak', 0)} failures in a row", *checks])
+
+
+def _ended(state: Json) -> str:
+    health = (state.get("Health") or {}).get("Status", "")
+    if health == "unhealthy":
+        return "Its health checks failed."
+    if state.get("OOMKilled"):
+        return "It was ended for want of memory (OOMKilled)."
+    if state.get("Running"):
+        return f"It runs; its health is {health or 'not checked'}."
+    return f"It ended with exit code {state.get('ExitCode')}. {state.get('Error', '')}".strip()
+
+
+def _password(value: str) -> str:
+    try:
+        return urlsplit(value).password or ""
+    except ValueError:
+        return ""
+
+
+def _without_password(host: str) -> str:
+    password = _password(host)
+    return host.replace(password, "***") if password else host
+
+
+def _explanation(error: Exception) -> str:
+    return str(getattr(error, "explanation", None) or getattr(error, "what", None) or error)

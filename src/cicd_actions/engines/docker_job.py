@@ -1,0 +1,112 @@
+"""A one-shot job on a Docker Engine, plain or Swarm: watched, ended in time, read to its last line, and removed."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from cicd_actions.engines.docker_api import DockerApi, Log
+from cicd_actions.engines.protocol import EngineUnreachable, Job, JobEnd
+from cicd_actions.toolkit.deadline import Deadline
+from cicd_actions.toolkit.errors import ActionError
+from cicd_actions.toolkit.process import Line
+
+POLL = 0.2
+
+
+class Started(Protocol):
+    """A job that was started."""
+
+    def ended(self) -> tuple[int | None, str] | None:
+        """The exit code and the engine's word, once it has ended; else `None`."""
+        ...
+
+    def log(self) -> Log | None:
+        """Where its lines are, once there are any."""
+        ...
+
+    def terminate(self) -> None:
+        """Ask it to end (SIGTERM)."""
+        ...
+
+    def remove(self) -> None:
+        """Kill it if it still runs, and remove everything of it."""
+        ...
+
+
+def unique_name(prefix: str, job: Job) -> str:
+    """A name that no earlier job has, so that a stale one never blocks the next."""
+    return f"{prefix}{job.name}-{secrets.token_hex(4)}"
+
+
+def merged(inherited: Iterable[str], own: Mapping[str, str]) -> list[str]:
+    """Variables as Docker wants them (`NAME=value`): the inherited ones, the job's own on top."""
+    values = dict(entry.partition("=")[::2] for entry in inherited)
+    return [f"{name}={value}" for name, value in {**values, **own}.items()]
+
+
+def to_the_end(started: Started, job: Job, api: DockerApi, deadline: Deadline, on_line: Line) -> JobEnd:
+    """Watch a job to its end, whichever comes first: its own, the deadline, or a cancellation. It is removed in any case."""
+    begun = api.runtime.clock()
+    watch = _Watch(started, api, on_line)
+    timed_out = False
+    try:
+        try:
+            end = watch.to(deadline)
+            if end is None:
+                timed_out = True
+                end = watch.end_early(job.grace) or (None, "it did not end on SIGTERM and was killed")
+        except BaseException:
+            with contextlib.suppress(ActionError):  # what interrupted is what has to be said
+                watch.end_early(job.grace)
+            raise
+    finally:
+        cleaned = _removed(started, api)
+    exit_code, detail = end
+    return JobEnd(exit_code, api.runtime.clock() - begun, timed_out, detail, cleaned)
+
+
+class _Watch:
+    def __init__(self, started: Started, api: DockerApi, on_line: Line) -> None:
+        self._started = started
+        self._api = api
+        self._on_line = on_line
+        self._log: Log | None = None
+
+    def to(self, deadline: Deadline) -> tuple[int | None, str] | None:
+        """How it ended; `None` at the deadline."""
+        while True:
+            # Asked before the log is read: what was written before the end is then in the log.
+            end = self._api.retried("ask how the job is", self._started.ended, deadline)
+            self._read(last=end is not None)
+            if end is not None or deadline.expired:
+                return end
+            self._api.runtime.sleep(POLL)
+
+    def end_early(self, grace: float) -> tuple[int | None, str] | None:
+        """SIGTERM, and its last lines; `None` when it did not end in time."""
+        deadline = Deadline(grace, self._api.runtime.clock)
+        self._started.terminate()
+        while True:
+            end = self._started.ended()
+            self._read(last=end is not None or deadline.expired)
+            if end is not None or deadline.expired:
+                return end
+            self._api.runtime.sleep(deadline.timeout(POLL))
+
+    def _read(self, *, last: bool) -> None:
+        with contextlib.suppress(EngineUnreachable):  # read again in the next turn; whether the engine lives is asked elsewhere
+            self._log = self._log or self._started.log()
+            if self._log is not None:
+                self._log.pass_on(self._on_line, last=last)
+
+
+def _removed(started: Started, api: DockerApi) -> bool:
+    try:
+        started.remove()
+    except ActionError as error:
+        api.runtime.log(f"The job could not be removed: {error.what}")
+        return False
+    return True

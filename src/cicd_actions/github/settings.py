@@ -1,0 +1,56 @@
+"""The names of secrets and variables that are set for a repository, at every level. Values are never kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cicd_actions.github.client import GitHub, segment
+from cicd_actions.github.errors import Forbidden, NotFound, Permission
+from cicd_actions.toolkit.errors import Inconclusive
+
+SECRETS = Permission("Secrets")
+VARIABLES = Permission("Variables")
+ENVIRONMENTS = Permission("Environments")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The names at one level. `unknown` is the reason why they could not be listed; then `names` is empty."""
+
+    names: frozenset[str] = frozenset()
+    unknown: str = ""
+    fix: str = ""
+
+
+def repository(github: GitHub, what: str) -> Listing:
+    """`what` is `secrets` or `variables`: the repository's own."""
+    needs = SECRETS if what == "secrets" else VARIABLES
+    return _listing(github, f"{github.repo}/actions/{what}", what, f"list the repository's {what}", needs)
+
+
+def organisation(github: GitHub, what: str) -> Listing:
+    """The organisation's, as far as this repository may use them."""
+    needs = SECRETS if what == "secrets" else VARIABLES
+    path = f"{github.repo}/actions/organization-{what}"
+    return _listing(github, path, what, f"list the organisation's {what} that this repository may use", needs)
+
+
+def environment(github: GitHub, name: str, what: str) -> Listing:
+    """Those of an environment."""
+    path = f"{github.repo}/environments/{segment(name)}/{what}"
+    return _listing(github, path, what, f"list the {what} of the environment `{name}`", ENVIRONMENTS)
+
+
+def _listing(github: GitHub, path: str, key: str, what: str, needs: Permission) -> Listing:
+    # GitHub gives at most 30 variables a page, and 100 secrets.
+    per_page = 100 if key == "secrets" else 30
+    names: set[str] = set()
+    try:
+        for page in github.pages(path, what, needs=needs, per_page=per_page):
+            found = page.get(key) if isinstance(page, dict) else None
+            if not isinstance(found, list):
+                raise Inconclusive(f"Could not {what}: the answer holds no list of {key}.")
+            names |= {str(item["name"]).upper() for item in found if isinstance(item, dict) and "name" in item}
+    except (Forbidden, NotFound) as error:
+        return Listing(unknown=error.what, fix=error.fix)
+    return Listing(frozenset(names))

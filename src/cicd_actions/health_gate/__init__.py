@@ -1,0 +1,1 @@
+"""Waits until what was deployed answers right, and proves it when it does not."""

@@ -1,0 +1,372 @@
+"""What a target has to answer: how it is written, and whether an answer is that.
+
+Reading is cheap and comes before the first probe; JSONPath is loaded by `prepare`, when the first request is on its way.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from cicd_actions.health_gate.exchange import LARGE_BODY, Answer
+from cicd_actions.toolkit.errors import UnusableInput
+from cicd_actions.toolkit.grammar import NotUnderstood, StatusSet
+
+if TYPE_CHECKING:
+    import jsonpath
+
+SHOWN = 200
+"""Characters of an answer that a message repeats."""
+
+OPERATORS = ("==", "!=", "<=", ">=", "<", ">")
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """One expectation that an answer does not meet."""
+
+    kind: str
+    expected: str
+    came: str
+
+
+class Undecidable(Exception):
+    """Whether the answer is right cannot be told."""
+
+
+@dataclass(frozen=True)
+class JsonRule:
+    """`JSONPath OPERATOR JSON value`."""
+
+    text: str
+    path: str
+    operator: str
+    value: object
+
+
+@dataclass(frozen=True)
+class HeaderRule:
+    """`Name == value`, `Name != value`, or `Name =~ regular expression` (found anywhere in the value)."""
+
+    text: str
+    name: str
+    operator: str
+    value: str
+
+
+@dataclass(frozen=True)
+class VersionSource:
+    """Where an answer says its version: a JSONPath into the body, or a header."""
+
+    text: str
+    kind: str
+    place: str
+
+
+def json_rule(text: str) -> JsonRule:
+    """One line of `expect-json`."""
+    at = _operator(text)
+    if at is None:
+        raise NotUnderstood(
+            f"`{text}` has no operator ({', '.join(OPERATORS)}) between a JSONPath and a JSON value", example=_rule(text)
+        )
+    path, operator, value = text[: at[0]].strip(), at[1], text[at[0] + len(at[1]) :].strip()
+    if not path.startswith("$"):
+        raise NotUnderstood(
+            f"`{path}` is not a JSONPath: one starts with `$`", example=f"$.{path.lstrip('.')} {operator} {value}"
+        )
+    try:
+        wanted = json.loads(value)
+    except ValueError:
+        raise NotUnderstood(
+            f"`{value}` is not a JSON value: text stands in double quotes", example=f"{path} {operator} {json.dumps(value)}"
+        ) from None
+    if operator not in {"==", "!="} and (isinstance(wanted, bool) or not isinstance(wanted, (int, float, str))):
+        raise NotUnderstood(f"`{operator}` compares numbers or texts, and `{value}` is neither", example=f"{path} == {value}")
+    return JsonRule(text, path, operator, wanted)
+
+
+def _rule(text: str) -> str:
+    path, _, value = text.partition("=")
+    path = path.strip() if path.strip().startswith("$") else "$.status"
+    return f"{path} == {value.strip() or json.dumps('ok')}"
+
+
+def _operator(text: str) -> tuple[int, str] | None:
+    """The first operator outside brackets and quotes: those inside belong to the path (`$[?@.a == 1].b`)."""
+    depth, quote, at = 0, "", 0
+    while at < len(text):
+        char = text[at]
+        if quote:
+            at += 1 if char == "\\" else 0
+            quote = "" if char == quote else quote
+        elif char in "'\"":
+            quote = char
+        elif char in "[(":
+            depth += 1
+        elif char in "])":
+            depth -= 1
+        elif depth == 0:
+            for operator in OPERATORS:
+                if text.startswith(operator, at):
+                    return at, operator
+        at += 1
+    return None
+
+
+def header_rule(text: str) -> HeaderRule:
+    """One line of `expect-header`."""
+    found = re.fullmatch(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*(==|!=|=~)\s*(.*)", text)
+    if not found:
+        name = re.match(r"[0-9A-Za-z-]*", text)
+        raise NotUnderstood(
+            f"`{text}` is not `Name == value`, `Name != value` or `Name =~ regular expression`",
+            example=f"{(name and name[0]) or 'Content-Type'} == value",
+        )
+    if found[2] == "=~":
+        pattern(found[3])
+    return HeaderRule(text, found[1], found[2], found[3].strip())
+
+
+def pattern(text: str) -> re.Pattern[str]:
+    """A regular expression of Python's kind; `.` does not match a line's end, `^` and `$` match at lines."""
+    try:
+        return re.compile(text, re.MULTILINE)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise NotUnderstood(f"`{text}` is not a regular expression: {error}", example=re.escape(text)) from None
+
+
+def version_source(text: str) -> VersionSource:
+    """`json:$.version` or `header:X-Version`."""
+    kind, _, place = text.partition(":")
+    if kind == "json" and place.strip().startswith("$"):
+        return VersionSource(text, kind, place.strip())
+    if kind == "header" and re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", place.strip()):
+        return VersionSource(text, kind, place.strip())
+    example = f"json:{text}" if text.startswith("$") else "header:X-Version"
+    raise NotUnderstood(f"`{text}` is neither `json:` and a JSONPath nor `header:` and a name", example=example)
+
+
+@dataclass(eq=False)
+class Expectations:
+    """All that is expected of one target's answers. `status` is `None` for what has none (a command)."""
+
+    status: StatusSet | None = None
+    json_rules: Sequence[JsonRule] = ()
+    header_rules: Sequence[HeaderRule] = ()
+    body: re.Pattern[str] | None = None
+    version: str = ""
+    version_from: VersionSource | None = None
+    max_latency: float | None = None
+    _paths: dict[str, jsonpath.JSONPath] = field(default_factory=dict)
+
+    @property
+    def reads_body(self) -> bool:
+        return bool(self.json_rules or self.body or (self.version_from and self.version_from.kind == "json"))
+
+    @property
+    def needs_preparation(self) -> bool:
+        return bool(self.json_rules or (self.version_from and self.version_from.kind == "json"))
+
+    def prepare(self) -> None:
+        """Compile the JSONPaths. Raises `UnusableInput` for one that is none."""
+        for rule in self.json_rules:
+            self._compiled(rule.path, "expect-json", rule.text)
+        if self.version_from and self.version_from.kind == "json":
+            self._compiled(self.version_from.place, "version-from", self.version_from.text)
+
+    def _compiled(self, path: str, name: str, text: str) -> jsonpath.JSONPath:
+        if path not in self._paths:
+            import jsonpath as library  # noqa: PLC0415 - 50 ms, which the first request must not wait for
+
+            try:
+                made = library.JSONPathEnvironment(strict=True).compile(path)
+            except (library.JSONPathError, RecursionError) as error:
+                said = str(error).partition("\n")[0]
+                raise UnusableInput(
+                    f"The input `{name}` cannot be used: `{path}` is not a JSONPath of RFC 9535: {said}.",
+                    cause=f"The line was: {text}",
+                    fix="For example:\n\n    $.status\n    $.checks[0].name\n    $['key with spaces']",
+                ) from None
+            if not isinstance(made, library.JSONPath):
+                raise UnusableInput(f"The input `{name}` cannot be used: `{path}` joins several paths, and one is wanted.")
+            self._paths[path] = made
+        return self._paths[path]
+
+    def check(self, answer: Answer, seconds: float) -> tuple[list[Mismatch], str | None]:
+        """What is wrong with an answer that took `seconds`, the most telling first, and the version it says.
+
+        Raises `Undecidable`.
+        """
+        wrong: list[Mismatch] = []
+        if self.status is not None and answer.status not in self.status:
+            came = f"status {answer.status}"
+            location = answer.header("location")
+            if location and answer.status // 100 == 3:
+                came += f", a redirect to {location[:SHOWN]}"
+            wrong.append(Mismatch("status", f"status {self.status}", came))
+        document = _Document(answer)
+        version, problem = self._version(answer, document)
+        if self.version and version != self.version:
+            wrong.append(Mismatch("version", f"version {self.version}", problem or _other_version(self.version, version or "")))
+        wrong += [found for rule in self.header_rules if (found := _check_header(rule, answer))]
+        wrong += [found for rule in self.json_rules if (found := self._check_json(rule, document))]
+        if self.body is not None:
+            readable(answer)
+            if not self.body.search(answer.text):
+                wrong.append(Mismatch("body", f"a body that matches /{self.body.pattern}/", _body_shown(answer)))
+        if self.max_latency is not None and seconds > self.max_latency:
+            wrong.append(
+                Mismatch("latency", f"an answer within {self.max_latency * 1000:.0f} ms", f"it took {seconds * 1000:.0f} ms")
+            )
+        return wrong, version
+
+    def _version(self, answer: Answer, document: _Document) -> tuple[str | None, str]:
+        source = self.version_from
+        if source is None:
+            return None, ""
+        if source.kind == "header":
+            found = answer.header(source.place)
+            return found, "" if found is not None else f"no header {source.place}"
+        if document.problem:
+            return None, document.problem
+        values = self._values(source.place, document)
+        if len(values) != 1:
+            return None, _count(source.place, values)
+        value = values[0]
+        return (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)), ""
+
+    def _values(self, path: str, document: _Document) -> list[object]:
+        try:
+            return [match.value for match in self._paths[path].finditer(cast("Any", document.value))]
+        except RecursionError:
+            raise Undecidable(f"the JSON is nested too deep for {path}") from None
+
+    def _check_json(self, rule: JsonRule, document: _Document) -> Mismatch | None:
+        if document.problem:
+            return Mismatch("json", rule.text, document.problem)
+        values = self._values(rule.path, document)
+        if len(values) != 1:
+            return Mismatch("json", rule.text, _count(rule.path, values))
+        holds = _compare(values[0], rule.operator, rule.value)
+        if holds is None:
+            return Mismatch(
+                "json", rule.text, f"{_shown(values[0])}, which `{rule.operator}` cannot compare with {_shown(rule.value)}"
+            )
+        return None if holds else Mismatch("json", rule.text, f"{rule.path} is {_shown(values[0])}")
+
+
+class _Document:
+    """The body as JSON, read once and only when somebody asks."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+        self._read = False
+        self._value: object = None
+        self._problem = ""
+
+    @property
+    def value(self) -> object:
+        self._load()
+        return self._value
+
+    @property
+    def problem(self) -> str:
+        self._load()
+        return self._problem
+
+    def _load(self) -> None:
+        if self._read:
+            return
+        self._read = True
+        readable(self._answer)
+        if self._answer.cut:
+            self._problem = f"a body of more than {LARGE_BODY // 1024} KiB, which is not read as JSON"
+            return
+        try:
+            self._value = json.loads(self._answer.body, parse_constant=_no_constant)
+        except RecursionError:
+            self._problem = "JSON that is nested too deep"
+        except ValueError as error:
+            kind = self._answer.header("content-type") or "no content type"
+            self._problem = f"a body that is not JSON ({kind}): {error}" if self._answer.body else "an empty body"
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
+
+
+def readable(answer: Answer) -> None:
+    """Raises `Undecidable` for a body in a coding that cannot be undone."""
+    if answer.coding:
+        raise Undecidable(f"the body comes with the coding `{answer.coding[:40]}`, though none was asked for")
+
+
+def _check_header(rule: HeaderRule, answer: Answer) -> Mismatch | None:
+    value = answer.header(rule.name)
+    if value is None:
+        return None if rule.operator == "!=" else Mismatch("header", rule.text, f"no header {rule.name}")
+    if rule.operator == "=~":
+        holds = re.search(rule.value, value) is not None
+    else:
+        holds = (value == rule.value) is (rule.operator == "==")
+    return None if holds else Mismatch("header", rule.text, f"{rule.name}: {value[:SHOWN]}")
+
+
+def _compare(found: object, operator: str, wanted: object) -> bool | None:
+    """`None` when the two cannot be compared. `true` is not `1`, as in JSON and unlike in Python."""
+    if operator in {"==", "!="}:
+        return equal(found, wanted) is (operator == "==")
+    if isinstance(found, str) and isinstance(wanted, str):
+        return _ordered(found, operator, wanted)
+    if _number(found) and _number(wanted):
+        return _ordered(found, operator, wanted)
+    return None
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _ordered(found: Any, operator: str, wanted: Any) -> bool:
+    holds = {"<": found < wanted, "<=": found <= wanted, ">": found > wanted, ">=": found >= wanted}
+    return bool(holds[operator])
+
+
+def equal(one: object, other: object) -> bool:
+    """Equality of JSON values: `1` equals `1.0`, and never `true`."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(equal, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(equal(value, other[key]) for key, value in one.items())
+    return one == other
+
+
+def _count(path: str, values: list[object]) -> str:
+    if not values:
+        return f"nothing is at {path}"
+    return f"{len(values)} values are at {path}, and one was expected: {', '.join(_shown(value) for value in values[:3])}"
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
+def _body_shown(answer: Answer) -> str:
+    if not answer.body:
+        return "an empty body"
+    return "a body that does not" + (f" (its first {LARGE_BODY // 1024} KiB were searched)" if answer.cut else "")
+
+
+def _other_version(expected: str, came: str) -> str:
+    shorter, longer = sorted((expected, came), key=len)
+    if len(shorter) >= 6 and longer.startswith(shorter):
+        who = "which is only its beginning" if shorter == came else "of which `expect-version` is only the beginning"
+        return f"version {came}, {who}: the whole value has to be the same"
+    return f"version {came[:SHOWN]}" if came else "an empty version"

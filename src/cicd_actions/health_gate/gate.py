@@ -1,0 +1,278 @@
+"""Runs the gate: every target is probed on its own, until all is decided or the deadline comes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from cicd_actions.health_gate.history import History
+from cicd_actions.health_gate.judge import Judge, State
+from cicd_actions.health_gate.network import Network
+from cicd_actions.health_gate.observation import Observation
+from cicd_actions.health_gate.schedule import Schedule
+from cicd_actions.health_gate.targets import Target
+from cicd_actions.toolkit.verdict import Verdict
+
+HEARTBEAT = 30.0
+"""Seconds between two lines that say what is still waited for."""
+
+MOST_LINES = 300
+"""Changes that are logged; with hundreds of nervous targets the report tells the rest."""
+
+PROGRAMS = 16
+"""Commands that run at the same time."""
+
+CONNECTIONS = 1000
+"""Probes under way at the same time; fewer where the machine allows fewer open files."""
+
+GRACE = 0.4
+"""Seconds after the deadline in which probes that end by it may still say what they saw."""
+
+PREPARATION = 0.05
+"""Seconds after which JSONPath is loaded, if no answer needed it sooner: the first requests are on their way by then."""
+
+
+class Prober(Protocol):
+    """Makes one observation, at the latest at `deadline` (seconds on the gate's clock)."""
+
+    async def probe(self, deadline: float) -> Observation: ...
+
+
+@dataclass(eq=False)
+class Watched:
+    """One target, and what was seen of it."""
+
+    target: Target
+    judge: Judge
+    schedule: Schedule
+    history: History = field(default_factory=History)
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
+    finished: bool = False
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.judge.verdict()
+
+    @property
+    def failed(self) -> bool:
+        """Nothing can save it any more."""
+        return self.judge.state is State.FAILED or (self.finished and self.verdict is Verdict.FAIL)
+
+
+@dataclass(eq=False)
+class Gate:
+    """One gate over its targets. `timeout` in seconds; `log` takes lines for people."""
+
+    targets: Sequence[Target]
+    timeout: float
+    variables: Mapping[str, str]
+    log: Callable[[str], None]
+    chance: Callable[[], float] | None = None
+    """Numbers from 0 to 1, for the jitter."""
+    watched: list[Watched] = field(default_factory=list)
+    cancelled_by: int | None = None
+    elapsed: float = 0.0
+    _error: BaseException | None = None
+    _lines: int = 0
+    _started: float = 0.0
+
+    def clock(self) -> float:
+        """Seconds since the gate started."""
+        return time.monotonic() - self._started
+
+    async def run(self) -> None:
+        """Until it is over; `watched` tells what stands. Raises `UnusableInput` for what only shows on the way."""
+        self._started = time.monotonic()
+        self._loop = asyncio.get_running_loop()
+        self._wake = asyncio.Event()
+        self._network = Network(self.variables)
+        self._deciding = asyncio.Lock()
+        self._programs = asyncio.Semaphore(PROGRAMS)
+        self._connections = asyncio.Semaphore(_room())
+        self.watched = [self._watched(target) for target in self.targets]
+        if any(target.expectations.max_latency is not None for target in self.targets):
+            self._prepare()  # loading it later would slow the answers that are measured
+        by_name = {each.target.name: each for each in self.watched}
+        tasks = [asyncio.ensure_future(self._guarded(each, by_name)) for each in self.watched]
+        preparation = self._loop.call_later(PREPARATION, self._prepare)
+        try:
+            await self._until_over()
+        finally:
+            self.elapsed = self.clock()
+            preparation.cancel()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if self._error is not None:
+            raise self._error
+
+    def cancel(self, signum: int) -> None:
+        """End at once; may be called from a signal's handler."""
+        self.cancelled_by = signum
+        with contextlib.suppress(RuntimeError):  # the loop has ended already
+            self._loop.call_soon_threadsafe(self._wake.set)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Fail if a critical target failed, else inconclusive if one is, else pass."""
+        verdicts = {each.verdict for each in self._decisive}
+        for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE):
+            if verdict in verdicts:
+                return verdict
+        return Verdict.PASS
+
+    @property
+    def attempts(self) -> int:
+        return sum(each.judge.probes for each in self.watched)
+
+    @property
+    def _decisive(self) -> list[Watched]:
+        return [each for each in self.watched if each.target.critical]
+
+    def _watched(self, target: Target) -> Watched:
+        schedule = Schedule(
+            target.interval,
+            target.rules.stable_for,
+            target.request_timeout,
+            targets=len(self.targets),
+            steady=target.metric_max is not None,
+        )
+        return Watched(target, Judge(target.rules), schedule)
+
+    def _prepare(self) -> None:
+        try:
+            for target in self.targets:
+                target.expectations.prepare()
+        except Exception as error:  # noqa: BLE001 - raised again by `run`, outside of the loop's callback
+            self._stop(error)
+
+    def _stop(self, error: BaseException) -> None:
+        self._error = self._error or error
+        self._wake.set()
+
+    async def _until_over(self) -> None:
+        end = self.timeout + GRACE
+        beat = HEARTBEAT
+        while not self._over():
+            now = self.clock()
+            if now >= end:
+                return
+            if now >= beat:
+                self._heartbeat(now)
+                beat += HEARTBEAT
+                continue
+            handle = self._loop.call_later(max(0.0, min(end, beat, self._patience() or end) - now), self._wake.set)
+            await self._wake.wait()
+            handle.cancel()
+            self._wake.clear()
+
+    def _over(self) -> bool:
+        if self._error is not None or self.cancelled_by is not None or any(each.failed for each in self._decisive):
+            return True
+        if all(each.finished for each in self.watched):
+            return True
+        patience = self._patience()
+        return patience is not None and self.clock() >= patience
+
+    def _patience(self) -> float | None:
+        """Until when targets that are not critical are waited for, once all critical ones have ended: one probe's time."""
+        decisive = self._decisive
+        if not decisive or not all(each.finished for each in decisive):
+            return None
+        ends = [each.history.runs[-1].ended for each in decisive if each.history.runs]
+        return max(ends, default=0.0) + max(each.target.request_timeout for each in decisive)
+
+    async def _guarded(self, each: Watched, by_name: Mapping[str, Watched]) -> None:
+        try:
+            for name in each.target.after:
+                await by_name[name].opened.wait()
+            await self._watch(each, await self._prober(each.target))
+        except Exception as error:  # noqa: BLE001 - `run` raises it
+            self._stop(error)
+        finally:
+            each.finished = True
+            self._wake.set()
+
+    async def _prober(self, target: Target) -> Prober:
+        if target.request is None:
+            from cicd_actions.health_gate.command_probe import CommandProber  # noqa: PLC0415 - few gates need it
+
+            return CommandProber(target, self.variables, self.clock, self._deciding)
+        from cicd_actions.health_gate import http_probe, metric_probe  # noqa: PLC0415 - most gates need only the first
+
+        kind = http_probe.HttpProber if target.metric_max is None else metric_probe.MetricProber
+        return kind(target, target.request, self._network, self.clock, self._deciding)
+
+    async def _watch(self, each: Watched, prober: Prober) -> None:
+        end = min(self.timeout, each.target.timeout)
+        room = self._programs if each.target.command else self._connections
+        while True:
+            async with room:
+                if self.clock() >= end:
+                    return
+                seen = each.judge.see(await prober.probe(end))
+            self._tell(each, seen)
+            if each.judge.opened:
+                each.opened.set()
+            if each.judge.done or self.clock() >= end:
+                return
+            at = each.schedule.next_probe(
+                each.judge.probes, seen, end, holds_until=each.judge.holds_until, random=self._chance()
+            )
+            if at is None:
+                return
+            await asyncio.sleep(max(0.0, at - self.clock()))
+
+    def _chance(self) -> Callable[[], float]:
+        if self.chance is None:
+            import random  # noqa: PLC0415 - not before the first probe; imports are start-up time
+
+            self.chance = random.random
+        return self.chance
+
+    def _tell(self, each: Watched, seen: Observation) -> None:
+        before = each.history.last
+        changed = each.history.add(seen)
+        if not changed or self._lines > MOST_LINES:
+            return
+        self._lines += 1
+        if self._lines > MOST_LINES:
+            self.log("Further changes are not logged: the report has them.")
+            return
+        said = seen.came if not seen.right or not seen.version else f"{seen.came}, version {seen.version}"
+        change = f"{before.label} → {seen.label}" if before and before.label != seen.label else seen.label
+        self.log(f"{seen.ended:6.1f} s  {each.target.name}: {change} ({said})")
+
+    def _heartbeat(self, now: float) -> None:
+        waiting = [each for each in self.watched if not each.finished]
+        shown = ", ".join(f"{each.target.name} ({_standing(each, now)})" for each in waiting[:5])
+        more = f" and {len(waiting) - 5} more" if len(waiting) > 5 else ""
+        self.log(f"{now:6.1f} s  waiting for {shown}{more}; {max(0.0, self.timeout - now):.0f} s left")
+
+
+def _standing(each: Watched, now: float) -> str:
+    if not each.history.runs:
+        return "no answer yet" if not each.target.after or each.opened.is_set() else "waits for its targets"
+    run = each.history.runs[-1]
+    if each.judge.streak and each.judge.first_right is not None:
+        return f"right for {now - each.judge.first_right:.0f} s"
+    return f"{run.label} for {now - run.started:.0f} s"
+
+
+def _room() -> int:
+    """How many connections may be open. Raises the soft limit of open files as far as the hard one allows."""
+    try:
+        import resource  # noqa: PLC0415 - Windows has none
+    except ImportError:
+        return 400
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS + 100
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return CONNECTIONS if soft == resource.RLIM_INFINITY else max(1, min(CONNECTIONS, soft - 64))

@@ -1,0 +1,150 @@
+"""Turns what was seen of one target into a verdict. Pure: no clock, no network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from cicd_actions.health_gate.observation import Observation, Outcome
+from cicd_actions.toolkit.verdict import Verdict
+
+REACHABLE_BEFORE = frozenset({"connect-timeout", "no-route"})
+"""Kinds that say nothing about a target that never was reached, and are its fault once it was."""
+
+
+class State(Enum):
+    """Where a target stands."""
+
+    WAITING = "waiting"
+    HOLDING = "holding"
+    PASSED = "passed"
+    FAILED = "failed"
+    """At once: waiting cannot cure what was seen."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a target has to show. Times in seconds; `wrong_version_for` is `None` when a wrong version is waited out."""
+
+    consecutive_successes: int = 1
+    stable_for: float = 0.0
+    flake_budget: int = 0
+    wrong_version_for: float | None = None
+
+
+@dataclass(eq=False)
+class Judge:
+    """Sees the observations of one target in their order.
+
+    A streak is a run of right answers. A wrong answer ends it; a transport error ends it unless `flake_budget` forgives
+    it; what could not be judged neither counts nor ends it. The stable window opens with the right answer that makes
+    the streak long enough, and the target passes with a right answer at or after the window's end.
+    """
+
+    rules: Rules
+    state: State = State.WAITING
+    reached: bool = False
+    probes: int = 0
+    wrong: int = 0
+    """Observations that were judged wrong, forgiven ones included."""
+    unanswered: int = 0
+    """Observations that the deadline cut after the connection was accepted."""
+    streak: int = 0
+    forgiven: int = 0
+    broken_streaks: int = 0
+    """How often a run of right answers was ended."""
+    first_right: float | None = None
+    """When the current streak began."""
+    window_from: float | None = None
+    passed_at: float | None = None
+    reason: str = ""
+    _wrong_version: tuple[str, float] | None = None
+
+    def see(self, seen: Observation) -> Observation:
+        """Take one observation in; it is returned as it was judged. Nothing changes any more after passed or failed."""
+        if seen.reached:
+            self.reached = True
+        if seen.outcome is Outcome.UNJUDGED and seen.kind in REACHABLE_BEFORE and self.reached:
+            seen = replace(seen, outcome=Outcome.BROKEN)
+        self.probes += 1
+        self.wrong += seen.judged_wrong
+        self.unanswered += seen.outcome is Outcome.UNFINISHED and seen.reached
+        if self.state in {State.PASSED, State.FAILED}:
+            return seen
+        if seen.right:
+            self._right(seen)
+        elif seen.judged_wrong:
+            self._wrong(seen)
+        return seen
+
+    def _right(self, seen: Observation) -> None:
+        self._wrong_version = None
+        self.streak += 1
+        if self.first_right is None:
+            self.first_right = seen.ended
+        if self.window_from is None and self.streak >= self.rules.consecutive_successes:
+            self.window_from = seen.ended
+            self.state = State.HOLDING
+        if self.window_from is not None and seen.ended - self.window_from >= self.rules.stable_for:
+            self.state = State.PASSED
+            self.passed_at = seen.ended
+
+    def _wrong(self, seen: Observation) -> None:
+        if seen.permanent:
+            self.state = State.FAILED
+            self.reason = "waiting cannot cure this"
+            return
+        if seen.outcome is Outcome.BROKEN and self.streak and self.forgiven < self.rules.flake_budget:
+            self.forgiven += 1
+        else:
+            self.broken_streaks += 1 if self.streak else 0
+            self.streak = self.forgiven = 0
+            self.first_right = self.window_from = None
+            self.state = State.WAITING
+        self._watch_version(seen)
+
+    def _watch_version(self, seen: Observation) -> None:
+        if seen.kind != "version" or seen.version is None:
+            # A restart in between says nothing about the version; a different answer does.
+            if seen.outcome is Outcome.WRONG:
+                self._wrong_version = None
+            return
+        if self._wrong_version is None or self._wrong_version[0] != seen.version:
+            self._wrong_version = (seen.version, seen.ended)
+        limit = self.rules.wrong_version_for
+        if limit is not None and seen.ended - self._wrong_version[1] >= limit:
+            self.state = State.FAILED
+            self.reason = f"the version stayed the same wrong one for {limit:g} s (wrong-version-for)"
+
+    @property
+    def done(self) -> bool:
+        return self.state in {State.PASSED, State.FAILED}
+
+    @property
+    def opened(self) -> bool:
+        """The streak was long enough at least once: the target passed for the first time."""
+        return self.window_from is not None or self.state is State.PASSED
+
+    @property
+    def holds_until(self) -> float | None:
+        """When the open stable window is over."""
+        return None if self.window_from is None else self.window_from + self.rules.stable_for
+
+    def verdict(self) -> Verdict:
+        """The verdict, if nothing more is seen.
+
+        Fail needs proof: an answer that was wrong, or a connection that the target refused, broke or never answered.
+        Right answers that have only not lasted long enough prove nothing.
+        """
+        if self.state is State.PASSED:
+            return Verdict.PASS
+        if self.state is State.FAILED:
+            return Verdict.FAIL
+        if self.streak and not self.broken_streaks:
+            return Verdict.INCONCLUSIVE
+        if self.wrong:
+            return Verdict.FAIL
+        # Accepted, and not one answer before the end: that is an answer too. A cut look proves nothing beside others.
+        if self.probes and self.unanswered == self.probes:
+            return Verdict.FAIL
+        return Verdict.INCONCLUSIVE

@@ -1,0 +1,91 @@
+"""A time limit that can wait for others, and an alarm for code that cannot be cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType, TracebackType
+
+
+class TimeIsUp(Exception):
+    """The limit was reached."""
+
+
+class TimeLimit:
+    """Ends what runs inside after `seconds`: raises `TimeIsUp` there. (`asyncio.timeout` exists from 3.11 only.)"""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._expired = False
+        self._task: asyncio.Task[object] | None = None
+        self._handle: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> TimeLimit:  # noqa: PYI034 - `Self` is 3.11's
+        self._task = asyncio.current_task()
+        self._handle = asyncio.get_running_loop().call_later(max(0.0, self._seconds), self._expire)
+        return self
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stop the clock: time that the action itself makes a target wait is not the target's."""
+        loop = asyncio.get_running_loop()
+        assert self._handle is not None  # noqa: S101 - only used inside the block
+        left = self._handle.when() - loop.time()
+        self._handle.cancel()
+        try:
+            yield
+        finally:
+            self._handle = loop.call_later(left, self._expire)
+
+    def _expire(self) -> None:
+        self._expired = True
+        if self._task is not None:
+            self._task.cancel()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+        if self._expired and kind is asyncio.CancelledError:
+            uncancel = getattr(self._task, "uncancel", None)
+            if uncancel is None or uncancel() == 0:  # above zero: somebody else cancelled the task as well
+                raise TimeIsUp from None
+
+
+class TooSlow(Exception):
+    """The alarm rang."""
+
+
+@contextlib.contextmanager
+def alarm(working: float, waiting: float) -> Iterator[None]:
+    """Interrupts plain Python inside with `TooSlow`: a regular expression that backtracks, a document of a million keys.
+
+    It may use `working` seconds of the processor, and take `waiting` seconds altogether, so that a busy machine does not
+    make an honest answer look hostile. `re` looks for signals while it matches, which is the only way into it without
+    another process. Where there are no such timers (Windows, or off the main thread) there is no bound.
+    """
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    armed = True
+
+    def ring(_number: int, _frame: FrameType | None) -> None:
+        if armed:
+            raise TooSlow
+
+    timers = ((signal.SIGVTALRM, signal.ITIMER_VIRTUAL, working), (signal.SIGALRM, signal.ITIMER_REAL, waiting))
+    before = [(number, signal.signal(number, ring)) for number, _, _ in timers]
+    for _, timer, seconds in timers:
+        signal.setitimer(timer, max(seconds, 0.001))
+    try:
+        yield
+    finally:
+        armed = False
+        for _, timer, _ in timers:
+            signal.setitimer(timer, 0)
+        for number, handler in before:
+            signal.signal(number, handler)

@@ -1,0 +1,72 @@
+"""What one probe saw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Outcome(Enum):
+    """Whether a probe proves anything, and what."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
+    """An answer came, and it is not the one that was expected."""
+    BROKEN = "broken"
+    """No whole answer came, and the target is to blame: refused, reset, accepted and never answered, garbage."""
+    UNJUDGED = "unjudged"
+    """Nothing was learned about the target: its name does not resolve, the network has no way to it, a proxy refuses."""
+    UNFINISHED = "unfinished"
+    """The gate's deadline came while the answer was on its way."""
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One probe. Times are seconds since the gate started.
+
+    `kind` is a word for programs (`status`, `refused`, `unresolved`, …), `label` a few characters for a timeline (`503`,
+    `refused`), `came` a sentence for people; `excerpt` is the beginning of the body. `retry_after` is in seconds.
+    `reached` says that a connection to the target came about; `permanent` that waiting cannot cure it.
+    """
+
+    started: float
+    ended: float
+    outcome: Outcome
+    kind: str
+    label: str
+    expected: str = ""
+    came: str = ""
+    excerpt: str = ""
+    version: str | None = None
+    retry_after: float | None = None
+    reached: bool = True
+    permanent: bool = False
+
+    @property
+    def right(self) -> bool:
+        return self.outcome is Outcome.RIGHT
+
+    @property
+    def judged_wrong(self) -> bool:
+        """It proves that the target was not healthy at that time."""
+        return self.outcome in {Outcome.WRONG, Outcome.BROKEN}
+
+
+class Trouble(Exception):
+    """Why a probe has no whole answer. Raised by everything below a prober, which makes an `Observation` of it."""
+
+    def __init__(self, kind: str, label: str, came: str, *, outcome: Outcome = Outcome.BROKEN, permanent: bool = False) -> None:
+        super().__init__(came)
+        self.kind = kind
+        self.label = label
+        self.came = came
+        self.outcome = outcome
+        self.permanent = permanent
+
+
+def unjudged(kind: str, label: str, came: str) -> Trouble:
+    """Trouble that says nothing about the target."""
+    return Trouble(kind, label, came, outcome=Outcome.UNJUDGED)

@@ -1,0 +1,174 @@
+"""From the inputs to the targets: lines of `url`, the YAML of `targets`, the metrics."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cicd_actions.health_gate.inputs import Inputs
+from cicd_actions.health_gate.targets import KEYS, Settings, Target, metric, target
+from cicd_actions.toolkit.environment import Environment
+from cicd_actions.toolkit.errors import UnusableInput
+from cicd_actions.toolkit.grammar import nearest
+
+if TYPE_CHECKING:
+    from cicd_actions.toolkit import yaml12
+
+LONGEST_FILE = 1024 * 1024
+MOST_TARGETS = 5000
+
+_EXAMPLE = "    targets: |\n      - name: api\n        url: https://api.example.com/health/ready\n        expect-status: 200"
+
+
+def targets(inputs: Inputs, environment: Environment, folder: Path) -> list[Target]:
+    """All targets, metrics last. Relative paths start at `folder`. Raises `UnusableInput`."""
+    defaults = {
+        field.name.replace("_", "-"): getattr(inputs, field.name)
+        for field in dataclasses.fields(inputs)
+        if field.name not in {"url", "targets", "report", "metric_url", "metric_query", "metric_max"}
+    }
+    found = [({"name": name, "url": url}, "") for name, url in inputs.url]
+    found += _of_yaml(inputs.targets, folder) if inputs.targets.strip() else []
+    if not found:
+        raise UnusableInput(
+            "There is nothing to probe: both inputs `url` and `targets` are empty.",
+            fix="Write for example:\n\n    with:\n      url: https://api.example.com/health/ready",
+        )
+    if len(found) > MOST_TARGETS:
+        raise UnusableInput(f"There are {len(found)} targets, and {MOST_TARGETS} are the most.")
+    names: set[str] = set()
+    plain: list[Target] = []
+    metrics: list[tuple[Settings, str, tuple[str, ...] | None]] = []
+    for keys, where in found:
+        settings = Settings(keys, defaults, environment, where)
+        name = keys.get("name", "").strip()
+        if keys.get("url") or keys.get("command"):
+            plain.append(target(settings, _name(name, settings, keys, names)))
+            if keys.get("metric-url"):
+                metrics.append((settings, _unique(f"{plain[-1].name} metric", names), (plain[-1].name,)))
+        else:
+            metrics.append((settings, _unique(name or "metric", names), None))
+    everything = tuple(each.name for each in plain)
+    made = [metric(each, name, everything if after is None else after, headers=after is None) for each, name, after in metrics]
+    if inputs.metric_url or inputs.metric_max is not None or inputs.metric_query:
+        made.append(_of_inputs(inputs, defaults, environment, everything, names))
+    return plain + made
+
+
+def _of_inputs(
+    inputs: Inputs, defaults: Mapping[str, Any], environment: Environment, after: tuple[str, ...], names: set[str]
+) -> Target:
+    own = {**defaults, "metric-query": inputs.metric_query, "metric-max": inputs.metric_max}
+    if not inputs.metric_url:
+        raise UnusableInput(
+            "The inputs `metric-max` and `metric-query` need `metric-url` beside them.",
+            fix="    metric-url: https://prometheus.example.com",
+        )
+    settings = Settings({"metric-url": inputs.metric_url}, own, environment)
+    return metric(settings, _unique("metric", names), after, headers=False)
+
+
+def _name(name: str, settings: Settings, keys: Mapping[str, str], names: set[str]) -> str:
+    if name:
+        if name in names:
+            raise settings.unusable("name", f"two targets are called `{name}`")
+        names.add(name)
+        return name
+    if keys.get("url"):
+        url = settings.url("url")
+        return _unique(url.authority + url.target.partition("?")[0].rstrip("/"), names)
+    return _unique(Path(settings("command")[0]).name, names)
+
+
+def _unique(name: str, names: set[str]) -> str:
+    made, number = name, 2
+    while made in names:
+        made, number = f"{name} ({number})", number + 1
+    names.add(made)
+    return made
+
+
+def _of_yaml(text: str, folder: Path) -> list[tuple[dict[str, str], str]]:
+    """The keys of each target as text, and where it stands."""
+    from cicd_actions.toolkit import yaml12  # noqa: PLC0415 - a parser of YAML is start-up time
+
+    source = "the input `targets`"
+    if "\n" not in text.strip() and not text.strip().startswith(("-", "[", "{")):
+        source = text.strip()
+        text = _file(folder / source, source)
+    try:
+        root = yaml12.read(text).root
+    except yaml12.NotYaml as error:
+        raise UnusableInput(
+            f"The YAML of {source} cannot be read: {error}.", fix=f"It is a list of targets:\n\n{_EXAMPLE}"
+        ) from None
+    if not isinstance(root, yaml12.Sequence):
+        raise UnusableInput(f"{source} does not hold a list of targets.", fix=f"Each target starts with a dash:\n\n{_EXAMPLE}")
+    return [_target(node, source, number) for number, node in enumerate(root.items, 1)]
+
+
+def _file(path: Path, name: str) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(LONGEST_FILE + 1)
+        if len(data) > LONGEST_FILE:
+            raise UnusableInput(f"The input `targets` names {name}, which is larger than 1 MiB.")
+        return data.decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise UnusableInput(
+            f"The input `targets` names the file {name}, which cannot be read: {getattr(error, 'strerror', None) or error}.",
+            cause=f"One line without a dash is taken for a path, from {path.parent}.",
+            fix=f"A list of targets itself looks like this:\n\n{_EXAMPLE}",
+        ) from None
+
+
+def _target(node: yaml12.Node, source: str, number: int) -> tuple[dict[str, str], str]:
+    from cicd_actions.toolkit import yaml12  # noqa: PLC0415 - see above
+
+    place = f"{source}, line {node.line}"
+    if isinstance(node, yaml12.Scalar) and node.text.startswith(("http://", "https://")):
+        return {"url": node.text}, f"target {number} ({place})"
+    if not isinstance(node, yaml12.Mapping):
+        raise UnusableInput(f"Target {number} ({place}) is not a mapping of keys.", fix=f"Write for example:\n\n{_EXAMPLE}")
+    keys: dict[str, str] = {}
+    named = node.get("name")
+    label = f"`{named.text}`" if isinstance(named, yaml12.Scalar) and named.text else str(number)
+    where = f"target {label} ({place})"
+    for key, value in node.merged():
+        if key.text not in KEYS:
+            meant = nearest(key.text, KEYS)
+            hint = f"Did you mean `{meant}`?" if meant else f"Known are: {', '.join(sorted(KEYS))}."
+            raise UnusableInput(f"The key `{key.text}` of {where} is unknown (line {key.line}). {hint}")
+        keys[key.text] = _text(key.text, value, where)
+    if not (keys.get("url") or keys.get("command") or keys.get("metric-url")):
+        raise UnusableInput(f"The {where} has neither `url` nor `command`.", fix=f"Write for example:\n\n{_EXAMPLE}")
+    if keys.get("url") and keys.get("command"):
+        raise UnusableInput(f"The {where} has both `url` and `command`; a target has one of them.")
+    return keys, where
+
+
+_JOINTS = {"headers": ": ", "expect-header": " == "}
+
+
+def _text(key: str, node: yaml12.Node, where: str) -> str:
+    """A value as the text that an input would have: lists become lines, mappings of headers too."""
+    import json  # noqa: PLC0415 - beside its only use
+
+    from cicd_actions.toolkit import yaml12  # noqa: PLC0415 - see above
+
+    if isinstance(node, yaml12.Scalar):
+        return "" if node.kind == "null" else node.text
+    if isinstance(node, yaml12.Sequence) and all(isinstance(item, yaml12.Scalar) for item in node.items):
+        words = [item.text for item in node.items if isinstance(item, yaml12.Scalar)]
+        if key == "command":
+            return json.dumps(words)
+        return ("," if key == "expect-status" else "\n").join(words)
+    if isinstance(node, yaml12.Mapping) and key in _JOINTS:
+        pairs = [(name.text, value) for name, value in node.merged()]
+        if all(isinstance(value, yaml12.Scalar) for _, value in pairs):
+            return "\n".join(f"{name}{_JOINTS[key]}{getattr(value, 'text', '')}" for name, value in pairs)
+    raise UnusableInput(
+        f"The key `{key}` of {where} has a value of the wrong shape (line {node.line}): text or a list of texts is wanted."
+    )

@@ -1,0 +1,258 @@
+"""What the gate has to say: the sentence, the table, the timelines, the findings, the JSON report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from cicd_actions.health_gate import history
+from cicd_actions.health_gate.advice import usual_cause
+from cicd_actions.health_gate.gate import Gate, Watched
+from cicd_actions.health_gate.judge import State
+from cicd_actions.toolkit.errors import UnusableInput
+from cicd_actions.toolkit.findings import Finding, Severity
+from cicd_actions.toolkit.printable import shortened, visible
+from cicd_actions.toolkit.report import Block, Code, CodeBlock, Inline, OutputValue, Paragraph, Report, Strong, Table
+from cicd_actions.toolkit.runtime import Runtime
+from cicd_actions.toolkit.verdict import Verdict
+
+VERSION = 1
+"""Of the JSON report's shape: a reader of this number need not expect that a key changes its meaning or goes."""
+
+MARKS = {Verdict.PASS: "✅", Verdict.FAIL: "❌", Verdict.INCONCLUSIVE: "⚠️"}
+
+_ORDER = [Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS]
+
+TIMELINES = 60
+"""Targets whose timeline is drawn; the JSON report has them all."""
+
+
+def report(gate: Gate, path: str, runtime: Runtime) -> Report:
+    """The report of an ended gate; `path` is where its JSON goes, or empty. Raises `UnusableInput` if it cannot go there."""
+    verdict = Verdict.INCONCLUSIVE if gate.cancelled_by is not None else gate.verdict
+    ordered = sorted(gate.watched, key=lambda each: (_ORDER.index(each.verdict), not each.target.critical))
+    reason = headline(gate, ordered, verdict)
+    if path:
+        _write(path, as_json(gate, verdict, reason), runtime)
+    return Report(
+        verdict,
+        reason,
+        _outputs(gate, verdict, reason, path),
+        [_finding(each, gate) for each in ordered if each.verdict is not Verdict.PASS],
+        _blocks(ordered, gate),
+        list_findings=False,
+    )
+
+
+def headline(gate: Gate, ordered: Sequence[Watched], verdict: Verdict) -> str:
+    """The verdict in one sentence."""
+    bad = [each for each in ordered if each.verdict is not Verdict.PASS]
+    critical = [each for each in bad if each.target.critical]
+    if gate.cancelled_by is not None:
+        healthy = len(gate.watched) - len(bad)
+        return (
+            f"Cancelled after {gate.elapsed:.1f} s: {healthy} of {_targets(len(gate.watched))} had passed. Nothing is proven."
+        )
+    if verdict is Verdict.PASS:
+        what = "Healthy" if len(gate.watched) == 1 else f"All {len(gate.watched)} targets are healthy"
+        if bad:
+            what = f"{len(gate.watched) - len(bad)} of {_targets(len(gate.watched))} are healthy"
+            what += f"; not critical, and not healthy: {_names(bad)};"
+        version = _version(gate)
+        at = f" at version {version}" if version else ""
+        return f"{what}{at} after {_time(gate)} ({_probes(gate.attempts)})."
+    first = f"{critical[0].target.name}: {standing(critical[0], gate)}"
+    others = f" So it is with {len(critical) - 1} more of {len(gate.watched)} targets." if len(critical) > 1 else ""
+    return shortened(f"{first}{others}", 1000)
+
+
+def standing(each: Watched, gate: Gate) -> str:
+    """Why a target did not pass, in a sentence or two."""
+    judge = each.judge
+    last = each.history.last
+    if last is None:
+        if each.target.after and not each.opened.is_set():
+            return f"it was not sampled, because {_listed(each.target.after)} did not pass before."
+        return f"no probe of it came to an end within {_time(gate)}."
+    if judge.state is State.PASSED:
+        return f"healthy after {judge.passed_at or 0.0:.1f} s."
+    if each.verdict is Verdict.INCONCLUSIVE and judge.streak:
+        return _unfinished(each, gate)
+    run = each.history.last_wrong if each.verdict is Verdict.FAIL else None
+    run = run or each.history.runs[-1]
+    seen = run.last
+    expected = f"expected {seen.expected}; came: " if seen.judged_wrong and seen.expected else ""
+    often = f"{run.count} times, from {run.started:.1f} s to" if run.count > 1 else "at"
+    said = f"{expected}{seen.came} ({often} {run.ended:.1f} s)."
+    if judge.state is State.FAILED:
+        said += f" It ended at once: {judge.reason}."
+    elif judge.broken_streaks:
+        said += f" Right answers were interrupted {_times(judge.broken_streaks)}."
+    return said
+
+
+def _unfinished(each: Watched, gate: Gate) -> str:
+    judge, rules = each.judge, each.target.rules
+    held = (each.history.runs[-1].ended - judge.first_right) if judge.first_right is not None else 0.0
+    if judge.streak < rules.consecutive_successes:
+        return (
+            f"it answered right {_times(judge.streak)} without a break, and `consecutive-successes` wants"
+            f" {rules.consecutive_successes}: the time was over. Raise `timeout` ({gate.timeout:g} s), or lower `interval`"
+            f" ({each.target.interval:g} s)."
+        )
+    return (
+        f"it answered right for {held:.1f} s without a break, and `stable-for` wants {rules.stable_for:g} s: the time was over."
+        f" Raise `timeout` ({gate.timeout:g} s) by at least {max(1.0, rules.stable_for - held):.0f} s, or lower `stable-for`."
+    )
+
+
+def _blocks(ordered: Sequence[Watched], gate: Gate) -> list[Block]:
+    blocks: list[Block] = []
+    for each in ordered[:10]:
+        if each.verdict is not Verdict.PASS and each.history.last is not None:
+            blocks += _explained(each, gate)
+    head = ("target", "verdict", "last answer", "version", "probes", "healthy after")
+    rows: list[Sequence[Inline]] = [_row(each) for each in ordered]
+    blocks.append(Table(head, rows))
+    drawn = [each for each in ordered if each.history.runs][:TIMELINES]
+    if drawn:
+        blocks.append(
+            Table(
+                ("target", "timeline", "answers"),
+                [(each.target.name, each.history.strip(), each.history.line()) for each in drawn],
+            )
+        )
+        blocks.append(Paragraph(history.LEGEND))
+    return blocks
+
+
+def _explained(each: Watched, gate: Gate) -> list[Block]:
+    run = (each.history.last_wrong if each.verdict is Verdict.FAIL else None) or each.history.runs[-1]
+    blocks: list[Block] = [Paragraph((Strong(each.target.name), f" ({each.target.place}): {standing(each, gate)}"))]
+    if run.last.excerpt:
+        blocks.append(CodeBlock(run.last.excerpt))
+    cause = usual_cause(each.target, run.last)
+    if cause and not (each.verdict is Verdict.INCONCLUSIVE and each.judge.streak):
+        blocks.append(Paragraph(f"Usually: {cause}"))
+    return blocks
+
+
+def _row(each: Watched) -> Sequence[Inline]:
+    last = each.history.last
+    verdict = f"{MARKS[each.verdict]} {each.verdict}" + ("" if each.target.critical else " (not critical)")
+    healthy = f"{each.judge.passed_at:.1f} s" if each.judge.passed_at is not None else "–"
+    came = shortened(last.came, 120) if last else "not probed"
+    return (
+        Strong(each.target.name),
+        verdict,
+        came,
+        Code(shortened(each.history.version() or "", 60)),
+        str(each.judge.probes),
+        healthy,
+    )
+
+
+def _finding(each: Watched, gate: Gate) -> Finding:
+    run = each.history.last_wrong or (each.history.runs[-1] if each.history.runs else None)
+    excerpt = f"\nIt said: {run.last.excerpt}" if run and run.last.excerpt and each.verdict is Verdict.FAIL else ""
+    cause = usual_cause(each.target, run.last) if run else ""
+    return Finding(
+        rule=f"health-gate/{run.last.kind if run else 'not-probed'}",
+        severity=Severity.ERROR if each.target.critical else Severity.WARNING,
+        message=f"{each.target.name}: {standing(each, gate)}{excerpt}",
+        fix=f"Usually: {cause}" if cause else "",
+    )
+
+
+def _outputs(gate: Gate, verdict: Verdict, reason: str, path: str) -> dict[str, OutputValue]:
+    failed = [each.target.name for each in gate.watched if each.target.critical and each.verdict is Verdict.FAIL]
+    return {
+        "verdict": verdict,
+        "healthy": verdict is Verdict.PASS,
+        "observed-version": _version(gate),
+        "attempts": gate.attempts,
+        "elapsed-ms": round(gate.elapsed * 1000),
+        "failed-targets": failed,
+        "reason": reason,
+        "report": path,
+    }
+
+
+def as_json(gate: Gate, verdict: Verdict, reason: str) -> dict[str, object]:
+    """The JSON report, version 1. Times are milliseconds since the gate started."""
+    return {
+        "version": VERSION,
+        "verdict": verdict.value,
+        "reason": reason,
+        "cancelled": gate.cancelled_by is not None,
+        "elapsed-ms": round(gate.elapsed * 1000),
+        "timeout-ms": round(gate.timeout * 1000),
+        "attempts": gate.attempts,
+        "observed-version": _version(gate),
+        "targets": [
+            {
+                "name": each.target.name,
+                "probes": each.target.place,
+                "critical": each.target.critical,
+                "verdict": each.verdict.value,
+                "reason": standing(each, gate),
+                "attempts": each.judge.probes,
+                "healthy-after-ms": None if each.judge.passed_at is None else round(each.judge.passed_at * 1000),
+                "version": each.history.version(),
+                "answers": history.as_json(each.history.runs),
+            }
+            for each in gate.watched
+        ],
+    }
+
+
+def _write(path: str, document: dict[str, object], runtime: Runtime) -> None:
+    file = Path(runtime.workspace, path)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(_cleaned(document, runtime), ensure_ascii=False, indent=1) + "\n", "utf-8")
+    except (OSError, ValueError) as error:
+        raise UnusableInput(
+            f"The JSON report cannot be written to {path}: {getattr(error, 'strerror', None) or error}.",
+            cause=f"The verdict was: {document['verdict']}. {document['reason']}",
+        ) from None
+
+
+def _cleaned(value: object, runtime: Runtime) -> object:
+    if isinstance(value, str):
+        return visible(runtime.redactor(value))
+    if isinstance(value, list):
+        return [_cleaned(item, runtime) for item in value]
+    if isinstance(value, dict):
+        return {key: _cleaned(item, runtime) for key, item in value.items()}
+    return value
+
+
+def _version(gate: Gate) -> str:
+    found = dict.fromkeys(version for each in gate.watched if (version := each.history.version()) is not None)
+    return ", ".join(found)
+
+
+def _time(gate: Gate) -> str:
+    return f"{gate.elapsed:.1f} s" if gate.elapsed >= 1 else f"{gate.elapsed * 1000:.0f} ms"
+
+
+def _targets(number: int) -> str:
+    return "1 target" if number == 1 else f"{number} targets"
+
+
+def _probes(number: int) -> str:
+    return "1 probe" if number == 1 else f"{number} probes"
+
+
+def _times(number: int) -> str:
+    return {1: "once", 2: "twice"}.get(number, f"{number} times")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _names(watched: Sequence[Watched]) -> str:
+    return _listed([each.target.name for each in watched])

@@ -1,0 +1,81 @@
+"""Looks names up without ever holding the gate: each look-up has a daemon thread of its own.
+
+`getaddrinfo` cannot be cancelled. A pool of threads (as in `loop.getaddrinfo`) is starved by a resolver that hangs, and
+Python waits for such threads before it exits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from typing import Any
+
+from cicd_actions.health_gate.observation import unjudged
+
+Address = tuple[int, Any]
+"""Address family, and what `connect` takes."""
+
+
+class Resolver:
+    """Look-ups of one gate. Equal ones that are under way at the same time are made once."""
+
+    def __init__(self) -> None:
+        self._running: dict[tuple[str, int], asyncio.Future[list[Address]]] = {}
+        self._turns: dict[tuple[str, int], int] = {}
+
+    async def resolve(self, host: str, port: int) -> list[Address]:
+        """The addresses of the host, of which each call puts another one first. Raises `Trouble` (`unresolved`)."""
+        literal = _literal(host, port)
+        if literal:
+            return [literal]
+        key = (host, port)
+        running = self._running.get(key)
+        if running is None:
+            running = self._running[key] = asyncio.get_running_loop().create_future()
+            running.add_done_callback(lambda done: self._finished(key, done))
+            arguments = (host, port, running)
+            threading.Thread(target=_look_up, args=arguments, name=f"look-up of {host}", daemon=True).start()
+        # A probe that is cancelled must not take the look-up from the others that wait for it.
+        found = await asyncio.shield(running)
+        # Names with several addresses are often several replicas: each probe starts with the next one.
+        turn = self._turns[key] = self._turns.get(key, -1) + 1
+        start = turn % len(found)
+        return found[start:] + found[:start]
+
+    def _finished(self, key: tuple[str, int], done: asyncio.Future[list[Address]]) -> None:
+        self._running.pop(key, None)
+        if not done.cancelled():
+            done.exception()  # read, so that asyncio does not report an error that nobody waits for any more
+
+
+def _literal(host: str, port: int) -> Address | None:
+    for family, address in ((socket.AF_INET, (host, port)), (socket.AF_INET6, (host, port, 0, 0))):
+        with contextlib.suppress(OSError):
+            socket.inet_pton(family, host)
+            return family, address
+    return None
+
+
+def _look_up(host: str, port: int, future: asyncio.Future[list[Address]]) -> None:
+    found: list[Address] = []
+    error: Exception | None = None
+    try:
+        for family, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            if (family, address) not in found:
+                found.append((family, address))
+    except (OSError, UnicodeError) as failed:
+        said = getattr(failed, "strerror", None) or str(failed)
+        error = unjudged("unresolved", "no DNS", f"the name {host} does not resolve: {said}")
+
+    def deliver() -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(found)
+
+    with contextlib.suppress(RuntimeError):  # the gate has ended, and its loop with it
+        future.get_loop().call_soon_threadsafe(deliver)

@@ -1,0 +1,62 @@
+"""One gate from inputs to report, with signals on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from cicd_actions.health_gate import proxies, reading
+from cicd_actions.health_gate.gate import Gate
+from cicd_actions.health_gate.inputs import Inputs
+from cicd_actions.toolkit.errors import Cancelled
+
+if TYPE_CHECKING:
+    from cicd_actions.toolkit.report import Report
+    from cicd_actions.toolkit.runtime import Runtime
+
+
+def run(inputs: Inputs, runtime: Runtime) -> Report:
+    """See `action.run`."""
+    for secret in proxies.secrets(runtime.variables):
+        runtime.redactor.add(secret)
+    targets = reading.targets(inputs, runtime.environment, runtime.workspace)
+    gate = Gate(targets, inputs.timeout, runtime.variables, runtime.log)
+    with _signals(gate):
+        asyncio.run(gate.run())
+    from cicd_actions.health_gate.report import report  # noqa: PLC0415 - the first request must not wait for it
+
+    made = report(gate, inputs.report, runtime)
+    if gate.cancelled_by is not None:
+        cancelled = Cancelled(gate.cancelled_by)
+        cancelled.report = made
+        raise cancelled
+    return made
+
+
+@contextlib.contextmanager
+def _signals(gate: Gate) -> Iterator[None]:
+    """While the loop runs, a signal ends the gate instead of raising: asyncio would swallow the exception."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def on_signal(signum: int, _frame: FrameType | None) -> None:
+        # Once is enough: the runner sends SIGTERM after SIGINT, while the report is being written.
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        gate.cancel(signum)
+
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    for each in before:
+        signal.signal(each, on_signal)
+    try:
+        yield
+    finally:
+        if gate.cancelled_by is None:
+            for each, handler in before.items():
+                signal.signal(each, handler)

@@ -1,0 +1,1 @@
+"""Programs of the reusable workflows themselves, behind `.github/actions`. Standard library and toolkit only."""

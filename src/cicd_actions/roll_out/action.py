@@ -1,0 +1,230 @@
+"""Rolls a release out: checks everything first, then moves all services by digest, or none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from cicd_actions.engines.inputs import connected
+from cicd_actions.engines.protocol import Engine, Evidence, Image, ImageMissing, RollOutFailed, Target
+from cicd_actions.engines.reference import reference
+from cicd_actions.engines.release import Progress, roll_out, settled
+from cicd_actions.roll_out.inputs import Inputs, Wanted
+from cicd_actions.toolkit.deadline import Deadline
+from cicd_actions.toolkit.definition import Action, Output
+from cicd_actions.toolkit.errors import Cancelled, UnusableInput
+from cicd_actions.toolkit.findings import Finding, Severity
+from cicd_actions.toolkit.grammar import NotUnderstood
+from cicd_actions.toolkit.report import Block, Code, CodeBlock, Details, OutputValue, Paragraph, Report, Strong, Table
+from cicd_actions.toolkit.runtime import Runtime
+from cicd_actions.toolkit.verdict import Verdict
+
+_FULL_SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
+
+def run(inputs: Inputs, runtime: Runtime) -> Report:
+    """One roll-out. Raises `ActionError` for everything that is found before a service is touched."""
+    deadline = runtime.deadline(inputs.timeout)
+    with connected(inputs, runtime) as engine:
+        ordered = _ordered(inputs)
+        targets = _targets(engine, ordered, inputs.sha, deadline)
+        before = settled(engine, [target.service for target in targets], deadline, runtime)
+        progress = Progress(before, targets)
+        try:
+            roll_out(engine, progress, deadline, lambda: runtime.deadline(inputs.revert_timeout), runtime)
+        except Cancelled as cancelled:
+            cancelled.report = _cancelled(cancelled, progress)
+            raise
+        return _report(progress, deadline)
+
+
+def _ordered(inputs: Inputs) -> list[Wanted]:
+    if not inputs.order:
+        return list(inputs.services)
+    by_name = {wanted.service: wanted for wanted in inputs.services}
+    if sorted(inputs.order) != sorted(by_name):
+        raise UnusableInput(
+            "The input `order` does not name exactly the services of the release.",
+            cause=f"`services` has {', '.join(by_name)}; `order` has {', '.join(inputs.order)}.",
+            fix="    with:\n      order: |\n" + "\n".join(f"        {name}" for name in by_name),
+        )
+    return [by_name[name] for name in inputs.order]
+
+
+def _targets(engine: Engine, ordered: Sequence[Wanted], sha: str, deadline: Deadline) -> list[Target]:
+    """Every image resolved, or one error that names all that are not there."""
+    if sha and not _FULL_SHA.fullmatch(sha):
+        raise UnusableInput(
+            f"The input `sha` is not a full commit SHA: {sha[:80]}", fix="    with:\n      sha: ${{ github.sha }}"
+        )
+    if not engine.opaque_images:
+        _refuse_movable(ordered)
+    targets: list[Target] = []
+    missing: list[ImageMissing] = []
+    for wanted in ordered:
+        try:
+            image = engine.resolve(wanted.image, deadline)
+        except ImageMissing as error:
+            missing.append(error)
+            continue
+        targets.append(Target(wanted.service, image, sha or _sha_of(wanted.image, engine)))
+    if missing:
+        raise ImageMissing(
+            "\n".join(error.what for error in missing),
+            cause="\n".join(dict.fromkeys(error.cause for error in missing if error.cause)),
+            fix="Nothing was moved. Was it built and pushed under this name? Deploy only what the build's outputs name.",
+        )
+    return targets
+
+
+def _refuse_movable(ordered: Sequence[Wanted]) -> None:
+    problems: list[str] = []
+    for wanted in ordered:
+        try:
+            parts = reference(wanted.image)
+        except NotUnderstood as error:
+            problems.append(f"{wanted.service}: {error}.")
+            continue
+        if parts.digest:
+            continue
+        if not parts.tag:
+            problems.append(f"{wanted.service}: {wanted.image} has no tag, which means `latest`.")
+        elif parts.tag == "latest":
+            problems.append(f"{wanted.service}: {wanted.image} is not one release: `latest` is whatever was pushed last.")
+    if problems:
+        raise UnusableInput(
+            "Refused before anything moved:\n" + "\n".join(problems),
+            fix="Name the image by the digest that its build reported, or by the full SHA:\n\n    with:\n      services: |\n"
+            + "\n".join(f"        {wanted.service}={_example(wanted.image)}" for wanted in ordered),
+        )
+
+
+def _example(image: str) -> str:
+    return image.partition("@")[0].removesuffix(":latest").strip() + "@sha256:…"
+
+
+def _sha_of(image: str, engine: Engine) -> str:
+    if engine.opaque_images:
+        return ""
+    tag = reference(image).tag
+    return tag if _FULL_SHA.fullmatch(tag) else ""
+
+
+def _report(progress: Progress, deadline: Deadline) -> Report:
+    failure = progress.failure
+    outputs = _outputs(progress)
+    if failure is None:
+        moved = len(progress.arrived)
+        headline = f"{_services(moved)} arrived in {deadline.elapsed:.1f} s."
+        if progress.unchanged:
+            headline += f" {', '.join(progress.unchanged)} ran already."
+        findings = [
+            Finding("roll-out/note", Severity.WARNING, f"{service}: {note}")
+            for service, arrived in progress.arrived.items()
+            for note in arrived.notes
+        ]
+        outputs |= {"verdict": Verdict.PASS, "rolled-out": True, "reason": headline}
+        return Report(Verdict.PASS, headline, outputs, findings, [_table(progress)])
+    verdict = failure.verdict
+    headline = f"{failure.what} {_consequence(progress)}"
+    outputs |= {"verdict": verdict, "rolled-out": False, "reason": headline}
+    finding = Finding(
+        "roll-out/failed", Severity.ERROR, headline + (f"\n{failure.cause}" if failure.cause else ""), fix=failure.fix
+    )
+    blocks: list[Block] = [_table(progress)]
+    if failure.cause:
+        blocks.append(Paragraph(failure.cause))
+    if isinstance(failure, RollOutFailed):
+        blocks += evidence_blocks(failure.service, failure.evidence)
+    if progress.stranded:
+        blocks.append(Paragraph([Strong("Not back on what ran before: "), "; ".join(progress.stranded.values())]))
+        blocks.append(CodeBlock(_by_hand(progress)))
+    if failure.fix:
+        blocks.append(CodeBlock(failure.fix))
+    return Report(verdict, headline, outputs, [finding], blocks, list_findings=False)
+
+
+def _cancelled(cancelled: Cancelled, progress: Progress) -> Report:
+    headline = f"The roll-out was {cancelled}."
+    if progress.handed_over:
+        headline += (
+            f" {', '.join(progress.handed_over)}: told to go back to what ran before; the engine finishes that by itself."
+        )
+    if progress.stranded:
+        headline += f" Not told: {', '.join(progress.stranded)}."
+    if not progress.touched:
+        headline += " Nothing had moved."
+    outputs = _outputs(progress) | {"verdict": Verdict.INCONCLUSIVE, "rolled-out": False, "reason": headline}
+    return Report(Verdict.INCONCLUSIVE, headline, outputs, blocks=[_table(progress)])
+
+
+def _outputs(progress: Progress) -> dict[str, OutputValue]:
+    return {
+        "previous": {service: running.digest for service, running in progress.before.items()},
+        "digests": "\n".join(f"{target.service}={_digest_or_id(target.image)}" for target in progress.targets),
+    }
+
+
+def _digest_or_id(image: Image) -> str:
+    return image.digest or image.name
+
+
+def _consequence(progress: Progress) -> str:
+    if not progress.touched:
+        return "Nothing had moved."
+    if progress.stranded:
+        return f"{', '.join(progress.stranded)} could not be taken back."
+    back = ", ".join(reversed(progress.returned))
+    return f"What ran before runs again ({back})."
+
+
+def _table(progress: Progress) -> Table:
+    rows = [
+        (
+            Code(target.service),
+            progress.state(target.service),
+            Code(progress.before[target.service].digest or progress.before[target.service].image or "not known"),
+            Code(_digest_or_id(target.image)),
+            f"{progress.arrived[target.service].seconds:.1f} s" if target.service in progress.arrived else "",
+        )
+        for target in progress.targets
+    ]
+    return Table(("service", "now", "before", "release", "took"), rows)
+
+
+def evidence_blocks(service: str, evidence: Evidence) -> list[Block]:
+    """What a failing replica said, each part under its title."""
+    parts = (
+        ("The engine's reason", evidence.reason),
+        ("Health checks", evidence.health),
+        ("Last lines", evidence.log),
+        ("Events", evidence.events),
+    )
+    return [Details(f"{service}: {title}", [CodeBlock(text)]) for title, text in parts if text.strip()]
+
+
+def _by_hand(progress: Progress) -> str:
+    lines = ["Take it back by hand to:"]
+    lines += [f"    {service}={progress.before[service].image or 'not known'}" for service in progress.stranded]
+    return "\n".join(lines)
+
+
+def _services(count: int) -> str:
+    return "1 service" if count == 1 else f"{count} services"
+
+
+ACTION = Action(
+    name="roll-out",
+    summary="Rolls a release out by digest, health-gated: all its services arrive, or what ran before runs again.",
+    inputs=Inputs,
+    outputs=(
+        Output("verdict", "`pass`, `fail` or `inconclusive`."),
+        Output("rolled-out", "`true` when every service runs the release now, else `false`."),
+        Output("previous", "What ran before, as JSON: service → digest (empty where the engine cannot tell)."),
+        Output("digests", "What the release is, one `service=sha256:…` per line (the image's id where no digest is known)."),
+        Output("reason", "One sentence: what happened."),
+    ),
+    run=run,
+    icon="upload-cloud",
+    color="blue",
+)

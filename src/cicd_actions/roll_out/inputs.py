@@ -1,0 +1,73 @@
+"""The inputs of roll-out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from cicd_actions.engines.inputs import EngineInputs
+from cicd_actions.toolkit.grammar import NotUnderstood, duration, lines, string
+from cicd_actions.toolkit.inputs import declare
+
+_SERVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_EXAMPLE = "api=ghcr.io/org/api@sha256:…\nweb=ghcr.io/org/web:4f2c…"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One line `service=image`; the image is still text."""
+
+    service: str
+    image: str
+
+
+def wanted(text: str) -> Wanted:
+    """Read one line. Raises `NotUnderstood`."""
+    service, equals, image = (part.strip() for part in text.partition("="))
+    if not equals or not image:
+        raise NotUnderstood(f"`{text[:200]}` is not of the form service=image", example=_EXAMPLE)
+    return Wanted(service_name(service), image)
+
+
+def service_name(text: str) -> str:
+    """A service's name: letters, digits, `.`, `_`, `-`. Raises `NotUnderstood`."""
+    if not _SERVICE.fullmatch(text):
+        raise NotUnderstood(f"`{text[:100]}` is not the name of a service (letters, digits, `.`, `_`, `-`)", example="api")
+    return text
+
+
+def services(text: str) -> tuple[Wanted, ...]:
+    """All lines, each service once. Raises `NotUnderstood`."""
+    found = lines(wanted)(text)
+    names = [each.service for each in found]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise NotUnderstood(f"`{twice[0]}` is named twice", example=_EXAMPLE)
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Release:
+    services: tuple[Wanted, ...] = declare(
+        services,
+        "The services of the release, one per line: `service=image@sha256:…` or `service=image:<sha>`. A tag is resolved to its"
+        " digest first, and the digest is deployed; `latest` and no tag are refused.",
+        required=True,
+    )
+    order: tuple[str, ...] = declare(
+        lines(service_name), "The services in the order in which they move, one per line. Empty: the order of `services`."
+    )
+    sha: str = declare(
+        string,
+        "The full commit SHA of the release. It is kept beside the service, so that anyone can ask what runs."
+        " Empty: the tag, where that is a full SHA.",
+    )
+    timeout: float = declare(duration, "How long the whole roll-out may take.", default="10m")
+    revert_timeout: float = declare(
+        duration, "How long the way back may take after a service failed. It is counted on its own.", default="5m"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs(EngineInputs, _Release):
+    """What is rolled out, and where."""

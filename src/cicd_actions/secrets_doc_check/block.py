@@ -1,0 +1,164 @@
+"""Makes the documented block from what is used, and keeps every line that people wrote in it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from cicd_actions.secrets_doc_check.documentation import BEGIN, END
+from cicd_actions.secrets_doc_check.records import Kind, Use
+from cicd_actions.secrets_doc_check.wording import head
+from cicd_actions.toolkit.errors import UnusableInput
+from cicd_actions.toolkit.printable import visible
+
+_NOTE = "<!-- Made by secrets-doc-check from what is used. Change what you like: only the lines `Used by` are made anew. -->"
+_TITLES = {Kind.SECRET: "Secrets", Kind.VARIABLE: "Variables", Kind.SETTING: "Settings"}
+_GONE = "No longer used"
+_ITEM = re.compile(r"[-*+]\s+")
+_USED_BY = re.compile(r"\s+[-*+] Used by:")
+_JOB = re.compile(r"[A-Za-z_][\w-]*")
+TODO = "TODO: what it is for"
+
+
+@dataclass
+class _Written:
+    """What stands in the block already, without the lines that are made anew."""
+
+    entries: dict[str, list[str]] = field(default_factory=dict)
+    """The lines of each entry by name; names of one entry share them."""
+    prose: dict[str, list[str]] = field(default_factory=dict)
+    """Other lines by the heading they stand under."""
+
+
+def updated(text: str, uses: Iterable[Use], elsewhere: frozenset[str], purposes: dict[str, str], path: str) -> str:
+    """The document with its block made anew. `elsewhere` are names that are documented outside of the block.
+
+    Without markers the block is put at the end. The same uses give the same text, and a second time changes nothing.
+    Raises `UnusableInput` when the markers do not form one pair.
+    """
+    newline = "\r\n" if "\r\n" in text else "\n"
+    lines = text.replace("\r\n", "\n").split("\n")
+    begins = [index for index, line in enumerate(lines) if line.strip() == BEGIN]
+    ends = [index for index, line in enumerate(lines) if line.strip() == END]
+    if (len(begins), len(ends)) not in {(0, 0), (1, 1)} or (begins and begins[0] > ends[0]):
+        raise UnusableInput(
+            f"The markers in {path} are not one pair, so the block cannot be found.",
+            fix=f"Leave exactly one of each, in this order:\n\n    {BEGIN}\n    {END}",
+        )
+    old = _read(lines[begins[0] + 1 : ends[0]]) if begins else _Written()
+    names: dict[str, list[Use]] = {}
+    for use in uses:
+        if use.aside:
+            continue
+        if use.name.upper() not in elsewhere or use.name.upper() in old.entries:
+            names.setdefault(use.name.upper(), []).append(use)
+    block = [BEGIN, _NOTE, *_sections(names, old, purposes), END]
+    if begins:
+        made = [*lines[: begins[0]], *block, *lines[ends[0] + 1 :]]
+    else:
+        start = text.replace("\r\n", "\n").rstrip("\n")
+        made = [*(start.split("\n") if start else ["# Secrets and variables"]), "", *block, ""]
+    return newline.join(made)
+
+
+def _read(lines: Sequence[str]) -> _Written:
+    written = _Written()
+    title = ""
+    current: list[str] | None = None
+    for line in lines:
+        item = _ITEM.match(line)
+        named = head(line[item.end() :]) if item else None
+        if line.startswith("<!-- Made by secrets-doc-check") or _USED_BY.match(line):
+            continue
+        if item and named:
+            current = [line]
+            for name, _ in named.names:
+                written.entries.setdefault(name.upper(), current)
+        elif line.startswith("#"):
+            title, current = line.lstrip("#").strip(), None
+            written.prose.setdefault(title, [])
+        elif current is not None and (not line.strip() or line[0].isspace() or (current[-1].strip() and not item)):
+            current.append(line.rstrip())
+        else:
+            current = None
+            written.prose.setdefault(title, []).append(line.rstrip())
+    return written
+
+
+def _sections(names: dict[str, list[Use]], old: _Written, purposes: dict[str, str]) -> list[str]:
+    lines = _spaced(old.prose.get("", []))
+    done: set[int] = set()
+    for kind, title in _TITLES.items():
+        section: list[str] = []
+        for name in sorted(names):
+            if min((use.kind for use in names[name]), key=list(Kind).index) is not kind:
+                continue
+            entry = old.entries.get(name) or _template(name, kind, names[name], purposes.get(name, ""))
+            if id(entry) in done:
+                continue
+            done.add(id(entry))
+            together = [use for other in names if old.entries.get(other) is entry for use in names[other]]
+            section += [*_trimmed(entry), _used_by(together or names[name])]
+            old.entries.setdefault(name, entry)
+        prose = old.prose.get(title, [])
+        if section or any(prose):
+            lines += ["", f"### {title}", *_spaced(prose), "", *section]
+    gone = list({id(entry): entry for entry in old.entries.values() if id(entry) not in done}.values())
+    for title, prose in old.prose.items():
+        if title not in {"", _GONE, *_TITLES.values()}:
+            lines += ["", f"### {title}", *_spaced(prose)]
+    if gone or any(old.prose.get(_GONE, [])):
+        lines += ["", f"### {_GONE}", *_spaced(old.prose.get(_GONE, [])), ""]
+        for entry in gone:
+            lines += _trimmed(entry)
+    return [*_trimmed(lines), ""] if any(lines) else ["", "Everything that is used is documented elsewhere.", ""]
+
+
+def _spaced(prose: list[str]) -> list[str]:
+    """Lines with one empty line in front, and none at the ends."""
+    start = 0
+    while start < len(prose) and not prose[start]:
+        start += 1
+    kept = [line for line in _trimmed(prose[start:]) if line != "Everything that is used is documented elsewhere."]
+    return ["", *kept] if kept else []
+
+
+def _trimmed(lines: list[str]) -> list[str]:
+    end = len(lines)
+    while end and not lines[end - 1].strip():
+        end -= 1
+    return lines[:end]
+
+
+def _template(name: str, kind: Kind, uses: list[Use], purpose: str) -> list[str]:
+    lines = [f"- `{name}`: {purpose or TODO}"]
+    if kind is Kind.SETTING:
+        sources = sorted({use.place.file for use in uses})
+        shown = ", ".join(f"`{_plain(source)}`" for source in sources[:3])
+        return [*lines, f"  - Lives in: TODO: the environment of the process that runs {shown}", "  - How: TODO"]
+    environments = sorted({one for use in uses for one in use.environments or ()})
+    shown = ", ".join(_plain(one) for one in environments)
+    where = f"environment{'s' if len(environments) > 1 else ''} {shown}" if environments else "repository"
+    flags = [f" --env {_plain(shlex.quote(one))}" for one in environments] or [""]
+    how = ", ".join(f"`gh {kind} set {name}{flag}`" for flag in flags)
+    return [*lines, f"  - Lives in: {where}", f"  - How: {how}"]
+
+
+def _used_by(uses: list[Use]) -> str:
+    """The files and jobs, without line numbers: the text changes only when what it says does."""
+    places: dict[str, set[str]] = {}
+    for use in uses:
+        places.setdefault(use.place.file, set()).update({use.job} if _JOB.fullmatch(use.job) else set())
+    shown = []
+    for file in sorted(places):
+        jobs = sorted(places[file])
+        shown.append(f"`{_plain(file)}`" + (f" (job{'s' if len(jobs) > 1 else ''} {', '.join(jobs)})" if jobs else ""))
+    optional = " (optional)" if all(use.optional for use in uses) else ""
+    return f"  - Used by: {'; '.join(shown)}{optional}"
+
+
+def _plain(text: str) -> str:
+    """A name from outside on one line of Markdown, where it can end neither a code span nor a comment."""
+    return " ".join(visible(text).split()).replace("`", "'").replace("-->", "->")

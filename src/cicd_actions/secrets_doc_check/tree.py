@@ -1,0 +1,137 @@
+"""The files of the repository: found by globs, and read only when they lie within it and are of a sensible size."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cicd_actions.secrets_doc_check.records import Place, Remark
+from cicd_actions.toolkit.grammar import NotUnderstood
+
+LONGEST = 1024 * 1024
+"""Bytes of a file that is read."""
+
+MOST_FILES = 200_000
+
+_PASSED_OVER = frozenset({".git", "node_modules", ".venv", "venv", "__pycache__", ".tox", ".mypy_cache"})
+
+
+@dataclass(frozen=True)
+class Glob:
+    """A pattern of paths from the repository's root: `*` within a folder, `**` across folders, `!` in front excludes."""
+
+    text: str
+    pattern: re.Pattern[str]
+    excludes: bool = False
+
+
+def glob(text: str) -> Glob:
+    """Read a pattern. Raises `NotUnderstood` for one that leads out of the repository."""
+    excludes = text.startswith("!")
+    path = text[1:] if excludes else text
+    path = path.removeprefix("./")
+    if path.startswith("/") or ".." in path.split("/") or not path:
+        raise NotUnderstood(f"`{text}` is no path within the repository", example=".github/workflows/*.yml")
+    pattern = ""
+    for part in re.split(r"(\*\*/|\*\*|\*|\?)", path):
+        pattern += {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(part) or re.escape(part)
+    return Glob(text, re.compile(pattern, re.DOTALL), excludes)
+
+
+class _Unread(Exception):
+    def __init__(self, rule: str, message: str, line: int = 1) -> None:
+        super().__init__(message)
+        self.rule = rule
+        self.line = line
+
+
+@dataclass
+class Tree:
+    """The repository's files. What could not be read is told in `remarks`."""
+
+    root: Path
+    remarks: list[Remark] = field(default_factory=list)
+    _paths: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        self._real = os.path.realpath(self.root).rstrip(os.sep)
+
+    @property
+    def paths(self) -> list[str]:
+        """Every file that git knows or would add; without git, every file but those of well-known caches."""
+        if self._paths is None:
+            listed = self._listed_by_git()
+            self._paths = sorted(self._walked() if listed is None else listed)
+            if len(self._paths) > MOST_FILES:
+                message = f"there are {len(self._paths)} files; only the first {MOST_FILES} are looked at"
+                self.remarks.append(Remark("too-large", message, Place(".", 1), unread=True))
+                del self._paths[MOST_FILES:]
+        return self._paths
+
+    def matching(self, globs: tuple[Glob, ...]) -> list[str]:
+        """The paths that a pattern matches and none that excludes does, sorted."""
+        wanted = [one.pattern for one in globs if not one.excludes]
+        spared = [one.pattern for one in globs if one.excludes]
+        return [
+            path
+            for path in self.paths
+            if any(pattern.fullmatch(path) for pattern in wanted) and not any(pattern.fullmatch(path) for pattern in spared)
+        ]
+
+    def read(self, path: str, *, longest: int = LONGEST) -> str | None:
+        """The text of a file; `None` when there is none, or when it is told in `remarks` why it is not read.
+
+        A link that leads out of the repository, what is no plain file, what is too large and what is no UTF-8 is not read.
+        """
+        # pathlib costs more than the reading itself where there are a thousand files.
+        full = os.path.join(self.root, path)  # noqa: PTH118
+        if not os.path.lexists(full) or os.path.isdir(full):  # noqa: PTH112
+            return None
+        try:
+            return self._text(full, longest)
+        except _Unread as unread:
+            remark = Remark(unread.rule, f"`{path}` {unread}", Place(path, unread.line), unread=True)
+        except (OSError, RuntimeError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+            remark = Remark("unreadable-file", f"`{path}` cannot be read: {reason}", Place(path, 1), unread=True)
+        self.remarks.append(remark)
+        return None
+
+    def _text(self, full: str, longest: int) -> str:
+        target = os.path.realpath(full)
+        if not target.startswith(self._real + os.sep) or target.startswith(os.path.join(self._real, ".git", "")):  # noqa: PTH118
+            raise _Unread("outside-link", "is a link that leads out of the repository: it is not followed")
+        if not os.path.isfile(full):  # noqa: PTH113
+            raise _Unread("outside-link", "is no plain file, or a link to nothing")
+        with open(full, "rb") as file:  # noqa: PTH123
+            raw = file.read(longest + 1)
+        if len(raw) > longest:
+            raise _Unread("too-large", f"has more than {longest // 1024} KiB: it is not read")
+        try:
+            return raw.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise _Unread("unreadable-file", "is not UTF-8", raw.count(b"\n", 0, error.start) + 1) from None
+
+    def _listed_by_git(self) -> set[str] | None:
+        # A hook for file monitoring that stands in the repository's configuration must not run.
+        command = ["git", "-c", "core.fsmonitor=false", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        try:
+            done = subprocess.run(command, cwd=self.root, capture_output=True, timeout=60, check=False)
+        except (OSError, subprocess.SubprocessError):
+            return None
+        if done.returncode:
+            return None
+        return {os.fsdecode(name) for name in done.stdout.split(b"\0") if name}
+
+    def _walked(self) -> set[str]:
+        found: set[str] = set()
+        for folder, folders, files in os.walk(self.root):
+            folders[:] = [name for name in folders if name not in _PASSED_OVER]
+            relative = Path(folder).relative_to(self.root)
+            found.update((relative / name).as_posix() for name in files)
+            if len(found) > MOST_FILES:
+                break
+        return found

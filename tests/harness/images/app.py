@@ -1,0 +1,52 @@
+"""The service that the tests roll out: it answers with its version, and misbehaves as its variables say.
+
+VERSION; PORT (8000); START_DELAY (seconds before it listens); CRASH (exit with 1 after START_DELAY); HEALTH (`ok`, `bad`);
+DRAIN (seconds that it goes on answering after SIGTERM).
+"""
+
+import http.server
+import os
+import signal
+import sys
+import threading
+import time
+
+VERSION = os.environ.get("VERSION", "none")
+draining = threading.Event()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        bad = self.path == "/health" and os.environ.get("HEALTH") == "bad"
+        # A proxy's own checks ask /proxied: they take this replica out as soon as it drains, before it stops listening.
+        bad = bad or (self.path == "/proxied" and draining.is_set())
+        body = f"{VERSION}\n".encode() if not bad else b"database: refused (password=hunter2-hunter2)\n"
+        self.send_response(503 if bad else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("X-Version", VERSION)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *words):
+        pass
+
+
+def stop(*_):
+    print("stopping", flush=True)
+    draining.set()
+
+
+signal.signal(signal.SIGTERM, stop)
+print(f"::error::starting {VERSION}", flush=True)
+time.sleep(float(os.environ.get("START_DELAY", "0")))
+if os.environ.get("CRASH"):
+    print("cannot start: no such table: items", file=sys.stderr, flush=True)
+    sys.exit(1)
+server = http.server.ThreadingHTTPServer(("0.0.0.0", int(os.environ.get("PORT", "8000"))), Handler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+print("listening", flush=True)
+draining.wait()
+time.sleep(float(os.environ.get("DRAIN", "1")))
+server.shutdown()

@@ -1,0 +1,58 @@
+"""A load of clients on one address, that counts what they got."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+from collections import Counter
+from types import TracebackType
+from urllib.parse import urlsplit
+
+
+class Load:
+    """`with Load(url) as load:` asks from several threads, one connection a request, until the end of the block.
+
+    `answers` counts by the answer's text (the version), `failures` by what went wrong.
+    """
+
+    def __init__(self, url: str, clients: int = 4) -> None:
+        self._address = urlsplit(url)
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(clients)]
+        self.answers: Counter[str] = Counter()
+        self.failures: Counter[str] = Counter()
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(20)
+
+    def _ask(self) -> None:
+        # A pause, or the clients alone would take the whole machine.
+        while not self._stop.wait(0.005):
+            try:
+                answer = self._once()
+            except (OSError, http.client.HTTPException) as error:
+                with self._lock:
+                    self.failures[f"{type(error).__name__}: {error}"] += 1
+            else:
+                with self._lock:
+                    self.answers[answer] += 1
+
+    def _once(self) -> str:
+        connection = http.client.HTTPConnection(self._address.hostname or "", self._address.port, timeout=15)
+        try:
+            connection.request("GET", self._address.path or "/")
+            response = connection.getresponse()
+            text = response.read().decode().strip()
+            if response.status != 200:
+                raise http.client.HTTPException(f"status {response.status}")
+            return text
+        finally:
+            connection.close()

@@ -1,0 +1,58 @@
+"""The gate against real servers on the loopback interface."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
+
+from cicd_actions.toolkit.report import Report
+
+Gate = Callable[..., Report]
+
+
+def _ready(version: str = "abc1234") -> Callable[[Request], Response]:
+    return lambda _request: Response(json.dumps({"status": "ok", "version": version}), content_type="application/json")
+
+
+def test_a_healthy_target_passes_with_the_first_probe(gate: Gate, httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/health/ready").respond_with_handler(_ready())
+    report = gate(url=httpserver.url_for("/health/ready"), expect_json='$.status == "ok"', expect_version="abc1234")
+    assert report.outputs["verdict"] == "pass"
+    assert report.outputs["healthy"] is True
+    assert report.outputs["attempts"] == 1
+    assert report.outputs["observed-version"] == "abc1234"
+
+
+def test_a_wrong_status_up_to_the_deadline_fails_and_says_what_came(gate: Gate, httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/").respond_with_data("the database is gone", status=503)
+    report = gate(url=f"api={httpserver.url_for('/')}", timeout="300ms")
+    assert report.outputs["verdict"] == "fail"
+    assert report.outputs["failed-targets"] == ["api"]
+    assert "expected status 200; came: status 503" in str(report.outputs["reason"])
+    assert "the database is gone" in report.findings[0].message
+
+
+def test_a_target_that_turns_healthy_is_waited_for(gate: Gate, httpserver: HTTPServer) -> None:
+    for _ in range(3):
+        httpserver.expect_ordered_request("/").respond_with_data("", status=503)
+    httpserver.expect_ordered_request("/").respond_with_data("fine")
+    report = gate(url=httpserver.url_for("/"))
+    assert report.outputs["verdict"] == "pass"
+    assert report.outputs["attempts"] == 4
+
+
+@pytest.mark.parametrize("url", ["http://no-such-name.invalid/", "https://no-such-name.invalid/"])
+def test_a_name_that_does_not_resolve_is_inconclusive(gate: Gate, url: str) -> None:
+    report = gate(url=url, timeout="400ms")
+    assert report.outputs["verdict"] == "inconclusive"
+    assert "does not resolve" in str(report.outputs["reason"])
+
+
+def test_a_refused_connection_fails(gate: Gate, closed_port: int) -> None:
+    report = gate(url=f"http://127.0.0.1:{closed_port}/", timeout="300ms")
+    assert report.outputs["verdict"] == "fail"
+    assert "refused the connection" in str(report.outputs["reason"])

@@ -1,0 +1,237 @@
+"""The tree of a release commit: the same bytes each time, nothing compiled, nothing else, and provable afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tools.release.__main__ import contents
+from tools.release.tree import checkout
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def release(repository: Path, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tools.release", *words],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        check=check,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def git(repository: Path, *words: str) -> str:
+    who = ["-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"]
+    return subprocess.run(["git", *who, "-C", repository, *words], capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone of the project: what a release is made of is what is committed."""
+    folder = tmp_path_factory.mktemp("clone") / "project"
+    subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", ROOT, folder], check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tree(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("release") / "tree"
+    release(clone, "build", "1.2.3", str(folder))
+    return folder
+
+
+def test_the_same_commit_gives_the_same_bytes(clone: Path, tree: Path, tmp_path: Path) -> None:
+    (clone / "not-committed.txt").write_text("never released")
+    release(clone, "build", "1.2.3", str(tmp_path / "again"))
+    assert contents(tmp_path / "again") == contents(tree)
+
+
+def test_nothing_but_what_a_consumer_uses(clone: Path, tree: Path) -> None:
+    actions = {path.parent.name for path in clone.glob("actions/*/action.yml")}
+    expected = {"bin", "lib", "licences", "LICENSE", "sbom.cdx.json", "release.json", ".github", *actions}
+    assert {path.name for path in tree.iterdir()} == expected
+    assert {path.name for path in (tree / "bin").iterdir()} == {"cicd-actions", "launch.py"}
+    for name in actions:
+        assert {path.name for path in (tree / name).iterdir()} == {"action.yml", "README.md"}
+    other = [path for path in (tree / "lib").rglob("*") if path.is_file() and path.suffix != ".py"]
+    assert [path.name for path in other] == ["cacert.pem"]
+
+
+def test_every_file_is_text_that_a_person_can_read(tree: Path) -> None:
+    for path in tree.rglob("*"):
+        if path.is_file():
+            assert "\0" not in path.read_text("utf-8"), path
+
+
+def test_every_shipped_package_has_its_licence_and_stands_in_the_sbom(tree: Path) -> None:
+    sbom = json.loads((tree / "sbom.cdx.json").read_text())
+    listed = {component["name"] for component in sbom["components"]}
+    assert listed == {path.name for path in (tree / "licences").iterdir()}
+    assert {"httpx", "pyyaml", "pygithub", "tenacity", "docker"} <= listed
+    assert not {"cryptography", "pynacl", "cffi"} & listed
+    assert all(component["properties"] for component in sbom["components"]), "each with the hash it was locked by"
+
+
+def test_it_starts_with_nothing_installed_and_imports_only_its_own_files(tree: Path) -> None:
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "import github, docker, httpx, tenacity, yaml, jsonpath, actions_toolkit.command\n"
+        "print(*{m.__file__ for m in sys.modules.values() if getattr(m, '__file__', None)}, sep='\\n')"
+    )
+    lib = tree / "lib"
+    done = subprocess.run([sys.executable, "-I", "-S", "-B", "-c", program, lib], capture_output=True, text=True, check=True)
+    strangers = [name for name in done.stdout.split() if "site-packages" in name and not Path(name).is_relative_to(lib)]
+    assert strangers == []
+
+
+def test_the_stub_for_nacl_says_what_is_missing(tree: Path) -> None:
+    program = "import sys; sys.path.insert(0, sys.argv[1]); from nacl import public; public.SealedBox(b'')"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-B", "-c", program, tree / "lib"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "PyNaCl is not part of a cicd-actions release" in done.stderr
+
+
+def test_own_actions_are_named_from_the_root_and_third_parties_by_sha(tree: Path) -> None:
+    for path in tree.rglob("*.yml"):
+        for reference in re.findall(r"^\s*(?:- )?uses: (\S+)", path.read_text("utf-8"), re.MULTILINE):
+            assert not reference.startswith("$/actions/"), f"{path}: {reference}"
+            if reference.startswith("$/"):
+                target = tree / reference[2:]
+                assert (target / "action.yml").exists() or target.is_file(), f"{path}: {reference}"
+            elif not reference.startswith("./"):
+                assert re.search(r"@[0-9a-f]{40}$", reference), f"{path}: {reference}"
+
+
+def test_each_action_starts_the_launcher_that_is_there(tree: Path) -> None:
+    for path in tree.glob("*/action.yml"):
+        (start,) = re.findall(r'exec "\$GITHUB_ACTION_PATH/([^"]+)"', path.read_text())
+        assert (path.parent / start).resolve() == (tree / "bin" / "cicd-actions").resolve()
+
+
+def test_no_link_in_a_readme_leads_nowhere(tree: Path) -> None:
+    for path in tree.glob("*/README.md"):
+        for link in re.findall(r"\]\(([^)#\s]+)", path.read_text()):
+            assert re.match(r"https?://", link) or (path.parent / link).exists(), f"{path}: {link}"
+
+
+def test_one_action_can_stand_alone_at_the_root(clone: Path, tmp_path: Path) -> None:
+    (name, *_) = sorted(path.parent.name for path in clone.glob("actions/*/action.yml"))
+    release(clone, "build", "1.2.3", str(tmp_path / "alone"), "--action", name)
+    assert {path.name for path in (tmp_path / "alone").iterdir()} == {
+        *("action.yml", "README.md", "bin", "lib", "licences", "LICENSE", "sbom.cdx.json", "release.json")
+    }
+    assert 'exec "$GITHUB_ACTION_PATH/bin/cicd-actions"' in (tmp_path / "alone" / "action.yml").read_text()
+
+
+def test_a_release_commit_is_proven_and_a_changed_byte_is_found(clone: Path, tree: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    git(clone, "worktree", "add", "--detach", str(work))
+    git(work, "checkout", "--quiet", "--orphan", f"release-{tmp_path.name}")
+    git(work, "rm", "-rqf", ".")
+    shutil.copytree(tree, work, dirs_exist_ok=True)
+    git(work, "add", "--all", "--force")
+    git(work, "commit", "--quiet", "-m", "v1.2.3")
+    good = git(work, "rev-parse", "HEAD")
+    assert "is exactly what" in release(clone, "verify", good).stdout
+
+    (work / "lib" / "httpx" / "__init__.py").write_text("import os\n")
+    (work / "lib" / "extra.py").write_text("")
+    (work / "bin" / "launch.py").unlink()
+    git(work, "add", "--all", "--force")
+    git(work, "commit", "--quiet", "-m", "tampered")
+    tampered = release(clone, "verify", git(work, "rev-parse", "HEAD"), check=False)
+    assert tampered.returncode == 1
+    assert "different: lib/httpx/__init__.py" in tampered.stdout
+    assert "not built from the source: lib/extra.py" in tampered.stdout
+    assert "missing: bin/launch.py" in tampered.stdout
+
+
+def test_publishing_adds_a_commit_and_a_tag_and_never_replaces_one(clone: Path, tree: Path, tmp_path: Path) -> None:
+    hub, work = tmp_path / "hub.git", tmp_path / "work"
+    subprocess.run(["git", "clone", "--quiet", "--bare", clone, hub], check=True, capture_output=True)
+    subprocess.run(["git", "clone", "--quiet", hub, work], check=True, capture_output=True)
+    source = git(work, "rev-parse", "HEAD")
+
+    def publish(version: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, work / "tools" / "release" / "publish.py", version, tree],
+            cwd=work,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "GITHUB_OUTPUT": str(tmp_path / "output")},
+        )
+
+    (work / "README.md").write_text("changed, and not part of a release")
+    first = publish("1.2.3")
+    assert first.returncode == 0, first.stderr
+    commit = git(hub, "rev-parse", "v1.2.3")
+    assert (tmp_path / "output").read_text() == f"commit={commit}\n"
+    assert git(hub, "rev-parse", "release") == commit
+    assert git(hub, "log", "-1", "--format=%P", commit) == source
+    assert git(work, "status", "--porcelain") == "M README.md", "the work tree and its index are as they were"
+    published = tmp_path / "published"
+    checkout(hub, commit, published)
+    assert contents(published) == contents(tree)
+
+    assert "exists already" in publish("1.2.3").stderr
+    assert publish("1.2.4").returncode == 0
+    assert git(hub, "log", "-1", "--format=%P", "v1.2.4") == f"{commit} {source}"
+    packed = [file.read_bytes() for file in tree.parent.glob("cicd-actions-*.tar.gz")]
+    assert len(packed) == 2
+
+
+def test_docker_variants_name_the_image_by_digest(clone: Path, tmp_path: Path) -> None:
+    image = "ghcr.io/org/cicd-actions@sha256:" + "a" * 64
+    release(clone, "build", "1.2.3", str(tmp_path / "tree"), "--image", image)
+    for path in (tmp_path / "tree" / "docker").glob("*/action.yml"):
+        metadata = yaml.safe_load(path.read_text())
+        composite = yaml.safe_load((tmp_path / "tree" / path.parent.name / "action.yml").read_text())
+        assert metadata["runs"] == {
+            "using": "docker",
+            "image": f"docker://{image}",
+            "args": [path.parent.name],
+            "env": {"INPUTS": "${{ toJSON(inputs) }}"},
+        }
+        assert metadata["inputs"] == composite["inputs"]
+        assert set(metadata["outputs"]) == set(composite["outputs"])
+    refused = release(
+        clone, "build", "1.2.3", str(tmp_path / "other"), "--image", "ghcr.io/org/cicd-actions:1.2.3", check=False
+    )
+    assert "is not an image by digest" in refused.stderr
+
+
+def test_references_in_full_for_servers_without_the_short_form(clone: Path, tmp_path: Path) -> None:
+    commit = "a" * 40
+    release(clone, "build", "1.2.3", str(tmp_path / "tree"), "--references", f"corp/cicd-actions@{commit}")
+    named = [
+        found
+        for path in (tmp_path / "tree" / ".github").rglob("*.yml")
+        for found in re.findall(r"uses: (\S+)", path.read_text("utf-8"))
+    ]
+    assert not [uses for uses in named if uses.startswith("$/")]
+    ours = [uses for uses in named if uses.startswith("corp/cicd-actions/")]
+    assert f"corp/cicd-actions/health-gate@{commit}" in ours
+    for uses in ours:
+        folder, _, reference = uses.removeprefix("corp/cicd-actions/").partition("@")
+        assert reference == commit
+        assert (tmp_path / "tree" / folder / "action.yml").is_file(), uses
+
+
+@pytest.mark.parametrize("version", ["1.2", "v1.2.3", "1.2.3 ", "latest", "1.2.3/../x"])
+def test_a_version_that_is_none_is_refused(clone: Path, tmp_path: Path, version: str) -> None:
+    done = release(clone, "build", version, str(tmp_path / "x"), check=False)
+    assert done.returncode == 2
+    assert "is not a semantic version" in done.stderr

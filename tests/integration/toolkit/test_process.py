@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cicd_actions.toolkit import process
+from cicd_actions.toolkit.errors import Cancelled, UnusableInput
+from cicd_actions.toolkit.grammar import NotUnderstood
+
+PYTHON = sys.executable
+SLEEPER = "import time; time.sleep(600)"
+LEAVE_ONE = f"import subprocess, sys, time; print(subprocess.Popen([sys.executable, '-c', {SLEEPER!r}]).pid, flush=True)"
+
+
+def script(text: str) -> list[str]:
+    return [PYTHON, "-c", text]
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # A zombie still has a number, but it runs no more.
+    return (
+        Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z" if Path("/proc/self/stat").exists() else True
+    )
+
+
+def test_a_program_gets_its_words_as_they_are() -> None:
+    words = ["$HOME", "a b", "`id`", "; rm -rf /", "*", "é"]
+    done = process.run([*script("import sys, json; print(json.dumps(sys.argv[1:]))"), *words], timeout=20)
+    assert done.stdout.strip() == json.dumps(words)
+    assert (done.exit_code, done.timed_out, done.cut) == (0, False, False)
+
+
+def test_lines_come_as_they_are_written_and_streams_stay_apart() -> None:
+    seen: list[tuple[str, str]] = []
+    done = process.run(
+        script("import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"),
+        timeout=20,
+        on_line=lambda stream, line: seen.append((stream, line)),
+    )
+    assert done.exit_code == 3
+    assert sorted(seen) == [("stderr", "err"), ("stdout", "out")]
+    assert (done.stdout, done.stderr) == ("out\n", "err\n")
+
+
+def test_the_time_limit_ends_the_children_too() -> None:
+    child = f"{LEAVE_ONE}; time.sleep(600)"
+    done = process.run(script(child), timeout=2)
+    assert done.timed_out
+    assert done.exit_code < 0
+    assert not alive(int(done.stdout))
+
+
+def test_a_child_left_in_the_background_does_not_hold_the_action_up() -> None:
+    done = process.run(script(LEAVE_ONE), timeout=60)
+    assert (done.exit_code, done.timed_out) == (0, False)
+    assert not alive(int(done.stdout))
+
+
+def test_a_program_that_ignores_sigterm_is_killed() -> None:
+    stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(600)"
+    done = process.run(script(stubborn), timeout=2)
+    assert done.timed_out
+    assert done.exit_code == -9
+
+
+def test_a_cancellation_ends_the_program() -> None:
+    pids: list[int] = []
+
+    def cancel(_stream: str, line: str) -> None:
+        pids.append(int(line))
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    def raise_cancelled(signum: int, _frame: object) -> None:
+        raise Cancelled(signal.SIGTERM)
+
+    before = signal.signal(signal.SIGUSR1, raise_cancelled)
+    try:
+        with pytest.raises(Cancelled):
+            process.run(script("import os, time; print(os.getpid(), flush=True); time.sleep(600)"), timeout=60, on_line=cancel)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert not alive(pids[0])
+
+
+def test_endless_output_is_cut_and_does_not_block() -> None:
+    done = process.run(script("import sys\nfor _ in range(3000): sys.stdout.write('x' * 1000)"), timeout=60, limit=10_000)
+    assert done.exit_code == 0
+    assert done.cut
+    assert len(done.stdout) == 10_000
+
+
+def test_bytes_that_are_no_text_do_not_break_it() -> None:
+    done = process.run(script("import sys; sys.stdout.buffer.write(b'\\xff\\xfe ok')"), timeout=20)
+    assert done.stdout == "\ufffd\ufffd ok"
+
+
+def test_a_program_may_read_its_input_or_leave_it() -> None:
+    assert process.run(script("import sys; print(sys.stdin.read())"), timeout=20, stdin="hello").stdout == "hello\n"
+    assert process.run(script("pass"), timeout=20, stdin="x" * 1_000_000).exit_code == 0
+
+
+def test_a_program_that_is_not_there_is_said() -> None:
+    with pytest.raises(UnusableInput, match="`no-such-program-here` could not be started"):
+        process.run(["no-such-program-here"], timeout=5)
+
+
+def test_commands_are_words_not_shell() -> None:
+    assert process.argv("./deploy.sh 'a b' \"c\" $HOME") == ("./deploy.sh", "a b", "c", "$HOME")
+    assert process.argv('["./deploy.sh", "a b"]') == ("./deploy.sh", "a b")
+    for text in ("make && make install", "a | b", "a > b"):
+        with pytest.raises(NotUnderstood, match="belongs to a shell") as caught:
+            process.argv(text)
+        assert process.argv(caught.value.example)[:2] == ("bash", "-c")
+    for text in ("'open", "[1]", "[]", '["a"'):
+        with pytest.raises(NotUnderstood):
+            process.argv(text)
+
+
+@given(st.dictionaries(st.sampled_from(["service", "image", "sha"]), st.text()), st.lists(st.text()))
+def test_a_placeholder_is_filled_within_its_word(values: dict[str, str], words: list[str]) -> None:
+    filled = process.filled(["--image={image}", "{service}{sha}", *words], values)
+    assert len(filled) == len(words) + 2
+    assert filled[0] == "--image=" + values.get("image", "{image}")
+    assert filled[1] == values.get("service", "{service}") + values.get("sha", "{sha}")

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cicd_actions.workflows import expressions, templates
+from cicd_actions.workflows.expressions import NotAnExpression, parse
+from cicd_actions.workflows.syntax import (
+    Access,
+    Call,
+    Comparison,
+    Context,
+    Literal,
+    Logical,
+    Node,
+    Not,
+    children,
+    walk,
+    written,
+)
+
+
+def bare(node: Node | None) -> Any:
+    """The tree without its offsets; NaN, which equals nothing, as a word."""
+    if node is None:
+        return None
+    if isinstance(node, Literal):
+        value = "NaN" if isinstance(node.value, float) and math.isnan(node.value) else node.value
+        return ("literal", type(node.value).__name__, value)
+    own = [getattr(node, field.name) for field in dataclasses.fields(node) if field.name in {"name", "operator"}]
+    if isinstance(node, Access):
+        return ("access", bare(node.of), bare(node.key))
+    return (type(node).__name__, *own, *(bare(child) for child in children(node)))
+
+
+_names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_-]{0,8}", fullmatch=True).filter(
+    lambda name: name not in {"true", "false", "null", "NaN", "Infinity"}
+)
+_literals = st.one_of(st.none(), st.booleans(), st.text(max_size=8), st.floats(), st.integers(-(2**53), 2**53).map(float)).map(
+    lambda value: Literal(value, 0, 0)
+)
+
+
+def _deeper(inner: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
+    # What a property can be read of: a context, a call, an access, or an expression in brackets.
+    readable = inner.filter(lambda node: not isinstance(node, (Literal, Not)))
+    keys = st.one_of(st.none(), inner, _names.map(lambda name: Literal(name, 0, 0)))
+    return st.one_of(
+        st.builds(lambda name, arguments: Call(name, tuple(arguments), 0, 0), _names, st.lists(inner, max_size=3)),
+        st.builds(lambda of, key: Access(of, key, 0, 0), readable, keys),
+        st.builds(lambda operand: Not(operand, 0, 0), inner),
+        st.builds(
+            lambda operator, left, right: Comparison(operator, left, right, 0, 0),
+            st.sampled_from(["==", "!=", "<", "<=", ">", ">="]),
+            inner,
+            inner,
+        ),
+        st.builds(
+            lambda operator, operands: Logical(operator, tuple(operands), 0, 0),
+            st.sampled_from(["&&", "||"]),
+            st.lists(inner, min_size=2, max_size=4),
+        ),
+    )
+
+
+trees: st.SearchStrategy[Node] = st.recursive(
+    st.one_of(_literals, _names.map(lambda name: Context(name, 0, 0))), _deeper, max_leaves=20
+)
+
+
+@settings(max_examples=400)
+@given(trees)
+def test_what_is_written_reads_as_the_same_tree(tree: Node) -> None:
+    assert bare(parse(written(tree))) == bare(tree)
+
+
+@given(trees)
+def test_every_node_says_where_it_stands(tree: Node) -> None:
+    text = "  " + written(tree) + " "
+    for node in walk(parse(text)):
+        piece = text[node.start : node.end]
+        if isinstance(node, (Context, Literal)):
+            assert bare(parse(piece)) == bare(node) or piece == getattr(node, "value", None)
+
+
+@settings(max_examples=500)
+@given(st.text(alphabet=st.sampled_from(list("ab1.'()[]*,!=<>&| -+\n\"}{$0xe_éN")), max_size=40))
+def test_no_text_does_anything_but_read_or_say_where_it_cannot(text: str) -> None:
+    try:
+        tree = parse(text)
+    except NotAnExpression as error:
+        assert 0 <= error.offset <= len(text)  # noqa: PT017 - both ends are right, and each has its own property
+    else:
+        assert bare(parse(written(tree))) == bare(tree)
+
+
+@given(st.text(alphabet=st.sampled_from(list("$ {}'ab!.")), max_size=40), st.booleans())
+def test_a_template_is_read_to_its_end(text: str, condition: bool) -> None:
+    for found in templates.expressions(text, condition=condition):
+        assert text[found.start : found.start + len(found.source)] == found.source
+        assert (found.tree is None) == bool(found.problem)
+        assert found.tree is not None or 0 <= found.problem_offset <= len(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "shape"),
+    [
+        ("a || b && c == d > !e", "a || b && c == d > !e"),
+        ("(a || b) && c", "(a || b) && c"),
+        ("a == b == c", "a == b == c"),
+        ("a == (b == c)", "a == (b == c)"),
+        ("!(a && b)", "!(a && b)"),
+        ("a['b']['c-d'].e.*[0]", "a.b.c-d.e.*[0]"),
+        ("a['b c']", "a['b c']"),
+        ("format('it''s {0}', a)", "format('it''s {0}', a)"),
+        ("0xff", "255"),
+        ("0o17", "15"),
+        ("-.5e1", "-5"),
+        ("+1", "1"),
+        ("-Infinity", "-Infinity"),
+        ("NaN", "NaN"),
+        ("a.true", "a.true"),
+        ("((a))", "a"),
+        ("\n a\t.\r\nb ", "a.b"),
+    ],
+)
+def test_the_grammar(text: str, shape: str) -> None:
+    assert written(parse(text)) == shape
+
+
+@pytest.mark.parametrize(
+    ("text", "offset", "problem"),
+    [
+        ("", 0, "is missing"),
+        ("   ", 0, "is missing"),
+        ("a b", 2, "expected the end of the expression, found `b`"),
+        ("a.", 2, "expected a name, found the end"),
+        ("a.1", 2, "expected a name, found `1`"),
+        ("a[", 2, "expected a value, found the end"),
+        ("a[1", 3, "expected `]`, found the end"),
+        ("f(a,)", 4, "expected a value, found `)`"),
+        ("f(,a)", 2, "expected a value, found `,`"),
+        ("(a", 2, "expected `)`, found the end"),
+        ("'a", 0, "not closed"),
+        ('"a"', 0, "single quotes"),
+        ("a = b", 2, "`=` is not understood"),
+        ("a & b", 2, "`&` is not understood"),
+        ("1.2.3", 0, "`1.2.3` is not a number"),
+        ("'a'.b", 3, "`.b` is not a number"),
+        ("a*b", 0, "`a*b` is not understood"),
+        ("é", 0, "`é` is not understood"),
+        ("(" * 60 + "a", 51, "at most 50 levels"),
+        ("a" + ".b" * 60, 103, "at most 50 levels"),
+        ("!" * 60 + "a", 51, "at most 50 levels"),
+        ("a" + " == a" * 60, 252, "at most 50 levels"),
+        ("x" * 21_001, 21_000, "at most 21000 characters"),
+    ],
+)
+def test_what_is_no_expression_says_where(text: str, offset: int, problem: str) -> None:
+    with pytest.raises(NotAnExpression) as caught:
+        parse(text)
+    assert problem in caught.value.problem
+    assert caught.value.offset == offset
+
+
+def test_a_long_chain_of_alternatives_is_no_depth() -> None:
+    tree = parse("a || " * 4000 + "b")
+    assert isinstance(tree, Logical)
+    assert len(tree.operands) == 4001
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("a ${{ x }} b ${{ '}}' }}", [("x", 5), ("'}}'", 16)]),
+        ("${{ 'a' }}${{ 'it''s }}' }}", [("'a'", 3), ("'it''s }}'", 13)]),
+        ("no expression } }} {{ x }}", []),
+    ],
+)
+def test_expressions_in_a_text(text: str, found: list[tuple[str, int]]) -> None:
+    assert [(one.source.strip(), one.start) for one in templates.expressions(text)] == found
+
+
+@pytest.mark.parametrize("text", ["${{ x", "a ${{ ' }}", "${{ 'x }} ${{ y }}"])
+def test_an_expression_that_is_not_closed(text: str) -> None:
+    found = templates.expressions(text)
+    assert found[-1].problem == "this `${{` is not closed by `}}`"
+
+
+def test_a_condition_needs_no_signs_around_it() -> None:
+    (found,) = templates.expressions("a == b", condition=True)
+    assert isinstance(found.tree, Comparison)
+    assert templates.expressions("a == b") == []
+    assert templates.expressions("  ", condition=True) == []
+    (mixed,) = templates.expressions("${{ a }} && b", condition=True)
+    assert isinstance(mixed.tree, Context)
+
+
+def test_the_names_github_knows() -> None:
+    assert {"tojson", "fromjson", "hashfiles", "case"} <= expressions.FUNCTIONS
+    assert {"secrets", "vars", "inputs"} <= expressions.CONTEXTS

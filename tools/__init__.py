@@ -1,0 +1,1 @@
+"""Programs that make and check what the project publishes."""

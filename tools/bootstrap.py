@@ -1,0 +1,52 @@
+"""Makes the project's own Python environment, once: `python3 tools/bootstrap.py FOLDER REQUIREMENTS`.
+
+It runs on a machine's bare python3 (3.10 or newer). Debian and Ubuntu ship python3 without the part that makes
+environments, so that is installed first where it may be.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+if sys.version_info < (3, 10):  # noqa: UP036 - the one place that meets an older one
+    sys.exit("This needs Python 3.10 or newer; name one with `make PYTHON=python3.12 …`.")
+
+
+def main(folder: Path, requirements: Path) -> None:
+    """Create the environment and install the locked requirements into it; leave nothing half-made behind."""
+    if not _make(folder):
+        _install_debian_venv()
+        if not _make(folder):
+            sys.exit("python3 cannot make a virtual environment. On Debian or Ubuntu: sudo apt-get install python3-venv")
+    python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
+    pip = [str(python), "-m", "pip", "--disable-pip-version-check", "--quiet", "install", "--require-hashes", "--no-deps"]
+    done = subprocess.run([*pip, "--requirement", str(requirements)], check=False)
+    if done.returncode:
+        sys.exit(f"The packages in {requirements} could not be installed: the lines above say why.")
+    # The stamp that make compares: written last, so that an interrupted installation is begun again.
+    (folder / "ready").touch()
+
+
+def _make(folder: Path) -> bool:
+    done = subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], capture_output=True, check=False)
+    if done.returncode:
+        shutil.rmtree(folder, ignore_errors=True)
+    return done.returncode == 0
+
+
+def _install_debian_venv() -> None:
+    if not shutil.which("apt-get"):
+        return
+    root = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    print("python3 cannot make virtual environments yet: installing python3-venv …", file=sys.stderr)
+    for words in (["update", "-qq"], ["install", "-y", "-qq", "python3-venv", f"python{version}-venv"]):
+        done = subprocess.run([*root, "apt-get", *words], stdout=subprocess.DEVNULL, check=False)
+        if done.returncode:
+            return
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

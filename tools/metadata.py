@@ -1,0 +1,83 @@
+"""Writes what is said twice from where it is defined; `--check` only compares.
+
+Each action's `action.yml` and the tables of its README come from its definition, the tables in docs/pipeline.md from the
+reusable workflow.
+
+python tools/metadata.py [--check]
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "src"))
+
+from cicd_actions.__main__ import action, names  # noqa: E402 - the path had to be set first
+from cicd_actions.toolkit.definition import AnyAction  # noqa: E402
+from cicd_actions.toolkit.manual import action_yml, cell, readme_tables  # noqa: E402
+from cicd_actions.toolkit.yaml12 import plain, read  # noqa: E402
+
+BEGIN = "<!-- made by make metadata -->"
+END = "<!-- end -->"
+
+
+PIPELINE = ROOT / ".github" / "workflows" / "pipeline.yml"
+GUIDE = ROOT / "docs" / "pipeline.md"
+
+
+def expected(chosen: AnyAction) -> dict[Path, str]:
+    """The files of the action and what they should hold. Raises `ValueError` when the README lacks its markers."""
+    folder = ROOT / "actions" / chosen.name
+    readme = folder / "README.md"
+    text = readme.read_text("utf-8") if readme.exists() else f"# {chosen.name}\n\n{chosen.summary}\n\n{BEGIN}\n{END}\n"
+    return {
+        # In a checkout an action stands two folders below the launcher's root.
+        folder / "action.yml": action_yml(chosen, depth=2),
+        readme: between(text, readme_tables(chosen), readme),
+    }
+
+
+def between(text: str, tables: str, path: Path) -> str:
+    """The text with the tables between its markers. Raises `ValueError` when it has none."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{path.relative_to(ROOT)} needs the lines `{BEGIN}` and `{END}`; the tables go between them")
+    return f"{before}{BEGIN}\n\n{tables}\n{END}{after}"
+
+
+def guide() -> dict[Path, str]:
+    """The tables of the reusable pipeline: its inputs, secrets and outputs, in the order of the file."""
+    workflow = plain(read(PIPELINE.read_text("utf-8")).root)
+    call = workflow["on"]["workflow_call"]
+    lines = ["| input | default | meaning |", "| --- | --- | --- |"]
+    for name, facts in call["inputs"].items():
+        given = str(facts.get("default", "")).lower() if facts["type"] == "boolean" else str(facts.get("default", ""))
+        shown = "**required**" if facts.get("required") else " ".join(f"`{line}`" for line in given.splitlines())
+        lines.append(f"| `{name}` | {shown} | {cell(facts['description'])} |")
+    for title in ("secrets", "outputs"):
+        lines += ["", f"| {title[:-1]} | meaning |", "| --- | --- |"]
+        lines += [f"| `{name}` | {cell(facts['description'])} |" for name, facts in call[title].items()]
+    return {GUIDE: between(GUIDE.read_text("utf-8"), "\n".join(lines) + "\n", GUIDE)}
+
+
+def main(argv: list[str]) -> int:
+    """Exit code 1 when something differed under `--check`."""
+    files = guide()
+    for name in names():
+        files |= expected(action(name))
+    stale = [(path, text) for path, text in files.items() if not path.exists() or path.read_text("utf-8") != text]
+    for path, text in stale:
+        if "--check" in argv:
+            print(f"{path.relative_to(ROOT)} is not what the definition says: run `make metadata`")
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, "utf-8")
+            print(f"wrote {path.relative_to(ROOT)}")
+    return 1 if stale and "--check" in argv else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

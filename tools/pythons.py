@@ -1,0 +1,45 @@
+"""Prints the oldest and the newest usable Python at hand (3.10 or newer): on PATH, and in the folders of version managers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+MANAGERS = (".pyenv/versions/*/bin", ".local/share/uv/python/*/bin", ".local/share/mise/installs/python/*/bin")
+
+
+def candidates() -> Iterator[Path]:
+    """Every `python3.N` of PATH and of the version managers' folders, and the runner's tool cache."""
+    folders = [Path(folder) for folder in os.environ.get("PATH", "").split(os.pathsep) if folder]
+    folders += [folder for pattern in MANAGERS for folder in Path.home().glob(pattern)]
+    folders += Path(os.environ.get("RUNNER_TOOL_CACHE", "/opt/hostedtoolcache")).glob("Python/3.*/*/bin")
+    for folder in folders:
+        yield from sorted(folder.glob("python3.[0-9]*"))
+
+
+def version(python: Path) -> tuple[int, int] | None:
+    """Its version when it works and can make environments, else nothing."""
+    program = "import ensurepip, sys; print(*sys.version_info[:2])"
+    try:
+        done = subprocess.run([python, "-I", "-c", program], capture_output=True, text=True, check=True, timeout=20)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    major, minor = done.stdout.split()
+    return int(major), int(minor)
+
+
+def main() -> None:
+    found: dict[tuple[int, int], Path] = {}
+    for python in candidates():
+        if python.name.removeprefix("python3.").isdigit():
+            told = version(python)
+            if told and told >= (3, 10):
+                found.setdefault(told, python)
+    for each in sorted({min(found), max(found)}) if found else []:
+        print(f"{each[0]}.{each[1]} {found[each]}")
+
+
+if __name__ == "__main__":
+    main()

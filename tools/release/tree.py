@@ -1,0 +1,176 @@
+"""The tree of a release commit: actions at the root, launcher, `lib/`, reusable workflows, licences, SBOM; nothing else."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import subprocess
+import tarfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tools.release.dependencies import Package, collect
+
+REPOSITORY = "org/cicd-actions"
+
+_OWN_ACTION = re.compile(r"(uses:\s*)\$/actions/")
+_SELF = re.compile(r"(uses:\s*)\$/(\S+)")
+_LINK = re.compile(r"\]\((\.\./\.\./|\.\./)([^)\s]*)\)")
+
+
+def checkout(repository: Path, commit: str, folder: Path) -> None:
+    """The files of a commit, exactly as git has them: what is not committed is not released."""
+    archive = subprocess.run(
+        ["git", "-C", repository, "archive", "--format=tar", commit], capture_output=True, check=True
+    ).stdout
+    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+        for member in files:
+            content = files.extractfile(member) if member.isfile() else None
+            if content is not None:
+                path = folder / member.name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content.read())
+                path.chmod(0o755 if member.mode & 0o100 else 0o644)
+
+
+@dataclass(frozen=True)
+class Release:
+    """What a release is built as: `version`, the source `commit`, optionally one `action` alone at the root of the tree, as
+    the Marketplace wants a repository, the `image` (`repository@sha256:…`) that the Docker variants name, and the
+    `references` (`owner/repository@<sha>` of a release commit) that stand for `$/` where GitHub does not know it."""
+
+    version: str
+    commit: str
+    action: str = ""
+    image: str = ""
+    references: str = ""
+
+
+def build(source: Path, target: Path, release: Release, *, uv: Path, scratch: Path) -> None:
+    """Write the release tree of the checkout `source` into the empty folder `target`."""
+    packages = collect(source / "requirements" / "runtime.txt", target / "lib", target / "licences", scratch, uv)
+    _own_package(source, target)
+    _put(target / "bin" / "cicd-actions", (source / "bin" / "cicd-actions").read_text("utf-8"), executable=True)
+    _put(target / "bin" / "launch.py", (source / "bin" / "launch.py").read_text("utf-8"))
+    _put(target / "LICENSE", (source / "LICENSE").read_text("utf-8"))
+    for folder in sorted(path.parent for path in source.glob("actions/*/action.yml")):
+        if release.action:
+            if folder.name == release.action:
+                _action(folder, target, release.commit, depth=0)
+            continue
+        _action(folder, target / folder.name, release.commit, depth=1)
+        if release.image:
+            _put(target / "docker" / folder.name / "action.yml", _docker_variant(folder, release.image))
+    if not release.action:
+        _workflows(source, target, release.references)
+    _put(target / "sbom.cdx.json", _sbom(packages, release.version, release.commit))
+    _put(target / "release.json", _json(asdict(release)))
+
+
+def _own_package(source: Path, target: Path) -> None:
+    package = source / "src" / "cicd_actions"
+    for path in sorted(package.rglob("*.py")):
+        _put(target / "lib" / "cicd_actions" / path.relative_to(package), path.read_text("utf-8"))
+
+
+def _action(folder: Path, target: Path, commit: str, *, depth: int) -> None:
+    metadata = (folder / "action.yml").read_text("utf-8")
+    here = '"$GITHUB_ACTION_PATH/../../bin/cicd-actions"'
+    if here not in metadata:
+        raise ValueError(f"{folder.name}/action.yml does not start the launcher as expected: {here}")
+    _put(target / "action.yml", metadata.replace(here, f'"$GITHUB_ACTION_PATH/{"../" * depth}bin/cicd-actions"'))
+    _put(target / "README.md", _absolute((folder / "README.md").read_text("utf-8"), commit, alone=depth == 0))
+
+
+def _docker_variant(folder: Path, image: str) -> str:
+    """The same metadata, run in the image: by digest, so that what runs is settled when the release is made."""
+    metadata, _, _ = (folder / "action.yml").read_text("utf-8").partition("\nruns:\n")
+    # A container action's outputs need no value: they are the ones that its program writes.
+    metadata = re.sub(r"\n    value: [^\n]*", "", metadata)
+    return f"""{metadata}
+runs:
+  using: docker
+  image: docker://{image}
+  args: [{folder.name}]
+  env:
+    INPUTS: ${{{{ toJSON(inputs) }}}}
+"""
+
+
+def _absolute(readme: str, commit: str, *, alone: bool) -> str:
+    """Links to what a release does not carry lead to the source commit."""
+
+    def link(match: re.Match[str]) -> str:
+        if match[1] == "../" and not alone:
+            return match[0]
+        folder = "actions/" if match[1] == "../" else ""
+        return f"](https://github.com/{REPOSITORY}/blob/{commit}/{folder}{match[2]})"
+
+    return _LINK.sub(link, readme)
+
+
+def _workflows(source: Path, target: Path, references: str) -> None:
+    """The reusable workflows and the composites behind them. Those of the project itself stay out of a release."""
+    repository, _, commit = references.partition("@")
+
+    def released(text: str) -> str:
+        text = _OWN_ACTION.sub(r"\1$/", text)
+        return _SELF.sub(rf"\1{repository}/\2@{commit}", text) if references else text
+
+    for path in sorted((source / ".github" / "workflows").glob("*.yml")):
+        text = path.read_text("utf-8")
+        if re.search(r"^\s+workflow_call:", text, re.MULTILINE):
+            _put(target / ".github" / "workflows" / path.name, released(text))
+    for path in sorted((source / ".github" / "actions").rglob("*")):
+        if path.is_file():
+            _put(
+                target / path.relative_to(source),
+                released(path.read_text("utf-8")),
+                executable=bool(path.stat().st_mode & 0o100),
+            )
+
+
+def _sbom(packages: list[Package], version: str, commit: str) -> str:
+    """CycloneDX 1.5 (https://cyclonedx.org/docs/1.5/json/), without time or serial number: it has to be reproducible."""
+    components = [
+        {
+            "type": "library",
+            "bom-ref": f"pkg:pypi/{package.name}@{package.version}",
+            "name": package.name,
+            "version": package.version,
+            "purl": f"pkg:pypi/{package.name}@{package.version}",
+            "licenses": [{"license": {"name": package.licence}}],
+            "properties": [{"name": "cicd-actions:locked-sha256", "value": digest} for digest in package.hashes],
+        }
+        for package in packages
+    ]
+    own = {
+        "type": "application",
+        "bom-ref": f"pkg:github/{REPOSITORY}@{commit}",
+        "name": "cicd-actions",
+        "version": version,
+        "purl": f"pkg:github/{REPOSITORY}@{commit}",
+        "licenses": [{"license": {"id": "Apache-2.0"}}],
+    }
+    return _json(
+        {
+            "$schema": "http://cyclonedx.org/schema/bom-1.5.schema.json",
+            "bomFormat": "CycloneDX",
+            "specVersion": "1.5",
+            "version": 1,
+            "metadata": {"component": own},
+            "components": components,
+            "dependencies": [{"ref": own["bom-ref"], "dependsOn": [component["bom-ref"] for component in components]}],
+        }
+    )
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def _put(path: Path, text: str, *, executable: bool = False) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8")
+    path.chmod(0o755 if executable else 0o644)
