@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from demo.picture import Picture
-from demo.story import ENVIRONMENTS, Chapter, Story, answers, duration, verdicts
+from demo.story import ENVIRONMENTS, Chapter, Story, answers, duration, taken_back, verdicts
 from demo.view import MARKS, WORDS, short
 
 
@@ -65,19 +65,30 @@ def gates(story: Story) -> list[str]:
     for chapter in story.chapters:
         found = verdicts(chapter.picture)
         rows.append(
-            [chapter.title, *(found.get(environment, "not reached") for environment in ENVIRONMENTS), taken_back(chapter)]
+            [chapter.title, *(found.get(environment, "not reached") for environment in ENVIRONMENTS), went_back(story, chapter)]
         )
     return table(["gate's verdict", *ENVIRONMENTS, "taken back"], rows)
 
 
-def taken_back(chapter: Chapter) -> str:
-    steps = {
-        short(name).partition(" / ")[0]: step.result
-        for name, job in chapter.picture.jobs.items()
-        for step in job.steps.values()
-        if step.name == "Roll back"
-    }
-    return ", ".join(f"{environment}: {WORDS.get(result, result)}" for environment, result in steps.items()) or "–"
+def went_back(story: Story, chapter: Chapter) -> str:
+    """Where, to which commit, and what its gate said then."""
+    names = {each.sha: each.title for each in story.chapters}
+    found = taken_back(chapter.picture)
+    said = [
+        f"{environment}: to {names.get(back['to-sha'], 'an older release')} ({back['to-sha'][:12]}), {back.get('verdict', '')}"
+        for environment, back in found.items()
+    ]
+    return ", ".join(said) or "–"
+
+
+def records(story: Story) -> list[str]:
+    """What the stand-in for GitHub has recorded, oldest first."""
+    names = {chapter.sha: chapter.title for chapter in story.chapters}
+    rows = [
+        [environment, task, f"{names.get(sha, 'another commit')} ({sha[:12]})"]
+        for environment, task, sha in story.records.lines()
+    ]
+    return table(["environment", "record", "commit"], rows)
 
 
 def write(story: Story) -> None:
@@ -94,6 +105,8 @@ def write(story: Story) -> None:
         *environments(story),
         "",
         *gates(story),
+        "",
+        *records(story),
         "",
     ]
     for chapter in story.chapters:

@@ -10,6 +10,7 @@ from pathlib import Path
 from demo.act import Act
 from demo.picture import Picture
 from demo.plan import jobs
+from demo.records import Records
 from demo.view import Screen, seconds, short, watch
 from demo.workspace import WORKFLOW, Workspace, answer
 
@@ -32,6 +33,7 @@ class Ending:
     reached: tuple[str, ...] = ()
     never: tuple[str, ...] = ()
     failed_steps: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    taken_back: tuple[str, ...] = ()
     verdicts: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -58,6 +60,7 @@ BROKEN = {
         never=("production / deploy",),
         failed_steps={"staging / deploy": ("Gate",)},
         verdicts={"staging": "fail"},
+        taken_back=("staging",),
     ),
     "contract": Ending(
         change="contract",
@@ -94,8 +97,11 @@ class Chapter:
 
 
 class Story:
-    def __init__(self, workspace: Workspace, screen: Screen, ending: Ending, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, workspace: Workspace, screen: Screen, ending: Ending, clock: Callable[[], float], records: Records
+    ) -> None:
         self.workspace = workspace
+        self.records = records
         self.screen = screen
         self.ending = ending
         self.clock = clock
@@ -143,8 +149,20 @@ class Story:
         for environment in ENVIRONMENTS:
             for service, url in workspace.urls(environment).items():
                 variables[f"{environment}_{service}_URL".upper()] = url
-        artifacts = {"LOCAL_ARTIFACTS": str(workspace.folder / "artifacts" / str(number))}
-        with act.start(workspace.app, WORKFLOW, "push", event, log=log, variables=variables, step_environment=artifacts) as run:
+        surroundings = {
+            "LOCAL_ARTIFACTS": str(workspace.folder / "artifacts" / str(number)),
+            "GITHUB_API_URL": self.records.url,
+        }
+        with act.start(
+            workspace.app,
+            WORKFLOW,
+            "push",
+            event,
+            log=log,
+            variables=variables,
+            secrets={"GITHUB_TOKEN": self.records.token},
+            step_environment=surroundings,
+        ) as run:
             watch(run, picture, self.planned, self.screen)
             picture.exit_code = run.exit_code
         chapter = Chapter(title, sha, picture, log, self.clock() - started)
@@ -159,10 +177,11 @@ class Story:
             if job.result != "failure":
                 continue
             failed = [step.name for step in job.steps.values() if step.result == "failure"][:1]
-            said = [line.text for line in chapter.picture.lines if line.job == name and line.printed and line.step in failed]
+            lines = (line for line in chapter.picture.lines if line.job == name and line.step in failed)
+            said = [line.text for line in lines if line.printed and line.text.strip()]
             self.screen.say()
             self.screen.say(f"{short(name)}: {', '.join(failed)}")
-            for line in said[-12:]:
+            for line in said[-16:]:
                 self.screen.say(f"    {line}"[:240])
 
     def expect(self, right: bool, otherwise: str) -> None:
@@ -192,6 +211,13 @@ class Story:
             found_verdict = verdicts(chapter.picture).get(environment)
             self.expect(
                 found_verdict == verdict, f"{environment}: the gate should have said {verdict}, it said: {found_verdict}"
+            )
+        back = taken_back(chapter.picture)
+        for environment in ENVIRONMENTS:
+            verdict = back.get(environment, {}).get("verdict", "")
+            self.expect(
+                (verdict == "pass") == (environment in ending.taken_back),
+                f"{environment}: the way back should have {'' if environment in ending.taken_back else 'not '}been gone",
             )
         self.expect((chapter.picture.exit_code == 0) == (not ending.red), f"act ended with {chapter.picture.exit_code}")
 
@@ -230,6 +256,15 @@ def verdicts(picture: Picture) -> dict[str, str]:
         if last == "deploy" and "verdict" in job.outputs.get("gate", {}):
             found[environment] = job.outputs["gate"]["verdict"]
     return found
+
+
+def taken_back(picture: Picture) -> dict[str, dict[str, str]]:
+    """What the way back reported, by environment, where it was gone."""
+    return {
+        short(name).partition(" / ")[0]: dict(job.outputs["roll-back"])
+        for name, job in picture.jobs.items()
+        if job.outputs.get("roll-back", {}).get("to-sha")
+    }
 
 
 def readable(picture: Picture) -> str:

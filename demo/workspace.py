@@ -21,6 +21,7 @@ from demo.tools import SetupError, Tools
 WORKFLOW = ".github/workflows/pipeline.yml"
 KEPT = 5
 """Folders of earlier demos that stay for reading."""
+DAY = 86_400.0
 
 
 class Workspace:
@@ -95,9 +96,9 @@ class Workspace:
             shutil.rmtree(self.folder / name, ignore_errors=True)
         for name in ("apps/api/.venv", "apps/web/node_modules"):
             shutil.rmtree(self.app / name, ignore_errors=True)
-        finished = sorted(
-            path for path in self.folder.parent.iterdir() if (path / "report.md").is_file() and path != self.folder
-        )
+        others = sorted(path for path in self.folder.parent.iterdir() if path != self.folder)
+        # One without a report was interrupted, or runs right now.
+        finished = [path for path in others if (path / "report.md").is_file() or time.time() - path.stat().st_mtime > DAY]
         for path in finished[: max(0, len(finished) - KEPT)]:
             shutil.rmtree(path, ignore_errors=True)
 

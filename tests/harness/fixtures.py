@@ -11,7 +11,7 @@ import pytest
 
 from cicd_actions.toolkit.runtime import Runtime
 from tests.harness.engine import Daemon, NotHere, Registry, answering, make_base
-from tests.harness.stack import Images, Stack
+from tests.harness.stack import Images, Stack, make_network, remove_network
 
 
 @pytest.fixture(scope="session")
@@ -64,10 +64,18 @@ def swarm(docker_client: docker.DockerClient) -> docker.DockerClient:
     return docker_client
 
 
+@pytest.fixture(scope="session")
+def overlay(swarm: docker.DockerClient) -> Iterator[str]:
+    """The name of an overlay network."""
+    name = make_network(swarm)
+    yield name
+    remove_network(swarm, name)
+
+
 @pytest.fixture
-def stack(swarm: docker.DockerClient, images: Images) -> Iterator[Stack]:
+def stack(swarm: docker.DockerClient, images: Images, overlay: str) -> Iterator[Stack]:
     """A stack of its own for the test."""
-    made = Stack(swarm, images)
+    made = Stack(swarm, images, overlay)
     yield made
     made.close()
 

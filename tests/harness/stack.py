@@ -40,7 +40,7 @@ def new_sha() -> str:
 def fetch(url: str, timeout: float = 5) -> str:
     """The body, or why there is none."""
     try:
-        with urllib.request.urlopen(url, timeout=timeout) as answer:
+        with urllib.request.urlopen(url, timeout=timeout) as answer:  # noqa: S310 - the test's own address
             return str(answer.read().decode().strip())
     except (urllib.error.URLError, OSError) as error:
         return f"no answer: {error}"
@@ -138,21 +138,13 @@ class Images:
 
 
 class Stack:
-    """Services of one test on the Swarm, on a network of their own."""
+    """Services of one test on the Swarm; their names are their own, the network is shared with other tests."""
 
-    def __init__(self, client: docker.DockerClient, images: Images) -> None:
+    def __init__(self, client: docker.DockerClient, images: Images, network: str) -> None:
         self.client = client
         self.images = images
+        self.network = network
         self.name = f"t{secrets.token_hex(4)}"
-        self._network = ""
-
-    @property
-    def network(self) -> str:
-        """The network's name; made at its first use."""
-        if not self._network:
-            self._network = f"{self.name}_net"
-            self.client.networks.create(self._network, driver="overlay", attachable=True, scope="swarm")
-        return self._network
 
     def service(self, name: str, image: str, *, replicas: int = 2, wait: bool = True, **more: Any) -> Any:
         """Create a service, reachable by its name within the network; waits until all its replicas run."""
@@ -208,18 +200,24 @@ class Stack:
         for service in self.client.services.list(filters={"name": f"{self.name}_"}):
             with contextlib.suppress(errors.NotFound):
                 service.remove()
-        if self._network:
-            self._remove_network()
 
-    def _remove_network(self) -> None:
-        end = time.monotonic() + 40
-        while True:
-            try:
-                self.client.networks.get(self._network).remove()
-            except errors.NotFound:
-                return
-            except errors.APIError:
-                # The containers of the removed services still hold it.
-                if time.monotonic() > end:
-                    raise
-                time.sleep(0.2)
+
+def make_network(client: docker.DockerClient) -> str:
+    """An overlay network that services and containers may join; its name."""
+    name = f"t{secrets.token_hex(4)}_net"
+    client.networks.create(name, driver="overlay", attachable=True, scope="swarm")
+    return name
+
+
+def remove_network(client: docker.DockerClient, name: str) -> None:
+    """Remove it, as soon as the containers of removed services have left it."""
+    end = time.monotonic() + 40
+    while True:
+        try:
+            client.networks.get(name).remove()
+        except errors.NotFound:  # noqa: PERF203 - a few passes
+            return
+        except errors.APIError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -61,9 +62,18 @@ class Command:
         self._runtime = runtime
         self._programs = programs
         self._environment = environment
+        self._left_running: list[subprocess.Popen[bytes]] = []
 
     def close(self) -> None:
-        """Nothing is held between calls."""
+        """Nothing is held between calls; programs that were handed over run on."""
+        for process in self._left_running:
+            process.poll()
+
+    def by_hand(self, target: Target) -> str:
+        """The roll-out command, filled in and quoted for a shell."""
+        if self._programs.roll_out is None:
+            return f"# {target.service}: bring it to {target.image.pinned}; no `roll-out-command` is named"
+        return shlex.join(self._filled(self._programs.roll_out, target))
 
     def running(self, services: Sequence[str], deadline: Deadline) -> Mapping[str, Running]:
         """What `running-command` says; without one every service runs something that is not known."""
@@ -180,14 +190,18 @@ class Command:
         variables = {name: value for name, value in self._variables().items() if name != "RUNNER_TRACKING_ID"}
         handle, path = tempfile.mkstemp(prefix=f"take-back-{target.service}-", suffix=".log", dir=self._runtime.scratch)
         with os.fdopen(handle, "wb") as output:
-            subprocess.Popen(
-                self._filled(words, target),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=variables,
-                start_new_session=True,
-            )
+            try:
+                process = subprocess.Popen(
+                    self._filled(words, target),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env=variables,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise UnusableInput(f"The program `{words[0]}` could not be started: {error.strerror}.") from None
+        self._left_running.append(process)
         self._runtime.log(f"{target.service}: the way back to {target.image.name} is started; it writes to {Path(path)}.")
 
     def _ask(self, words: Sequence[str], target: Target, deadline: Deadline) -> Finished:

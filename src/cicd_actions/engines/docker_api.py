@@ -37,6 +37,9 @@ PULL = 600.0
 SECOND = 1_000_000_000
 """Docker counts durations in nanoseconds."""
 
+# A Swarm's own "not found" comes as a 500.
+_NOT_FOUND = re.compile(r"code = NotFound|^(?:network|secret|config|service) \S+ not found")
+
 _SECRET_NAME = re.compile(
     r"PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIAL|PRIVATE|DSN|(?:^|_)(?:API|ACCESS|SIGNING)_?KEY", re.IGNORECASE
 )
@@ -118,14 +121,18 @@ class DockerApi:
         except sdk.TLSParameterError as error:
             raise UnusableInput(f"The certificates for the Docker Engine cannot be used: {error}") from None
         except sdk.APIError as error:
-            if error.response is not None and error.response.status_code < 500:
+            refused = error.response is not None and error.response.status_code < 500
+            if refused or _NOT_FOUND.search(str(error.explanation)):
                 raise Failed(f"The Docker Engine refused to {what}: {error.explanation}") from None
             raise EngineUnreachable(f"The Docker Engine could not {what}: {error.explanation}") from None
         except (sdk.DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            host = self.runtime.variables.get("DOCKER_HOST", "the default socket")
+            host = self.runtime.variables.get("DOCKER_HOST") or "the default socket"
+            password = _password(host)
+            if password:
+                self.runtime.redactor.add(password)
             raise EngineUnreachable(
-                f"Could not {what}: {error}",
-                cause=f"The Docker Engine at {_without_password(host)} did not answer.",
+                self.runtime.redactor(f"Could not {what}: {error}"),
+                cause=self.runtime.redactor(f"The Docker Engine at {host} did not answer."),
                 fix="Check that it runs and that DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH of this step are right.",
             ) from None
 
@@ -293,10 +300,10 @@ class Log:
 
     def _hand_over(self, stream: str, text: str, on_line: Line) -> None:
         # Lines longer than 16 KiB come in pieces, of which only the last ends in a newline.
-        self._open[stream] += text
-        if self._open[stream].endswith("\n"):
-            on_line(stream, self._open[stream].rstrip("\r\n"))
-            self._open[stream] = ""
+        line = self._open[stream] + text
+        self._open[stream] = "" if line.endswith("\n") else line
+        if line.endswith("\n"):
+            on_line(stream, line.rstrip("\r\n"))
 
 
 def _time(stamp: str) -> datetime:
@@ -328,11 +335,6 @@ def _password(value: str) -> str:
         return urlsplit(value).password or ""
     except ValueError:
         return ""
-
-
-def _without_password(host: str) -> str:
-    password = _password(host)
-    return host.replace(password, "***") if password else host
 
 
 def _explanation(error: Exception) -> str:

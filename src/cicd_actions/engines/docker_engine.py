@@ -8,6 +8,7 @@ short gap, which is said. The old container is kept, stopped, until the next rol
 from __future__ import annotations
 
 import secrets
+import shlex
 from collections.abc import Mapping, Sequence
 
 from docker import errors as sdk
@@ -50,6 +51,12 @@ class DockerEngine:
 
     def close(self) -> None:
         self._api.close()
+
+    def by_hand(self, target: Target) -> str:
+        """There is no one command: a container's image cannot be changed, so it is created anew."""
+        pull = shlex.join(["docker", "pull", target.image.pinned])
+        inspect = shlex.join(["docker", "inspect", target.service])
+        return f"{pull}  # then create {target.service} anew from it, with the options that `{inspect}` shows"
 
     def running(self, services: Sequence[str], deadline: Deadline) -> Mapping[str, Running]:
         found: dict[str, Running] = {}

@@ -50,16 +50,17 @@ def merged(inherited: Iterable[str], own: Mapping[str, str]) -> list[str]:
 def to_the_end(started: Started, job: Job, api: DockerApi, deadline: Deadline, on_line: Line) -> JobEnd:
     """Watch a job to its end, whichever comes first: its own, the deadline, or a cancellation. It is removed in any case."""
     begun = api.runtime.clock()
+    watch = _Watch(started, api, on_line)
     timed_out = False
     try:
         try:
-            end = _watched(started, api, deadline, on_line)
+            end = watch.to(deadline)
             if end is None:
                 timed_out = True
-                end = _ended_early(started, job, api, on_line) or (None, "it did not end on SIGTERM and was killed")
+                end = watch.end_early(job.grace) or (None, "it did not end on SIGTERM and was killed")
         except BaseException:
             with contextlib.suppress(ActionError):  # what interrupted is what has to be said
-                _ended_early(started, job, api, on_line)
+                watch.end_early(job.grace)
             raise
     finally:
         cleaned = _removed(started, api)
@@ -67,35 +68,39 @@ def to_the_end(started: Started, job: Job, api: DockerApi, deadline: Deadline, o
     return JobEnd(exit_code, api.runtime.clock() - begun, timed_out, detail, cleaned)
 
 
-def _watched(started: Started, api: DockerApi, deadline: Deadline, on_line: Line) -> tuple[int | None, str] | None:
-    log: Log | None = None
-    while True:
-        # Asked before the log is read: what was written before the end is then in the log.
-        end = api.retried("ask how the job is", started.ended, deadline)
-        log = log or started.log()
-        if log is not None:
-            _read(log, on_line, last=end is not None)
-        if end is not None or deadline.expired:
-            return end
-        api.runtime.sleep(POLL)
+class _Watch:
+    def __init__(self, started: Started, api: DockerApi, on_line: Line) -> None:
+        self._started = started
+        self._api = api
+        self._on_line = on_line
+        self._log: Log | None = None
 
+    def to(self, deadline: Deadline) -> tuple[int | None, str] | None:
+        """How it ended; `None` at the deadline."""
+        while True:
+            # Asked before the log is read: what was written before the end is then in the log.
+            end = self._api.retried("ask how the job is", self._started.ended, deadline)
+            self._read(last=end is not None)
+            if end is not None or deadline.expired:
+                return end
+            self._api.runtime.sleep(POLL)
 
-def _ended_early(started: Started, job: Job, api: DockerApi, on_line: Line) -> tuple[int | None, str] | None:
-    deadline = Deadline(job.grace, api.runtime.clock)
-    started.terminate()
-    log = started.log()
-    while True:
-        end = started.ended()
-        if log is not None:
-            _read(log, on_line, last=end is not None or deadline.expired)
-        if end is not None or deadline.expired:
-            return end
-        api.runtime.sleep(deadline.timeout(POLL))
+    def end_early(self, grace: float) -> tuple[int | None, str] | None:
+        """SIGTERM, and its last lines; `None` when it did not end in time."""
+        deadline = Deadline(grace, self._api.runtime.clock)
+        self._started.terminate()
+        while True:
+            end = self._started.ended()
+            self._read(last=end is not None or deadline.expired)
+            if end is not None or deadline.expired:
+                return end
+            self._api.runtime.sleep(deadline.timeout(POLL))
 
-
-def _read(log: Log, on_line: Line, *, last: bool) -> None:
-    with contextlib.suppress(EngineUnreachable):  # read again in the next turn; whether the engine lives is asked elsewhere
-        log.pass_on(on_line, last=last)
+    def _read(self, *, last: bool) -> None:
+        with contextlib.suppress(EngineUnreachable):  # read again in the next turn; whether the engine lives is asked elsewhere
+            self._log = self._log or self._started.log()
+            if self._log is not None:
+                self._log.pass_on(self._on_line, last=last)
 
 
 def _removed(started: Started, api: DockerApi) -> bool:

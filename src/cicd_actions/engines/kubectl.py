@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Any
 
 from cicd_actions.engines.protocol import EngineUnreachable, Evidence
@@ -27,6 +28,10 @@ class Kubectl:
     def __init__(self, runtime: Runtime, *, context: str = "", namespace: str = "") -> None:
         self._chosen = [*(["--context", context] if context else []), *(["--namespace", namespace] if namespace else [])]
         self._variables = runtime.environment.for_programs()
+
+    def by_hand(self, *words: str) -> str:
+        """The command line for a person, quoted for a shell."""
+        return shlex.join(self._command(*words))
 
     def get(self, *words: str, deadline: Deadline) -> Json:
         """`kubectl get … -o json`. Raises `NotFound`, `EngineUnreachable`, `Inconclusive` (not allowed)."""

@@ -53,6 +53,11 @@ class Kubernetes:
     def close(self) -> None:
         self._registry.close()
 
+    def by_hand(self, target: Target) -> str:
+        name = f"deployment/{target.service}"
+        set_image = self._kubectl.by_hand("set", "image", name, f"{self._container or target.service}={target.image.pinned}")
+        return f"{set_image} && {self._kubectl.by_hand('rollout', 'status', name)}"
+
     def running(self, services: Sequence[str], deadline: Deadline) -> Mapping[str, Running]:
         found: dict[str, Running] = {}
         for service in services:

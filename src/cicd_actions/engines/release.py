@@ -58,7 +58,10 @@ def settled(engine: Engine, services: Sequence[str], deadline: Deadline, runtime
     while True:
         now = dict(engine.running(services, deadline))
         missing = [service for service in services if service not in now]
-        if missing:
+        if missing and engine.opaque_images:
+            # The user's own programs may create what is not there: a first deployment. Nothing is known of what ran before.
+            now |= {service: Running(service) for service in missing}
+        elif missing:
             raise ServiceMissing(
                 f"There is no service {', '.join(missing)} on this {engine.name} engine.",
                 cause="A roll-out changes the image of services that exist; their ports and networks are described elsewhere.",

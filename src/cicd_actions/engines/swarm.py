@@ -7,6 +7,7 @@ as done for its own command line. https://docs.docker.com/reference/api/engine/v
 from __future__ import annotations
 
 import copy
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -56,6 +57,11 @@ class Swarm:
 
     def close(self) -> None:
         self._api.close()
+
+    def by_hand(self, target: Target) -> str:
+        words = ["docker", "service", "update", "--with-registry-auth"]
+        words += ["--label-add", f"{REVISION}={target.sha}"] if target.sha else []
+        return shlex.join([*words, "--image", target.image.pinned, self._prefix + target.service])
 
     def running(self, services: Sequence[str], deadline: Deadline) -> Mapping[str, Running]:
         found: dict[str, Running] = {}
@@ -220,7 +226,8 @@ class Swarm:
                 raise self._failure(target, state, evidence, reverted=_update_state(self._existing(target.service)))
             if update == "paused":
                 raise self._failure(target, state, evidence, reverted=update)
-            if update == "completed" or (not update and self._tasks.all_run(tasks, state)):
+            # `completed` alone is not enough: after an engine's restart it is said while a replica is still being started.
+            if update in {"", "completed"} and self._tasks.all_run(tasks, state):
                 return
             if deadline.expired:
                 raise self._failure(target, state, evidence, reverted="deadline")

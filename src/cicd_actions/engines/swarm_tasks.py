@@ -93,6 +93,8 @@ class Tasks:
         if status["State"] not in FAILED:
             return None
         container = status.get("ContainerStatus") or {}
+        if "starting container failed" in str(status.get("Err")):
+            return None, str(status["Err"])
         return (container.get("ExitCode") if container.get("ContainerID") else None), str(status.get("Err", ""))
 
 

@@ -17,9 +17,8 @@ _BY_KIND = {
     "garbage": "Something else listens on that port: another protocol, or https where http was written (or the reverse).",
     "tls": "The server and this machine agree on no way to speak TLS.",
     "certificate-expired": "Renew the certificate on the server or load balancer that answers under this name.",
-    "certificate-name": "The server has no certificate for this name: DNS leads to another machine, or the name "
-    "is missing in the "
-    "certificate. If the target is reached by an address, give its name with the key `host`.",
+    "certificate-name": "The server has no certificate for this name: DNS leads to another machine, or the name is"
+    " missing in the certificate. If the target is reached by an address, give its name with the key `host`.",
     "certificate-early": "Compare the clocks of the server and of the runner.",
     "version": "The roll-out has not finished, or did not happen (a tag that did not move, an image that was not pulled), or "
     "the load balancer still sends requests to old replicas.",
@@ -31,23 +30,20 @@ _BY_KIND = {
     "redirect": "Write the address that the redirects should lead to.",
     "metric": "The release does more harm than `metric-max` allows. Look at its errors before it goes on.",
     "exit": "The program says so itself; its output is above.",
-    "unresolved": "The name is misspelled, its DNS record is not there yet, or it exists only inside a network "
-    "that this runner "
-    "is not in.",
+    "unresolved": "The name is misspelled, its DNS record is not there yet, or it exists only inside"
+    " a network that this runner is not in.",
     "no-route": "The runner has no way into the network of the target: a private address, a VPN, a missing firewall rule.",
     "no-network": "The runner has no network for this address (often: IPv6).",
-    "connect-timeout": "Packets are dropped on the way: a firewall or security group without a rule for this "
-    "runner, or a private "
-    "address.",
-    "tls-trust": "The certificate is signed by an authority that this runner does not know: name its certificate with `ca- "
-    "file`. A server that does not send its intermediate certificates has the same effect.",
+    "connect-timeout": "Packets are dropped on the way: a firewall or security group without a rule for this"
+    " runner, or a private address.",
+    "tls-trust": "The certificate is signed by an authority that this runner does not know: name its certificate with"
+    " `ca-file`. A server that does not send its intermediate certificates has the same effect.",
     "client-certificate": "Give the certificate that the server asks for with the keys `client-cert` and "
     "`client-key` of a target.",
     "proxy": "The proxy (HTTP_PROXY, HTTPS_PROXY) does not let the request through: add the host to NO_PROXY, or mend the "
     "proxy.",
-    "proxy-authentication": "Write user and password into HTTP_PROXY and HTTPS_PROXY "
-    "(http://user:password@proxy:3128), or add the host "
-    "to NO_PROXY.",
+    "proxy-authentication": "Write user and password into HTTP_PROXY and HTTPS_PROXY"
+    " (http://user:password@proxy:3128), or add the host to NO_PROXY.",
     "rate-limited": "Something in front of the service limits requests: raise `interval`, or let the runner through.",
     "no-data": "The query matches nothing yet, its labels are wrong, or the metric's server is down: try it in Prometheus.",
     "undecided": "An expression such as `(a+)+` takes for ever on some texts: write it without nested repetition.",
@@ -79,7 +75,7 @@ def usual_cause(target: Target, seen: Observation) -> str:
             return _BY_STATUS[status]
         if status // 100 == 3:
             return (
-                "A redirect usually leads to a login page or from http to https: probe the address it leads to, or set"
+                "the path needs a login, or http is sent on to https: probe the address that the redirect leads to, or set"
                 " `allow-redirects: true` if where it ends is what should be checked."
             )
         return _BY_STATUS[500] if status // 100 == 5 else ""

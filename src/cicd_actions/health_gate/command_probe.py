@@ -21,6 +21,10 @@ OUTPUT = 64 * 1024
 """Bytes of its output that are kept; the rest is read and dropped."""
 
 
+LAST_WORDS = 0.5
+"""Seconds for the output of a program that has ended."""
+
+
 @dataclass(eq=False)
 class CommandProber:
     """Runs a target's command in a process group of its own, which is ended with the probe."""
@@ -52,8 +56,10 @@ class CommandProber:
 
     async def _run(self) -> tuple[int, bytes]:
         words = self.target.command
+        loop = asyncio.get_running_loop()
         try:
-            process = await asyncio.create_subprocess_exec(
+            transport, output = await loop.subprocess_exec(
+                _Output,
                 *words,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
@@ -68,10 +74,18 @@ class CommandProber:
                 cause="It is not installed, not on PATH, or not executable; a path is taken from the working directory.",
             ) from None
         try:
-            output = await _kept(process)
-            return await process.wait(), output
+            await output.exited.wait()
+            _end(transport.get_pid())
+            # What it wrote last may still be on the way; a child that got away must not keep the gate waiting.
+            with contextlib.suppress(TimeIsUp):
+                async with TimeLimit(LAST_WORDS):
+                    await output.closed.wait()
+            return transport.get_returncode() or 0, bytes(output.kept)
         finally:
-            _end(process)
+            if not output.exited.is_set():
+                _end(transport.get_pid())
+            transport.close()
+            await output.exited.wait()  # at once, after SIGKILL; so that nothing of it is left behind
 
     async def _judged(self, code: int, output: bytes, started: float, deadline: float) -> Observation:
         text = output.decode("utf-8", "replace").strip()
@@ -82,7 +96,7 @@ class CommandProber:
         async with self.deciding:
             self.target.expectations.prepare()
             try:
-                with alarm(min(PATIENCE, max(deadline - self.clock(), 0.01))):
+                with alarm(PATIENCE, deadline - self.clock()):
                     wrong, version = self.target.expectations.check(Answer(200, (), output), self.clock() - started)
             except (TooSlow, Undecidable):
                 raise unjudged("undecided", "slow", "whether its output is right was not decided in time") from None
@@ -103,18 +117,27 @@ def _said(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-async def _kept(process: asyncio.subprocess.Process) -> bytes:
-    assert process.stdout is not None  # noqa: S101 - it is a pipe
-    kept = bytearray()
-    while piece := await process.stdout.read(16384):
-        kept += piece[: OUTPUT - len(kept)]
-    return bytes(kept)
+class _Output(asyncio.SubprocessProtocol):
+    """Keeps the beginning of what a program writes."""
+
+    def __init__(self) -> None:
+        self.kept = bytearray()
+        self.exited = asyncio.Event()
+        self.closed = asyncio.Event()
+
+    def pipe_data_received(self, fd: int, data: bytes | str) -> None:  # noqa: ARG002 - asyncio calls it so
+        assert isinstance(data, bytes)  # noqa: S101 - the pipes of asyncio have no text mode
+        self.kept += data[: OUTPUT - len(self.kept)]
+
+    def process_exited(self) -> None:
+        self.exited.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio calls it so
+        self.closed.set()
 
 
-def _end(process: asyncio.subprocess.Process) -> None:
-    """Also after a good end: a child in the background would outlive the gate."""
+def _end(group: int) -> None:
+    """End the program and its children, also after a good end: one in the background would outlive the gate."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)
-        elif process.returncode is None:
-            process.kill()
+            os.killpg(group, signal.SIGKILL)

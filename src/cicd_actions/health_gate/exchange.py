@@ -23,6 +23,9 @@ HEADERS = 64 * 1024
 INTERIM = 20
 """Answers with a 1xx status before the real one. More is no server, but a flood."""
 
+EVENTS_IN_A_ROW = 16
+"""Parsed pieces after which others get their turn: the smallest chunks cost the most time for a byte."""
+
 LARGE_AT_ONCE = 16
 """Bodies above `SMALL_BODY` that are held at the same time."""
 
@@ -128,8 +131,13 @@ class _Wire:
         self.parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEADERS)
         self._stream = stream
         self._progress = progress
+        self._events = 0
 
     async def event(self) -> object:
+        self._events += 1
+        if self._events % EVENTS_IN_A_ROW == 0:
+            # Data that is there already is read without a pause: a server that floods must not keep the loop for itself.
+            await asyncio.sleep(0)
         while True:
             event = self.parser.next_event()
             if event is not h11.NEED_DATA:
@@ -151,8 +159,6 @@ async def _response(wire: _Wire) -> h11.Response:
             return event
         if not isinstance(event, h11.InformationalResponse):
             raise Trouble("closed", "closed", "the connection was closed without an answer")
-        if event.status_code == 101:
-            raise Trouble("garbage", "garbage", "the server switched to another protocol, which was not asked for")
     raise Trouble("garbage", "1xx flood", f"more than {INTERIM} interim answers (1xx) came, and no final one")
 
 
@@ -183,6 +189,8 @@ def _garbage(error: h11.RemoteProtocolError, progress: Progress) -> Trouble:
         return Trouble(
             "closed", "closed", f"the connection was closed in the middle of the answer, after {progress.received} bytes"
         )
+    if "SWITCH" in said:
+        return Trouble("garbage", "garbage", "the server switched to another protocol, which was not asked for (101)")
     if "too long" in said.lower() or error.error_status_hint == 431:
         return Trouble("garbage", "headers", f"the answer's headers are longer than {HEADERS // 1024} KiB")
     return Trouble("garbage", "garbage", f"what came is not HTTP: {said}")

@@ -61,11 +61,12 @@ class TooSlow(Exception):
 
 
 @contextlib.contextmanager
-def alarm(seconds: float) -> Iterator[None]:
-    """Interrupts plain Python inside after `seconds` with `TooSlow`: a regular expression that backtracks, a big document.
+def alarm(working: float, waiting: float) -> Iterator[None]:
+    """Interrupts plain Python inside with `TooSlow`: a regular expression that backtracks, a document of a million keys.
 
-    `re` looks for signals while it matches, which is the only way into it without another process. Where there is no
-    such timer (Windows, or off the main thread) there is no bound.
+    It may use `working` seconds of the processor, and take `waiting` seconds altogether, so that a busy machine does not
+    make an honest answer look hostile. `re` looks for signals while it matches, which is the only way into it without
+    another process. Where there are no such timers (Windows, or off the main thread) there is no bound.
     """
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield
@@ -76,11 +77,15 @@ def alarm(seconds: float) -> Iterator[None]:
         if armed:
             raise TooSlow
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
+    timers = ((signal.SIGVTALRM, signal.ITIMER_VIRTUAL, working), (signal.SIGALRM, signal.ITIMER_REAL, waiting))
+    before = [(number, signal.signal(number, ring)) for number, _, _ in timers]
+    for _, timer, seconds in timers:
+        signal.setitimer(timer, max(seconds, 0.001))
     try:
         yield
     finally:
         armed = False
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for _, timer, _ in timers:
+            signal.setitimer(timer, 0)
+        for number, handler in before:
+            signal.signal(number, handler)

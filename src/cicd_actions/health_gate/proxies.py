@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from cicd_actions.health_gate.urls import Url, parse
 from cicd_actions.toolkit.errors import UnusableInput
@@ -45,8 +46,9 @@ def secrets(variables: Mapping[str, str]) -> list[str]:
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         text = _variable(name, variables)[1]
         if "@" in text:
-            found.append(text.rpartition("@")[0].partition("://")[2].partition(":")[2])
-    return [secret for secret in found if secret]
+            written = text.rpartition("@")[0].rpartition("//")[2].partition(":")[2]
+            found += [written, unquote(written)]
+    return [secret for secret in dict.fromkeys(found) if secret]
 
 
 def _variable(name: str, variables: Mapping[str, str]) -> tuple[str, str]:

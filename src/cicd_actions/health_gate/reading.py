@@ -116,7 +116,7 @@ def _file(path: Path, name: str) -> str:
         if len(data) > LONGEST_FILE:
             raise UnusableInput(f"The input `targets` names {name}, which is larger than 1 MiB.")
         return data.decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise UnusableInput(
             f"The input `targets` names the file {name}, which cannot be read: {getattr(error, 'strerror', None) or error}.",
             cause=f"One line without a dash is taken for a path, from {path.parent}.",

@@ -32,12 +32,12 @@ def report(gate: Gate, path: str, runtime: Runtime) -> Report:
     """The report of an ended gate; `path` is where its JSON goes, or empty. Raises `UnusableInput` if it cannot go there."""
     verdict = Verdict.INCONCLUSIVE if gate.cancelled_by is not None else gate.verdict
     ordered = sorted(gate.watched, key=lambda each: (_ORDER.index(each.verdict), not each.target.critical))
-    reason = headline(gate, ordered, verdict)
+    reason = reason_of(gate, ordered, verdict)
     if path:
         _write(path, as_json(gate, verdict, reason), runtime)
     return Report(
         verdict,
-        reason,
+        headline(gate, ordered, verdict),
         _outputs(gate, verdict, reason, path),
         [_finding(each, gate) for each in ordered if each.verdict is not Verdict.PASS],
         _blocks(ordered, gate),
@@ -57,14 +57,25 @@ def headline(gate: Gate, ordered: Sequence[Watched], verdict: Verdict) -> str:
     if verdict is Verdict.PASS:
         what = "Healthy" if len(gate.watched) == 1 else f"All {len(gate.watched)} targets are healthy"
         if bad:
-            what = f"{len(gate.watched) - len(bad)} of {_targets(len(gate.watched))} are healthy"
-            what += f"; not critical, and not healthy: {_names(bad)};"
+            what = f"{len(gate.watched) - len(bad)} of {_targets(len(gate.watched))} healthy (not critical: {_names(bad)})"
         version = _version(gate)
         at = f" at version {version}" if version else ""
         return f"{what}{at} after {_time(gate)} ({_probes(gate.attempts)})."
-    first = f"{critical[0].target.name}: {standing(critical[0], gate)}"
-    others = f" So it is with {len(critical) - 1} more of {len(gate.watched)} targets." if len(critical) > 1 else ""
-    return shortened(f"{first}{others}", 1000)
+    failed = [each for each in critical if each.verdict is Verdict.FAIL]
+    unjudged = [each for each in critical if each.verdict is Verdict.INCONCLUSIVE]
+    parts = [f"Not healthy: {_names(failed)}"] if failed else []
+    parts += [f"could not be judged: {_names(unjudged)}"] if unjudged else []
+    passed = f"{len(gate.watched) - len(bad)} of {_targets(len(gate.watched))} passed, " if len(gate.watched) > 1 else ""
+    said = "; ".join(parts)
+    return f"{said[0].upper()}{said[1:]} ({passed}{_probes(gate.attempts)} in {_time(gate)})."
+
+
+def reason_of(gate: Gate, ordered: Sequence[Watched], verdict: Verdict) -> str:
+    """The verdict and what it rests on, for the output `reason`: what came, of the target that matters most."""
+    worst = next((each for each in ordered if each.verdict is verdict and each.target.critical), None)
+    if verdict is Verdict.PASS or gate.cancelled_by is not None or worst is None:
+        return headline(gate, ordered, verdict)
+    return shortened(f"{worst.target.name}: {standing(worst, gate)}", 1000)
 
 
 def standing(each: Watched, gate: Gate) -> str:
@@ -212,9 +223,9 @@ def _write(path: str, document: dict[str, object], runtime: Runtime) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(_cleaned(document, runtime), ensure_ascii=False, indent=1) + "\n", "utf-8")
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise UnusableInput(
-            f"The JSON report cannot be written to {path}: {error.strerror}.",
+            f"The JSON report cannot be written to {path}: {getattr(error, 'strerror', None) or error}.",
             cause=f"The verdict was: {document['verdict']}. {document['reason']}",
         ) from None
 

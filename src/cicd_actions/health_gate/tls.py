@@ -29,7 +29,8 @@ def context(trust: Trust) -> ssl.SSLContext:
     made = ssl.create_default_context()
     # 3.13 turned a stricter reading on that refuses many company CAs; a gate must judge alike on every Python.
     made.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if not made.get_ca_certs() and not os.environ.get("SSL_CERT_FILE"):
+    named = os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")
+    if not named and not made.cert_store_stats()["x509_ca"]:
         for bundle in filter(os.path.exists, _BUNDLES):
             made.load_verify_locations(cafile=bundle)
             break

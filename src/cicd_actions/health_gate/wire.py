@@ -63,6 +63,8 @@ class TcpStream:
         await self._loop.sock_sendall(self._socket, data)
 
     async def receive(self) -> bytes:
+        # `sock_recv` does not pause when there is data, and somebody may send without end.
+        await asyncio.sleep(0)
         return await self._loop.sock_recv(self._socket, CHUNK)
 
     def close(self) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -45,6 +47,13 @@ def output(name: str, value: str | bool) -> None:
         raise ValueError(f"the output {name} would have more than one line")
     with Path(os.environ["GITHUB_OUTPUT"]).open("a", encoding="utf-8") as file:
         file.write(f"{name}={text}\n")
+
+
+def lines(name: str, values: Sequence[str]) -> None:
+    """Write one output of several lines. Its delimiter is random, so no line can end it."""
+    delimiter = f"end-{secrets.token_hex(16)}"
+    with Path(os.environ["GITHUB_OUTPUT"]).open("a", encoding="utf-8") as file:
+        file.write("\n".join([f"{name}<<{delimiter}", *values, delimiter]) + "\n")
 
 
 def summary(markdown: str) -> None:

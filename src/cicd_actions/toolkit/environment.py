@@ -37,9 +37,11 @@ class Environment(Mapping[str, str]):
     def for_programs(self) -> dict[str, str]:
         """The variables for a program that the action starts: without what was given to the action alone.
 
-        INPUTS may hold a token, and what is written to the command files speaks for the action.
+        INPUTS may hold a token, and what is written to the command files speaks for the action. Empty ones are left out: a
+        secret that is not set arrives as an empty string, which a program would take for a value, and a workflow has no
+        other way to say "none".
         """
-        return {name: value for name, value in self._variables.items() if name not in _OWN}
+        return {name: value for name, value in self._variables.items() if value and name not in _OWN}
 
     def secret(self, name: str, *, input: str) -> str:  # noqa: A002 - the word for it here
         """The value of the variable that the input `input` names. Raises `UnusableInput` when it is not set."""

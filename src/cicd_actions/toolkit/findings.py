@@ -26,7 +26,8 @@ class Severity(str, Enum):
 class Finding:
     """One thing found. `file` is relative to the repository's root; `line` and `column` count from 1; `fix` says what to write.
 
-    `fingerprint` stays the same while the thing found stays, though lines move.
+    `fingerprint` stays the same while the thing found stays, though lines move. `pointer` is a JSON pointer into the
+    document that the thing was found in, where there is one.
     """
 
     rule: str
@@ -37,6 +38,7 @@ class Finding:
     column: int | None = None
     fix: str = ""
     fingerprint: str = ""
+    pointer: str = ""
 
     def as_json(self) -> dict[str, str | int]:
         """The fields that are set; the severity as its word."""
@@ -49,6 +51,7 @@ class Finding:
             "column": self.column,
             "fix": self.fix,
             "fingerprint": self.fingerprint,
+            "pointer": self.pointer,
         }
         return {name: value for name, value in fields.items() if value is not None and value != ""}
 

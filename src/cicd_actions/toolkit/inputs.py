@@ -48,6 +48,12 @@ def declare(
     return cast("T", dataclasses.field(metadata={"input": declaration}))
 
 
+def declared(inputs: type[Any], name: str) -> Any:
+    """The same input as another action's: `url: str = declared(Other, "url")`. `name` is the field's."""
+    (field,) = (field for field in dataclasses.fields(inputs) if field.name == name)
+    return dataclasses.field(metadata=field.metadata)
+
+
 def declarations(inputs: type[Any]) -> dict[str, Declaration]:
     """Every input of the class by its kebab-case name, in the order of the class."""
     return {

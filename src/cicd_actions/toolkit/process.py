@@ -137,8 +137,11 @@ def run(
     finally:
         # Also after a good end: a child in the background would keep the pipes open, and the readers waiting.
         end(process)
-    for reader in readers:
-        reader.join(GRACE)
+        _close_input(process)
+        # Also when cancelled: what the program says on SIGTERM is still handed over.
+        for reader in readers:
+            if reader.ident is not None:
+                reader.join(GRACE)
     return Finished(
         argv=tuple(words),
         exit_code=process.returncode,
@@ -176,6 +179,13 @@ def _feed(process: subprocess.Popen[bytes], text: str) -> None:
     # A program may end, or close its input, without reading it. Closing flushes, so it can meet the same.
     with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
         pipe.write(text.encode())
+
+
+def _close_input(process: subprocess.Popen[bytes]) -> None:
+    """A cancellation may come while the input is written: then it is still open, and what it holds has no reader."""
+    if process.stdin is not None:
+        with contextlib.suppress(OSError):
+            process.stdin.close()
 
 
 class _Stream:

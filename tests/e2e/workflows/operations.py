@@ -29,6 +29,8 @@ def main(verb: str, *words: str) -> int:
         service, sha, image = words
         digest = "sha256:" + hashlib.sha256(f"{service}{sha}".encode()).hexdigest()
         print(json.dumps({"image": f"{image}@{digest}", "digest": digest}))  # noqa: T201
+    elif verb == "exists":
+        print(words[0].partition("@")[2])  # noqa: T201
     elif verb == "running":
         print(json.dumps({file.stem: json.loads(file.read_text()) for file in sorted((FOLDER / words[0]).glob("*.json"))}))  # noqa: T201
     elif verb == "roll-out":

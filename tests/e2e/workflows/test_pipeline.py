@@ -11,15 +11,20 @@ from pathlib import Path
 
 import pytest
 
+from cicd_actions.github.release_record import Record, Task
 from demo.picture import Picture
 from tests.e2e.workflows.conftest import Consumer
 from tests.e2e.workflows.test_two_lane import FILES, GREEN, pull_request
+from tests.fakes.github import FakeGitHub, deployments, settings
+from tests.fakes.github.openapi import document
 
 OPERATIONS = Path(__file__).with_name("operations.py")
 DEPLOY = {
+    "image-command": "python3 operations.py exists {image}",
     "running-command": "python3 operations.py running {environment}",
     "job-command": "python3 operations.py job {service} {image} {sha} {environment} -- {command}",
     "roll-out-command": "python3 operations.py roll-out {service} {image} {sha} {environment}",
+    "migrate-command": "schema up",
     "gate-timeout": "2s",
 }
 BUILD = {
@@ -29,24 +34,39 @@ BUILD = {
     "web-image": "local/web",
 }
 DIGEST = "sha256:" + "a" * 64
+OLD = "sha256:" + "b" * 64
+REPOSITORY = "org/app"
 
 
 class World:
-    """The environments: what runs in them, and the address where it answers."""
+    """The environments: what runs in them, and the address where it answers; and GitHub, as far as records need it."""
 
-    def __init__(self, folder: Path, url: str) -> None:
+    def __init__(self, folder: Path, url: str, github: FakeGitHub) -> None:
         self.folder = folder
         self.url = url
+        self.github = github
+        settings.repository(github, REPOSITORY)
+        self.token = github.token(deployments="write", contents="read")
+
+    def tasks(self) -> list[tuple[str, str, str]]:
+        """What is recorded, oldest first."""
+        return [
+            (each["environment"], each["task"].removeprefix("cicd-actions:"), each["sha"])
+            for each in deployments.kept(self.github, REPOSITORY).deployments
+        ]
 
     def runs(self, environment: str) -> dict[str, str]:
         """Commit by service."""
         return {file.stem: json.loads(file.read_text())["sha"] for file in (self.folder / environment).glob("*.json")}
 
     def put(self, environment: str, sha: str) -> None:
+        """That commit runs there, and passed its gate."""
         (self.folder / environment).mkdir()
-        for service in ("api", "web"):
-            now = {"image": f"local/{service}@{DIGEST}", "digest": DIGEST, "sha": sha}
-            (self.folder / environment / f"{service}.json").write_text(json.dumps(now))
+        images = {service: f"local/{service}@{OLD}" for service in ("api", "web")}
+        for service, image in images.items():
+            (self.folder / environment / f"{service}.json").write_text(json.dumps({"image": image, "digest": OLD, "sha": sha}))
+        passed = Record(Task.PASSED, REPOSITORY, environment, sha, images, verdict="pass")
+        deployments.other_tool(self.github, REPOSITORY, environment, sha, task=passed.task.value, payload=passed.payload())
 
     def refuse(self, *lines: str) -> None:
         (self.folder / "refuse").write_text("\n".join(lines))
@@ -57,7 +77,7 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(tmp_path: Path, consumer: Consumer) -> Iterator[World]:
     folder = tmp_path / "world"
     folder.mkdir()
 
@@ -80,7 +100,9 @@ def world(tmp_path: Path) -> Iterator[World]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield World(folder, f"http://127.0.0.1:{server.server_port}")
+    with FakeGitHub(document=document()) as github:
+        deployments.kept(github, REPOSITORY).git = consumer.folder
+        yield World(folder, f"http://127.0.0.1:{server.server_port}", github)
     server.shutdown()
     thread.join()
     server.server_close()
@@ -97,8 +119,10 @@ def app(consumer: Consumer, world: World) -> Consumer:
     return consumer
 
 
-def go(app: Consumer, world: World, *event: object) -> Picture:
-    return app.run(*event, step_environment={"OPERATIONS": str(world.folder)})  # type: ignore[arg-type]
+def go(app: Consumer, world: World, *event: object, **secrets: str) -> Picture:
+    surroundings = {"OPERATIONS": str(world.folder), "GITHUB_API_URL": world.github.url}
+    given = {"GITHUB_TOKEN": world.token, **secrets}
+    return app.run(*event, step_environment=surroundings, secrets=given)  # type: ignore[arg-type]
 
 
 def test_a_push_goes_to_production_built_once(app: Consumer, world: World) -> None:
@@ -109,15 +133,18 @@ def test_a_push_goes_to_production_built_once(app: Consumer, world: World) -> No
         "build / api", "build / web", "build / digests", "staging / deploy", "production / deploy", "result",
     }  # fmt: skip
     assert world.runs("staging") == world.runs("production") == {"api": app.head, "web": app.head}
+    assert [task[:2] for task in world.tasks()] == [
+        ("staging", "deploy"), ("staging", "passed"), ("production", "deploy"), ("production", "passed"),
+    ]  # fmt: skip
     journal = world.journal()
     verbs = [entry[0] for entry in journal]
     assert sorted(verbs[:2]) == ["build", "build"]
-    one = ["running", "job", "roll-out", "roll-out"]
+    one = ["exists", "job", "exists", "exists", "running", "roll-out", "roll-out"]
     assert verbs[2:] == one * 2
     images = [entry[2] for entry in journal if entry[0] == "roll-out"]
     assert images[:2] == images[2:]
     assert all(re.fullmatch(r"local/(api|web)@sha256:[0-9a-f]{64}", image) for image in images)
-    assert journal[3] == ["job", "api", images[0], app.head, "staging", "--", "alembic", "upgrade", "head"]
+    assert journal[3] == ["job", "api", images[0], app.head, "staging", "--", "schema", "up"]
 
 
 def test_a_pull_request_is_never_released(app: Consumer, world: World) -> None:
@@ -177,10 +204,12 @@ def test_a_sick_release_is_taken_back(deploy: Consumer, world: World) -> None:
     assert run.results() == {"call / deploy": "failure"}
     assert steps(run)["Gate"] == "failure"
     assert steps(run)["Roll back"] == "success"
-    assert steps(run)["Gate the release that runs again"] == "success"
     assert steps(run)["Outcome"] == "failure"
     assert world.runs("staging") == {"api": before, "web": before}
     assert run.errors()[-1] == "gate: fail, roll back: success"
+    assert [task[1:] for task in world.tasks()] == [
+        ("passed", before), ("deploy", sick), ("quarantined", sick), ("deploy", before), ("passed", before),
+    ]  # fmt: skip
 
 
 def test_a_first_release_that_is_sick_has_no_way_back_and_says_so(deploy: Consumer, world: World) -> None:
@@ -188,7 +217,7 @@ def test_a_first_release_that_is_sick_has_no_way_back_and_says_so(deploy: Consum
     run = go(deploy, world)
     assert run.results() == {"call / deploy": "failure"}
     assert steps(run)["Roll back"] == "failure"
-    assert "nothing is known to have run before for api, web: this was the first deployment there" in run.errors()
+    assert any("this is the first deployment to staging that is recorded" in error for error in run.errors())
 
 
 def test_an_inconclusive_gate_takes_nothing_back(deploy: Consumer, world: World) -> None:
@@ -210,6 +239,7 @@ def test_a_failed_migration_stops_before_the_roll_out(deploy: Consumer, world: W
     world.refuse("job api")
     run = go(deploy, world)
     assert steps(run)["Migrate"] == "failure"
+    assert "`schema up` ended with exit code 7." in run.errors()[0]
     assert not {"Roll out", "Gate", "Roll back"} & set(steps(run))
     assert world.runs("staging") == {"api": before, "web": before}
 
@@ -223,7 +253,8 @@ def test_when_the_second_service_fails_the_first_goes_back(deploy: Consumer, wor
     assert steps(run)["Roll out"] == "failure"
     assert "Gate" not in steps(run)
     assert world.runs("staging") == {"api": before, "web": before}
-    assert f"web was not rolled out: roll-out-command ended with 7. api is back on {before}" in run.errors()
+    assert any("What ran before runs again (web, api)" in error for error in run.errors())
+    assert [task[1] for task in world.tasks()] == ["passed", "deploy", "quarantined"]
 
 
 def test_an_older_commit_is_refused(deploy: Consumer, world: World) -> None:
@@ -233,9 +264,9 @@ def test_an_older_commit_is_refused(deploy: Consumer, world: World) -> None:
     deploy.git("checkout", "--quiet", "-B", "main", older)
     deploy.git("tag", "kept", newer)
     run = go(deploy, world)
-    assert steps(run)["What runs now"] == "failure"
+    assert steps(run)["Start the record"] == "failure"
     assert "Migrate" not in steps(run)
-    assert f"api already runs {newer}, which is newer than {older}" in run.errors()[0]
+    assert f"{older[:12]} is 1 commit behind {newer[:12]}" in run.errors()[0]
     calls_deploy(deploy, world, **{"allow-older": True})  # type: ignore[arg-type]
     assert go(deploy, world).results() == {"call / deploy": "success"}
 
@@ -244,7 +275,7 @@ def test_an_address_that_is_missing_is_told_before_anything_moves(deploy: Consum
     calls_deploy(deploy, world, **{"web-url": ""})
     deploy.commit({})
     run = go(deploy, world)
-    assert steps(run)["What runs now"] == "failure"
+    assert steps(run)["What is released"] == "failure"
     assert "set the variable WEB_URL of the environment staging" in run.errors()[0]
     assert world.journal() == []
 
@@ -253,7 +284,7 @@ def test_a_dotenv_reaches_the_programs_and_its_values_are_masked(deploy: Consume
     calls_deploy(deploy, world, **{"job-command": "sh -c 'echo token=$RELEASE_ENV' --"})
     deploy.commit({})
     secret = 'TOKEN="tr0ub4dor&3"\nEMPTY=\n'
-    run = deploy.run(step_environment={"OPERATIONS": str(world.folder)}, secrets={"RELEASE_ENV": secret})
+    run = go(deploy, world, RELEASE_ENV=secret)
     assert run.results() == {"call / deploy": "success"}
     assert "token=" in run.log()
     assert "tr0ub4dor" not in run.log()

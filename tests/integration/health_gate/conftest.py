@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
 import io
+import ipaddress
 import os
 import socket
+import ssl
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from cicd_actions.health_gate.action import ACTION
 from cicd_actions.health_gate.inputs import Inputs
 from cicd_actions.toolkit.inputs import load
 from cicd_actions.toolkit.report import Report
 from cicd_actions.toolkit.runtime import Runtime
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -45,3 +61,225 @@ def closed_port() -> Iterator[int]:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         yield sock.getsockname()[1]
+
+
+Handler = Callable[[socket.socket], None]
+
+
+class RawServer:
+    """Hands each connection to a function in a thread of its own; nothing of HTTP is done for it."""
+
+    def __init__(self, handler: Handler, wrap: Callable[[socket.socket], socket.socket] | None = None) -> None:
+        self._handler = handler
+        self._wrap = wrap
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self._closing = threading.Event()
+        self.connections = 0
+        self.requests: list[bytes] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def port(self) -> int:
+        port: int = self._listener.getsockname()[1]
+        return port
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+    def _accept(self) -> None:
+        while not self._closing.is_set():
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        # The client goes away whenever it has seen enough: that is what most of these tests are about.
+        with contextlib.suppress(OSError):
+            secured = self._wrap(connection) if self._wrap else connection
+            with secured:
+                self.requests.append(read_request(secured))
+                self._handler(secured)
+
+    def close(self) -> None:
+        self._closing.set()
+        self._listener.close()
+
+
+def read_request(connection: socket.socket) -> bytes:
+    """The head of a request, and its body if it says its length."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        piece = connection.recv(65536)
+        if not piece:
+            return data
+        data += piece
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = next((int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0)
+    while len(body) < length:
+        body += connection.recv(65536)
+    return head + b"\r\n\r\n" + body
+
+
+def ok(body: bytes = b"", *headers: str, status: str = "200 OK") -> bytes:
+    """A whole answer."""
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers]
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
+
+
+@pytest.fixture
+def raw() -> Iterator[Callable[..., RawServer]]:
+    """Starts raw servers, which end with the test."""
+    servers: list[RawServer] = []
+
+    def start(handler: Handler, wrap: Callable[[socket.socket], socket.socket] | None = None) -> RawServer:
+        servers.append(RawServer(handler, wrap))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+@dataclass
+class Ran:
+    """One run of the command line on a runner of our own."""
+
+    code: int
+    stdout: str
+    stderr: str
+    summary: str
+    outputs: dict[str, str]
+    memory: int
+    """The most bytes of memory it held."""
+
+
+_MEASURED = """
+import atexit, pathlib, sys
+def keep():
+    text = pathlib.Path("/proc/self/status").read_text()
+    pathlib.Path(sys.argv[1]).write_text(text.split("VmHWM:")[1].split()[0])
+atexit.register(keep)
+from cicd_actions.__main__ import main
+main(sys.argv[2:])
+"""
+
+CommandLine = Callable[..., Ran]
+
+
+@pytest.fixture
+def command_line(tmp_path: Path, variables: dict[str, str]) -> CommandLine:
+    """Runs `cicd-actions health-gate` in a process of its own, as a step on GitHub."""
+
+    def run(*words: str, **extra: str) -> Ran:
+        files = {name: tmp_path / name.lower() for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
+        for path in files.values():
+            path.write_text("")
+        environment = {
+            **variables, **{name: str(path) for name, path in files.items()}, "GITHUB_ACTIONS": "true",
+            "PYTHONPATH": str(ROOT / "src"), **extra,
+        }  # fmt: skip
+        process = subprocess.Popen(
+            [sys.executable, "-c", _MEASURED, str(tmp_path / "memory"), "health-gate", *words],
+            env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        stdout, stderr = process.communicate(timeout=60)
+        memory = int((tmp_path / "memory").read_text()) * 1024
+        outputs = _outputs(files["GITHUB_OUTPUT"].read_text("utf-8"))
+        return Ran(process.returncode, stdout, stderr, files["GITHUB_STEP_SUMMARY"].read_text("utf-8"), outputs, memory)
+
+    return run
+
+
+@pytest.fixture
+def read_outputs() -> Callable[[str], dict[str, str]]:
+    return _outputs
+
+
+def _outputs(text: str) -> dict[str, str]:
+    """The outputs as the runner reads them: `name<<delimiter`, lines, delimiter."""
+    found: dict[str, str] = {}
+    lines = iter(text.splitlines())
+    for line in lines:
+        name, _, delimiter = line.partition("<<")
+        value: list[str] = []
+        for inner in lines:
+            if inner == delimiter:
+                break
+            value.append(inner)
+        found[name] = "\n".join(value)
+    return found
+
+
+class Authority:
+    """A certificate authority of the test's own, and certificates of many kinds by it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "A test's authority")])
+        self.certificate = self._signed(self._name, self._key.public_key(), [], days=(-1, 30), authority=True)
+        self.file = folder / "authority.pem"
+        self.file.write_bytes(self.certificate.public_bytes(Encoding.PEM))
+
+    def _signed(
+        self,
+        name: x509.Name,
+        key: ec.EllipticCurvePublicKey,
+        names: list[str],
+        *,
+        days: tuple[int, int],
+        authority: bool = False,
+    ) -> x509.Certificate:
+        now = dt.datetime.now(dt.timezone.utc)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(self._name)
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now + dt.timedelta(days=days[0]))
+            .not_valid_after(now + dt.timedelta(days=days[1]))
+            .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+        )
+        if names:
+            builder = builder.add_extension(
+                x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False
+            )
+        return builder.sign(self._key, hashes.SHA256())
+
+    def issue(self, *names: str, days: tuple[int, int] = (-1, 30)) -> Path:
+        """A PEM file with a key and its certificate for these names, valid for these days from now."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
+        certificate = self._signed(subject, key.public_key(), list(names), days=days)
+        path = self._folder / f"{names[0]}-{len(list(self._folder.iterdir()))}.pem"
+        private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        path.write_bytes(private + certificate.public_bytes(Encoding.PEM))
+        return path
+
+    def server(self, certificate: Path, *, client_certificates: bool = False) -> Callable[[socket.socket], socket.socket]:
+        """What wraps a server's connections in TLS; the names asked for are kept in `asked`."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        if client_certificates:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(self.file)
+        self.asked: list[str | None] = []
+        context.sni_callback = lambda _socket, name, _context: self.asked.append(name)
+        return lambda connection: context.wrap_socket(connection, server_side=True)
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+@pytest.fixture
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))

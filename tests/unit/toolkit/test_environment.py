@@ -45,3 +45,8 @@ def test_a_variable_that_is_no_dotenv_is_refused_without_its_text(environment: E
     with pytest.raises(UnusableInput) as caught:
         environment.file("TOKEN", input="env-file-variable")
     assert "s3cr3t" not in str(caught.value)
+
+
+def test_programs_get_neither_what_is_the_action_s_own_nor_secrets_that_are_not_set() -> None:
+    given = {"INPUTS": '{"github-token": "x"}', "GITHUB_OUTPUT": "/o", "DATABASE_URL": "", "PATH": "/bin"}
+    assert Environment(given, Redactor()).for_programs() == {"PATH": "/bin"}

@@ -13,41 +13,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.harness.release import git, release
 from tools.release.__main__ import contents
 from tools.release.tree import checkout
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def release(repository: Path, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tools.release", *words],
-        cwd=repository,
-        capture_output=True,
-        text=True,
-        check=check,
-        stdin=subprocess.DEVNULL,
-    )
-
-
-def git(repository: Path, *words: str) -> str:
-    who = ["-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"]
-    return subprocess.run(["git", *who, "-C", repository, *words], capture_output=True, text=True, check=True).stdout.strip()
-
-
-@pytest.fixture(scope="session")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone of the project: what a release is made of is what is committed."""
-    folder = tmp_path_factory.mktemp("clone") / "project"
-    subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", ROOT, folder], check=True, capture_output=True)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def tree(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("release") / "tree"
-    release(clone, "build", "1.2.3", str(folder))
-    return folder
 
 
 def test_the_same_commit_gives_the_same_bytes(clone: Path, tree: Path, tmp_path: Path) -> None:

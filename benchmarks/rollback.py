@@ -1,0 +1,152 @@
+"""How long a rollback takes: from "it failed" to the old release answering everywhere, beside `docker service rollback` alone.
+
+    python benchmarks/rollback.py [ROUNDS]
+
+Targets: at most 1.3 × the bare command; the action's own time, without the engine's work, under 1 s. Needs a Docker Engine
+that may become a Swarm's manager. Exit code 1 when a target is missed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import docker
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+
+from tests.fakes.github import FakeGitHub, settings  # noqa: E402 - the path had to be set first
+from tests.harness.engine import Registry, make_base  # noqa: E402
+from tests.harness.releases import REPOSITORY, World, sha  # noqa: E402
+from tests.harness.site import Site  # noqa: E402
+from tests.harness.stack import Built, Images, Stack, fetch  # noqa: E402
+
+AT_MOST = 1.3
+OWN_TIME = 1.0
+IN_A_ROW = 20
+"""Answers of the old release, one after another, with no replica of the new one left, that count as "everywhere"."""
+
+
+def everywhere(site: Site, old: Built) -> None:
+    """Wait until only the old release answers."""
+    row = 0
+    while row < IN_A_ROW or site.stack.images_of("api") != {old.pinned}:
+        row = row + 1 if fetch(site.url) == old.sha else 0
+        time.sleep(0.01)
+
+
+def timed(what: Callable[[], object], site: Site, old: Built) -> float:
+    began = time.monotonic()
+    what()
+    everywhere(site, old)
+    return time.monotonic() - began
+
+
+def action(site: Site, **inputs: str) -> None:
+    """The action as a step starts it: a new process, from the launcher on."""
+    given = {
+        **site.engine,
+        "environment": "staging",
+        "github-token": site.token,
+        "services": f"api={site.repository}",
+        "url": site.url,
+        "version-from": "header:X-Version",
+        **inputs,
+    }
+    done = started(site.github, site.folder, given)
+    assert done.returncode == 0, done.stderr
+
+
+def started(github: FakeGitHub, folder: Path, inputs: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    surroundings = {
+        **os.environ,
+        "INPUTS": json.dumps(inputs),
+        "GITHUB_API_URL": github.url,
+        "GITHUB_REPOSITORY": REPOSITORY,
+        "RUNNER_TEMP": str(folder),
+    }
+    command = [str(ROOT / "bin/cicd-actions"), "rollback-to-previous-sha", "--json"]
+    return subprocess.run(command, env=surroundings, capture_output=True, text=True, check=False)
+
+
+def on_swarm(rounds: int, folder: Path) -> tuple[list[float], list[float]]:
+    """Seconds of the bare command, and of the action, in turns."""
+    client = docker.from_env()
+    make_base(client)
+    if client.info()["Swarm"]["LocalNodeState"] != "active":
+        client.swarm.init(advertise_addr="127.0.0.1", listen_addr="127.0.0.1:2377")
+    registry = Registry(folder / "registry")
+    registry.start()
+    images = Images(client, registry.address)
+    stack = Stack(client, images)
+    bare: list[float] = []
+    ours: list[float] = []
+    try:
+        with FakeGitHub() as github:
+            settings.repository(github, REPOSITORY)
+            site = Site(folder, stack, images, github, github.token(deployments="write", contents="read"))
+            old, new = images.app(), images.app()
+            site.repository = old.repository
+            site.serve(old)
+            site.record(old, "pass")
+            site.record(new, "fail")
+            for _ in range(rounds):
+                site.roll_out(new)
+                command = ["docker", "service", "rollback", "--quiet", f"{stack.name}_api"]
+                bare.append(timed(lambda command=command: subprocess.run(command, check=True, capture_output=True), site, old))  # type: ignore[misc]
+                site.roll_out(new)
+                ours.append(timed(lambda: action(site, **{"current-sha": new.sha}), site, old))
+    finally:
+        stack.close()
+        images.close()
+        registry.stop()
+    return bare, ours
+
+
+def alone(rounds: int, folder: Path) -> list[float]:
+    """Seconds of a whole run whose engine has nothing to do, its programs only write a file: an upper bound of our own time."""
+    found: list[float] = []
+    with World(folder) as world:
+        world.release(1)
+        for _ in range(rounds):
+            world.release(2, "fail")
+            given = {
+                **world.engine,
+                "environment": "staging",
+                "github-token": world.token,
+                "services": world.release_lines,
+                "url": f"{world.url}/api",
+                "version-from": "header:X-Version",
+                "current-sha": sha(2),
+            }
+            began = time.monotonic()
+            done = started(world.github, folder, given)
+            found.append(time.monotonic() - began)
+            assert done.returncode == 0, done.stderr
+    return found
+
+
+def main(rounds: int) -> int:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "world").mkdir()
+        own = statistics.median(alone(rounds + 1, folder / "world")[1:])  # the first one compiles
+        bare, ours = on_swarm(rounds, folder)
+    ratio = statistics.median(ours) / statistics.median(bare)
+    print(f"docker service rollback       {statistics.median(bare):6.1f} s  {[round(each, 1) for each in bare]}")
+    print(f"rollback-to-previous-sha      {statistics.median(ours):6.1f} s  {[round(each, 1) for each in ours]}")
+    print(f"ratio                         {ratio:6.2f}    at most {AT_MOST}")
+    print(f"own time, engine's work apart {own:6.2f} s  under {OWN_TIME} s")
+    return 0 if ratio <= AT_MOST and own < OWN_TIME else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 3))

@@ -1,0 +1,110 @@
+"""The phase `adopt`: gates what runs now, and records it, so that the first deploy has a way back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from cicd_actions.deployment_record.desk import Desk
+from cicd_actions.engines.inputs import connected
+from cicd_actions.engines.protocol import Engine, Running
+from cicd_actions.engines.reference import reference
+from cicd_actions.github.history import History
+from cicd_actions.github.release_record import Task, digest_of
+from cicd_actions.health_gate.embedded import gate
+from cicd_actions.roll_out.inputs import Wanted
+from cicd_actions.toolkit.errors import Failed, Inconclusive, UnusableInput
+from cicd_actions.toolkit.grammar import NotUnderstood
+from cicd_actions.toolkit.report import Code, Heading, Report, Table
+from cicd_actions.toolkit.verdict import Verdict
+
+
+def adopt(desk: Desk) -> Report:
+    """Raises `Failed` when something is recorded already, and for what does not run."""
+    inputs = desk.inputs
+    if not inputs.engine:
+        raise UnusableInput("`adopt` has to know where the release runs.", fix="    with:\n      engine: swarm")
+    if not inputs.has_targets:
+        raise UnusableInput(
+            "`adopt` gates what runs before it is recorded, and nothing is named to gate.",
+            fix="    with:\n      url: https://staging.example.com/health/ready",
+        )
+    desk.services()
+    history = desk.records.history(desk.environment, lambda history: bool(history.outcomes))
+    _refuse_recorded(desk, history)
+    with connected(inputs, desk.runtime) as engine:
+        names = [each.service for each in inputs.services]
+        running = engine.running(names, desk.runtime.deadline(inputs.timeout))
+        services = {each.service: _image(engine, each, running.get(each.service)) for each in inputs.services}
+    sha = desk.sha(inputs.sha or _labelled(running.values()))
+    judged = gate(inputs, sha, desk.runtime)
+    if judged.verdict is not Verdict.PASS:
+        headline = f"What runs in {desk.environment} did not pass its gate, so it is not recorded: {judged.headline}"
+        blocks = [Heading("The gate"), *judged.blocks]
+        outputs = {"verdict": judged.verdict, "reason": headline}
+        return Report(judged.verdict, headline, {**outputs}, [*desk.findings, *judged.findings], blocks)
+    record = replace(
+        desk.record(Task.PASSED, sha, services, reason=judged.headline),
+        verdict="pass",
+        kind="adopt",
+        schema=inputs.database_revision,
+    )
+    number = desk.records.write(record)
+    error = desk.write_audit("adopt", record, "pass")
+    headline = f"{sha[:12]} runs in {desk.environment}, passed its gate, and is recorded as the release to go back to."
+    verdict = Verdict.INCONCLUSIVE if error is not None and inputs.audit_required else Verdict.PASS
+    return Report(
+        verdict,
+        headline if verdict is Verdict.PASS else f"{headline} {error.what if error else ''}",
+        {"verdict": verdict, "record-id": str(number), "reason": headline},
+        [*desk.findings, *judged.findings],
+        [Table(("service", "image"), [(Code(name), Code(image)) for name, image in services.items()]), *judged.blocks],
+    )
+
+
+def _refuse_recorded(desk: Desk, history: History) -> None:
+    if history.outcomes:
+        newest = history.outcomes[0]
+        raise Failed(
+            f"{desk.environment} has records already, the newest of {newest.sha[:12]}: there is nothing to adopt.",
+            cause="Deploys make their records themselves; `adopt` is for an environment that was deployed otherwise so far.",
+        )
+
+
+def _image(engine: Engine, wanted: Wanted, running: Running | None) -> str:
+    """What is recorded of a service: what the engine says runs, as it can be deployed again."""
+    if running is None:
+        raise Failed(
+            f"The service {wanted.service} does not run on this {engine.name} engine, so there is nothing to adopt of it.",
+            fix="Correct its name in `services`; for Swarm, the input `stack` stands before it.",
+        )
+    if engine.opaque_images:
+        if not running.image:
+            raise Inconclusive(
+                f"The engine cannot tell what runs of {wanted.service}.", fix="Name a `running-command` that says it."
+            )
+        return running.image
+    if not running.digest:
+        raise Inconclusive(
+            f"{wanted.service} runs {running.image or 'an image'}, which is not pinned to a digest.",
+            cause="What is not pinned could not be deployed again as it is.",
+            fix="Deploy it once by digest, and adopt it then.",
+        )
+    if digest_of(wanted.image) not in {"", running.digest}:
+        raise Failed(f"{wanted.service} runs {running.digest}, and not {digest_of(wanted.image)} as `services` says.")
+    return f"{_repository(running.image) or _repository(wanted.image)}@{running.digest}"
+
+
+def _repository(image: str) -> str:
+    if image == digest_of(image):
+        return ""  # a bare digest reads like a repository `sha256` with a tag
+    try:
+        return reference(image).repository
+    except NotUnderstood:
+        return ""
+
+
+def _labelled(running: Iterable[Running]) -> str:
+    """The one SHA that all services are labelled with; empty when they are of several, or not labelled."""
+    found = {each.sha for each in running}
+    return found.pop() if len(found) == 1 else ""

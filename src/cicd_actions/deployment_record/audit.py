@@ -1,0 +1,115 @@
+"""The audit line: one record as one line of JSON, POSTed to a log that others keep."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from cicd_actions.toolkit.deadline import Deadline
+from cicd_actions.toolkit.errors import Inconclusive, UnusableInput
+from cicd_actions.toolkit.printable import shortened, visible
+from cicd_actions.toolkit.retry import Retry
+from cicd_actions.toolkit.runtime import Runtime
+
+if TYPE_CHECKING:
+    import httpx
+
+ONE_REQUEST = 10.0
+"""Seconds that one attempt may take."""
+
+
+@dataclass(frozen=True)
+class AuditLog:
+    """Where the lines go. `url` and `headers` are expanded already."""
+
+    url: str
+    headers: Mapping[str, str]
+    runtime: Runtime
+    deadline: Deadline
+
+    @classmethod
+    def of(cls, url: str, headers: tuple[str, ...], runtime: Runtime, deadline: Deadline) -> AuditLog | None:
+        """`None` without a URL. Raises `UnusableInput`."""
+        if not url:
+            return None
+        expanded = runtime.environment.expand(url, input="audit-url")
+        if urlsplit(expanded).scheme not in {"http", "https"} or not urlsplit(expanded).hostname:
+            raise UnusableInput(
+                "The input `audit-url` is not a URL that can be posted to.",
+                fix="    with:\n      audit-url: https://audit.example.com/deployments",
+            )
+        fields: dict[str, str] = {}
+        for line in headers:
+            name, colon, value = (part.strip() for part in line.partition(":"))
+            if not colon or not name.replace("-", "").isalnum():
+                # The line is not repeated: whoever forgot the colon may have written a token.
+                raise UnusableInput(
+                    "A line of the input `audit-headers` is not `Name: value`.",
+                    fix='    with:\n      audit-headers: "Authorization: Bearer $AUDIT_TOKEN"',
+                )
+            fields[name] = runtime.environment.expand(value, input="audit-headers")
+            if not fields[name].isprintable() or not fields[name].isascii():
+                raise UnusableInput(f"The value of the audit header {name} has characters that no header can have.")
+        return cls(expanded, fields, runtime, deadline)
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """POST one line. Raises `Inconclusive` when it was not taken within the deadline.
+
+        The `Idempotency-Key` is the same for each attempt, so a line whose answer was lost is not kept twice:
+        https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
+        """
+        import httpx  # noqa: PLC0415 - only runs with an audit log need it
+
+        line = json.dumps(record, separators=(",", ":"), sort_keys=True) + "\n"
+        key = hashlib.sha256(line.encode()).hexdigest()
+        fields = {"Content-Type": "application/x-ndjson", **self.headers, "Idempotency-Key": f'"{key}"'}
+
+        def post() -> None:
+            limit = self.deadline.timeout(ONE_REQUEST)
+            if limit <= 0:
+                raise Inconclusive("The audit line could not be written: the time of this action is over.")
+            # The answer's body is nobody's business here, and may be endless: it is not read.
+            with client.stream("POST", self.url, content=line.encode(), headers=fields, timeout=limit) as answer:
+                if not answer.is_success:
+                    raise httpx.HTTPStatusError(f"status {answer.status_code}", request=answer.request, response=answer)
+
+        place = urlsplit(self.url).hostname
+        with httpx.Client(follow_redirects=False) as client:
+            try:
+                Retry(f"write the audit line to {place}", self._again, self.deadline, self.runtime)(post)
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                said = shortened(visible(self.runtime.redactor(str(error) or type(error).__name__)), 200)
+                raise Inconclusive(
+                    f"The audit line could not be written to {place}: {said}",
+                    cause="The server is down, refuses the request, or was too slow for the input `timeout`.",
+                    fix="Check `audit-url` and `audit-headers`; the line is written again by running the job again.",
+                ) from None
+
+    @staticmethod
+    def _again(error: BaseException) -> float | bool:
+        import httpx  # noqa: PLC0415 - loaded already
+
+        if isinstance(error, httpx.HTTPStatusError):
+            status = error.response.status_code
+            # 409: the first attempt is still being worked on, by the draft on idempotency keys.
+            return _asked(error.response) if status >= 500 or status in {408, 409, 425, 429} else False
+        return isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol)
+
+
+def _asked(answer: httpx.Response) -> float | bool:
+    """The seconds of `Retry-After` (a number, or a date), else `True`."""
+    text = answer.headers.get("Retry-After", "")
+    if text.isdigit():
+        return float(text)
+    try:
+        when = parsedate_to_datetime(text)
+    except ValueError:
+        return True
+    import datetime as dt  # noqa: PLC0415 - beside its only use
+
+    return max(0.0, (when - dt.datetime.now(when.tzinfo)).total_seconds())

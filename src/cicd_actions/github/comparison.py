@@ -1,0 +1,68 @@
+"""Which of two commits is ahead, by GitHub's compare API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cicd_actions.github.client import GitHub, segment
+from cicd_actions.github.errors import NotFound, Permission
+from cicd_actions.toolkit.errors import Inconclusive
+
+CONTENTS = Permission("Contents", "read", job="contents")
+
+_STATUSES = {"ahead", "behind", "identical", "diverged"}
+
+
+@dataclass(frozen=True)
+class Commit:
+    sha: str
+    title: str
+    author: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How `head` stands to `base`: `ahead`, `behind`, `identical` or `diverged`; `unknown` when `base` is no longer there.
+
+    `commits` are those of `head` that `base` has not, oldest first, at most a hundred of `total`.
+    """
+
+    status: str
+    commits: tuple[Commit, ...] = ()
+    total: int = 0
+    behind: int = 0
+
+
+def compare(github: GitHub, base: str, head: str, *, commits: int = 1) -> Comparison:
+    """Compare two commits by their full SHAs. Raises what `GitHub` raises, `NotFound` only when `head` is not visible.
+
+    https://docs.github.com/rest/commits/commits#compare-two-commits
+    """
+    if base == head:
+        return Comparison("identical")
+    what = f"compare {base[:12]} with {head[:12]}"
+    try:
+        found = github.get(
+            f"{github.repo}/compare/{segment(base)}...{segment(head)}", what, needs=CONTENTS, per_page=min(commits, 100)
+        )
+    except NotFound:
+        # A rewritten history and a missing permission answer alike; the commit that is deployed tells them apart.
+        github.get(f"{github.repo}/commits/{segment(head)}", f"read the commit {head[:12]}", needs=CONTENTS, per_page=1)
+        return Comparison("unknown")
+    if not isinstance(found, dict) or found.get("status") not in _STATUSES:
+        raise Inconclusive(f"Could not {what}: GitHub's answer says nothing of it.")
+    return Comparison(
+        status=str(found["status"]),
+        commits=tuple(_commit(each) for each in found.get("commits", []) if isinstance(each, dict)),
+        total=int(found.get("total_commits", 0)),
+        behind=int(found.get("behind_by", 0)),
+    )
+
+
+def _commit(found: dict[str, object]) -> Commit:
+    inner = found.get("commit")
+    details = inner if isinstance(inner, dict) else {}
+    author = details.get("author")
+    name = author.get("name") if isinstance(author, dict) else ""
+    message = str(details.get("message") or "")
+    return Commit(str(found.get("sha", "")), message.partition("\n")[0], str(name or ""))

@@ -1,0 +1,267 @@
+"""What a record says, as a value and as the JSON payload of a GitHub Deployment."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from enum import Enum
+from typing import Any
+
+from cicd_actions.toolkit.errors import UnusableInput
+from cicd_actions.toolkit.printable import shortened, visible
+from cicd_actions.toolkit.verdict import Verdict
+
+SCHEMA = 1
+PAYLOAD_LIMIT = 8 * 1024
+"""Bytes of a payload as JSON: the limit we keep to. GitHub documents none; a page of a hundred records stays below 1 MiB."""
+
+_REASON_LIMIT = 300
+_SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_DIGEST = re.compile(r"(?:^|@)(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$")
+
+
+class Task(str, Enum):
+    """The tasks of our Deployments; those of other tools have other names."""
+
+    PASSED = "cicd-actions:passed"
+    QUARANTINED = "cicd-actions:quarantined"
+    DEPLOY = "cicd-actions:deploy"
+    """For people: it carries statuses, and says nothing of a verdict."""
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class NotARecord(ValueError):
+    """A Deployment, or its payload, that is not one of ours."""
+
+
+def is_sha(text: str) -> bool:
+    """A full commit SHA, in lower case: 40 hexadecimal digits (64 in a SHA-256 repository)."""
+    return bool(_SHA.fullmatch(text))
+
+
+def digest_of(image: str) -> str:
+    """The digest that `image` ends with (`repository@sha256:…`, or the bare digest); empty when it has none."""
+    match = _DIGEST.search(image)
+    return match[1] if match else ""
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One migration that a release applied. `phase` is `expand`, `contract`, or empty where nobody said."""
+
+    revision: str
+    phase: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Run:
+    """The workflow run that wrote the record."""
+
+    id: str = ""
+    attempt: str = ""
+    url: str = ""
+    actor: str = ""
+
+    @classmethod
+    def of(cls, variables: Mapping[str, str]) -> Run:
+        """From the variables that GitHub sets in every step."""
+        run = variables.get("GITHUB_RUN_ID", "")
+        attempt = variables.get("GITHUB_RUN_ATTEMPT", "")
+        repository = variables.get("GITHUB_REPOSITORY", "")
+        server = variables.get("GITHUB_SERVER_URL", "").rstrip("/")
+        url = f"{server}/{repository}/actions/runs/{run}" if server and repository and run else ""
+        if url and attempt:
+            url += f"/attempts/{attempt}"
+        return cls(run, attempt, url, variables.get("GITHUB_TRIGGERING_ACTOR") or variables.get("GITHUB_ACTOR", ""))
+
+
+@dataclass(frozen=True)
+class Record:
+    """A release in an environment, and what became of it.
+
+    `services` has for each service what the engine deploys: `repository@sha256:…`, a bare digest, or an opaque id.
+    `revisions` are the migrations that this deploy applied, oldest first; `revisions_dropped` says how many older ones did
+    not fit. `schema` holds the database's revisions after them (several when the history has several heads; empty when
+    nobody said). `kind` is `release`, `rollback` or `adopt`. `deployment` is the id of the Deployment with task
+    `cicd-actions:deploy` that this is the end of. `id` is 0 until GitHub gave one.
+    """
+
+    task: Task
+    app: str
+    environment: str
+    sha: str
+    services: Mapping[str, str]
+    verdict: str = ""
+    reason: str = ""
+    kind: str = "release"
+    revisions: tuple[Revision, ...] = ()
+    revisions_dropped: int = 0
+    schema: tuple[str, ...] = ()
+    run: Run = field(default_factory=Run)
+    deployment: int = 0
+    at: str = ""
+    id: int = field(default=0, compare=False)
+
+    @property
+    def identity(self) -> frozenset[tuple[str, str]]:
+        """What the release is made of: the digest of each service, else its opaque id.
+
+        The whole of it is quarantined, never one digest alone: a web image that did not change is part of the release that
+        failed *and* of the one to go back to.
+        """
+        return frozenset((service, digest_of(image) or image) for service, image in self.services.items())
+
+    @property
+    def digests(self) -> dict[str, str]:
+        return {service: digest_of(image) for service, image in self.services.items()}
+
+    @property
+    def has_contract(self) -> bool:
+        return any(revision.phase == "contract" for revision in self.revisions)
+
+    def payload(self) -> dict[str, Any]:
+        """The payload, below `PAYLOAD_LIMIT`. What does not fit goes: messages first, then the oldest expand migrations.
+
+        Raises `UnusableInput` when the services alone are too many.
+        """
+        trimmed = replace(self, reason=shortened(visible(self.reason), _REASON_LIMIT))
+        if _size(_as_json(trimmed)) >= PAYLOAD_LIMIT:
+            trimmed = replace(trimmed, revisions=tuple(replace(each, message="") for each in trimmed.revisions))
+        while _size(_as_json(trimmed)) >= PAYLOAD_LIMIT:
+            kept = list(trimmed.revisions)
+            # A contract migration is the rollback floor: it is the last to go.
+            oldest = next((at for at, each in enumerate(kept) if each.phase != "contract"), 0)
+            if not kept:
+                raise UnusableInput(
+                    f"The record of {len(self.services)} services is larger than {PAYLOAD_LIMIT // 1024} KiB.",
+                    cause="A record names every service with its image, and the names are too long together.",
+                    fix="Give bare digests:\n\n    services: |\n      api=sha256:…",
+                )
+            del kept[oldest]
+            trimmed = replace(trimmed, revisions=tuple(kept), revisions_dropped=trimmed.revisions_dropped + 1)
+        return _as_json(trimmed)
+
+
+def _as_json(record: Record) -> dict[str, Any]:
+    whole: dict[str, Any] = {
+        "schema": SCHEMA,
+        "app": record.app,
+        "environment": record.environment,
+        "sha": record.sha,
+        "services": dict(record.services),
+        "verdict": record.verdict,
+        "reason": record.reason,
+        "kind": record.kind,
+        "revisions": [_without_empty(vars(revision)) for revision in record.revisions],
+        "revisions-dropped": record.revisions_dropped,
+        "database": list(record.schema),
+        "run": _without_empty(vars(record.run)),
+        "deployment": record.deployment,
+        "at": record.at,
+    }
+    return {key: value for key, value in whole.items() if value or key in {"services", "schema"}}
+
+
+def _without_empty(fields: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in fields.items() if value}
+
+
+def _size(payload: Mapping[str, Any]) -> int:
+    return len(json.dumps(payload).encode())
+
+
+def now() -> str:
+    """The time in UTC to the second, as GitHub writes it."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def read(deployment: object) -> Record:
+    """The record that a Deployment of the API is. Raises `NotARecord` when it is another tool's, or does not hold together.
+
+    A payload comes back as an object, or as the text of one: GitHub keeps what it was sent.
+    """
+    found = _object(deployment, "the deployment")
+    try:
+        task = Task(_text(found, "task"))
+    except ValueError:
+        raise NotARecord("another tool's task") from None
+    payload = found.get("payload")
+    if isinstance(payload, str):
+        try:
+            payload = json.loads(payload)
+        except ValueError:
+            raise NotARecord("a payload that is no JSON") from None
+    fields = _object(payload, "the payload")
+    if fields.get("schema") != SCHEMA:
+        raise NotARecord(f"a payload of schema {fields.get('schema')!r}, not {SCHEMA}")
+    services = _object(fields.get("services"), "services")
+    record = Record(
+        task=task,
+        app=_text(fields, "app"),
+        environment=_text(fields, "environment"),
+        sha=_text(fields, "sha"),
+        services={_own_text(name): _own_text(image) for name, image in services.items()},
+        verdict=_text(fields, "verdict"),
+        reason=_text(fields, "reason"),
+        kind=_text(fields, "kind") or "release",
+        revisions=tuple(_revision(each) for each in _list(fields, "revisions")),
+        revisions_dropped=_whole(fields, "revisions-dropped"),
+        schema=tuple(_own_text(each) for each in _list(fields, "database")),
+        run=Run(**{key: _text(_object(fields.get("run", {}), "run"), key) for key in ("id", "attempt", "url", "actor")}),
+        deployment=_whole(fields, "deployment"),
+        at=_text(fields, "at"),
+        id=_whole(found, "id"),
+    )
+    # The Deployment's own SHA is GitHub's word for which commit was meant; a payload that differs was not written by us.
+    if not is_sha(record.sha) or record.sha != _text(found, "sha"):
+        raise NotARecord("a payload whose commit is not the deployment's")
+    if task is not Task.DEPLOY and (not record.services or record.verdict != _VERDICTS[task]):
+        raise NotARecord("a verdict that does not fit its task, or no services")
+    return record
+
+
+_VERDICTS = {Task.PASSED: Verdict.PASS.value, Task.QUARANTINED: Verdict.FAIL.value}
+
+
+def _revision(value: object) -> Revision:
+    fields = _object(value, "a revision")
+    return Revision(_text(fields, "revision"), _text(fields, "phase"), _text(fields, "message"))
+
+
+def _object(value: object, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise NotARecord(f"{what} is no object")
+    return value
+
+
+def _text(fields: Mapping[str, Any], key: str) -> str:
+    value = fields.get(key, "")
+    if not isinstance(value, str):
+        raise NotARecord(f"`{key}` is no text")
+    return value
+
+
+def _own_text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise NotARecord("a name or an image that is no text")
+    return value
+
+
+def _whole(fields: Mapping[str, Any], key: str) -> int:
+    value = fields.get(key, 0)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise NotARecord(f"`{key}` is no number")
+    return value
+
+
+def _list(fields: Mapping[str, Any], key: str) -> Sequence[Any]:
+    value = fields.get(key, [])
+    if not isinstance(value, list):
+        raise NotARecord(f"`{key}` is no list")
+    return value

@@ -1,0 +1,253 @@
+"""The schema guard: can the code that is gone back to live with the database as it is?
+
+A database is never taken back. So its revision is asked of the image to go back to; what that image does not know has to be
+`expand` migrations alone, which the code before them can live with by their definition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from cicd_actions.engines.protocol import Engine, Image, Job, Running
+from cicd_actions.github.history import History, phases
+from cicd_actions.github.release_record import Record, Revision, Task
+from cicd_actions.rollback_to_previous_sha import alembic
+from cicd_actions.rollback_to_previous_sha.inputs import Inputs
+from cicd_actions.toolkit.deadline import Deadline
+from cicd_actions.toolkit.errors import ActionError, Failed
+from cicd_actions.toolkit.printable import shortened, visible
+from cicd_actions.toolkit.runtime import Runtime
+
+ONE_JOB = 90.0
+"""Seconds that one question to an image may take, the start of its container included."""
+
+_MOST_LINES = 100_000
+
+
+class SchemaRefused(Failed):
+    """A migration newer than the code to go back to is not one that this code can live with."""
+
+    title = "Refused by the schema guard"
+
+
+class NotAsked(Exception):
+    """An image gave no answer that says anything; the text says why."""
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The answer. `stays` are the migrations that the code to go back to does not know, oldest first; `said` tells how it is
+    known; `unverified` is not empty where it could not be found out. `database` are the database's revisions."""
+
+    said: str
+    stays: tuple[Revision, ...] = ()
+    unverified: str = ""
+    database: tuple[str, ...] = ()
+
+
+@dataclass
+class Guard:
+    """One question to one database. `images` are the target's, `running` is what is left."""
+
+    inputs: Inputs
+    engine: Engine
+    history: History
+    to: Record
+    images: dict[str, Image]
+    running: dict[str, Running]
+    deadline: Deadline
+    runtime: Runtime
+
+    def answer(self) -> Schema:
+        """Raises `SchemaRefused` for a contract migration that the target does not know."""
+        if not self.inputs.schema_service:
+            return self._by_records_alone()
+        database: tuple[str, ...] = ()
+        try:
+            database = self.history.database() or self._ask_database()
+            return self._judge(database)
+        except NotAsked as why:
+            said = f"whether {self.to.sha[:12]} can live with the database ({why})"
+            return Schema(said="not known", stays=self._recorded(), unverified=said, database=database)
+
+    def _by_records_alone(self) -> Schema:
+        newer = self._recorded()
+        self._refuse_contract(newer)
+        said = "not asked, because `schema-service` names no service with migrations"
+        return Schema(
+            f"{said}; the records name {len(newer)} newer ones" if newer else said, newer, "", self.history.database()
+        )
+
+    def _judge(self, database: tuple[str, ...]) -> Schema:
+        at = ", ".join(database) or "no revision"
+        if set(database) <= set(self.to.schema):
+            return Schema(f"at {at}, where {self.to.sha[:12]} had left it", database=database)
+        unknown = [revision for revision in database if not self._target_knows(revision)]
+        if not unknown:
+            return Schema(f"at {at}, which {self.to.sha[:12]} knows", database=database)
+        newer = self._newer(database)
+        self._refuse_contract(newer)
+        unsaid = [each.revision for each in newer if each.phase != "expand"]
+        if unsaid:
+            raise NotAsked(f"nobody says whether {', '.join(unsaid)} is an expand or a contract migration")
+        said = (
+            f"at {at}, which {self.to.sha[:12]} does not know; everything newer is `expand`, made for older code to live with"
+        )
+        return Schema(said, tuple(newer), database=database)
+
+    def _recorded(self) -> tuple[Revision, ...]:
+        found = {each.revision: each for record in self.history.since(self.to) for each in record.revisions}
+        return tuple(found.values())
+
+    def _newer(self, database: tuple[str, ...]) -> list[Revision]:
+        """What the target does not know, oldest first, with the phases that records or the current image tell."""
+        recorded = self._recorded()
+        if self._records_are_whole(database, recorded):
+            return list(recorded)
+        service = self.inputs.schema_service
+        known = alembic.history(self._said(self.images[service], self.to.sha, "history", "--verbose"))
+        current = alembic.history(self._said(self._current_image(), self._current_sha, "history", "--verbose"))
+        newer = alembic.newer(database, current, known)
+        if newer is None:
+            raise NotAsked(
+                "the image that runs now does not know the database's revision either, and the records do not name it"
+            )
+        told = phases(self.history.records)
+        unsaid = [each.path for each in newer if each.revision not in told and each.path]
+        in_modules = self._phases_in(unsaid) if unsaid else {}
+        return [
+            Revision(each.revision, told.get(each.revision) or in_modules.get(each.path, ""), each.message) for each in newer
+        ]
+
+    def _records_are_whole(self, database: tuple[str, ...], recorded: Sequence[Revision]) -> bool:
+        """Whether the records name every migration since the target: each deploy has its verdict, and nothing was cut."""
+        since = self.history.since(self.to)
+        ended = {record.deployment for record in since}
+        begun = [record for record in self.history.records if record.task is Task.DEPLOY and record.id > self.to.id]
+        return (
+            bool(self.to.schema)
+            and all(record.id in ended for record in begun)
+            and not any(record.revisions_dropped for record in since)
+            and all(each.phase for each in recorded)
+            and set(database) <= {each.revision for each in recorded} | set(self.to.schema)
+        )
+
+    def _refuse_contract(self, newer: Sequence[Revision]) -> None:
+        contract = [each for each in newer if each.phase == "contract"]
+        if not contract:
+            return
+        safe = self._newest_safe({each.revision for each in contract})
+        names = ", ".join(f"{each.revision}{f' ({each.message})' if each.message else ''}" for each in contract)
+        fix = (
+            f"The newest release that is safe to go back to:\n\n    to-sha: {safe.sha}"
+            if safe
+            else "No recorded release is safe to go back to. Go forward: deploy a commit that mends what is broken."
+        )
+        raise SchemaRefused(
+            f"{self.to.sha[:12]} cannot live with the database as it is: {names} is a contract migration that came after it.",
+            cause="A contract migration takes something away that older code uses, and no rollback brings data back.",
+            fix=fix,
+        )
+
+    def _newest_safe(self, contract: set[str]) -> Record | None:
+        """The newest good release from the floor on: the deploy that brought the last of the contract migrations."""
+        brought = {
+            each.revision: record.id
+            for record in self.history.outcomes
+            for each in record.revisions
+            if each.revision in contract
+        }
+        if set(brought) != contract:
+            return None
+        floor = max(brought.values())
+        left = frozenset((name, each.digest or each.image) for name, each in self.running.items())
+        for record in self.history.good():
+            if record.id >= floor and record.identity != left and record.sha != self.inputs.current_sha:
+                return record
+        return None
+
+    # Questions to images
+
+    def _ask_database(self) -> tuple[str, ...]:
+        """The database's revisions, asked with the image that runs now."""
+        lines, code = self._job(self._current_image(), self._current_sha, (*self.inputs.schema_command, "current"))
+        ahead = alembic.lost(text for _, text in lines)
+        if ahead:
+            return (ahead,)
+        if code != 0:
+            raise NotAsked(f"`alembic current` in the image that runs now ended with {code}: {_last(lines)}")
+        return alembic.current(text for stream, text in lines if stream == "stdout")
+
+    def _target_knows(self, revision: str) -> bool:
+        image = self.images[self.inputs.schema_service]
+        lines, code = self._job(image, self.to.sha, (*self.inputs.schema_command, "show", revision))
+        if code == 0:
+            return alembic.shows((text for _, text in lines), revision)
+        if alembic.lost(text for _, text in lines):
+            return False
+        raise NotAsked(f"`alembic show` in the image of {self.to.sha[:12]} ended with {code}: {_last(lines)}")
+
+    def _phases_in(self, paths: Sequence[str]) -> dict[str, str]:
+        words = ("grep", "-H", "-E", "^deploy_phase[[:space:]]*[:=]", "--", *paths)
+        lines, code = self._job(self._current_image(), self._current_sha, words)
+        if code not in {0, 1}:  # 1: no module says anything
+            raise NotAsked(f"the migrations' modules could not be read: {_last(lines)}")
+        return alembic.deploy_phases((text for stream, text in lines if stream == "stdout"), paths)
+
+    def _said(self, image: Image, sha: str, *words: str) -> list[str]:
+        lines, code = self._job(image, sha, (*self.inputs.schema_command, *words))
+        if code != 0:
+            raise NotAsked(f"`alembic {words[0]}` ended with {code}: {_last(lines)}")
+        return [text for stream, text in lines if stream == "stdout"]
+
+    @property
+    def _current_sha(self) -> str:
+        return self.running[self.inputs.schema_service].sha
+
+    def _current_image(self) -> Image:
+        now = self.running.get(self.inputs.schema_service)
+        if now is None or not now.image:
+            raise NotAsked(f"the engine cannot tell which image {self.inputs.schema_service} runs")
+        try:
+            return self.engine.resolve(now.image, self.deadline)
+        except ActionError as error:
+            raise NotAsked(f"the image that runs now cannot be used: {error.what}") from None
+
+    def _job(self, image: Image, sha: str, command: tuple[str, ...]) -> tuple[list[tuple[str, str]], int | None]:
+        lines: list[tuple[str, str]] = []
+
+        def keep(stream: str, text: str) -> None:
+            if len(lines) < _MOST_LINES:
+                lines.append((stream, text))
+
+        service = self.inputs.schema_service
+        job = Job(
+            name="schema-guard",
+            image=image,
+            command=command,
+            environment={name: self.runtime.environment.secret(name, input="schema-env") for name in self.inputs.schema_env},
+            like=service,
+            networks=self.inputs.schema_networks,
+            working_directory=self.inputs.schema_working_directory,
+            service=service,
+            sha=sha,
+        )
+        self.runtime.log(f"Asking {image.name or service}: {' '.join(command[:4])}")
+        try:
+            end = self.engine.job(job, Deadline(self.deadline.timeout(ONE_JOB), self.runtime.clock), keep)
+        except ActionError as error:
+            raise NotAsked(error.what) from None
+        if end.timed_out or end.exit_code is None:
+            raise NotAsked(f"the job did not end: {end.detail or f'{end.seconds:.0f} s were not enough'}")
+        return lines, end.exit_code
+
+
+def _last(lines: Sequence[tuple[str, str]]) -> str:
+    said = [text for _, text in lines if text.strip()][-3:]
+    return shortened(visible(" / ".join(said)), 300) or "it said nothing"
+
+
+def carried(schema: Schema, record: Record) -> Record:
+    """The record of a rollback also says where the database is: it stays there."""
+    return replace(record, schema=schema.database)

@@ -1,0 +1,99 @@
+"""The file of breaking changes that somebody has accepted: fingerprint, reason, and until when."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cicd_actions.toolkit.errors import UnusableInput
+from cicd_actions.toolkit.yaml12 import Mapping, Node, NotYaml, Scalar, read
+from cicd_actions.toolkit.yaml12 import Sequence as YamlSequence
+
+_KEYS = {"fingerprint", "reason", "expires"}
+
+_EXAMPLE = """Write a list such as:
+
+    - fingerprint: 0123456789abcdef0123456789abcdef
+      reason: The mobile app stopped reading it in 4.2.
+      expires: 2027-01-31   # optional: the last day on which it holds"""
+
+_LONGEST = 256 * 1024
+
+
+@dataclass(frozen=True)
+class Acknowledgement:
+    """One accepted change. `line` is where it stands in the file."""
+
+    fingerprint: str
+    reason: str
+    expires: dt.date | None
+    line: int
+
+    def holds(self, today: dt.date) -> bool:
+        """Whether it counts on that day; the day of its end still does."""
+        return self.expires is None or today <= self.expires
+
+
+def load(path: Path, shown: str) -> list[Acknowledgement]:
+    """The accepted changes in a YAML (or JSON) file. Raises `UnusableInput` for anything that is not clear."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LONGEST + 1)
+    except OSError as error:
+        raise UnusableInput(
+            f"The file {shown} of the input `acknowledge` cannot be read: {error.strerror}.", fix=_EXAMPLE
+        ) from None
+    if len(content) > _LONGEST:
+        raise UnusableInput(f"The file {shown} of the input `acknowledge` is longer than {_LONGEST // 1024} KiB.")
+    try:
+        root = read(content.decode("utf-8-sig")).root
+    except (NotYaml, UnicodeDecodeError) as error:
+        raise UnusableInput(f"The file {shown} of the input `acknowledge` is no YAML: {error}", fix=_EXAMPLE) from None
+    if root is None:
+        return []
+    if not isinstance(root, YamlSequence):
+        raise UnusableInput(f"{shown}:{root.line}: the accepted changes have to be a list.", fix=_EXAMPLE)
+    found = [_entry(item, shown) for item in root.items]
+    _no_doubles(found, shown)
+    return found
+
+
+def _entry(node: Node, shown: str) -> Acknowledgement:
+    if not isinstance(node, Mapping):
+        raise UnusableInput(f"{shown}:{node.line}: an accepted change has `fingerprint` and `reason`.", fix=_EXAMPLE)
+    for key, _ in node.entries:
+        if key.text not in _KEYS:
+            raise UnusableInput(f"{shown}:{key.line}: the key `{key.text}` is unknown.", fix=_EXAMPLE)
+    fingerprint, reason = _text(node, "fingerprint", shown), _text(node, "reason", shown)
+    if not re.fullmatch(r"[0-9a-f]{32}", fingerprint):
+        raise UnusableInput(
+            f"{shown}:{node.line}: `{fingerprint}` is no fingerprint, 32 hexadecimal digits as the report shows them.",
+            fix=_EXAMPLE,
+        )
+    expires = None
+    if node.get("expires") is not None:
+        written = _text(node, "expires", shown)
+        try:
+            expires = dt.date.fromisoformat(written)
+        except ValueError:
+            raise UnusableInput(f"{shown}:{node.line}: `expires` is no date: {written}.", fix=_EXAMPLE) from None
+    return Acknowledgement(fingerprint, reason, expires, node.line)
+
+
+def _text(node: Mapping, key: str, shown: str) -> str:
+    value = node.get(key)
+    if not isinstance(value, Scalar) or not value.text.strip():
+        why = " It says to those who come later why callers may be broken." if key == "reason" else ""
+        raise UnusableInput(f"{shown}:{node.line}: `{key}` is missing.{why}", fix=_EXAMPLE)
+    return value.text.strip()
+
+
+def _no_doubles(found: Sequence[Acknowledgement], shown: str) -> None:
+    seen: dict[str, int] = {}
+    for one in found:
+        if one.fingerprint in seen:
+            raise UnusableInput(f"{shown}:{one.line}: {one.fingerprint} is accepted in line {seen[one.fingerprint]} already.")
+        seen[one.fingerprint] = one.line

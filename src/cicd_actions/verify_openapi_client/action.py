@@ -1,0 +1,293 @@
+"""verify-openapi-client: generate the client in a copy, compare it with the one in git, and say what the change breaks."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import json
+import os
+import shlex
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from cicd_actions.toolkit import process, sarif
+from cicd_actions.toolkit.deadline import Deadline
+from cicd_actions.toolkit.definition import Action, Output
+from cicd_actions.toolkit.errors import Failed, UnusableInput
+from cicd_actions.toolkit.report import OutputValue, Report
+from cicd_actions.toolkit.runtime import Runtime
+from cicd_actions.verify_openapi_client import (
+    acknowledge,
+    client,
+    comparison,
+    diagnosis,
+    drift,
+    generation,
+    judgement,
+    overview,
+    places,
+    presentation,
+    repository,
+    specification,
+    whole_report,
+)
+from cicd_actions.verify_openapi_client.breaking.rules import RULES, Effect
+from cicd_actions.verify_openapi_client.inputs import Inputs
+from cicd_actions.verify_openapi_client.repository import Repository
+from cicd_actions.verify_openapi_client.shadow import Shadow, shadow
+from cicd_actions.verify_openapi_client.specification import Specification
+
+
+def run(inputs: Inputs, runtime: Runtime) -> Report:
+    """Check the client. Raises `UnusableInput`, and `Failed` where nothing could be generated."""
+    deadline = runtime.deadline(inputs.timeout)
+    folder = _folder(inputs, runtime)
+    repo = repository.find(folder, runtime.variables)
+    paths = client.tracked(repo, folder, inputs.client_path)
+    accepted = acknowledge.load(folder / inputs.acknowledge, inputs.acknowledge) if inputs.acknowledge else []
+    comparison.check(inputs)
+    spec = specification.load(folder / inputs.spec, input="spec", name=inputs.spec) if inputs.spec else None
+    results = _results(runtime)
+    with shadow(repo, _scratch(repo, runtime)) as copy:
+        where = os.path.relpath(folder.resolve(), repo.root)
+        if spec is None:
+            spec_path, spec = _exported(copy, inputs, where, runtime, deadline)
+        else:
+            spec_path = _seen_from(copy, repo, folder / inputs.spec, folder)
+        generator = _generator(inputs, where, paths, spec_path, runtime, deadline)
+        found = drift.find(copy, repo, generator)
+        patch = _patch(found, results)
+        causes = _causes(found, repo, copy, where, inputs)
+        touched = _touched(found, repo, copy, spec)
+        line = _first_line(found, repo, copy)
+        fixed = drift.mend(copy, repo, found) if inputs.fix and found and not found.unstable else []
+    compared = comparison.compare(inputs, repo, folder, spec, runtime.variables)
+    spec_file = comparison.tracked_path(repo, folder / inputs.spec) if inputs.spec else ""
+    judged = judgement.Judgement(
+        drift=found,
+        causes=causes,
+        touched=touched,
+        client=paths,
+        mend=_mend(inputs, where),
+        fixed=fixed,
+        first_line=line,
+        compared=compared,
+        acknowledged=accepted,
+        acknowledge_file=repo.relative(folder / inputs.acknowledge) or inputs.acknowledge,
+        today=dt.datetime.now(dt.timezone.utc).date(),
+        fail_on=inputs.fail_on,
+        spec_file=spec_file,
+        lines=_lines(spec, spec_file, compared),
+    )
+    return _report(judged, inputs, runtime, results, patch)
+
+
+def _folder(inputs: Inputs, runtime: Runtime) -> Path:
+    if bool(inputs.spec) == bool(inputs.spec_command):
+        what = "Both `spec` and `spec-command` are given" if inputs.spec else "Neither `spec` nor `spec-command` is given"
+        raise UnusableInput(f"{what}; one of them says where the OpenAPI document is.", fix="    spec: ../api/openapi.json")
+    folder = runtime.workspace / inputs.working_directory
+    if not folder.is_dir():
+        raise UnusableInput(
+            f"The folder {inputs.working_directory} of the input `working-directory` does not exist.",
+            cause=f"It is taken from {runtime.workspace}.",
+        )
+    return folder
+
+
+def _scratch(repo: Repository, runtime: Runtime) -> Path | None:
+    """The runner's temporary folder, unless it lies in the repository; else the system's."""
+    path = runtime.variables.get("RUNNER_TEMP")
+    return Path(path) if path and Path(path).is_dir() and repo.relative(Path(path)) is None else None
+
+
+def _results(runtime: Runtime) -> Path:
+    """A folder for the files that the outputs name; later steps of the job may read them."""
+    path = runtime.variables.get("RUNNER_TEMP")
+    return Path(tempfile.mkdtemp(prefix="verify-openapi-client-", dir=path if path and Path(path).is_dir() else None))
+
+
+def _exported(copy: Shadow, inputs: Inputs, where: str, runtime: Runtime, deadline: Deadline) -> tuple[str, Specification]:
+    """Have the document exported in the copy; its path there, and what it holds."""
+    target = copy.folder / "openapi.json"
+    words = inputs.spec_command or ()
+    to_file = any("{spec}" in word for word in words)
+    filled = process.filled(words, {"spec": str(target)})
+    done = generation.run(copy, filled, "spec-command", where, runtime, deadline, quiet=not to_file)
+    if to_file and not target.is_file():
+        raise Failed(
+            "The command of `spec-command` ended well, but did not write the document.",
+            cause=f"It was told to write it to {target} by the word `{{spec}}`.",
+        )
+    if not to_file:
+        if done.cut:
+            raise Failed(
+                "The document on the output of `spec-command` is too long.",
+                fix="Have it written to a file:\n\n    spec-command: python scripts/export_openapi.py {spec}",
+            )
+        target.write_text(done.stdout, encoding="utf-8")
+    found = specification.load(target, input="spec-command", name="the exported document")
+    return str(target), found
+
+
+def _seen_from(copy: Shadow, repo: Repository, path: Path, folder: Path) -> str:
+    """The document as the generator is given it: by the same words as in the work tree where it lies in there."""
+    name = repo.relative(path)
+    if name is None:
+        return str(path.resolve())
+    if not (copy.tree / name).is_file():  # in a folder that is not copied
+        (copy.tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy.tree / name).write_bytes(path.read_bytes())
+    return os.path.relpath(repo.root / name, folder.resolve())
+
+
+def _generator(
+    inputs: Inputs,
+    where: str,
+    paths: Sequence[str],
+    spec: str,
+    runtime: Runtime,
+    deadline: Deadline,
+) -> generation.Generator:
+    clients = [os.path.relpath(path, where) for path in paths]
+    if len(clients) > 1 and any("{client}" in word for word in inputs.generate_command):
+        raise UnusableInput(
+            "`generate-command` has `{client}`, but there are several client paths, and it cannot be told which one is meant.",
+            fix="Write the paths out:\n\n    generate-command: pnpm exec openapi-ts -i {spec} -o src/api",
+        )
+    values = {"spec": spec, "client": clients[0]}
+    return generation.Generator(
+        generate=process.filled(inputs.generate_command, values),
+        format=_format(inputs, values, clients),
+        folder=where,
+        client=paths,
+        runtime=runtime,
+        deadline=deadline,
+    )
+
+
+def _format(inputs: Inputs, values: dict[str, str], clients: Sequence[str]) -> tuple[str, ...]:
+    words: list[str] = []
+    for word in inputs.format_command or ():
+        words += clients if word == "{client}" else process.filled([word], values)
+    return tuple(words)
+
+
+def _mend(inputs: Inputs, where: str) -> str:
+    """The one command that brings the client up to date, from the repository's root."""
+    spec = inputs.spec or "openapi.json"
+    values = {"spec": spec, "client": inputs.client_path[0]}
+    commands = [process.filled(inputs.generate_command, values)]
+    if inputs.spec_command:
+        words = process.filled(inputs.spec_command, values)
+        export = shlex.join(words)
+        line = export if any("{spec}" in word for word in inputs.spec_command) else f"{export} > {shlex.quote(spec)}"
+        texts = [line, shlex.join(commands[0])]
+    else:
+        texts = [shlex.join(commands[0])]
+    if inputs.format_command:
+        texts.append(shlex.join(_format(inputs, values, inputs.client_path)))
+    text = " && ".join(texts)
+    return text if where == "." else f"(cd {shlex.quote(where)} && {text})"
+
+
+def _patch(found: drift.Drift, results: Path) -> Path | None:
+    if not found:
+        return None
+    path = results / "client.patch"
+    path.write_bytes(found.patch)
+    return path
+
+
+def _causes(found: drift.Drift, repo: Repository, copy: Shadow, where: str, inputs: Inputs) -> list[diagnosis.Cause]:
+    if not found or found.unstable:
+        return []
+    seen = diagnosis.Client(repo, copy.tree, where, inputs.generate_command, inputs.format_command or ())
+    return diagnosis.causes(found, seen)
+
+
+def _texts(found: drift.Drift, repo: Repository, copy: Shadow) -> dict[str, tuple[str, str]]:
+    texts: dict[str, tuple[str, str]] = {}
+    for file in found.files:
+        old = repo.show(repo.head, file.was or file.path) or b""
+        new = copy.tree / file.path
+        content = new.read_bytes() if new.is_file() else b""
+        texts[file.path] = (old.decode("utf-8", "replace"), content.decode("utf-8", "replace"))
+    return texts
+
+
+def _touched(found: drift.Drift, repo: Repository, copy: Shadow, spec: Specification) -> overview.Overview:
+    if not found or found.unstable:
+        return overview.Overview((), ())
+    return overview.touched(found.patch.decode("utf-8", "replace"), _texts(found, repo, copy), spec.document)
+
+
+def _first_line(found: drift.Drift, repo: Repository, copy: Shadow) -> int:
+    """Where the annotation stands: the first line of the client in git that differs."""
+    if not found:
+        return 1
+    old, new = _texts(drift.Drift(found.files[:1]), repo, copy)[found.files[0].path]
+    return min(drift.first_difference(old.encode(), new.encode()), max(len(old.splitlines()), 1))
+
+
+def _lines(spec: Specification, spec_file: str, compared: judgement.Compared) -> dict[str, int]:
+    wanted = [change.pointer for change in compared.changes if not change.in_base]
+    return places.lines(spec, wanted) if spec_file and wanted else {}
+
+
+def _report(judged: judgement.Judgement, inputs: Inputs, runtime: Runtime, results: Path, patch: Path | None) -> Report:
+    verdict, headline = judged.verdict, presentation.headline(judged)
+    text = judged.drift.patch.decode("utf-8", "replace")
+    blocks = presentation.blocks(judged, text)
+    findings = judged.findings()
+    if inputs.comment:
+        from cicd_actions.verify_openapi_client import comment  # noqa: PLC0415 - an import is start-up time
+
+        runtime.log(comment.keep(runtime, inputs.github_token, judged.client, verdict, headline, blocks))
+    texts = {id_: sarif.RuleText(rule.title, f"{rule.why} {rule.compatibly}") for id_, rule in RULES.items()}
+    texts |= whole_report.RULE_TEXTS
+    version = runtime.variables.get("GITHUB_ACTION_REF", "")
+    as_sarif = sarif.document(ACTION.name, findings, texts, version=version, elsewhere=judged.client[0])
+    sarif_file = _write(results / "findings.sarif", as_sarif, runtime)
+    report_file = _write(results / "report.json", whole_report.as_json(judged, headline), runtime)
+    outputs: dict[str, OutputValue] = {
+        "verdict": verdict,
+        "reason": headline,
+        "drift": judged.drifted,
+        "changed-files": [file.path for file in judged.drift.files],
+        "patch": str(patch) if patch else "",
+        "breaking": len(judged.open(Effect.BREAKING)) if not judged.compared.skipped else "",
+        "report": str(report_file),
+        "sarif": str(sarif_file),
+    }
+    return Report(verdict, headline, outputs, findings, blocks, list_findings=False)
+
+
+def _write(path: Path, content: object, runtime: Runtime) -> Path:
+    path.write_text(runtime.redactor(json.dumps(content, indent=1, ensure_ascii=True)) + "\n", encoding="utf-8")
+    with contextlib.suppress(OSError):
+        path.chmod(0o644)
+    return path
+
+
+ACTION = Action(
+    name="verify-openapi-client",
+    summary="Fails when the API client in git is not the one this backend generates, and says what a change breaks.",
+    inputs=Inputs,
+    outputs=(
+        Output("verdict", "`pass`, `fail` or `inconclusive` (two generations differ)."),
+        Output("reason", "One sentence that says why."),
+        Output("drift", "`true` when the client in git differs from the generated one, else `false`."),
+        Output("changed-files", "The client's files that differ, as a JSON array of paths from the repository's root."),
+        Output("patch", "A file with the whole difference, for `git apply`; empty without one."),
+        Output("breaking", "How many changes break callers and are not accepted; empty when nothing was compared."),
+        Output(
+            "report", "A JSON file with everything: files, causes, each change with rule, operations, pointer and fingerprint."
+        ),
+        Output("sarif", "The findings as a SARIF 2.1.0 file, for github/codeql-action/upload-sarif."),
+    ),
+    run=run,
+    icon="file-text",
+    color="blue",
+)

@@ -1,0 +1,87 @@
+"""Which commit callers have now: the base that the change is compared with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cicd_actions.verify_openapi_client.breaking.document import mapping, text
+from cicd_actions.verify_openapi_client.repository import GitFailed, Repository
+
+_LARGEST_EVENT = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Base:
+    """The commit to compare with, or why there is none."""
+
+    commit: str = ""
+    origin: str = ""
+    missing: str = ""
+
+
+def of_reference(repository: Repository, reference: str) -> Base:
+    """The commit that the input `base-ref` names."""
+    return _here(repository, reference, f"`base-ref: {reference}`")
+
+
+def of_event(repository: Repository, variables: Mapping[str, str]) -> Base:
+    """The commit that GitHub's event says callers have.
+
+    A pull request: its base, or where it left the base's branch if the checkout is not the merge commit. A merge group:
+    `merge_group.base_sha`. A push: `before`, which is all zeros for a new branch. Other events have none.
+    """
+    path = variables.get("GITHUB_EVENT_PATH")
+    event = _read(Path(path)) if path else {}
+    if not event:
+        return Base(missing="the event file could not be read" if path else "there is no GitHub event to take a base from")
+    return _of(repository, event, variables.get("GITHUB_EVENT_NAME", "unknown"))
+
+
+def _of(repository: Repository, event: Mapping[str, Any], name: str) -> Base:
+    pull = text(mapping(mapping(event.get("pull_request")).get("base")).get("sha"))
+    if pull:
+        return _forked_from(repository, _here(repository, pull, "the pull request's base"))
+    group = text(mapping(event.get("merge_group")).get("base_sha"))
+    if group:
+        return _here(repository, group, "the merge group's base")
+    before = text(event.get("before"))
+    if before:
+        if not before.strip("0"):
+            return Base(missing="the push made a new branch, so nothing was there before it")
+        return _here(repository, before, "the commit before the push")
+    return Base(missing=f"the event `{name}` has no base")
+
+
+def _here(repository: Repository, reference: str, origin: str) -> Base:
+    if reference and not reference.strip("0"):
+        return Base(missing=f"{origin} is all zeros: nothing was there before")
+    commit = repository.commit(reference)
+    if commit is None:
+        shown = reference if len(reference) != 40 else reference[:12]
+        why = f"{origin} ({shown}) is not in this checkout; check out with `fetch-depth: 0`, or `2` for a merge commit's base"
+        return Base(missing=why)
+    return Base(commit, origin)
+
+
+def _forked_from(repository: Repository, base: Base) -> Base:
+    """What the base's branch got after the pull request left it is not missing from the pull request."""
+    if not base.commit:
+        return base
+    try:
+        found = repository.git("merge-base", base.commit, "HEAD").decode().strip()
+    except GitFailed:
+        return base  # the history is too short to tell
+    return Base(found, base.origin) if found else base
+
+
+def _read(path: Path) -> Mapping[str, Any] | None:
+    try:
+        with path.open("rb") as file:
+            found = json.loads(file.read(_LARGEST_EVENT))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None

@@ -1,0 +1,100 @@
+"""One change that breaks somebody, and what the rules add to while two documents are compared."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+
+from cicd_actions.verify_openapi_client.breaking.document import Document, Part, tokens
+from cicd_actions.verify_openapi_client.breaking.rules import Flow, Rule, for_flow
+from cicd_actions.verify_openapi_client.breaking.schemas import SchemaComparison
+from cicd_actions.verify_openapi_client.breaking.sides import Difference, Pair
+
+
+@dataclass(frozen=True)
+class Change:
+    """What changed (`what`, a sentence), for which operations, and where.
+
+    `pointer` is a JSON pointer into the new document, or into the base where `in_base` says so. `place` and `detail` make
+    the fingerprint: they hold names, never the indices of arrays or the numbers of lines.
+    """
+
+    rule: Rule
+    what: str
+    operations: tuple[str, ...]
+    pointer: str
+    in_base: bool
+    place: str
+    detail: str
+
+    @property
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits that stay the same while the change does."""
+        text = f"{self.rule.id}\0{self.place}\0{self.detail}"
+        return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
+
+
+class Comparison:
+    """Two documents and what was found of them so far."""
+
+    def __init__(self, old: Document, new: Document, schemas: SchemaComparison) -> None:
+        self.old = old
+        self.new = new
+        self.schemas = schemas
+        self._changes: list[Change] = []
+        self._roots: dict[str, list[Pair]] = {}
+
+    def found(self, rule: Rule, what: str, operations: tuple[str, ...], at: Part, *, in_base: bool, detail: str = "") -> None:
+        """Note a change at a part of the new document, or of the base."""
+        self._changes.append(Change(rule, what, operations, at.pointer, in_base, at.place, detail))
+
+    def need(self, operation: str, old: Part, new: Part, flow: Flow) -> None:
+        """Have two schemas compared for an operation; an absent one allows everything."""
+        pair = self.schemas.need(_parts(old), _parts(new), flow)
+        if pair is not None:
+            self._roots.setdefault(operation, []).append(pair)
+
+    def changes(self) -> list[Change]:
+        """All that was found, each once, in the order of the places. Raises `graph.TooMuch`."""
+        self.schemas.solve()
+        users: dict[Difference, list[str]] = {}
+        for operation, pairs in self._roots.items():
+            for difference in self.schemas.wrong(pairs):
+                users.setdefault(difference, []).append(operation)
+        found = list(self._changes)
+        for difference, operations in users.items():
+            rule = for_flow(difference.kind, difference.flow)
+            found.append(
+                Change(
+                    rule,
+                    _about(difference),
+                    tuple(dict.fromkeys(operations)),
+                    difference.pointer,
+                    difference.in_base,
+                    difference.place,
+                    difference.detail,
+                )
+            )
+        unique: dict[str, Change] = {}
+        for change in found:
+            known = unique.get(change.fingerprint)
+            together = tuple(dict.fromkeys((*(known.operations if known else ()), *change.operations)))
+            unique[change.fingerprint] = replace(known or change, operations=together)
+        return sorted(unique.values(), key=lambda change: (change.place, change.rule.id, change.detail))
+
+
+def _about(difference: Difference) -> str:
+    """The sentence with the schema and property that it is about: `Item.name`."""
+    keys = tokens(difference.place)
+    names = keys[2:3] if keys[:2] == ["components", "schemas"] else []
+    steps = iter(keys[2:] if names else keys)
+    for key in steps:
+        if key == "properties":
+            names.append(next(steps, ""))
+        elif key in {"items", "additionalProperties"} and names:
+            names[-1] += "[]" if key == "items" else "[…]"
+    return f"`{'.'.join(names)}`: {difference.what}" if names else difference.what
+
+
+def _parts(part: Part) -> tuple[Part, ...]:
+    return (part,) if part.raw is not None else ()

@@ -1,0 +1,265 @@
+"""The rules: what a change is called, why it breaks whom, and how to reach the same end compatibly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Effect(str, Enum):
+    """What a change does: it breaks a caller on the wire, or only the names in generated code."""
+
+    BREAKING = "breaking"
+    GENERATED_SYMBOL = "generated-symbol"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class Flow(str, Enum):
+    """Which way a document travels: `request` from the caller to the API, `response` back."""
+
+    REQUEST = "request"
+    RESPONSE = "response"
+
+    def __str__(self) -> str:
+        return self.value
+
+    @property
+    def reverse(self) -> Flow:
+        return Flow.RESPONSE if self is Flow.REQUEST else Flow.REQUEST
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One kind of change. `whom` finishes "This breaks …"; `why` and `compatibly` are sentences."""
+
+    id: str
+    title: str
+    whom: str
+    why: str
+    compatibly: str
+    effect: Effect = Effect.BREAKING
+
+
+_ALL: dict[str, Rule] = {}
+RULES: Mapping[str, Rule] = _ALL
+"""Every rule by its id."""
+
+
+def rule(
+    id: str,  # noqa: A002 - what it is
+    title: str,
+    *,
+    whom: str,
+    why: str,
+    compatibly: str,
+    effect: Effect = Effect.BREAKING,
+) -> Rule:
+    """Make a rule known. Raises `ValueError` for an id that is taken."""
+    if id in _ALL:
+        raise ValueError(f"two rules are called {id}")
+    made = Rule(id, title, whom, why, compatibly, effect)
+    _ALL[id] = made
+    return made
+
+
+def for_flow(kind: str, flow: Flow) -> Rule:
+    """The rule of a schema's difference in the direction in which it breaks."""
+    return _ALL[f"{flow}-{kind}"]
+
+
+_SENDERS = "callers that send it"
+_READERS = "callers that read the answer"
+_ADD_NEW = "Add a new property or operation beside it, mark the old one `deprecated`, and remove it when nobody uses it."
+
+
+def _both(kind: str, request: tuple[str, str, str], response: tuple[str, str, str], *, whom: str = "") -> None:
+    """Two rules of one difference: (title, why, compatibly) where the request narrows, and where the response widens."""
+    rule(f"request-{kind}", request[0], whom=whom or _SENDERS, why=request[1], compatibly=request[2])
+    rule(f"response-{kind}", response[0], whom=whom or _READERS, why=response[1], compatibly=response[2])
+
+
+_both(
+    "type",
+    (
+        "a type is no longer accepted",
+        "What callers send today is refused from now on.",
+        f"Accept both types for a while. {_ADD_NEW}",
+    ),
+    (
+        "a new type is answered",
+        "Callers read the value as the type that it has today.",
+        _ADD_NEW,
+    ),
+)
+_both(
+    "null",
+    (
+        "null is no longer accepted",
+        "Callers that send null are refused from now on.",
+        "Go on accepting null, and read it as the default.",
+    ),
+    (
+        "null may be answered",
+        "Callers that read the value without a check for null fail on it.",
+        "Answer a value that means nothing, or add a new property that may be null.",
+    ),
+)
+_both(
+    "enum",
+    (
+        "the values are restricted to an enum",
+        "Values outside the list, which were accepted, are refused from now on.",
+        "Accept any value, and map the unknown ones to one of the list.",
+    ),
+    (
+        "the values are no longer restricted to an enum",
+        "Callers that handle every value of the list meet values that they do not know.",
+        "Keep the list, and add a new property for the free text.",
+    ),
+)
+_both(
+    "enum-value",
+    (
+        "an enum's value is no longer accepted",
+        "Callers that send this value are refused from now on.",
+        "Go on accepting the value, and map it to its successor.",
+    ),
+    (
+        "an enum has a new value",
+        "Callers that handle every value of the list meet one that they do not know (an exhaustive `switch`, a strict parser).",
+        "Answer the new value only to callers that ask for it, or in a new property; announce new enums as open at once.",
+    ),
+)
+_both(
+    "format",
+    (
+        "the format is stricter",
+        "Values that were accepted do not have the new format.",
+        "Go on accepting the old format, or add a new property with the new one.",
+    ),
+    (
+        "the format changed",
+        "Callers parse the value in the format that it has today.",
+        "Add a new property with the new format, and keep the old one for a while.",
+    ),
+)
+_both(
+    "bound",
+    (
+        "a bound is tighter",
+        "Values that were accepted lie outside the new bound.",
+        "Keep the old bound for what exists, or cut the value instead of refusing it.",
+    ),
+    (
+        "a bound is looser",
+        "Callers that rely on the bound (a column's width, a buffer) meet values beyond it.",
+        "Keep the bound, or add a new property without it.",
+    ),
+)
+_both(
+    "pattern",
+    (
+        "a pattern is new or changed",
+        "Values that were accepted may not match it. (Whether one pattern contains another cannot be told in general.)",
+        "Go on accepting what the old pattern accepted.",
+    ),
+    (
+        "a pattern is gone or changed",
+        "Callers that rely on the pattern meet values that do not match it.",
+        "Keep the pattern, or add a new property without it.",
+    ),
+)
+_both(
+    "required",
+    (
+        "a property is newly required",
+        "Requests without it, which were accepted, are refused from now on.",
+        "Keep it optional, with a default for callers that do not send it.",
+    ),
+    (
+        "a property may be missing from the answer",
+        "Callers read it without a check, because it was always there.",
+        "Go on answering it always, with an empty or default value.",
+    ),
+)
+_both(
+    "property-removed",
+    (
+        "a property is removed from the request",
+        "What callers send is ignored without a word, or refused.",
+        "Go on accepting it, mark it `deprecated`, and remove it when nobody sends it.",
+    ),
+    (
+        "a property is removed from the answer",
+        "Callers that read it get nothing.",
+        "Go on answering it, mark it `deprecated`, and remove it when nobody reads it.",
+    ),
+)
+_both(
+    "property-closed",
+    (
+        "a property is no longer allowed",
+        "The object takes no further properties, so requests that have this one are refused.",
+        "Go on accepting the property, and ignore it.",
+    ),
+    (
+        "a property is added to a closed object",
+        "The object was promised to have no further properties (`additionalProperties: false`): strict callers refuse it.",
+        "Open the object in one release, and add the property in a later one.",
+    ),
+)
+_both(
+    "additional",
+    (
+        "further properties are no longer accepted",
+        "Requests with properties beyond the listed ones are refused from now on.",
+        "Go on accepting further properties, and ignore them.",
+    ),
+    (
+        "further properties may be answered",
+        "Callers were promised that there are none beyond the listed ones, or of what type they are.",
+        "Keep the object closed, and put the rest into a property of its own.",
+    ),
+)
+_both(
+    "alternative",
+    (
+        "an alternative is no longer accepted",
+        "Callers that send this alternative are refused from now on.",
+        "Go on accepting the alternative for a while.",
+    ),
+    (
+        "an alternative may be answered that was not there",
+        "Callers handle the alternatives of today and fail on a new one.",
+        "Answer it only to callers that ask for it, or in a new property.",
+    ),
+)
+_both(
+    "discriminator",
+    (
+        "the discriminator changed",
+        "Callers send the old property or value to say which alternative it is.",
+        "Go on accepting the old discriminator beside the new one.",
+    ),
+    (
+        "the discriminator changed",
+        "Callers tell the alternatives apart by the old property or value.",
+        "Go on answering the old discriminator beside the new one.",
+    ),
+)
+_both(
+    "constraint",
+    (
+        "a constraint is new or changed",
+        "Values that were accepted may not meet it.",
+        "Go on accepting what was accepted.",
+    ),
+    (
+        "a constraint is gone or changed",
+        "Callers that rely on it meet values that do not meet it.",
+        "Keep the constraint, or add a new property without it.",
+    ),
+)

@@ -1,0 +1,82 @@
+"""Which parts of two documents are the same, references followed: these need no comparison."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from cicd_actions.verify_openapi_client.breaking.document import Document, Part, mapping, text
+
+
+class Sameness:
+    """Equality of parts of `old` and `new`, including everything that they refer to."""
+
+    def __init__(self, old: Document, new: Document) -> None:
+        self._old = old
+        self._new = new
+        self._references: dict[int, frozenset[str]] = {}
+        self._same_version = old.nullable_keyword == new.nullable_keyword
+        self._changed = self._changed_references()
+
+    def same(self, old: tuple[Part, ...], new: tuple[Part, ...]) -> bool:
+        """Whether the parts mean the same in both documents by their text alone."""
+        if not self._same_version or len(old) != len(new):
+            return False
+        return all(
+            _equal(one.raw, other.raw) and not (self._changed & self.references(one.raw))
+            for one, other in zip(old, new, strict=True)
+        )
+
+    def references(self, raw: Any) -> frozenset[str]:
+        """Every `$ref` in the value."""
+        known = self._references.get(id(raw))  # the documents outlive this object, so an id stays one value's
+        if known is None:
+            known = self._references[id(raw)] = frozenset(_references(raw))
+        return known
+
+    def _changed_references(self) -> set[str]:
+        """References whose target differs, directly or through further references."""
+        direct: set[str] = set()
+        used_by: dict[str, set[str]] = {}
+        seen: set[str] = set()
+        waiting = list(self.references(self._old.root.raw) | self.references(self._new.root.raw))
+        while waiting:
+            reference = waiting.pop()
+            if reference in seen:
+                continue
+            seen.add(reference)
+            old, new = self._old.find(reference), self._new.find(reference)
+            if old is None or new is None or not _equal(old.raw, new.raw):
+                direct.add(reference)
+                continue
+            for inner in self.references(old.raw):
+                used_by.setdefault(inner, set()).add(reference)
+                waiting.append(inner)
+        changed = set(direct)
+        queue = list(direct)
+        while queue:
+            for user in used_by.get(queue.pop(), ()):
+                if user not in changed:
+                    changed.add(user)
+                    queue.append(user)
+        return changed
+
+
+def _equal(one: Any, other: Any) -> bool:
+    # Python takes `true` for `1`; the text does not. `==` comes first, because it stops at the first difference.
+    return bool(one == other) and json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+def _references(raw: Any) -> set[str]:
+    found: set[str] = set()
+    stack = [raw]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, dict):
+            reference = text(mapping(value).get("$ref"))
+            if reference:
+                found.add(reference)
+            stack.extend(item for item in value.values() if isinstance(item, (dict, list)))
+        elif isinstance(value, list):
+            stack.extend(item for item in value if isinstance(item, (dict, list)))
+    return found

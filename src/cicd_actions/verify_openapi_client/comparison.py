@@ -1,0 +1,80 @@
+"""Loads what callers have now, and compares the document with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from cicd_actions.toolkit.errors import UnusableInput
+from cicd_actions.verify_openapi_client import base, overview, specification, symbols
+from cicd_actions.verify_openapi_client.breaking import classify
+from cicd_actions.verify_openapi_client.breaking.graph import TooMuch
+from cicd_actions.verify_openapi_client.inputs import Inputs
+from cicd_actions.verify_openapi_client.judgement import Compared
+from cicd_actions.verify_openapi_client.repository import Repository
+from cicd_actions.verify_openapi_client.specification import Specification
+
+_WANTED = {"breaking", "generated-symbol"}
+
+
+def check(inputs: Inputs) -> None:
+    """Raises `UnusableInput` for inputs of the comparison that contradict each other."""
+    if inputs.base_spec and (inputs.base_ref or inputs.spec_path):
+        raise UnusableInput(
+            "`base-spec` is given beside `base-ref` or `spec-path`; each says what callers have now.", fix="Keep one of them."
+        )
+
+
+def compare(inputs: Inputs, repo: Repository, folder: Path, spec: Specification, variables: Mapping[str, str]) -> Compared:
+    """What the way from the base to the document breaks, or why that was not looked at."""
+    if inputs.base_spec:
+        old = specification.load(folder / inputs.base_spec, input="base-spec", name=inputs.base_spec)
+        return _compared(old, spec, f"`{inputs.base_spec}`")
+    path = _spec_path(inputs, repo, folder)
+    if not path:
+        if inputs.base_ref or _WANTED & set(inputs.fail_on):
+            raise UnusableInput(
+                "There is nothing to compare the OpenAPI document with, because git does not track it.",
+                cause="`base-ref` or `fail-on` asks for the comparison, and the base is read from git or from a file.",
+                fix="Hand the base in as a file, or say where git has it:\n\n    base-spec: base/openapi.json",
+            )
+        return Compared(skipped="git does not track the document, and there is no `base-spec`")
+    found = base.of_reference(repo, inputs.base_ref) if inputs.base_ref else base.of_event(repo, variables)
+    if not found.commit:
+        return Compared(skipped=found.missing)
+    content = repo.show(found.commit, path)
+    if content is None:
+        return Compared(skipped=f"{found.origin} ({found.commit[:12]}) does not have {path} yet")
+    try:
+        old = specification.parse(content, input="base-ref", name=f"{path} of {found.commit[:12]}")
+    except UnusableInput as error:
+        return Compared(skipped=f"the base's document cannot be used: {error.what}")
+    return _compared(old, spec, f"{found.origin}, {found.commit[:12]}")
+
+
+def tracked_path(repo: Repository, path: Path) -> str:
+    """The path as git writes it, if the last commit has it; else empty."""
+    name = repo.relative(path)
+    if name is None:
+        return ""
+    return name if repo.git("ls-tree", "-z", "--name-only", "HEAD", "--", name) else ""
+
+
+def _spec_path(inputs: Inputs, repo: Repository, folder: Path) -> str:
+    if inputs.spec_path:
+        name = repo.relative(folder / inputs.spec_path)
+        if name is None:
+            raise UnusableInput(
+                f"`spec-path` {inputs.spec_path} lies outside of the repository.", fix="It starts from `working-directory`."
+            )
+        return name
+    return tracked_path(repo, folder / inputs.spec) if inputs.spec else ""
+
+
+def _compared(old: Specification, new: Specification, origin: str) -> Compared:
+    try:
+        changes = classify.compare(old.document, new.document)
+    except TooMuch as error:
+        return Compared(skipped=f"the documents are too entangled to compare: {error}", unfinished=True)
+    changes += symbols.compare(old.document, new.document)
+    return Compared(origin, "", tuple(changes), overview.compare(old.document, new.document))

@@ -1,0 +1,186 @@
+"""Loads an OpenAPI document: JSON or YAML, bounded in size and depth, references within the document only."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from cicd_actions.toolkit.errors import UnusableInput
+from cicd_actions.verify_openapi_client import validity
+from cicd_actions.verify_openapi_client.breaking.document import Document
+
+LONGEST_JSON = 32 * 1024 * 1024
+"""Bytes. GitHub's own document, among the largest that are public, has 12 MB."""
+
+LONGEST_YAML = 2 * 1024 * 1024
+"""Bytes. YAML is read a hundred times slower than JSON."""
+
+DEEPEST = 100
+"""Levels of objects and arrays within each other; documents that people use have fewer than 40."""
+
+MOST_VALUES = 5_000_000
+"""Values in the document; a JSON text within the limit may hold many more in tiny arrays."""
+
+
+@dataclass(frozen=True)
+class Specification:
+    """A loaded document: what it holds, its text, and what to call it in messages."""
+
+    document: Document
+    name: str
+    text: str
+    yaml: bool
+
+
+def load(path: Path, *, input: str, name: str = "") -> Specification:  # noqa: A002 - the word for it here
+    """The document in a file. Raises `UnusableInput`, which names the input `input`."""
+    shown = name or str(path)
+    try:
+        size = path.stat().st_size
+        if size > LONGEST_JSON:
+            _too_long(shown, size, LONGEST_JSON, input)
+        # One byte more than allowed, for a file that grows, or a pipe, whose size says nothing.
+        with path.open("rb") as file:
+            content = file.read(LONGEST_JSON + 1)
+    except OSError as error:
+        raise UnusableInput(
+            f"The OpenAPI document {shown} of the input `{input}` cannot be read: {error.strerror}.",
+            cause="It was not exported or downloaded before this step, or the path is meant from another folder: paths start"
+            " from `working-directory`.",
+        ) from None
+    return parse(content, input=input, name=shown)
+
+
+def parse(content: bytes, *, input: str, name: str) -> Specification:  # noqa: A002 - the word for it here
+    """The document in these bytes. Raises `UnusableInput`, which names the input `input`."""
+    if len(content) > LONGEST_JSON:
+        _too_long(name, len(content), LONGEST_JSON, input)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UnusableInput(f"The OpenAPI document {name} is not UTF-8 text: {error.reason} at byte {error.start}.") from None
+    if not text.strip():
+        raise UnusableInput(
+            f"The OpenAPI document {name} is empty.", cause="The export failed, or wrote to another place.", fix=_check(input)
+        )
+    root, yaml = _read(text, name, input)
+    _bounded(root, name)
+    problems = validity.problems(root)
+    if problems:
+        first, more = problems[0], len(problems) - 1
+        raise UnusableInput(
+            f"{name} cannot be used: {first.message}",
+            cause="\n".join(f"{problem.pointer}: {problem.message}" for problem in problems[1:6])
+            + (f"\n… and {more - 5} more." if more > 5 else ""),
+            fix=first.fix or f"Correct it at {first.pointer}.",
+        )
+    return Specification(Document(root), name, text, yaml)
+
+
+def _read(text: str, name: str, input_: str) -> tuple[Any, bool]:
+    if re.match(r"\s*[{\[]", text):
+        try:
+            return _json(text), False
+        except RecursionError:
+            _too_deep(name)
+        except ValueError as error:
+            if len(text) > LONGEST_YAML or isinstance(error, _NoNumber):
+                raise UnusableInput(f"{name} is not JSON: {error}.", fix=_check(input_)) from None
+            failed = error  # YAML's flow style looks the same from outside
+            try:
+                return _yaml(text, name, input_), True
+            except UnusableInput:
+                raise UnusableInput(f"{name} is not JSON: {failed}.", fix=_check(input_)) from None
+    return _yaml(text, name, input_), True
+
+
+class _NoNumber(ValueError):
+    pass
+
+
+def _json(text: str) -> Any:
+    def refuse(word: str) -> NoReturn:
+        raise _NoNumber(f"{word} is no number of JSON (RFC 8259, section 6)")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def _yaml(text: str, name: str, input_: str) -> Any:
+    from cicd_actions.toolkit.yaml12 import NotYaml, plain, read  # noqa: PLC0415 - most documents are JSON
+
+    size = len(text.encode())
+    if size > LONGEST_YAML:
+        raise UnusableInput(
+            f"{name} is YAML of {size / 1e6:.1f} MB; at most {LONGEST_YAML / 1e6:.1f} MB of YAML is read.",
+            cause="YAML is read a hundred times slower than JSON.",
+            fix="Export the document as JSON, of which 32 MB are read.",
+        )
+    try:
+        return _string_keys(plain(read(text, longest=LONGEST_YAML).root))
+    except NotYaml as error:
+        raise UnusableInput(f"{name} is neither JSON nor YAML: {error}", fix=_check(input_)) from None
+
+
+def _string_keys(root: Any) -> Any:
+    """Keys as text, as in JSON: YAML has `200:` as a number. Shared values (aliases) stay shared."""
+    done: dict[int, Any] = {}
+
+    def convert(value: Any) -> Any:
+        if not isinstance(value, (dict, list)):
+            return value
+        if id(value) not in done:
+            if isinstance(value, dict):
+                done[id(value)] = {_key(key): convert(item) for key, item in value.items()}
+            else:
+                done[id(value)] = [convert(item) for item in value]
+        return done[id(value)]
+
+    return convert(root)
+
+
+def _key(key: object) -> str:
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    return "null" if key is None else str(key)
+
+
+def _bounded(root: Any, name: str) -> None:
+    """Levels and values are counted without recursion: the reader may go deeper than Python's own stack."""
+    level, count = [root], 0
+    for _ in range(DEEPEST):
+        below: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                below.extend(value.values())
+            elif isinstance(value, list):
+                below.extend(value)
+        count += len(below)
+        if count > MOST_VALUES:
+            raise UnusableInput(f"{name} holds more than {MOST_VALUES:,} values, aliases followed.")
+        level = [value for value in below if isinstance(value, (dict, list))]
+        if not level:
+            return
+    _too_deep(name)
+
+
+def _too_deep(name: str) -> NoReturn:
+    raise UnusableInput(
+        f"{name} is nested deeper than {DEEPEST} levels.",
+        cause="No API needs that; the export has probably followed a reference to itself.",
+        fix="Export recursive schemas as `$ref`.",
+    )
+
+
+def _too_long(name: str, size: int, limit: int, input_: str) -> NoReturn:
+    raise UnusableInput(
+        f"The OpenAPI document {name} of the input `{input_}` has {size / 1e6:.1f} MB; at most {limit / 1e6:.1f} MB are read.",
+        cause="The file is another one, or examples and data have got into the document.",
+        fix=_check(input_),
+    )
+
+
+def _check(input_: str) -> str:
+    return f"Look at what the input `{input_}` names: it has to be the exported OpenAPI document, JSON or YAML."

@@ -1,0 +1,89 @@
+"""Runs an action as a step does: a process of its own, inputs in INPUTS, one JSON object on standard output."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How it went: the exit code, the outputs, the findings, and everything it logged."""
+
+    code: int
+    outputs: dict[str, str]
+    findings: list[dict[str, Any]]
+    log: str
+
+
+class Step:
+    """One run of an action; `log` grows while it runs."""
+
+    def __init__(self, name: str, inputs: Mapping[str, str], folder: Path | None = None, **variables: str) -> None:
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("GITHUB_")}
+        environment |= {"INPUTS": json.dumps(dict(inputs)), "PYTHONPATH": str(ROOT / "src"), **variables}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "cicd_actions", name, "--json"],
+            env=environment,
+            cwd=folder or ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._news = threading.Condition()
+        self._lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def log(self) -> str:
+        """What it has logged so far."""
+        with self._news:
+            return "\n".join(self._lines)
+
+    def await_log(self, text: str, seconds: float = 60) -> None:
+        """Wait until it has logged `text`."""
+        with self._news:
+            assert self._news.wait_for(lambda: any(text in line for line in self._lines), seconds), "\n".join(self._lines)
+
+    def cancel(self) -> None:
+        """What GitHub's runner sends first."""
+        self._process.send_signal(signal.SIGINT)
+
+    def end(self, seconds: float = 180) -> Ended:
+        """Wait for its end."""
+        assert self._process.stdout is not None
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            raise AssertionError(f"it did not end:\n{self.log}") from None
+        self._reader.join(5)
+        text = self._process.stdout.read()
+        self._process.stdout.close()
+        said = json.loads(text) if text.strip() else {"outputs": {}, "findings": []}
+        return Ended(self._process.returncode, said["outputs"], said["findings"], self.log)
+
+    def _read(self) -> None:
+        assert self._process.stderr is not None
+        with self._process.stderr as stream:
+            for line in stream:
+                with self._news:
+                    self._lines.append(line.rstrip("\n"))
+                    self._news.notify_all()
+
+
+def run(name: str, inputs: Mapping[str, str], folder: Path | None = None, **variables: str) -> Ended:
+    """Run an action to its end."""
+    return Step(name, inputs, folder, **variables).end()

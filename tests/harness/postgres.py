@@ -1,0 +1,115 @@
+"""A real PostgreSQL server of the tests' own: its data in a temporary folder, its port given by the kernel, no fsync."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+PASSWORD = "pg-s3cret-of-tests"
+
+
+def programs() -> Path | None:
+    """The folder of the newest server's programs, or `None` where there is none."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    if found:
+        return found[-1].parent
+    on_path = shutil.which("initdb")
+    return Path(on_path).resolve().parent if on_path else None
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+class Postgres:
+    """One server. `start` and `stop` may be called again and again; the port stays."""
+
+    def __init__(self, folder: Path, *, listen: str = "127.0.0.1") -> None:
+        bin_folder = programs()
+        assert bin_folder is not None
+        self._bin = bin_folder
+        self._folder = folder
+        self._listen = listen
+        self.port = free_port()
+        folder.chmod(0o755)
+        if os.geteuid() == 0:  # the server refuses to run as root
+            owner = pwd.getpwnam("postgres")
+            os.chown(folder, owner.pw_uid, owner.pw_gid)
+        secret = folder / "password"
+        secret.write_text(PASSWORD)
+        secret.chmod(0o644)
+        self._run(
+            "initdb", "-D", folder / "data", "-U", "postgres", "-A", "scram-sha-256", "--pwfile", secret, "-N", "-E", "UTF8"
+        )
+        with (folder / "data/pg_hba.conf").open("a") as file:
+            file.write("host all all all scram-sha-256\n")
+
+    def start(self, *, wait: bool = True) -> None:
+        options = {
+            "listen_addresses": self._listen,
+            "port": self.port,
+            "unix_socket_directories": self._folder,
+            "fsync": "off",
+            "max_connections": 200,
+            "shared_buffers": "32MB",
+        }
+        words = " ".join(f"-c {name}='{value}'" for name, value in options.items())
+        self._run(
+            "pg_ctl", "start", "-D", self._folder / "data", "-l", self._folder / "log", "-o", words, "-w" if wait else "-W"
+        )
+
+    def stop(self) -> None:
+        self._run("pg_ctl", "stop", "-D", self._folder / "data", "-m", "immediate", "-w", check=False)
+
+    def url(self, database: str, driver: str = "", *, host: str = "127.0.0.1", port: int | None = None) -> str:
+        scheme = f"postgresql+{driver}" if driver else "postgresql"
+        return f"{scheme}://postgres:{PASSWORD}@{host}:{port or self.port}/{database}"
+
+    def sql(self, statement: str, database: str = "postgres") -> list[tuple[str, ...]]:
+        """The rows of a statement, as text."""
+        done = subprocess.run(self._psql(database, statement), capture_output=True, text=True, check=True, env=self._env())
+        return [tuple(line.split("\t")) for line in done.stdout.splitlines() if line]
+
+    def session(self, *statements: str, database: str) -> subprocess.Popen[str]:
+        """A session of somebody else that stays in its last statement; end it with `kill`."""
+        words = self._psql(database, *statements)
+        return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=self._env())
+
+    def until(self, condition: str, database: str, seconds: float = 20.0) -> None:
+        """Wait until a query gives `t`."""
+        end = time.monotonic() + seconds
+        while self.sql(f"SELECT ({condition})", database) != [("t",)]:
+            assert time.monotonic() < end, f"never true: {condition}"
+            time.sleep(0.05)
+
+    def _psql(self, database: str, *statements: str) -> list[str]:
+        words = [str(self._bin / "psql"), "-X", "-q", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1"]
+        words += ["-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-d", database]
+        for statement in statements:
+            words += ["-c", statement]
+        return words
+
+    def _env(self) -> dict[str, str]:
+        return {**os.environ, "PGPASSWORD": PASSWORD, "PGAPPNAME": "somebody-else"}
+
+    def _run(self, program: str, *words: object, check: bool = True) -> None:
+        argv: Sequence[str] = [str(self._bin / program), *map(str, words)]
+        if os.geteuid() == 0:
+            argv = ["runuser", "-u", "postgres", "--", *argv]
+        # To a file, because the server inherits a pipe and would keep it open.
+        with (self._folder / "setup.log").open("ab") as log:
+            done = subprocess.run(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL, check=False, cwd=self._folder)
+        if check and done.returncode != 0:
+            raise AssertionError((self._folder / "setup.log").read_text() + _tail(self._folder / "log"))
+
+
+def _tail(path: Path) -> str:
+    return path.read_text()[-2000:] if path.exists() else ""

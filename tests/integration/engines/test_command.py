@@ -1,0 +1,176 @@
+"""The engine `command` with real programs: what they get, what they may answer, and what stays unknown."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cicd_actions.engines.command import Command, Programs
+from cicd_actions.engines.protocol import EngineUnreachable, Image, ImageMissing, Job, RollOutFailed, Running, Target
+from cicd_actions.toolkit.deadline import Deadline
+from cicd_actions.toolkit.errors import Cancelled, UnusableInput
+from cicd_actions.toolkit.runtime import Runtime
+
+DIGEST = "sha256:" + "b" * 64
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Callable[[str, str], str]:
+    def write(name: str, text: str) -> str:
+        path = tmp_path / name
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+        return str(path)
+
+    return write
+
+
+def test_each_value_is_one_argument(
+    program: Callable[[str, str], str], make_runtime: Callable[..., Runtime], log: io.StringIO
+) -> None:
+    show = program("show", 'for word in "$@"; do echo "[$word]"; done; echo "INPUTS=${INPUTS:-none}"')
+    engine = Command(
+        make_runtime(INPUTS='{"github-token": "t"}'),
+        Programs(roll_out=(show, "{service}", "to={image}", "{sha}", "{environment}", "{unknown}")),
+        environment="pro duction; $(id)",
+    )
+    hostile = Image("a b; touch x `id` {sha}", opaque=True)
+    arrived = engine.roll_out(Target("api", hostile, "1" * 40), Running("api"), Deadline(10))
+    assert arrived.notes == ()
+    assert log.getvalue().splitlines() == [
+        "[api]",
+        "[to=a b; touch x `id` {sha}]",
+        f"[{'1' * 40}]",
+        "[pro duction; $(id)]",
+        "[{unknown}]",
+        "INPUTS=none",
+    ]
+
+
+def test_what_runs_and_what_is_there(program: Callable[[str, str], str], make_runtime: Callable[..., Runtime]) -> None:
+    state = {"api": {"image": "local/api", "digest": DIGEST, "sha": "1" * 40}, "web": {"image": "w"}, "other": {}}
+    running = program("running", f"cat <<'END'\n{json.dumps(state)}\nEND")
+    exists = program(
+        "exists", f'case $1 in good) echo {DIGEST};; old) ;; none) exit 1;; *) echo "login first" >&2; exit 4;; esac'
+    )
+    engine = Command(make_runtime(), Programs(running=(running,), image=(exists, "{image}")))
+    now = engine.running(["api", "web", "worker"], Deadline(10))
+    assert now == {"api": Running("api", "local/api", DIGEST, "1" * 40), "web": Running("web", "w")}
+    assert engine.resolve("good", Deadline(10)) == Image("good", DIGEST, opaque=True)
+    assert engine.resolve("old", Deadline(10)) == Image("old", opaque=True)
+    with pytest.raises(ImageMissing):
+        engine.resolve("none", Deadline(10))
+    with pytest.raises(EngineUnreachable, match="login first"):
+        engine.resolve("what", Deadline(10))
+
+
+def test_what_no_program_tells_is_unknown(make_runtime: Callable[..., Runtime]) -> None:
+    engine = Command(make_runtime(), Programs(roll_out=("true",)))
+    assert engine.running(["api"], Deadline(10)) == {"api": Running("api")}
+    assert engine.resolve("x", Deadline(10)) == Image("x", exists=None, opaque=True)
+    assert "not known" in engine.logs("api", Deadline(10)).reason
+    with pytest.raises(RollOutFailed, match="nobody could say what ran before"):
+        engine.revert(Running("api"), Deadline(10))
+    with pytest.raises(UnusableInput, match="job-command"):
+        engine.job(Job("migrate", Image("x", opaque=True)), Deadline(10), lambda *_: None)
+    with pytest.raises(UnusableInput, match="could not be started"):
+        Command(make_runtime(), Programs(roll_out=("/no/such",))).roll_out(
+            Target("api", Image("x", opaque=True)), Running("api"), Deadline(10)
+        )
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "no JSON", '{"api": 1}', '{"api": {"image": 1}}', '{"api": {"digest": "sha256:1"}}', '{"api": {']
+)
+def test_an_answer_that_is_none(text: str, program: Callable[[str, str], str], make_runtime: Callable[..., Runtime]) -> None:
+    running = program("running", f"cat <<'END'\n{text}\nEND")
+    with pytest.raises(EngineUnreachable, match="running-command"):
+        Command(make_runtime(), Programs(running=(running,))).running(["api"], Deadline(10))
+
+
+def test_a_failing_program(program: Callable[[str, str], str], make_runtime: Callable[..., Runtime], tmp_path: Path) -> None:
+    (tmp_path / "state").write_text('{"api": {"image": "old"}}')
+    running = program("running", f"cat {tmp_path}/state")
+    fails = program(
+        "fails",
+        f'echo "::error::no space" >&2; [ "$1" = half ] && echo \'{{"api": {{"image": "half"}}}}\' > {tmp_path}/state; exit 9',
+    )
+    engine = Command(make_runtime(), Programs(roll_out=(fails, "{image}"), running=(running,)))
+    before = engine.running(["api"], Deadline(10))["api"]
+    with pytest.raises(RollOutFailed, match="ended with exit code 9") as failed:
+        engine.roll_out(Target("api", Image("new", opaque=True)), before, Deadline(10))
+    assert failed.value.reverted is True
+    assert failed.value.evidence.log == "::error::no space"
+    with pytest.raises(RollOutFailed) as failed:
+        engine.roll_out(Target("api", Image("half", opaque=True)), before, Deadline(10))
+    assert failed.value.reverted is False
+    slow = program("slow", "exec sleep 60")
+    engine = Command(make_runtime(), Programs(roll_out=(slow,)))
+    with pytest.raises(RollOutFailed, match="at the deadline") as failed:
+        engine.roll_out(Target("api", Image("new", opaque=True)), before, Deadline(0.5))
+
+
+def test_a_way_back_that_nobody_waits_for(
+    program: Callable[[str, str], str], make_runtime: Callable[..., Runtime], tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "gate")
+    back = program(
+        "back", f'echo "to $1"; cat {tmp_path}/gate; echo "$1" > {tmp_path}/done.tmp; mv {tmp_path}/done.tmp {tmp_path}/done'
+    )
+    engine = Command(
+        make_runtime(RUNNER_TEMP=str(tmp_path), RUNNER_TRACKING_ID="github_1"), Programs(roll_out=(back, "{image}"))
+    )
+    engine.revert(Running("api", "old"), Deadline(5), wait=False)
+    assert not (tmp_path / "done").exists(), "it waits at the gate, and the call came back"
+    (tmp_path / "gate").write_text("go")
+    (process,) = engine._left_running
+    assert process.wait(20) == 0
+    assert (tmp_path / "done").read_text() == "old\n"
+    (written,) = tmp_path.glob("take-back-api-*.log")
+    assert written.read_text() == "to old\n" + "go"
+
+
+def test_a_job(program: Callable[[str, str], str], make_runtime: Callable[..., Runtime]) -> None:
+    show = program("show", 'for word in "$@"; do echo "[$word]"; done; echo "$TOKEN"; echo late >&2; exit 5')
+    job = Job(
+        "migrate", Image("img", opaque=True), ("alembic", "upgrade", "a b"), {"TOKEN": "s3cret"}, service="api", sha="2" * 40
+    )
+    for words in [(show, "{service}", "{image}", "--", "{command}"), (show, "{service}", "{image}", "--")]:
+        lines: list[tuple[str, str]] = []
+
+        def keep(stream: str, text: str, lines: list[tuple[str, str]] = lines) -> None:
+            lines.append((stream, text))
+
+        end = Command(make_runtime(), Programs(job=words)).job(job, Deadline(10), keep)
+        assert (end.exit_code, end.timed_out) == (5, False)
+        assert sorted(lines) == sorted(
+            [("stdout", text) for text in ("[api]", "[img]", "[--]", "[alembic]", "[upgrade]", "[a b]", "s3cret")]
+            + [("stderr", "late")]
+        )
+
+
+def test_a_cancelled_job_is_ended(
+    program: Callable[[str, str], str], make_runtime: Callable[..., Runtime], tmp_path: Path
+) -> None:
+    work = program("work", f"trap 'echo ended > {tmp_path}/ended; exit 3' TERM\necho ready\nsleep 60 & wait")
+
+    def cancel(signum: int, _frame: object) -> None:
+        raise Cancelled(signum)
+
+    def on_line(_stream: str, _text: str) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, cancel)
+    try:
+        with pytest.raises(Cancelled):
+            Command(make_runtime(), Programs(job=(work,))).job(Job("m", Image("x", opaque=True)), Deadline(30), on_line)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (tmp_path / "ended").read_text() == "ended\n"

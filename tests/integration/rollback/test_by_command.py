@@ -1,0 +1,485 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.github import deployments
+from tests.harness.releases import REPOSITORY, World, digest, sha
+
+
+def test_a_failed_release_goes_back_to_the_last_good_one(world: World) -> None:
+    world.release(1)
+    world.release(2, "fail")
+    ended = world.roll_back(current_sha=sha(2))
+    assert (ended.code, ended.verdict, ended.outputs["rolled-back"]) == (0, "pass", "true"), ended.log
+    assert (ended.outputs["from-sha"], ended.outputs["to-sha"]) == (sha(2), sha(1))
+    assert int(ended.outputs["elapsed-ms"]) > 0
+    assert world.running() == {"api": sha(1), "web": sha(1)}
+    # The failed one was quarantined by `finish` already; the one that runs again is last good once more.
+    assert world.tasks() == [
+        ("deploy", "1"),
+        ("passed", "1"),
+        ("deploy", "2"),
+        ("quarantined", "2"),
+        ("deploy", "1"),
+        ("passed", "1"),
+    ]
+    assert world.states()[-1] == ["success"]
+    again = world.roll_back(current_sha=sha(1))
+    assert again.code == 1
+    assert "every other release recorded there is quarantined" in again.headline
+
+
+def test_the_plan_says_everything_and_is_a_file(world: World) -> None:
+    world.release(1)
+    world.release(3, "fail", revisions='[{"revision": "0002", "phase": "expand", "message": "add"}]', database_revision="0002")
+    ended = world.roll_back(plan_file=str(world.folder / "deep" / "plan.json"))
+    plan = json.loads(Path(ended.outputs["plan"]).read_text())
+    assert plan["from"] == {"sha": sha(3), "services": {"api": digest(3), "web": digest(3)}}
+    assert plan["to"]["sha"] == sha(1)
+    assert plan["to"]["services"] == {"api": world.image("api", 1), "web": world.image("web", 1)}
+    assert [each["sha"] for each in plan["commits-taken-back"]] == [sha(2), sha(3)]
+    assert plan["migrations-that-stay"] == [{"revision": "0002", "phase": "expand", "message": "add"}]
+    assert plan["unverified"] == []
+    for said in ("The plan", "Change 0200", "Migrations that stay applied", "Not undone by this", "0002"):
+        assert said in ended.summary
+
+
+def test_a_dry_run_changes_nothing(world: World) -> None:
+    world.release(1)
+    world.release(2)
+    before = len(deployments.kept(world.github, REPOSITORY).deployments)
+    ended = world.roll_back(dry_run="true")
+    assert (ended.code, ended.verdict, ended.outputs["rolled-back"]) == (0, "pass", "false"), ended.log
+    assert ended.outputs["to-sha"] == sha(1)
+    assert world.running() == {"api": sha(2), "web": sha(2)}
+    assert len(deployments.kept(world.github, REPOSITORY).deployments) == before
+    assert not [line for line in world.calls() if line.startswith("roll-out")]
+
+
+def test_a_release_that_a_person_took_back_is_nothing_to_come_back_to(world: World) -> None:
+    for number in (1, 2, 3):
+        world.release(number)
+    assert world.roll_back().outputs["to-sha"] == sha(2)
+    assert world.tasks()[-3:] == [("deploy", "2"), ("quarantined", "3"), ("passed", "2")]
+    assert world.roll_back().outputs["to-sha"] == sha(1)
+
+
+def test_a_first_deployment_has_nothing_to_go_back_to(world: World) -> None:
+    world.release(1, "fail")
+    ended = world.roll_back(current_sha=sha(1))
+    assert (ended.code, ended.verdict, ended.outputs["rolled-back"]) == (1, "fail", "false")
+    assert "this is the first deployment to staging" in ended.headline
+    assert world.running() == {"api": sha(1), "web": sha(1)}
+
+
+def test_the_way_can_be_named(world: World) -> None:
+    for number in (1, 2, 3):
+        world.release(number)
+    assert world.roll_back(to_sha=sha(1)).outputs["to-sha"] == sha(1)
+    assert world.running()["api"] == sha(1)
+
+
+@pytest.mark.parametrize(
+    ("to", "said"), [(2, "is quarantined in staging: it failed its gate there."), (7, "never passed its gate in staging")]
+)
+def test_a_named_release_that_did_not_pass_is_refused(world: World, to: int, said: str) -> None:
+    world.release(1)
+    world.release(2, "fail")
+    world.release(3)
+    ended = world.roll_back(to_sha=sha(to))
+    assert (ended.code, ended.verdict) == (1, "fail")
+    assert said in ended.headline
+    assert f"to-sha: {sha(3)}" in ended.log
+    assert world.running()["api"] == sha(3)
+
+
+def test_an_image_that_is_gone_is_found_before_anything_moves(world: World) -> None:
+    world.release(1)
+    world.release(2, "fail")
+    world.lose("web", 1)
+    ended = world.roll_back()
+    assert (ended.code, ended.verdict) == (1, "fail")
+    assert f"registry.test/web@{digest(1)}" in ended.headline
+    assert world.running() == {"api": sha(2), "web": sha(2)}
+
+
+def test_what_cannot_be_checked_stops_it_unless_allowed(world: World) -> None:
+    world.release(1)
+    world.release(2, "fail")
+    ended = world.roll_back(image_command="")
+    assert (ended.code, ended.verdict) == (3, "inconclusive")
+    assert "could not be checked: whether the image" in ended.headline
+    assert "By hand" in ended.summary
+    assert world.image("api", 1) in ended.log
+    assert world.roll_back(image_command="", dry_run="true").code == 0
+    assert world.running()["api"] == sha(2)
+    assert world.roll_back(image_command="", allow_unverified="true").code == 0
+    assert world.running()["api"] == sha(1)
+
+
+def test_a_rollback_that_fails_says_what_stands_and_what_to_type(world: World) -> None:
+    world.release(1)
+    world.release(2, "fail")
+    (world.folder / "broken-web").touch()
+    ended = world.roll_back()
+    assert (ended.code, ended.verdict, ended.outputs["rolled-back"]) == (1, "fail", "false")
+    assert world.running() == {"api": sha(1), "web": sha(2)}
+    assert "it is not taken back itself" in ended.headline
+    assert "/data is full" in ended.summary
+    hand = ended.summary.split("By hand")[1].split("The plan")[0]
+    assert f"roll-out web {world.image('web', 1)} {sha(1)}" in hand
+    assert "roll-out api" not in hand
+    assert [line for line in world.calls() if line.startswith("roll-out")] == [
+        f"roll-out api {world.image('api', 1)} {sha(1)}",
+        f"roll-out web {world.image('web', 1)} {sha(1)}",
+    ]
+
+
+def test_a_release_that_fails_its_gate_again_is_quarantined(world: World) -> None:
+    world.release(1)
+    world.release(2, "fail")
+    world.healthy = False
+    ended = world.roll_back()
+    assert (ended.code, ended.verdict, ended.outputs["rolled-back"]) == (1, "fail", "true")
+    assert "did not pass its gate either" in ended.headline
+    assert world.tasks()[-1] == ("quarantined", "1")
+    assert world.states()[-1] == ["failure"]
+
+
+def test_a_gate_that_cannot_judge_records_nothing(world: World) -> None:
+    world.release(1)
+    world.release(2, "fail")
+    ended = world.roll_back(url="http://nowhere.invalid/", gate_timeout="1s")
+    assert (ended.code, ended.verdict, ended.outputs["rolled-back"]) == (3, "inconclusive", "true")
+    assert world.tasks()[-1] == ("deploy", "1")
+    assert world.states()[-1] == ["error"]
+
+
+def test_what_is_there_already_is_only_gated(world: World) -> None:
+    world.release(1)
+    world.release(2, "fail")
+    world.runs(2, 1)
+    assert world.roll_back(current_sha=sha(2)).code == 0
+    assert world.running() == {"api": sha(1), "web": sha(1)}
+
+
+def test_without_labels_the_records_say_what_runs(world: World) -> None:
+    world.release(1)
+    world.release(2)
+    world.write("state", {name: {**each, "sha": ""} for name, each in world.read("state").items()})
+    ended = world.roll_back()
+    assert (ended.outputs["from-sha"], ended.outputs["to-sha"]) == (sha(2), sha(1))
+
+
+def test_when_nobody_knows_what_runs_it_has_to_be_said(world: World) -> None:
+    world.release(1)
+    world.release(2)
+    ended = world.roll_back(running_command="")
+    assert ended.code == 2
+    assert "current-sha:" in ended.log
+    assert world.roll_back(running_command="", current_sha=sha(2)).outputs["to-sha"] == sha(1)
+
+
+def test_a_service_that_came_later_stays_and_is_said(world: World) -> None:
+    world.services = ("api",)
+    world.release(1)
+    world.services = ("api", "web")
+    world.release(2, "fail")
+    ended = world.roll_back(url=f"{world.url}/api")
+    assert ended.code == 0, ended.log
+    assert world.running() == {"api": sha(1), "web": sha(2)}
+    assert "the service web: the release to go back to has none" in ended.summary
+
+
+def test_bare_digests_need_a_repository(world: World) -> None:
+    world.build(1)
+    world.build(2)
+    bare = "\n".join(f"{name}={digest(1)}" for name in world.services)
+    world.start(1, services=bare)
+    world.finish(1, "pass", services=bare)
+    world.runs(2)
+    ended = world.roll_back(current_sha=sha(2), services="api=registry.test/api")
+    assert ended.code == 2
+    assert "Where the image of web is kept is not known" in ended.log
+    assert world.roll_back(current_sha=sha(2)).code == 0
+    assert world.running()["web"] == sha(1)
+
+
+@pytest.mark.parametrize("missing", ["url", "github_token"])
+def test_what_it_cannot_do_without(world: World, missing: str) -> None:
+    ended = world.roll_back(**{missing: "", "targets": ""})
+    assert ended.code == 2
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {"url": "", "targets": "- url: http://x\n  expect-nothing: 1"},
+        {"url": "https://example.com/$NOT_SET"},
+        {"url": "no url"},
+        {"plan_file": "/proc/no/such/folder/plan.json"},
+        {"schema_service": "worker"},
+    ],
+)
+def test_an_input_that_only_the_gate_reads_is_told_before_anything_moves(world: World, inputs: dict[str, str]) -> None:
+    world.release(1)
+    world.release(2, "fail")
+    assert world.roll_back(**inputs).code == 2
+    assert world.running()["api"] == sha(2)
+
+
+def test_a_program_that_cannot_be_started_is_told_with_what_stands(world: World) -> None:
+    world.release(1)
+    world.release(2, "fail")
+    ended = world.roll_back(roll_out_command="/no/such/program {service}")
+    assert (ended.code, ended.outputs["rolled-back"]) == (3, "false")
+    assert "could not be started" in ended.headline
+    assert "What runs now" in ended.summary
+
+
+class TestGitHub:
+    @pytest.fixture(autouse=True)
+    def two(self, world: World) -> None:
+        world.release(1)
+        world.release(2, "fail")
+
+    def test_an_error_that_passes_is_tried_again(self, world: World) -> None:
+        world.github.fail("GET", "/deployments$", status=502, times=2)
+        assert world.roll_back().code == 0
+
+    def test_a_lost_answer_while_recording_is_written_again(self, world: World) -> None:
+        world.github.fail("POST", "/deployments$", drop=True, after=True)
+        assert world.roll_back().code == 0
+        assert world.tasks()[-1] == ("passed", "1")
+
+    def test_down_for_good_ends_with_the_steps_for_a_person(self, world: World) -> None:
+        world.github.fail("GET", "/deployments$", status=503, times=1000)
+        ended = world.roll_back(timeout="3s")
+        assert (ended.code, ended.verdict, ended.outputs["rolled-back"]) == (3, "inconclusive", "false")
+        assert "gh api 'repos/org/app/deployments?environment=staging&task=cicd-actions%3Apassed&per_page=10'" in ended.log
+        assert "roll-out api registry.test/api@sha256:DIGEST" in ended.log
+        assert world.running()["api"] == sha(2)
+
+    def test_a_token_without_the_permission_is_told_so(self, world: World) -> None:
+        ended = world.roll_back(github_token=world.github.token(contents="read"))
+        assert (ended.code, ended.verdict) == (3, "inconclusive")
+        assert "Deployments: read" in ended.headline
+        assert "By hand" in ended.summary
+
+    def test_a_token_that_is_not_accepted(self, world: World) -> None:
+        ended = world.roll_back(github_token="ghs_expired0000000000000000000000")
+        assert ended.code == 3
+        assert "does not accept the token" in ended.headline
+
+    def test_a_rate_limit_that_lasts_too_long(self, world: World) -> None:
+        world.github.remaining = 0
+        ended = world.roll_back()
+        assert ended.code == 3
+        assert "rate limit" in ended.headline
+
+    def test_a_record_that_cannot_be_written_is_said_and_is_not_green(self, world: World) -> None:
+        ended = world.roll_back(github_token=world.github.token(deployments="read", contents="read"))
+        assert (ended.code, ended.verdict, ended.outputs["rolled-back"]) == (3, "inconclusive", "true")
+        assert "It is not recorded" in ended.headline
+        assert "phase: finish" in ended.log
+        assert world.running()["api"] == sha(1)
+
+    def test_commits_that_cannot_be_listed_do_not_hold_it_up(self, world: World) -> None:
+        world.github.fail("GET", "/compare/", status=500, times=10)
+        ended = world.roll_back()
+        assert ended.code == 0
+        assert "Which commits are taken back could not be asked" in ended.summary
+
+    def test_hundreds_of_other_deployments_in_between(self, world: World) -> None:
+        for _ in range(250):
+            deployments.other_tool(world.github, REPOSITORY, "staging", sha(5))
+        assert world.roll_back().code == 0
+        assert world.running()["api"] == sha(1)
+
+
+def chain(*phases: str) -> dict[str, object]:
+    """An image's migrations: 0001, 0002, … with these phases; one without a phase says none."""
+    return {
+        "history": [
+            {"revision": f"{at:04}", "message": f"change {at}", "phase": "" if phase == "-" else phase}
+            for at, phase in enumerate(phases, 1)
+        ]
+    }
+
+
+class TestSchema:
+    """The schema guard; `database` is what the database is at."""
+
+    @staticmethod
+    def at(world: World, revision: str) -> None:
+        (world.folder / "database").write_text(revision)
+
+    @staticmethod
+    def jobs(world: World) -> list[str]:
+        return [line.split(" ", 3)[3] for line in world.calls() if line.startswith("job")]
+
+    def two(self, world: World, first: tuple[str, ...], second: tuple[str, ...], *, recorded: bool) -> None:
+        """Two releases; the second one failed after its migrations were applied."""
+        world.build(1, **chain(*first))
+        world.build(2, **chain(*second))
+        names = [f"{at:04}" for at in range(len(first) + 1, len(second) + 1)]
+        phases = [phase if phase != "-" else "expand" for phase in second[len(first) :]]
+        applied = [{"revision": name, "phase": phase, "message": "m"} for name, phase in zip(names, phases, strict=True)]
+        told = {"revisions": json.dumps(applied), "database_revision": f"{len(second):04}"} if recorded else {}
+        world.release(1, **({"database_revision": f"{len(first):04}"} if recorded else {}))
+        world.release(2, "fail", **told)
+        self.at(world, f"{len(second):04}")
+
+    @pytest.mark.parametrize("recorded", [True, False])
+    def test_expand_migrations_stay_applied(self, world: World, recorded: bool) -> None:
+        self.two(world, ("-",), ("-", "expand", "-"), recorded=recorded)
+        ended = world.roll_back(schema_service="api")
+        assert (ended.code, ended.outputs["to-sha"]) == (0, sha(1)), ended.log
+        plan = json.loads(Path(ended.outputs["plan"]).read_text())
+        assert [(each["revision"], each["phase"]) for each in plan["migrations-that-stay"]] == [
+            ("0002", "expand"),
+            ("0003", "expand"),
+        ]
+        assert (world.folder / "database").read_text() == "0003"
+        if recorded:
+            assert self.jobs(world) == ["alembic show 0003"]
+
+    @pytest.mark.parametrize("recorded", [True, False])
+    def test_a_contract_migration_is_refused(self, world: World, recorded: bool) -> None:
+        self.two(world, ("-",), ("-", "contract", "expand"), recorded=recorded)
+        ended = world.roll_back(schema_service="api")
+        assert (ended.code, ended.verdict) == (1, "fail")
+        assert "0002" in ended.headline
+        assert "contract migration" in ended.headline
+        assert "No recorded release is safe to go back to" in ended.log
+        assert world.running()["api"] == sha(2)
+
+    def test_the_newest_safe_release_is_named(self, world: World) -> None:
+        world.build(1, **chain("-"))
+        world.release(1, database_revision="0001")
+        applied = '[{"revision": "0002", "phase": "contract", "message": "drop a column"}]'
+        world.build(2, **chain("-", "contract"))
+        world.release(2, revisions=applied, database_revision="0002")
+        for number in (3, 4):
+            world.build(number, **chain("-", "contract"))
+            world.release(number, database_revision="0002")
+        self.at(world, "0002")
+        ended = world.roll_back(to_sha=sha(1), schema_service="api")
+        assert ended.code == 1
+        assert "0002 (drop a column)" in ended.headline
+        assert f"to-sha: {sha(3)}" in ended.log
+        # The floor itself is safe: its code was made for what the contract migration left.
+        assert world.roll_back(to_sha=sha(2), schema_service="api").code == 0
+
+    def test_no_job_is_needed_where_the_database_stands_as_the_target_left_it(self, world: World) -> None:
+        self.two(world, ("-", "-"), ("-", "-"), recorded=True)
+        assert world.roll_back(schema_service="api").code == 0
+        assert self.jobs(world) == []
+
+    def test_after_a_deploy_without_a_verdict_the_database_is_asked(self, world: World) -> None:
+        self.two(world, ("-",), ("-", "contract"), recorded=True)
+        world.build(3, **chain("-", "contract", "expand"))
+        world.start(3)
+        world.runs(3)
+        world.finish(3, "cancelled")
+        self.at(world, "0003")
+        ended = world.roll_back(schema_service="api")
+        assert ended.code == 1
+        assert "0002" in ended.headline
+        assert self.jobs(world)[0] == "alembic current"
+
+    def test_without_a_service_the_records_alone_decide(self, world: World) -> None:
+        self.two(world, ("-",), ("-", "contract"), recorded=True)
+        ended = world.roll_back()
+        assert ended.code == 1
+        assert "contract migration" in ended.headline
+        assert self.jobs(world) == []
+
+    @pytest.mark.parametrize("broken", [1, 2])
+    def test_an_image_that_cannot_be_asked_stops_it_unless_allowed(self, world: World, broken: int) -> None:
+        self.two(world, ("-",), ("-", "expand"), recorded=False)
+        images = world.read("images")
+        images[world.image("api", broken)]["broken"] = "ModuleNotFoundError: No module named 'alembic'"
+        world.write("images", images)
+        ended = world.roll_back(schema_service="api")
+        assert (ended.code, ended.verdict) == (3, "inconclusive")
+        assert "No module named 'alembic'" in ended.log
+        assert world.running()["api"] == sha(2)
+        assert world.roll_back(schema_service="api", allow_unverified="true").code == 0
+
+    def test_a_database_that_nobody_knows_stops_it(self, world: World) -> None:
+        self.two(world, ("-",), ("-", "expand"), recorded=False)
+        self.at(world, "beef")
+        ended = world.roll_back(schema_service="api")
+        assert ended.code == 3
+        assert "does not know the database's revision either" in ended.headline
+
+    def test_a_revision_that_only_begins_like_the_database_s_is_not_it(self, world: World) -> None:
+        self.two(world, ("-",), ("-", "expand"), recorded=True)
+        images = world.read("images")
+        images[world.image("api", 1)]["history"].append({"revision": "0002f", "message": "another"})
+        world.write("images", images)
+        ended = world.roll_back(schema_service="api")
+        assert json.loads(Path(ended.outputs["plan"]).read_text())["migrations-that-stay"]
+
+    def test_a_phase_that_is_no_plain_text_is_not_trusted(self, world: World) -> None:
+        self.two(world, ("-",), ("-", 'expand" if LATE else "contract'), recorded=False)
+        ended = world.roll_back(schema_service="api")
+        assert ended.code == 3
+        assert "nobody says whether 0002" in ended.headline
+
+
+def test_cancelled_in_the_middle_it_says_what_stands(world: World) -> None:
+    world.release(1)
+    world.release(2, "fail")
+    (world.folder / "hanging-web").touch()
+    given = {
+        **world.engine,
+        "environment": "staging",
+        "github-token": world.token,
+        "services": world.release_lines,
+        "url": f"{world.url}/api",
+        "current-sha": sha(2),
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cicd_actions", "rollback-to-previous-sha", "--json"],
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(Path(__file__).parents[3] / "src"),
+            "INPUTS": json.dumps(given),
+            "GITHUB_API_URL": world.github.url,
+            "GITHUB_REPOSITORY": REPOSITORY,
+            "RUNNER_TEMP": str(world.folder),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until((world.folder / "hangs").exists)
+    process.send_signal(signal.SIGINT)
+    said, log = process.communicate(timeout=60)
+    ended = json.loads(said)
+    assert process.returncode == 130
+    assert ended["verdict"] == "inconclusive"
+    assert ended["outputs"]["rolled-back"] == "false"
+    assert "web was told to go back" in ended["headline"]
+    assert world.running() == {"api": sha(1), "web": sha(2)}
+    assert f"roll-out web {world.image('web', 1)} {sha(1)}" in log
+    # Nothing is recorded: nobody knows yet.
+    assert world.tasks()[-1] == ("quarantined", "2")
+
+
+def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)

@@ -1,0 +1,189 @@
+"""The judge, by examples and by laws that hold for every sequence of observations."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cicd_actions.health_gate.judge import REACHABLE_BEFORE, Judge, Rules, State
+from cicd_actions.health_gate.observation import Observation, Outcome
+from cicd_actions.toolkit.verdict import Verdict
+
+
+def seen(
+    at: float, outcome: Outcome, kind: str = "", *, reached: bool = True, permanent: bool = False, version: str | None = None
+) -> Observation:
+    return Observation(
+        at, at, outcome, kind or outcome.value, outcome.value, reached=reached, permanent=permanent, version=version
+    )
+
+
+def right(at: float) -> Observation:
+    return seen(at, Outcome.RIGHT)
+
+
+def wrong(at: float) -> Observation:
+    return seen(at, Outcome.WRONG, "status")
+
+
+def broken(at: float) -> Observation:
+    return seen(at, Outcome.BROKEN, "refused", reached=False)
+
+
+def judged(rules: Rules, *observations: Observation) -> Judge:
+    judge = Judge(rules)
+    for each in observations:
+        judge.see(each)
+    return judge
+
+
+def test_one_right_answer_passes_by_default() -> None:
+    judge = judged(Rules(), right(0.5))
+    assert judge.state is State.PASSED
+    assert judge.passed_at == 0.5
+
+
+def test_successes_have_to_be_consecutive() -> None:
+    rules = Rules(consecutive_successes=3)
+    assert judged(rules, right(0), right(1), wrong(2), right(3), right(4)).state is State.WAITING
+    assert judged(rules, right(0), right(1), wrong(2), right(3), right(4), right(5)).state is State.PASSED
+
+
+def test_the_stable_window_opens_when_the_streak_is_long_enough_and_closes_with_a_right_answer() -> None:
+    rules = Rules(consecutive_successes=2, stable_for=10)
+    judge = judged(rules, right(0), right(5))
+    assert judge.holds_until == 15
+    assert judged(rules, right(0), right(5), right(14.9)).state is State.HOLDING
+    assert judged(rules, right(0), right(5), right(15)).state is State.PASSED
+
+
+def test_a_wrong_answer_starts_the_window_over() -> None:
+    judge = judged(Rules(stable_for=10), right(0), wrong(9), right(11))
+    assert judge.state is State.HOLDING
+    assert judge.holds_until == 21
+
+
+def test_the_flake_budget_forgives_transport_errors_and_no_wrong_answer() -> None:
+    rules = Rules(stable_for=10, flake_budget=1)
+    assert judged(rules, right(0), broken(5), right(10)).state is State.PASSED
+    assert judged(rules, right(0), broken(5), broken(6), right(10)).state is State.HOLDING
+    assert judged(rules, right(0), wrong(5), right(10)).state is State.HOLDING
+
+
+def test_each_streak_has_its_own_flake_budget() -> None:
+    rules = Rules(stable_for=10, flake_budget=1)
+    assert judged(rules, right(0), broken(1), wrong(2), right(3), broken(4), right(13)).state is State.PASSED
+
+
+@pytest.mark.parametrize("kind", sorted(REACHABLE_BEFORE))
+def test_what_cannot_be_reached_is_to_blame_once_it_was_reached(kind: str) -> None:
+    dropped = seen(1, Outcome.UNJUDGED, kind, reached=False)
+    assert judged(Rules(), dropped).verdict() is Verdict.INCONCLUSIVE
+    assert judged(Rules(), wrong(0), dropped).verdict() is Verdict.FAIL
+    before = judged(Rules(stable_for=5), right(0), dropped)
+    assert before.streak == 0
+    assert before.verdict() is Verdict.FAIL
+
+
+def test_a_permanent_cause_fails_at_once() -> None:
+    judge = judged(Rules(), seen(0.1, Outcome.BROKEN, "certificate-expired", permanent=True))
+    assert judge.state is State.FAILED
+
+
+def test_a_wrong_version_fails_once_it_stayed_the_same_for_long_enough() -> None:
+    rules = Rules(wrong_version_for=10)
+
+    def old(at: float, version: str = "old") -> Observation:
+        return seen(at, Outcome.WRONG, "version", version=version)
+
+    assert judged(rules, old(0), old(9)).state is State.WAITING
+    assert judged(rules, old(0), old(10)).state is State.FAILED
+    assert judged(rules, old(0), old(8, "older"), old(11)).state is State.WAITING
+    assert judged(rules, old(0), broken(5), old(10)).state is State.FAILED
+    assert judged(Rules(), old(0), old(1000)).state is State.WAITING
+
+
+def test_right_answers_that_did_not_last_long_enough_prove_nothing() -> None:
+    assert judged(Rules(stable_for=60), wrong(0), right(5), right(30)).verdict() is Verdict.INCONCLUSIVE
+
+
+def test_right_answers_that_were_interrupted_fail() -> None:
+    assert judged(Rules(stable_for=60), right(0), wrong(5), right(6)).verdict() is Verdict.FAIL
+
+
+def test_an_answer_that_the_deadline_cut_counts_only_when_there_was_no_other() -> None:
+    cut = seen(5, Outcome.UNFINISHED, "timeout")
+    assert judged(Rules(), cut).verdict() is Verdict.FAIL
+    assert judged(Rules(stable_for=9), right(1), cut).verdict() is Verdict.INCONCLUSIVE
+    assert judged(Rules(), seen(5, Outcome.UNFINISHED, reached=False)).verdict() is Verdict.INCONCLUSIVE
+
+
+def test_nothing_seen_is_inconclusive() -> None:
+    assert judged(Rules()).verdict() is Verdict.INCONCLUSIVE
+
+
+outcomes = st.sampled_from(list(Outcome))
+kinds = st.sampled_from(["", "version", "connect-timeout", "no-route", "refused"])
+steps = st.lists(st.tuples(outcomes, kinds, st.floats(0, 20), st.booleans()), max_size=40)
+rules = st.builds(
+    Rules,
+    consecutive_successes=st.integers(1, 4),
+    stable_for=st.sampled_from([0.0, 5.0, 30.0]),
+    flake_budget=st.integers(0, 3),
+    wrong_version_for=st.sampled_from([None, 1.0, 10.0]),
+)
+
+
+def _sequence(steps: list[tuple[Outcome, str, float, bool]]) -> list[Observation]:
+    at, made = 0.0, []
+    for outcome, kind, pause, reached in steps:
+        at += pause
+        made.append(seen(at, outcome, kind, reached=reached or outcome in {Outcome.RIGHT, Outcome.WRONG}, version=kind or None))
+    return made
+
+
+@given(rules, steps)
+def test_a_pass_is_always_proven_by_right_answers_alone(rules: Rules, steps: list[tuple[Outcome, str, float, bool]]) -> None:
+    judge, history = Judge(rules), []
+    for each in _sequence(steps):
+        history.append(judge.see(each))
+        if judge.done:
+            break
+    if judge.state is not State.PASSED:
+        return
+    # From the last wrong answer on: enough right ones, over a long enough time, and no more errors than are forgiven.
+    last_wrong = max((i for i, each in enumerate(history) if each.outcome is Outcome.WRONG), default=-1)
+    tail = history[last_wrong + 1 :]
+    rights = [each for each in tail if each.right]
+    assert history[-1].right
+    assert len(rights) >= rules.consecutive_successes
+    assert rights[-1].ended - rights[0].ended >= rules.stable_for
+
+
+@given(rules, steps)
+def test_a_fail_always_has_a_proof(rules: Rules, steps: list[tuple[Outcome, str, float, bool]]) -> None:
+    judge = Judge(rules)
+    history = [judge.see(each) for each in _sequence(steps)]
+    if judge.verdict() is Verdict.FAIL:
+        assert any(each.judged_wrong or (each.outcome is Outcome.UNFINISHED and each.reached) for each in history)
+
+
+@given(rules, steps)
+def test_inconclusive_never_hides_a_target_that_was_only_ever_wrong(
+    rules: Rules, steps: list[tuple[Outcome, str, float, bool]]
+) -> None:
+    judge = Judge(rules)
+    history = [judge.see(each) for each in _sequence(steps)]
+    if any(each.judged_wrong for each in history) and not any(each.right for each in history):
+        assert judge.verdict() is Verdict.FAIL
+
+
+@given(rules, steps)
+def test_a_verdict_is_final_once_it_is_reached(rules: Rules, steps: list[tuple[Outcome, str, float, bool]]) -> None:
+    judge = Judge(rules)
+    final: State | None = None
+    for each in _sequence(steps):
+        judge.see(each)
+        assert final is None or judge.state is final
+        final = judge.state if judge.done else None

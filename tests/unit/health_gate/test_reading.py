@@ -1,0 +1,188 @@
+"""From inputs to targets: keys, defaults, mistakes."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cicd_actions.health_gate import reading, urls
+from cicd_actions.health_gate.inputs import Inputs
+from cicd_actions.health_gate.targets import Target
+from cicd_actions.toolkit.errors import UnusableInput
+from cicd_actions.toolkit.grammar import NotUnderstood
+from cicd_actions.toolkit.inputs import load
+from cicd_actions.toolkit.runtime import Runtime
+
+
+def targets(folder: Path = Path(), variables: dict[str, str] | None = None, **inputs: str) -> list[Target]:
+    runtime = Runtime(variables or {}, io.StringIO())
+    values = {name.replace("_", "-"): text for name, text in inputs.items()}
+    return reading.targets(load(Inputs, values, runtime.redactor), runtime.environment, folder)
+
+
+def test_urls_are_lines_with_or_without_names() -> None:
+    found = targets(url="https://a.example/ready?x=1\nweb=http://b.example:8080\n\n  admin ui = http://c.example/")
+    assert [each.name for each in found] == ["a.example/ready", "web", "admin ui"]
+    assert [each.place for each in found] == ["https://a.example/ready?x=1", "http://b.example:8080/", "http://c.example/"]
+
+
+def test_equal_urls_get_names_of_their_own() -> None:
+    assert [each.name for each in targets(url="http://a/\nhttp://a/")] == ["a", "a (2)"]
+
+
+def test_keys_of_a_target_win_over_the_inputs() -> None:
+    text = """
+    - name: api
+      url: http://a/
+      expect-status: [200, 204]
+      expect-json:
+        - $.a == 1
+        - $.b == 2
+      headers: {X-A: 1}
+      expect-header:
+        Content-Type: text/plain
+      stable-for: 1s
+      critical: false
+    - http://b/
+    """
+    api, other = targets(targets=text, stable_for="10s", headers="X-B: 2", expect_status="2xx")
+    assert api.rules.stable_for == 1
+    assert other.rules.stable_for == 10
+    assert api.request is not None
+    assert api.request.headers == (("X-A", "1"),)
+    assert other.request is not None
+    assert other.request.headers == (("X-B", "2"),)
+    assert 204 in api.expectations.status  # type: ignore[operator]
+    assert 206 in other.expectations.status  # type: ignore[operator]
+    assert [rule.path for rule in api.expectations.json_rules] == ["$.a", "$.b"]
+    assert api.expectations.header_rules[0].operator == "=="
+    assert not api.critical
+
+
+def test_targets_may_stand_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "gate.yml").write_text("- url: http://a/\n")
+    assert [each.name for each in targets(tmp_path, targets="gate.yml")] == ["a"]
+
+
+def test_a_version_is_read_from_json_when_nothing_else_is_said() -> None:
+    assert targets(url="http://a/", expect_version="1")[0].expectations.version_from is not None
+    assert targets(url="http://a/")[0].expectations.version_from is None
+
+
+def test_a_metric_of_a_target_follows_that_target_and_one_of_the_inputs_all_of_them() -> None:
+    text = "- {name: a, url: 'http://a/', metric-url: 'http://m/', metric-max: 1}\n- {name: b, url: 'http://b/'}"
+    found = targets(targets=text, metric_url="http://prom/", metric_query="up", metric_max="0.5", headers="X-A: b")
+    assert [(each.name, each.after) for each in found] == [
+        ("a", ()), ("b", ()), ("a metric", ("a",)), ("metric", ("a", "b")),
+    ]  # fmt: skip
+    metric = found[3].request
+    assert metric is not None
+    assert str(metric.url) == "http://prom/api/v1/query?query=up"
+    assert metric.headers == ()
+
+
+def test_a_metric_on_its_own_gets_its_own_headers() -> None:
+    text = "- url: http://a/\n- {name: errors, metric-url: 'http://m/', metric-max: 1, headers: {Authorization: 'Bearer $T'}}"
+    found = targets(variables={"T": "secret-token"}, targets=text)
+    assert found[1].after == ("a",)
+    assert found[1].request is not None
+    assert found[1].request.headers == (("Authorization", "Bearer secret-token"),)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ({}, "nothing to probe"),
+        ({"url": "localhost:8080/health"}, "http://localhost:8080/health"),
+        ({"url": "ftp://a/"}, "only http and https"),
+        ({"url": "http:///x"}, "names no host"),
+        ({"url": "http://a:99999/"}, "not a URL"),
+        ({"url": "http://a b/"}, "white space"),
+        ({"url": "http://a/", "timeout": "5s", "stable_for": "10s"}, "could never pass"),
+        ({"url": "http://a/", "metric_url": "http://m/"}, "metric-max"),
+        ({"url": "http://a/", "metric_max": "1"}, "metric-url"),
+        ({"url": "http://a/", "headers": "X: $NOPE"}, "NOPE, which is not set"),
+        ({"url": "http://a/", "headers": "no colon"}, "Name: value"),
+        ({"url": "http://a/", "headers": "Host: x"}, "key `host`"),
+        ({"url": "http://a/", "interval": "1ms"}, "too short"),
+        ({"url": "http://a/", "interval": "1"}, "no unit"),
+        ({"targets": "- {url: 'http://a/', expect-statuss: 200}"}, "Did you mean `expect-status`?"),
+        ({"targets": "- {name: x}"}, "neither `url` nor `command`"),
+        ({"targets": "- {url: 'http://a/', command: x}"}, "both"),
+        ({"targets": "- {url: 'http://a/', url: 'http://b/'}"}, "cannot be read"),
+        ({"targets": "- {url: 'http://a/', headers: [[x]]}"}, "wrong shape"),
+        ({"targets": "url: http://a/\nname: x"}, "list of targets"),
+        ({"targets": "- {name: a, url: 'http://a/'}\n- {name: a, url: 'http://b/'}"}, "two targets"),
+        ({"targets": "missing.yml"}, "cannot be read"),
+        ({"targets": "- {url: 'http://a/', connect-to: 'a'}"}, "host and a port"),
+        ({"targets": "- {url: 'http://a/', client-key: k.pem}"}, "client-cert"),
+        ({"targets": "- {url: 'http://a/', method: 'GET IT'}"}, "method"),
+        ({"targets": "- {command: 'a && b'}"}, "shell"),
+    ],
+)
+def test_a_mistake_is_explained_before_the_first_probe(inputs: dict[str, str], said: str) -> None:
+    with pytest.raises(UnusableInput) as caught:
+        targets(Path(), None, **inputs)
+    assert said in str(caught.value)
+
+
+def test_a_secret_cannot_become_a_second_header() -> None:
+    with pytest.raises(UnusableInput, match="line's end"):
+        targets(variables={"T": "a\r\nX-Evil: b"}, url="http://a/", headers="X: $T")
+
+
+def test_a_password_in_a_url_is_masked_and_not_part_of_the_name() -> None:
+    runtime = Runtime({}, io.StringIO())
+    found = reading.targets(load(Inputs, {"url": "http://u:opensesame@a/"}, runtime.redactor), runtime.environment, Path())
+    assert found[0].name == "a"
+    assert found[0].place == "http://a/"
+    assert runtime.redactor("opensesame") == "***"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://a", "http://a/"),
+        ("HTTPS://A.Example:443/x?y#z", "https://a.example/x?y"),
+        ("http://[::1]:8080/", "http://[::1]:8080/"),
+        ("http://bücher.example/ä", "http://xn--bcher-kva.example/%C3%A4"),
+        ("http://a_service:80/", "http://a_service/"),
+        ("http://a/%2Fx", "http://a/%2Fx"),
+    ],
+)
+def test_urls_that_can_be_used(text: str, shown: str) -> None:
+    assert str(urls.parse(text)) == shown
+
+
+@given(st.text(max_size=80))
+def test_any_text_is_a_url_or_is_explained(text: str) -> None:
+    for candidate in (text, f"http://{text}", f"http://a/{text}", f"http://a?{text}"):
+        try:
+            url = urls.parse(candidate)
+        except NotUnderstood:
+            continue
+        assert url.target.isascii()
+        assert " " not in url.target
+        assert "\n" not in str(url)
+
+
+@given(st.text(max_size=80))
+def test_any_location_leads_somewhere_or_is_explained(text: str) -> None:
+    base = urls.parse("http://a/b")
+    try:
+        assert str(urls.join(base, text)).startswith("http")
+    except NotUnderstood:
+        return
+
+
+@given(st.text(max_size=200))
+def test_any_targets_are_read_or_explained(text: str) -> None:
+    try:
+        found = targets(targets=text, url="http://a/")
+    except UnusableInput:
+        return
+    assert found

@@ -1,0 +1,123 @@
+"""When the next probe is made."""
+
+from __future__ import annotations
+
+import datetime as dt
+from email.utils import format_datetime
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cicd_actions.health_gate.observation import Observation, Outcome
+from cicd_actions.health_gate.schedule import JITTER, Schedule, retry_after
+
+
+def seen(at: float, *, took: float = 0.001, wait: float | None = None) -> Observation:
+    return Observation(at, at + took, Outcome.WRONG, "status", "503", retry_after=wait)
+
+
+def moments(schedule: Schedule, until: float, took: float = 0.001) -> list[float]:
+    """When probes start while nothing is right, without jitter."""
+    at: float | None = 0.0
+    found: list[float] = []
+    while at is not None and at < until:
+        found.append(at)
+        at = schedule.next_probe(len(found), seen(at, took=took), 1e9, holds_until=None, random=lambda: 0.5)
+    return found
+
+
+def test_forty_probes_at_most_are_made_of_a_young_target() -> None:
+    assert len(moments(Schedule(interval=2), 5.0)) <= 42
+    assert len(moments(Schedule(interval=2), 4.9)) <= 41
+
+
+def test_half_of_all_recoveries_in_the_first_seconds_are_seen_within_70_ms() -> None:
+    starts = [*moments(Schedule(interval=2), 5.2)]
+    delays = sorted(min(at for at in starts if at >= come / 1000) - come / 1000 for come in range(5000))
+    assert delays[2500] <= 0.066
+
+
+def test_the_pause_grows_to_the_interval_and_not_beyond() -> None:
+    starts = moments(Schedule(interval=2), 600)
+    pauses = [later - earlier for earlier, later in pairwise(starts)]
+    assert max(pauses) == pytest.approx(2)
+    assert pauses[-1] == pytest.approx(2)
+
+
+def test_a_pause_is_never_more_than_a_fortieth_of_the_time_waited() -> None:
+    starts = moments(Schedule(interval=60), 300)
+    assert all(later - earlier <= max(0.13, earlier * 0.027) for earlier, later in pairwise(starts))
+
+
+def test_a_metric_keeps_to_the_interval_from_the_start() -> None:
+    assert moments(Schedule(interval=2, steady=True), 7) == pytest.approx([0, 2, 4, 6])
+
+
+def test_many_targets_share_the_rate() -> None:
+    starts = moments(Schedule(interval=10, targets=500), 10)
+    assert min(later - earlier for earlier, later in pairwise(starts)) >= 2.5
+
+
+def test_the_probe_that_can_end_the_stable_window_is_not_late() -> None:
+    schedule = Schedule(interval=5, stable_for=60)
+    assert schedule.next_probe(9, seen(59.5), 1e9, holds_until=60.2, random=lambda: 0.5) == pytest.approx(60.201)
+
+
+def test_retry_after_is_obeyed() -> None:
+    assert Schedule(interval=2).next_probe(9, seen(1, wait=30), 300, holds_until=None, random=lambda: 0.5) == pytest.approx(
+        31.001
+    )
+
+
+def test_retry_after_beyond_the_deadline_leaves_one_last_look_before_it() -> None:
+    at = Schedule(interval=2).next_probe(9, seen(1, wait=3600), 300, holds_until=None, random=lambda: 0.5)
+    assert at == pytest.approx(299.5)
+
+
+def test_no_probe_starts_when_there_is_no_time_for_its_answer() -> None:
+    assert Schedule(interval=2).next_probe(500, seen(299.8), 300, holds_until=None, random=lambda: 0.5) is None
+
+
+@given(
+    count=st.integers(1, 10000),
+    at=st.floats(0, 3600),
+    took=st.floats(0, 30),
+    wait=st.none() | st.floats(0, 1e9),
+    interval=st.floats(0.01, 60),
+    stable=st.none() | st.floats(0, 600),
+    chance=st.floats(0, 1),
+    targets=st.integers(1, 5000),
+)
+def test_the_next_probe_is_after_the_last_one_and_before_the_deadline(
+    count: int, at: float, took: float, wait: float | None, interval: float, stable: float | None, chance: float, targets: int
+) -> None:
+    schedule = Schedule(interval, stable or 0.0, targets=targets)
+    last = seen(at, took=took, wait=wait)
+    holds = None if stable is None else at + stable
+    found = schedule.next_probe(count, last, 3600.0, holds_until=holds, random=lambda: chance)
+    if found is None:
+        return
+    assert last.ended <= found < 3600.0
+    if wait is None:
+        assert found - last.ended <= interval * (1 + JITTER) + 1e-6
+    else:
+        assert found >= min(last.ended + wait, 3599.5) - 1e-6
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("0", 0), ("120", 120), (" 3 ", 3), ("999999999", 999999999)])
+def test_retry_after_in_seconds(text: str, seconds: float) -> None:
+    assert retry_after(text, lambda: 0) == seconds
+
+
+def test_retry_after_as_a_date() -> None:
+    date = dt.datetime(2026, 11, 21, 12, 0, 30, tzinfo=dt.timezone.utc)
+    assert retry_after(format_datetime(date, usegmt=True), lambda: date.timestamp() - 30) == pytest.approx(30)
+    assert retry_after(format_datetime(date, usegmt=True), lambda: date.timestamp() + 30) == 0
+
+
+@given(st.text(max_size=60))
+def test_garbage_in_retry_after_is_passed_over(text: str) -> None:
+    found = retry_after(text, lambda: 1e9)
+    assert found is None or found >= 0
