@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,6 +59,7 @@ class Tree:
 
     def __post_init__(self) -> None:
         self._real = os.path.realpath(self.root).rstrip(os.sep)
+        self._folders: dict[str, bool] = {}
 
     @property
     def paths(self) -> list[str]:
@@ -88,10 +90,13 @@ class Tree:
         """
         # pathlib costs more than the reading itself where there are a thousand files.
         full = os.path.join(self.root, path)  # noqa: PTH118
-        if not os.path.lexists(full) or os.path.isdir(full):  # noqa: PTH112
-            return None
         try:
-            return self._text(full, longest)
+            kind = os.lstat(full).st_mode
+            if stat.S_ISDIR(kind) or (stat.S_ISLNK(kind) and os.path.isdir(full)):  # noqa: PTH112
+                return None
+            return self._text(full, kind, longest)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
         except _Unread as unread:
             remark = Remark(unread.rule, f"`{path}` {unread}", Place(path, unread.line), unread=True)
         except (OSError, RuntimeError) as error:
@@ -100,11 +105,13 @@ class Tree:
         self.remarks.append(remark)
         return None
 
-    def _text(self, full: str, longest: int) -> str:
-        target = os.path.realpath(full)
-        if not target.startswith(self._real + os.sep) or target.startswith(os.path.join(self._real, ".git", "")):  # noqa: PTH118
+    def _text(self, full: str, kind: int, longest: int) -> str:
+        folder = os.path.dirname(full)  # noqa: PTH120
+        if folder not in self._folders:
+            self._folders[folder] = self._within(os.path.realpath(folder))
+        if not self._folders[folder] or (stat.S_ISLNK(kind) and not self._within(os.path.realpath(full))):
             raise _Unread("outside-link", "is a link that leads out of the repository: it is not followed")
-        if not os.path.isfile(full):  # noqa: PTH113
+        if not stat.S_ISREG(kind) and not os.path.isfile(full):  # noqa: PTH113
             raise _Unread("outside-link", "is no plain file, or a link to nothing")
         with open(full, "rb") as file:  # noqa: PTH123
             raw = file.read(longest + 1)
@@ -114,6 +121,11 @@ class Tree:
             return raw.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise _Unread("unreadable-file", "is not UTF-8", raw.count(b"\n", 0, error.start) + 1) from None
+
+    def _within(self, target: str) -> bool:
+        """Whether a path without links is the repository or lies in it, outside of git's own folder."""
+        git = os.path.join(self._real, ".git")  # noqa: PTH118
+        return (target + os.sep).startswith(self._real + os.sep) and not (target + os.sep).startswith(git + os.sep)
 
     def _listed_by_git(self) -> set[str] | None:
         # A hook for file monitoring that stands in the repository's configuration must not run.

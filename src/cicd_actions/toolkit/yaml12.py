@@ -84,7 +84,10 @@ class Mapping:
 
     def get(self, key: str) -> Node | None:
         """The value of a key, as it is written; `None` when there is none."""
-        return next((value for name, value in self.entries if name.text == key), None)
+        for name, value in self.entries:
+            if name.text == key:
+                return value
+        return None
 
     def key(self, key: str) -> Scalar | None:
         """The node of the key itself."""
@@ -189,19 +192,17 @@ for _word in ("null", "true", "false"):
     for _spelling in (_word, _word.capitalize(), _word.upper()):
         _WORDS[_spelling] = "null" if _word == "null" else "bool"
 _NUMERIC = frozenset("0123456789-+.")
+_FIRST_OF_WORDS = frozenset(word[:1] for word in _WORDS)
 _TAGS = {f"tag:yaml.org,2002:{kind}": kind for kind in ("str", "int", "float", "bool", "null")}
 
 
 def kind_of_plain(text: str) -> str:
     """What the core schema makes of a plain scalar: `str`, `int`, `float`, `bool` or `null`."""
-    if text in _WORDS:
-        return _WORDS[text]
-    if text[0] in _NUMERIC:
-        if _INT.fullmatch(text):
-            return "int"
-        if _FLOAT.fullmatch(text):
-            return "float"
-    return "str"
+    first = text[:1]
+    if first in _NUMERIC:
+        return "int" if _INT.fullmatch(text) else "float" if _FLOAT.fullmatch(text) else "str"
+    # The first letter decides for nearly every text: this is asked of each scalar.
+    return _WORDS.get(text, "str") if first in _FIRST_OF_WORDS else "str"
 
 
 def _integer(text: str) -> int:

@@ -23,6 +23,7 @@ _HEADER = re.compile(r"([|>])([+-]?)$")
 _ITEM = r"""(?:[A-Za-z0-9_][A-Za-z0-9_./*@+-]*|"[^"\\]*"|'[^']*')"""
 _FLOW = re.compile(rf"\[ *(?:{_ITEM}(?: *, *{_ITEM})*)? *\]")
 _ITEMS = re.compile(_ITEM)
+_USUAL_START = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789$./")
 _NO_PLAIN_START = frozenset("&*!%@`?:,[]{}#|>'\"")
 
 
@@ -124,8 +125,9 @@ class _Reader:
         node = Mapping([], self._at + 1, column + 1)
         self.nodes += 1
         seen: dict[str, int] = {}
-        # The names are looked up once: this loop is where the time goes.
+        # This loop is where the time goes: names are looked up once, and the usual value is read without a call.
         lines, starts, entries, key_at, fold = self._lines, self._starts, node.entries, _KEY.match, self._fold_case
+        count = len(lines)
         while self._indent == column:
             at = self._at
             line = lines[at]
@@ -144,8 +146,22 @@ class _Reader:
             begin = match.end()
             if begin == len(line) or line[begin] == "#":
                 entries.append((key, self._below(column, column + len(text) + 1, indentless=True)))
-            else:
+                continue
+            if line[begin] not in _USUAL_START:
                 entries.append((key, self._value(begin, column)))
+                continue
+            entries.append((key, self._plain(line, begin, at + 1, starts[at])))
+            self.nodes += 1
+            self._at = at + 1
+            following = lines[at + 1] if at + 1 < count else ""
+            content = following.lstrip(" ")
+            if content and content[0] != "#":
+                self._indent = len(following) - len(content)
+            else:
+                self._skip()
+            if self._indent > column:
+                # The text goes on in the next line.
+                raise _GiveUp
         if self._indent > column:
             raise _GiveUp
         return node

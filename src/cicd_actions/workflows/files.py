@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from cicd_actions.toolkit import yaml12
 from cicd_actions.toolkit.yaml12 import Document, Mapping, Node, NotYaml, Scalar, Sequence
@@ -164,22 +164,38 @@ class File:
 
     def sites(self) -> Iterator[Site]:
         """Every text that holds an expression, keys included, in the order of the file; aliases once for each use."""
-        pending: list[tuple[Node, tuple[str, ...], bool]] = []
+        # The way to a node is a chain of keys, which becomes a path only for the few texts that count.
+        pending: list[tuple[Node, _Chain, bool]] = []
         if isinstance(self.document.root, Mapping):
-            pending.append((self.document.root, (), False))
+            pending.append((self.document.root, None, False))
         while pending:
-            node, path, is_key = pending.pop()
+            node, chain, is_key = pending.pop()
             if isinstance(node, Scalar):
-                site = Site(node, path, is_key)
-                if "${{" in node.text or (path and path[-1].endswith("if") and site.condition):
+                site = Site(node, _path(chain), is_key)
+                if "${{" in node.text or site.condition:
                     yield site
             elif isinstance(node, Sequence):
-                pending += [(item, (*path, str(index)), False) for index, item in reversed(list(enumerate(node.items)))]
+                for index in range(len(node.items) - 1, -1, -1):
+                    item = node.items[index]
+                    if not isinstance(item, Scalar) or "${{" in item.text:
+                        pending.append((item, (chain, str(index)), False))
             else:
                 for key, value in reversed(node.entries):
-                    pending.append((value, (*path, key.text), False))
+                    if not isinstance(value, Scalar) or "${{" in value.text or key.text.endswith("if"):
+                        pending.append((value, (chain, key.text), False))
                     if "${{" in key.text:
-                        pending.append((key, (*path, key.text), True))
+                        pending.append((key, (chain, key.text), True))
+
+
+_Chain: TypeAlias = "tuple[_Chain, str] | None"
+
+
+def _path(chain: _Chain) -> tuple[str, ...]:
+    path: list[str] = []
+    while chain is not None:
+        chain, key = chain
+        path.append(key)
+    return tuple(reversed(path))
 
 
 def scalar_text(node: Node | None) -> str:

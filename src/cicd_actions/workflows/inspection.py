@@ -61,16 +61,13 @@ def _known(source: str) -> tuple[tuple[Reference, ...], tuple[tuple[str, int], .
     return tuple(references(tree, _WATCHED)), tuple(unknown)
 
 
-_expressions = lru_cache(maxsize=8192)(lambda text, condition: tuple(expressions(text, condition=condition)))
-
-
 def inspect(file: File) -> Inspection:
     """Read every expression of the file."""
     inspection = Inspection(file)
     for site in file.sites():
         if site.scalar.tag:
             _notice_tag(inspection, site)
-        for found in _expressions(site.scalar.text, site.condition):
+        for found in expressions(site.scalar.text, condition=site.condition):
             _inspect(inspection, site, found)
     return inspection
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cicd_actions.workflows.expressions import NotAnExpression, parse
 from cicd_actions.workflows.syntax import Node
@@ -58,7 +59,14 @@ def _closing(text: str, start: int) -> int | None:
 
 
 def _read(source: str, start: int) -> Found:
+    tree, problem, offset = _parsed(source)
+    return Found(source, start, tree, problem, start + offset if problem else 0)
+
+
+@lru_cache(maxsize=8192)
+def _parsed(source: str) -> tuple[Node | None, str, int]:
+    """The same expressions stand in many files: each text is parsed once."""
     try:
-        return Found(source, start, parse(source))
+        return parse(source), "", 0
     except NotAnExpression as error:
-        return Found(source, start, None, error.problem, start + error.offset)
+        return None, error.problem, error.offset
