@@ -9,6 +9,7 @@ import unicodedata
 # that some viewers break lines at; Cs: lone surrogates, which cannot be written as UTF-8.
 _HIDDEN = {"Cc", "Cf", "Zl", "Zp", "Cs"}
 _PLAIN = re.compile(r"[\t\n\x20-\x7e]*")
+_NOT_PLAIN = re.compile(r"[^\t\n\x20-\x7e]")
 
 # The runner takes a line for a command when it starts with `::` after white space, and, in the old syntax, when `##[`
 # stands anywhere: https://github.com/actions/runner/blob/main/src/Runner.Common/ActionCommand.cs
@@ -21,7 +22,7 @@ def visible(text: str) -> str:
     if _PLAIN.fullmatch(text):
         return text
     text = text.replace("\r\n", "\n")
-    return "".join(_spelled(char) for char in text)
+    return _NOT_PLAIN.sub(lambda match: _spelled(match[0]), text)
 
 
 def _spelled(char: str) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from cicd_actions.workflows.expressions import CONTEXTS, FUNCTIONS, parse
+from cicd_actions.workflows.expressions import CONTEXTS, FUNCTIONS
 from cicd_actions.workflows.files import File, Problem, Site
 from cicd_actions.workflows.references import Reference, references
 from cicd_actions.workflows.syntax import Call, Context, walk
-from cicd_actions.workflows.templates import Found, expressions
+from cicd_actions.workflows.templates import Found, expressions, parsed
 
 _WATCHED = frozenset({"secrets", "vars", "env", "inputs"})
 
@@ -51,7 +51,9 @@ def _known(source: str) -> tuple[tuple[Reference, ...], tuple[tuple[str, int], .
 
     The same expressions stand in many files: each text is read once.
     """
-    tree = parse(source)
+    tree = parsed(source)[0]
+    if tree is None:
+        return (), ()
     unknown: list[tuple[str, int]] = []
     for node in walk(tree):
         if isinstance(node, Call) and node.name.lower() not in FUNCTIONS:

@@ -59,13 +59,13 @@ def _closing(text: str, start: int) -> int | None:
 
 
 def _read(source: str, start: int) -> Found:
-    tree, problem, offset = _parsed(source)
+    tree, problem, offset = parsed(source)
     return Found(source, start, tree, problem, start + offset if problem else 0)
 
 
 @lru_cache(maxsize=8192)
-def _parsed(source: str) -> tuple[Node | None, str, int]:
-    """The same expressions stand in many files: each text is parsed once."""
+def parsed(source: str) -> tuple[Node | None, str, int]:
+    """The tree of an expression, or the problem and where it is. The same texts stand in many files: each is read once."""
     try:
         return parse(source), "", 0
     except NotAnExpression as error:
