@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -20,8 +21,8 @@ LIMIT = 1800
 pytestmark = [pytest.mark.network, pytest.mark.node]
 
 
-class Demo:
-    """A demo that runs, and what it has said so far."""
+class Demo(contextlib.AbstractContextManager["Demo"]):
+    """A demo that runs, and what it has said so far. Leaving its block ends it if it still runs."""
 
     def __init__(self, *arguments: str) -> None:
         command = [sys.executable, "-m", "demo", "--plain", *arguments]
@@ -40,9 +41,12 @@ class Demo:
         """Read to the end; the exit code."""
         for _ in self.lines():
             pass
-        code = self.process.wait()
+        return self.process.wait()
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.communicate()
         self._limit.cancel()
-        return code
 
     @property
     def text(self) -> str:
@@ -75,8 +79,8 @@ def left_running(folder: Path) -> list[str]:
 
 
 def test_a_broken_contract_is_red_where_it_has_to_be_and_the_first_release_still_runs() -> None:
-    demo = Demo("--break", "contract")
-    assert demo.end() == 0, demo.text
+    with Demo("--break", "contract") as demo:
+        assert demo.end() == 0, demo.text
     text = demo.text
     assert "The pipeline was red, as it had to be." in text
     table = {
@@ -95,12 +99,12 @@ def test_a_broken_contract_is_red_where_it_has_to_be_and_the_first_release_still
 
 
 def test_interrupted_in_the_middle_of_a_deployment_it_leaves_nothing_running() -> None:
-    demo = Demo()
-    for line in demo.lines():
-        if "staging / deploy" in line and "Roll out" in line:
-            assert left_running(demo.folder), "the environment should be up by now"
-            demo.process.send_signal(signal.SIGINT)
-            break
-    assert demo.end() == 130, demo.text
+    with Demo() as demo:
+        for line in demo.lines():
+            if "staging / deploy" in line and "Roll out" in line:
+                assert left_running(demo.folder), "the environment should be up by now"
+                demo.process.send_signal(signal.SIGINT)
+                break
+        assert demo.end() == 130, demo.text
     assert "nothing is left running" in demo.text
     assert left_running(demo.folder) == []

@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -36,16 +37,29 @@ class NotHere(RuntimeError):
 
 def answering(host: str | None = None) -> bool:
     """Whether a Docker Engine answers (at `host`, else where the environment says)."""
-    try:
-        client = docker.DockerClient(base_url=host, timeout=5) if host else docker.from_env(timeout=5)
-    except errors.DockerException:
+    settings = {"base_url": host} if host else docker.utils.kwargs_from_env()
+    if not _listening(settings.get("base_url", "unix:///var/run/docker.sock")):
         return False
+    # With a version named, it asks nothing yet: a client that fails while it is made leaves its connections open.
+    client = docker.APIClient(version="1.41", timeout=5, **settings)
     try:
         return bool(client.ping())
     except (errors.DockerException, OSError):
         return False
     finally:
         client.close()
+
+
+def _listening(host: str) -> bool:
+    """Whether somebody listens at a socket file: the library leaves a socket open where nobody does."""
+    if not host.startswith("unix://"):
+        return True
+    with socket.socket(socket.AF_UNIX) as tried:
+        try:
+            tried.connect(host.removeprefix("unix://"))
+        except OSError:
+            return False
+    return True
 
 
 class Daemon:
@@ -82,6 +96,14 @@ class Daemon:
             self._process.terminate()
             self._process.wait(60)
             self._process = None
+
+    def remove(self) -> None:
+        """Stop it, and remove all that it kept in its folder, its mounts first."""
+        self.stop()
+        mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+        for path in sorted((path for path in mounted if path.startswith(f"{self.folder}/")), reverse=True):
+            subprocess.run(["umount", "--lazy", path], check=True)
+        shutil.rmtree(self.folder)
 
 
 class Registry:

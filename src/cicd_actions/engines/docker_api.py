@@ -126,10 +126,13 @@ class DockerApi:
                 raise Failed(f"The Docker Engine refused to {what}: {error.explanation}") from None
             raise EngineUnreachable(f"The Docker Engine could not {what}: {error.explanation}") from None
         except (sdk.DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            host = self.runtime.variables.get("DOCKER_HOST", "the default socket")
+            host = self.runtime.variables.get("DOCKER_HOST") or "the default socket"
+            password = _password(host)
+            if password:
+                self.runtime.redactor.add(password)
             raise EngineUnreachable(
-                f"Could not {what}: {error}",
-                cause=f"The Docker Engine at {_without_password(host)} did not answer.",
+                self.runtime.redactor(f"Could not {what}: {error}"),
+                cause=self.runtime.redactor(f"The Docker Engine at {host} did not answer."),
                 fix="Check that it runs and that DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH of this step are right.",
             ) from None
 
@@ -332,11 +335,6 @@ def _password(value: str) -> str:
         return urlsplit(value).password or ""
     except ValueError:
         return ""
-
-
-def _without_password(host: str) -> str:
-    password = _password(host)
-    return host.replace(password, "***") if password else host
 
 
 def _explanation(error: Exception) -> str:

@@ -141,7 +141,9 @@ class Job:
     - `name`: what it is for, in lower-case letters, digits and `-` ("migrate"); part of the object's name.
     - `command`: the arguments; replaces the image's entrypoint and command. Empty: the image's own.
     - `environment`: variables on top of those of `like`. They reach the engine's API in a request's body or a
-      program's environment, never an argument or a label.
+      program's environment, never an argument, a label or a log. While the job exists, whoever may inspect it can read
+      them, as they can those of the service: `docker` in the container's `Config.Env`, `swarm` in the service's
+      specification, `kubernetes` in a Secret that the Job owns (the pod refers to it). All of it goes with the job.
     - `like`: a service whose networks, environment, secrets and mounts the job takes over, with the new image.
     - `networks`: names of networks, instead of those of `like`. Kubernetes has none and refuses them.
     - `service`, `sha`: fill the `command` engine's placeholders, and the labels.

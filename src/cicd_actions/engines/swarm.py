@@ -226,7 +226,8 @@ class Swarm:
                 raise self._failure(target, state, evidence, reverted=_update_state(self._existing(target.service)))
             if update == "paused":
                 raise self._failure(target, state, evidence, reverted=update)
-            if update == "completed" or (not update and self._tasks.all_run(tasks, state)):
+            # `completed` alone is not enough: after an engine's restart it is said while a replica is still being started.
+            if update in {"", "completed"} and self._tasks.all_run(tasks, state):
                 return
             if deadline.expired:
                 raise self._failure(target, state, evidence, reverted="deadline")

@@ -75,7 +75,7 @@ def usual_cause(target: Target, seen: Observation) -> str:
             return _BY_STATUS[status]
         if status // 100 == 3:
             return (
-                "A redirect usually leads to a login page or from http to https: probe the address it leads to, or set"
+                "the path needs a login, or http is sent on to https: probe the address that the redirect leads to, or set"
                 " `allow-redirects: true` if where it ends is what should be checked."
             )
         return _BY_STATUS[500] if status // 100 == 5 else ""

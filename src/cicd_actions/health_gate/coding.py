@@ -21,6 +21,7 @@ class Decoder:
         self.unknown = ""
         self._coding = coding
         self._fed = False
+        self._start = b""
         self._inflater: zlib._Decompress | None = None
         if coding in {"gzip", "x-gzip", "deflate"}:
             import zlib  # noqa: PLC0415 - nearly no answer needs it
@@ -34,17 +35,19 @@ class Decoder:
         """At most `room` bytes of what `data` unfolds to. Raises `Trouble` when it is not what it says."""
         if self._inflater is None:
             return data[:room]
-        self._fed = True
         import zlib  # noqa: PLC0415 - see above
 
+        # Two bytes tell a zlib header from data that has none, and they may come one by one.
+        start, self._start = self._start, (self._start + data)[:2]
+        self._fed = True
         try:
             return self._inflater.decompress(data, max(room, 1))
         except zlib.error as first:
-            if self._coding == "deflate" and data:
+            if self._coding == "deflate" and len(start) < 2:
                 # Some servers send deflate without zlib's header (RFC 9110, section 8.4.1.2, note).
                 raw = zlib.decompressobj(-15)
                 try:
-                    out = raw.decompress(data, max(room, 1))
+                    out = raw.decompress(start + data, max(room, 1))
                 except zlib.error:
                     raise self._broken(first) from None
                 self._inflater, self._coding = raw, "raw deflate"

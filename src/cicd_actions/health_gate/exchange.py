@@ -159,8 +159,6 @@ async def _response(wire: _Wire) -> h11.Response:
             return event
         if not isinstance(event, h11.InformationalResponse):
             raise Trouble("closed", "closed", "the connection was closed without an answer")
-        if event.status_code == 101:
-            raise Trouble("garbage", "garbage", "the server switched to another protocol, which was not asked for")
     raise Trouble("garbage", "1xx flood", f"more than {INTERIM} interim answers (1xx) came, and no final one")
 
 
@@ -191,6 +189,8 @@ def _garbage(error: h11.RemoteProtocolError, progress: Progress) -> Trouble:
         return Trouble(
             "closed", "closed", f"the connection was closed in the middle of the answer, after {progress.received} bytes"
         )
+    if "SWITCH" in said:
+        return Trouble("garbage", "garbage", "the server switched to another protocol, which was not asked for (101)")
     if "too long" in said.lower() or error.error_status_hint == 431:
         return Trouble("garbage", "headers", f"the answer's headers are longer than {HEADERS // 1024} KiB")
     return Trouble("garbage", "garbage", f"what came is not HTTP: {said}")

@@ -79,6 +79,7 @@ class Gate:
     _error: BaseException | None = None
     _lines: int = 0
     _started: float = 0.0
+    _loop: asyncio.AbstractEventLoop | None = None
 
     def clock(self) -> float:
         """Seconds since the gate started."""
@@ -87,8 +88,8 @@ class Gate:
     async def run(self) -> None:
         """Until it is over; `watched` tells what stands. Raises `UnusableInput` for what only shows on the way."""
         self._started = time.monotonic()
-        self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
         self._network = Network(self.variables)
         self._deciding = asyncio.Lock()
         self._programs = asyncio.Semaphore(PROGRAMS)
@@ -98,7 +99,7 @@ class Gate:
             self._prepare()  # loading it later would slow the answers that are measured
         by_name = {each.target.name: each for each in self.watched}
         tasks = [asyncio.ensure_future(self._guarded(each, by_name)) for each in self.watched]
-        preparation = self._loop.call_later(PREPARATION, self._prepare)
+        preparation = asyncio.get_running_loop().call_later(PREPARATION, self._prepare)
         try:
             await self._until_over()
         finally:
@@ -113,8 +114,9 @@ class Gate:
     def cancel(self, signum: int) -> None:
         """End at once; may be called from a signal's handler."""
         self.cancelled_by = signum
-        with contextlib.suppress(RuntimeError):  # the loop has ended already
-            self._loop.call_soon_threadsafe(self._wake.set)
+        if self._loop is not None:  # else it has not started, and will look before it waits
+            with contextlib.suppress(RuntimeError):  # it has ended already
+                self._loop.call_soon_threadsafe(self._wake.set)
 
     @property
     def verdict(self) -> Verdict:
@@ -165,7 +167,9 @@ class Gate:
                 self._heartbeat(now)
                 beat += HEARTBEAT
                 continue
-            handle = self._loop.call_later(max(0.0, min(end, beat, self._patience() or end) - now), self._wake.set)
+            handle = asyncio.get_running_loop().call_later(
+                max(0.0, min(end, beat, self._patience() or end) - now), self._wake.set
+            )
             await self._wake.wait()
             handle.cancel()
             self._wake.clear()

@@ -32,12 +32,12 @@ def report(gate: Gate, path: str, runtime: Runtime) -> Report:
     """The report of an ended gate; `path` is where its JSON goes, or empty. Raises `UnusableInput` if it cannot go there."""
     verdict = Verdict.INCONCLUSIVE if gate.cancelled_by is not None else gate.verdict
     ordered = sorted(gate.watched, key=lambda each: (_ORDER.index(each.verdict), not each.target.critical))
-    reason = headline(gate, ordered, verdict)
+    reason = reason_of(gate, ordered, verdict)
     if path:
         _write(path, as_json(gate, verdict, reason), runtime)
     return Report(
         verdict,
-        reason,
+        headline(gate, ordered, verdict),
         _outputs(gate, verdict, reason, path),
         [_finding(each, gate) for each in ordered if each.verdict is not Verdict.PASS],
         _blocks(ordered, gate),
@@ -57,14 +57,25 @@ def headline(gate: Gate, ordered: Sequence[Watched], verdict: Verdict) -> str:
     if verdict is Verdict.PASS:
         what = "Healthy" if len(gate.watched) == 1 else f"All {len(gate.watched)} targets are healthy"
         if bad:
-            what = f"{len(gate.watched) - len(bad)} of {_targets(len(gate.watched))} are healthy"
-            what += f"; not critical, and not healthy: {_names(bad)};"
+            what = f"{len(gate.watched) - len(bad)} of {_targets(len(gate.watched))} healthy (not critical: {_names(bad)})"
         version = _version(gate)
         at = f" at version {version}" if version else ""
         return f"{what}{at} after {_time(gate)} ({_probes(gate.attempts)})."
-    first = f"{critical[0].target.name}: {standing(critical[0], gate)}"
-    others = f" So it is with {len(critical) - 1} more of {len(gate.watched)} targets." if len(critical) > 1 else ""
-    return shortened(f"{first}{others}", 1000)
+    failed = [each for each in critical if each.verdict is Verdict.FAIL]
+    unjudged = [each for each in critical if each.verdict is Verdict.INCONCLUSIVE]
+    parts = [f"Not healthy: {_names(failed)}"] if failed else []
+    parts += [f"could not be judged: {_names(unjudged)}"] if unjudged else []
+    passed = f"{len(gate.watched) - len(bad)} of {_targets(len(gate.watched))} passed, " if len(gate.watched) > 1 else ""
+    said = "; ".join(parts)
+    return f"{said[0].upper()}{said[1:]} ({passed}{_probes(gate.attempts)} in {_time(gate)})."
+
+
+def reason_of(gate: Gate, ordered: Sequence[Watched], verdict: Verdict) -> str:
+    """The verdict and what it rests on, for the output `reason`: what came, of the target that matters most."""
+    worst = next((each for each in ordered if each.verdict is verdict and each.target.critical), None)
+    if verdict is Verdict.PASS or gate.cancelled_by is not None or worst is None:
+        return headline(gate, ordered, verdict)
+    return shortened(f"{worst.target.name}: {standing(worst, gate)}", 1000)
 
 
 def standing(each: Watched, gate: Gate) -> str:
@@ -80,7 +91,7 @@ def standing(each: Watched, gate: Gate) -> str:
     if each.verdict is Verdict.INCONCLUSIVE and judge.streak:
         return _unfinished(each, gate)
     run = each.history.last_wrong if each.verdict is Verdict.FAIL else None
-    run = run or each.history.runs[-1]
+    run = run or each.history.telling or each.history.runs[-1]
     seen = run.last
     expected = f"expected {seen.expected}; came: " if seen.judged_wrong and seen.expected else ""
     often = f"{run.count} times, from {run.started:.1f} s to" if run.count > 1 else "at"
@@ -128,7 +139,7 @@ def _blocks(ordered: Sequence[Watched], gate: Gate) -> list[Block]:
 
 
 def _explained(each: Watched, gate: Gate) -> list[Block]:
-    run = (each.history.last_wrong if each.verdict is Verdict.FAIL else None) or each.history.runs[-1]
+    run = (each.history.last_wrong if each.verdict is Verdict.FAIL else None) or each.history.telling or each.history.runs[-1]
     blocks: list[Block] = [Paragraph((Strong(each.target.name), f" ({each.target.place}): {standing(each, gate)}"))]
     if run.last.excerpt:
         blocks.append(CodeBlock(run.last.excerpt))
@@ -154,7 +165,7 @@ def _row(each: Watched) -> Sequence[Inline]:
 
 
 def _finding(each: Watched, gate: Gate) -> Finding:
-    run = each.history.last_wrong or (each.history.runs[-1] if each.history.runs else None)
+    run = each.history.last_wrong or each.history.telling
     excerpt = f"\nIt said: {run.last.excerpt}" if run and run.last.excerpt and each.verdict is Verdict.FAIL else ""
     cause = usual_cause(each.target, run.last) if run else ""
     return Finding(

@@ -164,7 +164,8 @@ class Settings:
         """The value of the key. Raises `UnusableInput`."""
         parse, default = _KEYS[key]
         text = self._texts.get(key, "")
-        if not text.strip() and key in self._inputs:
+        # A key that is there and empty goes back to the default, whatever the input says.
+        if key not in self._texts and key in self._inputs:
             value = self._inputs[key]
         else:
             try:

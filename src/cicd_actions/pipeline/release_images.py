@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 
 from cicd_actions.pipeline import step
 from cicd_actions.pipeline.run_command import Unusable, settle_secrets
@@ -55,12 +56,21 @@ def check_urls(lines: str, environment: str) -> None:
             )
 
 
+def migrating(service: str, services: Mapping[str, str]) -> str:
+    """The image of the service that migrates, empty for none. Raises DeployError when it is not among those of the release."""
+    if service and service not in services:
+        raise DeployError(f"migrate-service: {service} is not deployed here; there are {', '.join(services)}")
+    return services.get(service, "")
+
+
 def main() -> None:
     inputs = step.inputs()
     try:
         settle_secrets(os.environ)
         check_urls(inputs["urls"], inputs["environment"])
         found = release(inputs["images"], inputs["digests"])
+        migrates = migrating(inputs["migrate-service"], found)
     except (DeployError, Unusable) as error:
         step.fail(str(error))
     step.lines("services", [f"{service}={image}" for service, image in found.items()])
+    step.output("migrate-image", migrates)

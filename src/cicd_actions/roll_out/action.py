@@ -35,6 +35,8 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
         except Cancelled as cancelled:
             cancelled.report = _cancelled(cancelled, progress)
             raise
+        if progress.failure is not None and not progress.touched:
+            raise progress.failure
         return _report(progress, deadline)
 
 
@@ -170,8 +172,6 @@ def _digest_or_id(image: Image) -> str:
 
 
 def _consequence(progress: Progress) -> str:
-    if not progress.touched:
-        return "Nothing had moved."
     if progress.stranded:
         return f"{', '.join(progress.stranded)} could not be taken back."
     back = ", ".join(reversed(progress.returned))
@@ -219,7 +219,7 @@ ACTION = Action(
     inputs=Inputs,
     outputs=(
         Output("verdict", "`pass`, `fail` or `inconclusive`."),
-        Output("rolled-out", "`true` when every service runs the release now, else `false`."),
+        Output("rolled-out", "`true` when every service runs the release now; else `false`, or empty when nothing was tried."),
         Output("previous", "What ran before, as JSON: service → digest (empty where the engine cannot tell)."),
         Output("digests", "What the release is, one `service=sha256:…` per line (the image's id where no digest is known)."),
         Output("reason", "One sentence: what happened."),

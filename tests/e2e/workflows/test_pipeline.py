@@ -24,6 +24,7 @@ DEPLOY = {
     "running-command": "python3 operations.py running {environment}",
     "job-command": "python3 operations.py job {service} {image} {sha} {environment} -- {command}",
     "roll-out-command": "python3 operations.py roll-out {service} {image} {sha} {environment}",
+    "migrate-command": "schema up",
     "gate-timeout": "2s",
 }
 BUILD = {
@@ -138,12 +139,12 @@ def test_a_push_goes_to_production_built_once(app: Consumer, world: World) -> No
     journal = world.journal()
     verbs = [entry[0] for entry in journal]
     assert sorted(verbs[:2]) == ["build", "build"]
-    one = ["job", "exists", "exists", "running", "roll-out", "roll-out"]
+    one = ["exists", "job", "exists", "exists", "running", "roll-out", "roll-out"]
     assert verbs[2:] == one * 2
     images = [entry[2] for entry in journal if entry[0] == "roll-out"]
     assert images[:2] == images[2:]
     assert all(re.fullmatch(r"local/(api|web)@sha256:[0-9a-f]{64}", image) for image in images)
-    assert journal[2] == ["job", "api", images[0], app.head, "staging", "--", "alembic", "upgrade", "head"]
+    assert journal[3] == ["job", "api", images[0], app.head, "staging", "--", "schema", "up"]
 
 
 def test_a_pull_request_is_never_released(app: Consumer, world: World) -> None:
@@ -238,6 +239,7 @@ def test_a_failed_migration_stops_before_the_roll_out(deploy: Consumer, world: W
     world.refuse("job api")
     run = go(deploy, world)
     assert steps(run)["Migrate"] == "failure"
+    assert "`schema up` ended with exit code 7." in run.errors()[0]
     assert not {"Roll out", "Gate", "Roll back"} & set(steps(run))
     assert world.runs("staging") == {"api": before, "web": before}
 

@@ -15,7 +15,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-import kubernetes_validate
+from kubernetes_validate.utils import ValidationError, validate
 
 Json = dict[str, Any]
 VERSION = "1.32"
@@ -92,9 +92,9 @@ class Cluster:
 
     def get(self, kind: str, name: str) -> Json:
         """The object with its status as of now."""
-        return next(item for item in self.list(kind) if item["metadata"]["name"] == self._found(kind, name)["metadata"]["name"])
+        return next(item for item in self.all(kind) if item["metadata"]["name"] == self._found(kind, name)["metadata"]["name"])
 
-    def list(self, kind: str) -> list[Json]:
+    def all(self, kind: str) -> list[Json]:
         """All objects of a kind with their status as of now."""
         if kind == "pods":
             return self._pods()
@@ -137,8 +137,8 @@ class Cluster:
     def _store(self, kind: str, body: Json, before: Json | None = None) -> Json:
         body.pop("status", None)
         try:
-            kubernetes_validate.validate(body, VERSION, strict=True)
-        except kubernetes_validate.ValidationError as error:
+            validate(body, VERSION, strict=True)
+        except ValidationError as error:
             raise Refused(422, "Invalid", f"{kind} is invalid: {error.path}: {error.message}") from None
         self._version += 1
         meta = body["metadata"]

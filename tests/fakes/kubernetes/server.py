@@ -156,7 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _list(self, kind: str) -> list[Json]:
         with self.api.cluster.lock:
-            return self.api.cluster.list(kind)
+            return self.api.cluster.all(kind)
 
     def _watch(self, kind: str, query: dict[str, str]) -> None:
         self._start("application/json")

@@ -1,11 +1,12 @@
 """The service that the tests roll out: it answers with its version, and misbehaves as its variables say.
 
-VERSION; PORT (8000); START_DELAY (seconds before it listens); CRASH (exit with 1 after START_DELAY); HEALTH (`ok`, `bad`);
-DRAIN (seconds that it goes on answering after SIGTERM).
+VERSION; PORT (8000; 0 is one of the kernel's choice, written to /port); START_DELAY (seconds before it listens); CRASH
+(exit with 1 after START_DELAY); HEALTH (`ok`, `bad`); DRAIN (seconds that it goes on answering after SIGTERM).
 """
 
 import http.server
 import os
+import pathlib
 import signal
 import sys
 import threading
@@ -18,7 +19,7 @@ draining = threading.Event()
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def do_GET(self):
+    def do_GET(self) -> None:
         bad = self.path == "/health" and os.environ.get("HEALTH") == "bad"
         # A proxy's own checks ask /proxied: they take this replica out as soon as it drains, before it stops listening.
         bad = bad or (self.path == "/proxied" and draining.is_set())
@@ -29,11 +30,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *words):
+    def log_message(self, *words: object) -> None:
         pass
 
 
-def stop(*_):
+def stop(*_: object) -> None:
     print("stopping", flush=True)
     draining.set()
 
@@ -45,6 +46,7 @@ if os.environ.get("CRASH"):
     print("cannot start: no such table: items", file=sys.stderr, flush=True)
     sys.exit(1)
 server = http.server.ThreadingHTTPServer(("0.0.0.0", int(os.environ.get("PORT", "8000"))), Handler)
+pathlib.Path("/port").write_text(str(server.server_address[1]))
 threading.Thread(target=server.serve_forever, daemon=True).start()
 print("listening", flush=True)
 draining.wait()

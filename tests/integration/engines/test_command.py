@@ -144,9 +144,11 @@ def test_a_job(program: Callable[[str, str], str], make_runtime: Callable[..., R
     )
     for words in [(show, "{service}", "{image}", "--", "{command}"), (show, "{service}", "{image}", "--")]:
         lines: list[tuple[str, str]] = []
-        end = Command(make_runtime(), Programs(job=words)).job(
-            job, Deadline(10), lambda stream, text: lines.append((stream, text))
-        )  # noqa: B023
+
+        def keep(stream: str, text: str, lines: list[tuple[str, str]] = lines) -> None:
+            lines.append((stream, text))
+
+        end = Command(make_runtime(), Programs(job=words)).job(job, Deadline(10), keep)
         assert (end.exit_code, end.timed_out) == (5, False)
         assert sorted(lines) == sorted(
             [("stdout", text) for text in ("[api]", "[img]", "[--]", "[alembic]", "[upgrade]", "[a b]", "s3cret")]

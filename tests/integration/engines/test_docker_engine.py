@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import secrets
+import signal
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,9 +12,9 @@ import docker
 import pytest
 
 from cicd_actions.engines.docker_engine import DockerEngine
-from cicd_actions.engines.protocol import Job, RollOutFailed, ServiceMissing, Target
+from cicd_actions.engines.protocol import EngineUnreachable, ImageMissing, RollOutFailed, Running, ServiceMissing, Target
 from cicd_actions.toolkit.deadline import Deadline
-from cicd_actions.toolkit.errors import Failed
+from cicd_actions.toolkit.errors import Cancelled
 from cicd_actions.toolkit.runtime import Runtime
 from tests.harness.load import Load
 from tests.harness.stack import Images, await_text, fetch, free_port
@@ -66,6 +67,15 @@ def engine(make_runtime: Callable[..., Runtime]) -> Iterator[DockerEngine]:
     made.close()
 
 
+def up(engine: DockerEngine, service: str) -> Running:
+    """What runs, once it is healthy."""
+    deadline = Deadline(30)
+    while not (now := engine.running([service], deadline)[service]).ready:
+        deadline.check("coming up")
+        time.sleep(0.1)
+    return now
+
+
 def test_a_new_container_takes_over_without_a_failed_request(host: Host, images: Images, engine: DockerEngine) -> None:
     old, new, bad = images.app(), images.app(), images.app(HEALTH="bad")
     service = f"{host.mark}-api"
@@ -73,7 +83,7 @@ def test_a_new_container_takes_over_without_a_failed_request(host: Host, images:
     url = host.entrance("api")
     await_text(url, old.sha)
     with Load(url) as load:
-        before = engine.running([service], Deadline(10))[service]
+        before = up(engine, service)
         assert (before.digest, before.sha, before.ready) == (old.digest, old.sha, 1)
         assert (
             engine.roll_out(Target(service, engine.resolve(new.tagged, Deadline(10)), new.sha), before, Deadline(60)).notes
@@ -96,3 +106,83 @@ def test_a_new_container_takes_over_without_a_failed_request(host: Host, images:
     assert attributes["HostConfig"]["RestartPolicy"]["Name"] == "always"
     assert attributes["Config"]["Labels"]["from"] == "the-user"
     assert engine.running([service], Deadline(10))[service] == now
+
+
+def test_a_published_port_means_a_gap_that_is_said(host: Host, images: Images, engine: DockerEngine) -> None:
+    old, new, crash = images.app(), images.app(), images.app(CRASH="1")
+    service, port = f"{host.mark}-api", free_port()
+    host.run("api", old.pinned, ports={"8000/tcp": port})
+    url = f"http://127.0.0.1:{port}/"
+    await_text(url, old.sha)
+    before = up(engine, service)
+    with Load(url) as load, pytest.raises(RollOutFailed):
+        engine.roll_out(Target(service, engine.resolve(crash.tagged, Deadline(10)), crash.sha), before, Deadline(60))
+    assert not load.failures, "one that never comes up is found out beside the old one"
+    arrived = engine.roll_out(Target(service, engine.resolve(new.tagged, Deadline(10)), new.sha), before, Deadline(60))
+    assert fetch(url) == new.sha
+    assert f"publishes a port ({port}->8000/tcp): nobody answered there for up to" in arrived.notes[0]
+    engine.revert(before, Deadline(60))
+    await_text(url, old.sha)
+    assert up(engine, service) == before
+    assert host.names() == {"api"}
+
+
+def test_the_old_container_is_kept_for_the_way_back(host: Host, images: Images, engine: DockerEngine) -> None:
+    old, new = images.app(), images.app()
+    service = f"{host.mark}-api"
+    first = host.run("api", old.pinned, restart_policy={"Name": "always"})
+    url = host.entrance("api")
+    await_text(url, old.sha)
+    before = up(engine, service)
+    engine.roll_out(Target(service, engine.resolve(new.tagged, Deadline(10)), new.sha), before, Deadline(60))
+    first.reload()
+    assert (first.status, first.name) == ("exited", f"{service}.before")
+    assert first.attrs["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped", "it does not come back with the engine"
+    engine.revert(before, Deadline(30), wait=False)
+    first.reload()
+    assert (first.status, first.name) == ("running", service)
+    assert first.attrs["HostConfig"]["RestartPolicy"]["Name"] == "always"
+    await_text(url, old.sha)
+    assert host.names() == {"api", "proxy-api"}
+
+
+def test_a_cancelled_roll_out_leaves_the_old_container(host: Host, images: Images, engine: DockerEngine) -> None:
+    old, slow = images.app(), images.app(START_DELAY="60")
+    service = f"{host.mark}-api"
+    first = host.run("api", old.pinned)
+    before = up(engine, service)
+
+    def cancel(_seconds: float) -> None:
+        raise Cancelled(signal.SIGINT)
+
+    engine._runtime.sleep = cancel
+    with pytest.raises(Cancelled):
+        engine.roll_out(Target(service, engine.resolve(slow.tagged, Deadline(10)), slow.sha), before, Deadline(60))
+    first.reload()
+    assert (first.status, first.name) == ("running", service)
+    assert host.names() == {"api"}
+
+
+def test_an_image_that_was_never_pushed(host: Host, images: Images, engine: DockerEngine) -> None:
+    old, local = images.app(), images.app(push=False)
+    service = f"{host.mark}-api"
+    host.run("api", old.pinned)
+    before = up(engine, service)
+    image = engine.resolve(local.tagged, Deadline(30))
+    assert image.opaque
+    assert image.digest == host.client.images.get(local.tagged).id
+    engine.roll_out(Target(service, image, local.sha), before, Deadline(60))
+    now = engine.running([service], Deadline(10))[service]
+    assert (now.image, now.digest, now.sha) == (image.name, image.digest, local.sha)
+    with pytest.raises(ImageMissing):
+        engine.resolve(f"{local.repository}:none", Deadline(10))
+    with pytest.raises(ServiceMissing):
+        engine.roll_out(Target("nobody", image), before, Deadline(10))
+
+
+def test_an_engine_that_is_not_there(make_runtime: Callable[..., Runtime]) -> None:
+    away = DockerEngine(make_runtime(DOCKER_HOST="tcp://operator:hunter2-hunter2@127.0.0.1:9"))
+    with pytest.raises(EngineUnreachable) as said:
+        away.running(["api"], Deadline(1))
+    assert "DOCKER_HOST" in said.value.fix
+    assert "hunter2" not in str(said.value)

@@ -95,7 +95,13 @@ def place(
 
 
 def test_lines_streams_and_the_exit_code(place: Place) -> None:
-    source = "import sys\nfor n in range(300): print(n)\nprint('::warning::late', file=sys.stderr)\nprint('x' * 40000, end='')\nsys.exit(7)"
+    source = """import sys
+for n in range(300):
+    print(n)
+print('::warning::late', file=sys.stderr)
+print('x' * 40000, end='')
+sys.exit(7)
+"""
     end, lines = place.run(place.python(source))
     assert (end.exit_code, end.timed_out, end.cleaned) == (7, False, True)
     assert [text for stream, text in lines if stream == "stdout"] == [*map(str, range(300)), "x" * 40000]
@@ -104,16 +110,19 @@ def test_lines_streams_and_the_exit_code(place: Place) -> None:
 
 
 def test_like_a_service(place: Place) -> None:
-    source = "import os, socket\nprint(os.environ['MODE'], os.environ['OWN'], os.environ['DATABASE_URL'])\nprint(os.path.isdir('/run/secrets'))"
-    source += "\nprint(len(socket.getaddrinfo(os.environ['PEER'], 8000)) > 0, os.getcwd())"
+    source = """import os, socket
+print(os.environ['MODE'], os.environ['OWN'], os.environ['DATABASE_URL'])
+print(os.path.isdir('/run/secrets'))
+print(len(socket.getaddrinfo(os.environ['PEER'], 8000)) > 0, os.getcwd())
+"""
     peer = place.service if isinstance(place.engine, DockerEngine) else f"{place.engine._prefix}{place.service}"
-    job = place.python(source, like=place.service, environment={"OWN": "mine", "PEER": peer}, working_directory="/tmp")
+    job = place.python(source, like=place.service, environment={"OWN": "mine", "PEER": peer}, working_directory="/srv")
     end, lines = place.run(job)
     assert end.exit_code == 0, lines
     assert [text for _, text in lines] == [
         "production mine postgres://shop:correct-horse-battery@db/shop",
         "True",
-        "True /tmp",
+        "True /srv",
     ]
     shown = place.runtime.redactor(lines[0][1])
     assert "correct-horse" not in shown, "what is taken over from a service is masked too"

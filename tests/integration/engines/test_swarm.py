@@ -45,4 +45,3 @@ def test_not_one_request_fails(stack: Stack, images: Images, make_runtime: Calla
     assert stack.images_of("api") == {new.pinned}
     assert swarm.running(["api"], Deadline(10))["api"].sha == new.sha
     swarm.close()
-    print(arrived, failed.value, failed.value.evidence, len(load.answers), sum(load.answers.values()))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 import socket
 import threading
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -144,14 +146,18 @@ SERVERS: list[tuple[Send, str, str]] = [
 
 
 @pytest.mark.parametrize(("server", "kind", "said"), SERVERS, ids=[server.__name__ for server, _, _ in SERVERS])
-def test_the_gate_ends_in_time_and_in_little_memory(server: Send, kind: str, said: str, raw: Any, command_line: Any) -> None:
+def test_the_gate_ends_in_time_and_in_little_memory(
+    server: Send, kind: str, said: str, raw: Any, command_line: Any, tmp_path: Path
+) -> None:
     started = raw(server)
     ran = command_line(
-        "--url", started.url, "--expect-json", "$.status == 1", "--timeout", f"{TIMEOUT}s", "--request-timeout", "600ms"
-    )
+        "--url", started.url, "--expect-json", "$.status == 1", "--timeout", f"{TIMEOUT}s", "--request-timeout", "600ms",
+        "--report", "report.json",
+    )  # fmt: skip
     assert ran.code == 1, ran.stdout
-    assert said in ran.stdout
-    assert f"health-gate/{kind}" in ran.stdout
+    # A busy machine may see other ends of such a connection as well.
+    answers = json.loads((tmp_path / "report.json").read_text("utf-8"))["targets"][0]["answers"]
+    assert any(answer["kind"] == kind and said in answer["came"] for answer in answers), answers
     assert int(ran.outputs["elapsed-ms"]) <= (TIMEOUT + 1) * 1000
     assert ran.memory <= MEMORY
 
@@ -212,10 +218,10 @@ def test_a_regular_expression_that_backtracks_for_ever_is_interrupted(raw: Any, 
     def answers(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
 
-    ran = command_line("--url", raw(answers).url, "--expect-body", "^(a+)+$", "--timeout", "1s")
+    ran = command_line("--url", raw(answers).url, "--expect-body", "^(a+)+$", "--timeout", "5s")
     assert ran.code == 3
     assert "not decided within" in ran.stdout
-    assert int(ran.outputs["elapsed-ms"]) <= 2000
+    assert int(ran.outputs["elapsed-ms"]) <= 6000
 
 
 def test_a_hundred_such_targets_still_end_at_the_deadline(raw: Any, command_line: Any) -> None:

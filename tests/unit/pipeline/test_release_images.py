@@ -66,7 +66,8 @@ def run(monkeypatch: pytest.MonkeyPatch, **inputs: str) -> int:
         "images": "api=local/api\nweb=local/web",
         "digests": f"web={B}\napi={A}",
         "urls": "api=http://a\nweb=https://b",
-        **inputs,
+        "migrate-service": "api",
+        **{name.replace("_", "-"): value for name, value in inputs.items()},
     }
     monkeypatch.setenv("INPUTS", json.dumps(given))
     try:
@@ -78,9 +79,15 @@ def run(monkeypatch: pytest.MonkeyPatch, **inputs: str) -> int:
 
 def test_the_images_are_handed_on_in_order(step: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(monkeypatch) == 0
-    head, *lines, end = step.read_text().splitlines()
+    head, *lines, end, migrates = step.read_text().splitlines()
     assert head == f"services<<{end}"
     assert lines == [f"web=local/web@{B}", f"api=local/api@{A}"]
+    assert migrates == f"migrate-image=local/api@{A}"
+
+
+def test_nothing_may_migrate(step: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(monkeypatch, migrate_service="") == 0
+    assert step.read_text().endswith("migrate-image=\n")
 
 
 @pytest.mark.parametrize(
@@ -88,6 +95,7 @@ def test_the_images_are_handed_on_in_order(step: Path, monkeypatch: pytest.Monke
     [
         ({"urls": "api=http://x\nweb="}, "set the variable WEB_URL of the environment staging"),
         ({"urls": "api=/health\nweb=http://x"}, "where the api answers"),
+        ({"migrate_service": "worker"}, "worker is not deployed here; there are web, api"),
         ({"digests": "api=latest"}, "must be the same"),
     ],
 )

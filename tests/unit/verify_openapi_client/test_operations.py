@@ -171,7 +171,7 @@ SCHEMES = {
     "oauth": {"type": "oauth2", "flows": {"clientCredentials": {"tokenUrl": "https://t", "scopes": {}}}},
 }
 
-SECURITY = [
+SECURITY: list[tuple[Any, Any, bool]] = [
     (None, [], True),
     ([], [{"key": []}], False),
     ([{"key": []}], [], True),
@@ -208,14 +208,14 @@ def test_security_of_the_whole_document_is_one_finding() -> None:
 
 
 def test_servers() -> None:
-    one = {
+    one: Any = {
         "servers": [
             {"url": "https://a.example/"},
             {"url": "https://{region}.example", "variables": {"region": {"default": "eu"}}},
         ]
     }
-    two = {"servers": [{"url": "https://eu.example"}, {"url": "https://a.example"}]}
-    less = {"servers": [{"url": "https://a.example"}]}
+    two: Any = {"servers": [{"url": "https://eu.example"}, {"url": "https://a.example"}]}
+    less: Any = {"servers": [{"url": "https://a.example"}]}
     paths = {"/a": {"get": {"responses": OK}}, "/b": {"get": {"responses": OK}}}
     assert rules(document(paths, **one), document(paths, **two)) == []
     (found,) = changes(document(paths, **two), document(paths, **less))

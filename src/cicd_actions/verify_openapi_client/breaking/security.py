@@ -24,7 +24,7 @@ def compare(comparison: Comparison, label: str, old: Part, new: Part) -> None:
     for alternative, words in alternatives(comparison.old, old):
         if any(_enough(alternative, needed) for needed in after):
             continue
-        now = " or ".join(words_ for _, words_ in alternatives(comparison.new, new)) or "nothing that can be met"
+        now = " or ".join(sorted(words_ for _, words_ in alternatives(comparison.new, new)))
         own = new.at("security")
         at = own if own.raw is not None else comparison.new.root.at("security")
         # One change of the document's own security is one finding, however many operations it reaches.

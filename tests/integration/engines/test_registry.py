@@ -1,0 +1,96 @@
+"""The registry client against an HTTP server: logins, tokens, digests that are computed, and answers that say "later"."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
+
+from cicd_actions.engines.protocol import EngineUnreachable, Image, ImageMissing
+from cicd_actions.engines.registry import Registry
+from cicd_actions.toolkit.deadline import Deadline
+from cicd_actions.toolkit.runtime import Runtime
+
+DIGEST = "sha256:" + "c" * 64
+PATH = "/v2/shop/api/manifests/1.0"
+
+
+@pytest.fixture
+def registry(make_runtime: Callable[..., Runtime], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    made = Registry(make_runtime())
+    yield made
+    made.close()
+
+
+def image(server: HTTPServer) -> str:
+    return f"127.0.0.1:{server.port}/shop/api:1.0"
+
+
+def test_a_token_for_whoever_is_logged_in(registry: Registry, httpserver: HTTPServer, tmp_path: Path) -> None:
+    login = base64.b64encode(b"robot:correct-horse").decode()
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {f"127.0.0.1:{httpserver.port}": {"auth": login}}}))
+    challenge = f'Bearer realm="{httpserver.url_for("/token")}",service="shop",scope="repository:shop/api:pull"'
+
+    def manifest(request: Request) -> Response:
+        if request.headers.get("Authorization") != "Bearer t0ken-of-the-registry":
+            return Response(status=401, headers={"WWW-Authenticate": challenge})
+        return Response(headers={"Docker-Content-Digest": DIGEST})
+
+    def token(request: Request) -> Response:
+        assert request.args.to_dict() == {"service": "shop", "scope": "repository:shop/api:pull"}
+        assert request.headers["Authorization"] == f"Basic {login}"
+        return Response('{"token": "t0ken-of-the-registry"}', content_type="application/json")
+
+    httpserver.expect_request(PATH, method="HEAD").respond_with_handler(manifest)
+    httpserver.expect_request("/token").respond_with_handler(token)
+    found = registry.resolve(image(httpserver), Deadline(20))
+    assert found == Image(f"127.0.0.1:{httpserver.port}/shop/api", DIGEST)
+    redact = registry._runtime.redactor
+    assert redact("correct-horse t0ken-of-the-registry") == "*** ***"
+
+
+def test_a_login_that_may_not_see_it_says_nothing_of_the_image(registry: Registry, httpserver: HTTPServer) -> None:
+    httpserver.expect_request(PATH, method="HEAD").respond_with_data(
+        status=401, headers={"WWW-Authenticate": 'Basic realm="x"'}
+    )
+    with pytest.raises(EngineUnreachable, match="does not let this runner see") as said:
+        registry.resolve(image(httpserver), Deadline(20))
+    assert "docker/login-action" in said.value.fix
+
+
+def test_a_realm_elsewhere_gets_no_password_in_the_clear(registry: Registry, httpserver: HTTPServer) -> None:
+    challenge = 'Bearer realm="http://registry.example/token"'
+    httpserver.expect_request(PATH, method="HEAD").respond_with_data(status=401, headers={"WWW-Authenticate": challenge})
+    with pytest.raises(EngineUnreachable, match="not https"):
+        registry.resolve(image(httpserver), Deadline(20))
+
+
+def test_a_digest_that_is_not_said_is_computed(registry: Registry, httpserver: HTTPServer) -> None:
+    body = '{"schemaVersion": 2}'
+    httpserver.expect_request(PATH, method="HEAD").respond_with_data()
+    httpserver.expect_request(PATH, method="GET").respond_with_data(body)
+    assert registry.resolve(image(httpserver), Deadline(20)).digest == "sha256:" + hashlib.sha256(body.encode()).hexdigest()
+
+
+def test_later_is_asked_again_and_no_is_not(registry: Registry, httpserver: HTTPServer) -> None:
+    httpserver.expect_ordered_request(PATH, method="HEAD").respond_with_data(status=429, headers={"Retry-After": "0"})
+    httpserver.expect_ordered_request(PATH, method="HEAD").respond_with_data(status=503, headers={"Retry-After": "0"})
+    httpserver.expect_ordered_request(PATH, method="HEAD").respond_with_data(headers={"Docker-Content-Digest": DIGEST})
+    assert registry.resolve(image(httpserver), Deadline(20)).digest == DIGEST
+    httpserver.clear()
+    httpserver.expect_request(PATH, method="HEAD").respond_with_data(status=404)
+    with pytest.raises(ImageMissing):
+        registry.resolve(image(httpserver), Deadline(20))
+    assert len(httpserver.log) == 1
+
+
+def test_nobody_answers(registry: Registry) -> None:
+    with pytest.raises(EngineUnreachable, match="Nobody knows whether"):
+        registry.resolve("127.0.0.1:9/shop/api:1.0", Deadline(3))

@@ -1,0 +1,117 @@
+"""roll-out with the user's own programs: the README's example, all or none, and what is not known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.harness.action import Ended, Step, run
+
+PROGRAM = """#!/usr/bin/env python3
+import json, pathlib, sys, time
+state = pathlib.Path("state.json")
+now = json.loads(state.read_text())
+what = pathlib.Path(sys.argv[0]).stem
+if what == "running":
+    print(json.dumps(now))
+elif what == "exists":
+    sys.exit(1 if sys.argv[1].startswith("none") else 0)
+else:
+    service, image, sha, environment = sys.argv[1:]
+    assert environment == "staging"
+    with open("calls", "a") as calls:
+        calls.write(f"{service} {image}\\n")
+    print("::warning::moving", service, flush=True)
+    if image.startswith("slow"):
+        time.sleep(60)
+    if image.startswith("bad"):
+        print("it crashed", file=sys.stderr)
+        sys.exit(3)
+    now[service] = {"image": image, "sha": sha}
+    state.write_text(json.dumps(now))
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "infra").mkdir()
+    for name in ("rollout.sh", "running.sh", "exists.sh"):
+        (tmp_path / "infra" / name).write_text(PROGRAM)
+        (tmp_path / "infra" / name).chmod(0o755)
+    (tmp_path / "state.json").write_text(
+        json.dumps({"api": {"image": "old-api", "sha": "1" * 40}, "web": {"image": "old-web"}})
+    )
+    return tmp_path
+
+
+def inputs(services: str, **more: str) -> dict[str, str]:
+    return {
+        "engine": "command",
+        "environment": "staging",
+        "sha": "2" * 40,
+        "services": services,
+        "roll-out-command": "./infra/rollout.sh {service} {image} {sha} {environment}",
+        "running-command": "./infra/running.sh {environment}",
+        "image-command": "./infra/exists.sh {image}",
+        **more,
+    }
+
+
+def state(folder: Path) -> dict[str, str]:
+    return {name: entry["image"] for name, entry in json.loads((folder / "state.json").read_text()).items()}
+
+
+def verdict(ended: Ended) -> tuple[int, str, str]:
+    return ended.code, ended.outputs["verdict"], ended.outputs["rolled-out"]
+
+
+def test_all_arrive_in_order(folder: Path) -> None:
+    ended = run("roll-out", inputs("api=new-api\nweb=new-web", order="web\napi"), folder)
+    assert verdict(ended) == (0, "pass", "true"), ended.log
+    assert state(folder) == {"api": "new-api", "web": "new-web"}
+    assert (folder / "calls").read_text() == "web new-web\napi new-api\n"
+    assert json.loads(ended.outputs["previous"]) == {"api": "", "web": ""}, "no digest is known here"
+    assert ended.outputs["digests"] == "web=new-web\napi=new-api"
+    assert "::warning::" not in ended.log
+
+
+def test_none_when_one_fails(folder: Path) -> None:
+    ended = run("roll-out", inputs("api=new-api\nweb=bad-web"), folder)
+    assert verdict(ended) == (1, "fail", "false"), ended.log
+    assert state(folder) == {"api": "old-api", "web": "old-web"}
+    assert (folder / "calls").read_text() == "api new-api\nweb bad-web\napi old-api\n", "only what had moved is moved back"
+    assert "it crashed" in ended.log
+
+
+def test_nothing_moves_when_an_image_is_missing_or_the_order_is_wrong(folder: Path) -> None:
+    ended = run("roll-out", inputs("api=new-api\nweb=none-web"), folder)
+    assert verdict(ended) == (1, "fail", "")
+    assert run("roll-out", inputs("api=new-api", order="web"), folder).code == 2
+    assert run("roll-out", inputs("api=new-api", sha="main"), folder).code == 2
+    assert not (folder / "calls").exists()
+
+
+def test_without_a_way_back_it_says_so(folder: Path) -> None:
+    ended = run("roll-out", inputs("api=new-api\nweb=bad-web", **{"running-command": ""}), folder)
+    assert verdict(ended) == (1, "fail", "false"), ended.log
+    assert "web, api could not be taken back" in ended.outputs["reason"]
+    assert "nobody could say what ran before" in ended.log
+    assert state(folder)["api"] == "new-api"
+
+
+def test_programs_that_are_not_there_move_nothing(folder: Path) -> None:
+    ended = run("roll-out", inputs("api=new-api", **{"roll-out-command": "./none.sh {service}"}), folder)
+    assert verdict(ended) == (2, "inconclusive", ""), ended.log
+    assert "./none.sh` could not be started" in ended.outputs["reason"]
+
+
+def test_cancelled_in_the_middle(folder: Path) -> None:
+    step = Step("roll-out", inputs("api=new-api\nweb=slow-web"), folder, RUNNER_TEMP=str(folder))
+    step.await_log("moving web")
+    step.cancel()
+    ended = step.end(20)
+    assert verdict(ended) == (130, "inconclusive", "false"), ended.log
+    assert "web, api: told to go back" in ended.outputs["reason"]
+    assert len(list(folder.glob("take-back-*.log"))) == 2

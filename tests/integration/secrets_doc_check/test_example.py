@@ -1,0 +1,51 @@
+"""The example's SECRETS.md is made by `write`, and holds everything that the example uses."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from cicd_actions.toolkit.verdict import Verdict
+from tests.integration.secrets_doc_check.conftest import Check, names
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "two-lane"
+STRICT = {"code": "auto", "fail-on": "undocumented\nincomplete\nunused", "check-write": "SECRETS.md"}
+
+
+@pytest.fixture
+def example(repository: Path) -> Path:
+    """A copy of what git knows of the example: nothing that a build left behind."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=EXAMPLE, check=True, capture_output=True, text=True
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        if (EXAMPLE / name).is_file():
+            (repository / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(EXAMPLE / name, repository / name)
+    return repository
+
+
+def test_it_is_made_complete_and_up_to_date(example: Path, check: Check) -> None:
+    report = check(STRICT)
+    assert report.findings == []
+    assert report.verdict is Verdict.PASS
+
+
+def test_a_new_use_is_noticed(example: Path, check: Check) -> None:
+    path = example / ".github/workflows/pipeline.yml"
+    path.write_text(path.read_text() + "      NEW_ONE: ${{ secrets.NEW_ONE }}\n")
+    report = check(STRICT)
+    assert report.verdict is Verdict.FAIL
+    assert "+- `NEW_ONE`: TODO" in repr(report.blocks)
+    assert names(check({**STRICT, "check-write": ""}), "undocumented") == ["NEW_ONE"]
+
+
+def test_the_code_is_looked_at(example: Path, check: Check) -> None:
+    text = (example / "SECRETS.md").read_text()
+    (example / "SECRETS.md").write_text(text.replace("- CORS_ORIGINS:", "- CORS_ORIGIN:"))
+    report = check({"code": "auto", "docs": "SECRETS.md"})
+    assert names(report, "undocumented") == ["CORS_ORIGINS"]
+    assert "documented CORS_ORIGIN, used CORS_ORIGINS" in repr(report.blocks)

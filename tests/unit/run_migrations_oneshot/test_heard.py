@@ -1,0 +1,120 @@
+"""The reader of the program's lines: what comes out of an image can be anything."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cicd_actions.run_migrations_oneshot.heard import Heard, event_in
+from cicd_actions.run_migrations_oneshot.narration import said
+
+PREFIX = "cicd-actions:0123456789abcdef "
+KINDS = [
+    "hello",
+    "preflight",
+    "pending",
+    "sql",
+    "no-sql",
+    "waiting-for-database",
+    "waiting-for-lock",
+    "lock",
+    "moved",
+    "start",
+    "done",
+    "blocked",
+    "retry",
+    "applied",
+    "ending",
+    "end",
+]
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=10,
+)
+_fields = st.sampled_from(
+    [
+        "at",
+        "heads",
+        "revision",
+        "revisions",
+        "message",
+        "phase",
+        "seconds",
+        "by",
+        "holders",
+        "problem",
+        "invalid",
+        "unread",
+        "step",
+        "partial",
+        "places",
+        "server",
+        "text",
+        "left",
+    ]
+)
+_events = st.builds(
+    lambda kind, body: {**body, "event": kind}, st.sampled_from(KINDS) | st.text(max_size=10), st.dictionaries(_fields, _json)
+)
+
+
+@given(st.text())
+def test_ordinary_lines_stay_what_they_are(line: str) -> None:
+    if PREFIX not in line:
+        assert event_in(line, PREFIX) == (line, None)
+
+
+@given(st.text(max_size=50), _events)
+def test_an_event_is_found_behind_a_line_without_an_end(before: str, event: dict[str, object]) -> None:
+    if PREFIX not in before:
+        assert event_in(before + PREFIX + json.dumps(event), PREFIX)[0] == before
+
+
+@given(st.text())
+def test_what_only_looks_like_an_event_is_an_ordinary_line(rest: str) -> None:
+    line, event = event_in(PREFIX + rest, PREFIX)
+    if event is None:
+        assert line == PREFIX + rest
+
+
+def test_deeply_nested_json_is_an_ordinary_line() -> None:
+    line = PREFIX + "[" * 200_000
+    assert event_in(line, PREFIX) == (line, None)
+
+
+@given(st.lists(_events, max_size=8))
+def test_any_event_is_taken_and_told(events: list[dict[str, object]]) -> None:
+    heard = Heard()
+    for event in events:
+        heard.take(event)
+        assert isinstance(said(event, heard), str)
+    assert heard.now is None or isinstance(heard.now, tuple)
+
+
+def test_a_run() -> None:
+    heard = Heard()
+    for event in (
+        {"event": "preflight", "at": ["a"], "heads": ["c"], "dialect": "postgresql", "server": 150008},
+        {"event": "pending", "revision": "b", "message": "B", "phase": "expand", "file": "b.py"},
+        {"event": "pending", "revision": "c", "message": "C", "phase": "contract", "file": "c.py"},
+        {"event": "lock", "pid": 1},
+        {"event": "start", "revision": "b"},
+        {"event": "done", "revision": "b", "seconds": 0.5},
+        {"event": "start", "revision": "c"},
+        {"event": "applied", "revisions": ["b"]},
+        {
+            "event": "end",
+            "state": "failed",
+            "rule": "migration",
+            "step": "c",
+            "at": ["b"],
+            "problem": {"text": "no", "line": 7},
+        },
+    ):
+        heard.take(event)
+    assert (heard.before, heard.now, heard.applied, heard.running, heard.step) == (("a",), ("b",), ["b"], "c", "c")
+    assert heard.pending["c"].phase == "contract"
+    assert (heard.problem.text, heard.problem.line) == ("no", 7)

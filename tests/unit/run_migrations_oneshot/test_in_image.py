@@ -1,0 +1,120 @@
+"""The program for the image, as far as it can be looked at without one."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cicd_actions.run_migrations_oneshot import explanations, heard, program
+from cicd_actions.run_migrations_oneshot.command_line import AlembicCommand
+from cicd_actions.run_migrations_oneshot.in_image import boot, session
+from cicd_actions.run_migrations_oneshot.in_image.channel import LONGEST, Channel, chunks
+
+FOLDER = Path(program.__file__).parent / "in_image"
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3000),
+    lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(max_size=8), inner, max_size=6),
+    max_leaves=12,
+)
+
+
+def test_every_module_is_handed_over_and_is_python_3_8() -> None:
+    names = {path.stem for path in FOLDER.glob("*.py")} - {"__init__", "boot"}
+    assert set(program.MODULES) == names
+    for path in FOLDER.glob("*.py"):
+        ast.parse(path.read_text(), feature_version=(3, 8))
+    ast.parse(program.text(), feature_version=(3, 8))
+
+
+def test_imports_nothing_of_ours_but_itself() -> None:
+    for path in FOLDER.glob("*.py"):
+        found = re.findall(r"^\s*(?:from|import) (cicd_actions\S*)", path.read_text(), re.MULTILINE)
+        assert all(name.startswith("cicd_actions.run_migrations_oneshot.in_image") for name in found), (path, found)
+
+
+def test_fits_into_an_argument() -> None:
+    # MAX_ARG_STRLEN on Linux: 32 pages of 4096 bytes.
+    assert len(program.text().encode()) < 100_000
+
+
+def test_every_rule_that_the_program_may_say_is_explained() -> None:
+    said: set[str] = set()
+    for path in FOLDER.glob("*.py"):
+        said |= set(re.findall(r'(?:Stop\(\s*|"rule": )"([a-z-]+)"', path.read_text()))
+    said |= {"database-unreachable", "database-refused", "migration", "environment", "timeout"}
+    # `command` is refused before a job is started; `cancelled` is a report of its own.
+    assert said - {"command"} == set(explanations._RULES)
+
+
+@given(st.text(max_size=10), st.dictionaries(st.text(min_size=1, max_size=10), _json, max_size=5))
+def test_a_line_is_never_longer_than_a_pipe_keeps_whole(event: str, fields: dict[str, Any]) -> None:
+    reading, writing = os.pipe()
+    channel = Channel.__new__(Channel)
+    Channel.__init__(channel, "0123456789abcdef")
+    os.close(channel._output)
+    channel._output = writing
+    fields.pop("event", None)
+    channel.say(event, **fields)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        line = pipe.read()
+    assert len(line) <= LONGEST
+    assert line.endswith(b"\n")
+    assert line.count(b"\n") == 1
+    ordinary, found = heard.event_in(line.decode().rstrip("\n"), "cicd-actions:0123456789abcdef ")
+    assert ordinary == ""
+    assert found is not None
+    assert found["event"] == event
+
+
+@given(st.text())
+def test_pieces_make_the_text_again(text: str) -> None:
+    assert "".join(chunks(text)) == text
+
+
+def test_the_settings_cannot_be_broken_out_of() -> None:
+    settings = session.Settings("a'; DROP TABLE x; --\\", 5000, 0)
+    assert settings.statements(150000)[0] == "SET application_name = 'a''; DROP TABLE x; --'"
+    assert "SET lock_timeout = 5000" in settings.statements(90000)
+    assert len(settings.statements(90000)) == 3
+
+
+@pytest.mark.parametrize(
+    ("first", "expected"),
+    [
+        (f"#!{sys.executable}\nimport re\n", sys.executable),
+        (f"#!/bin/sh\n'''exec' \"{sys.executable}\" \"$0\" \"$@\"\n' '''\n", sys.executable),
+        (f"#!/bin/sh\n'''exec' {sys.executable} \"$0\" \"$@\"\n' '''\n", sys.executable),
+        ("#!/bin/sh\nexec something else\n", None),
+        ("#!/no/such/python\n", None),
+        ("not a script", None),
+    ],
+)
+def test_the_interpreter_of_a_script(first: str, expected: str | None, tmp_path: Path) -> None:
+    script = tmp_path / "alembic"
+    script.write_text(first)
+    script.chmod(0o755)
+    assert boot._python_of(str(script)) == expected
+
+
+def test_says_that_there_is_no_alembic() -> None:
+    options = program.Options("0123456789abcdef", "apply", "x", 1, 1, 0, 1, 1, 0, False, True, False, script="/no/alembic")
+    words = program.words(AlembicCommand((), sys.executable, ("upgrade", "head")), options)
+    # `-I -S`: whatever the tests' own environment has.
+    done = subprocess.run([words[0], "-I", "-S", *words[1:]], capture_output=True, text=True, check=False)
+    assert done.returncode == 127
+    ordinary, event = heard.event_in(done.stdout.rstrip("\n"), "cicd-actions:0123456789abcdef ")
+    assert ordinary == ""
+    assert event is not None
+    assert (event["rule"], event["executable"]) == ("no-alembic", sys.executable)
+    assert json.dumps(event)
