@@ -265,7 +265,7 @@ TWO_LANE = ROOT / ".github" / "workflows" / "two-lane.yml"
 
 def test_the_lanes_are_jobs_of_their_own_coupled_by_the_spec_alone() -> None:
     lanes = jobs(TWO_LANE)
-    assert list(lanes) == ["changes", "spec", "api", "web", "check"]
+    assert list(lanes) == ["changes", "spec", "api", "web", "secrets", "check"]
     assert lanes["spec"]["needs"] == lanes["api"]["needs"] == "changes"
     assert lanes["web"]["needs"] == ["changes", "spec"]
 
@@ -283,10 +283,24 @@ def test_the_check_reports_always_and_holds_every_job_to_what_was_decided() -> N
         "spec": "${{ needs.changes.outputs.web }}",
         "api": "${{ needs.changes.outputs.api }}",
         "web": "${{ needs.changes.outputs.web }}",
+        "secrets": "true",
     }
     for name in ("spec", "api", "web"):
         lane = "web" if name == "spec" else name
         assert lanes[name]["if"] == f"needs.changes.outputs.{lane} == 'true'"
+
+
+def test_undocumented_secrets_warn_or_fail_and_never_keep_a_lane_waiting() -> None:
+    lanes = jobs(TWO_LANE)
+    secrets = lanes["secrets"]
+    assert secrets["needs"] == "changes"
+    assert "if" not in secrets, "a change of documentation alone can be what is missing"
+    step = secrets["steps"][-1]
+    assert step["uses"] == "$/actions/secrets-doc-check"
+    assert step["if"] == "inputs.secrets-doc-check != 'off'"
+    assert step["continue-on-error"] == "${{ inputs.secrets-doc-check == 'warn' }}"
+    assert load(TWO_LANE)["on"]["workflow_call"]["inputs"]["secrets-doc-check"]["default"] == "warn"
+    assert not any("secrets" in (job.get("needs") or ()) for name, job in lanes.items() if name != "check")
 
 
 @pytest.mark.parametrize("lane", ["api", "web"])
