@@ -27,7 +27,7 @@ from tests.fakes.github import FakeGitHub, settings  # noqa: E402 - the path had
 from tests.harness.engine import Registry, make_base  # noqa: E402
 from tests.harness.releases import REPOSITORY, World, sha  # noqa: E402
 from tests.harness.site import Site  # noqa: E402
-from tests.harness.stack import Built, Images, Stack, fetch  # noqa: E402
+from tests.harness.stack import Built, Images, Stack, fetch, make_network, remove_network  # noqa: E402
 
 AT_MOST = 1.3
 OWN_TIME = 1.0
@@ -86,7 +86,8 @@ def on_swarm(rounds: int, folder: Path) -> tuple[list[float], list[float]]:
     registry = Registry(folder / "registry")
     registry.start()
     images = Images(client, registry.address)
-    stack = Stack(client, images)
+    network = make_network(client)
+    stack = Stack(client, images, network)
     bare: list[float] = []
     ours: list[float] = []
     try:
@@ -106,6 +107,7 @@ def on_swarm(rounds: int, folder: Path) -> tuple[list[float], list[float]]:
                 ours.append(timed(lambda: action(site, **{"current-sha": new.sha}), site, old))
     finally:
         stack.close()
+        remove_network(client, network)
         images.close()
         registry.stop()
     return bare, ours
