@@ -265,7 +265,7 @@ TWO_LANE = ROOT / ".github" / "workflows" / "two-lane.yml"
 
 def test_the_lanes_are_jobs_of_their_own_coupled_by_the_spec_alone() -> None:
     lanes = jobs(TWO_LANE)
-    assert list(lanes) == ["changes", "spec", "api", "web", "check"]
+    assert list(lanes) == ["changes", "spec", "api", "web", "secrets", "check"]
     assert lanes["spec"]["needs"] == lanes["api"]["needs"] == "changes"
     assert lanes["web"]["needs"] == ["changes", "spec"]
 
@@ -283,10 +283,24 @@ def test_the_check_reports_always_and_holds_every_job_to_what_was_decided() -> N
         "spec": "${{ needs.changes.outputs.web }}",
         "api": "${{ needs.changes.outputs.api }}",
         "web": "${{ needs.changes.outputs.web }}",
+        "secrets": "true",
     }
     for name in ("spec", "api", "web"):
         lane = "web" if name == "spec" else name
         assert lanes[name]["if"] == f"needs.changes.outputs.{lane} == 'true'"
+
+
+def test_undocumented_secrets_warn_or_fail_and_never_keep_a_lane_waiting() -> None:
+    lanes = jobs(TWO_LANE)
+    secrets = lanes["secrets"]
+    assert secrets["needs"] == "changes"
+    assert "if" not in secrets, "a change of documentation alone can be what is missing"
+    step = secrets["steps"][-1]
+    assert step["uses"] == "$/actions/secrets-doc-check"
+    assert step["if"] == "inputs.secrets-doc-check != 'off'"
+    assert step["continue-on-error"] == "${{ inputs.secrets-doc-check == 'warn' }}"
+    assert load(TWO_LANE)["on"]["workflow_call"]["inputs"]["secrets-doc-check"]["default"] == "warn"
+    assert not any("secrets" in (job.get("needs") or ()) for name, job in lanes.items() if name != "check")
 
 
 @pytest.mark.parametrize("lane", ["api", "web"])
@@ -564,3 +578,22 @@ def test_the_way_back_by_hand_is_a_deploy_of_its_own_kind() -> None:
     for name in ("engine", "running-command", "image-command", "job-command", "roll-out-command"):
         assert step["with"][name] == given[name], name
     assert step["with"]["services"].split() == [f"api={given['api-image']}", f"web={given['web-image']}"]
+
+
+def test_the_readme_grants_the_same() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (block,) = [found for found in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "workflows/pipeline.yml" in found]
+    written = plain(read(block).root)
+    assert isinstance(written, dict)
+    (theirs,) = written["jobs"].values()
+    (example,) = jobs(EXAMPLE[0]).values()
+    call = load(PIPELINE)["on"]["workflow_call"]
+    assert theirs["permissions"] == example["permissions"]
+    assert {name for name, one in call["inputs"].items() if one.get("required")} <= set(theirs["with"]) <= set(call["inputs"])
+    assert set(theirs["secrets"]) <= set(call["secrets"])
+
+
+def test_every_link_in_the_documents_leads_somewhere() -> None:
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md"), *ROOT.glob("actions/*/README.md")]:
+        for link in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
+            assert re.match(r"https?://", link) or (page.parent / link).exists(), f"{name_of(page)}: {link}"

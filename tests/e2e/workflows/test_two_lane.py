@@ -60,7 +60,7 @@ def jobs(results: dict[str, str]) -> dict[str, str]:
 
 def test_all_green(app: Consumer) -> None:
     run = app.run()
-    assert jobs(run.results()) == dict.fromkeys(["changes", "spec", "api", "web", "check"], "success")
+    assert jobs(run.results()) == dict.fromkeys(["changes", "spec", "api", "web", "secrets", "check"], "success")
     for lane, gates in GATES.items():
         assert {gate: run.steps(f"call / {lane}").get(gate) for gate in gates} == dict.fromkeys(gates, "success")
     assert run.steps("call / web")["The committed client is the generated one"] == "success"
@@ -78,6 +78,7 @@ def test_red_api_lint_and_format_hide_no_test(app: Consumer) -> None:
         "spec": "success",
         "api": "failure",
         "web": "success",
+        "secrets": "success",
         "check": "failure",
     }
     steps = run.steps("call / api")
@@ -117,6 +118,7 @@ def test_red_test(app: Consumer) -> None:
         "spec": "success",
         "api": "failure",
         "web": "failure",
+        "secrets": "success",
         "check": "failure",
     }
     assert run.steps("call / api")["Lint"] == "success"
@@ -128,7 +130,13 @@ def test_red_install_runs_no_gate(app: Consumer) -> None:
     app.commit({})
     run = app.run()
     # The spec needs the same installation, and the web lane needs the spec: nothing of that may look like a pass.
-    assert jobs(run.results()) == {"changes": "success", "spec": "failure", "api": "failure", "check": "failure"}
+    assert jobs(run.results()) == {
+        "changes": "success",
+        "spec": "failure",
+        "api": "failure",
+        "secrets": "success",
+        "check": "failure",
+    }
     assert not set(run.steps("call / api")) & set(GATES["api"])
     assert "web: it had to run and was skipped: a job it needs did not succeed" in run.errors()
 
@@ -146,7 +154,7 @@ def test_documentation_only(app: Consumer, event_name: str) -> None:
     base = app.head
     app.commit({"README.md": "Changed.\n", "apps/api/NOTES.md": "New.\n", "docs/deep/picture.svg": "<svg/>\n"})
     run = app.run(event_name, event_of(app, event_name, base))
-    assert jobs(run.results()) == {"changes": "success", "check": "success"}
+    assert jobs(run.results()) == dict.fromkeys(["changes", "secrets", "check"], "success")
     assert run.jobs["call / check"].outputs["check"]["complete"] == "false"
 
 
@@ -155,7 +163,7 @@ def test_web_only(app: Consumer, event_name: str) -> None:
     base = app.head
     app.commit({"apps/web/main.ts": "export {}\n"})
     run = app.run(event_name, event_of(app, event_name, base))
-    assert jobs(run.results()) == dict.fromkeys(["changes", "spec", "web", "check"], "success")
+    assert jobs(run.results()) == dict.fromkeys(["changes", "spec", "web", "secrets", "check"], "success")
     assert run.jobs["call / check"].outputs["check"]["complete"] == "false"
 
 
@@ -164,7 +172,7 @@ def test_web_only_push_runs_both_lanes(app: Consumer) -> None:
     base = app.head
     app.commit({"apps/web/main.ts": "export {}\n"})
     run = app.run("push", event_of(app, "push", base))
-    assert set(jobs(run.results())) == {"changes", "spec", "api", "web", "check"}
+    assert set(jobs(run.results())) == {"changes", "spec", "api", "web", "secrets", "check"}
     assert run.jobs["call / check"].outputs["check"]["complete"] == "true"
 
 
@@ -172,7 +180,7 @@ def test_pull_request_from_a_fork_runs_both_lanes_without_secrets(app: Consumer)
     base = app.head
     app.commit({"apps/api/main.py": "x = 1\n"})
     run = app.run("pull_request", pull_request(app, base, fork=True))
-    assert jobs(run.results()) == dict.fromkeys(["changes", "spec", "api", "web", "check"], "success")
+    assert jobs(run.results()) == dict.fromkeys(["changes", "spec", "api", "web", "secrets", "check"], "success")
 
 
 def test_pull_request_target_is_refused(app: Consumer) -> None:
@@ -191,3 +199,29 @@ def event_of(app: Consumer, event_name: str, base: str) -> dict[str, Any]:
         },
         "push": {"before": base, "after": app.head},
     }[event_name]
+
+
+UNDOCUMENTED = {"apps/api/settings.py": 'import os\n\nTOKEN = os.environ["NOBODY_KNOWS"]\n'}
+
+
+@pytest.mark.parametrize(
+    ("how", "step", "result"), [("warn", "failure", "success"), ("fail", "failure", "failure"), ("off", "", "success")]
+)
+def test_what_is_used_and_not_documented(app: Consumer, how: str, step: str, result: str) -> None:
+    app.calls("two-lane.yml", {**GREEN, "secrets-doc-check": how})
+    app.commit(UNDOCUMENTED)
+    run = app.run()
+    assert jobs(run.results())["secrets"] == jobs(run.results())["check"] == result
+    assert jobs(run.results())["api"] == "success"
+    assert run.steps("call / secrets").get("What is used is documented", "") in {step, step or "skipped"}
+    told = [message for message in run.errors() if "`NOBODY_KNOWS` is used here and documented nowhere" in message]
+    assert len(told) == (how != "off")
+    assert run.jobs["call / check"].outputs["check"]["complete"] == ("false" if how == "fail" else "true")
+
+
+def test_a_document_that_is_not_up_to_date(app: Consumer) -> None:
+    app.calls("two-lane.yml", {**GREEN, "secrets-doc-check": "fail", "secrets-doc-file": "SECRETS.md"})
+    app.commit(UNDOCUMENTED)
+    run = app.run()
+    assert jobs(run.results())["check"] == "failure"
+    assert any("SECRETS.md is not what it would be if it were made anew" in message for message in run.errors())
