@@ -21,7 +21,8 @@ from pathlib import Path
 import docker
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+# In place of this folder, whose modules have names that the standard library has too.
+sys.path[:1] = [str(ROOT), str(ROOT / "src")]
 
 from tests.fakes.github import FakeGitHub, settings  # noqa: E402 - the path had to be set first
 from tests.harness.engine import Registry, make_base  # noqa: E402
