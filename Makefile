@@ -8,7 +8,6 @@ READY := $(VENV)/ready
 RUN := $(VENV)/bin/python
 PYTEST ?=
 BREAK ?=
-ENGINE ?=
 
 VERSION ?=
 ACTION ?=
@@ -27,8 +26,8 @@ $(READY): requirements/dev.txt tools/bootstrap.py
 	@echo "Preparing .build/venv (once) …"
 	@$(PYTHON) tools/bootstrap.py $(VENV) requirements/dev.txt
 
-demo: $(READY) ## run the example's pipeline end to end (BREAK=health, BREAK=contract)
-	@$(RUN) -m demo $(if $(BREAK),--break $(BREAK)) $(if $(ENGINE),--engine $(ENGINE))
+demo: $(READY) ## run the example's pipeline end to end (BREAK=health, contract or migration)
+	@$(RUN) -m demo $(if $(BREAK),--break $(BREAK))
 
 test: $(READY) ## run the tests (PYTEST="-k gate" hands options on)
 	@$(RUN) -m pytest $(PYTEST)

@@ -22,8 +22,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 import docker  # noqa: E402 - the path had to be set first
 
-from tests.harness.migrating_image import Release, release_with_alembic  # noqa: E402
 from tests.harness.engine import Registry  # noqa: E402
+from tests.harness.migrating_image import Release, release_with_alembic  # noqa: E402
 from tests.harness.postgres import Postgres  # noqa: E402
 from tests.harness.stack import Images  # noqa: E402
 

@@ -21,7 +21,7 @@ def main(folder: Path, requirements: Path) -> None:
         if not _make(folder):
             sys.exit("python3 cannot make a virtual environment. On Debian or Ubuntu: sudo apt-get install python3-venv")
     python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
-    pip = [str(python), "-m", "pip", "--disable-pip-version-check", "--quiet", "install", "--require-hashes", "--no-deps"]
+    pip = [str(python), "-m", "pip", "--disable-pip-version-check", "-qq", "install", "--require-hashes", "--no-deps"]
     done = subprocess.run([*pip, "--requirement", str(requirements)], check=False)
     if done.returncode:
         sys.exit(f"The packages in {requirements} could not be installed: the lines above say why.")

@@ -1,7 +1,7 @@
 """Writes what is said twice from where it is defined; `--check` only compares.
 
 Each action's `action.yml` and the tables of its README come from its definition, the tables in docs/pipeline.md from the
-reusable workflow.
+reusable workflow, the README's table of the actions from their summaries.
 
 python tools/metadata.py [--check]
 """
@@ -63,9 +63,17 @@ def guide() -> dict[Path, str]:
     return {GUIDE: between(GUIDE.read_text("utf-8"), "\n".join(lines) + "\n", GUIDE)}
 
 
+def overview() -> dict[Path, str]:
+    """The table of the actions in the README."""
+    lines = ["| action | what it does |", "| --- | --- |"]
+    lines += [f"| [`{name}`](actions/{name}/README.md) | {cell(action(name).summary)} |" for name in names()]
+    readme = ROOT / "README.md"
+    return {readme: between(readme.read_text("utf-8"), "\n".join(lines) + "\n", readme)}
+
+
 def main(argv: list[str]) -> int:
     """Exit code 1 when something differed under `--check`."""
-    files = guide()
+    files = guide() | overview()
     for name in names():
         files |= expected(action(name))
     stale = [(path, text) for path, text in files.items() if not path.exists() or path.read_text("utf-8") != text]

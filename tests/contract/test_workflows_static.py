@@ -578,3 +578,22 @@ def test_the_way_back_by_hand_is_a_deploy_of_its_own_kind() -> None:
     for name in ("engine", "running-command", "image-command", "job-command", "roll-out-command"):
         assert step["with"][name] == given[name], name
     assert step["with"]["services"].split() == [f"api={given['api-image']}", f"web={given['web-image']}"]
+
+
+def test_the_readme_grants_the_same() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (block,) = [found for found in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "workflows/pipeline.yml" in found]
+    written = plain(read(block).root)
+    assert isinstance(written, dict)
+    (theirs,) = written["jobs"].values()
+    (example,) = jobs(EXAMPLE[0]).values()
+    call = load(PIPELINE)["on"]["workflow_call"]
+    assert theirs["permissions"] == example["permissions"]
+    assert {name for name, one in call["inputs"].items() if one.get("required")} <= set(theirs["with"]) <= set(call["inputs"])
+    assert set(theirs["secrets"]) <= set(call["secrets"])
+
+
+def test_every_link_in_the_documents_leads_somewhere() -> None:
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md"), *ROOT.glob("actions/*/README.md")]:
+        for link in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
+            assert re.match(r"https?://", link) or (page.parent / link).exists(), f"{name_of(page)}: {link}"

@@ -67,6 +67,12 @@ class History:
         return next((run for run in reversed(self.runs) if run.last.judged_wrong), None)
 
     @property
+    def telling(self) -> Run | None:
+        """The last run that says something: a look that the deadline cut does so only when there was no other."""
+        finished = [run for run in self.runs if run.outcome is not Outcome.UNFINISHED]
+        return finished[-1] if finished else self.runs[-1] if self.runs else None
+
+    @property
     def count(self) -> int:
         return sum(run.count for run in self.runs)
 

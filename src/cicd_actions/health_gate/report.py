@@ -91,7 +91,7 @@ def standing(each: Watched, gate: Gate) -> str:
     if each.verdict is Verdict.INCONCLUSIVE and judge.streak:
         return _unfinished(each, gate)
     run = each.history.last_wrong if each.verdict is Verdict.FAIL else None
-    run = run or each.history.runs[-1]
+    run = run or each.history.telling or each.history.runs[-1]
     seen = run.last
     expected = f"expected {seen.expected}; came: " if seen.judged_wrong and seen.expected else ""
     often = f"{run.count} times, from {run.started:.1f} s to" if run.count > 1 else "at"
@@ -139,7 +139,7 @@ def _blocks(ordered: Sequence[Watched], gate: Gate) -> list[Block]:
 
 
 def _explained(each: Watched, gate: Gate) -> list[Block]:
-    run = (each.history.last_wrong if each.verdict is Verdict.FAIL else None) or each.history.runs[-1]
+    run = (each.history.last_wrong if each.verdict is Verdict.FAIL else None) or each.history.telling or each.history.runs[-1]
     blocks: list[Block] = [Paragraph((Strong(each.target.name), f" ({each.target.place}): {standing(each, gate)}"))]
     if run.last.excerpt:
         blocks.append(CodeBlock(run.last.excerpt))
@@ -165,7 +165,7 @@ def _row(each: Watched) -> Sequence[Inline]:
 
 
 def _finding(each: Watched, gate: Gate) -> Finding:
-    run = each.history.last_wrong or (each.history.runs[-1] if each.history.runs else None)
+    run = each.history.last_wrong or each.history.telling
     excerpt = f"\nIt said: {run.last.excerpt}" if run and run.last.excerpt and each.verdict is Verdict.FAIL else ""
     cause = usual_cause(each.target, run.last) if run else ""
     return Finding(

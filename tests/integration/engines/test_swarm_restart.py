@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -35,6 +36,7 @@ def daemon(docker_client: docker.DockerClient) -> Iterator[Daemon]:
     client.close()
     yield made
     made.remove()
+    gc.collect()  # what the library left open is told of here, and not in the next test
 
 
 def test_the_engine_restarts_in_the_middle(daemon: Daemon, make_runtime: Callable[..., Runtime]) -> None:

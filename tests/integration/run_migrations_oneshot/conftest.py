@@ -23,9 +23,9 @@ import pytest
 
 from cicd_actions.run_migrations_oneshot.action import run
 from cicd_actions.run_migrations_oneshot.inputs import Inputs
+from cicd_actions.toolkit import terminal
 from cicd_actions.toolkit.inputs import load
 from cicd_actions.toolkit.report import Report
-from cicd_actions.toolkit.reporting import terminal
 from cicd_actions.toolkit.runtime import Runtime
 from tests.harness.alembic_project import NEWEST, ROOT, Project, python_with
 from tests.harness.postgres import Postgres, programs
@@ -52,7 +52,7 @@ class Ended:
 
     @property
     def applied(self) -> list[str]:
-        return [entry["revision"] for entry in self.report.outputs["applied"]]  # type: ignore[union-attr,index,call-overload]
+        return [entry["revision"] for entry in self.report.outputs["applied"]]  # type: ignore[union-attr,index]
 
     def output(self, name: str) -> object:
         return self.report.outputs[name]
@@ -188,7 +188,8 @@ class Database:
         finally:
             self.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {held}")
             other.wait(10)
-            other.stdout.close()
+            if other.stdout is not None:
+                other.stdout.close()
 
     def until(self, condition: str) -> None:
         self.server.until(condition, self.name)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -107,7 +108,7 @@ def test_two_runs_at_once_apply_each_migration_once(
 
 
 def _one_behind_the_other(
-    pool: ThreadPoolExecutor, made: Project, database: Database, migrate: Migrating, **inputs: str
+    pool: ThreadPoolExecutor, made: Project, database: Database, migrate: Migrating, **inputs: Any
 ) -> tuple[Future[Ended], Future[Ended]]:
     """The first run waits for what is held, and the second for the first."""
     logs = Log(), Log()

@@ -8,11 +8,12 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.harness.migrating_image import Release, release_with_alembic
 from tests.harness.alembic_project import Project
+from tests.harness.migrating_image import Release, release_with_alembic
 from tests.harness.postgres import PASSWORD
 from tests.harness.stack import Images
 from tests.integration.run_migrations_oneshot.conftest import Database, Migrating
@@ -43,7 +44,12 @@ def nothing(tmp_path: Path) -> Project:
 def test_applies_from_the_image(
     engine: str, driver: str, name: str, database: Database, release: Release, nothing: Project, migrate: Migrating
 ) -> None:
-    inputs = {"engine": engine, "image": release.image, "working_directory": f"/projects/{name}", "job_command": ""}
+    inputs: dict[str, Any] = {
+        "engine": engine,
+        "image": release.image,
+        "working_directory": f"/projects/{name}",
+        "job_command": "",
+    }
     url = database.url(driver, host=release.host)
 
     first = migrate(nothing, url, **inputs)

@@ -158,9 +158,7 @@ def test_the_time_is_over(driver: str, database: Database, project: Callable[...
     assert database.sessions == 0
 
 
-@pytest.mark.parametrize(
-    ("driver", "number"), [*((driver, signal.SIGINT) for driver in DRIVERS), ("psycopg", signal.SIGTERM)]
-)
+@pytest.mark.parametrize(("driver", "number"), [*((driver, signal.SIGINT) for driver in DRIVERS), ("psycopg", signal.SIGTERM)])
 def test_cancelled_in_the_middle(
     driver: str, number: signal.Signals, database: Database, project: Callable[..., Project], migrate: Migrating
 ) -> None:

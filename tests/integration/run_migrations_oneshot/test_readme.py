@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,7 +56,7 @@ def test_the_program_of_ones_own(block: str, tmp_path: Path, project: Callable[.
     script = tmp_path / "job.sh"
     script.write_text(f'#!/bin/sh\ncd "{made.folder}" || exit 1\n[ "$1" = api-release-42 ] || exit 2\nshift\nexec "$@"\n')
     script.chmod(0o755)
-    inputs = {name.replace("-", "_"): value for name, value in inputs_of(block).items()}
+    inputs: dict[str, Any] = {name.replace("-", "_"): value for name, value in inputs_of(block).items()}
     inputs["job_command"] = inputs["job_command"].replace("./infra/job.sh", str(script))
 
     ended = migrate(made, f"sqlite:///{tmp_path}/items.db", **inputs)

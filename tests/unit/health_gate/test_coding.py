@@ -20,7 +20,7 @@ def raw_deflate(data: bytes) -> bytes:
 
 @given(st.binary(max_size=5000), st.integers(1, 700), st.sampled_from(["gzip", "deflate", "raw", "identity"]))
 def test_what_was_packed_comes_out_in_any_pieces(data: bytes, piece: int, kind: str) -> None:
-    packed = {"gzip": gzip.compress, "deflate": zlib.compress, "raw": raw_deflate, "identity": bytes}[kind](data)
+    packed = {"gzip": gzip.compress(data), "deflate": zlib.compress(data), "raw": raw_deflate(data), "identity": data}[kind]
     decoder = Decoder("deflate" if kind == "raw" else kind)
     out = b"".join(decoder.decode(packed[at : at + piece], 10**6) for at in range(0, len(packed), piece))
     decoder.end()

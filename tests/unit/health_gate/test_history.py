@@ -49,6 +49,15 @@ def test_a_short_failure_is_never_hidden_among_right_answers() -> None:
     assert "🟥" in made.strip(40)
 
 
+def test_a_look_that_the_deadline_cut_does_not_hide_what_was_seen_before() -> None:
+    made = history(seen(0, "trust", Outcome.UNJUDGED), seen(1, "timeout", Outcome.UNFINISHED))
+    assert made.telling is not None
+    assert made.telling.label == "trust"
+    only = history(seen(1, "timeout", Outcome.UNFINISHED)).telling
+    assert only is not None
+    assert only.label == "timeout"
+
+
 def test_another_version_is_another_run() -> None:
     made = history(seen(0, "200", Outcome.RIGHT, "a"), seen(1, "200", Outcome.RIGHT, "b"))
     assert len(made.runs) == 2

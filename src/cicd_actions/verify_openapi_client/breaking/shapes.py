@@ -51,7 +51,6 @@ class Whole:
     parts: tuple[Part, ...]
     never: bool = False
     null_too: bool = False
-    names: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -117,7 +116,6 @@ class Schemas:
         stack = list(reversed(list(parts)))
         seen: set[str] = set()
         leaves: list[Part] = []
-        names: list[str] = []
         never = null_too = False
         old = self.document.nullable_keyword
         while stack:
@@ -130,8 +128,6 @@ class Schemas:
             raw = mapping(part.raw)
             reference = text(raw.get("$ref"))
             target = self.document.find(reference) if reference else None
-            if reference:
-                names.append(reference.rsplit("/", 1)[-1])
             if not (reference and old):
                 # A wrapper's `nullable` beside `allOf` means the whole for all who write it, though OpenAPI 3.0.3
                 # would have it mean nothing there.
@@ -141,7 +137,9 @@ class Schemas:
                 stack.extend(reversed(list(part.at("allOf").items())))
             if target is not None:
                 stack.append(target)
-        return Whole(tuple(leaves), never, null_too, tuple(names))
+        # In an order of their own, so that nothing depends on the order of `allOf`; the outermost usually comes first.
+        leaves.sort(key=lambda part: (len(part.place), part.place))
+        return Whole(tuple(leaves), never, null_too)
 
     def meaning(self, whole: Whole) -> Meaning:
         """What the schema allows, as alternatives."""
