@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from cicd_actions.secrets_doc_check.records import Entry, Missing, Place
-from cicd_actions.secrets_doc_check.wording import head, missing, names_in
+from cicd_actions.secrets_doc_check.wording import cell_head, head, missing
 
 BEGIN = "<!-- secrets-doc-check: begin -->"
 END = "<!-- secrets-doc-check: end -->"
@@ -192,7 +192,7 @@ def _read_table(reader: _Reader, lines: list[str], start: int, first_line: int) 
     while end < len(lines) and "|" in lines[end] and lines[end].strip():
         end += 1
     rows = [(first_line + index, _cells(lines[index])) for index in range(start + 2, end)]
-    counts = Counter(column for _, cells in rows for column, (cell, _) in enumerate(cells) if names_in(cell))
+    counts = Counter(column for _, cells in rows for column, (cell, _) in enumerate(cells) if cell_head(cell))
     if not counts:
         return end
     # The names stand in the column that holds the most of them, whatever its heading says.
@@ -205,15 +205,24 @@ def _read_table(reader: _Reader, lines: list[str], start: int, first_line: int) 
 
 
 def _read_row(reader: _Reader, number: int, cells: list[tuple[str, int]], naming: int, roles: dict[str, int]) -> None:
+    cell, offset = cells[naming]
+    named = cell_head(cell)
+    if named is None:
+        return
     said = {role: cells[column][0] for role, column in roles.items() if column < len(cells)}
-    others = "\n".join(text for column, (text, _) in enumerate(cells) if column != naming and column not in roles.values())
+    rest = [text for column, (text, _) in enumerate(cells) if column != naming and column not in roles.values()]
+    others = "\n".join([named.rest, *rest])
     # Where a column is missing, the text of the others may say it.
     absent = missing("\n".join([others, *said.values()]) if len(roles) < 3 else others, **said, around=reader.around)
-    if "purpose" in roles and Missing.PURPOSE not in absent and _only_asides(said.get("purpose", "")):
+    if (
+        "purpose" in roles
+        and Missing.PURPOSE not in absent
+        and _only_asides(said.get("purpose", ""))
+        and _only_asides(named.rest)
+    ):
         absent = (Missing.PURPOSE, *absent)
-    cell, offset = cells[naming]
-    for name, within in names_in(cell):
-        reader.add(name, Place(reader.path, number, offset + within + 1), absent, "\n".join(said.values()) + others)
+    for name, within in named.names:
+        reader.add(name, Place(reader.path, number, offset + within + 1), absent, "\n".join([*said.values(), others]))
 
 
 def _roles(heads: list[str], naming: int) -> dict[str, int]:

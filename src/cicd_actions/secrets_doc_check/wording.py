@@ -12,7 +12,8 @@ _ONE = re.compile(
     r"\[?(?:`(?:secrets\.|vars\.|env\.)?([A-Za-z_]\w*)`|(?:secrets\.|vars\.)?([A-Z][A-Z0-9_]+)(?!\w))(?:\]\([^)\s]*\))?",
     re.ASCII,
 )
-_BETWEEN = re.compile(r"\s*(?:/|,|\+|&|\band\b|\bor\b)\s*")
+_KIND = re.compile(r"\s*(?:the\s+)?(?:(?:environment\s+)?variables?|secrets?|settings?)\s+(?=[`\[A-Z])", re.IGNORECASE)
+_BETWEEN = re.compile(r"\s*(?:,?\s*\b(?:and|or)\b|/|,|\+|&)\s*")
 _ASIDE = re.compile(r"\s*\(([^()]{0,200})\)")
 _END = re.compile(r"\s*(?::|=(?!=)|–|—|--?(?=\s)|$)\s*")
 _STARS = re.compile(r"\*+")
@@ -27,14 +28,15 @@ class Head:
 
 
 def head(text: str) -> Head | None:
-    """`NAME: purpose`, `USER / PASSWORD: …`, `**NAME** (optional) – …`; `None` when the text starts otherwise."""
+    """`NAME: purpose`, `USER / PASSWORD: …`, `**NAME** (optional) – …`, ``variables `A`, `B`: …``; `None` for other texts."""
     # Blanks in place of the emphasis, so that offsets stay.
     plain = _STARS.sub(lambda match: " " * len(match[0]), text)
     if plain.lstrip().startswith("__"):
         # Emphasis by underscores, which a name may hold as well: only the pair around the beginning counts.
         plain = plain.replace("__", "  ", 2)
     names: list[tuple[str, int]] = []
-    at = len(plain) - len(plain.lstrip())
+    kind = _KIND.match(plain)
+    at = kind.end() if kind else len(plain) - len(plain.lstrip())
     while match := _ONE.match(plain, at):
         group = 1 if match[1] else 2
         names.append((match[group], match.start(group)))
@@ -50,10 +52,9 @@ def head(text: str) -> Head | None:
     return Head(tuple(names), f"({aside[1]}) {rest}" if aside else rest)
 
 
-def names_in(cell: str) -> tuple[tuple[str, int], ...]:
-    """The names that a table's cell consists of, with their offsets; nothing when there is other text in it."""
-    found = head(re.sub(r"<br\s*/?>", lambda match: "/".ljust(len(match[0])), cell))
-    return found.names if found and not re.sub(r"\([^()]*\)", "", found.rest).strip() else ()
+def cell_head(cell: str) -> Head | None:
+    """The names that a table's cell consists of, or starts with as an entry of a list does; `None` for other texts."""
+    return head(re.sub(r"<br\s*/?>", lambda match: "/".ljust(len(match[0])), cell))
 
 
 _FIRST_WORD = re.compile(r"\w+(?:/\w+)?")

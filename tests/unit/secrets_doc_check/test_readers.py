@@ -10,7 +10,7 @@ from cicd_actions.secrets_doc_check import documentation
 from cicd_actions.secrets_doc_check.code.scanning import SCANNERS, chosen, kind_of, source
 from cicd_actions.secrets_doc_check.records import Missing
 from cicd_actions.secrets_doc_check.tree import Tree
-from cicd_actions.secrets_doc_check.wording import head, missing, names_in
+from cicd_actions.secrets_doc_check.wording import cell_head, head, missing
 from cicd_actions.workflows.files import read
 from cicd_actions.workflows.inspection import inspect
 
@@ -111,10 +111,19 @@ def test_a_heading_says_where() -> None:
     assert missing("x. How: ask", around="Environment: production") == ()
 
 
-def test_a_cell_holds_names_or_none() -> None:
-    assert [name for name, _ in names_in(" `A_B`<br>CC ")] == ["A_B", "CC"]
-    assert names_in("the A_B") == ()
-    assert names_in("A_B is a thing") == ()
+@pytest.mark.parametrize(
+    ("cell", "names"),
+    [
+        (" `A_B`<br>CC ", ["A_B", "CC"]),
+        ("variables `A_B`, `CC`: where it answers", ["A_B", "CC"]),
+        ("variables `A_B`, `CC`, or `DD`, `EE`", ["A_B", "CC", "DD", "EE"]),
+        ("the A_B", None),
+        ("A_B is a thing", None),
+    ],
+)
+def test_a_cell_holds_names_or_none(cell: str, names: list[str] | None) -> None:
+    found = cell_head(cell)
+    assert (found and [name for name, _ in found.names]) == names
 
 
 @pytest.mark.parametrize(
