@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:1] = [str(ROOT), str(ROOT / "src")]
 
 from tests.fakes.github import FakeGitHub, settings  # noqa: E402 - the path had to be set first
-from tests.harness.engine import Registry, make_base  # noqa: E402
+from tests.harness.engine import Daemon, Registry, answering, make_base  # noqa: E402
 from tests.harness.releases import REPOSITORY, World, sha  # noqa: E402
 from tests.harness.site import Site  # noqa: E402
 from tests.harness.stack import Built, Images, Stack, fetch, make_network, remove_network  # noqa: E402
@@ -44,14 +44,23 @@ def everywhere(site: Site, old: Built) -> None:
         time.sleep(0.01)
 
 
-def timed(what: Callable[[], object], site: Site, old: Built) -> float:
+def timed(start: Callable[[], subprocess.Popen[str]], site: Site, old: Built) -> float:
+    """Seconds from the start until the old release answers everywhere, whatever the program still does then."""
     began = time.monotonic()
-    what()
+    process = start()
     everywhere(site, old)
-    return time.monotonic() - began
+    took = time.monotonic() - began
+    said = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    return took
 
 
-def action(site: Site, **inputs: str) -> None:
+def bare_command(site: Site) -> subprocess.Popen[str]:
+    command = ["docker", "service", "rollback", "--quiet", f"{site.stack.name}_api"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def action(site: Site, current: str) -> subprocess.Popen[str]:
     """The action as a step starts it: a new process, from the launcher on."""
     given = {
         **site.engine,
@@ -60,13 +69,12 @@ def action(site: Site, **inputs: str) -> None:
         "services": f"api={site.repository}",
         "url": site.url,
         "version-from": "header:X-Version",
-        **inputs,
+        "current-sha": current,
     }
-    done = started(site.github, site.folder, given)
-    assert done.returncode == 0, done.stderr
+    return started(site.github, site.folder, given)
 
 
-def started(github: FakeGitHub, folder: Path, inputs: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def started(github: FakeGitHub, folder: Path, inputs: dict[str, str]) -> subprocess.Popen[str]:
     surroundings = {
         **os.environ,
         "INPUTS": json.dumps(inputs),
@@ -75,7 +83,7 @@ def started(github: FakeGitHub, folder: Path, inputs: dict[str, str]) -> subproc
         "RUNNER_TEMP": str(folder),
     }
     command = [str(ROOT / "bin/cicd-actions"), "rollback-to-previous-sha", "--json"]
-    return subprocess.run(command, env=surroundings, capture_output=True, text=True, check=False)
+    return subprocess.Popen(command, env=surroundings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def on_swarm(rounds: int, folder: Path) -> tuple[list[float], list[float]]:
@@ -95,6 +103,7 @@ def on_swarm(rounds: int, folder: Path) -> tuple[list[float], list[float]]:
         with FakeGitHub() as github:
             settings.repository(github, REPOSITORY)
             site = Site(folder, stack, images, github, github.token(deployments="write", contents="read"))
+            site.monitor = "5s"  # the action's default
             old, new = images.app(), images.app()
             site.repository = old.repository
             site.serve(old)
@@ -102,10 +111,9 @@ def on_swarm(rounds: int, folder: Path) -> tuple[list[float], list[float]]:
             site.record(new, "fail")
             for _ in range(rounds):
                 site.roll_out(new)
-                command = ["docker", "service", "rollback", "--quiet", f"{stack.name}_api"]
-                bare.append(timed(lambda command=command: subprocess.run(command, check=True, capture_output=True), site, old))  # type: ignore[misc]
+                bare.append(timed(lambda: bare_command(site), site, old))
                 site.roll_out(new)
-                ours.append(timed(lambda: action(site, **{"current-sha": new.sha}), site, old))
+                ours.append(timed(lambda: action(site, new.sha), site, old))
     finally:
         stack.close()
         remove_network(client, network)
@@ -132,14 +140,15 @@ def alone(rounds: int, folder: Path) -> list[float]:
             }
             asked = len(world.calls())
             began = time.monotonic()
-            done = started(world.github, folder, given)
+            process = started(world.github, folder, given)
+            said = process.communicate(timeout=120)
             took = time.monotonic() - began
             programs = len(world.calls()) - asked
             began = time.monotonic()
             for _ in range(programs):
                 subprocess.run(json.loads(world.program("running")), check=True, capture_output=True)
             found.append(took - (time.monotonic() - began))
-            assert done.returncode == 0, done.stderr
+            assert process.returncode == 0, said
     return found
 
 
@@ -148,7 +157,14 @@ def main(rounds: int) -> int:
         folder = Path(name)
         (folder / "world").mkdir()
         own = statistics.median(alone(rounds + 1, folder / "world")[1:])  # the first one compiles
-        bare, ours = on_swarm(rounds, folder)
+        daemon = None if answering() else Daemon(folder / "dockerd")
+        try:
+            if daemon:
+                daemon.start()
+            bare, ours = on_swarm(rounds, folder)
+        finally:
+            if daemon:
+                daemon.stop()
     ratio = statistics.median(ours) / statistics.median(bare)
     print(f"docker service rollback       {statistics.median(bare):6.1f} s  {[round(each, 1) for each in bare]}")
     print(f"rollback-to-previous-sha      {statistics.median(ours):6.1f} s  {[round(each, 1) for each in ours]}")

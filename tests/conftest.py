@@ -5,8 +5,13 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.harness.fixtures"]
+
+# How long an example takes says something of the machine, not of the code: figures belong into benchmarks.
+settings.register_profile("no timing", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("no timing")
 
 NO_SKIP = os.environ.get("CICD_ACTIONS_NO_SKIP") == "1"
 _skipped: list[str] = []

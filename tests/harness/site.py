@@ -22,6 +22,7 @@ class Site:
     token: str
     url: str = ""
     repository: str = ""
+    monitor: str = "1s"
     line: list[str] = field(default_factory=list)
 
     def serve(self, built: Built, **more: Any) -> None:
@@ -37,7 +38,7 @@ class Site:
 
     @property
     def engine(self) -> dict[str, str]:
-        return {"engine": "swarm", "stack": self.stack.name, "monitor": "1s"}
+        return {"engine": "swarm", "stack": self.stack.name, "monitor": self.monitor}
 
     def record(self, built: Built, verdict: str, **more: str) -> None:
         """A deploy from its start to its record."""

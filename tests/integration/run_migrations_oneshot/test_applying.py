@@ -55,6 +55,10 @@ def test_applies_once_and_then_finds_nothing(
     assert second.output("from-revision") == second.output("to-revision") == "r3"
 
 
+def test_psycopg_asynchronously(database: Database, project: Callable[..., Project], migrate: Migrating) -> None:
+    assert migrate(three(project(asynchronous=True)), database.url("psycopg")).applied == ["r1", "r2", "r3"]
+
+
 @pytest.mark.parametrize("driver", ["psycopg2", "asyncpg"])
 def test_the_oldest_alembic_and_python(
     driver: str, database: Database, project: Callable[..., Project], migrate: Migrating
