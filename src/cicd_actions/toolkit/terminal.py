@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Iterable
+from itertools import zip_longest
 
 from cicd_actions.toolkit.report import Block, Bullets, Code, CodeBlock, Heading, Inline, Link, Paragraph, Strong, Table
 
@@ -42,13 +43,29 @@ def _plain(content: Inline, clean: Callable[[str], str]) -> str:
     return "".join(_plain(part, clean) for part in content)
 
 
+WIDEST = 60
+"""Columns of one cell; what is longer goes on in the line below. A log is read in windows of 120 to 200 columns."""
+
+
 def _table(table: Table, clean: Callable[[str], str]) -> list[str]:
-    rows = [list(table.head), *([_plain(cell, clean).replace("\n", " ") for cell in row] for row in table.rows)]
-    widths = [max(_width(row[column]) for row in rows) for column in range(len(table.head))]
-    lines = [
-        "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
-    return [lines[0], "  ".join("-" * width for width in widths), *lines[1:]]
+    rows = [[_wrapped(_plain(cell, clean)) for cell in row] for row in (table.head, *table.rows)]
+    widths = [max(_width(part) for row in rows for part in row[column]) for column in range(len(table.head))]
+    lines: list[str] = []
+    for number, row in enumerate(rows):
+        for parts in zip_longest(*row, fillvalue=""):
+            padded = (part + " " * (width - _width(part)) for part, width in zip(parts, widths, strict=True))
+            lines.append("  ".join(padded).rstrip())
+        if number == 0:
+            lines.append("  ".join("-" * width for width in widths))
+    return lines
+
+
+def _wrapped(text: str) -> list[str]:
+    if len(text) <= WIDEST and "\n" not in text:
+        return [text]
+    import textwrap  # noqa: PLC0415 - most cells are short, and an import takes time
+
+    return [part for line in text.split("\n") for part in textwrap.wrap(line, WIDEST) or [""]]
 
 
 def _width(text: str) -> int:
