@@ -39,9 +39,9 @@ def cluster() -> Cluster:
 
 
 @pytest.fixture
-def server(cluster: Cluster) -> Iterator[ApiServer]:
+def kubernetes(cluster: Cluster) -> Iterator[tuple[Cluster, ApiServer]]:
     made = ApiServer(cluster)
-    yield made
+    yield cluster, made
     made.close()
 
 
@@ -65,14 +65,14 @@ def said(project: Project, migrate: Migrating, url: str) -> tuple[list[str], int
 def test_a_job_of_the_new_image(
     body: str,
     status: str,
-    cluster: Cluster,
-    server: ApiServer,
+    kubernetes: tuple[Cluster, ApiServer],
     httpserver: HTTPServer,
     tmp_path: Path,
     project: Callable[..., Project],
     migrate: Migrating,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    cluster, server = kubernetes
     made = project().revision("r1", body)
     image = f"127.0.0.1:{httpserver.port}/shop/api@{DIGEST}"
     httpserver.expect_request(f"/v2/shop/api/manifests/{DIGEST}", method="HEAD").respond_with_data(
