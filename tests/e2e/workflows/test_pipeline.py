@@ -129,7 +129,8 @@ def test_a_push_goes_to_production_built_once(app: Consumer, world: World) -> No
     run = go(app, world)
     assert set(run.results().values()) == {"success"}
     assert {name.removeprefix("call / ") for name in run.results()} == {
-        "verify / changes", "verify / spec", "verify / api", "verify / web", "verify / check", "verify / secrets", "release gate",
+        "verify / changes", "verify / spec", "verify / api", "verify / web", "verify / check",
+        "verify / secrets", "release gate",
         "build / api", "build / web", "build / digests", "staging / deploy", "production / deploy", "result",
     }  # fmt: skip
     assert world.runs("staging") == world.runs("production") == {"api": app.head, "web": app.head}
