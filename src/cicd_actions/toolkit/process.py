@@ -125,10 +125,10 @@ def run(
             cause="It is not installed, not on PATH, or not executable; a path is taken from the working directory.",
         ) from None
     streams = {"stdout": _Stream(process.stdout, limit), "stderr": _Stream(process.stderr, limit)}
-    readers = [threading.Thread(target=stream.read, args=(name, on_line), daemon=True) for name, stream in streams.items()]
+    readers = {name: threading.Thread(target=stream.read, args=(name, on_line), daemon=True) for name, stream in streams.items()}
     timed_out = False
     try:
-        for thread in (*readers, threading.Thread(target=_feed, args=(process, stdin), daemon=True)):
+        for thread in (*readers.values(), threading.Thread(target=_feed, args=(process, stdin), daemon=True)):
             thread.start()
         try:
             process.wait(max(timeout - (time.monotonic() - started), 0.001))
@@ -139,9 +139,11 @@ def run(
         end(process)
         _close_input(process)
         # Also when cancelled: what the program says on SIGTERM is still handed over.
-        for reader in readers:
+        for name, reader in readers.items():
             if reader.ident is not None:
                 reader.join(GRACE)
+            else:  # the cancellation came before it was started
+                streams[name].close()
     return Finished(
         argv=tuple(words),
         exit_code=process.returncode,
@@ -198,6 +200,11 @@ class _Stream:
     @property
     def text(self) -> str:
         return "".join(self._parts)
+
+    def close(self) -> None:
+        """Close the pipe unread."""
+        assert self._pipe is not None  # noqa: S101 - it is a pipe
+        self._pipe.close()
 
     def read(self, name: str, on_line: Line | None) -> None:
         assert self._pipe is not None  # noqa: S101 - it is a pipe

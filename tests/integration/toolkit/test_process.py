@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -91,6 +93,23 @@ def test_a_cancellation_ends_the_program() -> None:
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert not alive(pids[0])
+
+
+def test_a_cancellation_before_all_is_read_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pipes without a reader are closed: one that is left open is a warning, and here a warning is an error."""
+    start = threading.Thread.start
+    started: list[threading.Thread] = []
+
+    def cancelled_at_the_second(thread: threading.Thread) -> None:
+        if started:
+            raise Cancelled(signal.SIGTERM)
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", cancelled_at_the_second)
+    with pytest.raises(Cancelled):
+        process.run(script(SLEEPER), timeout=60)
+    gc.collect()
 
 
 def test_endless_output_is_cut_and_does_not_block() -> None:

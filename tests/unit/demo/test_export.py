@@ -135,7 +135,7 @@ def test_the_plan_names_every_job_of_the_example(tmp_path: Path) -> None:
     export(ROOT, tmp_path)
     planned = jobs(ROOT / "examples" / "two-lane" / ".github" / "workflows" / "pipeline.yml", tmp_path)
     assert planned == [
-        "verify / changes", "verify / spec", "verify / api", "verify / web", "verify / check",
+        "verify / changes", "verify / spec", "verify / api", "verify / web", "verify / secrets", "verify / check",
         "pipeline / release gate", "build / api", "build / web", "build / digests",
         "staging / deploy", "production / deploy", "pipeline / result",
     ]  # fmt: skip
