@@ -125,7 +125,9 @@ def run(
             cause="It is not installed, not on PATH, or not executable; a path is taken from the working directory.",
         ) from None
     streams = {"stdout": _Stream(process.stdout, limit), "stderr": _Stream(process.stderr, limit)}
-    readers = {name: threading.Thread(target=stream.read, args=(name, on_line), daemon=True) for name, stream in streams.items()}
+    readers = {
+        name: threading.Thread(target=stream.read, args=(name, on_line), daemon=True) for name, stream in streams.items()
+    }
     timed_out = False
     try:
         for thread in (*readers.values(), threading.Thread(target=_feed, args=(process, stdin), daemon=True)):
