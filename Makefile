@@ -29,8 +29,8 @@ $(READY): requirements/dev.txt tools/bootstrap.py
 demo: $(READY) ## run the example's pipeline end to end (BREAK=health, contract or migration)
 	@$(RUN) -m demo $(if $(BREAK),--break $(BREAK))
 
-test: $(READY) ## run the tests (PYTEST="-k gate" hands options on)
-	@$(RUN) -m pytest $(PYTEST)
+test: $(READY) ## run the tests, many at a time (PYTEST="-k gate" hands options on)
+	@$(RUN) -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder $(PYTEST)
 
 lint: $(READY) ## ruff, mypy --strict, zizmor, and that the metadata is fresh
 	@$(VENV)/bin/ruff check .

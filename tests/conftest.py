@@ -1,4 +1,4 @@
-"""What all tests share: where a skip is not allowed, it fails the run and says which."""
+"""What all tests share: how they are spread over workers, and that a skip fails the run where none is allowed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,30 @@ pytest_plugins = ["tests.harness.fixtures"]
 # How long an example takes says something of the machine, not of the code: figures belong into benchmarks.
 settings.register_profile("no timing", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("no timing")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: much of the time is spent waiting for engines and databases."""
+    return (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file's tests go to one worker, which shares what they stand on; and all that use the one engine go to one.
+
+    What takes longest starts first, so that no worker is left with it at the end.
+    """
+    for item in items:
+        group = "engine" if "docker_client" in getattr(item, "fixturenames", ()) else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
+    first = ("tests/e2e/test_demo", "tests/e2e", "tests/integration/verify", "tests/integration", "tests")
+    items.sort(
+        key=lambda item: (
+            "docker_client" not in getattr(item, "fixturenames", ()),
+            next(number for number, folder in enumerate(first) if item.nodeid.startswith(folder)),
+        )
+    )
+
 
 NO_SKIP = os.environ.get("CICD_ACTIONS_NO_SKIP") == "1"
 _skipped: list[str] = []

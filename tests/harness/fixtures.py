@@ -57,11 +57,14 @@ def images(docker_client: docker.DockerClient, registry: str) -> Iterator[Images
 
 
 @pytest.fixture(scope="session")
-def swarm(docker_client: docker.DockerClient) -> docker.DockerClient:
-    """The engine as a Swarm's manager."""
-    if docker_client.info()["Swarm"]["LocalNodeState"] != "active":
+def swarm(docker_client: docker.DockerClient) -> Iterator[docker.DockerClient]:
+    """The engine as a Swarm's manager; it is as it was afterwards."""
+    found = docker_client.info()["Swarm"]["LocalNodeState"] == "active"
+    if not found:
         docker_client.swarm.init(advertise_addr="127.0.0.1", listen_addr="127.0.0.1:2377")
-    return docker_client
+    yield docker_client
+    if not found:
+        docker_client.swarm.leave(force=True)
 
 
 @pytest.fixture(scope="session")
