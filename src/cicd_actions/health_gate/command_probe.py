@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from cicd_actions.health_gate.exchange import Answer
+from cicd_actions.health_gate.answer import Answer
 from cicd_actions.health_gate.expectations import SHOWN, Undecidable
 from cicd_actions.health_gate.http_probe import PATIENCE
 from cicd_actions.health_gate.limits import TimeIsUp, TimeLimit, TooSlow, alarm

@@ -10,13 +10,12 @@ from enum import Enum
 
 import h11
 
+from cicd_actions.health_gate.answer import SMALL_BODY, Answer
 from cicd_actions.health_gate.coding import Decoder
 from cicd_actions.health_gate.limits import TimeLimit
 from cicd_actions.health_gate.observation import Trouble, unjudged
 from cicd_actions.health_gate.wire import Stream
 
-SMALL_BODY = 64 * 1024
-LARGE_BODY = 1024 * 1024
 HEADERS = 64 * 1024
 """Bytes that a status line and headers may have. Servers allow 8 to 32 KiB."""
 
@@ -52,26 +51,6 @@ class Progress:
     received: int = 0
     """Bytes of the answer so far."""
     host: str = ""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came back. `body` is decoded, and cut at the cap when `cut`; `coding` is a content coding that was not decoded."""
-
-    status: int
-    headers: tuple[tuple[str, str], ...]
-    body: bytes = b""
-    cut: bool = False
-    coding: str = ""
-
-    def header(self, name: str) -> str | None:
-        """The header's value, several joined by commas (RFC 9110, section 5.3); `None` when there is none."""
-        found = [value for key, value in self.headers if key.lower() == name.lower()]
-        return ", ".join(found) if found else None
-
-    @property
-    def text(self) -> str:
-        return self.body.decode("utf-8", "replace")
 
 
 @dataclass(frozen=True)

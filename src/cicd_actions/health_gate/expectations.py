@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from cicd_actions.health_gate.exchange import LARGE_BODY, Answer
+from cicd_actions.health_gate.answer import LARGE_BODY, Answer
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.grammar import NotUnderstood, StatusSet
 

@@ -10,16 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from cicd_actions.health_gate import urls
-from cicd_actions.health_gate.exchange import (
-    LARGE_BODY,
-    SMALL_BODY,
-    Answer,
-    Phase,
-    Progress,
-    Request,
-    exchange,
-    network_trouble,
-)
+from cicd_actions.health_gate.answer import LARGE_BODY, SMALL_BODY, Answer
+from cicd_actions.health_gate.exchange import Phase, Progress, Request, exchange, network_trouble
 from cicd_actions.health_gate.expectations import SHOWN, Mismatch, Undecidable
 from cicd_actions.health_gate.limits import TimeIsUp, TimeLimit, TooSlow, alarm
 from cicd_actions.health_gate.network import Network

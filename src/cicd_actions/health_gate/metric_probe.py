@@ -6,7 +6,7 @@ import json
 import math
 import re
 
-from cicd_actions.health_gate.exchange import Answer
+from cicd_actions.health_gate.answer import Answer
 from cicd_actions.health_gate.expectations import SHOWN, Mismatch
 from cicd_actions.health_gate.http_probe import HttpProber
 

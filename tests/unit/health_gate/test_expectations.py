@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cicd_actions.health_gate.exchange import Answer
+from cicd_actions.health_gate.answer import Answer
 from cicd_actions.health_gate.expectations import (
     Expectations,
     Mismatch,
