@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from cicd_actions.toolkit.deadline import Deadline
+from cicd_actions.toolkit.deadline import Deadline, within
 from cicd_actions.toolkit.errors import Inconclusive, UnusableInput
 from cicd_actions.toolkit.printable import shortened, visible
 from cicd_actions.toolkit.retry import Retry
@@ -73,6 +73,12 @@ class AuditLog:
             limit = self.deadline.timeout(ONE_REQUEST)
             if limit <= 0:
                 raise Inconclusive("The audit line could not be written: the time of this action is over.")
+            try:
+                within(limit, lambda: send(limit))
+            except TimeoutError as error:
+                raise httpx.ReadTimeout(f"the answer did not come: {error}") from None
+
+        def send(limit: float) -> None:
             # The answer's body is nobody's business here, and may be endless: it is not read.
             with client.stream("POST", self.url, content=line.encode(), headers=fields, timeout=limit) as answer:
                 if not answer.is_success:

@@ -17,7 +17,7 @@ import httpx
 
 from cicd_actions.engines.protocol import EngineUnreachable, Image, ImageMissing
 from cicd_actions.engines.reference import Reference, is_digest, reference
-from cicd_actions.toolkit.deadline import Deadline
+from cicd_actions.toolkit.deadline import Deadline, within
 from cicd_actions.toolkit.retry import Retry
 from cicd_actions.toolkit.runtime import Runtime
 
@@ -81,15 +81,28 @@ class Registry:
         """Registries need not send the digest's header: it is the hash of the manifest's bytes."""
         response = self._ask("GET", url, headers, deadline)
         response.raise_for_status()
-        if len(response.content) > _LARGEST:
-            raise EngineUnreachable(f"The manifest at {url} is larger than {_LARGEST} bytes.")
         return "sha256:" + hashlib.sha256(response.content).hexdigest()
 
     def _ask(self, method: str, url: str, headers: Mapping[str, str], deadline: Deadline) -> httpx.Response:
         if self._client is None:
             # The system's certificates, so that a company's own authority counts.
             self._client = httpx.Client(verify=ssl.create_default_context(), follow_redirects=True)
-        return self._client.request(method, url, headers=dict(headers), timeout=max(deadline.timeout(CALL), 0.1))
+        limit = max(deadline.timeout(CALL), 0.1)
+        try:
+            return within(limit, lambda: self._exchange(method, url, headers, limit))
+        except TimeoutError as error:
+            raise httpx.ReadTimeout(f"the answer did not end: {error}") from None
+
+    def _exchange(self, method: str, url: str, headers: Mapping[str, str], limit: float) -> httpx.Response:
+        assert self._client is not None  # noqa: S101 - made before
+        with self._client.stream(method, url, headers={"Accept-Encoding": "identity", **headers}, timeout=limit) as response:
+            content = bytearray()
+            for piece in response.iter_bytes():
+                content += piece
+                if len(content) > _LARGEST:
+                    raise EngineUnreachable(f"The answer of {url} is larger than {_LARGEST} bytes.")
+        kept = {name: value for name, value in response.headers.items() if name != "content-encoding"}
+        return httpx.Response(response.status_code, headers=kept, content=bytes(content), request=response.request)
 
     def _authorization(self, response: httpx.Response, parts: Reference, deadline: Deadline) -> dict[str, str]:
         challenge = response.headers.get("WWW-Authenticate", "")

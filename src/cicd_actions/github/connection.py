@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import ssl
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cicd_actions.toolkit.deadline import Deadline
+from cicd_actions.toolkit.deadline import Deadline, within
 
 if TYPE_CHECKING:
     from github.Requester import Requester
@@ -23,14 +21,14 @@ LARGEST_ANSWER = 16 * 1024 * 1024
 API_VERSION = "2022-11-28"
 
 
-def requester(url: str, token: str, deadline: Deadline, clock: Callable[[], float] = time.monotonic) -> Requester:
+def requester(url: str, token: str, deadline: Deadline) -> Requester:
     """PyGithub's requester on a bounded connection. It retries nothing and throttles nothing by itself."""
     from github.Auth import Token  # noqa: PLC0415 - 300 ms of start-up time
     from github.Requester import Requester  # noqa: PLC0415
 
     # A class of its own, because PyGithub keeps the connection classes on the class.
     own: Any = type("BoundedRequester", (Requester,), {})
-    own.injectConnectionClasses(*_connection_classes(deadline, clock))
+    own.injectConnectionClasses(*_connection_classes(deadline))
     made: Requester = own(
         auth=Token(token) if token else None,
         base_url=url,
@@ -45,7 +43,7 @@ def requester(url: str, token: str, deadline: Deadline, clock: Callable[[], floa
     return made
 
 
-def _connection_classes(deadline: Deadline, clock: Callable[[], float]) -> tuple[Any, Any]:
+def _connection_classes(deadline: Deadline) -> tuple[Any, Any]:
     import requests  # noqa: PLC0415 - comes with PyGithub
     from github.Requester import Requester  # noqa: PLC0415
 
@@ -65,10 +63,14 @@ def _connection_classes(deadline: Deadline, clock: Callable[[], float]) -> tuple
             self.wanted = (verb, self.address + url, body, headers)
 
         def getresponse(self) -> _Answer:
-            verb, url, body, headers = self.wanted
             limit = max(deadline.timeout(LONGEST_CALL), 0.001)
-            until = clock() + limit
-            # `timeout` bounds each wait for bytes; the loop bounds them together.
+            try:
+                return within(limit, lambda: self._exchange(limit))
+            except TimeoutError as error:
+                raise requests.Timeout(f"the answer did not end: {error}") from None
+
+        def _exchange(self, limit: float) -> _Answer:
+            verb, url, body, headers = self.wanted
             with session.request(
                 verb, url, data=body, headers=headers, timeout=limit, verify=self.verify, allow_redirects=False, stream=True
             ) as response:
@@ -77,8 +79,6 @@ def _connection_classes(deadline: Deadline, clock: Callable[[], float]) -> tuple
                     content += chunk
                     if len(content) > LARGEST_ANSWER:
                         raise ValueError(f"the answer has more than {LARGEST_ANSWER >> 20} MiB")
-                    if clock() > until:
-                        raise requests.Timeout(f"the answer did not end within {limit:g} s")
                 return _Answer(response.status_code, dict(response.headers), content.decode("utf-8", "replace"))
 
         def close(self) -> None:

@@ -16,6 +16,7 @@ from cicd_actions.engines.protocol import EngineUnreachable, Image, ImageMissing
 from cicd_actions.engines.registry import Registry
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.runtime import Runtime
+from tests.harness.drip import STARTS, dripping
 
 DIGEST = "sha256:" + "c" * 64
 PATH = "/v2/shop/api/manifests/1.0"
@@ -94,3 +95,19 @@ def test_later_is_asked_again_and_no_is_not(registry: Registry, httpserver: HTTP
 def test_nobody_answers(registry: Registry) -> None:
     with pytest.raises(EngineUnreachable, match="Nobody knows whether"):
         registry.resolve("127.0.0.1:9/shop/api:1.0", Deadline(3))
+
+
+@pytest.mark.parametrize("what", STARTS)
+def test_an_answer_that_drips_ends_with_the_deadline(registry: Registry, what: str) -> None:
+    with dripping(what) as address, pytest.raises(EngineUnreachable, match="Nobody knows whether"):
+        registry.resolve(f"{address}/shop/api:1.0", Deadline(0.5))
+
+
+def test_a_manifest_without_end(registry: Registry, httpserver: HTTPServer) -> None:
+    def endless(request: Request) -> Response:
+        return Response((b"x" * 65536 for _ in range(1000)), direct_passthrough=True)
+
+    httpserver.expect_request(PATH, method="HEAD").respond_with_data()
+    httpserver.expect_request(PATH, method="GET").respond_with_handler(endless)
+    with pytest.raises(EngineUnreachable, match="larger than 4194304 bytes"):
+        registry.resolve(image(httpserver), Deadline(20))

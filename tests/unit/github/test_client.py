@@ -12,6 +12,7 @@ from cicd_actions.github.errors import Forbidden, NotFound, Permission, Rejected
 from cicd_actions.toolkit.errors import Inconclusive, UnusableInput
 from cicd_actions.toolkit.runtime import Runtime
 from tests.fakes.github import Answer, Call, FakeGitHub, Refusal, route, settings
+from tests.harness.drip import STARTS, dripping
 
 SECRETS = Permission("Secrets")
 ISSUES = Permission("Issues", "write", job="issues")
@@ -146,6 +147,14 @@ def test_a_call_ends_with_the_deadline(github: FakeGitHub, client: Make, token: 
     with pytest.raises(Inconclusive, match="cannot be reached"):
         names(client(token, seconds=0.2))
     assert fault.hang is not None
+
+
+@pytest.mark.parametrize("what", STARTS)
+def test_an_answer_that_drips_ends_with_the_deadline(what: str) -> None:
+    with dripping(what) as address:
+        runtime = Runtime({}, io.StringIO())
+        with pytest.raises(Inconclusive, match="cannot be reached"):
+            names(GitHub("ghs_x", "org/app", runtime, runtime.deadline(0.5), url=f"http://{address}"))
 
 
 def test_nothing_is_asked_after_the_deadline(github: FakeGitHub, client: Make, token: str) -> None:
