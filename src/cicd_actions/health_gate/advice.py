@@ -22,6 +22,9 @@ _BY_KIND = {
     "certificate-early": "Compare the clocks of the server and of the runner.",
     "version": "The roll-out has not finished, or did not happen (a tag that did not move, an image that was not pulled), or "
     "the load balancer still sends requests to old replicas.",
+    "no-version": "`version-from` names a place that this answer does not have: the path is wrong, an older release says no "
+    "version yet, or something else answers (a proxy, a page for every path). For a target that says no version, write the "
+    "others in `targets` and give `expect-version` to those.",
     "json": "The service answers and says itself that it is not ready, or the answer has another shape than `expect-json` "
     "says.",
     "body": "The page is another one than `expect-body` describes, or the pattern is wrong: try it on the text above.",

@@ -102,8 +102,7 @@ class CommandProber:
                 raise unjudged("undecided", "slow", "whether its output is right was not decided in time") from None
         if wrong:
             first = wrong[0]
-            label = "old version" if first.kind == "version" else first.kind
-            return _replace(seen, Outcome.WRONG, first.kind, label, first.expected, first.came, text, version)
+            return _replace(seen, Outcome.WRONG, first.kind, first.label, first.expected, first.came, text, version)
         return _replace(seen, Outcome.RIGHT, "right", "0", "exit code 0", seen.came, "", version)
 
 

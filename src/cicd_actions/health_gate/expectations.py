@@ -32,6 +32,11 @@ class Mismatch:
     expected: str
     came: str
 
+    @property
+    def label(self) -> str:
+        """A few characters for a timeline."""
+        return {"version": "other version", "no-version": "no version", "latency": "slow"}.get(self.kind, self.kind)
+
 
 class Undecidable(Exception):
     """Whether the answer is right cannot be told."""
@@ -211,7 +216,10 @@ class Expectations:
         document = _Document(answer)
         version, problem = self._version(answer, document)
         if self.version and version != self.version:
-            wrong.append(Mismatch("version", f"version {self.version}", problem or _other_version(self.version, version or "")))
+            if version is None:
+                wrong.append(Mismatch("no-version", f"version {self.version}", problem))
+            else:
+                wrong.append(Mismatch("version", f"version {self.version}", _other_version(self.version, version)))
         wrong += [found for rule in self.header_rules if (found := _check_header(rule, answer))]
         wrong += [found for rule in self.json_rules if (found := self._check_json(rule, document))]
         if self.body is not None:

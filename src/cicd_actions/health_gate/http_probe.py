@@ -145,14 +145,11 @@ class HttpProber:
             return replace(seen, outcome=Outcome.UNJUDGED, label="no data")
         if answer.status == 429 and first.kind == "status":
             return replace(seen, outcome=Outcome.UNJUDGED, kind="rate-limited")
-        label = str(answer.status) if first.kind == "status" else _LABELS.get(first.kind, first.kind)
+        label = str(answer.status) if first.kind == "status" else first.label
         return replace(seen, outcome=Outcome.WRONG, label=label)
 
     def _check(self, answer: Answer, took: float) -> tuple[list[Mismatch], str | None]:
         return self.target.expectations.check(answer, took)
-
-
-_LABELS = {"version": "old version", "latency": "slow"}
 
 
 def _excerpt(answer: Answer) -> str:

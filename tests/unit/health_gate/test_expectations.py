@@ -148,7 +148,9 @@ def test_the_whole_version_has_to_be_the_same(expected: str, body: object, came:
     elif came is None:
         assert not found
     else:
-        assert found[0] == Mismatch("version", f"version {expected}", came)
+        kind = "version" if body else "no-version"
+        assert found[0] == Mismatch(kind, f"version {expected}", came)
+        assert found[0].label == ("other version" if body else "no version")
 
 
 def test_the_version_in_a_header() -> None:
