@@ -77,8 +77,8 @@ def scalars(old: bool) -> st.SearchStrategy[Json]:
     return st.one_of(numbers, texts, enums, st.just({"type": "boolean"}), st.just({}))
 
 
-def schemas(old: bool) -> st.SearchStrategy[Json]:
-    """Schemas that refer to `COMPONENTS`, also in circles."""
+def schemas(old: bool, *, properties: bool = True) -> st.SearchStrategy[Json]:
+    """Schemas that refer to `COMPONENTS`, also in circles; without `properties`, objects are maps only."""
     reference = st.sampled_from(COMPONENTS).map(lambda name: {"$ref": f"#/components/schemas/{name}"})
 
     def nullable(schema: st.SearchStrategy[Json]) -> st.SearchStrategy[Json]:
@@ -96,6 +96,9 @@ def schemas(old: bool) -> st.SearchStrategy[Json]:
                 },
             )
         )
+        maps = st.fixed_dictionaries(
+            {"type": st.just("object")}, optional={"additionalProperties": st.one_of(st.booleans(), inner)}
+        )
         arrays = st.fixed_dictionaries(
             {"type": st.just("array"), "items": inner}, optional={"maxItems": st.integers(0, 4), "uniqueItems": st.booleans()}
         )
@@ -106,7 +109,7 @@ def schemas(old: bool) -> st.SearchStrategy[Json]:
         )
         both = st.lists(inner, min_size=1, max_size=2).map(lambda members: {"allOf": members})
         negated = inner.map(lambda schema: {"not": schema})
-        return st.one_of(objects, arrays, unions, both, nullable(inner), negated)
+        return st.one_of(objects if properties else maps, arrays, unions, both, nullable(inner), negated)
 
     return st.recursive(st.one_of(scalars(old), reference), deeper, max_leaves=6)
 
