@@ -9,8 +9,6 @@ from cicd_actions.toolkit.yaml12 import Scalar, read
 from demo.export import REPOSITORY, entries
 
 FOLDER = Path(__file__).parent / "standins"
-BUILT_IN = frozenset({"actions/checkout"})
-"""act copies the caller's work tree itself."""
 
 
 def repositories(files: Iterable[Path]) -> dict[str, Path]:
@@ -22,8 +20,6 @@ def repositories(files: Iterable[Path]) -> dict[str, Path]:
                 continue
             path, _, reference = value.text.partition("@")
             name = "/".join(path.split("/")[:2])
-            if name in BUILT_IN:
-                continue
             folder = FOLDER / name
             if not (folder / "action.yml").is_file():
                 raise LookupError(f"{file.name} uses {value.text}, and demo/standins has nothing that stands for it")

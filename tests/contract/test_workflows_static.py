@@ -320,7 +320,15 @@ def test_the_document_is_exported_and_the_client_compared() -> None:
     assert "export_openapi.py {spec}" in inputs["api-spec-command"]["default"]
     assert not any("services" in job for name, job in lanes.items() if name != "api")
     compare = next(step for step in lanes["web"]["steps"] if step.get("name") == "The committed client is the generated one")
-    assert "git add --intent-to-add" in compare["run"], "files that git does not know yet are a difference too"
+    assert compare["uses"] == "$/actions/verify-openapi-client"
+    given = compare["with"]
+    assert inputs["client-fail-on"]["default"] == "drift"
+    assert "comment" not in given, "a called workflow that asks for more than its caller grants fails at start"
+    # What cannot be had of the base is no failure of the change.
+    before = [step for step in lanes["spec"]["steps"] if "callers have now" in step.get("name", "")]
+    assert [step["continue-on-error"] for step in before] == [True] * 3
+    assert lanes["spec"]["outputs"]["base"] == "${{ steps.base.outcome == 'success' }}"
+    assert given["base-spec"].startswith("${{ needs.spec.outputs.base == 'true' && ")
 
 
 def test_installations_are_cached_by_their_lock_files() -> None:

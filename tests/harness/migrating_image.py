@@ -36,9 +36,9 @@ class Release:
     client: docker.DockerClient
 
     def left(self) -> list[Any]:
-        """Jobs that are still there."""
-        found: list[Any] = [one for one in self.client.containers.list(all=True) if "migrate-" in one.name]
-        return found
+        """Jobs of these images that are still there."""
+        listed = self.client.containers.list(all=True, ignore_removed=True)
+        return [one for one in listed if one.attrs["Config"]["Image"] in {self.image, self.bare}]
 
 
 @contextmanager

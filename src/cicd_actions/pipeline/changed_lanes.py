@@ -1,4 +1,4 @@
-"""Say which lanes the commits of this run touch.
+"""Say which lanes the commits of this run touch, and which commit they start from.
 
 Whatever cannot be told runs everything: a lane is left out only when the files prove that it is not concerned.
 
@@ -81,6 +81,12 @@ def changed_files(base: str, head: str) -> list[str] | None:
     return [os.fsdecode(name) for name in done.stdout.split(b"\0") if name]
 
 
+def left(base: str, head: str) -> str:
+    """The commit where *head* left *base*: what callers have now. Empty when git does not have them, or they share none."""
+    done = subprocess.run(["git", "merge-base", base, head, "--"], capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
 def decide(event_name: str, files: Iterable[str] | None, api: str, web: str, documentation: Iterable[str]) -> Lanes:
     """Which lanes the changed *files* need; None as *files* means that they are not known. Raises RefusedEventError."""
     if event_name in {"pull_request_target", "workflow_run"}:
@@ -124,4 +130,5 @@ def main() -> None:
     step.log(f"api: {lanes.api}, web: {lanes.web}: {lanes.reason}{changed}")
     step.output("api", lanes.api)
     step.output("web", lanes.web)
+    step.output("base", left(*pair) if pair else "")
     step.summary(f"**Lanes:** {lanes.reason}{changed}.")

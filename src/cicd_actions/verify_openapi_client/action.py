@@ -174,22 +174,23 @@ def _format(inputs: Inputs, values: dict[str, str], clients: Sequence[str]) -> t
     return tuple(words)
 
 
+_SHOWN_SPEC = "/tmp/openapi.json"  # noqa: S108 - written into a command for a person, never opened
+
+
 def _mend(inputs: Inputs, where: str) -> str:
     """The one command that brings the client up to date, from the repository's root."""
-    spec = inputs.spec or "openapi.json"
+    spec = _SHOWN_SPEC if inputs.export_hint else inputs.spec or "openapi.json"
     values = {"spec": spec, "client": inputs.client_path[0]}
-    commands = [process.filled(inputs.generate_command, values)]
+    texts = [shlex.join(process.filled(inputs.generate_command, values))]
     if inputs.spec_command:
-        words = process.filled(inputs.spec_command, values)
-        export = shlex.join(words)
-        line = export if any("{spec}" in word for word in inputs.spec_command) else f"{export} > {shlex.quote(spec)}"
-        texts = [line, shlex.join(commands[0])]
-    else:
-        texts = [shlex.join(commands[0])]
+        export = shlex.join(process.filled(inputs.spec_command, values))
+        to_file = any("{spec}" in word for word in inputs.spec_command)
+        texts.insert(0, export if to_file else f"{export} > {shlex.quote(spec)}")
     if inputs.format_command:
         texts.append(shlex.join(_format(inputs, values, inputs.client_path)))
     text = " && ".join(texts)
-    return text if where == "." else f"(cd {shlex.quote(where)} && {text})"
+    inside = text if where == "." else f"(cd {shlex.quote(where)} && {text})"
+    return f"{inputs.export_hint.replace('{spec}', spec)} && {inside}" if inputs.export_hint else inside
 
 
 def _patch(found: drift.Drift, results: Path) -> Path | None:

@@ -37,6 +37,11 @@ class Inputs:
         grammar.optional(process.argv),
         "A formatter to run on the result. A word `{client}` becomes one word for each client path.",
     )
+    export_hint: str = declare(
+        grammar.string,
+        "How a person exports the document to `{spec}`, from the repository's root: shown in the command that mends the"
+        " client, never run. For a `spec` that another job made.",
+    )
     working_directory: str = declare(
         grammar.string, "Where the commands run, and where paths start, from the workspace.", default="."
     )

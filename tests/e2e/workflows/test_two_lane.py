@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -22,12 +23,22 @@ GREEN = {
     "web-lint-command": "echo web-lint",
     "web-types-command": "echo web-types",
     "web-generate-command": "cp {spec} generated.json",
+    "web-client-path": "generated.json",
     "web-test-command": "echo web-test",
     "web-build-command": "echo web-build",
 }
+
+
+def document(*paths: str) -> str:
+    """An OpenAPI document with a GET for each path."""
+    operation = {"get": {"responses": {"200": {"description": "OK"}}}}
+    found = {"openapi": "3.1.0", "info": {"title": "t", "version": "1"}, "paths": dict.fromkeys(paths, operation)}
+    return json.dumps(found) + "\n"
+
+
 FILES = {
-    "apps/api/openapi.json": '{"openapi": "3.1.0"}\n',
-    "apps/web/generated.json": '{"openapi": "3.1.0"}\n',
+    "apps/api/openapi.json": document("/items", "/health"),
+    "apps/web/generated.json": document("/items", "/health"),
     "README.md": "An application.\n",
     "infra/compose.yml": "services: {}\n",
 }
@@ -90,7 +101,7 @@ def test_red_api_lint_and_format_hide_no_test(app: Consumer) -> None:
 
 def test_red_web_lint_and_drift_hide_no_test(app: Consumer) -> None:
     app.calls("two-lane.yml", {**GREEN, "web-lint-command": "false"})
-    app.commit({"apps/api/openapi.json": '{"openapi": "3.1.0", "paths": {"::error::x": {}}}\n'})
+    app.commit({"apps/api/openapi.json": document("/items", "/health", "/::error::x")})
     run = app.run()
     assert jobs(run.results())["api"] == "success"
     assert jobs(run.results())["web"] == "failure"
@@ -98,15 +109,33 @@ def test_red_web_lint_and_drift_hide_no_test(app: Consumer) -> None:
     steps = run.steps("call / web")
     assert [steps[gate] for gate in GATES["web"]] == ["failure", "success", "success", "success"]
     assert steps["The committed client is the generated one"] == "failure"
-    assert any("was not generated anew" in message for message in run.errors())
+    assert any("apps/web/generated.json" in message and "(cd apps/api && cp" in message for message in run.errors())
 
 
-def test_a_file_that_the_generator_adds_is_drift_too(app: Consumer) -> None:
-    app.calls("two-lane.yml", {**GREEN, "web-generate-command": "cp {spec} another.json"})
+def test_what_a_change_breaks_is_told_from_what_callers_have_now(app: Consumer) -> None:
+    """The client is generated anew, so the lane is green; that callers break is a warning, unless it is asked to fail."""
+    base = app.head
+    app.commit({name: document("/health") for name in ("apps/api/openapi.json", "apps/web/generated.json")})
+    run = app.run("pull_request", pull_request(app, base))
+    assert jobs(run.results())["check"] == "success"
+    assert run.steps("call / spec")["Export the OpenAPI document that callers have now"] == "success"
+    assert any("/items" in message for message in [found.message for found in run.annotations if found.level == "warning"])
+    app.calls("two-lane.yml", {**GREEN, "client-fail-on": "drift\nbreaking"})
     app.commit({})
-    run = app.run()
-    assert run.steps("call / web")["The committed client is the generated one"] == "failure"
-    assert jobs(run.results())["check"] == "failure"
+    run = app.run("pull_request", pull_request(app, base))
+    assert jobs(run.results())["web"] == jobs(run.results())["check"] == "failure"
+    assert any("/items" in message for message in run.errors())
+
+
+def test_a_base_that_cannot_be_exported_is_said_and_fails_nothing(app: Consumer) -> None:
+    app.git("rm", "--quiet", "apps/api/openapi.json")
+    app.commit({"apps/api/main.py": ""})
+    base = app.head
+    app.commit({"apps/api/openapi.json": FILES["apps/api/openapi.json"]})
+    run = app.run("pull_request", pull_request(app, base))
+    assert jobs(run.results())["check"] == "success"
+    assert run.steps("call / spec")["Export the OpenAPI document that callers have now"] == "failure"
+    assert "there is no `base-spec`" in run.log("call / web")
 
 
 def test_red_test(app: Consumer) -> None:

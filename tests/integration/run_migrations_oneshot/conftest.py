@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -84,6 +85,12 @@ class Migrating:
     def __init__(self, scratch: Path, python: Path) -> None:
         self.scratch = scratch
         self.python = python
+        self._programs: list[Program] = []
+
+    def end(self) -> None:
+        """Cancel what a failed test left running: its containers and locks go with it."""
+        for program in self._programs:
+            program.end()
 
     def inputs(self, project: Project, **inputs: str) -> dict[str, str]:
         values = {"image": "app@1", "engine": "command", "job_command": f"env -C {project.folder}", **inputs}
@@ -111,7 +118,8 @@ class Migrating:
         for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"):
             environment[name] = str(self.scratch / f"{name}-{uuid.uuid4().hex}")
         environment["INPUTS"] = json.dumps(self.inputs(project, **inputs))
-        return Program(environment)
+        self._programs.append(Program(environment))
+        return self._programs[-1]
 
 
 class Program:
@@ -140,6 +148,13 @@ class Program:
             return self._process.wait(seconds)
         finally:
             self.close()
+
+    def end(self) -> None:
+        if self._process.poll() is None:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(20)
+        self.close()
 
     def close(self) -> None:
         if self._process.poll() is None:
@@ -236,10 +251,12 @@ def python() -> Path:
 
 
 @pytest.fixture
-def migrate(tmp_path: Path, python: Path) -> Migrating:
+def migrate(tmp_path: Path, python: Path) -> Iterator[Migrating]:
     scratch = tmp_path / "runner"
     scratch.mkdir()
-    return Migrating(scratch, python)
+    made = Migrating(scratch, python)
+    yield made
+    made.end()
 
 
 @pytest.fixture

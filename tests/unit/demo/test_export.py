@@ -108,6 +108,7 @@ def test_one_without_a_stand_in_is_told(tmp_path: Path) -> None:
 def test_stand_ins_take_no_input_that_the_real_action_does_not() -> None:
     """A misspelt input would be dropped silently by GitHub as well as by a stand-in: what we give is spelled here once."""
     known = {
+        "actions/checkout": {"ref", "path", "fetch-depth", "filter", "sparse-checkout", "persist-credentials"},
         "actions/upload-artifact": {"name", "path", "if-no-files-found", "retention-days", "include-hidden-files"},
         "actions/download-artifact": {"name", "path"},
         "actions/setup-node": {"node-version", "cache", "cache-dependency-path", "package-manager-cache"},

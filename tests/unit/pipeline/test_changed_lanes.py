@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cicd_actions.pipeline import changed_lanes
-from cicd_actions.pipeline.changed_lanes import RefusedEventError, changed_files, commits, decide, pattern
+from cicd_actions.pipeline.changed_lanes import RefusedEventError, changed_files, commits, decide, left, pattern
 
 DOCUMENTATION = ["**/*.md", "docs/**", "LICENSE", ".github/ISSUE_TEMPLATE/**"]
 SHA = "1" * 40
@@ -151,6 +151,7 @@ def test_changes_are_counted_from_where_the_branch_began(repository: Repository)
     assert changed_files(moved_on, topic) == ["b"]
     assert changed_files(begun, moved_on) == ["c"]
     assert changed_files(begun, begun) == []
+    assert left(moved_on, topic) == left(begun, moved_on) == begun
 
 
 def test_a_rename_counts_at_both_ends(repository: Repository) -> None:
@@ -162,6 +163,7 @@ def test_a_rename_counts_at_both_ends(repository: Repository) -> None:
 def test_commits_that_are_not_there_are_told_apart_from_no_change(repository: Repository) -> None:
     head = repository.commit(a="1")
     assert changed_files("f" * 40, head) is None
+    assert left("f" * 40, head) == ""
 
 
 def test_main_writes_outputs_and_a_summary(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,6 +177,6 @@ def test_main_writes_outputs_and_a_summary(repository: Repository, monkeypatch: 
     inputs = {"api-directory": "apps/api", "web-directory": "apps/web", "documentation": "**/*.md\n"}
     monkeypatch.setenv("INPUTS", json.dumps(inputs))
     changed_lanes.main()
-    assert written["GITHUB_OUTPUT"].read_text() == "api=false\nweb=false\n"
+    assert written["GITHUB_OUTPUT"].read_text() == f"api=false\nweb=false\nbase={before}\n"
     assert "nothing but documentation changed (1 changed)" in written["GITHUB_STEP_SUMMARY"].read_text()
     assert "INPUTS" not in os.environ
