@@ -22,18 +22,21 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests go to one worker, which shares what they stand on; and all that use the one engine go to one.
+def _shares_the_engine(item: pytest.Item) -> bool:
+    return "docker_client" in getattr(item, "fixturenames", ())
 
-    What takes longest starts first, so that no worker is left with it at the end.
-    """
-    for item in items:
-        group = "engine" if "docker_client" in getattr(item, "fixturenames", ()) else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """A file's tests go to one worker, which shares what they stand on; and all that use the one engine go to one."""
+    item.add_marker(pytest.mark.xdist_group("engine" if _shares_the_engine(item) else item.nodeid.partition("::")[0]))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest starts first, so that no worker is left with it at the end."""
     first = ("tests/e2e/test_demo", "tests/e2e", "tests/integration/verify", "tests/integration", "tests")
     items.sort(
         key=lambda item: (
-            "docker_client" not in getattr(item, "fixturenames", ()),
+            not _shares_the_engine(item),
             next(number for number, folder in enumerate(first) if item.nodeid.startswith(folder)),
         )
     )

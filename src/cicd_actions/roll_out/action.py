@@ -59,8 +59,7 @@ def _targets(engine: Engine, ordered: Sequence[Wanted], sha: str, deadline: Dead
         raise UnusableInput(
             f"The input `sha` is not a full commit SHA: {sha[:80]}", fix="    with:\n      sha: ${{ github.sha }}"
         )
-    if not engine.opaque_images:
-        _refuse_movable(ordered)
+    _refuse_movable(ordered, opaque=engine.opaque_images)
     targets: list[Target] = []
     missing: list[ImageMissing] = []
     for wanted in ordered:
@@ -79,9 +78,17 @@ def _targets(engine: Engine, ordered: Sequence[Wanted], sha: str, deadline: Dead
     return targets
 
 
-def _refuse_movable(ordered: Sequence[Wanted]) -> None:
+_LATEST = "{wanted.service}: {wanted.image} is not one release: `latest` is whatever was pushed last."
+
+
+def _refuse_movable(ordered: Sequence[Wanted], *, opaque: bool) -> None:
+    """`opaque`: an image is whatever the user's programs call it, but `latest` is no release there either."""
     problems: list[str] = []
     for wanted in ordered:
+        if opaque:
+            if wanted.image.rpartition(":")[2] == "latest":
+                problems.append(_LATEST.format(wanted=wanted))
+            continue
         try:
             parts = reference(wanted.image)
         except NotUnderstood as error:
@@ -92,7 +99,7 @@ def _refuse_movable(ordered: Sequence[Wanted]) -> None:
         if not parts.tag:
             problems.append(f"{wanted.service}: {wanted.image} has no tag, which means `latest`.")
         elif parts.tag == "latest":
-            problems.append(f"{wanted.service}: {wanted.image} is not one release: `latest` is whatever was pushed last.")
+            problems.append(_LATEST.format(wanted=wanted))
     if problems:
         raise UnusableInput(
             "Refused before anything moved:\n" + "\n".join(problems),

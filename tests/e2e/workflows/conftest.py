@@ -1,4 +1,7 @@
-"""A consumer's repository with stub programs, and act to run its workflows: the subject is how things are wired."""
+"""A consumer's repository with stub programs, and act to run its workflows against the release tree.
+
+The subject is how things are wired, seen from an outside repository: `org/cicd-actions@<sha>` is what a release commit holds.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,19 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from demo.act import Act
-from demo.export import PLACEHOLDER_SHA, REPOSITORY, export
+from demo.export import PLACEHOLDER_SHA, REPOSITORY, for_act
 from demo.picture import Picture
 from demo.third_party import repositories
-from demo.tools import prepare_actions, surroundings
+from demo.tools import surroundings
+from tests.e2e.workflows.world import World, running
+from tests.harness.release import released
 
 ROOT = Path(__file__).resolve().parents[3]
 REUSABLE = ("two-lane", "build", "deploy", "pipeline")
@@ -106,12 +111,15 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> Path:
-    """This repository as act can read it, with its dependencies prepared: act copies it at every use."""
-    prepare_actions(ROOT, environment)
-    folder = tmp_path_factory.mktemp("export")
-    export(ROOT, folder)
-    return folder
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The release tree, its workflows rewritten for act where that knows less than GitHub, and nothing else."""
+    tree = released(tmp_path_factory.mktemp("release"))
+    for path in tree.rglob("*.yml"):
+        path.write_text(for_act(path.read_text(encoding="utf-8")), encoding="utf-8")
+    # act copies the tree at every use. Behind a link the dependencies are the same bytes, and not copied.
+    (tree / "lib").rename(tree.parent / "lib")
+    (tree / "lib").symlink_to(tree.parent / "lib", target_is_directory=True)
+    return tree
 
 
 @pytest.fixture(scope="session")
@@ -127,3 +135,11 @@ def act(exported: Path, environment: dict[str, str], tmp_path_factory: pytest.Te
 @pytest.fixture
 def consumer(tmp_path: Path, act: Act) -> Consumer:
     return Consumer(tmp_path, act)
+
+
+@pytest.fixture
+def world(tmp_path: Path, consumer: Consumer) -> Iterator[World]:
+    folder = tmp_path / "world"
+    folder.mkdir()
+    with running(folder, consumer.folder) as made:
+        yield made

@@ -90,6 +90,9 @@ def test_nothing_moves_when_an_image_is_missing_or_the_order_is_wrong(folder: Pa
     assert verdict(ended) == (1, "fail", "")
     assert run("roll-out", inputs("api=new-api", order="web"), folder).code == 2
     assert run("roll-out", inputs("api=new-api", sha="main"), folder).code == 2
+    ended = run("roll-out", inputs("api=new-api\nweb=registry.example/web:latest"), folder)
+    assert ended.code == 2
+    assert "web: registry.example/web:latest is not one release" in ended.log
     assert not (folder / "calls").exists()
 
 
