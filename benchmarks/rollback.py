@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import docker
+import docker.types
 
 ROOT = Path(__file__).resolve().parent.parent
 # In place of this folder, whose modules have names that the standard library has too.
@@ -32,6 +33,18 @@ from tests.harness.stack import Built, Images, Stack, fetch, make_network, remov
 
 AT_MOST = 1.3
 OWN_TIME = 1.0
+STARTS = "3"
+"""Seconds that the service takes until it listens, as an ordinary api does."""
+
+SECOND = 1_000_000_000
+HEALTH = docker.types.Healthcheck(
+    test=["CMD-SHELL", "curl -fsS http://127.0.0.1:8000/health || exit 1"],
+    interval=SECOND,
+    timeout=2 * SECOND,
+    retries=2,
+    start_period=30 * SECOND,
+)
+
 IN_A_ROW = 20
 """Answers of the old release, one after another, with no replica of the new one left, that count as "everywhere"."""
 
@@ -104,11 +117,14 @@ def on_swarm(rounds: int, folder: Path) -> tuple[list[float], list[float]]:
             settings.repository(github, REPOSITORY)
             site = Site(folder, stack, images, github, github.token(deployments="write", contents="read"))
             site.monitor = "5s"  # the action's default
-            old, new = images.app(), images.app()
+            old, new = images.app(START_DELAY=STARTS), images.app(START_DELAY=STARTS)
             site.repository = old.repository
-            site.serve(old)
+            site.serve(old, healthcheck=HEALTH)
             site.record(old, "pass")
             site.record(new, "fail")
+            # As in a deploy job, where the steps before have run our code already; the rollback's config comes from the engine.
+            site.roll_out(new)
+            timed(lambda: action(site, new.sha), site, old)
             for _ in range(rounds):
                 site.roll_out(new)
                 bare.append(timed(lambda: bare_command(site), site, old))

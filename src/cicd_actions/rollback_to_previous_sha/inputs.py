@@ -9,7 +9,7 @@ from cicd_actions.engines.inputs import EngineInputs
 from cicd_actions.github.release_record import is_sha
 from cicd_actions.health_gate.embedded import GateOptions
 from cicd_actions.roll_out.inputs import Wanted, services
-from cicd_actions.toolkit.grammar import NotUnderstood, boolean, duration, lines, string, variable_name
+from cicd_actions.toolkit.grammar import NotUnderstood, boolean, duration, lines, string, variable_name, whole
 from cicd_actions.toolkit.inputs import declare
 from cicd_actions.toolkit.process import argv
 
@@ -81,3 +81,9 @@ class Inputs(EngineInputs, GateOptions, _Way):
     """What goes back, where it runs, and how it is gated again."""
 
     environment: str = declare(string, "The environment's name in the records, such as `production`.", required=True)
+    parallelism: int = declare(
+        whole(0),
+        "Swarm: how many replicas go back at a time; 0 is all at once. What ran before is known to work, seconds count, and no"
+        " replica goes before the one in its place is healthy.",
+        default="0",
+    )

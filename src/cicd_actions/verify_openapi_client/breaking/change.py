@@ -57,10 +57,14 @@ class Comparison:
     def changes(self) -> list[Change]:
         """All that was found, each once, in the order of the places. Raises `graph.TooMuch`."""
         self.schemas.solve()
-        users: dict[Difference, list[str]] = {}
+        # Operations that share their schemas share what is wrong with them: each such set is read once.
+        alike: dict[int, list[str]] = {}
         for operation, pairs in self._roots.items():
-            for difference in self.schemas.wrong(pairs):
-                users.setdefault(difference, []).append(operation)
+            alike.setdefault(self.schemas.marks(pairs), []).append(operation)
+        users: dict[Difference, list[str]] = {}
+        for marks, operations in alike.items():
+            for difference in self.schemas.differences(marks):
+                users.setdefault(difference, []).extend(operations)
         found = list(self._changes)
         for difference, operations in users.items():
             rule = for_flow(difference.kind, difference.flow)

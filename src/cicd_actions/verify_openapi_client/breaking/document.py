@@ -67,7 +67,10 @@ def tokens(pointer: str) -> list[str]:
 
 def join(pointer: str, *keys: str | int) -> str:
     """The pointer below `pointer`."""
-    return "/".join([pointer, *(escaped(str(key)) for key in keys)])
+    for key in keys:
+        token = str(key)
+        pointer = f"{pointer}/{escaped(token) if '/' in token or '~' in token else token}"
+    return pointer
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,8 @@ class Part:
         raw = self.raw
         for key in keys:
             raw = mapping(raw).get(key)
-        return Part(raw, join(self.pointer, *keys), join(self.place, *keys))
+        pointer = join(self.pointer, *keys)
+        return Part(raw, pointer, pointer if self.place == self.pointer else join(self.place, *keys))
 
     def entries(self) -> Iterator[tuple[str, Part]]:
         """The members of an object."""

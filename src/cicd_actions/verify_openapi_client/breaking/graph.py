@@ -7,12 +7,12 @@ such pairs, found in time linear in the number of pairs; a cycle alone is never 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
-D = TypeVar("D")
+D = TypeVar("D", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ class Graph(Generic[K, D]):
         self._looked: dict[K, Looked[K, D]] = {}
         self._waiting: list[K] = []
         self._bad: set[K] = set()
+        self._marks: dict[K, int] = {}
+        self._differences: list[D] = []
 
     def need(self, key: K) -> None:
         """Have the pair compared. Raises `TooMuch`."""
@@ -69,6 +71,7 @@ class Graph(Generic[K, D]):
                 for candidate in choice.candidates:
                     self.need(candidate)
         self._spread()
+        self._mark()
 
     def _spread(self) -> None:
         needed_by: dict[K, list[K]] = {}
@@ -98,23 +101,86 @@ class Graph(Generic[K, D]):
                     self._bad.add(asker)
                     queue.append(asker)
 
-    def wrong(self, keys: Iterable[K]) -> list[D]:
-        """All that is wrong with these pairs and with what they need, each once."""
-        found: list[D] = []
-        stack = [key for key in keys if key in self._bad]
-        seen = set(stack)
-        while stack:
-            looked = self._looked[stack.pop()]
-            found += looked.wrong
-            below = [key for key in looked.needs if key in self._bad]
-            for choice in looked.choices:
-                if all(candidate in self._bad for candidate in choice.candidates):
-                    if choice.nearest is None:
-                        found.append(choice.otherwise)
-                    else:
-                        below.append(choice.nearest)
-            for key in below:
-                if key not in seen:
-                    seen.add(key)
-                    stack.append(key)
+    def marks(self, keys: Iterable[K]) -> int:
+        """What is wrong with these pairs and with all below them, as a set of bits; `differences` says what they mean."""
+        found = 0
+        for key in keys:
+            found |= self._marks.get(key, 0)
         return found
+
+    def differences(self, marks: int) -> list[D]:
+        """What the bits stand for, each difference once."""
+        found: list[D] = []
+        while marks:
+            lowest = marks & -marks
+            found.append(self._differences[lowest.bit_length() - 1])
+            marks ^= lowest
+        return found
+
+    def _mark(self) -> None:
+        """Gather for each bad pair the bits of its own and of what is below it.
+
+        Pairs on a circle share them: those are the strongly connected components, which Tarjan's algorithm closes one
+        after the other, each after all that it leads to (https://doi.org/10.1137/0201010). That takes time linear in the
+        pairs, where a walk from each operation would take the product. Chains may be long, so nothing here recurses.
+        """
+        bits: dict[D, int] = {}
+        numbers: dict[K, int] = {}
+        lowest: dict[K, int] = {}
+        waiting: list[K] = []
+        closed: set[K] = set()
+        for start in self._bad:
+            way: list[tuple[K, Iterator[K]]] = []
+            entering = None if start in numbers else start
+            while entering is not None or way:
+                if entering is not None:
+                    numbers[entering] = lowest[entering] = len(numbers)
+                    waiting.append(entering)
+                    way.append((entering, iter(self._entered(entering, bits))))
+                key, below = way[-1]
+                entering = None
+                for other in below:
+                    if other in closed:
+                        self._marks[key] |= self._marks[other]
+                    elif other in numbers:
+                        lowest[key] = min(lowest[key], numbers[other])
+                    else:
+                        entering = other
+                        break
+                if entering is None:
+                    way.pop()
+                    if lowest[key] == numbers[key]:
+                        self._close(key, waiting, closed)
+                    if way:
+                        above = way[-1][0]
+                        lowest[above] = min(lowest[above], lowest[key])
+                        self._marks[above] |= self._marks[key]
+        self._differences = list(bits)
+
+    def _entered(self, key: K, bits: dict[D, int]) -> list[K]:
+        """Note what is wrong with the pair itself; the bad pairs below it are returned."""
+        looked = self._looked[key]
+        own = list(looked.wrong)
+        below = [needed for needed in looked.needs if needed in self._bad]
+        for choice in looked.choices:
+            if all(candidate in self._bad for candidate in choice.candidates):
+                if choice.nearest is None:
+                    own.append(choice.otherwise)
+                else:
+                    below.append(choice.nearest)
+        self._marks[key] = 0
+        for difference in own:
+            self._marks[key] |= 1 << bits.setdefault(difference, len(bits))
+        return below
+
+    def _close(self, key: K, waiting: list[K], closed: set[K]) -> None:
+        """`key` and the pairs that came after it are one component."""
+        members = [waiting.pop()]
+        while members[-1] != key:
+            members.append(waiting.pop())
+        together = 0
+        for member in members:
+            together |= self._marks[member]
+        for member in members:
+            self._marks[member] = together
+        closed.update(members)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from cicd_actions.verify_openapi_client.breaking.document import Part, canonical, mapping
 from cicd_actions.verify_openapi_client.breaking.rules import Flow
-from cicd_actions.verify_openapi_client.breaking.shapes import Schemas, Shape
+from cicd_actions.verify_openapi_client.breaking.shape import Shape
+from cicd_actions.verify_openapi_client.breaking.shapes import Schemas
 from cicd_actions.verify_openapi_client.breaking.sides import Sides
 
 _HIDDEN_BY = {Flow.REQUEST: "readOnly", Flow.RESPONSE: "writeOnly"}

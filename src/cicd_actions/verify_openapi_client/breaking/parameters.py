@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cicd_actions.verify_openapi_client.breaking.change import Comparison
 from cicd_actions.verify_openapi_client.breaking.document import Document, Part, mapping, text
 from cicd_actions.verify_openapi_client.breaking.rules import Effect, Flow, rule
-from cicd_actions.verify_openapi_client.breaking.shapes import SCALARS, Meaning
+from cicd_actions.verify_openapi_client.breaking.shape import SCALARS, Meaning
 
 REMOVED = rule(
     "parameter-removed",

@@ -15,6 +15,7 @@ class Sameness:
         self._old = old
         self._new = new
         self._references: dict[int, frozenset[str]] = {}
+        self._equal: dict[tuple[int, int], bool] = {}
         self._same_version = old.nullable_keyword == new.nullable_keyword
         self._changed = self._changed_references()
 
@@ -23,9 +24,16 @@ class Sameness:
         if not self._same_version or len(old) != len(new):
             return False
         return all(
-            _equal(one.raw, other.raw) and not (self._changed & self.references(one.raw))
+            self._alike(one.raw, other.raw) and not (self._changed & self.references(one.raw))
             for one, other in zip(old, new, strict=True)
         )
+
+    def _alike(self, one: Any, other: Any) -> bool:
+        key = id(one), id(other)  # as below, an id stays one value's
+        known = self._equal.get(key)
+        if known is None:
+            known = self._equal[key] = _equal(one, other)
+        return known
 
     def references(self, raw: Any) -> frozenset[str]:
         """Every `$ref` in the value."""
@@ -46,7 +54,7 @@ class Sameness:
                 continue
             seen.add(reference)
             old, new = self._old.find(reference), self._new.find(reference)
-            if old is None or new is None or not _equal(old.raw, new.raw):
+            if old is None or new is None or not self._alike(old.raw, new.raw):
                 direct.add(reference)
                 continue
             for inner in self.references(old.raw):

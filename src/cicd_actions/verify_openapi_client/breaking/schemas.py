@@ -9,7 +9,8 @@ from cicd_actions.verify_openapi_client.breaking.document import Document, Part,
 from cicd_actions.verify_openapi_client.breaking.graph import Choice, Graph, Looked
 from cicd_actions.verify_openapi_client.breaking.rules import Flow
 from cicd_actions.verify_openapi_client.breaking.sameness import Sameness
-from cicd_actions.verify_openapi_client.breaking.shapes import TYPES, Meaning, Schemas, Shape, Whole
+from cicd_actions.verify_openapi_client.breaking.shape import TYPES, Meaning, Shape, Whole
+from cicd_actions.verify_openapi_client.breaking.shapes import Schemas
 from cicd_actions.verify_openapi_client.breaking.sides import Difference, Pair, Sides
 
 MOST_PAIRS = 200_000
@@ -38,9 +39,13 @@ class SchemaComparison:
         """Compare all that was asked for."""
         self._graph.solve()
 
-    def wrong(self, pairs: list[Pair]) -> list[Difference]:
-        """What is wrong with these pairs and everything below them."""
-        return self._graph.wrong(pairs)
+    def marks(self, pairs: list[Pair]) -> int:
+        """What is wrong with these pairs and everything below them, as a set of bits for `differences`."""
+        return self._graph.marks(pairs)
+
+    def differences(self, marks: int) -> list[Difference]:
+        """What the bits stand for."""
+        return self._graph.differences(marks)
 
     def meanings(self, old: tuple[Part, ...], new: tuple[Part, ...]) -> tuple[Meaning, Meaning]:
         """What the two schemas allow."""

@@ -6,16 +6,13 @@ A schema becomes a list of alternatives, and each alternative one flat shape in 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cicd_actions.verify_openapi_client.breaking.document import UNORDERED, Document, Part, canonical, mapping, sequence, text
-
-TYPES = frozenset({"string", "number", "integer", "boolean", "array", "object", "null"})
-"""JSON Schema's types; where `number` stands, `integer` does too, because every integer is a number."""
-
-SCALARS = frozenset({"string", "number", "integer", "boolean"})
+from cicd_actions.verify_openapi_client.breaking.keywords import Reader
+from cicd_actions.verify_openapi_client.breaking.shape import SCALARS, Bound, Meaning, Shape, Whole
 
 _NOTES = frozenset(
     {
@@ -25,83 +22,10 @@ _NOTES = frozenset(
 )  # fmt: skip
 """Keywords that restrict no value by themselves (`$ref` and `allOf` are followed; the last three are read apart)."""
 
-_COMPARED_AS_TEXT = (
-    "not", "if", "then", "else", "contains", "minContains", "maxContains", "propertyNames", "patternProperties",
-    "dependentRequired", "dependentSchemas", "unevaluatedItems", "contentSchema", "contentEncoding", "$dynamicRef",
-)  # fmt: skip
-
 MOST_ALTERNATIVES = 512
 """A union of more, nested ones multiplied out, is compared by its text."""
 
 _DEEPEST_UNION = 24
-
-
-@dataclass(frozen=True)
-class Bound:
-    """An end of an interval."""
-
-    value: int | float
-    exclusive: bool
-
-
-@dataclass(frozen=True)
-class Whole:
-    """A schema with its references and `allOf` followed: the parts that all hold. No parts: everything is allowed."""
-
-    parts: tuple[Part, ...]
-    never: bool = False
-    null_too: bool = False
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        return (
-            *(part.pointer for part in self.parts),
-            *(("never",) if self.never else ()),
-            *(("null",) if self.null_too else ()),
-        )
-
-
-ANYTHING = Whole(())
-
-
-@dataclass
-class Shape:
-    """One alternative: what every value of it has to be."""
-
-    key: tuple[str, ...]
-    pointer: str
-    place: str
-    name: str = ""
-    tags: frozenset[str] = frozenset()
-    types: frozenset[str] = TYPES
-    enum: dict[str, Any] | None = None
-    formats: frozenset[str] = frozenset()
-    lower: Bound | None = None
-    upper: Bound | None = None
-    sizes: dict[str, int] = field(default_factory=dict)
-    multiples: frozenset[str] = frozenset()
-    unique: bool = False
-    patterns: frozenset[str] = frozenset()
-    properties: dict[str, tuple[Part, ...]] = field(default_factory=dict)
-    required: frozenset[str] = frozenset()
-    additional: tuple[Part, ...] | bool = True
-    items: tuple[Part, ...] | bool = True
-    prefix: list[tuple[Part, ...]] = field(default_factory=list)
-    others: dict[str, frozenset[str]] = field(default_factory=dict)
-    where: dict[str, Part] = field(default_factory=dict)
-
-    def origin(self, keyword: str) -> Part:
-        """Where the keyword stands, or the shape itself."""
-        return self.where.get(keyword) or Part(None, self.pointer, self.place)
-
-
-@dataclass(frozen=True)
-class Meaning:
-    """What a schema allows: null or not, and the alternatives (without null). `discriminator` is a property's name."""
-
-    nullable: bool
-    shapes: tuple[Shape, ...]
-    discriminator: str = ""
 
 
 class Schemas:
@@ -110,10 +34,19 @@ class Schemas:
     def __init__(self, document: Document) -> None:
         self.document = document
         self._meanings: dict[tuple[str, ...], Meaning] = {}
+        self._wholes: dict[tuple[tuple[str, int], ...], Whole] = {}
 
     def whole(self, parts: Iterable[Part]) -> Whole:
         """The parts with references and `allOf` followed, each once."""
-        stack = list(reversed(list(parts)))
+        asked = tuple(parts)
+        key = tuple((part.pointer, id(part.raw)) for part in asked)  # the document outlives this object
+        known = self._wholes.get(key)
+        if known is None:
+            known = self._wholes[key] = self._whole(asked)
+        return known
+
+    def _whole(self, parts: tuple[Part, ...]) -> Whole:
+        stack = list(reversed(parts))
         seen: set[str] = set()
         leaves: list[Part] = []
         never = null_too = False
@@ -168,7 +101,7 @@ class Schemas:
     def _shape(self, choice: _Choice) -> Shape:
         shape = Shape(choice.key, choice.pointer, choice.place, choice.name, choice.tags)
         for part in choice.parts:
-            _Reader(self, shape, part).read()
+            Reader(self, shape, part).read()
         for group in choice.opaque:
             keyword = group.pointer.rsplit("/", 1)[-1]
             shape.others[keyword] = shape.others.get(keyword, frozenset()) | {self.text_of(group, keyword)}
@@ -340,174 +273,3 @@ def _inclusive(bound: Bound | None, step: int) -> Bound | None:
     if whole and bound.exclusive:
         return Bound(int(bound.value) + step, False)
     return Bound(math.ceil(bound.value) if step > 0 else math.floor(bound.value), False)
-
-
-_SIZES = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
-
-
-class _Reader:
-    """Adds one part's keywords to a shape: each makes it narrower or leaves it as it is."""
-
-    def __init__(self, schemas: Schemas, shape: Shape, part: Part) -> None:
-        self._schemas = schemas
-        self._shape = shape
-        self._part = part
-        self._raw: Mapping[str, Any] = mapping(part.raw)
-        self._old = schemas.document.nullable_keyword
-
-    def read(self) -> None:
-        self._types()
-        self._enum()
-        self._numbers()
-        self._texts()
-        self._objects()
-        self._arrays()
-        for keyword in _COMPARED_AS_TEXT:
-            if keyword in self._raw:
-                text_of = self._schemas.text_of(self._mark(keyword), keyword)
-                self._shape.others[keyword] = self._shape.others.get(keyword, frozenset()) | {text_of}
-
-    def _mark(self, keyword: str) -> Part:
-        part = self._part.at(keyword)
-        self._shape.where.setdefault(keyword, part)
-        return part
-
-    def _types(self) -> None:
-        written = self._raw.get("type")
-        named = [word for word in ([written] if isinstance(written, str) else sequence(written)) if text(word) in TYPES]
-        if named:
-            types = set(named)
-            self._mark("type")
-        else:
-            types = self._guessed()
-        if "number" in types:
-            types.add("integer")
-        if self._old and "type" in self._raw and self._raw.get("nullable") is True:
-            types.add("null")
-        self._shape.types &= types
-
-    def _guessed(self) -> set[str]:
-        """Without `type`, a schema with properties still means an object to those who write it."""
-        if any(key in self._raw for key in ("properties", "required", "additionalProperties")):
-            return {"object"}
-        if "items" in self._raw or "prefixItems" in self._raw:
-            return {"array"}
-        return set(TYPES)
-
-    def _enum(self) -> None:
-        values: list[Any] | None = None
-        if isinstance(self._raw.get("enum"), list):
-            values = list(self._raw["enum"])
-            self._mark("enum")
-        if "const" in self._raw:
-            values = [self._raw["const"]]
-            self._mark("const")
-            self._shape.where.setdefault("enum", self._part.at("const"))
-        if values is None:
-            return
-        if self._old and self._raw.get("nullable") is True:
-            values.append(None)
-        found = {canonical(value): value for value in values}
-        known = self._shape.enum
-        self._shape.enum = found if known is None else {key: value for key, value in known.items() if key in found}
-        self._shape.types &= {name for value in values for name in types_of(value)}
-
-    def _numbers(self) -> None:
-        lower, upper = _number(self._raw.get("minimum")), _number(self._raw.get("maximum"))
-        over, under = self._raw.get("exclusiveMinimum"), self._raw.get("exclusiveMaximum")
-        shape = self._shape
-        # In OpenAPI 3.0 the exclusive ones are booleans beside the bound, in 3.1 bounds of their own.
-        for keyword, value, exclusive in (
-            ("minimum", lower, over is True),
-            ("exclusiveMinimum", _number(over), True),
-        ):
-            if value is not None and (shape.lower is None or (value, exclusive) > (shape.lower.value, shape.lower.exclusive)):
-                shape.lower = Bound(value, exclusive)
-                shape.where["minimum"] = self._part.at(keyword)
-        for keyword, value, exclusive in (
-            ("maximum", upper, under is True),
-            ("exclusiveMaximum", _number(under), True),
-        ):
-            if value is not None and (
-                shape.upper is None or (value, not exclusive) < (shape.upper.value, not shape.upper.exclusive)
-            ):
-                shape.upper = Bound(value, exclusive)
-                shape.where["maximum"] = self._part.at(keyword)
-        factor = _number(self._raw.get("multipleOf"))
-        if factor is not None and factor > 0:
-            shape.multiples |= {canonical(factor)}
-            self._mark("multipleOf")
-        for keyword in _SIZES:
-            value = _number(self._raw.get(keyword))
-            if value is None or (isinstance(value, float) and not math.isfinite(value)):
-                continue
-            known = shape.sizes.get(keyword)
-            narrower = max if keyword.startswith("min") else min
-            shape.sizes[keyword] = int(value) if known is None else narrower(known, int(value))
-            self._mark(keyword)
-
-    def _texts(self) -> None:
-        written = text(self._raw.get("format"))
-        if not written and text(self._raw.get("contentMediaType")) == "application/octet-stream":
-            written = "binary"  # OpenAPI 3.1's word for 3.0's `format: binary`
-        if written:
-            self._shape.formats |= {written}
-            self._mark("format" if "format" in self._raw else "contentMediaType")
-        if text(self._raw.get("pattern")):
-            self._shape.patterns |= {self._raw["pattern"]}
-            self._mark("pattern")
-        if self._raw.get("uniqueItems") is True:
-            self._shape.unique = True
-            self._mark("uniqueItems")
-
-    def _objects(self) -> None:
-        shape = self._shape
-        for name, part in self._part.at("properties").entries():
-            shape.properties[name] = (*shape.properties.get(name, ()), part)
-        names = {name for name in sequence(self._raw.get("required")) if isinstance(name, str)}
-        if names:
-            shape.required |= names
-            self._mark("required")
-        for keyword in ("additionalProperties", "unevaluatedProperties"):
-            value = self._raw.get(keyword)
-            if value is False:
-                shape.additional = False
-                shape.where.setdefault("additionalProperties", self._part.at(keyword))
-            elif isinstance(value, dict) and self._schemas.whole([self._part.at(keyword)]).parts:
-                known = shape.additional
-                if known is not False:
-                    shape.additional = (*(known if isinstance(known, tuple) else ()), self._part.at(keyword))
-                shape.where.setdefault("additionalProperties", self._part.at(keyword))
-
-    def _arrays(self) -> None:
-        shape = self._shape
-        value = self._raw.get("items")
-        if value is False:
-            shape.items = False
-            self._mark("items")
-        elif isinstance(value, dict) and shape.items is not False:
-            shape.items = (*(shape.items if isinstance(shape.items, tuple) else ()), self._mark("items"))
-        for index, part in enumerate(self._part.at("prefixItems").items()):
-            if index < len(shape.prefix):
-                shape.prefix[index] = (*shape.prefix[index], part)
-            else:
-                shape.prefix.append((part,))
-
-
-def _number(value: Any) -> int | float | None:
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
-
-
-def types_of(value: Any) -> tuple[str, ...]:
-    """The types that a value has; a fraction counts as a number and all its integers, as `number` does."""
-    if value is None:
-        return ("null",)
-    if isinstance(value, bool):
-        return ("boolean",)
-    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
-        return ("integer",)
-    if isinstance(value, float):
-        return ("number", "integer")
-    if isinstance(value, str):
-        return ("string",)
-    return ("array",) if isinstance(value, list) else ("object",)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from cicd_actions.verify_openapi_client.breaking.document import Part
 from cicd_actions.verify_openapi_client.breaking.graph import Looked
 from cicd_actions.verify_openapi_client.breaking.rules import Flow
-from cicd_actions.verify_openapi_client.breaking.shapes import Shape
+from cicd_actions.verify_openapi_client.breaking.shape import Shape
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from cicd_actions.verify_openapi_client.breaking.shapes import Bound, Shape, types_of
+from cicd_actions.verify_openapi_client.breaking.shape import Bound, Shape, types_of
 from cicd_actions.verify_openapi_client.breaking.sides import Sides
 
 _WIDER_FORMATS = {("int32", "int64"), ("float", "double")}
