@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +31,8 @@ class EngineInputs:
     )
     stack: str = declare(
         string,
-        "Swarm: the stack's name; the service `api` is then `<stack>_api`. Docker: the Compose project of the containers.",
+        "Swarm: the stack's name; the service `api` is then `<stack>_api`. Docker: the Compose project of the containers."
+        " `{environment}` is filled in, as in `context` and `namespace`: `shop-{environment}`.",
     )
     parallelism: int = declare(whole(0), "Swarm: how many replicas are replaced at a time; 0 is all at once.", default="1")
     monitor: float = declare(
@@ -75,11 +77,23 @@ def connected(inputs: EngineInputs, runtime: Runtime) -> Iterator[Engine]:
 
     Nothing is asked of the engine yet: the first call that needs an answer raises `EngineUnreachable`.
     """
-    engine = _MAKERS[inputs.engine](inputs, runtime)
+    engine = _MAKERS[inputs.engine](_in_the_environment(inputs), runtime)
     try:
         yield engine
     finally:
         engine.close()
+
+
+def _in_the_environment(inputs: EngineInputs) -> EngineInputs:
+    """The inputs with `{environment}` filled in where a place is named: one line then serves staging and production."""
+    places = {name: getattr(inputs, name) for name in ("stack", "context", "namespace")}
+    if not inputs.environment and any("{environment}" in place for place in places.values()):
+        raise UnusableInput(
+            "`{environment}` is to be filled in, and the input `environment` is empty.",
+            fix="    with:\n      environment: staging",
+        )
+    filled = {name: place.replace("{environment}", inputs.environment) for name, place in places.items()}
+    return dataclasses.replace(inputs, **filled)
 
 
 def _swarm(inputs: EngineInputs, runtime: Runtime) -> Engine:

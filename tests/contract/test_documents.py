@@ -1,0 +1,88 @@
+"""The YAML in READMEs and guides: our actions and workflows exist, take these inputs, and can use the values."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cicd_actions.__main__ import action, names
+from cicd_actions.toolkit.errors import UnusableInput
+from cicd_actions.toolkit.inputs import load
+from cicd_actions.toolkit.runtime import Runtime
+from cicd_actions.toolkit.yaml12 import plain, read
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [
+    ROOT / "README.md",
+    *sorted(ROOT.glob("docs/*.md")),
+    *sorted(ROOT.glob("actions/*/README.md")),
+    *ROOT.glob("examples/*/*.md"),
+]
+OURS = "org/cicd-actions/"
+SAMPLES = (
+    (r"\$\{\{.*?sha.*?\}\}", "1" * 40),
+    (r"sha256:(…|\$\{\{.*?\}\})", "sha256:" + "a" * 64),
+    (r"@\$\{\{.*?digest.*?\}\}", "@sha256:" + "a" * 64),
+)
+
+
+def uses(value: Any) -> Iterator[dict[str, Any]]:
+    """Every step or job below that uses something of ours."""
+    if isinstance(value, dict):
+        if str(value.get("uses", "")).startswith(OURS):
+            yield value
+        for inner in value.values():
+            yield from uses(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from uses(inner)
+
+
+def examples() -> Iterator[tuple[str, dict[str, Any]]]:
+    for page in PAGES:
+        text = page.read_text("utf-8")
+        for block in re.findall(r"^ *```yaml\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE):
+            for each in uses(plain(read(block).root)):
+                yield f"{page.relative_to(ROOT)}:{text[: text.index(block)].count(chr(10)) + 1}", each
+
+
+ALL = list(examples())
+
+
+def test_every_page_with_examples_is_read() -> None:
+    pages = {name.partition(":")[0] for name, _ in ALL}
+    assert {"README.md", "docs/adopting.md", "docs/secrets.md", "docs/migrating.md"} <= pages
+    assert {f"actions/{name}/README.md" for name in names()} <= pages
+
+
+@pytest.mark.parametrize(("where", "step"), ALL, ids=[f"{name}-{number}" for number, (name, _) in enumerate(ALL)])
+def test_an_example_can_be_used(where: str, step: dict[str, Any]) -> None:
+    name = step["uses"].removeprefix(OURS).partition("@")[0]
+    given = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in step.get("with", {}).items()}
+    if name.startswith(".github/workflows/"):
+        call: Any = plain(read((ROOT / name).read_text("utf-8")).root)
+        assert set(given) <= set(call["on"]["workflow_call"]["inputs"])
+        return
+    inputs = action(name).inputs
+    for key, value in given.items():
+        text = value
+        for pattern, sample in SAMPLES:
+            text = re.sub(pattern, sample, text)
+        given[key] = text
+    known = {key: value for key, value in given.items() if "${{" not in value and "<" not in value}
+    missing = [f"`{key}` is required" for key in given if key not in known]
+    # A required input whose value is an expression is there, only not known here.
+    assert [line for line in problems(inputs, known) if not any(one in line for one in missing)] == [], where
+
+
+def problems(inputs: type[Any], given: dict[str, str]) -> list[str]:
+    try:
+        load(inputs, given, Runtime({}, io.StringIO()).redactor)
+    except UnusableInput as error:
+        return error.what.splitlines()
+    return []
