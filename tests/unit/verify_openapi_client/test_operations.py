@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cicd_actions.verify_openapi_client.breaking.rules import RULES, Effect
 from tests.unit.verify_openapi_client.documents import changes, document, rules
+from tests.unit.verify_openapi_client.test_schemas import NARROWER
 
 STRING = {"type": "string"}
 OK = {"200": {"description": ""}}
@@ -277,3 +279,10 @@ def test_the_texts_of_the_rules_are_whole() -> None:
         assert rule.whom, rule.id
         assert rule.why.endswith((".", ".)")), rule.id
         assert rule.compatibly.endswith("."), rule.id
+
+
+def test_every_rule_is_met_by_a_test() -> None:
+    """Named in full where one is told apart, or by its kind in the table of schemas, which goes both ways."""
+    texts = "".join(path.read_text("utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    both_ways = {f"{flow}-{kind}" for kind, *_ in NARROWER for flow in ("request", "response")}
+    assert [name for name in RULES if name not in both_ways and f'"{name}"' not in texts] == []

@@ -230,6 +230,9 @@ def test_a_discriminator_s_value_is_part_of_the_wire() -> None:
     assert rules(old, echo(union("Cat"), schemas=PETS)) == ["request-alternative"]
     # Without a mapping the value is the component's name, so that a new name is a new value.
     assert rules(old, echo(union("Cat", "Hound"), schemas=PETS)) == ["request-discriminator"]
+    assert rules(answer(union("Cat", "Dog"), schemas=PETS), answer(union("Cat", "Hound"), schemas=PETS)) == [
+        "response-discriminator"
+    ]
     mapped = {"Cat": "#/components/schemas/Cat", "Dog": "Hound"}
     assert rules(old, echo(union("Cat", "Hound", mapping=mapped), schemas=PETS)) == []
     other = union("Cat", "Dog")
