@@ -27,8 +27,13 @@ def _shares_the_engine(item: pytest.Item) -> bool:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """A file's tests go to one worker, which shares what they stand on; and all that use the one engine go to one."""
-    item.add_marker(pytest.mark.xdist_group("engine" if _shares_the_engine(item) else item.nodeid.partition("::")[0]))
+    """A file's tests go to one worker, which shares what they stand on; and all that use the one engine go to one.
+
+    The demos share nothing, and take longest.
+    """
+    file, _, _ = item.nodeid.partition("::")
+    alone = item.nodeid if file == "tests/e2e/test_demo.py" else file
+    item.add_marker(pytest.mark.xdist_group("engine" if _shares_the_engine(item) else alone))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -98,6 +98,14 @@ def test_a_broken_contract_is_red_where_it_has_to_be_and_the_first_release_still
     assert left_running(demo.folder) == []
 
 
+def test_a_release_that_never_becomes_ready_is_taken_back() -> None:
+    with Demo("--break", "health") as demo:
+        assert demo.end() == 0, demo.text
+    assert "The pipeline was red, as it had to be." in demo.text
+    assert "SEARCH_URL is not set" in demo.text
+    assert left_running(demo.folder) == []
+
+
 def test_interrupted_in_the_middle_of_a_deployment_it_leaves_nothing_running() -> None:
     with Demo() as demo:
         for line in demo.lines():

@@ -142,9 +142,10 @@ def run(
         _close_input(process)
         # Also when cancelled: what the program says on SIGTERM is still handed over.
         for name, reader in readers.items():
+            # The cancellation may come before a reader was started, or just as it was: whoever is first has the pipe.
             if reader.ident is not None:
                 reader.join(GRACE)
-            else:  # the cancellation came before it was started
+            else:
                 streams[name].close()
     return Finished(
         argv=tuple(words),
@@ -197,6 +198,7 @@ class _Stream:
         self._pipe = pipe
         self._left = limit
         self._parts: list[str] = []
+        self._owned = threading.Lock()
         self.cut = False
 
     @property
@@ -204,12 +206,15 @@ class _Stream:
         return "".join(self._parts)
 
     def close(self) -> None:
-        """Close the pipe unread."""
+        """Close the pipe, unless somebody reads it: who reads it closes it."""
         assert self._pipe is not None  # noqa: S101 - it is a pipe
-        self._pipe.close()
+        if self._owned.acquire(blocking=False):
+            self._pipe.close()
 
     def read(self, name: str, on_line: Line | None) -> None:
         assert self._pipe is not None  # noqa: S101 - it is a pipe
+        if not self._owned.acquire(blocking=False):
+            return
         # A line is read in pieces of 64 KiB, so that a program which never ends one cannot fill the memory.
         with self._pipe as pipe:
             while piece := pipe.readline(65536):

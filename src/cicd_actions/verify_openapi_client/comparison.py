@@ -19,6 +19,8 @@ _WANTED = {"breaking", "generated-symbol"}
 
 def check(inputs: Inputs) -> None:
     """Raises `UnusableInput` for inputs of the comparison that contradict each other."""
+    if inputs.base_missing and (inputs.base_spec or inputs.base_ref):
+        raise UnusableInput("`base-missing` is given beside a base.", fix="Leave one of them empty.")
     if inputs.base_spec and (inputs.base_ref or inputs.spec_path):
         raise UnusableInput(
             "`base-spec` is given beside `base-ref` or `spec-path`; each says what callers have now.", fix="Keep one of them."
@@ -30,15 +32,23 @@ def compare(inputs: Inputs, repo: Repository, folder: Path, spec: Specification,
     if inputs.base_spec:
         old = specification.load(folder / inputs.base_spec, input="base-spec", name=inputs.base_spec)
         return _compared(old, spec, f"`{inputs.base_spec}`")
+    if inputs.base_missing:
+        return Compared(skipped=inputs.base_missing)
     path = _spec_path(inputs, repo, folder)
-    if not path:
-        if inputs.base_ref or _WANTED & set(inputs.fail_on):
-            raise UnusableInput(
-                "There is nothing to compare the OpenAPI document with, because git does not track it.",
-                cause="`base-ref` or `fail-on` asks for the comparison, and the base is read from git or from a file.",
-                fix="Hand the base in as a file, or say where git has it:\n\n    base-spec: base/openapi.json",
-            )
-        return Compared(skipped="git does not track the document, and there is no `base-spec`")
+    if path:
+        return _compared_with_git(inputs, repo, path, spec, variables)
+    if inputs.base_ref or _WANTED & set(inputs.fail_on):
+        raise UnusableInput(
+            "There is nothing to compare the OpenAPI document with, because git does not track it.",
+            cause="`base-ref` or `fail-on` asks for the comparison, and the base is read from git or from a file.",
+            fix="Hand the base in as a file, or say where git has it:\n\n    base-spec: base/openapi.json",
+        )
+    return Compared(skipped="git does not track the document, and there is no `base-spec`")
+
+
+def _compared_with_git(
+    inputs: Inputs, repo: Repository, path: str, spec: Specification, variables: Mapping[str, str]
+) -> Compared:
     found = base.of_reference(repo, inputs.base_ref) if inputs.base_ref else base.of_event(repo, variables)
     if not found.commit:
         return Compared(skipped=found.missing)

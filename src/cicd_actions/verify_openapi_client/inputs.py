@@ -46,6 +46,10 @@ class Inputs:
         grammar.string, "Where the commands run, and where paths start, from the workspace.", default="."
     )
     base_spec: str = declare(grammar.string, "The document that callers have now, as a file, for the comparison.")
+    base_missing: str = declare(
+        grammar.string,
+        "In place of a base: why there is none this time. The comparison is skipped, and the report says this.",
+    )
     base_ref: str = declare(
         grammar.string,
         "A commit, branch or tag whose `spec-path` is what callers have now. Empty on GitHub: the pull request's base, the"

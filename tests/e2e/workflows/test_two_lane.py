@@ -131,11 +131,12 @@ def test_a_base_that_cannot_be_exported_is_said_and_fails_nothing(app: Consumer)
     app.git("rm", "--quiet", "apps/api/openapi.json")
     app.commit({"apps/api/main.py": ""})
     base = app.head
+    app.calls("two-lane.yml", {**GREEN, "client-fail-on": "drift\nbreaking"})
     app.commit({"apps/api/openapi.json": FILES["apps/api/openapi.json"]})
     run = app.run("pull_request", pull_request(app, base))
     assert jobs(run.results())["check"] == "success"
     assert run.steps("call / spec")["Export the OpenAPI document that callers have now"] == "failure"
-    assert "there is no `base-spec`" in run.log("call / web")
+    assert "the document that callers have now could not be had or exported" in run.log("call / web")
 
 
 def test_red_test(app: Consumer) -> None:

@@ -49,3 +49,12 @@ def test_the_code_is_looked_at(example: Path, check: Check) -> None:
     report = check({"code": "auto", "docs": "SECRETS.md"})
     assert names(report, "undocumented") == ["CORS_ORIGINS"]
     assert "documented CORS_ORIGIN, used CORS_ORIGINS" in repr(report.blocks)
+
+
+@pytest.mark.parametrize("change", sorted(path.stem for path in (EXAMPLE / "infra/local/changes").glob("*.patch")))
+def test_a_change_of_the_demo_documents_what_it_adds(example: Path, check: Check, change: str) -> None:
+    """Each is to be stopped where the demo says, and by nothing before."""
+    subprocess.run(["git", "apply", f"infra/local/changes/{change}.patch"], cwd=example, check=True)
+    report = check(STRICT)
+    assert report.findings == []
+    assert report.verdict is Verdict.PASS

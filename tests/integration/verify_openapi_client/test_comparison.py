@@ -236,3 +236,10 @@ def test_a_long_diff_is_cut_in_the_report_and_whole_in_the_patch(project: Projec
     assert "more lines in the output `patch`" in text
     assert text.count("+export type") < 200
     assert Path(outcome.outputs["patch"]).read_text().count("+export type") == 1000
+
+
+def test_a_base_that_is_missing_this_time_is_said_and_fails_nothing(breaking: Project) -> None:
+    outcome = breaking.run(base_missing="it is a new branch", fail_on="drift\nbreaking", spec="openapi.json")
+    assert (outcome.code, outcome.outputs["breaking"]) == (0, "")
+    assert "it is a new branch" in outcome.log
+    assert breaking.run(base_missing="x", base_ref="HEAD").code == 2
