@@ -128,14 +128,14 @@ def run(
     readers = {
         name: threading.Thread(target=stream.read, args=(name, on_line), daemon=True) for name, stream in streams.items()
     }
+    # `process.wait` with a time limit looks every 50 ms; without one, in a thread, it knows at once.
+    waiter = threading.Thread(target=process.wait, daemon=True)
     timed_out = False
     try:
-        for thread in (*readers.values(), threading.Thread(target=_feed, args=(process, stdin), daemon=True)):
+        for thread in (*readers.values(), threading.Thread(target=_feed, args=(process, stdin), daemon=True), waiter):
             thread.start()
-        try:
-            process.wait(max(timeout - (time.monotonic() - started), 0.001))
-        except subprocess.TimeoutExpired:
-            timed_out = True
+        waiter.join(max(timeout - (time.monotonic() - started), 0.001))
+        timed_out = waiter.is_alive()
     finally:
         # Also after a good end: a child in the background would keep the pipes open, and the readers waiting.
         end(process)

@@ -9,12 +9,14 @@ import os
 import shlex
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from cicd_actions.toolkit import process, sarif
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.definition import Action, Output
 from cicd_actions.toolkit.errors import Failed, UnusableInput
+from cicd_actions.toolkit.meanwhile import Meanwhile
 from cicd_actions.toolkit.report import OutputValue, Report
 from cicd_actions.toolkit.runtime import Runtime
 from cicd_actions.verify_openapi_client import (
@@ -55,6 +57,7 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
             spec_path, spec = _exported(copy, inputs, where, runtime, deadline)
         else:
             spec_path = _seen_from(copy, repo, folder / inputs.spec, folder)
+        comparing = Meanwhile(partial(comparison.compare, inputs, repo, folder, spec, runtime.variables))
         generator = _generator(inputs, where, paths, spec_path, runtime, deadline)
         found = drift.find(copy, repo, generator)
         patch = _patch(found, results)
@@ -62,7 +65,7 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
         touched = _touched(found, repo, copy, spec)
         line = _first_line(found, repo, copy)
         fixed = drift.mend(copy, repo, found) if inputs.fix and found and not found.unstable else []
-    compared = comparison.compare(inputs, repo, folder, spec, runtime.variables)
+    compared = comparing.result()
     spec_file = comparison.tracked_path(repo, folder / inputs.spec) if inputs.spec else ""
     judged = judgement.Judgement(
         drift=found,
