@@ -2,43 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
-import json
 import os
 import shlex
 import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cicd_actions.toolkit import process, sarif
+from cicd_actions.toolkit import process
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.definition import Action, Output
 from cicd_actions.toolkit.errors import Failed, UnusableInput
 from cicd_actions.toolkit.meanwhile import Meanwhile
-from cicd_actions.toolkit.report import OutputValue, Report
+from cicd_actions.toolkit.report import Report
 from cicd_actions.toolkit.runtime import Runtime
-from cicd_actions.verify_openapi_client import (
-    acknowledge,
-    client,
-    comparison,
-    diagnosis,
-    drift,
-    generation,
-    judgement,
-    overview,
-    places,
-    presentation,
-    repository,
-    specification,
-    whole_report,
-)
-from cicd_actions.verify_openapi_client.breaking.rules import RULES, Effect
+from cicd_actions.verify_openapi_client import acknowledge, base, client, drift, generation, repository, specification
 from cicd_actions.verify_openapi_client.inputs import Inputs
 from cicd_actions.verify_openapi_client.repository import Repository
 from cicd_actions.verify_openapi_client.shadow import Shadow, shadow
 from cicd_actions.verify_openapi_client.specification import Specification
+
+if TYPE_CHECKING:
+    from cicd_actions.verify_openapi_client.judgement import Compared
 
 
 def run(inputs: Inputs, runtime: Runtime) -> Report:
@@ -48,7 +35,7 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
     repo = repository.find(folder, runtime.variables)
     paths = client.tracked(repo, folder, inputs.client_path)
     accepted = acknowledge.load(folder / inputs.acknowledge, inputs.acknowledge) if inputs.acknowledge else []
-    comparison.check(inputs)
+    base.check(inputs)
     spec = specification.load(folder / inputs.spec, input="spec", name=inputs.spec) if inputs.spec else None
     results = _results(runtime)
     with shadow(repo, _scratch(repo, runtime)) as copy:
@@ -57,33 +44,41 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
             spec_path, spec = _exported(copy, inputs, where, runtime, deadline)
         else:
             spec_path = _seen_from(copy, repo, folder / inputs.spec, folder)
-        comparing = Meanwhile(partial(comparison.compare, inputs, repo, folder, spec, runtime.variables))
+        comparing = Meanwhile(partial(_compared, inputs, repo, folder, spec, runtime))
         generator = _generator(inputs, where, paths, spec_path, runtime, deadline)
         found = drift.find(copy, repo, generator)
-        patch = _patch(found, results)
-        causes = _causes(found, repo, copy, where, inputs)
-        touched = _touched(found, repo, copy, spec)
-        line = _first_line(found, repo, copy)
+        # The generator's time has paid for these.
+        from cicd_actions.verify_openapi_client import outcome  # noqa: PLC0415
+        from cicd_actions.verify_openapi_client.judgement import Judgement  # noqa: PLC0415
+
+        seen = outcome.look(found, repo, copy, where, inputs, spec)
         fixed = drift.mend(copy, repo, found) if inputs.fix and found and not found.unstable else []
     compared = comparing.result()
-    spec_file = comparison.tracked_path(repo, folder / inputs.spec) if inputs.spec else ""
-    judged = judgement.Judgement(
+    spec_file = repo.tracked(folder / inputs.spec) if inputs.spec else ""
+    judged = Judgement(
         drift=found,
-        causes=causes,
-        touched=touched,
+        causes=seen.causes,
+        touched=seen.touched,
+        first_line=seen.first_line,
         client=paths,
         mend=_mend(inputs, where),
         fixed=fixed,
-        first_line=line,
         compared=compared,
         acknowledged=accepted,
         acknowledge_file=repo.relative(folder / inputs.acknowledge) or inputs.acknowledge,
         today=dt.datetime.now(dt.timezone.utc).date(),
         fail_on=inputs.fail_on,
         spec_file=spec_file,
-        lines=_lines(spec, spec_file, compared),
+        lines=outcome.lines(spec, spec_file, compared),
     )
-    return _report(judged, inputs, runtime, results, patch)
+    return outcome.report(ACTION.name, judged, inputs, runtime, results)
+
+
+def _compared(inputs: Inputs, repo: Repository, folder: Path, spec: Specification, runtime: Runtime) -> Compared:
+    """What is imported here and after is much, and is not to be waited for: the generator runs meanwhile."""
+    from cicd_actions.verify_openapi_client import comparison, outcome  # noqa: F401, PLC0415
+
+    return comparison.compare(inputs, repo, folder, spec, runtime.variables)
 
 
 def _folder(inputs: Inputs, runtime: Runtime) -> Path:
@@ -194,85 +189,6 @@ def _mend(inputs: Inputs, where: str) -> str:
     text = " && ".join(texts)
     inside = text if where == "." else f"(cd {shlex.quote(where)} && {text})"
     return f"{inputs.export_hint.replace('{spec}', spec)} && {inside}" if inputs.export_hint else inside
-
-
-def _patch(found: drift.Drift, results: Path) -> Path | None:
-    if not found:
-        return None
-    path = results / "client.patch"
-    path.write_bytes(found.patch)
-    return path
-
-
-def _causes(found: drift.Drift, repo: Repository, copy: Shadow, where: str, inputs: Inputs) -> list[diagnosis.Cause]:
-    if not found or found.unstable:
-        return []
-    seen = diagnosis.Client(repo, copy.tree, where, inputs.generate_command, inputs.format_command or ())
-    return diagnosis.causes(found, seen)
-
-
-def _texts(found: drift.Drift, repo: Repository, copy: Shadow) -> dict[str, tuple[str, str]]:
-    texts: dict[str, tuple[str, str]] = {}
-    for file in found.files:
-        old = repo.show(repo.head, file.was or file.path) or b""
-        new = copy.tree / file.path
-        content = new.read_bytes() if new.is_file() else b""
-        texts[file.path] = (old.decode("utf-8", "replace"), content.decode("utf-8", "replace"))
-    return texts
-
-
-def _touched(found: drift.Drift, repo: Repository, copy: Shadow, spec: Specification) -> overview.Overview:
-    if not found or found.unstable:
-        return overview.Overview((), ())
-    return overview.touched(found.patch.decode("utf-8", "replace"), _texts(found, repo, copy), spec.document)
-
-
-def _first_line(found: drift.Drift, repo: Repository, copy: Shadow) -> int:
-    """Where the annotation stands: the first line of the client in git that differs."""
-    if not found:
-        return 1
-    old, new = _texts(drift.Drift(found.files[:1]), repo, copy)[found.files[0].path]
-    return min(drift.first_difference(old.encode(), new.encode()), max(len(old.splitlines()), 1))
-
-
-def _lines(spec: Specification, spec_file: str, compared: judgement.Compared) -> dict[str, int]:
-    wanted = [change.pointer for change in compared.changes if not change.in_base]
-    return places.lines(spec, wanted) if spec_file and wanted else {}
-
-
-def _report(judged: judgement.Judgement, inputs: Inputs, runtime: Runtime, results: Path, patch: Path | None) -> Report:
-    verdict, headline = judged.verdict, presentation.headline(judged)
-    text = judged.drift.patch.decode("utf-8", "replace")
-    blocks = presentation.blocks(judged, text)
-    findings = judged.findings()
-    if inputs.comment:
-        from cicd_actions.verify_openapi_client import comment  # noqa: PLC0415 - an import is start-up time
-
-        runtime.log(comment.keep(runtime, inputs.github_token, judged.client, verdict, headline, blocks))
-    texts = {id_: sarif.RuleText(rule.title, f"{rule.why} {rule.compatibly}") for id_, rule in RULES.items()}
-    texts |= whole_report.RULE_TEXTS
-    version = runtime.variables.get("GITHUB_ACTION_REF", "")
-    as_sarif = sarif.document(ACTION.name, findings, texts, version=version, elsewhere=judged.client[0])
-    sarif_file = _write(results / "findings.sarif", as_sarif, runtime)
-    report_file = _write(results / "report.json", whole_report.as_json(judged, headline), runtime)
-    outputs: dict[str, OutputValue] = {
-        "verdict": verdict,
-        "reason": headline,
-        "drift": judged.drifted,
-        "changed-files": [file.path for file in judged.drift.files],
-        "patch": str(patch) if patch else "",
-        "breaking": len(judged.open(Effect.BREAKING)) if not judged.compared.skipped else "",
-        "report": str(report_file),
-        "sarif": str(sarif_file),
-    }
-    return Report(verdict, headline, outputs, findings, blocks, list_findings=False)
-
-
-def _write(path: Path, content: object, runtime: Runtime) -> Path:
-    path.write_text(runtime.redactor(json.dumps(content, indent=1, ensure_ascii=True)) + "\n", encoding="utf-8")
-    with contextlib.suppress(OSError):
-        path.chmod(0o644)
-    return path
 
 
 ACTION = Action(

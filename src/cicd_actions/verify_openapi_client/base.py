@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.verify_openapi_client.breaking.document import mapping, text
+from cicd_actions.verify_openapi_client.inputs import Inputs
 from cicd_actions.verify_openapi_client.repository import GitFailed, Repository
 
 _LARGEST_EVENT = 32 * 1024 * 1024
@@ -21,6 +23,16 @@ class Base:
     commit: str = ""
     origin: str = ""
     missing: str = ""
+
+
+def check(inputs: Inputs) -> None:
+    """Raises `UnusableInput` for inputs of the comparison that contradict each other."""
+    if inputs.base_missing and (inputs.base_spec or inputs.base_ref):
+        raise UnusableInput("`base-missing` is given beside a base.", fix="Leave one of them empty.")
+    if inputs.base_spec and (inputs.base_ref or inputs.spec_path):
+        raise UnusableInput(
+            "`base-spec` is given beside `base-ref` or `spec-path`; each says what callers have now.", fix="Keep one of them."
+        )
 
 
 def of_reference(repository: Repository, reference: str) -> Base:

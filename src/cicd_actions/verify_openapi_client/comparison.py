@@ -17,16 +17,6 @@ from cicd_actions.verify_openapi_client.specification import Specification
 _WANTED = {"breaking", "generated-symbol"}
 
 
-def check(inputs: Inputs) -> None:
-    """Raises `UnusableInput` for inputs of the comparison that contradict each other."""
-    if inputs.base_missing and (inputs.base_spec or inputs.base_ref):
-        raise UnusableInput("`base-missing` is given beside a base.", fix="Leave one of them empty.")
-    if inputs.base_spec and (inputs.base_ref or inputs.spec_path):
-        raise UnusableInput(
-            "`base-spec` is given beside `base-ref` or `spec-path`; each says what callers have now.", fix="Keep one of them."
-        )
-
-
 def compare(inputs: Inputs, repo: Repository, folder: Path, spec: Specification, variables: Mapping[str, str]) -> Compared:
     """What the way from the base to the document breaks, or why that was not looked at."""
     if inputs.base_spec:
@@ -62,14 +52,6 @@ def _compared_with_git(
     return _compared(old, spec, f"{found.origin}, {found.commit[:12]}")
 
 
-def tracked_path(repo: Repository, path: Path) -> str:
-    """The path as git writes it, if the last commit has it; else empty."""
-    name = repo.relative(path)
-    if name is None:
-        return ""
-    return name if repo.git("ls-tree", "-z", "--name-only", "HEAD", "--", name) else ""
-
-
 def _spec_path(inputs: Inputs, repo: Repository, folder: Path) -> str:
     if inputs.spec_path:
         name = repo.relative(folder / inputs.spec_path)
@@ -78,7 +60,7 @@ def _spec_path(inputs: Inputs, repo: Repository, folder: Path) -> str:
                 f"`spec-path` {inputs.spec_path} lies outside of the repository.", fix="It starts from `working-directory`."
             )
         return name
-    return tracked_path(repo, folder / inputs.spec) if inputs.spec else ""
+    return repo.tracked(folder / inputs.spec) if inputs.spec else ""
 
 
 def _compared(old: Specification, new: Specification, origin: str) -> Compared:

@@ -85,6 +85,11 @@ class Repository:
             whole = Path(os.path.realpath(whole.parent), whole.name)
         return whole.relative_to(self.root).as_posix() if whole.is_relative_to(self.root) else None
 
+    def tracked(self, path: Path) -> str:
+        """The path as git writes it, if the last commit has it; else empty."""
+        name = self.relative(path)
+        return name if name and self.git("ls-tree", "-z", "--name-only", "HEAD", "--", name) else ""
+
 
 def find(folder: Path, variables: Mapping[str, str]) -> Repository:
     """The repository that the folder lies in. Raises `UnusableInput` when there is none, or no commit."""
