@@ -6,9 +6,8 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import unquote
 
 Json: TypeAlias = Any
@@ -73,8 +72,7 @@ def join(pointer: str, *keys: str | int) -> str:
     return pointer
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """A value and where it stands: `pointer` exactly, `place` with names instead of the indices of arrays.
 
     `place` stays the same when an array is reordered, so fingerprints are made of it.

@@ -67,7 +67,8 @@ class Schemas:
                 null_too = null_too or (old and raw.get("nullable") is True)
                 if any(key not in _NOTES for key in raw):
                     leaves.append(part)
-                stack.extend(reversed(list(part.at("allOf").items())))
+                if "allOf" in raw:
+                    stack.extend(reversed(list(part.at("allOf").items())))
             if target is not None:
                 stack.append(target)
         # In an order of their own, so that nothing depends on the order of `allOf`; the outermost usually comes first.
