@@ -21,7 +21,9 @@ def compare(inputs: Inputs, repo: Repository, folder: Path, spec: Specification,
     """What the way from the base to the document breaks, or why that was not looked at."""
     if inputs.base_spec:
         old = specification.load(folder / inputs.base_spec, input="base-spec", name=inputs.base_spec)
-        return _compared(old, spec, f"`{inputs.base_spec}`")
+        # The folders above say where a runner keeps its files, which helps nobody.
+        name = Path(inputs.base_spec).name if Path(inputs.base_spec).is_absolute() else inputs.base_spec
+        return _compared(old, spec, f"`{name}`")
     if inputs.base_missing:
         return Compared(skipped=inputs.base_missing)
     path = _spec_path(inputs, repo, folder)

@@ -120,6 +120,7 @@ def test_what_a_change_breaks_is_told_from_what_callers_have_now(app: Consumer) 
     assert jobs(run.results())["check"] == "success"
     assert run.steps("call / spec")["Export the OpenAPI document that callers have now"] == "success"
     assert any("/items" in message for message in [found.message for found in run.annotations if found.level == "warning"])
+    assert f"Compared with `openapi-of-{base}.json`." in run.log("call / web")
     app.calls("two-lane.yml", {**GREEN, "client-fail-on": "drift\nbreaking"})
     app.commit({})
     run = app.run("pull_request", pull_request(app, base))
