@@ -161,6 +161,7 @@ class Command:
             timeout=deadline.remaining,
             env={**self._variables(), **job.environment},
             on_line=on_line,
+            grace=job.grace,
         )
         detail = "" if not done.timed_out else "ended at the deadline"
         return JobEnd(done.exit_code, self._runtime.clock() - started, done.timed_out, detail)

@@ -102,11 +102,12 @@ def run(
     stdin: str = "",
     on_line: Line | None = None,
     limit: int = 4 * 1024 * 1024,
+    grace: float = GRACE,
 ) -> Finished:
     """Run the program for at most `timeout` seconds and keep at most `limit` characters of each of its streams.
 
-    Whatever ends the call early (the time, a cancellation) ends the program and its children too. Raises
-    `UnusableInput` when it cannot be started.
+    Whatever ends the call early (the time, a cancellation) ends the program and its children too: SIGTERM, and SIGKILL
+    `grace` seconds later. Raises `UnusableInput` when it cannot be started.
     """
     started = time.monotonic()
     try:
@@ -138,7 +139,7 @@ def run(
         timed_out = waiter.is_alive()
     finally:
         # Also after a good end: a child in the background would keep the pipes open, and the readers waiting.
-        end(process)
+        end(process, grace)
         _close_input(process)
         # Also when cancelled: what the program says on SIGTERM is still handed over.
         for name, reader in readers.items():
@@ -158,13 +159,13 @@ def run(
     )
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
-    """End the program's whole group: SIGTERM, and SIGKILL after `GRACE` seconds."""
+def end(process: subprocess.Popen[bytes], grace: float = GRACE) -> None:
+    """End the program's whole group: SIGTERM, and SIGKILL after `grace` seconds."""
     running = process.poll() is None
     _signal(process, signal.SIGTERM)
     if running:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE)
+            process.wait(grace)
     _signal(process, signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
     process.wait()
 

@@ -174,3 +174,20 @@ def test_a_cancelled_job_is_ended(
     finally:
         signal.signal(signal.SIGINT, before)
     assert (tmp_path / "ended").read_text() == "ended\n"
+
+
+def test_a_job_has_its_own_time_to_end(program: Callable[[str, str], str], make_runtime: Callable[..., Runtime]) -> None:
+    """More than other programs have: it reads where a database stands."""
+    lines: list[str] = []
+    work = program(
+        "work", "trap 'sleep 2.5; echo said; exit 3' TERM\necho ready\nexec 2>/dev/null\nwhile :; do sleep 0.05; done"
+    )
+
+    def job(grace: float) -> int | None:
+        named = Job("m", Image("x", opaque=True), grace=grace)
+        engine = Command(make_runtime(), Programs(job=(work,)))
+        return engine.job(named, Deadline(1), lambda _stream, text: lines.append(text)).exit_code
+
+    assert (job(60), lines) == (3, ["ready", "said"])
+    lines.clear()
+    assert (job(0.1), lines) == (-signal.SIGKILL, ["ready"])
