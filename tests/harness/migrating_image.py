@@ -16,10 +16,11 @@ from typing import Any
 
 import docker
 
-from tests.harness.alembic_project import NEWEST, Project
+from tests.harness.alembic_project import NEWEST, ROOT, Project
 from tests.harness.engine import BASE
 from tests.harness.stack import Images
 
+EXAMPLE = ROOT / "examples/two-lane/apps/api"
 TABLE = "op.create_table('items', sa.Column('id', sa.Integer, primary_key=True))"
 INDEX = (
     "with op.get_context().autocommit_block():\n    op.create_index('ix_items', 'items', ['id'], postgresql_concurrently=True)"
@@ -28,7 +29,8 @@ INDEX = (
 
 @dataclass(frozen=True)
 class Release:
-    """An image with Alembic and projects in `/projects`; `bare` has Python only. `host` is how containers see this machine."""
+    """An image with Alembic and projects in `/projects`, `api` being the example's. `bare` has Python only. `host` is how
+    containers see this machine."""
 
     image: str
     bare: str
@@ -44,9 +46,7 @@ class Release:
 @contextmanager
 def release_with_alembic(images: Images, folder: Path) -> Iterator[Release]:
     """Build and push it; removed from the engine at the end. `folder` is empty, and the build's context."""
-    for name, asynchronous in (("sync", False), ("async", True)):
-        made = Project(_new(folder / "projects" / name), asynchronous=asynchronous)
-        made.revision("r1", TABLE).revision("r2", INDEX, message="Index the items")
+    Project(_new(folder / "projects/sync")).revision("r1", TABLE).revision("r2", INDEX, message="Index the items")
     Project(_new(folder / "projects/slow")).revision("r1", TABLE).revision("r2", "op.execute('SELECT pg_sleep(600)')")
     Project(_new(folder / "projects/failing")).revision("r1", TABLE).revision(
         "r2", "op.execute('ALTER TABLE nowhere ADD x int')"
@@ -55,7 +55,9 @@ def release_with_alembic(images: Images, folder: Path) -> Iterator[Release]:
     # For the base image's Python, whatever runs these tests.
     words = [uv, "pip", "install", "--quiet", "--target", str(folder / "site"), "--python-version", "3.11"]
     words += ["--python-platform", "x86_64-unknown-linux-gnu", "--only-binary", ":all:", *NEWEST]
-    subprocess.run(words, check=True)
+    subprocess.run([*words, "-r", str(EXAMPLE / "pyproject.toml"), "--extra", "psycopg"], check=True)
+    shutil.copytree(EXAMPLE / "src/two_lane_api", folder / "site/two_lane_api", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(EXAMPLE / "alembic.ini", _new(folder / "projects/api"))
     (folder / "Dockerfile").write_text(
         f"FROM {BASE}\nCOPY site /usr/local/lib/python3.11/dist-packages\nCOPY projects /projects\nWORKDIR /projects/sync\n"
         "RUN useradd app\nUSER app\n"
