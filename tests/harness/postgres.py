@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 PASSWORD = "pg-s3cret-of-tests"
@@ -68,6 +70,16 @@ class Postgres:
 
     def stop(self) -> None:
         self._run("pg_ctl", "stop", "-D", self._folder / "data", "-m", "immediate", "-w", check=False)
+
+    @contextmanager
+    def deaf(self) -> Iterator[None]:
+        """Nobody new is let in or told anything; the sessions that are there go on."""
+        pid = int((self._folder / "data/postmaster.pid").read_text().splitlines()[0])
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
     def url(self, database: str, driver: str = "", *, host: str = "127.0.0.1", port: int | None = None) -> str:
         scheme = f"postgresql+{driver}" if driver else "postgresql"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cicd_actions.run_migrations_oneshot.heard import Heard, objects, text, texts
 from cicd_actions.run_migrations_oneshot.inputs import Inputs
@@ -23,7 +23,36 @@ class Explanation:
 
 def explained(heard: Heard, inputs: Inputs) -> Explanation:
     """Of a run that ended with the state `refused`, `failed` or `timeout`."""
-    return _RULES.get(heard.rule, _unknown)(heard, inputs)
+    found = _RULES.get(heard.rule, _unknown)(heard, inputs)
+    return _without_url(found, inputs) if not heard.url and heard.rule in _BEFORE_THE_FIRST else found
+
+
+def ended(heard: Heard) -> str:
+    """What became of the sessions in the database of a run that was ended early; empty where it had none."""
+    if heard.terminated or not heard.sessions:
+        return "Its session in the database was ended." if heard.terminated else ""
+    pids = ", ".join(map(str, heard.sessions))
+    return (
+        f"Its session in the database (pid {pids}) could not be ended, and may still work and hold its locks:"
+        f" `SELECT pg_terminate_backend({heard.sessions[-1]})`."
+    )
+
+
+def _first(text: str) -> str:
+    """The first line: what a driver or a validator says after it is shown apart."""
+    return (text.splitlines() or [""])[0]
+
+
+def _without_url(found: Explanation, inputs: Inputs) -> Explanation:
+    """The same, with the likeliest cause where the job was told of no database."""
+    name = inputs.database_url_env
+    return replace(
+        found,
+        cause=f"The job has no variable {name}: this step has none or an empty one; `env-file-variable` and `service`"
+        " bring none. A secret that does not exist, or that is not visible here (a job without its `environment:`), is empty.",
+        fix=f"    env:\n      {name}: ${{{{ secrets.{name} }}}}\n\nIf the application reads a variable of another name:\n\n"
+        "    with:\n      database-url-env: OTHER_NAME",
+    )
 
 
 def _heads(heard: Heard, _inputs: Inputs) -> Explanation:
@@ -112,8 +141,9 @@ def _connection(_heard: Heard, _inputs: Inputs) -> Explanation:
 
 
 def _unreachable(heard: Heard, inputs: Inputs) -> Explanation:
+    said = _first(heard.problem.text)
     return Explanation(
-        f"The database did not answer within the {inputs.wait_for_database:g} s of `wait-for-database`: {heard.problem.text}",
+        f"The database did not answer within the {inputs.wait_for_database:g} s of `wait-for-database`: {said}",
         "It is down or still starting, its name does not resolve in the job's network, or a firewall is in between.",
         f"Look at host and port in {inputs.database_url_env}, and at the job's networks (`network`, or those of `service`)."
         " If it only starts slowly:\n\n    with:\n      wait-for-database: 2m",
@@ -123,7 +153,7 @@ def _unreachable(heard: Heard, inputs: Inputs) -> Explanation:
 
 def _database_refused(heard: Heard, inputs: Inputs) -> Explanation:
     return Explanation(
-        f"The database does not let the migration in: {heard.problem.text}",
+        f"The database does not let the migration in: {_first(heard.problem.text)}",
         "A wrong user, password or database name, a missing certificate, or a rule in pg_hba.conf. It was not tried again:"
         " the answer stays the same.",
         f"Compare {inputs.database_url_env} in this environment with the one that the running release has.",
@@ -159,8 +189,8 @@ def _exit(heard: Heard, _inputs: Inputs) -> Explanation:
 def _environment(heard: Heard, _inputs: Inputs) -> Explanation:
     kind = f"{heard.problem.kind}: " if heard.problem.kind else ""
     return Explanation(
-        f"Alembic failed before the first migration: {kind}{heard.problem.text}",
-        "A revision file that cannot be loaded, env.py, or the settings that it needs. Nothing was applied.",
+        f"Alembic failed before the first migration: {kind}{_first(heard.problem.text)}",
+        "A revision file that cannot be loaded, env.py, or the settings that it needs.",
         "The last lines of the log show where. The same command fails in the same way on your machine, in that image.",
     )
 
@@ -184,7 +214,7 @@ def _timeout(heard: Heard, inputs: Inputs) -> Explanation:
     step = heard.step
     return Explanation(
         f"The time is over: {'migration ' + step if step else 'the run'} was ended after {inputs.timeout:g} s (`timeout`).",
-        "The database was told to end its statement." if heard.terminated else "",
+        ended(heard),
         "A backfill belongs into batches, or into a job of its own after the roll-out; an index is built `CONCURRENTLY`. If"
         " it is only slow:\n\n    with:\n      timeout: 1h",
     )
@@ -203,12 +233,18 @@ def _migration(heard: Heard, inputs: Inputs) -> Explanation:
     known = heard.pending.get(heard.step)
     file = found.file or (known.file if known else "")
     where = f" ({file}{':' + str(found.line) if found.line else ''})" if file else ""
-    return Explanation(f"Migration {heard.step}{where} failed: {found.text}", cause, fix)
+    # The database's errors have a code; the names of the drivers' classes say nothing on top.
+    kind = f"{found.kind}: " if found.kind and not found.sqlstate else ""
+    safe = " so that it is safe to run again" if heard.partial else ""
+    fix = fix or f"Mend {file or 'the migration'}{safe}, and release again."
+    return Explanation(f"Migration {heard.step}{where} failed: {kind}{_first(found.text)}", cause, fix)
 
 
 def _unknown(heard: Heard, _inputs: Inputs) -> Explanation:
     return Explanation(f"The run ended with {heard.state} ({heard.rule or 'no reason'}).", verdict=Verdict.INCONCLUSIVE)
 
+
+_BEFORE_THE_FIRST = {"environment", "exit", "database-unreachable", "database-refused"}
 
 _RULES: Mapping[str, Callable[[Heard, Inputs], Explanation]] = {
     "heads": _heads,
@@ -234,6 +270,10 @@ _STATES: Mapping[str, tuple[str, str]] = {
     "53100": (
         "The database's disk is full.",
         "Make room first (a table's rewrite needs its size again, and so does an index); then run it again.",
+    ),
+    "53400": (
+        "A limit that the server's configuration sets was reached, such as `temp_file_limit`.",
+        "Raise it for the role of the migration (`ALTER ROLE … SET …`), or work in batches.",
     ),
     "53200": ("The database is out of memory.", "Lower `maintenance_work_mem` for this migration, or work in batches."),
     "57014": ("The statement took longer than `statement-timeout`.", "Work in batches, or raise `statement-timeout`."),

@@ -61,6 +61,7 @@ class Heard:
     """Everything that one run of the program has said. `state` stays empty when it did not come to its end."""
 
     versions: dict[str, str] = field(default_factory=dict)
+    url: bool = True
     dialect: str = ""
     driver: str = ""
     server: int = 0
@@ -89,6 +90,7 @@ class Heard:
     step: str = ""
     partial: bool = False
     terminated: bool = False
+    sessions: tuple[int, ...] = ()
     problem: Problem = field(default_factory=Problem)
     fields: dict[str, Any] = field(default_factory=dict)
 
@@ -97,6 +99,7 @@ class Heard:
         kind = text(event, "event")
         if kind == "hello":
             self.versions = {name: text(event, name) for name in ("python", "alembic", "sqlalchemy")}
+            self.url = event.get("url") is not False
         elif kind == "preflight":
             self.dialect, self.driver = text(event, "dialect"), text(event, "driver")
             self.server, self.places = whole(event, "server"), max(whole(event, "places"), 1)
@@ -122,6 +125,7 @@ class Heard:
                 self.pending.clear()
         elif kind == "start":
             self.running = text(event, "revision")
+            self.now = None  # until it says where it ended
         elif kind == "done" and len(self.ran) < MOST:
             seconds = event.get("seconds")
             self.ran[text(event, "revision")] = float(seconds) if isinstance(seconds, (int, float)) else 0.0
@@ -146,6 +150,8 @@ class Heard:
             self.now = None
         self.step, self.partial = text(event, "step"), event.get("partial") is True
         self.terminated = event.get("terminated") is True
+        pids = event.get("sessions")
+        self.sessions = tuple(pid for pid in pids if isinstance(pid, int)) if isinstance(pids, list) else ()
         self.invalid = texts(event, "invalid")
         if isinstance(event.get("holders"), list):
             self.holders = [holder(one) for one in objects(event, "holders")]

@@ -48,6 +48,12 @@ def _ending(event: Mapping[str, Any], _heard: Heard) -> str:
     return "The time is over: ending it" if text(event, "why") == "timeout" else "Told to stop: ending it"
 
 
+def _end(_event: Mapping[str, Any], heard: Heard) -> str:
+    if heard.now is None:
+        return ""
+    return f"{'Proven: the' if heard.state == 'applied' else 'The'} database is at {at(heard.now)}"
+
+
 _TOLD: Mapping[str, Callable[[Mapping[str, Any], Heard], str]] = {
     "hello": _hello,
     "preflight": _preflight,
@@ -65,6 +71,7 @@ _TOLD: Mapping[str, Callable[[Mapping[str, Any], Heard], str]] = {
     ),
     "no-sql": lambda event, _heard: f"The SQL cannot be rendered offline: {text(event, 'reason')}",
     "ending": _ending,
+    "end": _end,
 }
 
 

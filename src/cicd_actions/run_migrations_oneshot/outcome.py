@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cicd_actions.run_migrations_oneshot.backup import Backup
-from cicd_actions.run_migrations_oneshot.explanations import Explanation, explained
+from cicd_actions.run_migrations_oneshot.explanations import Explanation, ended, explained
 from cicd_actions.run_migrations_oneshot.heard import Heard, Migration
 from cicd_actions.run_migrations_oneshot.inputs import Inputs
 from cicd_actions.run_migrations_oneshot.job import Ran
@@ -17,6 +17,7 @@ from cicd_actions.toolkit.report import Block, Bullets, Code, CodeBlock, Details
 from cicd_actions.toolkit.verdict import Verdict
 
 NAME = "run-migrations-oneshot"
+UNHARMED = "Nothing was rolled out: the release from before still runs."
 
 
 @dataclass
@@ -47,15 +48,10 @@ class Outcome:
     def cancelled(self, why: str) -> Report:
         """What stands when the run was cancelled."""
         heard = self.heard
-        if heard.state == "cancelled":
-            stands = f"The database is at {at(heard.now)}." if heard.before is not None else "Nothing was applied."
-        elif heard.before is None:
-            stands = "It had not reached the database." if not heard.state else "Nothing was applied."
-        else:
-            stands = f"It was at {at(heard.before)}; where it is now is not known: look with `alembic current`."
-        step = f" Migration {heard.step} was running." if heard.step else ""
-        ended = " Its session in the database was ended." if heard.terminated else ""
-        explanation = Explanation(f"The run was {why}.{step}{ended} {stands}", verdict=Verdict.INCONCLUSIVE)
+        stands = self._stands() or "It had not reached the database."
+        step = f"Migration {heard.step} was running." if heard.step else ""
+        words = [f"The run was {why}.", step, ended(heard), stands]
+        explanation = Explanation(" ".join(word for word in words if word), verdict=Verdict.INCONCLUSIVE)
         return self._not_passed("failed", explanation)
 
     def _passed(self) -> Report:
@@ -68,7 +64,7 @@ class Outcome:
             if heard.pending
             else f"Dry run: nothing is pending; the database is at {at(heard.now)}.",
         }
-        findings = [*self._contract_findings(), *self._index_findings()]
+        findings = [*self._contract_findings(), *self._fallback_findings(), *self._index_findings()]
         blocks: list[Block] = [*self._table(), *self._facts()]
         status = "dry-run" if self.inputs.dry_run else heard.state
         return Report(Verdict.PASS, words[heard.state], self._outputs(status, Verdict.PASS, ""), findings, blocks)
@@ -83,27 +79,31 @@ class Outcome:
             blocks += [Paragraph("The statement:"), CodeBlock(found.statement.strip(), "sql")]
         said = [found.text, found.detail and f"DETAIL: {found.detail}", found.hint and f"HINT: {found.hint}"]
         code = f" (SQLSTATE {found.sqlstate})" if found.sqlstate else ""
-        if found.text and heard.rule == "migration":
-            blocks += [Paragraph(f"The database said{code}:"), CodeBlock("\n".join(part for part in said if part))]
+        if found.sqlstate or "\n" in found.text:
+            who = "The database" if found.sqlstate else "It"
+            blocks += [Paragraph(f"{who} said{code}:"), CodeBlock("\n".join(part for part in said if part))]
         if heard.blockers and heard.state in {"failed", "timeout", "cancelled"}:
             blocks += [Paragraph("Waited for:"), Bullets([described(one) for one in heard.blockers])]
         stands = self._stands()
-        if stands:
-            blocks.append(Paragraph(stands))
+        told = " ".join(part for part in (stands, UNHARMED) if part and part not in explanation.what)
+        blocks.append(Paragraph(told))
         if explanation.fix:
             blocks += [Paragraph("What to do:"), CodeBlock(explanation.fix)]
+        left = self._index_findings()
+        for other in left:
+            blocks += [Paragraph(other.message), CodeBlock(other.fix)]
         blocks += [*self._table(), *self._facts()]
         if self.journal.last:
             blocks.append(Details(f"The last {len(self.journal.last)} lines", [CodeBlock("\n".join(self.journal.last))]))
         finding = Finding(
             rule=f"{NAME}/{heard.rule or status}",
             severity=Severity.ERROR,
-            message="\n".join(part for part in (explanation.what, explanation.cause, stands) if part),
+            message="\n".join(part for part in (explanation.what, explanation.cause, told) if part),
             file=found.file,
             line=found.line or None,
             fix=explanation.fix,
         )
-        findings = [finding, *self._index_findings()]
+        findings = [finding, *left]
         outputs = self._outputs(status, explanation.verdict, explanation.what)
         return Report(explanation.verdict, explanation.what, outputs, findings, blocks, list_findings=False)
 
@@ -136,7 +136,7 @@ class Outcome:
             return "Nothing was applied." if heard.state else ""
         if heard.now is None:
             why = f" ({heard.unread})" if heard.unread else ""
-            return f"It was at {at(heard.before)}; where it is now could not be read{why}."
+            return f"It was at {at(heard.before)}; where it is now could not be read{why}: ask with `dry-run: true`."
         if heard.now == heard.before and not heard.step:
             return f"Nothing was applied: the database is at {at(heard.now)}, as before."
         moved = f"{at(heard.before)} → {at(heard.now)}"
@@ -193,6 +193,11 @@ class Outcome:
     def _facts(self) -> list[Block]:
         heard = self.heard
         facts = [f"Image: {self.image}"]
+        if heard.dialect:
+            server = f" {heard.server // 10000}" if heard.server else ""
+            facts.append(f"Database: {heard.dialect}{server} by {heard.driver}{'' if heard.url else self._no_url()}")
+        if self.ran.end and self.ran.end.exit_code is not None:
+            facts.append(f"Exit code of the job: {self.ran.end.exit_code}")
         if self.backup:
             place = f": {self.backup.place}" if self.backup.place else "; the command did not print where"
             facts.append(f"Backup made before anything was applied, in {self.backup.seconds:.1f} s{place}")
@@ -209,6 +214,18 @@ class Outcome:
         facts += self.notes
         facts.append(f"Log: {self.journal.path}")
         return [Bullets(facts)]
+
+    def _no_url(self) -> str:
+        return f"; the job has no variable {self.inputs.database_url_env}, so the application took its address from elsewhere"
+
+    def _fallback_findings(self) -> list[Finding]:
+        """A development default, a file in the container, would be migrated with success, and go with the container."""
+        if self.heard.url or self.heard.dialect != "sqlite":
+            return []
+        name = self.inputs.database_url_env
+        message = f"This was a SQLite file{self._no_url()}. It may not be the database you mean."
+        fix = f"    env:\n      {name}: ${{{{ secrets.{name} }}}}"
+        return [Finding(f"{NAME}/no-database-url", Severity.WARNING, message, fix=fix)]
 
     def _contract_findings(self) -> list[Finding]:
         heard = self.heard

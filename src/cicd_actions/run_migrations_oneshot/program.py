@@ -17,7 +17,8 @@ MODULES = ("channel", "session", "aside", "connections", "scripts", "problems", 
 class Options:
     """What the program is told. It holds no secret, because it is an argument. Times in seconds, the two timeouts in ms.
 
-    `mode`: `apply`, or `plan` to stop after the preflight. `contract`: contract migrations may be applied.
+    `mode`: `apply`, or `plan` to stop after the preflight. `contract`: contract migrations may be applied. `url_variable`: the
+    name of the variable that should hold the database's URL.
     """
 
     nonce: str
@@ -33,6 +34,7 @@ class Options:
     single_head: bool
     contract: bool
     script: str = "alembic"
+    url_variable: str = "DATABASE_URL"
 
 
 def text() -> str:

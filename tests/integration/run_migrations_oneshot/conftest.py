@@ -238,6 +238,20 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture
+def own_postgres() -> Iterator[Postgres]:
+    """A server of the test's own, for what would disturb others."""
+    if programs() is None:
+        pytest.skip("PostgreSQL's server programs (initdb) are not installed")
+    with tempfile.TemporaryDirectory(prefix="cicd-actions-postgres-") as folder:
+        server = Postgres(Path(folder))
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
+
+
+@pytest.fixture
 def database(postgres: Postgres) -> Database:
     name = f"t{uuid.uuid4().hex[:12]}"
     postgres.sql(f"CREATE DATABASE {name}")

@@ -181,6 +181,33 @@ def test_says_why_the_sql_cannot_be_rendered(database: Database, project: Callab
     assert "could not render it offline" in ended.text
 
 
+def test_keeps_the_sql_of_what_it_applies(database: Database, project: Callable[..., Project], migrate: Migrating) -> None:
+    made = project().revision("r1", TABLE)
+    migrate(made, database.url())
+
+    ended = migrate(made.revision("r2", COLUMN), database.url(), sql="true", backup_command="true")
+
+    assert (ended.status, ended.applied) == ("applied", ["r2"])
+    sql = Path(str(ended.output("sql"))).read_text()
+    assert "ALTER TABLE items ADD COLUMN name VARCHAR(20)" in sql
+    assert "CREATE TABLE items" not in sql, "only what was pending"
+
+
+def test_the_time_for_the_lock_is_not_the_migrations_own(
+    database: Database, project: Callable[..., Project], migrate: Migrating
+) -> None:
+    made, log = project().revision("r1", TABLE), Log()
+    with ThreadPoolExecutor(1) as pool:
+        with database.held(f"SELECT pg_advisory_lock({0x63696364_6D696772})"):
+            run = pool.submit(migrate, made, database.url(), log=log, timeout="3s")
+            log.until("Another migration run holds the lock")
+            ours = "application_name LIKE 'run-migr%' AND datname = current_database()"
+            database.until(f"EXISTS (SELECT FROM pg_stat_activity WHERE {ours} AND clock_timestamp() > backend_start + '4s')")
+        ended = run.result()
+
+    assert (ended.status, ended.applied) == ("applied", ["r1"]), ended.log
+
+
 def test_a_relative_target_is_settled_before_the_lock(
     database: Database, project: Callable[..., Project], migrate: Migrating
 ) -> None:

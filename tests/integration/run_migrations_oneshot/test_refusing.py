@@ -84,6 +84,30 @@ def test_a_database_that_does_not_exist(database: Database, project: Callable[..
     assert 'database "nothere" does not exist' in ended.report.headline
 
 
+def test_no_address_of_a_database(project: Callable[..., Project], migrate: Migrating) -> None:
+    """A secret that does not exist is an empty variable."""
+    ended = migrate(project().revision("r1", TABLE), "")
+
+    assert (ended.status, ended.verdict) == ("failed", "fail"), ended.log
+    assert "KeyError: 'DATABASE_URL'" in ended.report.headline
+    assert "The job has no variable DATABASE_URL: this step has none or an empty one" in ended.text
+    assert "DATABASE_URL: ${{ secrets.DATABASE_URL }}" in ended.text
+
+
+def test_a_file_that_the_application_chose_itself(project: Callable[..., Project], migrate: Migrating) -> None:
+    """A default for development must not look like the environment's database."""
+    made = project(before="os.environ.setdefault('DATABASE_URL', 'sqlite:///development.db')").revision("r1", TABLE)
+
+    ended = migrate(made, "")
+
+    assert ended.status == "applied", ended.log
+    assert [(found.rule, str(found.severity)) for found in ended.report.findings] == [
+        ("run-migrations-oneshot/no-database-url", "warning")
+    ]
+    assert "the job has no variable DATABASE_URL" in ended.text
+    assert "sqlite" in ended.report.findings[0].message.lower()
+
+
 def test_two_heads(database: Database, project: Callable[..., Project], migrate: Migrating) -> None:
     made = project().revision("r1", TABLE).revision("left", "pass", down="r1").revision("right", "pass", down="r1")
 

@@ -118,3 +118,12 @@ def test_a_run() -> None:
     assert (heard.before, heard.now, heard.applied, heard.running, heard.step) == (("a",), ("b",), ["b"], "c", "c")
     assert heard.pending["c"].phase == "contract"
     assert (heard.problem.text, heard.problem.line) == ("no", 7)
+
+
+def test_where_the_database_is_stays_unknown_while_a_migration_runs() -> None:
+    heard = Heard()
+    for event in ({"event": "preflight", "at": ["a"]}, {"event": "lock", "pid": 1}):
+        heard.take(event)
+        assert heard.now == ("a",)
+    heard.take({"event": "start", "revision": "b"})
+    assert heard.now is None

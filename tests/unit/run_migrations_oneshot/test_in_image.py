@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cicd_actions.run_migrations_oneshot import explanations, heard, program
+from cicd_actions.run_migrations_oneshot import explanations, heard, job, program
 from cicd_actions.run_migrations_oneshot.command_line import AlembicCommand
-from cicd_actions.run_migrations_oneshot.in_image import boot, session
+from cicd_actions.run_migrations_oneshot.in_image import boot, guard, session
 from cicd_actions.run_migrations_oneshot.in_image.channel import LONGEST, Channel, chunks
 
 FOLDER = Path(program.__file__).parent / "in_image"
@@ -54,6 +54,11 @@ def test_every_rule_that_the_program_may_say_is_explained() -> None:
     said |= {"database-unreachable", "database-refused", "migration", "environment", "timeout"}
     # `command` is refused before a job is started; `cancelled` is a report of its own.
     assert said - {"command"} == set(explanations._RULES)
+
+
+def test_the_last_word_comes_before_the_job_is_killed() -> None:
+    # Five seconds is the promise, removing the job included.
+    assert guard.ENDING < job.GRACE < 5
 
 
 @given(st.text(max_size=10), st.dictionaries(st.text(min_size=1, max_size=10), _json, max_size=5))

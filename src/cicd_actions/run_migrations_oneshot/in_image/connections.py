@@ -50,6 +50,7 @@ class Connections:
         self._wait = wait_for_lock
         self._on_lock = on_lock
         self._migrating: set[int] = set()
+        self._closed = False
         self.seen: list[Session] = []
         self.statement = ""
         self.commits = 0
@@ -74,6 +75,10 @@ class Connections:
             else:
                 engine.dispose()
 
+    def close(self) -> None:
+        """From now on no connection is given out: an env.py that goes on to its next tenant after an error shall not."""
+        self._closed = True
+
     def migrates(self, ordinals: set[int]) -> None:
         """These connections, by their order, run migrations: from now on the lock is taken on them."""
         self._migrating = ordinals
@@ -96,19 +101,26 @@ class Connections:
         at = len(self.seen)
         self.seen.append(found)
         self._channel.hide(str(connection.engine.url.password or ""))
-        if connection.dialect.name != "postgresql":
-            return
-        found.version = session.version_of(found.dbapi)
-        found.pid = session.backend_of(found.dbapi)
+        postgres = connection.dialect.name == "postgresql"
+        if postgres:
+            found.version = session.version_of(found.dbapi)
+            found.pid = session.backend_of(found.dbapi)
+        # After the pid is known: whoever closes from here on ends this session too.
+        if self._closed:
+            raise SystemExit("the run is being ended")
+        if postgres:
+            self._prepare(found, migrating=at in self._migrating)
+
+    def _prepare(self, found: Session, *, migrating: bool) -> None:
         wire = session.wire_pid(found.dbapi)
         if wire is not None and wire != found.pid:
             # Settings and a session's lock would stay behind in the pooler's connection, for whoever gets it next.
             found.dbapi.commit()
-            raise Stop("pooler", host=str(connection.engine.url.host or ""), port=connection.engine.url.port)
+            raise Stop("pooler", host=str(found.engine.url.host or ""), port=found.engine.url.port)
         session.configure(found.dbapi, self._settings, found.version)
         # An open transaction would make the settings revocable, and Alembic believe that env.py owns the transaction.
         found.dbapi.commit()
-        if at in self._migrating:
+        if migrating:
             self._lock(found)
 
     def _lock(self, found: Session) -> None:

@@ -10,6 +10,13 @@ import signal
 import threading
 from typing import Callable
 
+ENDING = 4.0
+"""Seconds from a cancellation's signal to the last word, also where the database does not answer: who sent it kills soon
+after (`job.GRACE`)."""
+
+ENDING_AT_THE_LIMIT = 20.0
+"""The same at the time limit, after which nobody kills: a database that is slow is worth waiting for."""
+
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGALRM}
 
 

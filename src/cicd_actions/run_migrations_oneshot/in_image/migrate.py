@@ -18,7 +18,7 @@ from cicd_actions.run_migrations_oneshot.in_image import problems, session
 from cicd_actions.run_migrations_oneshot.in_image.aside import Aside, dbapi_of
 from cicd_actions.run_migrations_oneshot.in_image.channel import Channel, chunks
 from cicd_actions.run_migrations_oneshot.in_image.connections import Connections, Stop
-from cicd_actions.run_migrations_oneshot.in_image.guard import Guard
+from cicd_actions.run_migrations_oneshot.in_image.guard import ENDING, ENDING_AT_THE_LIMIT, Guard
 from cicd_actions.run_migrations_oneshot.in_image.places import Place
 from cicd_actions.run_migrations_oneshot.in_image.scripts import PHASES, Scripts
 
@@ -64,7 +64,13 @@ class Run:
         import sqlalchemy  # noqa: PLC0415
 
         version = ".".join(map(str, sys.version_info[:3]))
-        self._channel.say("hello", python=version, alembic=alembic.__version__, sqlalchemy=sqlalchemy.__version__)
+        self._channel.say(
+            "hello",
+            python=version,
+            alembic=alembic.__version__,
+            sqlalchemy=sqlalchemy.__version__,
+            url=bool(os.environ.get(self._options["url_variable"])),
+        )
         self._connections.listen()
         self._scripts = scripts = Scripts(self._arguments)
         heads = scripts.heads()
@@ -290,22 +296,26 @@ class Run:
         import signal  # noqa: PLC0415 - beside its only use
 
         timed_out = number == int(signal.SIGALRM)
+        seconds = ENDING_AT_THE_LIMIT if timed_out else ENDING
+        ends = time.monotonic() + seconds
         self._channel.say("ending", why="timeout" if timed_out else "signal", signal=number)
         problem: dict[str, Any] = {"statement": self._connections.statement} if self._connections.statement else {}
         step = self._step
+        self._connections.close()
         pids = self._connections.pids
         gone = True
         if pids and self._places:
             try:
-                gone = at_places.end_sessions(self._places, pids, 2.0)
+                gone = at_places.end_sessions(self._places, pids, seconds / 2)
             except Exception as error:  # noqa: BLE001 - the revision is still worth reading
                 gone = False
                 problem["text"] = problems.words(error)
             # The main thread has lost its connection; what it does with that shall be over before the revision is read.
-            self._unwound.wait(1.0)
+            self._unwound.wait(seconds / 8)
         self._step = step
         state = "timeout" if timed_out else "cancelled"
-        self._say_end(state, {"rule": state, "problem": problem, "terminated": bool(pids) and gone}, 2.0)
+        fields = {"rule": state, "problem": problem, "sessions": pids, "terminated": bool(pids) and gone}
+        self._say_end(state, fields, ends - time.monotonic())
         self._leave(1 if timed_out else 128 + number)
 
     def _say_end(self, state: str, fields: dict[str, Any], seconds: float) -> None:
@@ -319,14 +329,15 @@ class Run:
     def _read_now(self, fields: dict[str, Any], seconds: float) -> None:
         if not self._places or self._scripts is None:
             return
+        ends = time.monotonic() + seconds
         try:
-            now = at_places.joined([at_places.heads_of(place, seconds) for place in self._places])
+            now = at_places.joined([at_places.heads_of(place, max(ends - time.monotonic(), 0.1)) for place in self._places])
             fields["at"] = now
             if self._done or self._step is not None:
                 has = self._scripts.applied(now)
                 for piece in _listed([revision for revision in self._done if revision in has]):
                     self._channel.say("applied", revisions=piece)
-                left = at_places.invalid_in(self._places, seconds)
+                left = at_places.invalid_in(self._places, max(ends - time.monotonic(), 0.1))
                 fields["invalid"] = [name for name in left if name not in self._invalid][:20]
         except Exception as error:  # noqa: BLE001 - the database may be what failed
             fields["unread"] = problems.words(error)

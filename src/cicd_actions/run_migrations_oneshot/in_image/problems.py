@@ -77,6 +77,9 @@ def described(error: BaseException, files: list[str]) -> dict[str, Any]:
         statement = getattr(one, "statement", None)
         if isinstance(statement, str) and statement:
             found.setdefault("statement", statement)
+    for key in ("detail", "hint"):
+        # The drivers' texts have them too.
+        found["text"] = found["text"].replace(f"\n{key.upper()}:  {found.get(key)}", "")
     place = _place(error, files)
     if place:
         found.update(place)
