@@ -17,7 +17,7 @@ from cicd_actions.toolkit.report import Block, Bullets, Code, CodeBlock, Details
 from cicd_actions.toolkit.verdict import Verdict
 
 NAME = "run-migrations-oneshot"
-UNHARMED = "Nothing was rolled out: the release from before still runs."
+UNHARMED = "Nothing was rolled out: what ran before still runs."
 
 
 @dataclass
