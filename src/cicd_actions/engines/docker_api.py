@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-import docker
 import requests
 import urllib3
 from docker import errors as sdk
 
+from cicd_actions.engines.docker_client import Client, Untrusted, connected
 from cicd_actions.engines.patience import answered
 from cicd_actions.engines.protocol import EngineUnreachable, Evidence, Image, ImageMissing
 from cicd_actions.engines.reference import reference
@@ -30,10 +30,9 @@ from cicd_actions.toolkit.runtime import Runtime
 T = TypeVar("T")
 Json = dict[str, Any]
 
-CALL = 30.0
-"""Seconds that one answer of the engine may take."""
+TIDY = 10.0
+"""Seconds that an answer may take when the deadline is over: what was begun has to be taken away all the same."""
 
-PULL = 600.0
 SECOND = 1_000_000_000
 """Docker counts durations in nanoseconds."""
 
@@ -45,66 +44,44 @@ _SECRET_NAME = re.compile(
 )
 
 
-class _Client(docker.APIClient):  # type: ignore[misc]
-    """The library's client, with three calls that it does not have."""
-
-    def change_service(self, service: str, version: int, spec: Json, *, image: str, rollback: bool = False) -> None:
-        """`ServiceUpdate` with the whole specification, or the engine's own rollback to the one before."""
-        params: Json = {"version": version}
-        if rollback:
-            params["rollback"] = "previous"
-        self._answered(
-            self._post_json(
-                self._url("/services/{0}/update", service), data=spec, params=params, headers=self._credentials(image)
-            )
-        )
-
-    def new_service(self, spec: Json) -> str:
-        """`ServiceCreate`; the id."""
-        image = spec["TaskTemplate"]["ContainerSpec"]["Image"]
-        url = self._url("/services/create")
-        made: Json = self._result(self._post_json(url, data=spec, headers=self._credentials(image)), json=True)
-        return str(made["ID"])
-
-    def frames(self, path: str, name: str, params: Mapping[str, object]) -> Iterator[tuple[str, bytes]]:
-        """The log's frames: `stdout` or `stderr`, and bytes. See "Stream format" at `ContainerAttach`."""
-        response = self._get(self._url(path, name), params=params, stream=True)
-        self._answered(response)
-        try:
-            while len(header := response.raw.read(8)) == 8:
-                length = int.from_bytes(header[4:], "big")
-                yield ("stderr" if header[0] == 2 else "stdout"), response.raw.read(length)
-        finally:
-            response.close()
-
-    def _answered(self, response: Any) -> None:
-        self._raise_for_status(response)
-
-    def _credentials(self, image: str) -> dict[str, str]:
-        from docker import auth  # noqa: PLC0415 - part of the library
-
-        registry, _ = auth.resolve_repository_name(image)
-        header = auth.get_config_header(self, registry)
-        return {"X-Registry-Auth": header.decode() if isinstance(header, bytes) else header} if header else {}
-
-
 class DockerApi:
-    """One engine, reached as Docker's own client reaches it (DOCKER_HOST, DOCKER_TLS_VERIFY, DOCKER_CERT_PATH; also ssh)."""
+    """One engine, reached as Docker's own client reaches it (DOCKER_HOST, DOCKER_TLS_VERIFY, DOCKER_CERT_PATH; also ssh).
+
+    `deadline` is that of the engine's call under way: set it first. No answer is waited for any longer.
+    """
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
-        self._client: _Client | None = None
+        self.deadline = Deadline(float("inf"), runtime.clock)
+        self._client: Client | None = None
 
     @property
-    def client(self) -> _Client:
-        """The client; connected at its first use. Raises `EngineUnreachable`."""
+    def client(self) -> Client:
+        """The client; connected at its first use. Raises `EngineUnreachable`, and `UnusableInput` when it is not let in."""
         if self._client is None:
             with self.asking("reach the Docker Engine"):
-                settings = docker.utils.kwargs_from_env(environment=dict(self.runtime.variables))
-                if str(settings.get("base_url", "")).startswith("ssh://"):
-                    settings["use_ssh_client"] = True
-                self._client = _Client(version="auto", timeout=CALL, **settings)
+                try:
+                    self._client = connected(self.runtime.variables, self._patience)
+                except Untrusted as error:
+                    raise UnusableInput(
+                        self.runtime.redactor(f"This runner and the Docker Engine do not trust each other: {error}"),
+                        cause=f"It is looked for at {self._host}.",
+                        fix=error.fix,
+                    ) from None
         return self._client
+
+    def _patience(self, longest: float) -> float:
+        left = self.deadline.remaining
+        return min(longest, max(left, 1.0)) if left > 0 else min(longest, TIDY)
+
+    @property
+    def _host(self) -> str:
+        """Where the engine is, for people."""
+        host = self.runtime.variables.get("DOCKER_HOST") or "the default socket"
+        password = _password(host)
+        if password:
+            self.runtime.redactor.add(password)
+        return self.runtime.redactor(host)
 
     def close(self) -> None:
         """Close the connections."""
@@ -118,21 +95,16 @@ class DockerApi:
             yield
         except sdk.NotFound:
             raise
-        except sdk.TLSParameterError as error:
-            raise UnusableInput(f"The certificates for the Docker Engine cannot be used: {error}") from None
         except sdk.APIError as error:
             refused = error.response is not None and error.response.status_code < 500
             if refused or _NOT_FOUND.search(str(error.explanation)):
                 raise Failed(f"The Docker Engine refused to {what}: {error.explanation}") from None
             raise EngineUnreachable(f"The Docker Engine could not {what}: {error.explanation}") from None
         except (sdk.DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            host = self.runtime.variables.get("DOCKER_HOST") or "the default socket"
-            password = _password(host)
-            if password:
-                self.runtime.redactor.add(password)
+            cause = f"The Docker Engine at {self._host} did not answer."
             raise EngineUnreachable(
                 self.runtime.redactor(f"Could not {what}: {error}"),
-                cause=self.runtime.redactor(f"The Docker Engine at {host} did not answer."),
+                cause=cause,
                 fix="Check that it runs and that DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH of this step are right.",
             ) from None
 

@@ -1,8 +1,10 @@
 """One Docker Engine without an orchestrator: a container a service, replaced by one that is healthy already.
 
 The new container is started beside the old one, unreachable by the service's name, and gets the name's traffic only when it
-is healthy. A published port can be held by one container only, so there the old one stops before the new one starts: a
-short gap, which is said. The old container is kept, stopped, until the next roll-out: the way back is to start it again.
+is healthy. For the time of `monitor` the name leads to both, so that a proxy which looks it up now and then, or checks its
+servers, knows the new one before the old one stops: no request is lost. A published port can be held by one container only,
+so there the old one stops before the new one starts: a short gap, which is said. The old container is kept, stopped, until
+the next roll-out: the way back is to start it again.
 """
 
 from __future__ import annotations
@@ -59,6 +61,7 @@ class DockerEngine:
         return f"{pull}  # then create {target.service} anew from it, with the options that `{inspect}` shows"
 
     def running(self, services: Sequence[str], deadline: Deadline) -> Mapping[str, Running]:
+        self._api.deadline = deadline
         found: dict[str, Running] = {}
         for service in services:
             state = self._api.retried(
@@ -71,9 +74,11 @@ class DockerEngine:
         return found
 
     def resolve(self, image: str, deadline: Deadline) -> Image:
+        self._api.deadline = deadline
         return self._api.resolve(image, deadline)
 
     def roll_out(self, target: Target, before: Running, deadline: Deadline, *, way_back: bool = True) -> RolledOut:  # noqa: ARG002
+        self._api.deadline = deadline
         started = self._runtime.clock()
         old = self._existing(target.service)
         self._api.pull(target.image, deadline)
@@ -88,7 +93,7 @@ class DockerEngine:
             if published(old):
                 notes.append(self._replace(old, candidate, target, deadline))
             else:
-                self._swap(old, candidate)
+                self._swap(old, candidate, target.service, deadline)
         except RollOutFailed as failure:
             failure.reverted = self._undo(old, candidate)
             raise
@@ -102,6 +107,7 @@ class DockerEngine:
         return RolledOut(target.service, self._runtime.clock() - started, tuple(notes))
 
     def revert(self, before: Running, deadline: Deadline, *, wait: bool = True) -> None:
+        self._api.deadline = deadline
         now = self._containers.of(before.service)
         if now is not None and now["Id"] == before.point and now["State"]["Running"]:
             return
@@ -122,6 +128,7 @@ class DockerEngine:
         self._discard(newer)
 
     def job(self, job: Job, deadline: Deadline, on_line: Line) -> JobEnd:
+        self._api.deadline = deadline
         self._sweep(job)
         self._api.pull(job.image, deadline)
         config = self._job_config(job)
@@ -141,6 +148,8 @@ class DockerEngine:
         return to_the_end(_ContainerJob(self._api, identity), job, self._api, deadline, on_line)
 
     def logs(self, service: str, deadline: Deadline, *, lines: int = 50) -> Evidence:
+        self._api.deadline = deadline
+
         def look() -> Evidence:
             return self._api.evidence(str(self._existing(service)["Id"]), lines=lines)
 
@@ -180,31 +189,40 @@ class DockerEngine:
         """Until the container is healthy; one without a health check has to run for the time of `monitor`."""
         began = self._runtime.clock()
         while True:
-            state = self._api.retried("ask how the container is", lambda: self._api.container(container), deadline)
-            now = (state or {}).get("State") or {}
-            health = (now.get("Health") or {}).get("Status", "none")
-            if (
-                state is None
-                or not now["Running"]
-                or now.get("Restarting")
-                or state.get("RestartCount", 0)
-                or health == "unhealthy"
-            ):
-                raise self._failure(service, container, "did not come up healthy")
+            health = self._health(container, service, deadline)
             if health == "healthy" or (health == "none" and self._runtime.clock() - began >= self._monitor):
                 return
             if deadline.expired:
                 raise self._failure(service, container, "was not healthy within the time")
             self._runtime.sleep(POLL)
 
+    def _watch(self, container: str, service: str, deadline: Deadline) -> None:
+        """For the time of `monitor`, or to the deadline: it has to stay up."""
+        watch = Deadline(deadline.timeout(self._monitor), self._runtime.clock)
+        while not watch.expired:
+            self._health(container, service, deadline)
+            self._runtime.sleep(watch.timeout(POLL))
+
+    def _health(self, container: str, service: str, deadline: Deadline) -> str:
+        """The engine's word for its health, `none` where nobody checks it. Raises `RollOutFailed` when it is not up."""
+        state = self._api.retried("ask how the container is", lambda: self._api.container(container), deadline)
+        now = (state or {}).get("State") or {}
+        health = str((now.get("Health") or {}).get("Status", "none"))
+        restarted = now.get("Restarting") or (state or {}).get("RestartCount", 0)
+        if state is None or not now["Running"] or restarted or health == "unhealthy":
+            raise self._failure(service, container, "did not come up healthy")
+        return health
+
     def _failure(self, service: str, container: str, what: str) -> RollOutFailed:
         evidence = self._api.evidence(container)
         return RollOutFailed(service, f"{service} {what}.", reverted=True, evidence=evidence, cause=evidence.reason)
 
-    def _swap(self, old: Json, candidate: str) -> None:
-        """The service's name leads to the new container first, then the old one stops: there is always one that answers."""
+    def _swap(self, old: Json, candidate: str, service: str, deadline: Deadline) -> None:
+        """The service's name leads to both for a while, then the old one stops: there is always one that answers."""
         with self._api.asking("hand the traffic over"):
             self._containers.give_names(candidate, old)
+        self._watch(candidate, service, deadline)
+        with self._api.asking("hand the traffic over"):
             self._containers.keep(old)
             self._api.client.rename(candidate, old["Name"].lstrip("/"))
 

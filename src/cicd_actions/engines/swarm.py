@@ -64,6 +64,7 @@ class Swarm:
         return shlex.join([*words, "--image", target.image.pinned, self._prefix + target.service])
 
     def running(self, services: Sequence[str], deadline: Deadline) -> Mapping[str, Running]:
+        self._api.deadline = deadline
         found: dict[str, Running] = {}
         for service in services:
             state = self._api.retried(f"ask what {service} runs", lambda service=service: self._look(service), deadline)  # type: ignore[misc]
@@ -72,6 +73,7 @@ class Swarm:
         return found
 
     def resolve(self, image: str, deadline: Deadline) -> Image:
+        self._api.deadline = deadline
         found = self._api.resolve(image, deadline)
         if found.opaque and self._nodes() > 1:
             raise Failed(
@@ -81,6 +83,7 @@ class Swarm:
         return found
 
     def roll_out(self, target: Target, before: Running, deadline: Deadline, *, way_back: bool = True) -> RolledOut:  # noqa: ARG002
+        self._api.deadline = deadline
         started = self._runtime.clock()
         notes: list[str] = []
         spec = self._planned(self._existing(target.service)["Spec"], target, way_back=way_back, notes=notes)
@@ -91,6 +94,7 @@ class Swarm:
         return RolledOut(target.service, self._runtime.clock() - started, tuple(notes))
 
     def revert(self, before: Running, deadline: Deadline, *, wait: bool = True) -> None:
+        self._api.deadline = deadline
         wanted = before.point
         if not isinstance(wanted, dict):
             raise RollOutFailed(before.service, f"{before.service}: nobody noted what ran before.", reverted=False)
@@ -105,6 +109,7 @@ class Swarm:
             self._came_back(before, deadline)
 
     def job(self, job: Job, deadline: Deadline, on_line: Line) -> JobEnd:
+        self._api.deadline = deadline
         self._sweep(job)
         spec = self._job_spec(job)
         try:
@@ -119,6 +124,8 @@ class Swarm:
         return end
 
     def logs(self, service: str, deadline: Deadline, *, lines: int = 50) -> Evidence:
+        self._api.deadline = deadline
+
         def look() -> Evidence:
             task = self._tasks.newest_failing(self._existing(service)["ID"])
             return self._tasks.evidence(task, lines) if task else Evidence(reason=f"{service} has no replica.")
