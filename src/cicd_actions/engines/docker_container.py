@@ -18,6 +18,9 @@ from cicd_actions.toolkit.grammar import NotUnderstood
 SERVICE = "org.cicd-actions.service"
 """Whose container it is; set on every container that this engine makes."""
 
+STOP = 10
+"""Seconds between SIGTERM and SIGKILL where a container does not say."""
+
 _SUFFIX = ".before"
 _COMPOSE_PROJECT = "com.docker.compose.project"
 _COMPOSE_SERVICE = "com.docker.compose.service"
@@ -92,13 +95,19 @@ class Containers:
             if _aliases(old, network):
                 self._join(candidate, network, old)
 
+    def stop(self, state: Json) -> None:
+        """As `docker stop`: it has the time to end that it was made with, within the deadline."""
+        # Named here, because the library waits for ten seconds only, whatever the container was made with.
+        grace = self._api.deadline.timeout(state["Config"].get("StopTimeout") or STOP)
+        self._api.client.stop(state["Id"], timeout=max(int(grace), 1))
+
     def keep(self, old: Json) -> None:
         """Stop the old container and set it aside under another name; the engine does not start it by itself again."""
         if old["HostConfig"]["RestartPolicy"].get("Name") == "always":
             # It would start again together with the engine, beside its successor.
             self._api.client.update_container(old["Id"], restart_policy={"Name": "unless-stopped"})
         # Only then renamed: the engine's DNS never forgets the name under which a running container was renamed.
-        self._api.client.stop(old["Id"])
+        self.stop(old)
         self._api.client.rename(old["Id"], old["Name"].lstrip("/") + _SUFFIX)
 
     def restore(self, identity: str, policy: Json) -> None:

@@ -115,17 +115,24 @@ class DockerEngine:
         if kept is None:
             self._again(before, deadline)
             return
-        newer = str(now["Id"]) if now is not None and now["Id"] != kept["Id"] else ""
+        newer = now if now is not None and now["Id"] != kept["Id"] else None
         with self._api.asking(f"take {before.service} back"):
-            if now is not None and newer:
-                if published(now):
-                    self._api.client.stop(newer)
-                self._api.client.rename(newer, f"{now['Name'].lstrip('/')}.{secrets.token_hex(3)}")
+            if newer is not None:
+                if published(newer):
+                    self._containers.stop(newer)
+                self._api.client.rename(newer["Id"], f"{newer['Name'].lstrip('/')}.{secrets.token_hex(3)}")
             policy = (now or kept)["HostConfig"]["RestartPolicy"]
             self._containers.restore(str(kept["Id"]), policy)
         if wait:
             self._await_health(str(kept["Id"]), before.service, deadline)
-        self._discard(newer)
+        if newer is None:
+            return
+        if wait and not published(newer):
+            # As on the way there: the name leads to both for a while.
+            self._watch(str(kept["Id"]), before.service, deadline)
+            with self._api.asking(f"stop what {before.service} was left for"):
+                self._containers.stop(newer)
+        self._discard(str(newer["Id"]))
 
     def job(self, job: Job, deadline: Deadline, on_line: Line) -> JobEnd:
         self._api.deadline = deadline

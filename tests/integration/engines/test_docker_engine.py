@@ -127,7 +127,8 @@ def test_a_published_port_means_a_gap_that_is_said(host: Host, images: Images, e
     assert host.names() == {"api"}
 
 
-def test_the_old_container_is_kept_for_the_way_back(host: Host, images: Images, engine: DockerEngine) -> None:
+@pytest.mark.parametrize("wait", [True, False])
+def test_the_old_container_is_kept_for_the_way_back(host: Host, images: Images, engine: DockerEngine, wait: bool) -> None:
     old, new = images.app(), images.app()
     service = f"{host.mark}-api"
     first = host.run("api", old.pinned, restart_policy={"Name": "always"})
@@ -138,11 +139,19 @@ def test_the_old_container_is_kept_for_the_way_back(host: Host, images: Images, 
     first.reload()
     assert (first.status, first.name) == ("exited", f"{service}.before")
     assert first.attrs["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped", "it does not come back with the engine"
-    engine.revert(before, Deadline(30), wait=False)
+    await_text(url, new.sha)
+    with Load(url) as load:
+        engine.revert(before, Deadline(30), wait=wait)
+        first.reload()
+        assert (first.status, first.name) == ("running", service)
+        assert first.attrs["HostConfig"]["RestartPolicy"]["Name"] == "always"
+        await_text(url, old.sha)
+    assert not (wait and load.failures), load.failures
+    found = host.client.containers.get(f"{host.mark}-proxy-api").exec_run(["getent", "ahostsv4", service]).output.split()
     first.reload()
-    assert (first.status, first.name) == ("running", service)
-    assert first.attrs["HostConfig"]["RestartPolicy"]["Name"] == "always"
-    await_text(url, old.sha)
+    assert {word.decode() for word in found if b"." in word} == {
+        first.attrs["NetworkSettings"]["Networks"][host.mark]["IPAddress"]
+    }
     assert host.names() == {"api", "proxy-api"}
 
 
