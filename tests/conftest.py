@@ -26,14 +26,17 @@ def _shares_the_engine(item: pytest.Item) -> bool:
     return "docker_client" in getattr(item, "fixturenames", ())
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """A file's tests go to one worker, which shares what they stand on; and all that use the one engine go to one.
-
-    The demos share nothing, and take longest.
-    """
+def _group(item: pytest.Item) -> str:
+    """Whose tests go to one worker. Those on the engine go to two: they wait more than they work. The demos share nothing."""
     file, _, _ = item.nodeid.partition("::")
-    alone = item.nodeid if file == "tests/e2e/test_demo.py" else file
-    item.add_marker(pytest.mark.xdist_group("engine" if _shares_the_engine(item) else alone))
+    if _shares_the_engine(item):
+        return "engine: releases" if file.startswith("tests/integration/roll") else "engine: the rest"
+    return item.nodeid if file == "tests/e2e/test_demo.py" else file
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """A file's tests go to one worker, which shares what they stand on."""
+    item.add_marker(pytest.mark.xdist_group(_group(item)))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -21,7 +21,7 @@ WORKDIR /srv
 ARG SHA
 LABEL org.opencontainers.image.revision=${SHA}
 ENV VERSION=${SHA}
-HEALTHCHECK --interval=1s --timeout=2s --retries=2 CMD curl -fsS "http://127.0.0.1:8000/health" || exit 1
+HEALTHCHECK --interval=500ms --timeout=5s --retries=3 CMD curl -fsS "http://127.0.0.1:8000/health" || exit 1
 CMD ["python3", "/app.py"]
 """
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import io
 import os
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import docker
 import pytest
@@ -14,22 +18,49 @@ from tests.harness.engine import Daemon, NotHere, Registry, answering, make_base
 from tests.harness.stack import Images, Stack, make_network, remove_network
 
 
+@contextlib.contextmanager
+def shared(what: str, begin: Callable[[], Callable[[], None] | None]) -> Iterator[None]:
+    """What this machine has once and several workers stand on: who begins it ends it, when no other uses it any more.
+
+    `begin` gives what ends it, or `None` where it is there already.
+    """
+    place = Path(tempfile.gettempdir(), f"cicd-actions-test-{what}")
+    with place.with_suffix(".begin").open("a") as beginning, place.with_suffix(".users").open("a") as users:
+        fcntl.flock(beginning, fcntl.LOCK_EX)
+        try:
+            end = begin()
+            fcntl.flock(users, fcntl.LOCK_SH)
+        finally:
+            fcntl.flock(beginning, fcntl.LOCK_UN)
+        yield
+        fcntl.flock(users, fcntl.LOCK_UN)
+        if end is not None:
+            fcntl.flock(users, fcntl.LOCK_EX)
+            end()
+
+
 @pytest.fixture(scope="session")
 def docker_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[docker.DockerClient]:
     """A client of the engine, which has the base image."""
-    daemon = None
-    try:
+
+    def begin() -> Callable[[], None] | None:
+        daemon = None
         if not answering():
             daemon = Daemon(tmp_path_factory.mktemp("dockerd"))
             daemon.start()
         client = docker.from_env()
         make_base(client)
-    except NotHere as error:
-        pytest.skip(f"no Docker Engine: {error}")
-    yield client
-    client.close()
-    if daemon:
-        daemon.stop()
+        client.close()
+        return daemon.stop if daemon else None
+
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(shared("engine", begin))
+        except NotHere as error:
+            pytest.skip(f"no Docker Engine: {error}")
+        client = docker.from_env()
+        yield client
+        client.close()
 
 
 @pytest.fixture(scope="session")
@@ -59,12 +90,15 @@ def images(docker_client: docker.DockerClient, registry: str) -> Iterator[Images
 @pytest.fixture(scope="session")
 def swarm(docker_client: docker.DockerClient) -> Iterator[docker.DockerClient]:
     """The engine as a Swarm's manager; it is as it was afterwards."""
-    found = docker_client.info()["Swarm"]["LocalNodeState"] == "active"
-    if not found:
+
+    def begin() -> Callable[[], None] | None:
+        if docker_client.info()["Swarm"]["LocalNodeState"] == "active":
+            return None
         docker_client.swarm.init(advertise_addr="127.0.0.1", listen_addr="127.0.0.1:2377")
-    yield docker_client
-    if not found:
-        docker_client.swarm.leave(force=True)
+        return lambda: docker_client.swarm.leave(force=True)
+
+    with shared("swarm", begin):
+        yield docker_client
 
 
 @pytest.fixture(scope="session")

@@ -79,6 +79,7 @@ class Images:
         self.registry = registry
         self._prefix = f"{registry}/t{secrets.token_hex(3)}"
         self._made: list[str] = []
+        self._proxy = ""
 
     def app(self, name: str = "app", *, push: bool = True, **settings: str) -> Built:
         """The app as a new release; `settings` are its variables (`HEALTH="bad"`, `CRASH="1"`, `START_DELAY="3"`)."""
@@ -91,9 +92,10 @@ class Images:
 
     def proxy(self) -> str:
         """The proxy, on this engine only."""
-        tag = "cicd-actions-test-proxy:1"
-        self.build("proxy", tag, {}, [])
-        return tag
+        if not self._proxy:
+            self._proxy = f"cicd-actions-test-proxy:{secrets.token_hex(3)}"
+            self.build("proxy", self._proxy, {}, [])
+        return self._proxy
 
     def build(self, kind: str, tag: str, arguments: Mapping[str, str], more: list[str]) -> None:
         """Build `images/<kind>.Dockerfile` with further lines, under a tag."""

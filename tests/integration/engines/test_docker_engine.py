@@ -106,6 +106,7 @@ def test_a_new_container_takes_over_without_a_failed_request(host: Host, images:
     assert attributes["HostConfig"]["RestartPolicy"]["Name"] == "always"
     assert attributes["Config"]["Labels"]["from"] == "the-user"
     assert engine.running([service], Deadline(10))[service] == now
+    assert "listening" in engine.logs(service, Deadline(10)).log
 
 
 def test_a_published_port_means_a_gap_that_is_said(host: Host, images: Images, engine: DockerEngine) -> None:

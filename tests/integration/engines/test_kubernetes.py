@@ -133,6 +133,7 @@ def test_a_failing_one_is_told_apart_and_taken_back(
     assert reason in evidence.reason
     assert ("no such table" in evidence.log) == (kind != "missing")
     assert ("BackOff" in evidence.events) == (kind != "unready")
+    assert engine.logs("api", Deadline(10)) == evidence
     engine.revert(before, Deadline(30))
     now = engine.running(["api"], Deadline(10))["api"]
     assert (now.image, now.sha, now.settled) == (OLD, OLD_SHA, True)
@@ -224,7 +225,19 @@ def test_a_job_that_does_not_end(engine: Kubernetes, cluster: Cluster) -> None:
     end, lines = lines_of(engine, Job("migrate", Image("registry.example/api", "sha256:" + "b" * 64)), 2.5)
     assert (end.exit_code, end.timed_out, end.cleaned) == (143, True, True)
     assert lines == ["working", "caught SIGTERM"]
-    assert ("jobs", "x") not in cluster.objects
+    assert not [key for key in cluster.objects if key[0] == "jobs"]
+
+
+def test_a_job_that_a_lost_run_left_is_in_nobody_s_way(engine: Kubernetes, cluster: Cluster, server: ApiServer) -> None:
+    cluster.images[NEW] = Behaviour(lines=["one"], seconds=0.1)
+    job = Job("migrate", Image("registry.example/api", "sha256:" + "b" * 64))
+    assert lines_of(engine, job)[0].exit_code == 0
+    stale = next(body for body in server.bodies if body["kind"] == "Job")
+    cluster.create("jobs", {**stale, "status": {}})
+    end, lines = lines_of(engine, job)
+    assert (end.exit_code, end.cleaned, lines) == (0, True, ["one"])
+    assert [key[1] for key in cluster.objects if key[0] == "jobs"] == [stale["metadata"]["name"]], "only its own is removed"
+    assert stale["spec"]["ttlSecondsAfterFinished"] > 0, "the cluster removes it by itself"
 
 
 def test_a_job_whose_image_is_not_there(engine: Kubernetes, cluster: Cluster) -> None:

@@ -75,9 +75,11 @@ def test_what_is_refused_moves_nothing(stack: Stack, images: Images, good: Built
 def test_a_slow_start_arrives_and_a_second_run_has_nothing_to_do(stack: Stack, images: Images, good: Built) -> None:
     slow = images.app(START_DELAY="3")
     stack.service("api", good.pinned, replicas=1, healthcheck=PATIENT)
-    ended = run("roll-out", inputs(stack, {"api": slow.tagged}))
+    ended = run("roll-out", inputs(stack, {"api": slow.tagged}, parallelism="3"))
     assert verdict(ended) == (0, "pass", "true"), ended.log
     assert stack.images_of("api") == {slow.pinned}
+    settings = stack.client.services.get(f"{stack.name}_api").attrs["Spec"]["UpdateConfig"]
+    assert (settings["Parallelism"], settings["Monitor"], settings["Order"]) == (3, 1_000_000_000, "start-first")
     ended = run("roll-out", inputs(stack, {"api": slow.pinned}, sha=slow.sha))
     assert verdict(ended) == (0, "pass", "true"), ended.log
     assert "runs" in ended.log

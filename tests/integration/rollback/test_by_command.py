@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -268,6 +269,21 @@ class TestGitHub:
         assert "gh api 'repos/org/app/deployments?environment=staging&task=cicd-actions%3Apassed&per_page=10'" in ended.log
         assert "roll-out api registry.test/api@sha256:DIGEST" in ended.log
         assert world.running()["api"] == sha(2)
+
+    def test_an_answer_that_does_not_come_ends_with_the_deadline(self, world: World) -> None:
+        world.github.fail("GET", "/deployments$", hang=threading.Event(), times=1000)
+        ended = world.roll_back(timeout="1s")
+        assert (ended.code, ended.verdict, ended.outputs["rolled-back"]) == (3, "inconclusive", "false")
+        assert "roll-out api registry.test/api@sha256:DIGEST" in ended.log
+        assert world.running()["api"] == sha(2)
+
+    def test_an_error_that_comes_late_is_waited_for_and_asked_again(self, world: World) -> None:
+        late = threading.Event()
+        world.github.fail("GET", "/deployments$", hang=late, status=504)
+        let_go = threading.Timer(1, late.set)
+        let_go.start()
+        assert world.roll_back().code == 0
+        let_go.join()
 
     def test_a_token_without_the_permission_is_told_so(self, world: World) -> None:
         ended = world.roll_back(github_token=world.github.token(contents="read"))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import secrets
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import docker
@@ -58,7 +59,7 @@ def test_an_image_that_is_gone_stops_it_before_anything_moves(
 ) -> None:
     good, bad = images.app(), images.app()
     site.repository = good.repository
-    site.serve(good)
+    site.serve(good, replicas=1)
     site.record(good, "pass")
     site.roll_out(bad)
     site.record(bad, "fail")
@@ -82,7 +83,7 @@ def test_an_image_that_is_gone_stops_it_before_anything_moves(
 def test_a_target_that_does_not_come_up_is_not_taken_back_itself(site: Site, images: Images) -> None:
     good, bad = images.app(), images.app(CRASH="1")
     site.repository = good.repository
-    site.serve(good)
+    site.serve(good, replicas=1)
     # Recorded as good when it was: now it cannot start any more.
     site.record(bad, "pass")
     site.record(good, "fail")
@@ -143,27 +144,34 @@ def migrated(site: Site, postgres: tuple[Postgres, str]) -> Migrated:
     return made
 
 
-def project(folder: Path, *revisions: tuple[str, str, str]) -> Path:
-    """A project with these revisions: id, what `upgrade` does, phase."""
-    made = Project(folder)
-    for revision, body, phase in revisions:
-        made.revision(revision, body, phase=phase or None)
-    return folder
-
-
 FIRST = ("0001", 'op.execute("CREATE TABLE items (id int, name text)")', "")
 EXPAND = ("0002", 'op.execute("ALTER TABLE items ADD COLUMN note text")', "")
 CONTRACT = ("0003", 'op.execute("ALTER TABLE items DROP COLUMN name")', "contract")
 
+Release = Callable[..., Built]
+
+
+@pytest.fixture(scope="module")
+def release(images: Images, tmp_path_factory: pytest.TempPathFactory) -> Release:
+    """Makes a release with these revisions: id, what `upgrade` does, phase. Asked again it is the same one, unless `again`."""
+
+    @functools.lru_cache(None)
+    def make(*revisions: tuple[str, str, str], again: bool = False) -> Built:
+        made = Project(tmp_path_factory.mktemp("project"))
+        for revision, body, phase in revisions:
+            made.revision(revision, body, phase=phase or None)
+        return alembic_image.build(images, made.folder)
+
+    return make
+
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("recorded", [True, False])
-def test_an_expand_migration_stays_applied(migrated: Migrated, images: Images, tmp_path: Path, recorded: bool) -> None:
-    old = alembic_image.build(images, project(tmp_path / "old", FIRST))
-    new = alembic_image.build(images, project(tmp_path / "new", FIRST, EXPAND))
+def test_an_expand_migration_stays_applied(migrated: Migrated, release: Release, recorded: bool) -> None:
+    old, new = release(FIRST), release(FIRST, EXPAND)
     migrated.repository = old.repository
     migrated.upgrade(old)
-    migrated.serve(old, env=[f"DATABASE_URL={migrated.address}"])
+    migrated.serve(old, replicas=1, env=[f"DATABASE_URL={migrated.address}"])
     migrated.record(old, "pass", **({"database_revision": "0001"} if recorded else {}))
     migrated.upgrade(new)
     migrated.roll_out(new)
@@ -181,13 +189,12 @@ def test_an_expand_migration_stays_applied(migrated: Migrated, images: Images, t
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("recorded", [True, False])
-def test_a_contract_migration_is_refused(migrated: Migrated, images: Images, tmp_path: Path, recorded: bool) -> None:
-    old = alembic_image.build(images, project(tmp_path / "old", FIRST))
-    safe = alembic_image.build(images, project(tmp_path / "safe", FIRST, EXPAND, CONTRACT))
-    new = alembic_image.build(images, project(tmp_path / "new", FIRST, EXPAND, CONTRACT))
+def test_a_contract_migration_is_refused(migrated: Migrated, release: Release, recorded: bool) -> None:
+    old = release(FIRST)
+    safe, new = release(FIRST, EXPAND, CONTRACT), release(FIRST, EXPAND, CONTRACT, again=True)
     migrated.repository = old.repository
     migrated.upgrade(old)
-    migrated.serve(old, env=[f"DATABASE_URL={migrated.address}"])
+    migrated.serve(old, replicas=1, env=[f"DATABASE_URL={migrated.address}"])
     migrated.record(old, "pass", **({"database_revision": "0001"} if recorded else {}))
     migrated.upgrade(safe)
     applied = '[{"revision": "0002", "phase": "expand"}, {"revision": "0003", "phase": "contract"}]'
