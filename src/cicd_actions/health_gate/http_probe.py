@@ -197,7 +197,7 @@ def _timeout(progress: Progress, seconds: float, *, cut: bool) -> Trouble:
         trouble = Trouble("timeout", "timeout", f"the connection was accepted, and nothing was answered {after}")
     else:
         trouble = Trouble("timeout", "timeout", f"the answer did not end {after} ({progress.received} bytes of it came)")
-    if cut and trouble.outcome is Outcome.BROKEN:
+    if cut:  # how much time there was says nothing about the target, also of one that was reached before
         return Trouble(trouble.kind, trouble.label, f"{trouble.came}, when the deadline came", outcome=Outcome.UNFINISHED)
     return trouble
 

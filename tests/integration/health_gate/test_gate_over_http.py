@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from collections.abc import Callable
 
 import pytest
@@ -43,6 +45,22 @@ def test_a_target_that_turns_healthy_is_waited_for(gate: Gate, httpserver: HTTPS
     report = gate(url=httpserver.url_for("/"))
     assert report.outputs["verdict"] == "pass"
     assert report.outputs["attempts"] == 4
+
+
+def test_the_log_shows_changes_and_not_every_probe(gate: Gate, httpserver: HTTPServer, log: io.StringIO) -> None:
+    for status in (503, 503, 503, 502, 502):
+        httpserver.expect_ordered_request("/").respond_with_data("", status=status)
+    httpserver.expect_ordered_request("/").respond_with_data("fine")
+    report = gate(url=f"api={httpserver.url_for('/')}")
+    assert report.outputs["attempts"] == 6
+    assert re.findall(r"api: (?:\d+ → )?(\d+)", log.getvalue()) == ["503", "502", "200"]
+
+
+def test_of_a_long_answer_the_first_200_characters_are_shown(gate: Gate, httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/").respond_with_data("x" * 1000, status=503)
+    report = gate(url=httpserver.url_for("/"), timeout="1s")
+    (shown,) = re.findall(r"It said: (x+)", report.findings[0].message)
+    assert 190 < len(shown) <= 200
 
 
 @pytest.mark.parametrize("url", ["http://no-such-name.invalid/", "https://no-such-name.invalid/"])

@@ -97,6 +97,28 @@ class TestInconclusive:
         assert report.outputs["verdict"] == "inconclusive"
         assert "`stable-for` wants 0.6 s" in str(report.outputs["reason"])
 
+    def test_a_connection_that_the_deadline_cut_is_held_against_nobody(self, gate: Gate) -> None:
+        """The second probe waits for its connection until the deadline: shorter than `request-timeout`, so nothing is known."""
+        with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, contextlib.ExitStack() as fillers:
+
+            def once() -> None:
+                connection, _ = listener.accept()
+                for _ in range(4):  # the queue is full before the first answer is given
+                    filler = fillers.enter_context(socket.socket())
+                    filler.setblocking(False)
+                    filler.connect_ex(listener.getsockname())
+                with connection:
+                    healthy(connection)
+
+            answering = threading.Thread(target=once)
+            answering.start()
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+            report = gate(url=url, timeout="900ms", stable_for="600ms", request_timeout="10s")
+            answering.join()
+        assert report.outputs["verdict"] == "inconclusive"
+        assert "`stable-for` wants 0.6 s" in str(report.outputs["reason"])
+        assert report.outputs["attempts"] == 2
+
     def test_a_metric_without_data(self, gate: Gate, raw: Any) -> None:
         empty = {"status": "success", "data": {"resultType": "vector", "result": []}}
         metrics = raw(answers("200 OK", body=json.dumps(empty).encode()))
