@@ -49,7 +49,11 @@ def run(argv: list[str], variables: Mapping[str, str], stdout: TextIO, stderr: T
     words = [word for word in argv if word != "--json"]
     on_github = variables.get("GITHUB_ACTIONS") == "true"
     runtime = Runtime(variables, stdout if on_github and not wants_json else stderr)
-    if not words or words[0] in {"--help", "-h", "help"}:
+    if not words:
+        # A name that went missing, in a script or a container's arguments, must not look like a gate that passed.
+        print(_overview(), file=stderr)
+        return 2
+    if words[0] in {"--help", "-h", "help"}:
         print(_overview(), file=stdout)
         return 0
     try:
@@ -78,7 +82,7 @@ def run(argv: list[str], variables: Mapping[str, str], stdout: TextIO, stderr: T
         publish(report, chosen, runtime, as_json=stdout if wants_json else None)
     except OSError as error:
         runtime.log(f"The outputs or the job summary could not be written: {error}. The verdict was: {report.verdict}.")
-        return code or 1
+        return code or Verdict.INCONCLUSIVE.exit_code  # whoever reads the outputs cannot be told of a pass
     return code
 
 

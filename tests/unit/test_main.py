@@ -132,7 +132,7 @@ def test_outputs_that_cannot_be_written_are_no_pass(tmp_path: Path, monkeypatch:
     run = Run(
         tmp_path, reporting(Verdict.PASS), monkeypatch=monkeypatch, GITHUB_OUTPUT=str(tmp_path / "no" / "such" / "folder")
     )
-    assert run.code == 1
+    assert run.code == 3
     assert "could not be written" in run.err
 
 
@@ -147,6 +147,19 @@ def test_help_is_made_of_the_definition(tmp_path: Path, monkeypatch: pytest.Monk
     assert run.code == 0
     assert "--timeout  (default: 5s)" in run.out
     assert "143  cancelled (SIGTERM)" in run.out
+
+
+def test_no_action_at_all_is_no_pass() -> None:
+    out, err = io.StringIO(), io.StringIO()
+    assert program.run([], {"INPUTS": '{"url": "http://127.0.0.1/"}'}, out, err) == 2
+    assert out.getvalue() == ""
+    assert "usage: cicd-actions NAME" in err.getvalue()
+
+
+def test_an_unknown_flag_is_named_as_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(tmp_path, reporting(Verdict.PASS), "--timeut", "3s", monkeypatch=monkeypatch)
+    assert run.code == 2
+    assert "The flag `--timeut` is unknown. Did you mean `--timeout`?" in run.err
 
 
 def test_an_unknown_action_names_the_known_ones() -> None:

@@ -106,7 +106,7 @@ def from_flags(argv: list[str], inputs: type[Any]) -> dict[str, str]:
             raise UnusableInput(f"`{word}` is not a flag.", fix="Inputs are given as `--name value`; see --help.")
         name, equals, value = word[2:].partition("=")
         if name not in known:
-            raise UnusableInput(_unknown(name, known, what="flag"))
+            raise UnusableInput(_unknown(name, known, what="flag", prefix="--"))
         if not equals:
             given = next(words, None)
             if given is None:
@@ -156,7 +156,7 @@ def _example(declaration: Declaration) -> str:
     return declaration.default.splitlines()[0] if declaration.default else "VALUE"
 
 
-def _unknown(name: str, known: Mapping[str, Declaration], *, what: str) -> str:
+def _unknown(name: str, known: Mapping[str, Declaration], *, what: str, prefix: str = "") -> str:
     meant = nearest(name, known)
-    hint = f" Did you mean `{meant}`?" if meant else f" Known are: {', '.join(known)}."
-    return f"The {what} `{name}` is unknown.{hint}"
+    hint = f" Did you mean `{prefix}{meant}`?" if meant else f" Known are: {', '.join(known)}."
+    return f"The {what} `{prefix}{name}` is unknown.{hint}"

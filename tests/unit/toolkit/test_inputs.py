@@ -63,7 +63,7 @@ def test_flags_may_have_their_value_beside_or_behind_and_add_lines() -> None:
     ("argv", "hint"),
     [
         (["url"], "is not a flag"),
-        (["--timeot", "5s"], "Did you mean `timeout`"),
+        (["--timeot", "5s"], "Did you mean `--timeout`"),
         (["--timeout"], "--timeout 5m"),
         (["-t", "5s"], "is not a flag"),
         (["--"], "is not a flag"),
