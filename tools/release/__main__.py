@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -19,9 +18,8 @@ from pathlib import Path
 from tools.release import tree
 
 ROOT = Path(__file__).resolve().parents[2]
-VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?")
-REFERENCES = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+@[0-9a-f]{40}")
-IMAGE = re.compile(r"[a-z0-9][a-z0-9./:_-]*@sha256:[0-9a-f]{64}")
+BUILDERS = ("tools/release", "requirements/dev.txt")
+"""What decides, beside the source, which bytes a release has: the builder, and the lock with its uv."""
 
 
 def main(argv: list[str]) -> int:
@@ -39,16 +37,14 @@ def main(argv: list[str]) -> int:
     given = parser.parse_args(argv)
     if given.command == "verify":
         return verify(given.commit)
-    if not VERSION.fullmatch(given.version):
-        parser.error(f"{given.version!r} is not a semantic version such as 1.4.0")
     if given.folder.exists() and any(given.folder.iterdir()):
         parser.error(f"{given.folder} is not empty")
-    if given.image and not IMAGE.fullmatch(given.image):
-        parser.error(f"{given.image!r} is not an image by digest (repository@sha256:…)")
-    if given.references and not REFERENCES.fullmatch(given.references):
-        parser.error(f"{given.references!r} is not a commit of a repository (owner/repository@<40 digits>)")
-    commit = _git("rev-parse", "--verify", f"{given.source}^{{commit}}")
-    build(given.folder, tree.Release(given.version, commit, given.action, given.image, given.references))
+    commit = commit_of(given.source)
+    try:
+        release = tree.Release(given.version, commit, given.action, given.image, given.references)
+    except ValueError as error:
+        parser.error(str(error))
+    build(given.folder, release)
     print(f"{given.folder}: {given.version} of {commit}, tree {digest(given.folder)}")
     return 0
 
@@ -70,13 +66,22 @@ def build(folder: Path, release: tree.Release) -> None:
 
 
 def verify(commit: str) -> int:
-    """Exit code 0 when the release commit holds exactly what its source commit builds."""
+    """Exit code 0 when the release commit holds exactly what its source commit builds.
+
+    Only this checkout's own builder is run: what is verified may be anybody's, and none of its code is started.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         published, rebuilt = Path(temporary, "published"), Path(temporary, "rebuilt")
         published.mkdir()
-        tree.checkout(ROOT, commit, published)
-        facts = json.loads((published / "release.json").read_text("utf-8"))
-        build(rebuilt, tree.Release(**facts))
+        tree.checkout(ROOT, commit_of(commit), published)
+        try:
+            release = tree.Release(**json.loads((published / "release.json").read_text("utf-8")))
+        except FileNotFoundError:
+            sys.exit(f"{commit} is no release: it has no release.json. Releases are the commits that the tags v1.2.3 name.")
+        except (ValueError, TypeError) as error:
+            sys.exit(f"{commit} has a release.json that no release has: {error}")
+        source = commit_of(release.commit)
+        build(rebuilt, release)
         theirs, ours = contents(published), contents(rebuilt)
     for path in sorted(theirs.keys() | ours.keys()):
         if theirs.get(path) != ours.get(path):
@@ -84,7 +89,9 @@ def verify(commit: str) -> int:
             print(f"{state}: {path}")
     same = theirs == ours
     what = "is exactly what" if same else "is NOT what"
-    print(f"{commit} {what} {facts['commit']} builds ({len(ours)} files)")
+    print(f"{commit} {what} {source} builds ({len(ours)} files)")
+    if not same and subprocess.run(["git", "-C", ROOT, "diff", "--quiet", source, "--", *BUILDERS], check=False).returncode:
+        print(f"The builder of this checkout is another one than that release's: run this in a checkout of {source}.")
     return 0 if same else 1
 
 
@@ -102,8 +109,13 @@ def digest(folder: Path) -> str:
     return hashlib.sha256(json.dumps(contents(folder), sort_keys=True).encode()).hexdigest()
 
 
-def _git(*words: str) -> str:
-    return subprocess.run(["git", "-C", ROOT, *words], capture_output=True, text=True, check=True).stdout.strip()
+def commit_of(name: str) -> str:
+    """The full SHA of the commit that a tag, a branch or a SHA names. Ends with an error when this clone has none."""
+    words = ["git", "-C", str(ROOT), "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"There is no commit {name!r} in this clone: fetch it (git fetch --tags origin).")
+    return done.stdout.strip()
 
 
 if __name__ == "__main__":

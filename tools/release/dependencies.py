@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from email.message import Message
 from email.parser import HeaderParser
 from pathlib import Path
 
@@ -49,11 +50,12 @@ public = _Unavailable()
 
 @dataclass(frozen=True)
 class Package:
-    """One dependency as it is shipped. `licence` is what its metadata says: an SPDX expression, or a name."""
+    """One dependency as it is shipped. `licence` is what its metadata says: an SPDX expression (`expression`), or a name."""
 
     name: str
     version: str
     licence: str
+    expression: bool
     hashes: tuple[str, ...]
 
 
@@ -108,14 +110,18 @@ def _packages(installed: Path, entries: dict[str, str]) -> Iterator[Package]:
         metadata = HeaderParser().parsestr((info / "METADATA").read_text("utf-8"))
         name = _normal(metadata["Name"])
         hashes = tuple(sorted(re.findall(r"--hash=sha256:([0-9a-f]{64})", entries[name])))
-        yield Package(
-            name, metadata["Version"], _licence(metadata.get("License-Expression"), metadata.get_all("Classifier")), hashes
-        )
+        expression = metadata.get("License-Expression")
+        yield Package(name, metadata["Version"], expression or _licence(metadata), expression is not None, hashes)
 
 
-def _licence(expression: str | None, classifiers: list[str] | None) -> str:
-    named = [line.rpartition(" :: ")[2] for line in classifiers or [] if line.startswith("License :: ")]
-    return expression or (named[0] if named else "see the licence file")
+def _licence(metadata: Message) -> str:
+    """The licence of a package whose metadata is older than expressions. Raises `ValueError` when it names none."""
+    named = [line.rpartition(" :: ")[2] for line in metadata.get_all("Classifier", []) if line.startswith("License :: ")]
+    # Some put the licence's whole text here.
+    written = [line for line in [metadata.get("License", "").strip()] if line and "\n" not in line]
+    for name in [*written, *named]:
+        return name
+    raise ValueError(f"{metadata['Name']} does not say its licence")
 
 
 def _sources(installed: Path) -> Iterator[Path]:

@@ -16,6 +16,16 @@ REPOSITORY = "org/cicd-actions"
 
 _OWN_ACTION = re.compile(r"(uses:\s*)\$/actions/")
 _SELF = re.compile(r"(uses:\s*)\$/(\S+)")
+_FORMS = {
+    "version": (r"[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?", "a semantic version such as 1.4.0 (the tag gets the `v`)"),
+    "commit": (r"[0-9a-f]{40}([0-9a-f]{24})?", "a full commit SHA"),
+    "action": (r"([a-z]+(-[a-z]+)*)?", "an action's name"),
+    "image": (r"([a-z0-9][a-z0-9./:_-]*@sha256:[0-9a-f]{64})?", "an image by digest (repository@sha256:…)"),
+    "references": (
+        r"([A-Za-z0-9._-]+/[A-Za-z0-9._-]+@[0-9a-f]{40})?",
+        "a commit of a repository (owner/repository@<40 digits>)",
+    ),
+}
 _LINK = re.compile(r"\]\((\.\./\.\./|\.\./)([^)\s]*)\)")
 
 
@@ -45,6 +55,13 @@ class Release:
     action: str = ""
     image: str = ""
     references: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` for what is none of these: the values may come from a commit that somebody else made."""
+        for name, (pattern, meaning) in _FORMS.items():
+            value = getattr(self, name)
+            if not isinstance(value, str) or not re.fullmatch(pattern, value):
+                raise ValueError(f"{value!r} is not {meaning}")
 
 
 def build(source: Path, target: Path, release: Release, *, uv: Path, scratch: Path) -> None:
@@ -140,7 +157,7 @@ def _sbom(packages: list[Package], version: str, commit: str) -> str:
             "name": package.name,
             "version": package.version,
             "purl": f"pkg:pypi/{package.name}@{package.version}",
-            "licenses": [{"license": {"name": package.licence}}],
+            "licenses": [{"expression": package.licence} if package.expression else {"license": {"name": package.licence}}],
             "properties": [{"name": "cicd-actions:locked-sha256", "value": digest} for digest in package.hashes],
         }
         for package in packages

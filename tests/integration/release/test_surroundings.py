@@ -140,11 +140,13 @@ def test_every_action_starts(job: Job) -> None:
     job.untouched()
 
 
-def test_an_action_that_needs_the_network_says_so(tmp_path: Path, tree: Path) -> None:
+@pytest.mark.parametrize(("url", "rule"), [("https://api.example.com/", "unresolved"), ("http://192.0.2.1/", "no-network")])
+def test_an_action_that_needs_the_network_says_so(tmp_path: Path, tree: Path, url: str, rule: str) -> None:
     if os.geteuid() != 0:
         pytest.skip("namespaces are made by root only")
     job = Job(tmp_path, tree, Path(sys.executable))
-    job.variables["INPUTS"] = json.dumps({"url": "https://api.example.com/", "timeout": "1s"})
+    job.variables["INPUTS"] = json.dumps({"url": url, "timeout": "1s"})
     done = job.run('"$1/bin/cicd-actions" health-gate')
     assert done.returncode == 3
+    assert f"health-gate/{rule}" in done.stdout
     assert "inconclusive" in job.files["GITHUB_OUTPUT"].read_text()

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from tests.harness.release import git, release
 from tools.release.__main__ import contents
@@ -48,6 +50,17 @@ def test_every_shipped_package_has_its_licence_and_stands_in_the_sbom(tree: Path
     assert {"httpx", "pyyaml", "pygithub", "tenacity", "docker"} <= listed
     assert not {"cryptography", "pynacl", "cffi"} & listed
     assert all(component["properties"] for component in sbom["components"]), "each with the hash it was locked by"
+    assert all(any(folder.iterdir()) for folder in (tree / "licences").iterdir())
+
+
+def test_the_sbom_is_what_its_schema_says(tree: Path) -> None:
+    text = (tree / "sbom.cdx.json").read_text()
+    validator = JsonStrictValidator(SchemaVersion.V1_5)
+    assert validator.validate_str(text) is None
+    assert validator.validate_str(text.replace('"library"', '"book"', 1)) is not None, "the validator judges"
+    licences = [licence for component in json.loads(text)["components"] for licence in component["licenses"]]
+    assert {"expression": "Apache-2.0"} in licences
+    assert not [licence for licence in licences if "see " in json.dumps(licence)], "each is named"
 
 
 def test_it_starts_with_nothing_installed_and_imports_only_its_own_files(tree: Path) -> None:
@@ -124,6 +137,64 @@ def test_a_release_commit_is_proven_and_a_changed_byte_is_found(clone: Path, tre
     assert "different: lib/httpx/__init__.py" in tampered.stdout
     assert "not built from the source: lib/extra.py" in tampered.stdout
     assert "missing: bin/launch.py" in tampered.stdout
+
+
+def rewritten(clone: Path, tree: Path, folder: Path, **facts: object) -> str:
+    """A commit that pretends to be a release: the tree with other facts in its release.json."""
+    work = folder / "pretends"
+    git(clone, "worktree", "add", "--detach", str(work))
+    git(work, "rm", "-rqf", ".")
+    shutil.copytree(tree, work, dirs_exist_ok=True)
+    known = json.loads((tree / "release.json").read_text())
+    (work / "release.json").write_text(json.dumps(known | facts, indent=2) + "\n")
+    git(work, "add", "--all", "--force")
+    git(work, "commit", "--quiet", "-m", "v1.2.3")
+    commit = git(work, "rev-parse", "HEAD")
+    git(clone, "worktree", "remove", "--force", str(work))
+    return commit
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"commit": "--output=pwned.tar"}, "'--output=pwned.tar' is not a full commit SHA"),
+        ({"action": "../../outside"}, "'../../outside' is not an action's name"),
+        ({"version": 3}, "3 is not a semantic version"),
+        ({"surprise": "x"}, "unexpected keyword argument 'surprise'"),
+        ({"commit": "f" * 40}, "There is no commit"),
+    ],
+)
+def test_what_a_release_commit_says_of_itself_is_not_believed(
+    clone: Path, tree: Path, tmp_path: Path, facts: dict[str, object], said: str
+) -> None:
+    done = release(clone, "verify", rewritten(clone, tree, tmp_path, **facts), check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1, "a line for a person, no traceback"
+    assert not list(clone.glob("pwned*"))
+
+
+@pytest.mark.parametrize(("name", "said"), [("HEAD", "HEAD is no release"), ("v9.9.9", "There is no commit 'v9.9.9'")])
+def test_what_is_no_release_is_said_in_a_line(clone: Path, name: str, said: str) -> None:
+    done = release(clone, "verify", name, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(said)
+    assert done.stderr.count("\n") == 1
+
+
+def test_another_builder_is_named_as_the_cause(clone: Path, tree: Path, tmp_path: Path) -> None:
+    commit = rewritten(clone, tree, tmp_path)
+    builder = clone / "tools" / "release" / "dependencies.py"
+    before = builder.read_text()
+    try:
+        builder.write_text(before.replace("Stands in for PyNaCl", "Is not PyNaCl"))
+        done = release(clone, "verify", commit, check=False)
+    finally:
+        builder.write_text(before)
+    assert done.returncode == 1
+    assert "different: lib/nacl/__init__.py" in done.stdout
+    assert f"run this in a checkout of {git(clone, 'rev-parse', 'HEAD')}" in done.stdout
+    assert "another one" not in release(clone, "verify", commit).stdout
 
 
 def test_publishing_adds_a_commit_and_a_tag_and_never_replaces_one(clone: Path, tree: Path, tmp_path: Path) -> None:
