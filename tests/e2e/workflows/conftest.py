@@ -26,6 +26,8 @@ from tests.e2e.workflows.world import World, running
 from tests.harness.release import released
 
 ROOT = Path(__file__).resolve().parents[3]
+TREE, STEPS_GET = "CICD_ACTIONS_TEST_TREE", "CICD_ACTIONS_TEST_STEPS_GET"
+"""Variables for a run of these tests within a test: the tree that was exported, and what each step finds around itself."""
 REUSABLE = ("two-lane", "build", "deploy", "pipeline")
 
 
@@ -86,7 +88,8 @@ class Consumer:
         number = len(list(self.runs.glob("*.json"))) if self.runs.is_dir() else 0
         picture = Picture()
         artifacts = self.runs / f"artifacts-{number}"
-        more.setdefault("step_environment", {})["LOCAL_ARTIFACTS"] = str(artifacts)
+        given = more.get("step_environment", {})
+        more["step_environment"] = {**json.loads(os.environ.get(STEPS_GET, "{}")), **given, "LOCAL_ARTIFACTS": str(artifacts)}
         log = self.runs / f"run-{number}.json"
         with self.act.start(self.folder, ".github/workflows/pipeline.yml", event_name, event, log=log, **more) as run:
             for found in run:
@@ -113,6 +116,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The release tree, its workflows rewritten for act where that knows less than GitHub, and nothing else."""
+    if os.environ.get(TREE):
+        return Path(os.environ[TREE])
     tree = released(tmp_path_factory.mktemp("release"))
     for path in tree.rglob("*.yml"):
         path.write_text(for_act(path.read_text(encoding="utf-8")), encoding="utf-8")

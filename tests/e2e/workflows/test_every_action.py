@@ -17,10 +17,10 @@ from tests.e2e.workflows.world import OPERATIONS, World
 DIGEST = "sha256:" + "c" * 64
 PROGRAMS = {
     "engine": "command",
-    "running-command": "python3 operations.py running {environment}",
-    "image-command": "python3 operations.py exists {image}",
-    "job-command": "python3 operations.py job {service} {image} {sha} {environment} --",
-    "roll-out-command": "python3 operations.py roll-out {service} {image} {sha} {environment}",
+    "running-command": "python3 -I operations.py running {environment}",
+    "image-command": "python3 -I operations.py exists {image}",
+    "job-command": "python3 -I operations.py job {service} {image} {sha} {environment} --",
+    "roll-out-command": "python3 -I operations.py roll-out {service} {image} {sha} {environment}",
 }
 FILES = {
     "operations.py": OPERATIONS.read_text(encoding="utf-8"),

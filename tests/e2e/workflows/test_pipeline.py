@@ -12,16 +12,16 @@ from tests.e2e.workflows.test_two_lane import FILES, GREEN, pull_request
 from tests.e2e.workflows.world import OPERATIONS, World
 
 DEPLOY = {
-    "image-command": "python3 operations.py exists {image}",
-    "running-command": "python3 operations.py running {environment}",
-    "job-command": "python3 operations.py job {service} {image} {sha} {environment} -- {command}",
-    "roll-out-command": "python3 operations.py roll-out {service} {image} {sha} {environment}",
+    "image-command": "python3 -I operations.py exists {image}",
+    "running-command": "python3 -I operations.py running {environment}",
+    "job-command": "python3 -I operations.py job {service} {image} {sha} {environment} -- {command}",
+    "roll-out-command": "python3 -I operations.py roll-out {service} {image} {sha} {environment}",
     "migrate-command": "schema up",
     "gate-timeout": "2s",
 }
 BUILD = {
     "builder": "command",
-    "build-command": "python3 operations.py build {service} {sha} {image}",
+    "build-command": "python3 -I operations.py build {service} {sha} {image}",
     "api-image": "local/api",
     "web-image": "local/web",
 }

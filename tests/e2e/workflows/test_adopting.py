@@ -1,0 +1,104 @@
+"""docs/adopting.md, followed: its steps for records and a way back, as they are written there, in an outside repository.
+
+Only what is the reader's own is replaced: the engine, the images, the address, and how long the gate waits for what is sick.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from cicd_actions.toolkit.yaml12 import plain, read
+from demo.export import PLACEHOLDER_SHA
+from demo.picture import Picture
+from tests.e2e.workflows.conftest import ROOT, Consumer
+from tests.e2e.workflows.test_every_action import DIGEST, FILES, PROGRAMS
+from tests.e2e.workflows.world import OLD, World
+
+ADOPT, DEPLOY = "- uses: org/cicd-actions/deployment-record", "- id: start"
+GUIDE = (ROOT / "docs" / "adopting.md").read_text("utf-8")
+
+
+def steps(first: str) -> list[dict[str, Any]]:
+    """The guide's block of steps that begins with these words."""
+    (block,) = (found for found in re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL) if found.startswith(first))
+    text = block.replace("<full commit sha>", PLACEHOLDER_SHA).replace("ghcr.io/your-org/", "local/")
+    found: Any = plain(read(text.replace("${{ needs.build.outputs.digest }}", DIGEST)).root)
+    return list(found)
+
+
+class Guided:
+    """A repository whose deploys are those of the guide."""
+
+    def __init__(self, consumer: Consumer, world: World) -> None:
+        self.consumer, self.world = consumer, world
+
+    def commit(self, first: str) -> str:
+        """The next commit: its workflow has the guide's block that begins so."""
+        found = steps(first)
+        for step in found:
+            inputs = step["with"]
+            if inputs.pop("engine", ""):
+                del inputs["stack"]
+                inputs.update({name: text for name, text in PROGRAMS.items() if name != "job-command"}, engine="command")
+            if "url" in inputs:
+                assert inputs["url"] == "https://api.example.com/health/ready"
+                inputs["url"] = f"{self.world.url}/production/api/health/ready"
+            if step["uses"].startswith("org/cicd-actions/health-gate@"):
+                inputs["timeout"] = "2s"
+        jobs = {"deploy": {"runs-on": "ubuntu-latest", "steps": [{"uses": "actions/checkout@v1"}, *found]}}
+        before = self.consumer.head
+        workflow = {".github/workflows/pipeline.yml": json.dumps({"on": "push", "jobs": jobs}), **FILES}
+        return self.consumer.commit({**workflow, "parent": before})
+
+    def push(self) -> Picture:
+        surroundings = {"OPERATIONS": str(self.world.folder), "GITHUB_API_URL": self.world.github.url}
+        return self.consumer.run(step_environment=surroundings, secrets={"GITHUB_TOKEN": self.world.token})
+
+    def records(self) -> list[tuple[str, str]]:
+        return [(task, sha) for environment, task, sha in self.world.tasks() if environment == "production"]
+
+
+@pytest.fixture
+def guided(consumer: Consumer, world: World) -> Guided:
+    """What runs in production was deployed before anybody thought of records."""
+    before = consumer.commit({"README.md": "The release before.\n"})
+    (world.folder / "production").mkdir()
+    running = {"image": f"local/api@{OLD}", "digest": OLD, "sha": before}
+    (world.folder / "production" / "api.json").write_text(json.dumps(running))
+    return Guided(consumer, world)
+
+
+def test_what_runs_is_adopted_and_what_is_sick_goes_back_to_it(guided: Guided) -> None:
+    world, before = guided.world, guided.consumer.head
+    guided.commit(ADOPT)
+    adopted = guided.push()
+    assert adopted.exit_code == 0, adopted.log()
+    assert guided.records() == [("passed", before)]
+
+    sick = guided.commit(DEPLOY)
+    (world.folder / "sick").write_text(sick)
+    run = guided.push()
+    assert run.results() == {"deploy": "failure"}, run.log()
+    assert run.jobs["deploy"].outputs["gate"]["verdict"] == "fail"
+    assert world.runs("production") == {"api": before}
+    assert guided.records()[1:] == [("deploy", sick), ("quarantined", sick), ("deploy", before), ("passed", before)]
+
+
+def test_a_good_release_is_recorded_and_one_that_does_not_come_up_is_quarantined(guided: Guided) -> None:
+    world = guided.world
+    good = guided.commit(DEPLOY)
+    run = guided.push()
+    assert run.results() == {"deploy": "success"}, run.log()
+    assert world.runs("production") == {"api": good}
+    assert guided.records() == [("deploy", good), ("passed", good)]
+
+    world.refuse("roll-out api")
+    broken = guided.commit(DEPLOY)
+    run = guided.push()
+    assert run.results() == {"deploy": "failure"}, run.log()
+    assert "gate" not in run.jobs["deploy"].outputs
+    assert guided.records()[2:] == [("deploy", broken), ("quarantined", broken)]
