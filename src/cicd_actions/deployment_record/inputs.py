@@ -118,6 +118,6 @@ class Inputs(EngineInputs, GateOptions, _Release):
 
     engine: str = declare(
         choice("", "swarm", "kubernetes", "docker", "command"),
-        "`adopt`: where the release runs: `swarm`, `kubernetes`, `docker` or `command`.",
+        "`adopt`: where the release runs: `swarm`, `kubernetes` (experimental), `docker` or `command`.",
     )
     environment: str = declare(string, "The environment's name, such as `staging`.", required=True)

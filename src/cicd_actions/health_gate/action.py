@@ -25,7 +25,7 @@ ACTION = Action(
     inputs=Inputs,
     outputs=(
         Output("verdict", "`pass`, `fail` or `inconclusive`."),
-        Output("healthy", "`true` when the verdict is `pass`, else `false`."),
+        Output("healthy", "`true` when the verdict is `pass`, else `false`; empty when an input cannot be used."),
         Output("observed-version", "The version that was seen last; several, if targets differ, joined by a comma."),
         Output("attempts", "How many probes were made, of all targets together."),
         Output("elapsed-ms", "How long the gate took, in milliseconds."),

@@ -29,7 +29,7 @@ def step(block: str) -> dict[str, object]:
     found = plain(root)
     assert isinstance(found, list)
     (only,) = found
-    assert only["uses"] == "org/cicd-actions/run-migrations-oneshot@<sha>"
+    assert only["uses"] == "org/cicd-actions/run-migrations-oneshot@<full commit sha>"
     return dict(only)
 
 
