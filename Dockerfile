@@ -8,11 +8,18 @@ COPY . /opt/cicd-actions
 RUN python3 -I -S -m compileall -q --invalidation-mode unchecked-hash /opt/cicd-actions/lib \
     && chmod -R go+rX,go-w /opt/cicd-actions
 
-FROM ${BASE}
+FROM ${BASE} AS command
 LABEL org.opencontainers.image.title="cicd-actions" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=compiled /opt/cicd-actions /opt/cicd-actions
-# A number, so that Kubernetes can see that it is not root.
-USER 65532:65532
 WORKDIR /workspace
 ENTRYPOINT ["/opt/cicd-actions/bin/cicd-actions"]
+
+# What `docker/<action>` of a release names. GitHub's runner hands a container action files that are its own user's, so
+# container actions run as root: https://docs.github.com/en/actions/reference/workflows-and-actions/dockerfile-support#user
+FROM command AS action
+
+# Without a target: for everywhere else.
+FROM command
+# A number, so that Kubernetes can see that it is not root.
+USER 65532:65532
