@@ -98,6 +98,22 @@ def test_fifty_megabytes_are_refused_without_being_read(tmp_path: Path) -> None:
     assert most < 1024 * 1024
 
 
+@pytest.mark.parametrize("tiny", ["[],", "{},", "1.5,", '{"a":[]},'])
+def test_millions_of_tiny_values_take_no_more_memory_than_their_text(tiny: str) -> None:
+    content = ("[" + tiny * (16_000_000 // len(tiny)) + "0]").encode()
+    tracemalloc.start()
+    with pytest.raises(UnusableInput, match="more than 1,000,000 values"):
+        load(content)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 3 * len(content)
+
+
+def test_yaml_of_very_many_values_is_refused() -> None:
+    with pytest.raises(UnusableInput, match="more than 250000 nodes"):
+        load("openapi: 3.1.0\nx-a:\n" + "- a\n" * 251_000)
+
+
 def test_long_yaml_is_refused() -> None:
     with pytest.raises(UnusableInput, match="Export the document as JSON"):
         load("a: b\n" * 600_000)
