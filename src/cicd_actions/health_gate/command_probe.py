@@ -16,6 +16,7 @@ from cicd_actions.health_gate.limits import TimeIsUp, TimeLimit, TooSlow, alarm
 from cicd_actions.health_gate.observation import Observation, Outcome, Trouble, unjudged
 from cicd_actions.health_gate.targets import Target
 from cicd_actions.toolkit.errors import UnusableInput
+from cicd_actions.toolkit.printable import beginning
 
 OUTPUT = 64 * 1024
 """Bytes of its output that are kept; the rest is read and dropped."""
@@ -109,7 +110,7 @@ class CommandProber:
 def _replace(
     seen: Observation, outcome: Outcome, kind: str, label: str, expected: str, came: str, text: str, version: str | None = None
 ) -> Observation:
-    return Observation(seen.started, seen.ended, outcome, kind, label, expected, came, text[:SHOWN], version)
+    return Observation(seen.started, seen.ended, outcome, kind, label, expected, came, beginning(text, SHOWN), version)
 
 
 def _said(error: Exception) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from cicd_actions.health_gate.answer import LARGE_BODY, Answer
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.grammar import NotUnderstood, StatusSet
+from cicd_actions.toolkit.printable import beginning
 
 if TYPE_CHECKING:
     import jsonpath
@@ -211,7 +212,7 @@ class Expectations:
             came = f"status {answer.status}"
             location = answer.header("location")
             if location and answer.status // 100 == 3:
-                came += f", a redirect to {location[:SHOWN]}"
+                came += f", a redirect to {beginning(location, SHOWN)}"
             wrong.append(Mismatch("status", f"status {self.status}", came))
         document = _Document(answer)
         version, problem = self._version(answer, document)
@@ -310,7 +311,7 @@ def _no_constant(name: str) -> object:
 def readable(answer: Answer) -> None:
     """Raises `Undecidable` for a body in a coding that cannot be undone."""
     if answer.coding:
-        raise Undecidable(f"the body comes with the coding `{answer.coding[:40]}`, though none was asked for")
+        raise Undecidable(f"the body comes with the coding `{beginning(answer.coding, 40)}`, though none was asked for")
 
 
 def _check_header(rule: HeaderRule, answer: Answer) -> Mismatch | None:
@@ -321,7 +322,7 @@ def _check_header(rule: HeaderRule, answer: Answer) -> Mismatch | None:
         holds = re.search(rule.value, value) is not None
     else:
         holds = (value == rule.value) is (rule.operator == "==")
-    return None if holds else Mismatch("header", rule.text, f"{rule.name}: {value[:SHOWN]}")
+    return None if holds else Mismatch("header", rule.text, f"{rule.name}: {beginning(value, SHOWN)}")
 
 
 def _compare(found: object, operator: str, wanted: object) -> bool | None:
@@ -362,8 +363,7 @@ def _count(path: str, values: list[object]) -> str:
 
 
 def _shown(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+    return beginning(json.dumps(value, ensure_ascii=False), SHOWN)
 
 
 def _body_shown(answer: Answer) -> str:
@@ -377,4 +377,4 @@ def _other_version(expected: str, came: str) -> str:
     if len(shorter) >= 6 and longer.startswith(shorter):
         who = "which is only its beginning" if shorter == came else "of which `expect-version` is only the beginning"
         return f"version {came}, {who}: the whole value has to be the same"
-    return f"version {came[:SHOWN]}" if came else "an empty version"
+    return f"version {beginning(came, SHOWN)}" if came else "an empty version"

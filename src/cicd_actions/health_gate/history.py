@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cicd_actions.health_gate.observation import Observation, Outcome
+from cicd_actions.toolkit.printable import beginning
 
 MOST_RUNS = 400
 MIXED = "…"
@@ -108,7 +109,7 @@ class History:
 
 def _words(run: Run, *, first: bool) -> str:
     times = f" ×{run.count}" if run.count > 1 else ""
-    version = f" ({run.last.version[:12]})" if run.last.version else ""
+    version = f" ({beginning(run.last.version, 12)})" if run.last.version else ""
     span = f" {_seconds(run.started)}–{_seconds(run.ended)} s" if run.count > 1 or first else f" at {_seconds(run.ended)} s"
     return f"{run.label}{version}{times}{span}"
 

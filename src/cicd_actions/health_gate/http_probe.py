@@ -19,6 +19,7 @@ from cicd_actions.health_gate.observation import Observation, Outcome, Trouble, 
 from cicd_actions.health_gate.schedule import retry_after
 from cicd_actions.health_gate.targets import HttpRequest, Target
 from cicd_actions.toolkit.grammar import NotUnderstood
+from cicd_actions.toolkit.printable import beginning
 
 HOPS = 10
 
@@ -81,6 +82,12 @@ class HttpProber:
                 raise Trouble(
                     "redirect", "loop", f"the redirects go round in a circle: {url} comes again", outcome=Outcome.WRONG
                 )
+            if request.body and answer.status in {307, 308} and url.origin != request.url.origin:
+                raise Trouble(
+                    "redirect", "redirect",
+                    f"a redirect ({answer.status}) wants the body sent to another origin, {url.scheme}://{url.authority}",
+                    outcome=Outcome.WRONG,
+                )  # fmt: skip
             seen.add(str(url))
             request = _followed(request, url, answer.status)
         raise Trouble("redirect", "redirects", f"more than {HOPS} redirects in a row", outcome=Outcome.WRONG)
@@ -156,8 +163,8 @@ def _excerpt(answer: Answer) -> str:
     if answer.coding:
         return ""
     # Half a character at the cut would show as garbage.
-    text = answer.body[: SHOWN * 4].decode("utf-8", "replace")
-    return text[:SHOWN].strip()
+    text = answer.body[: SHOWN * 4 + 4].decode("utf-8", "replace")
+    return beginning(text, SHOWN).strip()
 
 
 def _wanted_pause(answer: Answer) -> float | None:
@@ -172,15 +179,7 @@ def _followed(request: HttpRequest, url: urls.Url, status: int) -> HttpRequest:
     if url.origin == request.url.origin:
         return replace(request, url=replace(url, user=request.url.user, password=request.url.password))
     trust = replace(request.trust, client_cert="", client_key="")
-    return replace(
-        request,
-        url=url,
-        headers=(),
-        host="",
-        connect_to=None,
-        trust=trust,
-        body=b"" if request.method == "GET" else request.body,
-    )
+    return replace(request, url=url, headers=(), host="", connect_to=None, trust=trust, body=b"")
 
 
 def _timeout(progress: Progress, seconds: float, *, cut: bool) -> Trouble:

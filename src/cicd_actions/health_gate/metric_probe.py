@@ -9,6 +9,7 @@ import re
 from cicd_actions.health_gate.answer import Answer
 from cicd_actions.health_gate.expectations import SHOWN, Mismatch
 from cicd_actions.health_gate.http_probe import HttpProber
+from cicd_actions.toolkit.printable import beginning
 
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?(?:nan|inf)", re.IGNORECASE)
 
@@ -51,7 +52,7 @@ def read(body: bytes) -> list[float]:
         try:
             document = json.loads(text)
         except (ValueError, RecursionError):
-            raise ValueError(f"the answer is neither a number nor Prometheus's JSON: {text[:SHOWN]}") from None
+            raise ValueError(f"the answer is neither a number nor Prometheus's JSON: {beginning(text, SHOWN)}") from None
         found = [float(value) for value in _values(document)]
     return [value for value in found if not math.isnan(value)]
 
@@ -60,7 +61,7 @@ def _values(document: object) -> list[str]:
     if not isinstance(document, dict) or not isinstance(document.get("data"), dict):
         raise ValueError("the JSON has no `data`, as an answer of Prometheus has")  # noqa: TRY004 - of an answer, not of a caller
     if document.get("status") != "success":
-        raise ValueError(f"Prometheus says: {str(document.get('error', document.get('status')))[:SHOWN]}")
+        raise ValueError(f"Prometheus says: {beginning(str(document.get('error', document.get('status'))), SHOWN)}")
     data = document["data"]
     kind, result = data.get("resultType"), data.get("result")
     if kind == "scalar":

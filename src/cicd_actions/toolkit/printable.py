@@ -39,6 +39,11 @@ def defused(text: str) -> str:
     return _OLD_COMMAND.sub("## ", _COMMAND.sub(r"\1: :", visible(text)))
 
 
+def beginning(text: str, limit: int) -> str:
+    """At most the first `limit` characters, and the mark of a cut, before which the redactor knows a secret's beginning."""
+    return text if len(text) <= limit else f"{text[:limit]}…"
+
+
 def shortened(text: str, limit: int) -> str:
     """At most `limit` characters; what is cut is said."""
     if len(text) <= limit:

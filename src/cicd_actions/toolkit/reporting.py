@@ -154,4 +154,5 @@ def _as_json(report: Report, action: AnyAction, outputs: Mapping[str, str], runt
             for found in worst_first(report.findings)
         ],
     }
-    return json.dumps(whole, ensure_ascii=True)
+    # The object may be printed where the runner reads commands, and the old syntax acts anywhere in a line.
+    return json.dumps(whole, ensure_ascii=True).replace("##[", r"##\u005b")

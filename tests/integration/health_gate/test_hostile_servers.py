@@ -212,6 +212,67 @@ def test_no_text_from_outside_acts(raw: Any, command_line: Any) -> None:
     }  # fmt: skip
 
 
+TOKEN = "hV3kQ9xT7mZ2pL8wR4nB6cJ1"
+"""Of a test: no server knows it."""
+
+ECHOES = {
+    "body": (b"x" * 188 + b"%s", b"", "expect-status: '201'"),
+    "header": (b"", b"X-Echo: " + b"x" * 180 + b"%s\r\n", "expect-header: X-Echo == other"),
+    "redirect": (b"", b"Location: /" + b"x" * 180 + b"%s\r\n", "expect-status: '200'"),
+    "json": (b'{"a": "' + b"x" * 180 + b'%s"}', b"", "expect-json: $.a == 1"),
+    "version": (b"", b"X-Version: %s\r\n", "{expect-version: other, version-from: 'header:X-Version'}"),
+    "long version": (b"", b"X-Version: " + b"x" * 50 + b"%s\r\n", "{expect-version: other, version-from: 'header:X-Version'}"),
+}
+
+
+@pytest.mark.parametrize("place", ECHOES)
+def test_no_part_of_a_secret_that_is_sent_back_is_shown_where_an_answer_is_cut(
+    place: str, raw: Any, command_line: Any, tmp_path: Path
+) -> None:
+    body, header, expectation = ECHOES[place]
+    body, header = (part.replace(b"%s", b"Bearer " + TOKEN.encode() + b"y" * 900) for part in (body, header))
+    if place == "version":
+        header = header.replace(b"Bearer ", b"")
+    status = b"302 Found" if place == "redirect" else b"200 OK"
+
+    def answers(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 %s\r\nContent-Length: %d\r\n" % (status, len(body)) + header + b"\r\n" + body)
+
+    key = expectation.strip("{}").replace(", ", "\n  ")
+    targets = f"- url: {raw(answers).url}\n  headers: 'Authorization: Bearer $TOKEN'\n  {key}\n"
+    ran = command_line("--targets", targets, "--timeout", "2s", "--report", "report.json", TOKEN=TOKEN)
+    assert ran.code == 1, ran.stdout
+    everything = "\n".join([ran.stdout, ran.summary, *ran.outputs.values(), (tmp_path / "report.json").read_text("utf-8")])
+    assert "***" in everything
+    assert TOKEN[:6] not in everything
+
+
+@pytest.mark.parametrize("status", [b"307 Temporary Redirect", b"308 Permanent Redirect"])
+def test_a_body_is_not_sent_to_another_origin(status: bytes, raw: Any, command_line: Any) -> None:
+    thief = raw(lambda connection: connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+
+    def answers(connection: socket.socket) -> None:
+        head = b"HTTP/1.1 %s\r\nLocation: %s\r\n" % (status, thief.url.encode())
+        connection.sendall(head + b"Content-Length: 0\r\n\r\n")
+
+    here = raw(answers)
+    targets = f"- url: {here.url}\n  method: POST\n  body: token=$TOKEN\n  allow-redirects: true\n"
+    ran = command_line("--targets", targets, "--timeout", "2s", TOKEN=TOKEN)
+    assert ran.code == 1
+    assert "wants the body sent to another origin" in ran.stdout
+    assert any(TOKEN.encode() in request for request in here.requests)
+    assert thief.requests == []
+
+
+def test_the_json_object_cannot_act_as_a_command_of_the_old_syntax(raw: Any, command_line: Any) -> None:
+    def answers(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 503 Busy\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY)
+
+    ran = command_line("--url", raw(answers).url, "--timeout", "2s", "--json")
+    assert "##[" not in ran.stdout
+    assert "##[error]old" in json.loads(ran.stdout)["findings"][0]["message"]
+
+
 def test_a_regular_expression_that_backtracks_for_ever_is_interrupted(raw: Any, command_line: Any) -> None:
     body = b"a" * 5000 + b"!"
 
