@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ from cicd_actions.toolkit.printable import shortened, visible
 SECONDARY_LIMIT_PAUSE = 60.0
 """Seconds to wait after a secondary rate limit that names no time:
 https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit"""
+
+_DIGITS = re.compile(r"[0-9]{1,12}")
 
 
 class Forbidden(Inconclusive):
@@ -55,10 +58,10 @@ def rate_limit(error: BaseException) -> float | None:
     if status not in {403, 429}:
         return None
     asked = headers.get("retry-after", "")
-    if asked.isdigit():
+    if _DIGITS.fullmatch(asked):
         return float(asked)
     reset = headers.get("x-ratelimit-reset", "")
-    if headers.get("x-ratelimit-remaining") == "0" and reset.isdigit():
+    if headers.get("x-ratelimit-remaining") == "0" and _DIGITS.fullmatch(reset):
         return max(0.0, float(reset) - time.time()) + 1
     return SECONDARY_LIMIT_PAUSE if status == 429 or "rate limit" in message.lower() else None
 

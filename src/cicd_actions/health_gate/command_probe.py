@@ -65,8 +65,7 @@ class CommandProber:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
-                # The inputs of the action are no business of the program's.
-                env={name: value for name, value in self.variables.items() if name != "INPUTS"},
+                env=dict(self.variables),
                 start_new_session=True,
             )
         except (OSError, ValueError) as error:

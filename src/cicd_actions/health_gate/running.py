@@ -25,7 +25,7 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
     for secret in proxies.secrets(runtime.variables):
         runtime.redactor.add(secret)
     targets = reading.targets(inputs, runtime.environment, runtime.workspace)
-    gate = Gate(targets, inputs.timeout, runtime.variables, runtime.log)
+    gate = Gate(targets, inputs.timeout, runtime.environment.for_programs(), runtime.log)
     with _signals(gate):
         asyncio.run(gate.run())
     from cicd_actions.health_gate.report import report  # noqa: PLC0415 - the first request must not wait for it

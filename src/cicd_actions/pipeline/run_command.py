@@ -46,9 +46,9 @@ def last_json_object(text: str, name: str) -> dict[str, object]:
     try:
         result = json.loads(lines[-1])
     except ValueError as error:
-        raise Unusable(f"{name}: the last line it printed is no JSON: {lines[-1][:200]!r}") from error
+        raise Unusable(f"{name}: the last line it printed is no JSON") from error
     if not isinstance(result, dict):
-        raise Unusable(f"{name}: the last line it printed is no JSON object: {lines[-1][:200]!r}")
+        raise Unusable(f"{name}: the last line it printed is no JSON object")
     return result
 
 

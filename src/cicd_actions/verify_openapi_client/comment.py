@@ -81,7 +81,7 @@ def _pull_request(variables: Mapping[str, str]) -> int | None:
     path = variables.get("GITHUB_EVENT_PATH")
     try:
         event = json.loads(Path(path).read_bytes()) if path else {}
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     pull = event.get("pull_request") if isinstance(event, dict) else None
     number = pull.get("number") if isinstance(pull, dict) else None

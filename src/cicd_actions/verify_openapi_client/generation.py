@@ -100,7 +100,7 @@ def run(
         raise UnusableInput(
             f"`working-directory` {folder} is not in the repository.", fix="It is a folder that git keeps, from its root."
         )
-    environment = shadow.environment(runtime.variables)
+    environment = shadow.environment(runtime.environment.for_programs())
     _look_for(words[0], environment)
     with runtime.group(f"{name}: {shlex.join(words)}"):
         done = process.run(

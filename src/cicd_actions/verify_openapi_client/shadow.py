@@ -60,7 +60,7 @@ class Shadow:
 
         Package managers that would first bring an environment up to date are told not to: behind the links are the real ones.
         """
-        found = {name: value for name, value in variables.items() if not name.startswith("GIT_") and name != "INPUTS"}
+        found = {name: value for name, value in variables.items() if not name.startswith("GIT_")}
         found["PYTHONDONTWRITEBYTECODE"] = "1"
         # pnpm 10 and newer: https://pnpm.io/settings#verifydepsbeforerun
         found["pnpm_config_verify_deps_before_run"] = found["npm_config_verify_deps_before_run"] = "false"

@@ -255,6 +255,11 @@ class TestCommands:
         assert report.outputs["verdict"] == "pass"
         assert report.outputs["observed-version"] == "v2"
 
+    def test_it_cannot_speak_for_the_action(self, gate: Gate, tmp_path: Path, variables: dict[str, str]) -> None:
+        variables |= {"GITHUB_OUTPUT": str(tmp_path / "output"), "GITHUB_ENV": str(tmp_path / "env"), "INPUTS": "{}"}
+        report = gate(targets="- command: [sh, -c, 'test -z \"$GITHUB_OUTPUT$GITHUB_ENV$INPUTS\"']", timeout="5s")
+        assert report.outputs["verdict"] == "pass"
+
     def test_another_exit_code_is_wrong_and_its_output_is_shown(self, gate: Gate) -> None:
         program = json.dumps([sys.executable, "-c", "print('the queue is stuck'); raise SystemExit(3)"])
         report = gate(targets=f"- command: {program}\n  name: queue", timeout="500ms")

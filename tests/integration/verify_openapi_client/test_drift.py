@@ -24,6 +24,21 @@ def test_an_up_to_date_client_passes_and_nothing_is_touched(project: Project) ->
     assert [path.name for path in project.temp.iterdir() if path.name.startswith("openapi-client-")] == []
 
 
+def test_the_generator_cannot_speak_for_the_action(project: Project) -> None:
+    files = {name: project.temp / name for name in ("GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_PATH", "GITHUB_STEP_SUMMARY")}
+    for file in files.values():
+        file.touch()
+    project.variables |= {name: str(file) for name, file in files.items()} | {"INPUTS": '{"github-token": "t0ken-of-a-test"}'}
+    project.variables["BEFORE_WRITING"] = (
+        "print([name for name in os.environ if name == 'INPUTS'])\n"
+        f"for name in {list(files)}:\n    open(os.environ.get(name, os.devnull), 'a').write('verdict=forged\\n')"
+    )
+    outcome = project.run()
+    assert (outcome.code, outcome.verdict) == (0, "pass"), outcome.said
+    assert "[]" in outcome.log
+    assert not any("forged" in file.read_text() for file in files.values())
+
+
 def test_an_outdated_client_fails_and_says_how_to_mend_it(outdated: Project) -> None:
     before = outdated.state()
     outcome = outdated.run()

@@ -135,6 +135,13 @@ def test_the_pause_a_server_asks_for_is_kept(
     assert waits == [expected]
 
 
+def test_a_pause_that_is_no_number_is_passed_over(github: FakeGitHub, client: Make, token: str, waits: list[float]) -> None:
+    github.fail("POST", "labels", status=429, headers={"Retry-After": "\u00b2"})  # a digit for `isdigit`
+    with pytest.raises(Inconclusive, match=r"ends in 60 s"):
+        label(client(token), "one")
+    assert waits == []
+
+
 def test_a_used_up_rate_limit_is_said_at_once(github: FakeGitHub, client: Make, token: str, waits: list[float]) -> None:
     github.remaining = 0
     with pytest.raises(Inconclusive, match=r"rate limit is used up, and ends in 36\d\d s"):
