@@ -179,7 +179,7 @@ def _followed(request: HttpRequest, url: urls.Url, status: int) -> HttpRequest:
     if url.origin == request.url.origin:
         return replace(request, url=replace(url, user=request.url.user, password=request.url.password))
     trust = replace(request.trust, client_cert="", client_key="")
-    return replace(request, url=url, headers=(), host="", connect_to=None, trust=trust, body=b"")
+    return replace(request, url=url, headers=(), host="", connect_to=None, trust=trust, body=b"", redirected=True)
 
 
 def _timeout(progress: Progress, seconds: float, *, cut: bool) -> Trouble:

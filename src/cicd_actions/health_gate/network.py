@@ -11,9 +11,9 @@ import h11
 
 from cicd_actions.health_gate import proxies, wire
 from cicd_actions.health_gate.exchange import Phase, Progress, Rooms
-from cicd_actions.health_gate.observation import Trouble, unjudged
+from cicd_actions.health_gate.observation import Outcome, Trouble, unjudged
 from cicd_actions.health_gate.proxies import Proxy
-from cicd_actions.health_gate.resolver import Resolver
+from cicd_actions.health_gate.resolver import Address, Resolver
 from cicd_actions.health_gate.targets import HttpRequest, Trust
 from cicd_actions.health_gate.urls import Url, bracketed
 
@@ -51,6 +51,13 @@ class Network:
         progress.phase = Phase.RESOLVING
         try:
             addresses = await self.resolver.resolve(host, port)
+            if request.redirected and not via and any(map(_of_the_machine, addresses)):
+                raise Trouble(
+                    "redirect",
+                    "redirect",
+                    f"a redirect leads to {bracketed(host)}, where clouds tell a machine its own credentials",
+                    outcome=Outcome.WRONG,
+                )
             progress.phase = Phase.CONNECTING
             tcp = await wire.connect(addresses, f"{'the proxy ' if via else ''}{bracketed(host)}:{port}")
         except Trouble as trouble:
@@ -83,6 +90,15 @@ class Network:
         stream = wire.TlsStream(below, self.context(trust), name)
         await stream.handshake()
         return stream
+
+
+def _of_the_machine(address: Address) -> bool:
+    """Whether the address is a link's own: that of the metadata services, whose answers must not get into a log."""
+    import ipaddress  # noqa: PLC0415 - only redirects need it
+
+    found = ipaddress.ip_address(address[1][0].partition("%")[0])
+    mapped = getattr(found, "ipv4_mapped", None)
+    return (mapped or found).is_link_local or found == ipaddress.ip_address("fd00:ec2::254")
 
 
 async def _tunnel(stream: wire.Stream, proxy: Proxy, url: Url) -> None:

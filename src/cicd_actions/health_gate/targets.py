@@ -34,7 +34,10 @@ class Trust:
 
 @dataclass(frozen=True)
 class HttpRequest:
-    """What an HTTP probe sends, and where. `host` goes into the Host header and SNI; `connect_to` replaces the address."""
+    """What an HTTP probe sends, and where. `host` goes into the Host header and SNI; `connect_to` replaces the address.
+
+    `redirected`: a server of another origin chose where it goes.
+    """
 
     url: Url
     method: str = "GET"
@@ -44,6 +47,7 @@ class HttpRequest:
     connect_to: tuple[str, int] | None = None
     trust: Trust = field(default_factory=Trust)
     allow_redirects: bool = False
+    redirected: bool = False
 
 
 @dataclass(frozen=True)

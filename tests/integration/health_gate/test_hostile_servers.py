@@ -216,7 +216,7 @@ TOKEN = "hV3kQ9xT7mZ2pL8wR4nB6cJ1"
 """Of a test: no server knows it."""
 
 ECHOES = {
-    "body": (b"x" * 188 + b"%s", b"", "expect-status: '201'"),
+    "body": (b"x" * 180 + b"%s", b"", "expect-status: '201'"),
     "header": (b"", b"X-Echo: " + b"x" * 180 + b"%s\r\n", "expect-header: X-Echo == other"),
     "redirect": (b"", b"Location: /" + b"x" * 180 + b"%s\r\n", "expect-status: '200'"),
     "json": (b'{"a": "' + b"x" * 180 + b'%s"}', b"", "expect-json: $.a == 1"),
@@ -262,6 +262,17 @@ def test_a_body_is_not_sent_to_another_origin(status: bytes, raw: Any, command_l
     assert "wants the body sent to another origin" in ran.stdout
     assert any(TOKEN.encode() in request for request in here.requests)
     assert thief.requests == []
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "[::ffff:169.254.169.254]", "[fd00:ec2::254]"])
+def test_a_redirect_does_not_lead_to_the_machines_own_credentials(host: str, raw: Any, command_line: Any) -> None:
+    def answers(connection: socket.socket) -> None:
+        head = b"HTTP/1.1 302 Found\r\nLocation: http://%s/latest/meta-data/\r\n" % host.encode()
+        connection.sendall(head + b"Content-Length: 0\r\n\r\n")
+
+    ran = command_line("--url", raw(answers).url, "--allow-redirects", "true", "--timeout", "2s")
+    assert ran.code == 1
+    assert "where clouds tell a machine its own credentials" in ran.stdout
 
 
 def test_the_json_object_cannot_act_as_a_command_of_the_old_syntax(raw: Any, command_line: Any) -> None:
