@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import json
 import re
 from collections.abc import Iterator
@@ -71,6 +70,8 @@ def _any_of(spellings: list[tuple[str, str]]) -> str:
 def _spellings(char: str) -> list[tuple[str, str]]:
     if char.isascii() and char.isalnum():
         return [(char, "")]
+    import html  # noqa: PLC0415 - an import is start-up time, and only what is secret needs it
+
     units = char.encode("utf-16-be", "surrogatepass").hex()
     hexadecimal = {
         "".join(f"%{byte:02x}" for byte in char.encode("utf-8", "surrogateescape")),
