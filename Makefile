@@ -1,4 +1,4 @@
-# make demo    the whole pipeline on the example, with nothing but Python, git and make
+# make demo    the whole pipeline on the example, with nothing but Python, git and make (and Docker with ENGINE=swarm)
 # make test    the tests
 # Both set up what they need, once, in .build/.
 
@@ -8,6 +8,7 @@ READY := $(VENV)/ready
 RUN := $(VENV)/bin/python
 PYTEST ?=
 BREAK ?=
+ENGINE ?=
 
 VERSION ?=
 ACTION ?=
@@ -26,8 +27,8 @@ $(READY): requirements/dev.txt tools/bootstrap.py
 	@echo "Preparing .build/venv (once) …"
 	@$(PYTHON) tools/bootstrap.py $(VENV) requirements/dev.txt
 
-demo: $(READY) ## run the example's pipeline end to end (BREAK=health, contract or migration)
-	@$(RUN) -m demo $(if $(BREAK),--break $(BREAK))
+demo: $(READY) ## run the example's pipeline end to end (BREAK=health, contract or migration; ENGINE=swarm)
+	@$(RUN) -m demo $(if $(ENGINE),--engine $(ENGINE)) $(if $(BREAK),--break $(BREAK)) $(if $(BASE),--base $(BASE))
 
 test: $(READY) ## run the tests, many at a time (PYTEST="-k gate" hands options on)
 	@$(RUN) -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder $(PYTEST)

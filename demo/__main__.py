@@ -1,4 +1,4 @@
-"""`python -m demo [--break health]`: the example's pipeline, from two commits to two environments, on this machine.
+"""`python -m demo [--engine swarm] [--break health]`: two commits through the example's pipeline, on this machine.
 
 Exit codes: 0 everything was as the story says (with --break: the pipeline was red where it had to be, and what ran before still
 runs), 1 it was not, 2 something that is needed is missing, 130 and 143 stopped by a signal. Nothing is left running.
@@ -14,8 +14,10 @@ from pathlib import Path
 from types import FrameType
 
 from demo import report
+from demo.engines import Local
 from demo.records import records
-from demo.story import BROKEN, GOOD, Story
+from demo.story import BROKEN, Story, ending
+from demo.swarm.engine import BASE, Swarm
 from demo.tools import SetupError, prepare
 from demo.view import Screen, seconds
 from demo.workspace import Workspace
@@ -37,26 +39,35 @@ def main(argv: list[str] | None = None) -> int:
         prog="python -m demo", description="Run the example's pipeline end to end on this machine."
     )
     parser.add_argument("--break", dest="broken", choices=sorted(BROKEN), help="make the second commit a broken one")
+    parser.add_argument(
+        "--engine",
+        choices=[Local.name, Swarm.name],
+        default=Local.name,
+        help="where the releases run: local processes with SQLite (the default), or stacks of a Docker Swarm with PostgreSQL",
+    )
+    parser.add_argument("--base", default=BASE, help=f"the image that the demo's own are built on for Swarm; default: {BASE}")
     parser.add_argument("--plain", action="store_true", help="one line per step, also in a terminal")
     chosen = parser.parse_args(argv)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     screen = Screen(live=False if chosen.plain else None)
     began = time.monotonic()
-    ending = BROKEN[chosen.broken] if chosen.broken else GOOD
+    wanted = ending(chosen.engine, chosen.broken)
     try:
-        screen.say(ending.promise)
+        # First of all: where it cannot run, nothing is prepared for it.
+        engine = Swarm(screen.say, chosen.base) if chosen.engine == Swarm.name else Local()
+        screen.say(wanted.promise)
         tools = prepare(ROOT, ROOT / EXAMPLE / "apps" / "web" / "package.json", screen.say)
         workspace = Workspace(ROOT, tools)
         screen.say(f"Logs and reports: {workspace.folder.relative_to(ROOT)}")
         try:
             with records(workspace.app) as kept:
                 screen.say(f"There is no GitHub here: a stand-in of its Deployments API keeps the records, at {kept.url}")
-                story = Story(workspace, screen, ending, time.monotonic, kept)
+                story = Story(workspace, engine, screen, wanted, time.monotonic, kept)
                 right = story.tell()
                 close(story, screen, right=right, broken=bool(chosen.broken))
         finally:
-            workspace.stop()
+            engine.stop()
             workspace.tidy()
     except SetupError as error:
         screen.say(f"The demo cannot go on. {error}")

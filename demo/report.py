@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from demo.engines import ENVIRONMENTS
 from demo.picture import Picture
-from demo.story import ENVIRONMENTS, Chapter, Story, answers, duration, taken_back, verdicts
+from demo.story import Chapter, Story, answers, duration, refused, taken_back, verdicts
 from demo.view import MARKS, WORDS, short
 
 
@@ -47,15 +48,15 @@ def environments(story: Story) -> list[str]:
     rows = []
     names = {chapter.sha: chapter.title for chapter in story.chapters}
     for environment in ENVIRONMENTS:
-        running = story.workspace.running(environment)
-        says = answers(story.workspace, environment)
+        running = story.engine.running(environment)
+        says = answers(story.engine, environment)
         for service in ("api", "web"):
             now = running.get(service, {})
             sha = now.get("sha", "")
             said = says[service]
             rows.append([
                 environment, service, f"{names.get(sha, 'nothing')} ({sha[:12]})" if sha else "nothing",
-                now.get("digest", "")[:19], said[:12], story.workspace.urls(environment)[service],
+                now.get("digest", "")[:19], said[:12], story.engine.urls(environment)[service],
             ])  # fmt: skip
     return table(["environment", "service", "runs", "digest", "answers as", "at"], rows)
 
@@ -78,6 +79,7 @@ def went_back(story: Story, chapter: Chapter) -> str:
         f"{environment}: to {names.get(back['to-sha'], 'an older release')} ({back['to-sha'][:12]}), {back.get('verdict', '')}"
         for environment, back in found.items()
     ]
+    said += [f"{environment}: by the roll-out itself" for environment in refused(chapter.picture)]
     return ", ".join(said) or "–"
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from demo.act import Act
+from demo.engines import ENVIRONMENTS, Engine
 from demo.picture import Picture
 from demo.plan import jobs
 from demo.records import Records
 from demo.view import Screen, seconds, short, watch
 from demo.workspace import WORKFLOW, Workspace, answer
 
-ENVIRONMENTS = ("staging", "production")
 FIRST = "The first release"
 
 
@@ -23,6 +23,8 @@ class Ending:
     """A second commit: the example's change to make, and what the pipeline has to do with it.
 
     `red` are the jobs that must fail, `reached` the ones that must have passed, `never` those that must not even have started.
+    `taken_back` are the environments that the way back led to the first release again, `refused` those in which the roll-out
+    failed by itself and left what ran before.
     """
 
     change: str
@@ -34,6 +36,7 @@ class Ending:
     never: tuple[str, ...] = ()
     failed_steps: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     taken_back: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
     verdicts: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -85,6 +88,22 @@ BROKEN = {
 }
 
 
+def ending(engine: str, broken: str | None) -> Ending:
+    """How the second commit ends on that engine; `broken` is one of BROKEN, or nothing for a good one."""
+    if engine == "swarm" and broken == "health":
+        # Swarm asks the image's health check of every replica: it does not come to a gate.
+        return replace(
+            BROKEN["health"],
+            promise="A release that is alive but never ready does not get past staging's roll-out: Swarm ends it and keeps the"
+            " release before it; production is not touched.",
+            failed_steps={"staging / deploy": ("Roll out",)},
+            verdicts={},
+            taken_back=(),
+            refused=("staging",),
+        )
+    return BROKEN[broken] if broken else GOOD
+
+
 @dataclass
 class Chapter:
     """One commit and its run."""
@@ -98,9 +117,16 @@ class Chapter:
 
 class Story:
     def __init__(
-        self, workspace: Workspace, screen: Screen, ending: Ending, clock: Callable[[], float], records: Records
+        self,
+        workspace: Workspace,
+        engine: Engine,
+        screen: Screen,
+        ending: Ending,
+        clock: Callable[[], float],
+        records: Records,
     ) -> None:
         self.workspace = workspace
+        self.engine = engine
         self.records = records
         self.screen = screen
         self.ending = ending
@@ -113,6 +139,7 @@ class Story:
         """Run both commits; whether everything was as the story says. Raises SetupError when it could not even begin."""
         workspace = self.workspace
         workspace.create()
+        self.engine.set_up(workspace)
         self.planned = jobs(workspace.app / WORKFLOW, workspace.actions)
         first = self.chapter(FIRST, workspace.commit("The example"), before="0" * 40)
         self.expect_released(first, ENVIRONMENTS)
@@ -147,7 +174,7 @@ class Story:
         }
         variables = {"POSTGRES_IMAGE": "none", "REDIS_IMAGE": "none", "GATE_TIMEOUT": "15s"}
         for environment in ENVIRONMENTS:
-            for service, url in workspace.urls(environment).items():
+            for service, url in self.engine.urls(environment).items():
                 variables[f"{environment}_{service}_URL".upper()] = url
         surroundings = {
             "LOCAL_ARTIFACTS": str(workspace.folder / "artifacts" / str(number)),
@@ -219,29 +246,33 @@ class Story:
                 (verdict == "pass") == (environment in ending.taken_back),
                 f"{environment}: the way back should have {'' if environment in ending.taken_back else 'not '}been gone",
             )
+            self.expect(
+                (environment in refused(chapter.picture)) == (environment in ending.refused),
+                f"{environment}: the roll-out should {'' if environment in ending.refused else 'not '}have failed",
+            )
         self.expect((chapter.picture.exit_code == 0) == (not ending.red), f"act ended with {chapter.picture.exit_code}")
 
     def expect_released(self, chapter: Chapter, environments: tuple[str, ...]) -> None:
         """That commit is what runs, as the engine says and as the services themselves answer; the same digests everywhere."""
         seen = {}
         for environment in environments:
-            running = self.workspace.running(environment)
+            running = self.engine.running(environment)
             seen[environment] = {service: now["digest"] for service, now in running.items()}
             for service in ("api", "web"):
                 sha = running.get(service, {}).get("sha", "nothing")
                 self.expect(
                     sha == chapter.sha, f"{environment}: the {service} should run {chapter.sha[:12]}, it runs {sha[:12]}"
                 )
-            for service, sha in answers(self.workspace, environment).items():
+            for service, sha in answers(self.engine, environment).items():
                 self.expect(
                     sha == chapter.sha, f"{environment}: the {service} should answer as {chapter.sha[:12]}, not {sha[:12]}"
                 )
         self.expect(len({json.dumps(one, sort_keys=True) for one in seen.values()}) <= 1, f"the digests differ: {seen}")
 
 
-def answers(workspace: Workspace, environment: str) -> dict[str, str]:
+def answers(engine: Engine, environment: str) -> dict[str, str]:
     """The commit that each service says it is, or what it answers instead."""
-    urls = workspace.urls(environment)
+    urls = engine.urls(environment)
     status, body, _ = answer(f"{urls['api']}/health/ready")
     api = json.loads(body)["version"] if status == 200 else f"status {status}"
     status, _, headers = answer(f"{urls['web']}/")
@@ -264,6 +295,15 @@ def taken_back(picture: Picture) -> dict[str, dict[str, str]]:
         short(name).partition(" / ")[0]: dict(job.outputs["roll-back"])
         for name, job in picture.jobs.items()
         if job.outputs.get("roll-back", {}).get("to-sha")
+    }
+
+
+def refused(picture: Picture) -> dict[str, str]:
+    """What the roll-out said, by environment, where it failed."""
+    return {
+        short(name).partition(" / ")[0]: job.outputs["roll-out"]["reason"]
+        for name, job in picture.jobs.items()
+        if job.outputs.get("roll-out", {}).get("rolled-out") == "false"
     }
 
 

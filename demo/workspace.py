@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -73,23 +72,6 @@ class Workspace:
     def git(self, *words: str) -> str:
         return self.run("git", *words, cwd=self.app if self.app.exists() else self.folder)
 
-    def engine(self, *words: str) -> str:
-        """Ask the example's own engine."""
-        return self.run(sys.executable, "infra/local/engine.py", *words, cwd=self.app)
-
-    def urls(self, environment: str) -> dict[str, str]:
-        found: dict[str, str] = json.loads(self.engine("urls", environment))
-        return found
-
-    def running(self, environment: str) -> dict[str, dict[str, str]]:
-        found: dict[str, dict[str, str]] = json.loads(self.engine("running", environment))
-        return found
-
-    def stop(self) -> None:
-        """End every process of the environments. Safe to call at any time, and twice."""
-        if self.app.exists():
-            self.engine("stop")
-
     def tidy(self) -> None:
         """Remove what is large and can be made again; logs, reports and the copy of the example stay, for a few demos."""
         for name in ("act", "state/releases", "state/runtimes"):
@@ -102,10 +84,12 @@ class Workspace:
         for path in finished[: max(0, len(finished) - KEPT)]:
             shutil.rmtree(path, ignore_errors=True)
 
-    def run(self, *command: str, cwd: Path) -> str:
+    def run(self, *command: str, cwd: Path, variables: Mapping[str, str] | None = None) -> str:
+        """What the program printed on stdout. *variables* come on top of the demo's own. Raises SetupError when it fails."""
         # A session of its own: a second Ctrl-C at the terminal must not end the stopping of the environments.
+        environment = {**self.environment, **(variables or {})}
         done = subprocess.run(
-            command, cwd=cwd, env=self.environment, capture_output=True, text=True, check=False, start_new_session=True
+            command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, start_new_session=True
         )
         if done.returncode:
             said = (done.stderr or done.stdout).strip()[-3000:]

@@ -1,0 +1,1 @@
+"""The demo's releases as stacks of a Docker Swarm: `python -m demo --engine swarm`."""

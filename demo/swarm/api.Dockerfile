@@ -1,0 +1,20 @@
+# The example's infra/api.Dockerfile without a network: its dependencies were downloaded on the machine that builds.
+ARG BASE
+FROM ${BASE}
+COPY site /app/site
+RUN python3 -m compileall -q /app/site
+COPY alembic.ini /app/
+COPY src /app/src
+WORKDIR /app
+ENV PYTHONPATH=/app/src:/app/site \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    HOME=/tmp \
+    HOST=0.0.0.0 \
+    PORT=8000
+USER 10001:10001
+# Sooner than in the example: a release that never becomes ready is told after seconds.
+HEALTHCHECK --interval=1s --timeout=5s --start-period=10s --retries=3 CMD ["python3", "-m", "two_lane_api.healthcheck"]
+CMD ["python3", "-m", "two_lane_api"]
+ARG RELEASE_SHA
+ENV RELEASE_SHA=${RELEASE_SHA}

@@ -1,0 +1,13 @@
+# The example's infra/web.Dockerfile without a network: the page was built on the machine that builds.
+ARG BASE
+FROM ${BASE}
+COPY web/nginx.conf /etc/two-lane/nginx.conf
+COPY web/start.sh /usr/local/bin/start-web
+COPY dist /srv/two-lane
+USER 10001:10001
+# Sooner than in the example: nobody waits for a page that is there already.
+HEALTHCHECK --interval=1s --timeout=5s --start-period=10s --retries=3 \
+    CMD ["curl", "--fail", "--silent", "--show-error", "--output", "/dev/null", "--max-time", "4", "http://127.0.0.1:8080/config.json"]
+CMD ["start-web"]
+ARG RELEASE_SHA
+ENV RELEASE_SHA=${RELEASE_SHA}
