@@ -2,7 +2,7 @@
 ARG BASE
 FROM ${BASE}
 COPY site /app/site
-RUN python3 -m compileall -q /app/site
+RUN python3 -m compileall -q -j 0 /app/site
 COPY alembic.ini /app/
 COPY src /app/src
 WORKDIR /app

@@ -22,7 +22,7 @@ from docker import errors
 
 from cicd_actions.engines.protocol import REVISION
 from demo.engines import ENVIRONMENTS
-from demo.swarm.images import FOLDER, LABEL, build
+from demo.swarm.images import FOLDER, LABEL, build, push
 from demo.swarm.workflow import on_swarm
 from demo.tools import SetupError
 from demo.workspace import WORKFLOW, Workspace, answer
@@ -56,25 +56,25 @@ class Swarm:
         with engine_s_errors():
             self._join()
             self._have_base()
-            tools = f"{self._prefix}tools:1"
-            self._say(
-                f"Building what stands around the releases on {self._base}: registry, PostgreSQL, proxy (about a minute) …"
-            )
-            files = {name: FOLDER / name for name in ("registry.yml", "start-database")}
+            self._say(f"Building on {self._base}: what the releases stand on, registry, PostgreSQL, proxy (about a minute) …")
+            base, tools = (f"{self._prefix}{kind}:1" for kind in ("base", "tools"))
             # Not the engine's own bridge: it can be switched off.
             bridge = self._client.networks.create(f"{self._prefix}bridge", driver="bridge").name
-            build(self._client, "tools", tools, files, {"BASE": self._base, "DEMO": self._prefix}, {}, network=bridge)
+            build(self._client, "base", base, {}, {"BASE": self._base, "DEMO": self._prefix}, {}, network=bridge)
+            files = {name: FOLDER / name for name in ("registry.yml", "start-database")}
+            build(self._client, "tools", tools, files, {"BASE": base}, {}, network=bridge)
             registry = self._registry(tools, bridge)
-            # Under the registry's name, so that no node asks anybody else for it.
-            base = f"{registry}/tools:1"
-            self._client.images.get(tools).tag(base)
+            # Under the registry's name, so that no engine asks anybody else for them; and pushed, so that a release's own
+            # layers are all that its build has to push.
+            base, tools = (self._renamed(each, registry) for each in (base, tools))
+            push(self._client, base)
             self._say(
                 f"Starting the stacks {' and '.join(self._stack(each) for each in ENVIRONMENTS)}, each with a PostgreSQL and a"
                 " proxy. A roll-out changes services that exist: until the first release, api and web are replicas of an image"
                 " that serves nothing."
             )
             for environment in ENVIRONMENTS:
-                self._deploy(workspace, environment, base)
+                self._deploy(workspace, environment, base, tools)
             self._await_stacks()
             self._point_pipeline(workspace, registry, base)
 
@@ -166,6 +166,11 @@ class Swarm:
                     " apt-get that you have: make demo ENGINE=swarm BASE=…"
                 ) from None
 
+    def _renamed(self, image: str, registry: str) -> str:
+        name = f"{registry}/{image.removeprefix(self._prefix)}"
+        self._client.images.get(image).tag(name)
+        return name
+
     def _registry(self, tools: str, network: str) -> str:
         """Start it on a port of the engine's choice on the loopback, where an engine asks for no certificate; its address."""
         started = self._client.containers.run(
@@ -181,7 +186,7 @@ class Swarm:
         until(lambda: answer(f"http://{address}/v2/")[0] == 200, lambda: f"The registry does not answer: {started.logs()}")
         return address
 
-    def _deploy(self, workspace: Workspace, environment: str, base: str) -> None:
+    def _deploy(self, workspace: Workspace, environment: str, base: str, tools: str) -> None:
         stack, password = self._stack(environment), secrets.token_hex(16)
         self._ports[environment] = free_port()
         for name, value in {
@@ -193,7 +198,9 @@ class Swarm:
             "STACK": stack,
             "ENVIRONMENT": environment,
             "HTTP_PORT": str(self._ports[environment]),
-            **{f"{name}_IMAGE": base for name in ("API", "WEB", "PROXY")},
+            "API_IMAGE": base,
+            "WEB_IMAGE": base,
+            "PROXY_IMAGE": tools,
         }
         files = ["--compose-file", "infra/stack.yml", "--compose-file", str(FOLDER / "stack.yml")]
         # The images are on this engine alone: no registry has a digest for them.
