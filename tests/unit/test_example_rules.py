@@ -149,6 +149,21 @@ def test_the_stack_starts_the_new_first_and_goes_back_by_itself(service: str) ->
 
 
 @pytest.mark.parametrize("service", RELEASED)
+def test_what_runs_on_a_read_only_disk_can_write_to_tmp(service: str) -> None:
+    described = services("stack.yml")[service]
+    assert described["read_only"]
+    assert "tmpfs" not in described, "`docker stack deploy` leaves it out"
+    assert {"type": "tmpfs", "target": "/tmp"} in described["volumes"]  # noqa: S108 - the container's own
+
+
+@pytest.mark.skipif(not shutil.which("haproxy"), reason="HAProxy is not installed")
+def test_haproxy_takes_the_proxy_s_configuration() -> None:
+    words = ["haproxy", "-c", "-f", str(INFRA / "proxy" / "haproxy.cfg")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("service", RELEASED)
 def test_the_proxy_asks_each_replica_before_it_sends_it_anything(service: str) -> None:
     text = (INFRA / "proxy" / "haproxy.cfg").read_text(encoding="utf-8")
     backend = re.search(rf"^backend {service}\n((?:[ \t]+.*\n?)*)", text, re.MULTILINE)

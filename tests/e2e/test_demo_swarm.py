@@ -1,0 +1,60 @@
+"""The demo on a real Swarm: images, a registry, two stacks with a PostgreSQL each, and nothing of it afterwards."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from tests.harness.demo import Demo, left_running
+from tests.harness.engine import BASE
+
+
+def left_on(client: docker.DockerClient, prefix: str) -> list[str]:
+    """What the engine still has of a demo, by its names and by the label of its images."""
+    listed: list[Any] = [*client.services.list(), *client.networks.list(), *client.secrets.list(), *client.configs.list()]
+    listed += [*client.volumes.list(), *client.containers.list(all=True, ignore_removed=True)]
+    images = client.images.list(all=True, filters={"label": f"org.cicd-actions.demo={prefix}"})
+    return [*(one.name for one in listed if one.name.startswith(prefix)), *(one.id for one in images)]
+
+
+@pytest.mark.docker
+@pytest.mark.swarm
+@pytest.mark.network
+@pytest.mark.node
+def test_one_release_goes_through_and_one_that_is_never_ready_is_refused(docker_client: docker.DockerClient) -> None:
+    state = docker_client.info()["Swarm"]["LocalNodeState"]
+    with Demo("--engine", "swarm", "--base", BASE, "--break", "health") as demo:
+        assert demo.end() == 0, demo.text
+    text = demo.text
+    assert "The pipeline was red, as it had to be." in text
+    jobs = demo.jobs()
+    assert jobs["staging / deploy"] == ["✓", "✗"]
+    assert jobs["production / deploy"] == ["✓", "–"]
+    assert re.search(r"api did not come up healthy, and Swarm took it back\.", text)
+    # The example's five migrations, by a job on the Swarm: on PostgreSQL, where the index is built beside the traffic.
+    first = (demo.folder / "logs" / "run-1.log").read_text()
+    assert first.count("0005") >= 2
+    prefix = re.search(r"demo-[0-9a-f]{6}-", text)
+    assert prefix
+    assert left_on(docker_client, prefix[0]) == []
+    assert left_running(demo.folder) == []
+    assert docker_client.info()["Swarm"]["LocalNodeState"] == state
+
+
+@pytest.mark.parametrize("host", ["unix:///nowhere/docker.sock", "tcp://engine.example:2376"])
+def test_without_an_engine_of_this_machine_it_says_so_in_one_line(host: str) -> None:
+    with Demo("--engine", "swarm", variables={"DOCKER_HOST": host}) as demo:
+        assert demo.end() == 2, demo.text
+    assert len(demo.said) == 1
+    assert "make demo" in demo.text
+
+
+def test_a_base_that_is_nowhere_is_named_and_nothing_is_left(docker_client: docker.DockerClient, tmp_path: Path) -> None:
+    with Demo("--engine", "swarm", "--base", "127.0.0.1:9/nothing:1") as demo:
+        assert demo.end() == 2, demo.text
+    assert "127.0.0.1:9/nothing:1 is not here and cannot be pulled" in demo.text
+    assert left_on(docker_client, "demo-") == []
