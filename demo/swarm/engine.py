@@ -83,6 +83,16 @@ class Swarm:
         return {"api": f"{address}/api", "web": address}
 
     def running(self, environment: str) -> dict[str, dict[str, str]]:
+        with engine_s_errors():
+            return self._running(environment)
+
+    def stop(self) -> None:
+        if self._began:
+            with engine_s_errors():
+                self._clear()
+                self._leave()
+
+    def _running(self, environment: str) -> dict[str, dict[str, str]]:
         found = {}
         for service in SERVICES:
             state = self._client.services.get(f"{self._stack(environment)}_{service}")
@@ -93,12 +103,6 @@ class Swarm:
                 image = images.pop()
                 found[service] = {"image": image, "digest": image.partition("@")[2], "sha": sha}
         return found
-
-    def stop(self) -> None:
-        if self._began:
-            with engine_s_errors():
-                self._clear()
-                self._leave()
 
     def _clear(self) -> None:
         client, label = self._client, {"label": f"{LABEL}={self._prefix}"}
@@ -278,7 +282,7 @@ def connected() -> docker.DockerClient:
         said = " ".join(str(error).split())
         raise SetupError(f"No Docker Engine answers: {said}. Start one that you may use. {otherwise}") from None
     swarm = info["Swarm"]
-    state, nodes = swarm["LocalNodeState"], swarm.get("Nodes", 1)
+    state, nodes = swarm["LocalNodeState"], swarm.get("Nodes") or 1
     if state not in {"inactive", "active"} or (state == "active" and not swarm["ControlAvailable"]):
         raise SetupError(f"The Docker Engine is a Swarm's node in state `{state}` and no manager of it. {otherwise}")
     if nodes != 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import docker
 import pytest
 
 from tests.harness.demo import Demo, left_running
-from tests.harness.engine import BASE
+from tests.harness.engine import BASE, Daemon, NotHere
 
 
 def left_on(client: docker.DockerClient, prefix: str) -> list[str]:
@@ -53,8 +54,23 @@ def test_without_an_engine_of_this_machine_it_says_so_in_one_line(host: str) -> 
     assert "make demo" in demo.text
 
 
-def test_a_base_that_is_nowhere_is_named_and_nothing_is_left(docker_client: docker.DockerClient, tmp_path: Path) -> None:
-    with Demo("--engine", "swarm", "--base", "127.0.0.1:9/nothing:1") as demo:
-        assert demo.end() == 2, demo.text
-    assert "127.0.0.1:9/nothing:1 is not here and cannot be pulled" in demo.text
-    assert left_on(docker_client, "demo-") == []
+@pytest.mark.docker
+@pytest.mark.swarm
+def test_an_engine_that_is_no_swarm_is_none_afterwards() -> None:
+    # Not pytest's folder: a socket's path may have 108 characters.
+    daemon = Daemon(Path(tempfile.mkdtemp(prefix="dockerd-")), alone=True)
+    try:
+        daemon.start()
+    except NotHere as error:
+        pytest.skip(str(error))
+    client = docker.DockerClient(daemon.socket)
+    try:
+        with Demo("--engine", "swarm", "--base", "127.0.0.1:9/nothing:1", variables={"DOCKER_HOST": daemon.socket}) as demo:
+            assert demo.end() == 2, demo.text
+        assert "Making the engine a Swarm of its own" in demo.text
+        assert "127.0.0.1:9/nothing:1 is not here and cannot be pulled" in demo.text
+        assert client.info()["Swarm"]["LocalNodeState"] == "inactive"
+        assert {one.name for one in client.networks.list()} == {"bridge", "host", "none"}
+    finally:
+        client.close()
+        daemon.remove()
