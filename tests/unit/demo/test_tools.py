@@ -17,6 +17,8 @@ def test_nothing_of_a_surrounding_run_shows_in_the_jobs(monkeypatch: pytest.Monk
         "UV_PROJECT",
         "MAKEFLAGS",
         "BREAK",
+        "ENGINE",
+        "BASE",
     ]
     left_out += ["DATABASE_URL", "RELEASE_ENV", "TWO_LANE_STATE"]
     # Where packages come from stays the user's choice.
