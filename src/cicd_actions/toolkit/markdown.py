@@ -26,6 +26,10 @@ Clean = Callable[[str], str]
 """Redacts and makes visible one piece of text, before it is escaped."""
 
 _MEANT = re.compile(r"[\\`*_{}\[\]<>#|!~&@$\"']|(?<=[A-Za-z]):(?=//)|(?<=www)\.|^[-+=]|(?<=^ )[-+=]")
+_MENTION = re.compile(r"(?<![A-Za-z0-9])@(?=[A-Za-z0-9])")
+"""GitHub looks for names in the text that comes out, where a reference is the character again, and tells these people
+(https://github.com/github/markup/issues/1168). Not `name@sha256:…`, which may be copied from there."""
+
 _NUMBERED = re.compile(r"^( ?[0-9]{1,9})([.)])")
 
 
@@ -37,6 +41,7 @@ def escaped(text: str) -> str:
 
 
 def _referenced(line: str) -> str:
+    line = _MENTION.sub("@\u200b", line)
     line = _MEANT.sub(lambda match: f"&#{ord(match[0])};", line)
     return _NUMBERED.sub(lambda match: f"{match[1]}&#{ord(match[2])};", line)
 

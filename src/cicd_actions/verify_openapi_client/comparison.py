@@ -44,11 +44,12 @@ def _compared_with_git(
     found = base.of_reference(repo, inputs.base_ref) if inputs.base_ref else base.of_event(repo, variables)
     if not found.commit:
         return Compared(skipped=found.missing)
-    content = repo.show(found.commit, path)
-    if content is None:
+    size, name = repo.size(found.commit, path), f"{path} of {found.commit[:12]}"
+    if size is None:
         return Compared(skipped=f"{found.origin} ({found.commit[:12]}) does not have {path} yet")
     try:
-        old = specification.parse(content, input="base-ref", name=f"{path} of {found.commit[:12]}")
+        specification.check_size(size, input="base-ref", name=name)
+        old = specification.parse(repo.show(found.commit, path) or b"", input="base-ref", name=name)
     except UnusableInput as error:
         return Compared(skipped=f"the base's document cannot be used: {error.what}")
     return _compared(old, spec, f"{found.origin}, {found.commit[:12]}")

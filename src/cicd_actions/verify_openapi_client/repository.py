@@ -77,6 +77,13 @@ class Repository:
         except GitFailed:
             return None
 
+    def size(self, commit: str, path: str) -> int | None:
+        """How many bytes a file in a commit has; `None` when it is not there."""
+        try:
+            return int(self.git("cat-file", "-s", f"{commit}:{path}"))
+        except GitFailed:
+            return None
+
     def relative(self, path: Path) -> str | None:
         """The path as git writes it; `None` when it lies outside of the work tree."""
         whole = Path(os.path.normpath(path))

@@ -42,9 +42,7 @@ def load(path: Path, *, input: str, name: str = "") -> Specification:  # noqa: A
     """The document in a file. Raises `UnusableInput`, which names the input `input`."""
     shown = name or str(path)
     try:
-        size = path.stat().st_size
-        if size > LONGEST_JSON:
-            _too_long(shown, size, LONGEST_JSON, input)
+        check_size(path.stat().st_size, input=input, name=shown)
         # One byte more than allowed, for a file that grows, or a pipe, whose size says nothing.
         with path.open("rb") as file:
             content = file.read(LONGEST_JSON + 1)
@@ -57,10 +55,15 @@ def load(path: Path, *, input: str, name: str = "") -> Specification:  # noqa: A
     return parse(content, input=input, name=shown)
 
 
+def check_size(size: int, *, input: str, name: str) -> None:  # noqa: A002 - the word for it here
+    """Raises `UnusableInput` for a document of more bytes than are read."""
+    if size > LONGEST_JSON:
+        _too_long(name, size, LONGEST_JSON, input)
+
+
 def parse(content: bytes, *, input: str, name: str) -> Specification:  # noqa: A002 - the word for it here
     """The document in these bytes. Raises `UnusableInput`, which names the input `input`."""
-    if len(content) > LONGEST_JSON:
-        _too_long(name, len(content), LONGEST_JSON, input)
+    check_size(len(content), input=input, name=name)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

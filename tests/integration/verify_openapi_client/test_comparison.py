@@ -144,6 +144,10 @@ def test_a_base_that_cannot_be_used_skips_the_comparison_and_drift_is_still_chec
     assert (outcome.code, outcome.outputs["drift"]) == (1, "true")
     assert "the base's document cannot be used" in outcome.said
     assert "does not have other.json yet" in outdated.run(base_ref=old, spec_path="other.json").said
+    outdated.write("large.json", " " * 34_000_000)
+    large = outdated.commit("large")
+    assert "large.json of " in (said := outdated.run(base_ref=large, spec_path="large.json").said)
+    assert "34.0 MB" in said
 
 
 def test_asking_for_a_comparison_without_a_base_is_an_error(project: Project) -> None:

@@ -46,7 +46,7 @@ def words(tokens: list[Token]) -> str:
                 found.append(child.content)
             elif child.type in {"softbreak", "hardbreak"} or child.content == "<br>":
                 found.append("\n")
-    return "".join(found)
+    return "".join(found).replace("@\u200b", "@")
 
 
 def kinds(tokens: list[Token]) -> set[str]:
@@ -82,6 +82,14 @@ def test_any_text_comes_out_as_it_went_in(text: str) -> None:
 def test_a_code_block_cannot_be_closed_by_its_text(text: str) -> None:
     tokens = parsed(render(CodeBlock(text), Paragraph("after")))
     assert [token.type for token in tokens] == ["fence", "paragraph_open", "inline", "paragraph_close"]
+
+
+@given(st.text(max_size=80))
+def test_nobody_is_mentioned(text: str) -> None:
+    tokens = parsed(render(Paragraph(f"by @octocat and {text}")))
+    plain = "".join(child.content for token in tokens for child in token.children or [] if child.type.startswith("text"))
+    assert re.search(r"(?<![A-Za-z0-9])@[A-Za-z0-9]", plain) is None
+    assert "\u200b" not in render(Paragraph("org/api@sha256:0123"))
 
 
 def test_only_web_addresses_become_links() -> None:
