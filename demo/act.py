@@ -190,7 +190,9 @@ class Act:
             command += ["--var", f"{name}={value}"]
         for name, value in (step_environment or {}).items():
             command += ["--env", f"{name}={value}"]
-        environment = dict(self.environment)
+        # act reads a job's outputs while another thread of it writes them, and Go ends the program for it ("concurrent map
+        # iteration and map write" in NewExpressionEvaluatorWithEnv, act 0.2.89): one thread at a time.
+        environment = {**self.environment, "GOMAXPROCS": "1"}
         for name, value in (secrets or {}).items():
             command += ["--secret", name]  # the value comes from the environment, and is in no process list
             environment[name] = value

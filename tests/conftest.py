@@ -29,9 +29,11 @@ def _shares_the_engine(item: pytest.Item) -> bool:
 def _group(item: pytest.Item) -> str:
     """Whose tests go to one worker. Those on the engine go to two: they wait more than they work. The demos share nothing."""
     file, _, _ = item.nodeid.partition("::")
+    if file.startswith("tests/e2e/test_demo"):
+        return item.nodeid
     if _shares_the_engine(item):
         return "engine: releases" if file.startswith("tests/integration/roll") else "engine: the rest"
-    return item.nodeid if file == "tests/e2e/test_demo.py" else file
+    return file
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -32,7 +32,7 @@ def test_a_release_that_never_becomes_ready_is_taken_back() -> None:
     with Demo("--break", "health") as demo:
         assert demo.end() == 0, demo.text
     assert "The pipeline was red, as it had to be." in demo.text
-    assert "SEARCH_URL is not set" in demo.text
+    assert "SEARCH_URL is not set" in (demo.folder / "logs" / "run-2.log").read_text()
     assert left_running(demo.folder) == []
 
 

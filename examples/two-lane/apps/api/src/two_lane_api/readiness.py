@@ -103,7 +103,8 @@ class ReadinessCheck:
         found = await cache
         if found is not None:
             checks["cache"] = found
-        return checks
+        # What failed stands first: whoever asks may show the beginning of the answer only.
+        return dict(sorted(checks.items(), key=lambda check: check[1].status != "failed"))
 
 
 async def _current_revisions(connection: AsyncConnection) -> list[str]:
