@@ -13,7 +13,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -83,7 +83,21 @@ class Logged:
     printed: bool
 
 
-Event = JobStarted | JobEnded | StepStarted | StepEnded | OutputSet | SummaryAdded | Annotated | Logged
+@dataclass(frozen=True)
+class StartedAgain:
+    """act ended itself in the middle: what was told so far counts no more, the same run begins anew."""
+
+    reason: str
+
+
+Event = JobStarted | JobEnded | StepStarted | StepEnded | OutputSet | SummaryAdded | Annotated | Logged | StartedAgain
+
+ITS_OWN_RACE = "fatal error: concurrent map"
+"""What Go prints, outside of act's JSON, before it ends act 0.2.89 with 2: one job's thread reads the outputs of the other
+jobs (NewExpressionEvaluatorWithEnv) while another writes them. The steps have no part in it. One thread for all
+(GOMAXPROCS=1) would avoid it, and loses the last lines of every seventh step that fails."""
+
+ATTEMPTS = 3
 
 
 def job_name(path: str) -> str:
@@ -190,52 +204,68 @@ class Act:
             command += ["--var", f"{name}={value}"]
         for name, value in (step_environment or {}).items():
             command += ["--env", f"{name}={value}"]
-        # act reads a job's outputs while another thread of it writes them, and Go ends the program for it ("concurrent map
-        # iteration and map write" in NewExpressionEvaluatorWithEnv, act 0.2.89): one thread at a time.
-        environment = {**self.environment, "GOMAXPROCS": "1"}
+        environment = dict(self.environment)
         for name, value in (secrets or {}).items():
             command += ["--secret", name]  # the value comes from the environment, and is in no process list
             environment[name] = value
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            start_new_session=True,
-        )
+
+        def process() -> subprocess.Popen[str]:
+            return subprocess.Popen(
+                command,
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                start_new_session=True,
+            )
+
         return Run(process, log)
 
 
 class Run(contextlib.AbstractContextManager["Run"]):
     """A run of act. Iterate over it for its events; leave its `with` block and nothing of it is left running."""
 
-    def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
-        self._process = process
+    def __init__(self, start: Callable[[], subprocess.Popen[str]], log: Path) -> None:
+        self._start = start
+        self._process = start()
         self._log = log
+        self._stopped = False
 
     def __exit__(self, *_: object) -> None:
         self.stop()
 
     def __iter__(self) -> Iterator[Event]:
+        for attempt in range(1, ATTEMPTS + 1):
+            died = yield from self._attempt()
+            if self._process.wait() != 2 or not died or self._stopped or attempt == ATTEMPTS:
+                return
+            self._close()
+            self._process = self._start()
+            yield StartedAgain(died)
+
+    def _attempt(self) -> Generator[Event, None, str]:
+        """What the process says until it ends; returns what it died of, where that was its own doing."""
         output: IO[str] | None = self._process.stdout
         assert output is not None  # noqa: S101 - it is a pipe
         last_summary: Event | None = None
+        died = ""
         with self._log.open("a", encoding="utf-8") as log:
             for line in output:
                 log.write(line)
                 log.flush()
+                if line.startswith(ITS_OWN_RACE):
+                    died = line.strip()
                 for event in events(line):
                     # A composite's summary is told twice, for the inner step and for the outer one.
                     if not (isinstance(event, SummaryAdded) and event == last_summary):
                         yield event
                     if isinstance(event, SummaryAdded):
                         last_summary = event
-        self._process.wait()
+        return died
 
     @property
     def exit_code(self) -> int | None:
@@ -247,6 +277,7 @@ class Run(contextlib.AbstractContextManager["Run"]):
 
         act puts each step into a process group of its own, so the tree is followed, not the group.
         """
+        self._stopped = True
         if self._process.poll() is None:
             tree = descendants(self._process.pid)
             for pid in (self._process.pid, *tree):
@@ -261,6 +292,9 @@ class Run(contextlib.AbstractContextManager["Run"]):
                 self._process.kill()
             _gone(tree, grace)
         self._process.wait()
+        self._close()
+
+    def _close(self) -> None:
         if self._process.stdout is not None:
             self._process.stdout.close()
 

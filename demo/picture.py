@@ -6,7 +6,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from demo.act import Annotated, Event, JobEnded, JobStarted, Logged, OutputSet, StepEnded, StepStarted, SummaryAdded
+from demo.act import (
+    Annotated,
+    Event,
+    JobEnded,
+    JobStarted,
+    Logged,
+    OutputSet,
+    StartedAgain,
+    StepEnded,
+    StepStarted,
+    SummaryAdded,
+)
 
 
 @dataclass
@@ -62,6 +73,9 @@ class Picture:
                 self.annotations.append(event)
             case Logged():
                 self.lines.append(event)
+            case StartedAgain():
+                for told in (self.jobs, self.annotations, self.summaries, self.lines):
+                    told.clear()
 
     def _job(self, name: str) -> Job:
         return self.jobs.setdefault(name, Job(name, self.clock()))

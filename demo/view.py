@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import TextIO
 
-from demo.act import Annotated, Event, JobEnded, JobStarted, Run, StepEnded
+from demo.act import Annotated, Event, JobEnded, JobStarted, Run, StartedAgain, StepEnded
 from demo.picture import Job, Picture
 
 MARKS = {"success": ("✓", "32"), "failure": ("✗", "31"), "cancelled": ("■", "33"), "skipped": ("–", "90"), "": ("●", "33")}
@@ -116,6 +116,8 @@ class Plain:
             self.line(event.job, event.result, f"{step_name(event.step)}  {seconds((step.ended or 0) - step.started)}")
         elif isinstance(event, Annotated) and event.level == "error":
             self.line(event.job, "failure", event.message.splitlines()[0][:300] if event.message else "")
+        elif isinstance(event, StartedAgain):
+            self.line("act", "cancelled", f"ended itself ({event.reason}), which is no fault of a step: the same run again")
 
     def line(self, job: str, result: str, text: str) -> None:
         self.screen.say(f"{seconds(time.monotonic() - self.began):>7}  {self.screen.mark(result)} {short(job):<20} {text}")

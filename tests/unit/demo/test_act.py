@@ -11,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from demo.act import (
+    ATTEMPTS,
     Act,
     Annotated,
     JobEnded,
     JobStarted,
     Logged,
     OutputSet,
+    StartedAgain,
     StepEnded,
     StepStarted,
     SummaryAdded,
@@ -124,6 +126,37 @@ def test_a_run_is_written_down_whole_and_becomes_a_picture(tmp_path: Path) -> No
     assert [found.text for found in picture.summaries] == ["S"], "a composite's summary is told twice"
     assert len(log.read_text().splitlines()) == 8
     assert json.loads(log.with_suffix(".event.json").read_text()) == {"after": "x"}
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_act_s_own_race_starts_the_run_again_and_nothing_of_before_is_left(tmp_path: Path, times: int) -> None:
+    """As Go prints it: a line outside of the JSON, then the threads; a step that prints the same is within it."""
+    before = {**STEP, "msg": "⭐ Run Main Lint"}
+    quoted = {**INNER, "msg": "fatal error: concurrent map\n", "raw_output": True}
+    body = f"""
+tries = open({str(tmp_path / "tries")!r}, "a+")
+tries.write(".")
+tries.flush()
+tries.seek(0)
+if len(tries.read()) <= {times}:
+    {lines(before).strip()}
+    print("fatal error: concurrent map iteration and map write\\n\\ngoroutine 7 [running]:", flush=True)
+    sys.exit(2)
+{lines(quoted, {**JOB, "jobResult": "failure", "msg": ""})}
+sys.exit(2)
+"""
+    picture = Picture()
+    with stand_in(tmp_path, body).start(tmp_path, "w.yml", "push", {}, log=tmp_path / "run.json") as run:
+        again = 0
+        for event in run:
+            picture.apply(event)
+            again += isinstance(event, StartedAgain)
+    assert again == min(times, ATTEMPTS - 1)
+    assert run.exit_code == 2
+    if times < ATTEMPTS:
+        assert picture.results() == {"verify / api": "failure"}
+        assert picture.steps("verify / api") == {}
+    assert (tmp_path / "run.json").read_text().count("goroutine 7") == times
 
 
 def test_what_act_is_told(tmp_path: Path) -> None:

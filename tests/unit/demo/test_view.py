@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from demo.act import Annotated, Event, JobEnded, JobStarted, StepEnded, StepStarted
+from demo.act import Annotated, Event, JobEnded, JobStarted, StartedAgain, StepEnded, StepStarted
 from demo.picture import Picture
 from demo.report import table
 from demo.view import Live, Plain, Screen, seconds, short
@@ -39,7 +39,7 @@ def test_a_log_has_a_line_for_what_ended_and_no_escape() -> None:
     stream = io.StringIO()
     picture = Picture(clock=lambda: 0.0)
     plain = Plain(Screen(stream), picture)
-    for event in STORY:
+    for event in [*STORY, StartedAgain("fatal error: a race")]:
         picture.apply(event)
         plain.event(event)
     text = stream.getvalue()
@@ -49,7 +49,9 @@ def test_a_log_has_a_line_for_what_ended_and_no_escape() -> None:
         "✗ verify / api         Lint  0.0s",
         "✗ verify / api         it is wrong",
         "✗ verify / api         failed in 0.0s",
+        "■ act                  ended itself (fatal error: a race), which is no fault of a step: the same run again",
     ]
+    assert picture.results() == {}
 
 
 def test_a_terminal_is_redrawn_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
