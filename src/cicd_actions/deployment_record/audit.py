@@ -72,7 +72,7 @@ class AuditLog:
         def post() -> None:
             limit = self.deadline.timeout(ONE_REQUEST)
             if limit <= 0:
-                raise Inconclusive("The audit line could not be written: the time of this action is over.")
+                raise httpx.WriteTimeout("the time of this action is over")
             try:
                 within(limit, lambda: send(limit))
             except TimeoutError as error:

@@ -88,7 +88,7 @@ def test_a_log_that_does_not_answer(world: World) -> None:
 
 def test_a_log_that_drips_ends_with_the_deadline(world: World) -> None:
     with dripping("headers") as address:
-        ended = world.start(1, audit_url=f"http://{address}/audit", audit_required="true", timeout="2s")
+        ended = world.start(1, audit_url=f"http://{address}/audit", audit_required="true", timeout="4s")
     assert ended.code == 3
     assert "could not be written to 127.0.0.1" in ended.headline
 
