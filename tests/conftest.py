@@ -18,8 +18,8 @@ settings.load_profile("no timing")
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: much of the time is spent waiting for engines and databases."""
-    return (os.cpu_count() or 1) + 1
+    """Two more than there are cores: much of the time is spent waiting for engines and databases."""
+    return (os.cpu_count() or 1) + 2
 
 
 def _shares_the_engine(item: pytest.Item) -> bool:
@@ -27,11 +27,9 @@ def _shares_the_engine(item: pytest.Item) -> bool:
 
 
 def _group(item: pytest.Item) -> str:
-    """Whose tests go to one worker. Those on the engine go to two: they wait more than they work. The demos share nothing."""
+    """Whose tests go to one worker. Those on the engine go to two: they wait more than they work."""
     file, _, _ = item.nodeid.partition("::")
-    if file.startswith("tests/e2e/test_demo"):
-        return item.nodeid
-    if _shares_the_engine(item):
+    if _shares_the_engine(item) and not file.startswith("tests/e2e/test_demo"):
         return "engine: releases" if file.startswith("tests/integration/roll") else "engine: the rest"
     return file
 
