@@ -10,7 +10,6 @@ from cicd_actions.health_gate import history
 from cicd_actions.health_gate.advice import usual_cause
 from cicd_actions.health_gate.gate import Gate, Watched
 from cicd_actions.health_gate.judge import State
-from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.findings import Finding, Severity
 from cicd_actions.toolkit.printable import shortened, visible
 from cicd_actions.toolkit.report import Block, Code, CodeBlock, Inline, OutputValue, Paragraph, Report, Strong, Table
@@ -28,18 +27,20 @@ TIMELINES = 60
 """Targets whose timeline is drawn; the JSON report has them all."""
 
 
-def report(gate: Gate, path: str, runtime: Runtime) -> Report:
-    """The report of an ended gate; `path` is where its JSON goes, or empty. Raises `UnusableInput` if it cannot go there."""
+def report(gate: Gate, runtime: Runtime, name: str = "", file: Path | None = None) -> Report:
+    """The report of an ended gate. Its JSON goes to `file`, which the user calls `name`."""
     verdict = Verdict.INCONCLUSIVE if gate.cancelled_by is not None else gate.verdict
     ordered = sorted(gate.watched, key=lambda each: (_ORDER.index(each.verdict), not each.target.critical))
     reason = reason_of(gate, ordered, verdict)
-    if path:
-        _write(path, as_json(gate, verdict, reason), runtime)
+    findings = [_finding(each, gate) for each in ordered if each.verdict is not Verdict.PASS]
+    if file and (lost := _write(file, as_json(gate, verdict, reason), runtime)):
+        findings.append(lost)
+        name = ""
     return Report(
         verdict,
         headline(gate, ordered, verdict),
-        _outputs(gate, verdict, reason, path),
-        [_finding(each, gate) for each in ordered if each.verdict is not Verdict.PASS],
+        _outputs(gate, verdict, reason, name),
+        findings,
         _blocks(ordered, gate),
         list_findings=False,
     )
@@ -218,16 +219,14 @@ def as_json(gate: Gate, verdict: Verdict, reason: str) -> dict[str, object]:
     }
 
 
-def _write(path: str, document: dict[str, object], runtime: Runtime) -> None:
-    file = Path(runtime.workspace, path)
+def _write(file: Path, document: dict[str, object], runtime: Runtime) -> Finding | None:
+    """What kept the file from being written: the verdict stands all the same, a rollback may hang on it."""
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(_cleaned(document, runtime), ensure_ascii=False, indent=1) + "\n", "utf-8")
-    except (OSError, ValueError) as error:
-        raise UnusableInput(
-            f"The JSON report cannot be written to {path}: {getattr(error, 'strerror', None) or error}.",
-            cause=f"The verdict was: {document['verdict']}. {document['reason']}",
-        ) from None
+    except OSError as error:
+        said = f"The JSON report could not be written to {file}: {error.strerror}."
+        return Finding(rule="health-gate/report", severity=Severity.WARNING, message=said)
+    return None
 
 
 def _cleaned(value: object, runtime: Runtime) -> object:

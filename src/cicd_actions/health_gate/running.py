@@ -25,12 +25,13 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
     for secret in proxies.secrets(runtime.variables):
         runtime.redactor.add(secret)
     targets = reading.targets(inputs, runtime.environment, runtime.workspace)
+    file = runtime.place(inputs.report, input="report") if inputs.report else None
     gate = Gate(targets, inputs.timeout, runtime.environment.for_programs(), runtime.log)
     with _signals(gate):
         asyncio.run(gate.run())
     from cicd_actions.health_gate.report import report  # noqa: PLC0415 - the first request must not wait for it
 
-    made = report(gate, inputs.report, runtime)
+    made = report(gate, runtime, inputs.report, file)
     if gate.cancelled_by is not None:
         cancelled = Cancelled(gate.cancelled_by)
         cancelled.report = made

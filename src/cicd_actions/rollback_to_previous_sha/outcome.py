@@ -22,11 +22,9 @@ ASKING = 15.0
 
 def write_plan(course: Course, plan: Plan) -> Path:
     """The plan as a JSON file that later steps may read."""
-    name = course.inputs.plan_file
-    path = course.runtime.workspace / name if name else course.runtime.scratch / "rollback-plan.json"
+    path = course.runtime.place(course.inputs.plan_file or course.runtime.scratch / "rollback-plan.json", input="plan-file")
     text = json.dumps(plan.as_json(), indent=2, ensure_ascii=False)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(course.runtime.redactor(text) + "\n", "utf-8", errors="replace")
     except OSError as error:
         raise UnusableInput(

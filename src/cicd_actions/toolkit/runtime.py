@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import TextIO
 
 from cicd_actions.toolkit.deadline import Clock, Deadline
 from cicd_actions.toolkit.environment import Environment
+from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.printable import defused
 from cicd_actions.toolkit.redaction import Redactor
 
@@ -45,6 +47,33 @@ class Runtime:
     def scratch(self) -> Path:
         """A folder for files that later steps of the job may read: the runner's temporary one, else the workspace."""
         return Path(self.variables.get("RUNNER_TEMP") or self.workspace)
+
+    def place(self, path: str | Path, *, input: str) -> Path:  # noqa: A002 - the word for it here
+        """Where a file is to be written that was asked for as *path*; its folder is made.
+
+        Asked before the work begins, so that nobody waits for a result that cannot be kept. What lies in the workspace may be
+        somebody else's commit: a symbolic link there that leads out of it is not followed. Raises `UnusableInput`.
+        """
+        here = self.workspace
+        asked = Path(os.path.normpath(here / path))
+        why = ""
+        try:
+            if asked.is_relative_to(here) and not Path(os.path.realpath(asked)).is_relative_to(os.path.realpath(here)):
+                why = "a symbolic link leads it out of the workspace"
+            else:
+                asked.parent.mkdir(parents=True, exist_ok=True)
+                if asked.is_dir():
+                    why = "it is a folder"
+                elif not os.access(asked if asked.exists() else asked.parent, os.W_OK):
+                    why = "permission denied"
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or str(error)
+        if why:
+            raise UnusableInput(
+                f"The file {asked} of the input `{input}` cannot be written: {why}.",
+                fix=f"    with:\n      {input}: ${{{{ runner.temp }}}}/{asked.name}",
+            )
+        return asked
 
     def deadline(self, seconds: float) -> Deadline:
         """A deadline from now on the runtime's clock."""

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
 
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.report import Report
@@ -379,7 +381,28 @@ def test_the_json_report_has_its_documented_shape(gate: Gate, raw: Any, tmp_path
     assert target["answers"][0]["excerpt"] == "starting"
 
 
-def test_a_report_that_cannot_be_written_is_said(gate: Gate, raw: Any, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UnusableInput, match="cannot be written"):
-        gate(url=raw(healthy).url, report=str(tmp_path / "file" / "report.json"))
+def test_a_report_that_has_no_place_is_told_before_the_first_request(
+    gate: Gate, httpserver: HTTPServer, tmp_path: Path, monkeypatch: Any
+) -> None:
+    (tmp_path / "checkout").mkdir()
+    monkeypatch.chdir(tmp_path / "checkout")
+    (tmp_path / "file").write_text("kept")
+    Path("report.json").symlink_to("../file")
+    for place in ("report.json", str(tmp_path / "file" / "report.json")):
+        with pytest.raises(UnusableInput, match="cannot be written"):
+            gate(url=httpserver.url_for("/"), report=place)
+    assert httpserver.log == []
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_a_report_that_is_lost_at_the_end_takes_no_verdict_with_it(gate: Gate, httpserver: HTTPServer, tmp_path: Path) -> None:
+    place = tmp_path / "report.json"
+
+    def in_the_way(_: Request) -> Response:
+        place.mkdir(exist_ok=True)
+        return Response(status=500)
+
+    httpserver.expect_request("/").respond_with_handler(in_the_way)
+    report = gate(url=httpserver.url_for("/"), report=str(place), timeout="500ms")
+    assert (report.outputs["verdict"], report.outputs["report"]) == ("fail", "")
+    assert "could not be written" in report.findings[-1].message
