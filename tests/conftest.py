@@ -21,8 +21,8 @@ settings.load_profile("ours")
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Two more than there are cores: much of the time is spent waiting for engines and databases."""
-    return (os.cpu_count() or 1) + 2
+    """One more than there are cores: much of the time is spent waiting for engines and databases."""
+    return (os.cpu_count() or 1) + 1
 
 
 def _shares_the_engine(item: pytest.Item) -> bool:
