@@ -10,6 +10,7 @@ from enum import Enum
 
 import h11
 
+from cicd_actions.health_gate.addresses import Route
 from cicd_actions.health_gate.answer import SMALL_BODY, Answer
 from cicd_actions.health_gate.coding import Decoder
 from cicd_actions.health_gate.limits import TimeLimit
@@ -51,6 +52,7 @@ class Progress:
     received: int = 0
     """Bytes of the answer so far."""
     host: str = ""
+    route: Route = field(default_factory=Route)
 
 
 @dataclass(frozen=True)

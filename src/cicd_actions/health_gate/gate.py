@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from cicd_actions.health_gate.history import History
+from cicd_actions.health_gate.history import History, source
 from cicd_actions.health_gate.judge import Judge, State
 from cicd_actions.health_gate.network import Network
 from cicd_actions.health_gate.observation import Observation
@@ -208,8 +208,10 @@ class Gate:
             return CommandProber(target, self.variables, self.clock, self._deciding)
         from cicd_actions.health_gate import http_probe, metric_probe  # noqa: PLC0415 - most gates need only the first
 
-        kind = http_probe.HttpProber if target.metric_max is None else metric_probe.MetricProber
-        return kind(target, target.request, self._network, self.clock, self._deciding)
+        if target.metric_max is not None:
+            # Any address of the metric's server will do: it is not the service that is gated.
+            return metric_probe.MetricProber(target, target.request, self._network, self.clock, self._deciding, addresses=None)
+        return http_probe.HttpProber(target, target.request, self._network, self.clock, self._deciding)
 
     async def _watch(self, each: Watched, prober: Prober) -> None:
         end = min(self.timeout, each.target.timeout)
@@ -225,7 +227,12 @@ class Gate:
             if each.judge.done or self.clock() >= end:
                 return
             at = each.schedule.next_probe(
-                each.judge.probes, seen, end, holds_until=each.judge.holds_until, random=self._chance()
+                each.judge.probes,
+                seen,
+                end,
+                holds_until=each.judge.holds_until,
+                random=self._chance(),
+                hurried=each.judge.hurried,
             )
             if at is None:
                 return
@@ -249,7 +256,7 @@ class Gate:
             return
         said = seen.came if not seen.right or not seen.version else f"{seen.came}, version {seen.version}"
         change = f"{before.label} → {seen.label}" if before and before.label != seen.label else seen.label
-        self.log(f"{seen.ended:6.1f} s  {each.target.name}: {change} ({said})")
+        self.log(f"{seen.ended:6.1f} s  {each.target.name}: {change}{source(seen, seen.peers)} ({said})")
 
     def _heartbeat(self, now: float) -> None:
         waiting = [each for each in self.watched if not each.finished]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from cicd_actions.health_gate.observation import Observation, Outcome
-from cicd_actions.toolkit.printable import beginning
+from cicd_actions.toolkit.printable import beginning, shortened
 
 MOST_RUNS = 400
+MOST_PEERS = 1000
+"""Addresses that are kept, those probed last: some name servers give other ones with every answer."""
+
 MIXED = "…"
 
 SQUARES = {
@@ -35,16 +39,40 @@ class Run:
     count: int = 1
     label: str = ""
     outcome: Outcome = Outcome.RIGHT
+    peers: Counter[str] = field(default_factory=Counter)
+    """How many of the answers came from each address."""
+
+
+@dataclass(eq=False)
+class Peer:
+    """One address: how often it was probed, and what it answered last."""
+
+    probes: int
+    last: Observation
 
 
 @dataclass(eq=False)
 class History:
-    """Runs in their order. When there are too many, those in the middle are put together."""
+    """Runs in their order, and the addresses by name. When there are too many runs, those in the middle are merged."""
 
     runs: list[Run] = field(default_factory=list)
+    peers: dict[str, Peer] = field(default_factory=dict)
 
     def add(self, seen: Observation) -> bool:
-        """True when this answer is another one than the last."""
+        """Returns whether this answer differs from the last."""
+        self._add_peers(seen)
+        changed = self._add_run(seen)
+        self.runs[-1].peers.update(seen.peers)
+        return changed
+
+    def _add_peers(self, seen: Observation) -> None:
+        for name in seen.peers:
+            before = self.peers.pop(name, None)
+            self.peers[name] = Peer(before.probes + 1 if before else 1, seen)
+        while len(self.peers) > MOST_PEERS:
+            del self.peers[next(iter(self.peers))]
+
+    def _add_run(self, seen: Observation) -> bool:
         last = self.runs[-1] if self.runs else None
         if last and last.label == seen.label and last.outcome is seen.outcome and last.last.version == seen.version:
             last.last, last.ended, last.count = seen, seen.ended, last.count + 1
@@ -53,6 +81,7 @@ class History:
         if len(self.runs) > MOST_RUNS:
             middle, beside = self.runs[MOST_RUNS // 4 : MOST_RUNS // 4 + 2]
             middle.ended, middle.count, middle.last = beside.ended, middle.count + beside.count, beside.last
+            middle.peers.update(beside.peers)
             middle.outcome = max(middle.outcome, beside.outcome, key=_WEIGHT.index)
             middle.label = MIXED
             self.runs.remove(beside)
@@ -76,6 +105,20 @@ class History:
     @property
     def count(self) -> int:
         return sum(run.count for run in self.runs)
+
+    def by_address(self, current: Sequence[str]) -> str:
+        """Returns what each current address answered last: `aaaa… from 10.0.0.7, 10.0.0.9; bbbb… from 10.0.0.8`."""
+        groups: dict[str, tuple[Observation, list[str]]] = {}
+        for name in sorted(current, key=lambda name: (name in self.peers and not self.peers[name].last.right, name)):
+            if name in self.peers:
+                seen = self.peers[name].last
+                told = seen.version and (seen.right or seen.kind == "version")
+                what = f"version {beginning(seen.version or '', 12)}" if told else shortened(seen.came, 120)
+                groups.setdefault(what, (seen, []))[1].append(name)
+        parts = [f"{what}{source(seen, names)}" for what, (seen, names) in groups.items()]
+        unseen = [name for name in current if name not in self.peers]
+        parts += [f"nothing yet from {listed(unseen)}"] if unseen else []
+        return "; ".join(parts)
 
     def version(self) -> str | None:
         """The version that was seen last."""
@@ -118,6 +161,17 @@ def _seconds(value: float) -> str:
     return f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
 
+def source(seen: Observation, peers: Iterable[str]) -> str:
+    """Returns ` from 10.0.0.7, 10.0.0.9` for an answer, ` at 10.0.0.7` where none came, and nothing for no address."""
+    names = listed(sorted(peers))
+    return f" {'at' if seen.outcome is Outcome.BROKEN else 'from'} {names}" if names else ""
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Returns the first names and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
 def as_json(runs: Sequence[Run]) -> list[dict[str, object]]:
     """The runs for the JSON report; times in milliseconds."""
     return [
@@ -132,6 +186,7 @@ def as_json(runs: Sequence[Run]) -> list[dict[str, object]]:
             "came": run.last.came,
             "excerpt": run.last.excerpt,
             "version": run.last.version,
+            "peers": dict(run.peers),
         }
         for run in runs
     ]

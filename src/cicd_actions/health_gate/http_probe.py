@@ -7,9 +7,10 @@ import base64
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from cicd_actions.health_gate import urls
+from cicd_actions.health_gate.addresses import Addresses, Route
 from cicd_actions.health_gate.answer import LARGE_BODY, SMALL_BODY, Answer
 from cicd_actions.health_gate.exchange import Phase, Progress, Request, exchange, network_trouble
 from cicd_actions.health_gate.expectations import SHOWN, Mismatch, Undecidable
@@ -36,6 +37,8 @@ class HttpProber:
     network: Network
     clock: Callable[[], float]
     deciding: asyncio.Lock
+    addresses: Addresses | None = field(default_factory=Addresses)
+    """Each of them has to answer right; `None` where any one will do."""
 
     async def probe(self, deadline: float) -> Observation:
         """One observation, at the latest at `deadline`. Raises `UnusableInput` for what shows only on the way."""
@@ -44,7 +47,7 @@ class HttpProber:
             self.network.context(self.request.trust)
         started = self.clock()
         allowed = self.target.request_timeout
-        progress = Progress()
+        progress = Progress(route=Route(self.addresses))
         try:
             try:
                 async with TimeLimit(min(allowed, deadline - started)) as limit:
@@ -54,12 +57,13 @@ class HttpProber:
             except OSError as error:
                 raise _os_trouble(error, progress, self.request.url.host) from None
             took = self.clock() - started
-            return await self._judged(answer, started, took, deadline)
+            seen = await self._judged(answer, started, took, deadline)
         except Trouble as trouble:
-            return Observation(
+            seen = Observation(
                 started, self.clock(), trouble.outcome, trouble.kind, trouble.label,
                 expected=self._expected(), came=trouble.came, reached=progress.reached, permanent=trouble.permanent,
             )  # fmt: skip
+        return progress.route.seen(seen)
 
     def _expected(self) -> str:
         status = self.target.expectations.status

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from cicd_actions.health_gate.observation import Observation, Outcome
@@ -38,7 +38,8 @@ class Judge:
 
     A streak is a run of right answers. A wrong answer ends it; a transport error ends it unless `flake_budget` forgives
     it; what could not be judged neither counts nor ends it. The stable window opens with the right answer that makes
-    the streak long enough, and the target passes with a right answer at or after the window's end.
+    the streak long enough. The target passes with a right answer at or after the window's end, once each of its addresses
+    has answered right within the streak.
     """
 
     rules: Rules
@@ -58,6 +59,12 @@ class Judge:
     window_from: float | None = None
     passed_at: float | None = None
     reason: str = ""
+    addresses: tuple[str, ...] = ()
+    """The addresses that have to answer right, as the last probe that knew any left them."""
+    unreached: tuple[str, ...] = ()
+    """The addresses that need not answer: their family accepts no connection, and another one does."""
+    confirmed: set[str] = field(default_factory=set)
+    """The addresses that answered right within the current streak, and not wrong since."""
     _wrong_version: tuple[str, float] | None = None
 
     def see(self, seen: Observation) -> Observation:
@@ -71,6 +78,8 @@ class Judge:
         self.unanswered += seen.outcome is Outcome.UNFINISHED and seen.reached
         if self.state in {State.PASSED, State.FAILED}:
             return seen
+        if seen.addresses:
+            self.addresses, self.unreached = seen.addresses, seen.unreached
         if seen.right:
             self._right(seen)
         elif seen.judged_wrong:
@@ -80,12 +89,14 @@ class Judge:
     def _right(self, seen: Observation) -> None:
         self._wrong_version = None
         self.streak += 1
+        self.confirmed.update(seen.peers)
         if self.first_right is None:
             self.first_right = seen.ended
         if self.window_from is None and self.streak >= self.rules.consecutive_successes:
             self.window_from = seen.ended
             self.state = State.HOLDING
-        if self.window_from is not None and seen.ended - self.window_from >= self.rules.stable_for:
+        held = self.window_from is not None and seen.ended - self.window_from >= self.rules.stable_for
+        if held and not self.unconfirmed:
             self.state = State.PASSED
             self.passed_at = seen.ended
 
@@ -96,9 +107,11 @@ class Judge:
             return
         if seen.outcome is Outcome.BROKEN and self.streak and self.forgiven < self.rules.flake_budget:
             self.forgiven += 1
+            self.confirmed.difference_update(seen.peers)
         else:
             self.broken_streaks += 1 if self.streak else 0
             self.streak = self.forgiven = 0
+            self.confirmed.clear()
             self.first_right = self.window_from = None
             self.state = State.WAITING
         self._watch_version(seen)
@@ -119,6 +132,16 @@ class Judge:
     @property
     def done(self) -> bool:
         return self.state in {State.PASSED, State.FAILED}
+
+    @property
+    def unconfirmed(self) -> list[str]:
+        """The addresses that still have to answer right."""
+        return [address for address in self.addresses if address not in self.confirmed]
+
+    @property
+    def hurried(self) -> bool:
+        """The answers are right, and the target only has to show more addresses: a long pause would gain nothing."""
+        return 0 < self.streak < len(self.addresses)
 
     @property
     def opened(self) -> bool:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import h11
 
 from cicd_actions.health_gate import proxies, wire
+from cicd_actions.health_gate.addresses import Address
 from cicd_actions.health_gate.exchange import Phase, Progress, Rooms
 from cicd_actions.health_gate.observation import Outcome, Trouble, unjudged
 from cicd_actions.health_gate.proxies import Proxy
-from cicd_actions.health_gate.resolver import Address, Resolver
+from cicd_actions.health_gate.resolver import Resolver
 from cicd_actions.health_gate.targets import HttpRequest, Trust
 from cicd_actions.health_gate.urls import Url, bracketed
 
@@ -59,6 +60,8 @@ class Network:
                     outcome=Outcome.WRONG,
                 )
             progress.phase = Phase.CONNECTING
+            if not via:
+                addresses = progress.route.candidates(host, addresses)
             tcp = await wire.connect(addresses, f"{'the proxy ' if via else ''}{bracketed(host)}:{port}")
         except Trouble as trouble:
             if via:
@@ -66,6 +69,8 @@ class Network:
             raise
         try:
             stream: wire.Stream = tcp
+            if not via:
+                progress.route.connected(addresses, tcp.family)
             if proxy and via and via.secure:
                 progress.phase = Phase.TUNNELLING
                 stream = await self._secured(stream, Trust(ca_file=request.trust.ca_file), via.host)

@@ -29,7 +29,10 @@ class Observation:
 
     `kind` is a word for programs (`status`, `refused`, `unresolved`, …), `label` a few characters for a timeline (`503`,
     `refused`), `came` a sentence for people; `excerpt` is the beginning of the body. `retry_after` is in seconds.
-    `reached` says that a connection to the target came about; `permanent` that waiting cannot cure it.
+    `reached` says that a connection to the target came about; `permanent` that waiting cannot cure it. `peers` are the
+    addresses that it speaks of: the one that answered, or those that accepted no connection. `addresses` are all that
+    have to answer right before the target passes, `unreached` those of a family that accepted no connection yet. All
+    three are empty where addresses mean nothing (a proxy, a command).
     """
 
     started: float
@@ -44,6 +47,9 @@ class Observation:
     retry_after: float | None = None
     reached: bool = True
     permanent: bool = False
+    peers: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    unreached: tuple[str, ...] = ()
 
     @property
     def right(self) -> bool:

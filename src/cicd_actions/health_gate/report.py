@@ -61,14 +61,14 @@ def headline(gate: Gate, ordered: Sequence[Watched], verdict: Verdict) -> str:
             what = f"{len(gate.watched) - len(bad)} of {_targets(len(gate.watched))} healthy (not critical: {_names(bad)})"
         version = _version(gate)
         at = f" at version {version}" if version else ""
-        return f"{what}{at} after {_time(gate)} ({_probes(gate.attempts)})."
+        return f"{what}{at} after {_time(gate)} ({_effort(gate)})."
     failed = [each for each in critical if each.verdict is Verdict.FAIL]
     unjudged = [each for each in critical if each.verdict is Verdict.INCONCLUSIVE]
     parts = [f"Not healthy: {_names(failed)}"] if failed else []
     parts += [f"could not be judged: {_names(unjudged)}"] if unjudged else []
     passed = f"{len(gate.watched) - len(bad)} of {_targets(len(gate.watched))} passed, " if len(gate.watched) > 1 else ""
     said = "; ".join(parts)
-    return f"{said[0].upper()}{said[1:]} ({passed}{_probes(gate.attempts)} in {_time(gate)})."
+    return f"{said[0].upper()}{said[1:]} ({passed}{_effort(gate)} in {_time(gate)})."
 
 
 def reason_of(gate: Gate, ordered: Sequence[Watched], verdict: Verdict) -> str:
@@ -94,9 +94,11 @@ def standing(each: Watched, gate: Gate) -> str:
     run = each.history.last_wrong if each.verdict is Verdict.FAIL else None
     run = run or each.history.telling or each.history.runs[-1]
     seen = run.last
-    expected = f"expected {seen.expected}; came: " if seen.judged_wrong and seen.expected else ""
+    expected = f"expected {seen.expected}; got: " if seen.judged_wrong and seen.expected else ""
     often = f"{run.count} times, from {run.started:.1f} s to" if run.count > 1 else "at"
-    said = f"{expected}{seen.came} ({often} {run.ended:.1f} s)."
+    said = f"{expected}{seen.came}{history.source(seen, run.peers)} ({often} {run.ended:.1f} s)."
+    if len(judge.addresses) > 1:
+        said += f" By address: {each.history.by_address(judge.addresses)}."
     if judge.state is State.FAILED:
         said += f" It ended at once: {judge.reason}."
     elif judge.broken_streaks:
@@ -106,15 +108,21 @@ def standing(each: Watched, gate: Gate) -> str:
 
 def _unfinished(each: Watched, gate: Gate) -> str:
     judge, rules = each.judge, each.target.rules
-    held = (each.history.runs[-1].ended - judge.first_right) if judge.first_right is not None else 0.0
+    last = next((run.ended for run in reversed(each.history.runs) if run.last.right), 0.0)
+    held = last - judge.first_right if judge.first_right is not None else 0.0
     if judge.streak < rules.consecutive_successes:
         return (
-            f"it answered right {_times(judge.streak)} without a break, and `consecutive-successes` wants"
-            f" {rules.consecutive_successes}: the time was over. Raise `timeout` ({gate.timeout:g} s), or lower `interval`"
+            f"it answered right {_times(judge.streak)} in a row, but `consecutive-successes` needs"
+            f" {rules.consecutive_successes} before the deadline. Raise `timeout` ({gate.timeout:g} s), or lower `interval`"
             f" ({each.target.interval:g} s)."
         )
+    if judge.unconfirmed:
+        return (
+            f"the deadline passed before every address had answered right: {each.history.by_address(judge.addresses)}."
+            f" Raise `timeout` ({gate.timeout:g} s), or remove addresses that serve nothing from DNS."
+        )
     return (
-        f"it answered right for {held:.1f} s without a break, and `stable-for` wants {rules.stable_for:g} s: the time was over."
+        f"it answered right for {held:.1f} s in a row, but `stable-for` needs {rules.stable_for:g} s before the deadline."
         f" Raise `timeout` ({gate.timeout:g} s) by at least {max(1.0, rules.stable_for - held):.0f} s, or lower `stable-for`."
     )
 
@@ -124,7 +132,7 @@ def _blocks(ordered: Sequence[Watched], gate: Gate) -> list[Block]:
     for each in ordered[:10]:
         if each.verdict is not Verdict.PASS and each.history.last is not None:
             blocks += _explained(each, gate)
-    head = ("target", "verdict", "last answer", "version", "probes", "healthy after")
+    head = ("target", "verdict", "last answer", "version", "probes", "addresses", "healthy after")
     rows: list[Sequence[Inline]] = [_row(each) for each in ordered]
     blocks.append(Table(head, rows))
     drawn = [each for each in ordered if each.history.runs][:TIMELINES]
@@ -161,8 +169,17 @@ def _row(each: Watched) -> Sequence[Inline]:
         came,
         Code(shortened(each.history.version() or "", 60)),
         str(each.judge.probes),
+        _addresses(each),
         healthy,
     )
+
+
+def _addresses(each: Watched) -> str:
+    """How often each address answered: `10.0.0.7 ×9, 10.0.0.9 ×8`."""
+    counts = [f"{name} ×{peer.probes}" for name, peer in sorted(each.history.peers.items())]
+    unreached = each.judge.unreached
+    said = [f"unreached: {history.listed(unreached)}"] if unreached else []
+    return "; ".join([*([history.listed(counts)] if counts else []), *said]) or "–"
 
 
 def _finding(each: Watched, gate: Gate) -> Finding:
@@ -212,11 +229,29 @@ def as_json(gate: Gate, verdict: Verdict, reason: str) -> dict[str, object]:
                 "attempts": each.judge.probes,
                 "healthy-after-ms": None if each.judge.passed_at is None else round(each.judge.passed_at * 1000),
                 "version": each.history.version(),
+                "addresses": _addresses_as_json(each),
                 "answers": history.as_json(each.history.runs),
             }
             for each in gate.watched
         ],
     }
+
+
+def _addresses_as_json(each: Watched) -> list[dict[str, object]]:
+    current = dict.fromkeys([*each.judge.addresses, *each.judge.unreached])
+    return [
+        {
+            "address": name,
+            "current": name in current,
+            "probes": peer.probes if peer else 0,
+            "outcome": peer.last.outcome.value if peer else None,
+            "label": peer.last.label if peer else None,
+            "came": peer.last.came if peer else None,
+            "version": peer.last.version if peer else None,
+        }
+        for name in dict.fromkeys([*current, *each.history.peers])
+        for peer in [each.history.peers.get(name)]
+    ]
 
 
 def _write(file: Path, document: dict[str, object], runtime: Runtime) -> Finding | None:
@@ -252,8 +287,17 @@ def _targets(number: int) -> str:
     return "1 target" if number == 1 else f"{number} targets"
 
 
-def _probes(number: int) -> str:
-    return "1 probe" if number == 1 else f"{number} probes"
+def _effort(gate: Gate) -> str:
+    """What was seen: `41 connections, 3 addresses`; `7 probes` where addresses mean nothing."""
+    connections = sum(peer.probes for each in gate.watched for peer in each.history.peers.values())
+    if not connections:
+        return _counted(gate.attempts, "probe")
+    addresses = {name for each in gate.watched for name in each.history.peers}
+    return f"{_counted(gate.attempts, 'connection')}, {_counted(len(addresses), 'address', 'addresses')}"
+
+
+def _counted(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
 
 
 def _times(number: int) -> str:

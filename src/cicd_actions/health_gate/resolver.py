@@ -1,4 +1,4 @@
-"""Looks names up without ever holding the gate: each look-up has a daemon thread of its own.
+"""Looks names up without ever holding the gate: each look-up has a separate daemon thread.
 
 `getaddrinfo` cannot be cancelled. A pool of threads (as in `loop.getaddrinfo`) is starved by a resolver that hangs, and
 Python waits for such threads before it exits.
@@ -10,12 +10,9 @@ import asyncio
 import contextlib
 import socket
 import threading
-from typing import Any
 
+from cicd_actions.health_gate.addresses import Address
 from cicd_actions.health_gate.observation import unjudged
-
-Address = tuple[int, Any]
-"""Address family, and what `connect` takes."""
 
 
 class Resolver:
@@ -23,10 +20,9 @@ class Resolver:
 
     def __init__(self) -> None:
         self._running: dict[tuple[str, int], asyncio.Future[list[Address]]] = {}
-        self._turns: dict[tuple[str, int], int] = {}
 
     async def resolve(self, host: str, port: int) -> list[Address]:
-        """The addresses of the host, of which each call puts another one first. Raises `Trouble` (`unresolved`)."""
+        """Returns the addresses of the host, in the order of the answer. Raises `Trouble` (`unresolved`)."""
         literal = _literal(host, port)
         if literal:
             return [literal]
@@ -38,11 +34,7 @@ class Resolver:
             arguments = (host, port, running)
             threading.Thread(target=_look_up, args=arguments, name=f"look-up of {host}", daemon=True).start()
         # A probe that is cancelled must not take the look-up from the others that wait for it.
-        found = await asyncio.shield(running)
-        # Names with several addresses are often several replicas: each probe starts with the next one.
-        turn = self._turns[key] = self._turns.get(key, -1) + 1
-        start = turn % len(found)
-        return found[start:] + found[:start]
+        return await asyncio.shield(running)
 
     def _finished(self, key: tuple[str, int], done: asyncio.Future[list[Address]]) -> None:
         self._running.pop(key, None)

@@ -41,14 +41,22 @@ class Schedule:
     steady: bool = False
 
     def next_probe(
-        self, count: int, last: Observation, deadline: float, *, holds_until: float | None, random: Callable[[], float]
+        self,
+        count: int,
+        last: Observation,
+        deadline: float,
+        *,
+        holds_until: float | None,
+        random: Callable[[], float],
+        hurried: bool = False,
     ) -> float | None:
-        """When the probe after the `count`-th starts; `None` when no time is left for one.
+        """Returns when the probe after the `count`-th starts; `None` when no time is left for one.
 
-        `holds_until` is when the stable window is over, if one is open. `random` gives numbers from 0 to 1. Pauses run
-        from start to start, so that slow answers do not thin the probes out, and leave the server room to breathe.
+        `holds_until` is when the stable window is over, if one is open. `random` gives numbers from 0 to 1. `hurried` asks
+        for the shortest pause. Pauses run from start to start, so that slow answers do not thin the probes out, and leave
+        the server room to breathe.
         """
-        pause = self.pause(count, last.started, stable=holds_until is not None)
+        pause = self.pause(1 if hurried else count, last.started, stable=holds_until is not None and not hurried)
         pause *= 1.0 - JITTER + 2.0 * JITTER * random()
         at = max(last.started + pause, last.ended + min(pause / 2, self.interval))
         if holds_until is not None and holds_until > last.ended:

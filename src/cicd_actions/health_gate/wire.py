@@ -12,8 +12,8 @@ import errno
 import socket
 from typing import TYPE_CHECKING, Protocol
 
+from cicd_actions.health_gate.addresses import Address
 from cicd_actions.health_gate.observation import Trouble, unjudged
-from cicd_actions.health_gate.resolver import Address
 
 if TYPE_CHECKING:
     import ssl
@@ -58,6 +58,10 @@ class TcpStream:
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._loop = asyncio.get_running_loop()
+
+    @property
+    def family(self) -> int:
+        return self._socket.family
 
     async def send(self, data: bytes) -> None:
         await self._loop.sock_sendall(self._socket, data)

@@ -91,13 +91,13 @@ class TestInconclusive:
     def test_right_answers_that_were_only_too_few(self, gate: Gate, raw: Any) -> None:
         report = gate(url=raw(healthy).url, timeout="500ms", consecutive_successes="1000")
         assert report.outputs["verdict"] == "inconclusive"
-        assert "`consecutive-successes` wants 1000" in str(report.outputs["reason"])
+        assert "`consecutive-successes` needs 1000" in str(report.outputs["reason"])
 
     def test_right_answers_that_did_not_last_long_enough(self, gate: Gate, raw: Any) -> None:
         server = raw(in_turn(*[answers("503 No")] * 4, healthy))
         report = gate(url=server.url, timeout="700ms", stable_for="600ms")
         assert report.outputs["verdict"] == "inconclusive"
-        assert "`stable-for` wants 0.6 s" in str(report.outputs["reason"])
+        assert "`stable-for` needs 0.6 s" in str(report.outputs["reason"])
 
     def test_a_connection_that_the_deadline_cut_is_held_against_nobody(self, gate: Gate) -> None:
         """The second probe waits for its connection until the deadline: shorter than `request-timeout`, so nothing is known."""
@@ -118,7 +118,7 @@ class TestInconclusive:
             report = gate(url=url, timeout="900ms", stable_for="600ms", request_timeout="10s")
             answering.join()
         assert report.outputs["verdict"] == "inconclusive"
-        assert "`stable-for` wants 0.6 s" in str(report.outputs["reason"])
+        assert "`stable-for` needs 0.6 s" in str(report.outputs["reason"])
         assert report.outputs["attempts"] == 2
 
     def test_a_metric_without_data(self, gate: Gate, raw: Any) -> None:
@@ -152,7 +152,7 @@ class TestFail:
         )
         assert report.outputs["verdict"] == "fail"
         assert "interrupted" in str(report.outputs["reason"])
-        assert "expected version new; came: version old" in str(report.outputs["reason"])
+        assert "expected version new; got: version old" in str(report.outputs["reason"])
 
     def test_a_wrong_version_that_stays_ends_the_gate_early(self, gate: Gate, raw: Any) -> None:
         old = raw(answers("200 OK", "X-Version: old"))
@@ -168,7 +168,7 @@ class TestFail:
         app, metrics = raw(healthy), raw(answers("200 OK", body=b"0.5"))
         report = gate(url=app.url, metric_url=metrics.url, metric_max="0.01", timeout="500ms", interval="100ms")
         assert report.outputs["verdict"] == "fail"
-        assert "expected a value of at most 0.01; came: 0.5" in str(report.outputs["reason"])
+        assert "expected a value of at most 0.01; got: 0.5" in str(report.outputs["reason"])
 
     def test_a_redirect_is_an_answer(self, gate: Gate, raw: Any) -> None:
         report = gate(url=raw(answers("302 Found", "Location: /login")).url, timeout="200ms")
@@ -266,7 +266,7 @@ class TestCommands:
         program = json.dumps([sys.executable, "-c", "print('the queue is stuck'); raise SystemExit(3)"])
         report = gate(targets=f"- command: {program}\n  name: queue", timeout="500ms")
         assert report.outputs["verdict"] == "fail"
-        assert "came: exit code 3" in str(report.outputs["reason"])
+        assert "got: exit code 3" in str(report.outputs["reason"])
         assert "the queue is stuck" in report.findings[0].message
 
     def test_a_program_that_hangs_is_ended_with_its_children(self, gate: Gate, tmp_path: Path) -> None:
