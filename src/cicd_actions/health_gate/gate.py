@@ -32,6 +32,9 @@ CONNECTIONS = 1000
 GRACE = 0.4
 """Seconds after the deadline in which probes that end by it may still say what they saw."""
 
+TOLD_WAIT = 1.0
+"""Seconds of a `Retry-After` from which on the log names the wait."""
+
 PREPARATION = 0.05
 """Seconds after which JSONPath is loaded, if no answer needed it sooner: the first requests are on their way by then."""
 
@@ -141,7 +144,8 @@ class Gate:
             target.rules.stable_for,
             target.request_timeout,
             targets=len(self.targets),
-            steady=target.metric_max is not None,
+            steady=target.metric is not None,
+            least=target.rules.least(target.interval),
         )
         return Watched(target, Judge(target.rules), schedule)
 
@@ -202,13 +206,17 @@ class Gate:
             self._wake.set()
 
     async def _prober(self, target: Target) -> Prober:
+        if target.tcp is not None:
+            from cicd_actions.health_gate.tcp_probe import TcpProber  # noqa: PLC0415 - few gates need it
+
+            return TcpProber(target, target.tcp, self._network.resolver, self.clock)
         if target.request is None:
             from cicd_actions.health_gate.command_probe import CommandProber  # noqa: PLC0415 - few gates need it
 
             return CommandProber(target, self.variables, self.clock, self._deciding)
         from cicd_actions.health_gate import http_probe, metric_probe  # noqa: PLC0415 - most gates need only the first
 
-        if target.metric_max is not None:
+        if target.metric is not None:
             # Any address of the metric's server will do: it is not the service that is gated.
             return metric_probe.MetricProber(target, target.request, self._network, self.clock, self._deciding, addresses=None)
         return http_probe.HttpProber(target, target.request, self._network, self.clock, self._deciding)
@@ -236,6 +244,7 @@ class Gate:
             )
             if at is None:
                 return
+            self._tell_wait(each, seen, at)
             await asyncio.sleep(max(0.0, at - self.clock()))
 
     def _chance(self) -> Callable[[], float]:
@@ -248,15 +257,24 @@ class Gate:
     def _tell(self, each: Watched, seen: Observation) -> None:
         before = each.history.last
         changed = each.history.add(seen)
-        if not changed or self._lines > MOST_LINES:
-            return
-        self._lines += 1
-        if self._lines > MOST_LINES:
-            self.log("Further changes are not logged: the report has them.")
+        if not changed:
             return
         said = seen.came if not seen.right or not seen.version else f"{seen.came}, version {seen.version}"
         change = f"{before.label} → {seen.label}" if before and before.label != seen.label else seen.label
-        self.log(f"{seen.ended:6.1f} s  {each.target.name}: {change}{source(seen, seen.peers)} ({said})")
+        self._log(seen.ended, f"{each.target.name}: {change}{source(seen, seen.peers)} ({said})")
+
+    def _tell_wait(self, each: Watched, seen: Observation, at: float) -> None:
+        waits = at - seen.ended
+        if seen.retry_after and waits >= TOLD_WAIT and each.history.runs[-1].count == 1:
+            asked = f"the answer asked for {seen.retry_after:g} s in Retry-After"
+            self._log(seen.ended, f"{each.target.name}: the next probe is in {waits:.1f} s ({asked})")
+
+    def _log(self, at: float, line: str) -> None:
+        self._lines += 1
+        if self._lines <= MOST_LINES:
+            self.log(f"{at:6.1f} s  {line}")
+        elif self._lines == MOST_LINES + 1:
+            self.log("The log leaves out further changes; the report has them.")
 
     def _heartbeat(self, now: float) -> None:
         waiting = [each for each in self.watched if not each.finished]

@@ -1,4 +1,4 @@
-"""What was seen of one target, as runs of like answers: bounded, however long and nervous a gate is."""
+"""Keeps the observations of one target as runs of like answers: bounded, however long a gate is and often answers change."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SQUARES = {
     Outcome.UNFINISHED: "⬜",
 }
 
-LEGEND = "🟩 right · 🟥 wrong answer · 🟧 no whole answer · ⬜ could not be judged"
+LEGEND = "🟩 right · 🟥 wrong answer · 🟧 no complete answer · ⬜ inconclusive"
 
 # What a cell shows of several answers in its time: the one that matters most.
 _WEIGHT = [Outcome.UNFINISHED, Outcome.RIGHT, Outcome.UNJUDGED, Outcome.BROKEN, Outcome.WRONG]
@@ -93,12 +93,12 @@ class History:
 
     @property
     def last_wrong(self) -> Run | None:
-        """The last run that proves something against the target."""
+        """The last run that proves the target wrong."""
         return next((run for run in reversed(self.runs) if run.last.judged_wrong), None)
 
     @property
     def telling(self) -> Run | None:
-        """The last run that says something: a look that the deadline cut does so only when there was no other."""
+        """The last run with an answer; a probe that the deadline cut counts only when there was no other."""
         finished = [run for run in self.runs if run.outcome is not Outcome.UNFINISHED]
         return finished[-1] if finished else self.runs[-1] if self.runs else None
 
@@ -121,11 +121,11 @@ class History:
         return "; ".join(parts)
 
     def version(self) -> str | None:
-        """The version that was seen last."""
+        """Returns the version of the last answer that named one."""
         return next((run.last.version for run in reversed(self.runs) if run.last.version is not None), None)
 
     def strip(self, cells: int = 40) -> str:
-        """Coloured squares, each one for the same span of time; a span without a probe goes on as the one before."""
+        """Returns coloured squares, each for the same span of time; a span without a probe repeats the one before."""
         if not self.runs:
             return ""
         start, end = self.runs[0].started, max(self.runs[-1].ended, self.runs[0].started + 0.001)
@@ -143,7 +143,7 @@ class History:
         return "".join(squares)
 
     def line(self, most: int = 12) -> str:
-        """The runs in words: `refused ×9 0.0–1.2 s → 503 ×4 → 200 ×3`."""
+        """Returns the runs in words: `refused ×9 0.0–1.2 s → 503 ×4 → 200 ×3`."""
         words = [_words(run, first=run is self.runs[0]) for run in self.runs]
         if len(words) > most:
             words = [*words[: most // 2], f"… {len(words) - most} more …", *words[-(most // 2) :]]
@@ -173,7 +173,7 @@ def listed(names: Sequence[str], most: int = 5) -> str:
 
 
 def as_json(runs: Sequence[Run]) -> list[dict[str, object]]:
-    """The runs for the JSON report; times in milliseconds."""
+    """Returns the runs for the JSON report; times in milliseconds."""
     return [
         {
             "from-ms": round(run.started * 1000),
@@ -184,6 +184,11 @@ def as_json(runs: Sequence[Run]) -> list[dict[str, object]]:
             "label": run.label,
             "expected": run.last.expected,
             "came": run.last.came,
+            "mismatches": [
+                {"expected": expected, "came": came}
+                for expected, came in [(run.last.expected, run.last.came), *run.last.also]
+                if run.last.judged_wrong
+            ],
             "excerpt": run.last.excerpt,
             "version": run.last.version,
             "peers": dict(run.peers),

@@ -141,9 +141,9 @@ class HttpProber:
                 limit = "before the deadline"
                 if self.clock() < deadline:
                     limit = f"within {PATIENCE * 1000:.0f} ms (expect-body, expect-json)"
-                raise unjudged("undecided", "undecided", f"whether the answer is right was not decided {limit}") from None
+                raise unjudged("undecided", "undecided", f"could not decide {limit} whether the answer is right") from None
             except Undecidable as error:
-                raise unjudged("undecided", "coding", str(error)) from None
+                raise unjudged("undecided", "undecided", str(error)) from None
         seen = Observation(
             started, self.clock(), Outcome.RIGHT, "right", str(answer.status), expected=self._expected(),
             came=f"status {answer.status}", version=version, retry_after=_wanted_pause(answer),
@@ -151,9 +151,12 @@ class HttpProber:
         if not wrong:
             return replace(seen, retry_after=None)
         first = wrong[0]
-        seen = replace(seen, expected=first.expected, came=first.came, excerpt=_excerpt(answer), kind=first.kind)
-        if first.kind == "no-data":
-            return replace(seen, outcome=Outcome.UNJUDGED, label="no data")
+        seen = replace(
+            seen, expected=first.expected, came=first.came, excerpt=_excerpt(answer), kind=first.kind,
+            also=tuple((each.expected, each.came) for each in wrong[1:]), location=answer.header("location") or "",
+        )  # fmt: skip
+        if first.kind in {"no-data", "metric-error"}:
+            return replace(seen, outcome=Outcome.UNJUDGED, label=first.label)
         if answer.status == 429 and first.kind == "status":
             return replace(seen, outcome=Outcome.UNJUDGED, kind="rate-limited")
         label = str(answer.status) if first.kind == "status" else first.label
@@ -167,13 +170,13 @@ def _excerpt(answer: Answer) -> str:
     if answer.coding:
         return ""
     # Half a character at the cut would show as garbage.
-    text = answer.body[: SHOWN * 4 + 4].decode("utf-8", "replace")
+    text = replace(answer, body=answer.body[: SHOWN * 4 + 4]).text
     return beginning(text, SHOWN).strip()
 
 
 def _wanted_pause(answer: Answer) -> float | None:
-    value = answer.header("retry-after")
-    return retry_after(value, time.time) if value else None
+    value, date = answer.header("retry-after"), answer.header("date")
+    return retry_after(value, time.time, date or "") if value else None
 
 
 def _followed(request: HttpRequest, url: urls.Url, status: int) -> HttpRequest:

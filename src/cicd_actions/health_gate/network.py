@@ -62,7 +62,8 @@ class Network:
             progress.phase = Phase.CONNECTING
             if not via:
                 addresses = progress.route.candidates(host, addresses)
-            tcp = await wire.connect(addresses, f"{'the proxy ' if via else ''}{bracketed(host)}:{port}")
+            place = f"{bracketed(host)}:{port}" if port else host
+            tcp = await wire.connect(addresses, f"{'the proxy ' if via else ''}{place}")
         except Trouble as trouble:
             if via:
                 raise unjudged("proxy", "proxy", f"the proxy cannot be used: {trouble.came}") from None

@@ -43,6 +43,8 @@ class Resolver:
 
 
 def _literal(host: str, port: int) -> Address | None:
+    if host.startswith("/") and hasattr(socket, "AF_UNIX"):
+        return socket.AF_UNIX, host
     for family, address in ((socket.AF_INET, (host, port)), (socket.AF_INET6, (host, port, 0, 0))):
         with contextlib.suppress(OSError):
             socket.inet_pton(family, host)

@@ -98,7 +98,7 @@ def test_a_metric_on_its_own_gets_its_own_headers() -> None:
     [
         ({}, "nothing to probe"),
         ({"url": "localhost:8080/health"}, "http://localhost:8080/health"),
-        ({"url": "ftp://a/"}, "only http and https"),
+        ({"url": "ftp://a/"}, "only http, https and tcp"),
         ({"url": "http:///x"}, "names no host"),
         ({"url": "http://a:99999/"}, "not a URL"),
         ({"url": "http://a b/"}, "white space"),
