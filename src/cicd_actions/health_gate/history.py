@@ -68,7 +68,9 @@ class History:
     def _add_peers(self, seen: Observation) -> None:
         for name in seen.peers:
             before = self.peers.pop(name, None)
-            self.peers[name] = Peer(before.probes + 1 if before else 1, seen)
+            # A probe that the deadline cut says less than the answer before it.
+            last = before.last if before and seen.outcome is Outcome.UNFINISHED else seen
+            self.peers[name] = Peer(before.probes + 1 if before else 1, last)
         while len(self.peers) > MOST_PEERS:
             del self.peers[next(iter(self.peers))]
 

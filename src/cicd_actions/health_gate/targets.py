@@ -191,13 +191,13 @@ _OTHER_PROTOCOLS = {
 def _of_scheme(text: str) -> tuple[str, str] | None:
     """Returns why a URL of another protocol cannot be probed, and perhaps the URL to write instead."""
     scheme, _, rest = text.partition("://")
-    authority = rest.partition("/")[0].rpartition("@")[2]
-    if scheme.lower() in _OTHER_PROTOCOLS:
-        example = {"g": f"{TCP}{authority}", "w": f"http{'s' * (scheme.lower() == 'wss')}://{rest}"}.get(scheme[0].lower(), "")
-        return _OTHER_PROTOCOLS[scheme.lower()], example
-    if rest and scheme.lower() not in urls.PORTS:
-        return f"the gate probes only http, https and tcp, not `{scheme}`", f"{TCP}{authority}"
-    return None
+    if not rest or scheme.lower() in urls.PORTS:
+        return None
+    why = _OTHER_PROTOCOLS.get(scheme.lower(), "the gate probes only http, https and tcp")
+    web = {"ws": "http", "wss": "https"}.get(scheme.lower())
+    example = f"{web}://{rest}" if web else "" if scheme.lower().startswith("socks") else f"{TCP}{rest.partition('/')[0]}"
+    # Credentials are not repeated: a password may hold any character, a slash among them.
+    return f"`{scheme}://…`: {why}", "" if "@" in rest else example
 
 
 def _probed(text: str) -> object:

@@ -69,10 +69,11 @@ class RawServer:
         wrap: Callable[[socket.socket], socket.socket] | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
+        path: str = "",
     ) -> None:
         self._handler = handler
         self._wrap = wrap
-        self._listener = socket.create_server((host, port), backlog=256)
+        self._listener = _unix_server(path) if path else socket.create_server((host, port), backlog=256)
         self._closing = threading.Event()
         self.connections = 0
         self.requests: list[bytes] = []
@@ -107,6 +108,13 @@ class RawServer:
     def close(self) -> None:
         self._closing.set()
         self._listener.close()
+
+
+def _unix_server(path: str) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen()
+    return listener
 
 
 def read_request(connection: socket.socket) -> bytes:
