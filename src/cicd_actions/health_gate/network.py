@@ -60,7 +60,7 @@ class Network:
                     outcome=Outcome.WRONG,
                 )
             progress.phase = Phase.CONNECTING
-            if not via:
+            if not via and (progress.route.peer or not request.redirected):
                 addresses = progress.route.candidates(host, addresses)
             place = f"{bracketed(host)}:{port}" if port else host
             tcp = await wire.connect(addresses, f"{'the proxy ' if via else ''}{place}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -125,6 +126,46 @@ def test_a_family_on_which_nothing_listens_is_named_and_not_held_against_the_tar
     report = gate(url=f"http://app.test:{port}/", expect_version=NEW)
     assert report.outputs["verdict"] == "pass"
     assert "unreached: ::1" in str(report.blocks)
+
+
+def balanced(raw: Any, *versions: str) -> Any:
+    """One address in front of several replicas, which answer in turn."""
+    turn = itertools.count()
+    handlers = [says(version) for version in versions]
+
+    def serve(connection: socket.socket) -> None:
+        handlers[next(turn) % len(handlers)](connection)
+
+    return raw(serve)
+
+
+def test_replicas_behind_one_address_get_as_many_connections_as_a_chance_of_999_needs(gate: Gate, raw: Any) -> None:
+    report = gate(url=balanced(raw, NEW, NEW, NEW).url, expect_version=NEW, replicas="3")
+    assert report.outputs["verdict"] == "pass"
+    assert report.outputs["attempts"] == 18
+    assert "(18 connections, 1 address)" in report.headline
+    assert "18 connections in a row, 1 address. The chance that they missed one of the `replicas` is at most 0.1%" in str(
+        report.blocks
+    )
+
+
+def test_a_stale_replica_behind_one_address_fails_though_the_first_answers_are_right(gate: Gate, raw: Any) -> None:
+    server = balanced(raw, NEW, NEW, NEW, NEW, OLD)
+    assert gate(url=server.url, expect_version=NEW).outputs["verdict"] == "pass"
+    report = gate(url=server.url, expect_version=NEW, replicas="5", timeout="1500ms")
+    assert report.outputs["verdict"] == "fail"
+
+
+def test_replicas_that_slow_answers_leave_unmet_are_inconclusive(gate: Gate, raw: Any) -> None:
+    def slow(connection: socket.socket) -> None:
+        connection.settimeout(0.05)
+        with contextlib.suppress(OSError):  # nothing more comes: this waits
+            connection.recv(1)
+        says(NEW)(connection)
+
+    report = gate(url=raw(slow).url, expect_version=NEW, replicas="10", timeout="1400ms")
+    assert report.outputs["verdict"] == "inconclusive"
+    assert "`replicas` needs 66 connections before the deadline" in str(report.outputs["reason"])
 
 
 @pytest.mark.skipif(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import signal
@@ -248,6 +249,48 @@ class TestPass:
         assert server.requests[0].startswith(b"POST / ")
         assert server.requests[0].endswith(b"p=swordfish")
         assert b"X-A: b" in server.requests[0]
+
+
+class TestRetryAfter:
+    def test_a_503_that_asks_for_minutes_does_not_blind_the_gate_and_the_log_names_the_wait(
+        self, gate: Gate, raw: Any, log: io.StringIO
+    ) -> None:
+        server = raw(in_turn(answers("503 No", "Retry-After: 120"), healthy))
+        report = gate(url=server.url, timeout="20s", interval="400ms", stable_for="200ms")
+        assert report.outputs["verdict"] == "pass"
+        assert "the next probe is in 1.2 s (the answer asked for 120 s in Retry-After)" in log.getvalue()
+
+
+class TestMismatches:
+    def test_every_mismatch_of_an_answer_is_told(self, gate: Gate, raw: Any, tmp_path: Path) -> None:
+        server = raw(answers("500 No", body=b'{"a": 1, "b": 2}'))
+        file = tmp_path / "report.json"
+        report = gate(
+            url=server.url, expect_json="$.a == 2\n$.b == 2\n$.c exists", expect_body="x", timeout="200ms", report=str(file)
+        )
+        said = str(report.outputs["reason"])
+        assert "expected status 200; got: status 500" in said
+        assert "Also: expected $.a == 2; got: $.a is 1. Also: expected $.c exists; got: nothing is at $.c." in said
+        (target,) = json.loads(file.read_text("utf-8"))["targets"]
+        assert [each["expected"] for each in target["answers"][0]["mismatches"]] == [
+            "status 200", "$.a == 2", "$.c exists", "a body that matches /x/",
+        ]  # fmt: skip
+
+    def test_json_with_a_key_twice_is_inconclusive(self, gate: Gate, raw: Any) -> None:
+        server = raw(answers("200 OK", body=b'{"status": "bad", "status": "ok"}'))
+        report = gate(url=server.url, expect_json='$.status == "ok"', timeout="200ms")
+        assert report.outputs["verdict"] == "inconclusive"
+        assert 'the key "status" twice' in str(report.outputs["reason"])
+
+    def test_a_web_page_where_json_should_be_gets_a_hint(self, gate: Gate, raw: Any) -> None:
+        server = raw(answers("200 OK", "Content-Type: text/html", body=b"<!DOCTYPE html><title>Shop</title>"))
+        report = gate(url=server.url, expect_json='$.status == "ok"', timeout="200ms")
+        assert "A single-page app" in report.findings[0].fix
+
+    def test_a_redirect_that_only_adds_a_slash_gets_the_url_to_set(self, gate: Gate, raw: Any) -> None:
+        server = raw(answers("301 Moved", "Location: /ready/?a=1"))
+        report = gate(url=f"{server.url}ready?a=1", timeout="200ms")
+        assert f"Set `url: {server.url}ready/?a=1`." in report.findings[0].fix
 
 
 class TestCommands:
