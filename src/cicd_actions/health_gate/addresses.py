@@ -28,16 +28,16 @@ def shown(address: Address) -> str:
     return f"{where[0]}%{scope}" if scope and "%" not in where[0] else str(where[0])
 
 
-@dataclass(eq=False)
 class _Known:
-    family: int
-    turn: int = 0
-    """When a probe connected to it last; 0 for never."""
-    absent: int = 0
-    """Look-ups in a row that did not name it."""
+    """One address. `turn` is when a probe connected to it last, 0 for never; `absent` counts look-ups without it in a row."""
+
+    __slots__ = ("absent", "family", "turn")
+
+    def __init__(self, family: int) -> None:
+        self.family, self.turn, self.absent = family, 0, 0
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Addresses:
     """The addresses of one target, over all of its probes."""
 
@@ -89,7 +89,7 @@ class Addresses:
         return tuple(name for name, known in self._known.items() if self._reached and known.family not in self._reached)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Route:
     """Where one probe went. `addresses` is `None` where any address will do: that of a proxy, or of a metric's server."""
 

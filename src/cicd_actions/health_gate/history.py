@@ -43,12 +43,13 @@ class Run:
     """How many of the answers came from each address."""
 
 
-@dataclass(eq=False)
 class Peer:
     """One address: how often it was probed, and what it answered last."""
 
-    probes: int
-    last: Observation
+    __slots__ = ("last", "probes")
+
+    def __init__(self, probes: int, last: Observation) -> None:
+        self.probes, self.last = probes, last
 
 
 @dataclass(eq=False)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from cicd_actions.health_gate import urls
 from cicd_actions.health_gate.expectations import (
-    HeaderRule,
     JsonRule,
     VersionSource,
     header_rule,
@@ -185,32 +184,30 @@ class Inputs:
     report: str = declare(string, "Path for a JSON report of everything that the gate saw.")
 
 
-@dataclass(frozen=True, kw_only=True)
-class TargetKeys:
-    """The keys that only a target has, not the action."""
+def _key(parse: Callable[[str], object], meaning: str, default: str = "") -> Declaration:
+    return Declaration(parse, meaning, default, required=False, secret=False, action_default="")
 
-    name: str = declare(string, "Name in the report. Default: the URL without its scheme, or the program's name.")
-    url: str = declare(string, "URL to probe, or `tcp://host:port`, which is healthy when it accepts a connection.")
-    command: tuple[str, ...] | None = declare(
+
+OF_TARGETS: dict[str, Declaration] = {
+    "name": _key(string, "Name in the report. Default: the URL without its scheme, or the program's name."),
+    "url": _key(string, "URL to probe, or `tcp://host:port`, which is healthy when it accepts a connection."),
+    "command": _key(
         optional(_argv), "Program to run instead, as a list of words. Exit code 0 is healthy; its output is the body."
-    )
-    method: str = declare(_method, "Method to send.", default="GET")
-    body: str = declare(text_block, "Body to send. `$NAME` is expanded from the environment and its value masked.")
-    host: str | None = declare(optional(_host), "Host header and TLS name. Default: the URL's host.")
-    connect_to: tuple[str, int] | None = declare(
-        optional(_place), "`address:port` or `unix:/path` to connect to instead of the URL's host."
-    )
-    expect_header: tuple[HeaderRule, ...] = declare(
+    ),
+    "method": _key(_method, "Method to send.", default="GET"),
+    "body": _key(text_block, "Body to send. `$NAME` is expanded from the environment and its value masked."),
+    "host": _key(optional(_host), "Host header and TLS name. Default: the URL's host."),
+    "connect-to": _key(optional(_place), "`address:port` or `unix:/path` to connect to instead of the URL's host."),
+    "expect-header": _key(
         lines(header_rule), "Rules for headers, one per line: `Name == value`, `Name != value`, `Name =~ pattern`."
-    )
-    client_cert: str = declare(string, "PEM file of the client certificate.")
-    client_key: str = declare(string, "PEM file of its key. Default: the key in `client-cert`.")
-    verify_tls: bool = declare(boolean, "Check the server's certificate.", default="true")
-    critical: bool = declare(boolean, "`false`: a target that fails only warns.", default="true")
-    wrong_version_for: float | None = declare(
-        optional(duration), "Time after which the same wrong version fails the gate early: `90s`."
-    )
-
+    ),
+    "client-cert": _key(string, "PEM file of the client certificate."),
+    "client-key": _key(string, "PEM file of its key. Default: the key in `client-cert`."),
+    "verify-tls": _key(boolean, "Check the server's certificate.", default="true"),
+    "critical": _key(boolean, "`false`: a target that fails only warns.", default="true"),
+    "wrong-version-for": _key(optional(duration), "Time after which the same wrong version fails the gate early: `90s`."),
+}
+"""The keys that only a target has, not the action."""
 
 OF_THE_GATE = frozenset({"url", "targets", "report"})
 """Inputs that no target has in common with the others."""
@@ -220,6 +217,6 @@ OF_METRICS = frozenset({"metric-url", "metric-query", "metric-max", "metric-min"
 
 KEYS: dict[str, Declaration] = {
     **{name: each for name, each in declarations(Inputs).items() if name not in OF_THE_GATE},
-    **declarations(TargetKeys),
+    **OF_TARGETS,
 }
 """How each key of a target is read, and what it is when neither the target nor an input says it."""

@@ -37,7 +37,7 @@ class Rules:
 
     def least(self, interval: float) -> float:
         """Returns the seconds that a pass takes at least, when the pauses of a streak are `interval`."""
-        return self.stable_for + self.connections * HURRIED + (self.consecutive_successes - 1) * interval
+        return self.stable_for + (self.connections - 1) * HURRIED + (self.consecutive_successes - 1) * interval
 
 
 MISSED = 0.001

@@ -48,7 +48,7 @@ class HttpRequest:
     redirected: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Metric:
     """The healthy values of a metric, bounds included, and the verdict on no data: `inconclusive`, `pass` or `fail`."""
 
@@ -302,7 +302,7 @@ def _pace(settings: Settings, fresh: int = 1) -> dict[str, Any]:
     timeout, stable_for = settings("timeout"), settings("stable-for")
     for why, least in (
         (f"`stable-for` alone takes {stable_for:g} s", stable_for),
-        (f"`replicas` takes {fresh} connections, which need at least {fresh * HURRIED:g} s", fresh * HURRIED),
+        (f"`replicas` takes {fresh} connections, which need at least {(fresh - 1) * HURRIED:g} s", (fresh - 1) * HURRIED),
     ):
         if timeout <= least:
             problem = f"it is {timeout:g} s, but {why}, so the gate could never pass"

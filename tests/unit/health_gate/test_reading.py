@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cicd_actions.health_gate import reading, urls
-from cicd_actions.health_gate.inputs import Inputs, TargetKeys
+from cicd_actions.health_gate.inputs import OF_TARGETS, Inputs
 from cicd_actions.health_gate.targets import Target
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.grammar import NotUnderstood
-from cicd_actions.toolkit.inputs import declarations, load
+from cicd_actions.toolkit.inputs import load
 from cicd_actions.toolkit.manual import cell
 from cicd_actions.toolkit.redaction import Redactor
 from cicd_actions.toolkit.runtime import Runtime
@@ -254,5 +254,5 @@ def test_replicas_that_the_deadline_cannot_meet_are_refused() -> None:
 
 def test_every_key_of_a_target_stands_in_the_readme() -> None:
     readme = (Path(__file__).resolve().parents[3] / "actions" / "health-gate" / "README.md").read_text("utf-8")
-    for name, each in declarations(TargetKeys).items():
+    for name, each in OF_TARGETS.items():
         assert f"| `{name}` | {f'`{each.default}`' if each.default else ''} | {cell(each.help)} |" in readme
