@@ -366,12 +366,12 @@ def _no_constant(name: str) -> object:
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """Builds an object. Readers differ in which of two equal keys counts (RFC 8259, section 4), so neither is judged."""
-    made: dict[str, object] = {}
-    for key, value in pairs:
-        if key in made:
-            raise Undecidable(f"the JSON has the key {_shown(key)} twice in one object, and readers differ in which one counts")
-        made[key] = value
-    return made
+    made = dict(pairs)
+    if len(made) == len(pairs):
+        return made
+    seen: set[str] = set()
+    twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+    raise Undecidable(f"the JSON has the key {_shown(twice)} twice in one object, and readers differ in which one counts")
 
 
 def readable(answer: Answer) -> None:
