@@ -39,7 +39,7 @@ def test_a_coding_that_ends_in_the_middle_is_said() -> None:
 
 
 def test_what_is_not_what_it_says_is_said() -> None:
-    with pytest.raises(Trouble, match="says it is gzip"):
+    with pytest.raises(Trouble, match="claims to be gzip"):
         Decoder("gzip").decode(b"<html>", 10**6)
 
 
