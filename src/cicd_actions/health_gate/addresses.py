@@ -101,19 +101,21 @@ class Route:
     _host: str = ""
     _address: Address | None = None
 
+    def pinned(self, host: str, port: int) -> list[Address]:
+        """Returns the address of the first hop for another hop to the same host, whose name is not resolved again."""
+        if host != self._host or self._address is None or not isinstance(self._address[1], tuple):
+            return []
+        family, where = self._address
+        return [(family, (where[0], port, *where[2:]))]
+
     def candidates(self, host: str, found: Sequence[Address]) -> list[Address]:
-        """Returns the addresses to connect to for the next hop. A redirect within the same host stays on its address."""
-        if self.addresses is None:
+        """Returns the addresses to connect to for a hop to a host that no hop went to before."""
+        if self.addresses is None or self._host:
             return list(found)
-        if not self._host:
-            self._host = host
-            chosen = self.addresses.choose(found)
-            self.tried = tuple(map(shown, chosen))
-            return chosen
-        if host == self._host and self._address is not None and isinstance(self._address[1], tuple):
-            family, where = self._address
-            return [(family, (where[0], found[0][1][1], *where[2:]))]
-        return list(found)
+        self._host = host
+        chosen = self.addresses.choose(found)
+        self.tried = tuple(map(shown, chosen))
+        return chosen
 
     def connected(self, tried: Sequence[Address], family: int) -> None:
         """Notes which of the addresses accepted the connection: the first one of the family."""

@@ -45,6 +45,7 @@ class GateOptions:
     headers: tuple[tuple[str, str], ...] = declared(Inputs, "headers")
     ca_file: str = declared(Inputs, "ca_file")
     allow_redirects: bool = declared(Inputs, "allow_redirects")
+    allow_insecure_redirects: bool = declared(Inputs, "allow_insecure_redirects")
 
     @property
     def has_targets(self) -> bool:

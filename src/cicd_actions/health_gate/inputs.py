@@ -81,11 +81,6 @@ def _argv(text: str) -> tuple[str, ...]:
     return argv(text)
 
 
-def _host(text: str) -> str:
-    urls.parse(f"http://{text.strip()}/")
-    return text.strip()
-
-
 def _place(text: str) -> tuple[str, int]:
     """`host:port`, or `unix:/path`: the path stands for the host then, and no name of a host begins with a slash."""
     if text.strip().startswith("unix:"):
@@ -168,6 +163,9 @@ class Inputs:
     allow_redirects: bool = declare(
         boolean, "Follow up to 10 redirects. Otherwise a redirect is an answer: a login page is not healthy.", default="false"
     )
+    allow_insecure_redirects: bool = declare(
+        boolean, "Follow redirects from https to http. Anyone on the way can forge an answer in plain text.", default="false"
+    )
     metric_url: str = declare(
         string,
         "URL of a Prometheus server, or of any page that is a number. The gate samples it through `stable-for` once all"
@@ -196,7 +194,7 @@ OF_TARGETS: dict[str, Declaration] = {
     ),
     "method": _key(_method, "Method to send.", default="GET"),
     "body": _key(text_block, "Body to send. `$NAME` is expanded from the environment and its value masked."),
-    "host": _key(optional(_host), "Host header and TLS name. Default: the URL's host."),
+    "host": _key(optional(urls.host_header), "Host header and TLS name. Default: the URL's host."),
     "connect-to": _key(optional(_place), "`address:port` or `unix:/path` to connect to instead of the URL's host."),
     "expect-header": _key(
         lines(header_rule), "Rules for headers, one per line: `Name == value`, `Name != value`, `Name =~ pattern`."

@@ -32,6 +32,8 @@ class MetricProber(HttpProber):
     def _expected(self) -> str:
         return str(self._metric)
 
+    _reads_body = True
+
     def _check(self, answer: Answer, took: float) -> tuple[list[Mismatch], str | None]:  # noqa: ARG002 - a metric has no latency to judge
         expected = self._expected()
         try:

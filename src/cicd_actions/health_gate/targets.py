@@ -31,10 +31,10 @@ class Trust:
 
 @dataclass(frozen=True)
 class HttpRequest:
-    """What an HTTP probe sends, and where. `host` goes into the Host header and SNI; `connect_to` replaces the address.
+    """What an HTTP probe sends, and where. `host` is the Host header and the TLS name; `connect_to` replaces the address.
 
-    A `connect_to` that begins with a slash is the path of a Unix socket. `redirected`: a server of another origin chose
-    where the request goes.
+    A `connect_to` that begins with a slash is the path of a Unix socket. `redirected` says that a redirect led to a host that
+    the input does not name.
     """
 
     url: Url
@@ -45,6 +45,7 @@ class HttpRequest:
     connect_to: tuple[str, int] | None = None
     trust: Trust = field(default_factory=Trust)
     allow_redirects: bool = False
+    allow_insecure_redirects: bool = False
     redirected: bool = False
 
 
@@ -124,6 +125,8 @@ class Settings:
         return self._expanded(key, value) if key in _EXPANDED else value
 
     def _expanded(self, key: str, value: Any) -> Any:
+        if key in {"url", "metric-url"}:
+            return self._expanded_url(key, value)
         if isinstance(value, str):
             return self._environment.expand(value, input=key)
         # Lines are split first, so that a value with a line's end cannot become a second header.
@@ -135,15 +138,23 @@ class Settings:
                 )
         return expanded
 
+    def _expanded_url(self, key: str, text: str) -> str:
+        """A variable in the userinfo is percent-encoded: its `/`, `#`, `?` and `@` belong to the password."""
+        start, end = urls.userinfo(text)
+        safe = "" if ":" in text[start:end] else ":"  # a variable may hold `user:password`
+        before, after = (self._environment.expand(piece, input=key) for piece in (text[:start], text[end:]))
+        userinfo = self._environment.expand(text[start:end], input=key, form=lambda value: quote(value, safe=safe))
+        return before + userinfo + after
+
     def url(self, key: str) -> Url:
-        """Returns the key's URL; its password, if it has one, is masked. Raises `UnusableInput`."""
+        """Returns the key's URL and masks its password, or a user name without a password. Raises `UnusableInput`."""
         text = self(key)
         try:
             url = urls.parse(text)
         except NotUnderstood as error:
             problem, example = _of_scheme(text) or (f"{error}", error.example)
             raise self.unusable(key, problem, example if fits(_probed, example) else "") from None
-        self._environment.mask(url.password)
+        self._environment.mask(url.password or url.user)
         return url
 
     def tcp(self) -> tuple[str, int] | None:
@@ -262,6 +273,7 @@ def metric(settings: Settings, name: str, after: tuple[str, ...], *, headers: bo
         headers=settings("headers") if headers else (),
         trust=_trust(settings),
         allow_redirects=settings("allow-redirects"),
+        allow_insecure_redirects=settings("allow-insecure-redirects"),
     )
     status: StatusSet = grammar.status_set("200")
     return Target(name, request, metric=bounds, expectations=Expectations(status=status), after=after, **_pace(settings))
@@ -277,6 +289,7 @@ def _request(settings: Settings, url: Url) -> HttpRequest:
         connect_to=settings("connect-to"),
         trust=_trust(settings),
         allow_redirects=settings("allow-redirects"),
+        allow_insecure_redirects=settings("allow-insecure-redirects"),
     )
 
 
