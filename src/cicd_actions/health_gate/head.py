@@ -14,7 +14,7 @@ LONGEST = 64 * 1024
 """Bytes that a status line and headers may have. Servers allow 8 to 32 KiB."""
 
 _END = re.compile(rb"\r?\n\r?\n")
-_STATUS = re.compile(rb"(HTTP/1\.[0-9]) +([0-9]{3})(?![0-9A-Za-z])")
+_STATUS = re.compile(rb"HTTP/(1\.[0-9]|2(?:\.0)?) +([0-9]{3})(?![0-9A-Za-z])[^\0]*\Z")
 _NAME = re.compile(rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
 _CONTROLS = re.compile(rb"[\r\x0b\x0c]")
 
@@ -47,22 +47,22 @@ def strict(head: bytes) -> Head:
     if not status:
         raise garbage(f"the status line is {first.rstrip()[:60]!r}")
     fields: list[tuple[bytes, bytes]] = []
-    ours = False
     for line in lines:
-        if line[:1] in {b" ", b"\t"}:  # a folded line (RFC 9112, section 5.2); after the status line it is skipped (2.2)
-            if ours:
-                fields[-1] = (fields[-1][0], fields[-1][1] + b" " + line.strip())
+        if line[:1] in {b" ", b"\t"} and fields:  # a folded line (RFC 9112, section 5.2)
+            name, value = fields.pop()
+            fields.append((name, value + b" " + line.strip()))
             continue
         name, colon, value = line.partition(b":")
-        name = name.rstrip(b" \t")  # RFC 9112, section 5.1, tells a proxy to remove this space
-        ours = bool(colon and _NAME.fullmatch(name))
-        if ours:
-            fields.append((name, _CONTROLS.sub(b" ", value.strip()).strip()))
-        elif b"\0" in line:
-            raise garbage("a header contains a NUL")
+        if not colon or line[:1] in {b" ", b"\t"} or b"\0" in line:
+            raise garbage(f"a header line is {line.rstrip()[:60]!r}")
+        # RFC 9112, section 5.1, tells a proxy to remove a space before the colon.
+        fields.append((name.rstrip(b" \t"), value.strip()))
+    fields = [(name, _CONTROLS.sub(b" ", value).strip()) for name, value in fields if _NAME.fullmatch(name)]
     fields, codings = _without_codings(fields)
-    # The reason phrase is for people: it may hold anything, and nothing reads it.
-    return Head(b"".join([status[1], b" ", status[2], b" \r\n", *(b"%s: %s\r\n" % each for each in fields), b"\r\n"]), codings)
+    # A server that writes another version frames its answer as one of 1.1. Nothing reads the reason phrase.
+    version = b"1.0" if status[1] == b"1.0" else b"1.1"
+    made = [b"HTTP/%s %s \r\n" % (version, status[2]), *(b"%s: %s\r\n" % each for each in fields), b"\r\n"]
+    return Head(b"".join(made), codings)
 
 
 def _without_codings(fields: list[tuple[bytes, bytes]]) -> tuple[list[tuple[bytes, bytes]], str]:
@@ -71,8 +71,6 @@ def _without_codings(fields: list[tuple[bytes, bytes]]) -> tuple[list[tuple[byte
     Without `chunked` such a body ends with the connection, whatever length is given (RFC 9112, section 6.3).
     """
     named = b",".join(value for name, value in fields if name.lower() == b"transfer-encoding").lower()
-    if not named:
-        return fields, ""
     codings = [coding for each in named.split(b",") if (coding := each.strip()) not in {b"", b"identity"}]
     kept = [each for each in fields if each[0].lower() != b"transfer-encoding"]
     if b"chunked" in codings:
@@ -82,6 +80,8 @@ def _without_codings(fields: list[tuple[bytes, bytes]]) -> tuple[list[tuple[byte
         kept.append((b"Transfer-Encoding", b"chunked"))
     elif codings:
         kept = [each for each in kept if each[0].lower() != b"content-length"]
+    if not {b"gzip", b"x-gzip", b"deflate"}.issuperset(codings):
+        raise garbage(f"its Transfer-Encoding is {named[:60]!r}, which the gate did not ask for")
     return kept, ",".join(coding.decode("latin-1") for coding in codings)
 
 

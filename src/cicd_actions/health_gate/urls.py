@@ -21,9 +21,8 @@ _PATH = "!$%&'()*+,-./:;=@[\\]^_|~"
 _QUERY = _PATH + "?`{}"
 
 # Host names have no underscore, but the names of Compose services may, and they resolve.
-_LABEL = r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}"
+_LABEL = r"[A-Za-z0-9_-]{1,63}"
 _NAME = re.compile(rf"(?=.{{1,253}}\.?$){_LABEL}(\.{_LABEL})*\.?")
-_LONG_LABEL = re.compile(r"[A-Za-z0-9_-]{64}")
 # A host that ends in a number is an IPv4 address in one of the spellings of inet_aton, or nothing.
 _NUMBERS = re.compile(r"(.*\.)?(0[xX][0-9A-Fa-f]*|[0-9]+)\.?")
 _ADDRESS = re.compile(r"(?:0[xX][0-9A-Fa-f]+|[0-9]+)(?:\.(?:0[xX][0-9A-Fa-f]+|[0-9]+)){0,3}\.?")
@@ -132,7 +131,7 @@ def _host(host: str, text: str) -> str:
     name = host if host.isascii() else _ascii(host)
     if _NUMBERS.fullmatch(name):
         return _ipv4(name)
-    if not _NAME.fullmatch(name) or _LONG_LABEL.search(name):
+    if not _NAME.fullmatch(name):
         raise NotUnderstood(f"`{host}` is not a host name", example=EXAMPLE)
     return name.lower()
 
@@ -201,7 +200,7 @@ def _example(text: str) -> str:
 
 def join(base: Url, location: str) -> Url:
     """Returns where a `Location` leads; bytes that are not UTF-8 stand in it as surrogates. Raises `NotUnderstood`."""
-    parts = _REFERENCE.fullmatch(location.strip())
+    parts = _REFERENCE.fullmatch(location.strip(" \t\r\n"))
     assert parts is not None  # noqa: S101 - every text has this shape
     place, rest = parts[1] or "", quote(parts[2], safe=_QUERY, errors="surrogateescape")
     if re.match(r"https?:", place, re.IGNORECASE):

@@ -82,7 +82,7 @@ class TestInconclusive:
         variables["HTTP_PROXY"] = f"http://127.0.0.1:{closed_port}"
         report = gate(url="http://example.invalid/", timeout="300ms")
         assert report.outputs["verdict"] == "inconclusive"
-        assert "the proxy cannot be used" in str(report.outputs["reason"])
+        assert "the gate cannot use the proxy" in str(report.outputs["reason"])
 
     def test_a_connection_that_never_came_about(self, gate: Gate, full_backlog: int) -> None:
         report = gate(url=f"http://127.0.0.1:{full_backlog}/", timeout="900ms", request_timeout="300ms")
@@ -136,7 +136,7 @@ class TestFail:
         silent = raw(lambda connection: connection.recv(1))
         report = gate(url=silent.url, timeout="500ms", request_timeout="10s")
         assert report.outputs["verdict"] == "fail"
-        assert "nothing was answered" in str(report.outputs["reason"])
+        assert "did not answer" in str(report.outputs["reason"])
 
     def test_a_dropped_connection_of_a_target_that_had_answered(self, gate: Gate, raw: Any) -> None:
         server = raw(in_turn(healthy, hangs_up))

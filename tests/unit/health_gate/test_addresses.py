@@ -132,7 +132,8 @@ def test_route_a_redirect_within_the_host_keeps_the_address() -> None:
     route = Route(reached(socket.AF_INET))
     found = [v4("10.0.0.1"), v4("10.0.0.2")]
     route.connected(route.candidates("app", found), socket.AF_INET)
-    assert route.candidates("app", [v4("10.0.0.2", 443), v4("10.0.0.1", 443)]) == [v4("10.0.0.1", 443)]
+    assert route.pinned("app", 443) == [v4("10.0.0.1", 443)]
+    assert route.pinned("elsewhere", 443) == []
     assert route.candidates("elsewhere", found) == found
     assert route.seen(Observation(0, 0, Outcome.RIGHT, "right", "200")).peers == ("10.0.0.1",)
 
