@@ -186,7 +186,10 @@ def _without_dots(path: str) -> str:
 
 def _safe(text: str) -> str:
     """The text without credentials, for an error. A raw `/` or `@` in a password must not end them early."""
-    return re.sub(r"//.*@", "//***@", text, flags=re.DOTALL).encode("utf-8", "backslashreplace").decode()
+    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*://)?(.*@)?(.*)", text, re.DOTALL)
+    assert found is not None  # noqa: S101 - every text has this shape
+    shown = (found[1] or "") + ("***@" if found[2] else "") + found[3]
+    return shown.encode("utf-8", "backslashreplace").decode()
 
 
 def _example(text: str) -> str:

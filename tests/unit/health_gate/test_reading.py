@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cicd_actions.health_gate import reading, urls
+from cicd_actions.health_gate import reading
 from cicd_actions.health_gate.inputs import OF_TARGETS, Inputs
 from cicd_actions.health_gate.targets import Target
 from cicd_actions.toolkit.errors import UnusableInput
-from cicd_actions.toolkit.grammar import NotUnderstood
 from cicd_actions.toolkit.inputs import load
 from cicd_actions.toolkit.manual import cell
 from cicd_actions.toolkit.redaction import Redactor
@@ -143,42 +142,6 @@ def test_a_password_in_a_url_is_masked_and_not_part_of_the_name() -> None:
     assert found[0].name == "a"
     assert found[0].place == "http://a/"
     assert runtime.redactor("opensesame") == "***"
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("http://a", "http://a/"),
-        ("HTTPS://A.Example:443/x?y#z", "https://a.example/x?y"),
-        ("http://[::1]:8080/", "http://[::1]:8080/"),
-        ("http://bücher.example/ä", "http://xn--bcher-kva.example/%C3%A4"),
-        ("http://a_service:80/", "http://a_service/"),
-        ("http://a/%2Fx", "http://a/%2Fx"),
-    ],
-)
-def test_urls_that_can_be_used(text: str, shown: str) -> None:
-    assert str(urls.parse(text)) == shown
-
-
-@given(st.text(max_size=80))
-def test_any_text_is_a_url_or_is_explained(text: str) -> None:
-    for candidate in (text, f"http://{text}", f"http://a/{text}", f"http://a?{text}"):
-        try:
-            url = urls.parse(candidate)
-        except NotUnderstood:
-            continue
-        assert url.target.isascii()
-        assert " " not in url.target
-        assert "\n" not in str(url)
-
-
-@given(st.text(max_size=80))
-def test_any_location_leads_somewhere_or_is_explained(text: str) -> None:
-    base = urls.parse("http://a/b")
-    try:
-        assert str(urls.join(base, text)).startswith("http")
-    except NotUnderstood:
-        return
 
 
 @given(st.text(max_size=200))
