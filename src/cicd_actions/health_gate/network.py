@@ -49,13 +49,16 @@ class Network:
         url = request.url
         via = proxy.url if proxy else None
         host, port = (via.host, via.port) if via else request.connect_to or (url.host, url.port)
+        if via:
+            _refuse_metadata(request, url.host, [])
         progress.phase = Phase.RESOLVING
         try:
             addresses = [] if via else progress.route.pinned(host, port)
             if not addresses:
                 addresses = await self.resolver.resolve(host, port)
-                addresses = addresses if via else progress.route.candidates(host, addresses)
-            _refuse_metadata(request, url.host if via else host, [] if via else addresses)
+            if not via:
+                addresses = progress.route.candidates(host, addresses)
+                _refuse_metadata(request, host, addresses)
             progress.phase = Phase.CONNECTING
             place = f"{bracketed(host)}:{port}" if port else host
             tcp = await wire.connect(addresses, f"{'the proxy ' if via else ''}{place}")
@@ -69,7 +72,7 @@ class Network:
                 progress.route.connected(addresses, tcp.family)
             if proxy and via and via.secure:
                 progress.phase = Phase.TUNNELLING
-                stream = await self._secured(stream, Trust(ca_file=request.trust.ca_file), via.host)
+                stream = await self._secured(stream, Trust(ca_file=request.trust.ca_file), server_name(via.authority))
             if proxy and url.secure:
                 progress.phase = Phase.TUNNELLING
                 await _tunnel(stream, proxy, url)
