@@ -189,7 +189,8 @@ def by_httpx(urls: Sequence[str]) -> list[Seen]:
 
 
 def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    escapes = {"\\": "\\\\", '"': '\\"', "\t": "\\t", "\n": "\\n"}
+    return '"' + "".join(escapes.get(char, char) for char in text) + '"'
 
 
 def curl(blocks: Sequence[dict[str, str]], folder: Path) -> list[list[str]]:
@@ -215,6 +216,10 @@ def curl(blocks: Sequence[dict[str, str]], folder: Path) -> list[list[str]]:
         assert got, (ran.returncode, ran.stderr.decode())
         found += got
     return found
+
+
+def curl_version() -> str:
+    return subprocess.run(["curl", "--version"], check=True, capture_output=True, text=True).stdout.split()[1]
 
 
 def by_curl(urls: Sequence[str], folder: Path) -> list[Seen]:

@@ -81,6 +81,7 @@ def _variable(name: str, variables: Mapping[str, str]) -> tuple[str, str]:
     return "", ""
 
 
+_ADDRESS = re.compile(r"[0-9.]+|[0-9a-f]*:[0-9a-f:.]*(%.*)?")
 _ENTRY = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]+))?")
 
 
@@ -93,14 +94,15 @@ def _bypassed(url: Url, no_proxy: str) -> bool:
         if not name or (port and int(port[:6]) != url.port):
             continue
         suffix = name.removeprefix("*").strip(".")
-        if name == "*" or host == suffix or host.endswith(f".{suffix}") or _within(host, suffix):
+        below = not _ADDRESS.fullmatch(host) and host.endswith(f".{suffix}")
+        if name == "*" or host == suffix or below or _within(host, suffix):
             return True
     return False
 
 
 def _within(host: str, entry: str) -> bool:
     """Whether both are addresses, and the entry is the same one in any spelling or a network that contains it."""
-    if not re.fullmatch(r"[0-9.]+|[0-9a-f:.]+(%.*)?", host):
+    if not _ADDRESS.fullmatch(host):
         return False
     import ipaddress  # noqa: PLC0415 - only an address in the URL needs it
 

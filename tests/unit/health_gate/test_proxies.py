@@ -57,6 +57,7 @@ def test_proxy_for_reads_the_variable_of_the_scheme(url: str, variables: dict[st
         ("http://10.1.2.3/", "10.1.2.3:80", False),
         ("http://10.1.2.3/", "10.1.2.3:81", True),
         ("http://10.1/", "10.0.0.1", False),
+        ("http://10.1.2.3/", "2.3", True),
         ("http://[::1]/", "::1", False),
         ("http://[::1]/", "[::1]", False),
         ("http://[::1]:8080/", "[::1]:8080", False),
