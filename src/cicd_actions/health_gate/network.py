@@ -57,7 +57,8 @@ class Network:
             if not addresses:
                 addresses = await self.resolver.resolve(host, port)
             if not via:
-                addresses = progress.route.candidates(host, addresses)
+                if progress.route.peer or not request.redirected:
+                    addresses = progress.route.candidates(host, addresses)
                 _refuse_metadata(request, host, addresses)
             progress.phase = Phase.CONNECTING
             place = f"{bracketed(host)}:{port}" if port else host

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -18,7 +19,7 @@ def raw_deflate(data: bytes) -> bytes:
     return packer.compress(data) + packer.flush()
 
 
-PACKED = {
+PACKED: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress, "deflate": zlib.compress, "raw": raw_deflate, "identity": bytes, "none": bytes, "utf-8": bytes,
     "gzip, gzip": lambda data: gzip.compress(gzip.compress(data)),
     "deflate, identity, x-gzip": lambda data: gzip.compress(raw_deflate(data)),
