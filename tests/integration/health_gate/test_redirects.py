@@ -48,7 +48,7 @@ def test_redirect_from_https_to_http_is_refused(gate: Gate, serving: Any, author
     plain = serving(start=whole("200 OK"))
     secure = serving(authority.server(authority.issue("127.0.0.1")), start=whole("302 Found", f"Location: {plain.url}"))
     url, ca_file = f"https://127.0.0.1:{secure.port}/", str(authority.file)
-    report = gate(url=url, ca_file=ca_file, allow_redirects="true", timeout="600ms")
+    report = gate(url=url, ca_file=ca_file, allow_redirects="true", timeout="2s")
     assert report.outputs["verdict"] == "fail"
     assert "leads from https to http://127.0.0.1" in str(report.outputs["reason"])
     assert plain.requests == []
@@ -130,7 +130,7 @@ def test_metadata_service_that_the_input_names_may_be_probed() -> None:
 def test_redirect_to_a_metadata_service_through_a_proxy_is_refused(gate: Gate, serving: Any, variables: dict[str, str]) -> None:
     proxy = serving(**{"http://api.example.com": whole("302 Found", "Location: http://2852039166/latest/")})
     variables["http_proxy"] = proxy.url
-    report = gate(url="http://api.example.com/", allow_redirects="true", timeout="500ms")
+    report = gate(url="http://api.example.com/", allow_redirects="true", timeout="2s")
     assert report.outputs["verdict"] == "fail"
     assert "where a cloud tells a machine its credentials" in str(report.outputs["reason"])
     assert not any(b"latest" in request for request in proxy.requests)

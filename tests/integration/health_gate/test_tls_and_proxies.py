@@ -190,7 +190,7 @@ def test_own_answer_of_a_proxy_over_plain_http_is_inconclusive(
 ) -> None:
     own = f"HTTP/1.1 503 Service Unavailable\r\n{header}\r\nContent-Length: 0\r\n\r\n".encode()
     variables["HTTP_PROXY"] = raw(lambda connection: connection.sendall(own)).url
-    report = gate(url="http://api.example.com/", timeout="400ms")
+    report = gate(url="http://api.example.com/", timeout="1s")
     assert report.outputs["verdict"] == "inconclusive"
     assert rule(report) == "proxy"
 
@@ -198,19 +198,19 @@ def test_own_answer_of_a_proxy_over_plain_http_is_inconclusive(
 def test_own_answer_of_a_gateway_before_the_service_fails(gate: Gate, raw: Any) -> None:
     own = b"HTTP/1.1 503 No\r\nProxy-Status: ingress; error=connection_refused\r\nContent-Length: 0\r\n\r\n"
     server = raw(lambda connection: connection.sendall(own))
-    assert gate(url=server.url, timeout="400ms").outputs["verdict"] == "fail"
+    assert gate(url=server.url, timeout="1s").outputs["verdict"] == "fail"
 
 
 def test_answer_that_a_proxy_passes_on_is_the_services(gate: Gate, raw: Any, variables: dict[str, str]) -> None:
     passed = b"HTTP/1.1 503 No\r\nVia: 1.1 px (squid/5.7)\r\nServer: nginx\r\nContent-Length: 0\r\n\r\n"
     variables["http_proxy"] = raw(lambda connection: connection.sendall(passed)).url
-    assert gate(url="http://api.example.com/", timeout="400ms").outputs["verdict"] == "fail"
+    assert gate(url="http://api.example.com/", timeout="1s").outputs["verdict"] == "fail"
 
 
 def test_login_of_the_network_is_inconclusive(gate: Gate, raw: Any) -> None:
     portal = b"HTTP/1.1 511 Network Authentication Required\r\nContent-Length: 0\r\n\r\n"
     server = raw(lambda connection: connection.sendall(portal))
-    assert gate(url=server.url, timeout="400ms").outputs["verdict"] == "inconclusive"
+    assert gate(url=server.url, timeout="1s").outputs["verdict"] == "inconclusive"
 
 
 def test_password_of_a_proxy_may_hold_any_character(gate: Gate, raw: Any, variables: dict[str, str]) -> None:
