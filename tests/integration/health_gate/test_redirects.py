@@ -38,7 +38,7 @@ def serving(raw: Any) -> Callable[..., Any]:
     """Starts a server of pages."""
 
     def start(wrap: Any = None, **pages: bytes) -> Any:
-        server = raw(lambda connection: connection.sendall(site(**pages)(server.requests[-1])), wrap)
+        server: Any = raw(lambda connection: connection.sendall(site(**pages)(server.requests[-1])), wrap)
         return server
 
     return start
