@@ -1,4 +1,4 @@
-"""health-gate: waits until targets answer right, and judges them."""
+"""Defines health-gate: waits until targets answer right, and judges them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def run(inputs: Inputs, runtime: Runtime) -> Report:
-    """The gate, from inputs to report. Raises `UnusableInput`, and `Cancelled` with the report of what stands."""
+    """Runs the gate, from inputs to report. Raises `UnusableInput`, and `Cancelled` with a report of what the gate saw."""
     from cicd_actions.health_gate import running  # noqa: PLC0415 - `--help` needs none of it
 
     return running.run(inputs, runtime)
@@ -21,16 +21,16 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
 
 ACTION = Action(
     name="health-gate",
-    summary="Waits until what was deployed answers right, everywhere and for long enough, and proves it when it does not.",
+    summary="Waits until the deployed service answers right, everywhere and for long enough, and shows the evidence if not.",
     inputs=Inputs,
     outputs=(
         Output("verdict", "`pass`, `fail` or `inconclusive`."),
-        Output("healthy", "`true` when the verdict is `pass`, else `false`; empty when an input cannot be used."),
-        Output("observed-version", "The version that was seen last; several, if targets differ, joined by a comma."),
-        Output("attempts", "How many probes were made, of all targets together."),
-        Output("elapsed-ms", "How long the gate took, in milliseconds."),
-        Output("failed-targets", "JSON list of the names of critical targets that failed."),
-        Output("reason", "The verdict in a sentence."),
+        Output("healthy", "`true` when the verdict is `pass`, else `false`; empty when an input is unusable."),
+        Output("observed-version", "Version of the last answers; several, joined by a comma, when targets differ."),
+        Output("attempts", "Number of probes of all targets."),
+        Output("elapsed-ms", "Duration of the gate in milliseconds."),
+        Output("failed-targets", "JSON list of the critical targets that failed, by name."),
+        Output("reason", "The verdict and its evidence in a sentence."),
         Output("report", "Path of the JSON report, as given in the input `report`."),
     ),
     run=run,

@@ -1,16 +1,32 @@
-"""What came back for a request. It imports nothing that a reader of inputs has to wait for."""
+"""The answer to a request, and its body as text. It imports nothing that a reader of inputs has to wait for."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 SMALL_BODY = 64 * 1024
 LARGE_BODY = 1024 * 1024
 
+_BOMS = (
+    # UTF-32 first: its little-endian mark begins with that of UTF-16.
+    (b"\xff\xfe\0\0", "utf-32"),
+    (b"\0\0\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+    (b"\xef\xbb\xbf", "utf-8-sig"),
+)
+
+_NOT_CHARSETS = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"})
+"""Codecs of Python that no answer can mean, by their Python names. Some take quadratic time."""
+
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back. `body` is decoded, and cut at the cap when `cut`; `coding` is a content coding that was not decoded."""
+    """One answer. `body` has its content coding undone and is cut at the cap when `cut`.
+
+    `coding` names a content coding that could not be undone.
+    """
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -19,10 +35,31 @@ class Answer:
     coding: str = ""
 
     def header(self, name: str) -> str | None:
-        """The header's value, several joined by commas (RFC 9110, section 5.3); `None` when there is none."""
+        """Returns the header's value, several joined by commas (RFC 9110, section 5.3); `None` without the header."""
         found = [value for key, value in self.headers if key.lower() == name.lower()]
         return ", ".join(found) if found else None
 
     @property
+    def charset(self) -> str:
+        """The codec of the body: by its byte order mark, else the declared charset, else empty."""
+        marked = next((codec for mark, codec in _BOMS if self.body.startswith(mark)), "")
+        return marked or _declared(self.header("content-type") or "")
+
+    @property
     def text(self) -> str:
-        return self.body.decode("utf-8", "replace")
+        """The body as text: UTF-8 without a charset, garbage as U+FFFD, CRLF as LF."""
+        return self.body.decode(self.charset or "utf-8", "replace").replace("\r\n", "\n")
+
+
+def _declared(content_type: str) -> str:
+    found = re.search(r""";[ \t]*charset[ \t]*=[ \t]*["']?([0-9A-Za-z._:-]{1,40})""", content_type, re.IGNORECASE)
+    if not found:
+        return ""
+    import codecs  # noqa: PLC0415 - beside its only use
+
+    try:
+        codec = codecs.lookup(found[1])
+        b" ".decode(codec.name, "replace")  # refuses codecs that give no text, such as `zip`
+    except (LookupError, UnicodeError):
+        return ""
+    return "" if codec.name.replace("-", "_") in _NOT_CHARSETS else codec.name

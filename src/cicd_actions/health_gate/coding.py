@@ -1,10 +1,12 @@
 """Undoes gzip and deflate in bounds: a bomb of a few kilobytes must not become gigabytes.
 
-The gate asks for `identity`; some servers compress all the same.
+The gate asks for `identity`; some servers compress anyway.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from cicd_actions.health_gate.observation import Trouble
@@ -12,52 +14,105 @@ from cicd_actions.health_gate.observation import Trouble
 if TYPE_CHECKING:
     import zlib
 
+MOST_CODINGS = 5
+"""Layers of coding that are undone, as many as in curl (`MAX_ENCODE_STACK`)."""
+
+MOST_UNFOLDED = 16 * 1024 * 1024
+"""Bytes that all layers may make together: a bomb inside a bomb costs time although nothing of it comes out."""
+
+PIECE = 64 * 1024
+
+_PLAIN = {"", "identity", "none", "binary", "8bit", "utf-8", "utf8", "us-ascii", "iso-8859-1"}
+"""What servers write for "no coding". Some write the charset here; httpx and browsers then read the body as it is."""
+
 
 class Decoder:
-    """For one body, by its `Content-Encoding`. `unknown` names a coding that cannot be undone, as it was said."""
+    """Undoes the codings of one body. `names` is the value of `Content-Encoding`, in the order in which they were applied.
 
-    def __init__(self, content_encoding: str) -> None:
-        coding = content_encoding.strip().lower()
-        self.unknown = ""
-        self._coding = coding
-        self._fed = False
-        self._start = b""
-        self._inflater: zlib._Decompress | None = None
-        if coding in {"gzip", "x-gzip", "deflate"}:
-            import zlib  # noqa: PLC0415 - nearly no answer needs it
+    `unknown` is that value when one of them cannot be undone: the body then comes out as it came in.
+    """
 
-            # 47: a gzip or a zlib header, whichever comes.
-            self._inflater = zlib.decompressobj(47)
-        elif coding not in {"", "identity"}:
-            self.unknown = content_encoding
+    def __init__(self, names: str) -> None:
+        codings = [name for each in names.split(",") if (name := each.strip().lower()) not in _PLAIN]
+        known = len(codings) <= MOST_CODINGS and all(re.fullmatch(r"(x-)?gzip|deflate", name) for name in codings)
+        self.unknown = "" if known else names
+        self._unfolded = 0
+        self._layers = [_Layer(name.removeprefix("x-")) for name in reversed(codings)] if known else []
 
     def decode(self, data: bytes, room: int) -> bytes:
-        """At most `room` bytes of what `data` unfolds to. Raises `Trouble` when it is not what it says."""
-        if self._inflater is None:
-            return data[:room]
-        import zlib  # noqa: PLC0415 - see above
+        """Returns at most `room` bytes of what `data` unfolds to. Raises `Trouble` when it is not what it claims to be.
 
-        # Two bytes tell a zlib header from data that has none, and they may come one by one.
-        start, self._start = self._start, (self._start + data)[:2]
-        self._fed = True
-        try:
-            return self._inflater.decompress(data, max(room, 1))
-        except zlib.error as first:
-            if self._coding == "deflate" and len(start) < 2:
-                # Some servers send deflate without zlib's header (RFC 9110, section 8.4.1.2, note).
-                raw = zlib.decompressobj(-15)
-                try:
-                    out = raw.decompress(start + data, max(room, 1))
-                except zlib.error:
-                    raise self._broken(first) from None
-                self._inflater, self._coding = raw, "raw deflate"
-                return out
-            raise self._broken(first) from None
+        What there is no room for is lost: the caller has its cap, and asks no further.
+        """
+        return self._through(0, data, max(room, 1))[:room]
+
+    def _through(self, depth: int, data: bytes, room: int) -> bytes:
+        if depth == len(self._layers):
+            return data
+        out = bytearray()
+        for piece in self._layers[depth].pieces(data):
+            self._unfolded += len(piece)
+            if self._unfolded > MOST_UNFOLDED:
+                raise Trouble("garbage", "coding", f"the answer unfolds to more than {MOST_UNFOLDED // 1024**2} MiB")
+            out += self._through(depth + 1, piece, room - len(out))
+            if len(out) >= room:
+                break
+        return bytes(out)
 
     def end(self) -> None:
-        """The body is over. Raises `Trouble` when the coding was not."""
-        if self._inflater is not None and self._fed and not self._inflater.eof:
-            raise Trouble("closed", "cut", f"the answer's {self._coding} coding ends in the middle")
+        """Takes note that the body is complete. Raises `Trouble` when a coding is not."""
+        for layer in self._layers:
+            layer.end()
 
-    def _broken(self, error: Exception) -> Trouble:
-        return Trouble("garbage", "coding", f"the answer says it is {self._coding}, and it is not ({error})")
+
+class _Layer:
+    """One coding."""
+
+    def __init__(self, name: str) -> None:
+        import zlib  # noqa: PLC0415 - nearly no answer needs it
+
+        self._zlib = zlib
+        self._name = name
+        self._start: bytes | None = b""
+        """The first bytes of a deflate: two tell a zlib header from data without one."""
+        self._inflater: zlib._Decompress = zlib.decompressobj(47)  # a gzip or a zlib header, whichever comes
+        self._fed = False
+        self._over = False
+
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        """Yields what `data` unfolds to, at most `PIECE` bytes at a time."""
+        while data and not self._over:
+            self._fed = True
+            yield self._inflate(data)
+            if self._inflater.eof:
+                data = self._inflater.unused_data
+                self._next_member(data)
+            else:
+                data = self._inflater.unconsumed_tail
+
+    def _inflate(self, data: bytes) -> bytes:
+        start = self._start
+        if start is not None:
+            self._start = start + data if len(start + data) < 2 else None
+        try:
+            return self._inflater.decompress(data, PIECE)
+        except self._zlib.error as first:
+            if self._name == "deflate" and start is not None:
+                # Some servers send deflate without zlib's header (RFC 9110, section 8.4.1.2, note).
+                self._inflater = self._zlib.decompressobj(-15)
+                try:
+                    return self._inflater.decompress(start + data, PIECE)
+                except self._zlib.error:
+                    pass
+            raise Trouble("garbage", "coding", f"the answer claims to be {self._name} and is not ({first})") from None
+
+    def _next_member(self, data: bytes) -> None:
+        """A gzip may have several members (RFC 1952, section 2.2); what follows and is not one is padding, as for `gzip`."""
+        if self._name == "gzip" and data.startswith(b"\x1f"):
+            self._inflater, self._fed = self._zlib.decompressobj(31), False
+        elif data or self._name == "deflate":
+            self._over = True
+
+    def end(self) -> None:
+        if self._fed and not self._over and not self._inflater.eof:
+            raise Trouble("closed", "cut", f"the {self._name} coding of the answer ends in the middle")

@@ -1,4 +1,4 @@
-"""Probes what has no HTTP with a program: exit 0 is healthy."""
+"""Probes a service without HTTP by running a program: exit code 0 is healthy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cicd_actions.health_gate.answer import Answer
 from cicd_actions.health_gate.expectations import SHOWN, Undecidable
@@ -28,7 +28,7 @@ LAST_WORDS = 0.5
 
 @dataclass(eq=False)
 class CommandProber:
-    """Runs a target's command in a process group of its own, which is ended with the probe."""
+    """Runs a target's command in a separate process group, and ends the group with the probe."""
 
     target: Target
     variables: Mapping[str, str]
@@ -36,7 +36,7 @@ class CommandProber:
     deciding: asyncio.Lock
 
     async def probe(self, deadline: float) -> Observation:
-        """One observation, at the latest at `deadline`. Raises `UnusableInput` when the program cannot be started."""
+        """Returns one observation, at the latest at `deadline`. Raises `UnusableInput` when the program does not start."""
         started = self.clock()
         allowed = self.target.request_timeout
         try:
@@ -46,7 +46,7 @@ class CommandProber:
             except TimeIsUp:
                 cut = deadline - started < allowed
                 raise Trouble(
-                    "timeout", "timeout", f"it had not ended after {self.clock() - started:.1f} s, and was ended",
+                    "timeout", "timeout", f"the gate ended the program after {self.clock() - started:.1f} s",
                     outcome=Outcome.UNFINISHED if cut else Outcome.BROKEN,
                 ) from None  # fmt: skip
             return await self._judged(code, output, started, deadline)
@@ -70,8 +70,8 @@ class CommandProber:
             )
         except (OSError, ValueError) as error:
             raise UnusableInput(
-                f"The command of {self.target.name} cannot be started: {words[0]}: {_said(error)}.",
-                cause="It is not installed, not on PATH, or not executable; a path is taken from the working directory.",
+                f"Could not start the command of {self.target.name}: {words[0]}: {_said(error)}.",
+                cause="The program is not installed, not on PATH, or not executable. Paths start at the working directory.",
             ) from None
         try:
             await output.exited.wait()
@@ -92,24 +92,25 @@ class CommandProber:
         seen = Observation(started, self.clock(), Outcome.RIGHT, "right", "0", expected="exit code 0", came=f"exit code {code}")
         if code != 0:
             came = f"exit code {code}" if code > 0 else f"ended by signal {-code}"
-            return _replace(seen, Outcome.WRONG, "exit", f"exit {code}", "exit code 0", came, text)
+            return replace(
+                seen, outcome=Outcome.WRONG, kind="exit", label=f"exit {code}", came=came, excerpt=beginning(text, SHOWN)
+            )
         async with self.deciding:
             self.target.expectations.prepare()
             try:
                 with alarm(PATIENCE, deadline - self.clock()):
                     wrong, version = self.target.expectations.check(Answer(200, (), output), self.clock() - started)
-            except (TooSlow, Undecidable):
-                raise unjudged("undecided", "slow", "whether its output is right was not decided in time") from None
-        if wrong:
-            first = wrong[0]
-            return _replace(seen, Outcome.WRONG, first.kind, first.label, first.expected, first.came, text, version)
-        return _replace(seen, Outcome.RIGHT, "right", "0", "exit code 0", seen.came, "", version)
-
-
-def _replace(
-    seen: Observation, outcome: Outcome, kind: str, label: str, expected: str, came: str, text: str, version: str | None = None
-) -> Observation:
-    return Observation(seen.started, seen.ended, outcome, kind, label, expected, came, beginning(text, SHOWN), version)
+            except TooSlow:
+                raise unjudged("undecided", "slow", "could not decide in time whether its output is right") from None
+            except Undecidable as error:
+                raise unjudged("undecided", "undecided", str(error)) from None
+        if not wrong:
+            return replace(seen, version=version)
+        return replace(
+            seen, outcome=Outcome.WRONG, kind=wrong[0].kind, label=wrong[0].label, expected=wrong[0].expected,
+            came=wrong[0].came, also=tuple((each.expected, each.came) for each in wrong[1:]),
+            excerpt=beginning(text, SHOWN), version=version,
+        )  # fmt: skip
 
 
 def _said(error: Exception) -> str:
@@ -136,7 +137,7 @@ class _Output(asyncio.SubprocessProtocol):
 
 
 def _end(group: int) -> None:
-    """End the program and its children, also after a good end: one in the background would outlive the gate."""
+    """Ends the program and its children, also after it succeeded: one in the background would outlive the gate."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         if hasattr(os, "killpg"):
             os.killpg(group, signal.SIGKILL)

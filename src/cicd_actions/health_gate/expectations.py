@@ -1,10 +1,11 @@
-"""What a target has to answer: how it is written, and whether an answer is that.
+"""What a target must answer: how it is written, and whether an answer is that.
 
 Reading is cheap and comes before the first probe; JSONPath is loaded by `prepare`, when the first request is on its way.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from cicd_actions.health_gate.answer import LARGE_BODY, Answer
 from cicd_actions.toolkit.errors import UnusableInput
-from cicd_actions.toolkit.grammar import NotUnderstood, StatusSet
+from cicd_actions.toolkit.grammar import NotUnderstood, StatusSet, fits
 from cicd_actions.toolkit.printable import beginning
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 SHOWN = 200
 """Characters of an answer that a message repeats."""
 
-OPERATORS = ("==", "!=", "<=", ">=", "<", ">")
+COMPARISONS = ("==", "!=", "<=", ">=", "<", ">")
+OPERATORS = ("=~", *COMPARISONS)
+"""Between a JSONPath and a value. `exists` and `absent` stand alone; `count` and `every` stand before one of these."""
 
 
 @dataclass(frozen=True)
@@ -36,21 +39,26 @@ class Mismatch:
     @property
     def label(self) -> str:
         """A few characters for a timeline."""
-        return {"version": "other version", "no-version": "no version", "latency": "slow"}.get(self.kind, self.kind)
+        return {"version": "other version", "latency": "slow"}.get(self.kind, self.kind.replace("-", " "))
 
 
 class Undecidable(Exception):
-    """Whether the answer is right cannot be told."""
+    """Raised when it cannot be decided whether the answer is right."""
 
 
 @dataclass(frozen=True)
 class JsonRule:
-    """`JSONPath OPERATOR JSON value`."""
+    """A rule for the values at a JSONPath.
+
+    `what` is empty (the one value), `count` (their number), `every` (each of at least one), `exists` or `absent`. `value` is
+    a JSON value, or a compiled pattern for `=~`; the last two have neither an operator nor a value.
+    """
 
     text: str
     path: str
     operator: str
     value: object
+    what: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,36 +81,75 @@ class VersionSource:
 
 
 def json_rule(text: str) -> JsonRule:
-    """One line of `expect-json`."""
+    """Reads one line of `expect-json`. Raises `NotUnderstood` with the line and, where there is one, a line that fits."""
     at = _operator(text)
-    if at is None:
+    before, operator = (text, "") if at is None else (text[: at[0]], at[1])
+    found = re.fullmatch(r"(.*\S)\s+(exists|absent|count|every)\s*", before, re.DOTALL)
+    path, what = (found[1], found[2]) if found else (before.strip(), "")
+    value = "" if at is None else text[at[0] + len(operator) :].strip()
+    alone = what in {"exists", "absent"}
+    if not path.startswith("$") and (operator or alone):
+        fixed = f"$.{path.lstrip('.')}{f' {what}' if what else ''}{f' {operator} {value}' if operator else ''}"
+        raise NotUnderstood(f"`{text}` does not begin with a JSONPath, which starts with `$`", example=_accepted(fixed))
+    if alone:
+        if operator:
+            raise NotUnderstood(f"`{text}`: nothing may follow `{what}`", example=_accepted(f"{path} {what}"))
+        return JsonRule(text, path, "", None, what)
+    if not operator:
         raise NotUnderstood(
-            f"`{text}` has no operator ({', '.join(OPERATORS)}) between a JSONPath and a JSON value", example=_rule(text)
+            f"`{text}` has no operator: `exists`, `absent`, or one of {' '.join(OPERATORS)} and a value",
+            example=_completed(text, path, what),
         )
-    path, operator, value = text[: at[0]].strip(), at[1], text[at[0] + len(at[1]) :].strip()
-    if not path.startswith("$"):
-        raise NotUnderstood(
-            f"`{path}` is not a JSONPath: one starts with `$`", example=f"$.{path.lstrip('.')} {operator} {value}"
-        )
+    if operator == "=~":
+        return JsonRule(text, path, operator, pattern(_unquoted(value)), _except_count(text, path, what))
     try:
         wanted = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
+        fixed = f"{path}{f' {what}' if what else ''} {operator} {json.dumps(value, ensure_ascii=False)}"
         raise NotUnderstood(
-            f"`{value}` is not a JSON value: text stands in double quotes", example=f"{path} {operator} {json.dumps(value)}"
+            f"`{text}`: `{value}` is not a JSON value; text stands in double quotes",
+            example=_accepted(fixed) or _accepted(f"{path} {what} {operator} 1"),
         ) from None
+    if what == "count" and (isinstance(wanted, bool) or not isinstance(wanted, int)):
+        raise NotUnderstood(f"`{text}`: `count` needs a whole number", example=_accepted(f"{path} count {operator} 1"))
     if operator not in {"==", "!="} and (isinstance(wanted, bool) or not isinstance(wanted, (int, float, str))):
-        raise NotUnderstood(f"`{operator}` compares numbers or texts, and `{value}` is neither", example=f"{path} == {value}")
-    return JsonRule(text, path, operator, wanted)
+        raise NotUnderstood(
+            f"`{text}`: `{operator}` compares numbers or texts, and `{value}` is neither",
+            example=_accepted(f"{path} == {value}"),
+        )
+    return JsonRule(text, path, operator, wanted, what)
 
 
-def _rule(text: str) -> str:
-    path, _, value = text.partition("=")
-    path = path.strip() if path.strip().startswith("$") else "$.status"
-    return f"{path} == {value.strip() or json.dumps('ok')}"
+def _unquoted(value: str) -> str:
+    """Returns a pattern without the double quotes in which JSON text stands: both ways of writing it are understood."""
+    if len(value) > 1 and value[0] == value[-1] == '"':
+        with contextlib.suppress(ValueError):
+            return str(json.loads(value))
+    return value
+
+
+def _except_count(text: str, path: str, what: str) -> str:
+    if what == "count":
+        raise NotUnderstood(f"`{text}`: `count` is a number, and `=~` matches text", example=_accepted(f"{path} count >= 1"))
+    return what
+
+
+def _completed(text: str, path: str, what: str) -> str:
+    """Returns a rule that may be what a line without an operator means."""
+    if what:
+        return _accepted(f"{path} {what} == {'1' if what == 'count' else 'true'}")
+    before, _, value = text.partition("=")
+    value = value.strip()
+    start = before.strip() if before.strip().startswith("$") else "$.status"
+    return _accepted(f"{start} == {value}" if value else f"{start} exists") or _accepted(f"{start} == {json.dumps(value)}")
+
+
+def _accepted(line: str) -> str:
+    return line if fits(json_rule, line) else ""
 
 
 def _operator(text: str) -> tuple[int, str] | None:
-    """The first operator outside brackets and quotes: those inside belong to the path (`$[?@.a == 1].b`)."""
+    """Returns the first operator outside brackets and quotes: those inside belong to the path (`$[?@.a == 1].b`)."""
     depth, quote, at = 0, "", 0
     while at < len(text):
         char = text[at]
@@ -124,7 +171,7 @@ def _operator(text: str) -> tuple[int, str] | None:
 
 
 def header_rule(text: str) -> HeaderRule:
-    """One line of `expect-header`."""
+    """Reads one line of `expect-header`. Raises `NotUnderstood`."""
     found = re.fullmatch(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*(==|!=|=~)\s*(.*)", text)
     if not found:
         name = re.match(r"[0-9A-Za-z-]*", text)
@@ -138,15 +185,20 @@ def header_rule(text: str) -> HeaderRule:
 
 
 def pattern(text: str) -> re.Pattern[str]:
-    """A regular expression of Python's kind; `.` does not match a line's end, `^` and `$` match at lines."""
+    """Compiles a regular expression of Python's; `.` does not match a line's end, `^` and `$` match at lines."""
     try:
         return re.compile(text, re.MULTILINE)
     except (re.error, RecursionError, OverflowError) as error:
         raise NotUnderstood(f"`{text}` is not a regular expression: {error}", example=re.escape(text)) from None
 
 
+def patterns(text: str) -> tuple[re.Pattern[str], ...]:
+    """Compiles one regular expression a line. The line's end, as a block of YAML has it, is not part of it."""
+    return tuple(pattern(line) for line in text.replace("\r\n", "\n").split("\n") if line.strip())
+
+
 def version_source(text: str) -> VersionSource:
-    """`json:$.version` or `header:X-Version`."""
+    """Reads `json:$.version` or `header:X-Version`. Raises `NotUnderstood`."""
     kind, _, place = text.partition(":")
     if kind == "json" and place.strip().startswith("$"):
         return VersionSource(text, kind, place.strip())
@@ -158,12 +210,12 @@ def version_source(text: str) -> VersionSource:
 
 @dataclass(eq=False)
 class Expectations:
-    """All that is expected of one target's answers. `status` is `None` for what has none (a command)."""
+    """All that is expected of one target's answers. `status` is `None` for a command, which has none."""
 
     status: StatusSet | None = None
     json_rules: Sequence[JsonRule] = ()
     header_rules: Sequence[HeaderRule] = ()
-    body: re.Pattern[str] | None = None
+    body: Sequence[re.Pattern[str]] = ()
     version: str = ""
     version_from: VersionSource | None = None
     max_latency: float | None = None
@@ -178,7 +230,7 @@ class Expectations:
         return bool(self.json_rules or (self.version_from and self.version_from.kind == "json"))
 
     def prepare(self) -> None:
-        """Compile the JSONPaths. Raises `UnusableInput` for one that is none."""
+        """Compiles the JSONPaths. Raises `UnusableInput` for text that is not a JSONPath."""
         for rule in self.json_rules:
             self._compiled(rule.path, "expect-json", rule.text)
         if self.version_from and self.version_from.kind == "json":
@@ -203,7 +255,7 @@ class Expectations:
         return self._paths[path]
 
     def check(self, answer: Answer, seconds: float) -> tuple[list[Mismatch], str | None]:
-        """What is wrong with an answer that took `seconds`, the most telling first, and the version it says.
+        """Returns what is wrong with an answer that took `seconds`, the most telling first, and the version it names.
 
         Raises `Undecidable`.
         """
@@ -223,10 +275,14 @@ class Expectations:
                 wrong.append(Mismatch("version", f"version {self.version}", _other_version(self.version, version)))
         wrong += [found for rule in self.header_rules if (found := _check_header(rule, answer))]
         wrong += [found for rule in self.json_rules if (found := self._check_json(rule, document))]
-        if self.body is not None:
+        if self.body:
             readable(answer)
-            if not self.body.search(answer.text):
-                wrong.append(Mismatch("body", f"a body that matches /{self.body.pattern}/", _body_shown(answer)))
+            text = answer.text
+            wrong += [
+                Mismatch("body", f"a body that matches /{each.pattern}/", _body_shown(answer, text))
+                for each in self.body
+                if not each.search(text)
+            ]
         if self.max_latency is not None and seconds > self.max_latency:
             wrong.append(
                 Mismatch("latency", f"an answer within {self.max_latency * 1000:.0f} ms", f"it took {seconds * 1000:.0f} ms")
@@ -257,19 +313,12 @@ class Expectations:
     def _check_json(self, rule: JsonRule, document: _Document) -> Mismatch | None:
         if document.problem:
             return Mismatch("json", rule.text, document.problem)
-        values = self._values(rule.path, document)
-        if len(values) != 1:
-            return Mismatch("json", rule.text, _count(rule.path, values))
-        holds = _compare(values[0], rule.operator, rule.value)
-        if holds is None:
-            return Mismatch(
-                "json", rule.text, f"{_shown(values[0])}, which `{rule.operator}` cannot compare with {_shown(rule.value)}"
-            )
-        return None if holds else Mismatch("json", rule.text, f"{rule.path} is {_shown(values[0])}")
+        problem = _broken(rule, self._values(rule.path, document))
+        return Mismatch("json", rule.text, problem) if problem else None
 
 
 class _Document:
-    """The body as JSON, read once and only when somebody asks."""
+    """The body as JSON, read once and only when a rule asks."""
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
@@ -296,7 +345,7 @@ class _Document:
             self._problem = f"a body of more than {LARGE_BODY // 1024} KiB, which is not read as JSON"
             return
         try:
-            self._value = json.loads(self._answer.body, parse_constant=_no_constant)
+            self._value = json_value(self._answer)
         except RecursionError:
             self._problem = "JSON that is nested too deep"
         except ValueError as error:
@@ -304,8 +353,25 @@ class _Document:
             self._problem = f"a body that is not JSON ({kind}): {error}" if self._answer.body else "an empty body"
 
 
+def json_value(answer: Answer) -> object:
+    """Returns the body's JSON. Raises `ValueError`, `RecursionError`, and `Undecidable` for a key that stands twice."""
+    # Without a charset Python tells UTF-8, UTF-16 and UTF-32 apart (RFC 4627, section 3).
+    text = answer.body.decode(answer.charset) if answer.charset else answer.body
+    return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_object)
+
+
 def _no_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Builds an object. Readers differ in which of two equal keys counts (RFC 8259, section 4), so neither is judged."""
+    made = dict(pairs)
+    if len(made) == len(pairs):
+        return made
+    seen: set[str] = set()
+    twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+    raise Undecidable(f"the JSON has the key {_shown(twice)} twice in one object, and readers differ in which one counts")
 
 
 def readable(answer: Answer) -> None:
@@ -326,7 +392,9 @@ def _check_header(rule: HeaderRule, answer: Answer) -> Mismatch | None:
 
 
 def _compare(found: object, operator: str, wanted: object) -> bool | None:
-    """`None` when the two cannot be compared. `true` is not `1`, as in JSON and unlike in Python."""
+    """Returns `None` when the two cannot be compared. `true` is not `1`, as in JSON and unlike in Python."""
+    if isinstance(wanted, re.Pattern):
+        return wanted.search(found) is not None if isinstance(found, str) else None
     if operator in {"==", "!="}:
         return equal(found, wanted) is (operator == "==")
     if isinstance(found, str) and isinstance(wanted, str):
@@ -346,7 +414,7 @@ def _ordered(found: Any, operator: str, wanted: Any) -> bool:
 
 
 def equal(one: object, other: object) -> bool:
-    """Equality of JSON values: `1` equals `1.0`, and never `true`."""
+    """Compares JSON values: `1` equals `1.0`, and never `true`."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, list) and isinstance(other, list):
@@ -362,19 +430,46 @@ def _count(path: str, values: list[object]) -> str:
     return f"{len(values)} values are at {path}, and one was expected: {', '.join(_shown(value) for value in values[:3])}"
 
 
+def _broken(rule: JsonRule, values: list[object]) -> str:
+    """Returns how the values at the rule's path break the rule; empty when they keep it."""
+    if rule.what == "absent":
+        return _many(rule.path, values) if values else ""
+    if rule.what == "count":
+        inner = f", an array of {len(values[0])}" if len(values) == 1 and isinstance(values[0], list) else ""
+        return "" if _compare(len(values), rule.operator, rule.value) else f"{len(values)} at {rule.path}{inner}"
+    if not values or (not rule.what and len(values) != 1):
+        return _count(rule.path, values)
+    problems = (_differs(rule, value, len(values)) for value in values if rule.operator)
+    return next(filter(None, problems), "")
+
+
+def _differs(rule: JsonRule, value: object, count: int) -> str:
+    holds = _compare(value, rule.operator, rule.value)
+    if holds is None:
+        wanted = "match" if rule.operator == "=~" else f"compare with {_shown(rule.value)}"
+        return f"{_shown(value)}, which `{rule.operator}` cannot {wanted}"
+    which = f"one of {count} values at {rule.path}" if rule.what else rule.path
+    return "" if holds else f"{which} is {_shown(value)}"
+
+
+def _many(path: str, values: list[object]) -> str:
+    return f"{path} is {_shown(values[0])}" if len(values) == 1 else f"{len(values)} values are at {path}"
+
+
 def _shown(value: object) -> str:
     return beginning(json.dumps(value, ensure_ascii=False), SHOWN)
 
 
-def _body_shown(answer: Answer) -> str:
+def _body_shown(answer: Answer, text: str) -> str:
     if not answer.body:
         return "an empty body"
-    return "a body that does not" + (f" (its first {LARGE_BODY // 1024} KiB were searched)" if answer.cut else "")
+    searched = f" (searched: its first {LARGE_BODY // 1024} KiB)" if answer.cut else ""
+    return f"a body that begins with {json.dumps(beginning(text.strip(), 60), ensure_ascii=False)}{searched}"
 
 
 def _other_version(expected: str, came: str) -> str:
     shorter, longer = sorted((expected, came), key=len)
     if len(shorter) >= 6 and longer.startswith(shorter):
         who = "which is only its beginning" if shorter == came else "of which `expect-version` is only the beginning"
-        return f"version {came}, {who}: the whole value has to be the same"
+        return f"version {came}, {who}: the whole value must be the same"
     return f"version {beginning(came, SHOWN)}" if came else "an empty version"

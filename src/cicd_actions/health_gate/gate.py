@@ -1,4 +1,4 @@
-"""Runs the gate: every target is probed on its own, until all is decided or the deadline comes."""
+"""Runs the gate: probes every target by itself until each is decided or the deadline passes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from cicd_actions.health_gate.history import History
+from cicd_actions.health_gate.history import History, source
 from cicd_actions.health_gate.judge import Judge, State
 from cicd_actions.health_gate.network import Network
 from cicd_actions.health_gate.observation import Observation
@@ -18,22 +18,25 @@ from cicd_actions.health_gate.targets import Target
 from cicd_actions.toolkit.verdict import Verdict
 
 HEARTBEAT = 30.0
-"""Seconds between two lines that say what is still waited for."""
+"""Seconds between two lines that name the targets which the gate still waits for."""
 
 MOST_LINES = 300
-"""Changes that are logged; with hundreds of nervous targets the report tells the rest."""
+"""Changes that the log names; with hundreds of changing targets the report has the rest."""
 
 PROGRAMS = 16
 """Commands that run at the same time."""
 
 CONNECTIONS = 1000
-"""Probes under way at the same time; fewer where the machine allows fewer open files."""
+"""Probes that run at the same time; fewer where the machine allows fewer open files."""
 
 GRACE = 0.4
-"""Seconds after the deadline in which probes that end by it may still say what they saw."""
+"""Seconds after the deadline in which probes that end by it may still report."""
+
+TOLD_WAIT = 1.0
+"""Seconds of a `Retry-After` from which on the log names the wait."""
 
 PREPARATION = 0.05
-"""Seconds after which JSONPath is loaded, if no answer needed it sooner: the first requests are on their way by then."""
+"""Seconds until JSONPath is loaded, unless an answer needs it sooner: the first requests are on the wire by then."""
 
 
 class Prober(Protocol):
@@ -44,7 +47,7 @@ class Prober(Protocol):
 
 @dataclass(eq=False)
 class Watched:
-    """One target, and what was seen of it."""
+    """One target and its observations."""
 
     target: Target
     judge: Judge
@@ -59,7 +62,7 @@ class Watched:
 
     @property
     def failed(self) -> bool:
-        """Nothing can save it any more."""
+        """Whether no later answer can change the failure."""
         return self.judge.state is State.FAILED or (self.finished and self.verdict is Verdict.FAIL)
 
 
@@ -86,7 +89,7 @@ class Gate:
         return time.monotonic() - self._started
 
     async def run(self) -> None:
-        """Until it is over; `watched` tells what stands. Raises `UnusableInput` for what only shows on the way."""
+        """Runs until the end; `watched` then holds the results. Raises `UnusableInput` for what only shows while probing."""
         self._started = time.monotonic()
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -96,7 +99,7 @@ class Gate:
         self._connections = asyncio.Semaphore(_room())
         self.watched = [self._watched(target) for target in self.targets]
         if any(target.expectations.max_latency is not None for target in self.targets):
-            self._prepare()  # loading it later would slow the answers that are measured
+            self._prepare()  # loading it later would slow the answers whose latency counts
         by_name = {each.target.name: each for each in self.watched}
         tasks = [asyncio.ensure_future(self._guarded(each, by_name)) for each in self.watched]
         preparation = asyncio.get_running_loop().call_later(PREPARATION, self._prepare)
@@ -112,15 +115,15 @@ class Gate:
             raise self._error
 
     def cancel(self, signum: int) -> None:
-        """End at once; may be called from a signal's handler."""
+        """Ends the gate at once; may be called from a signal's handler."""
         self.cancelled_by = signum
-        if self._loop is not None:  # else it has not started, and will look before it waits
-            with contextlib.suppress(RuntimeError):  # it has ended already
+        if self._loop is not None:  # else the gate has not started, and looks before it waits
+            with contextlib.suppress(RuntimeError):  # the loop has ended already
                 self._loop.call_soon_threadsafe(self._wake.set)
 
     @property
     def verdict(self) -> Verdict:
-        """Fail if a critical target failed, else inconclusive if one is, else pass."""
+        """Fail when a critical target failed, else inconclusive when one is, else pass."""
         verdicts = {each.verdict for each in self._decisive}
         for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE):
             if verdict in verdicts:
@@ -141,7 +144,8 @@ class Gate:
             target.rules.stable_for,
             target.request_timeout,
             targets=len(self.targets),
-            steady=target.metric_max is not None,
+            steady=target.metric is not None,
+            least=target.rules.least(target.interval),
         )
         return Watched(target, Judge(target.rules), schedule)
 
@@ -149,7 +153,7 @@ class Gate:
         try:
             for target in self.targets:
                 target.expectations.prepare()
-        except Exception as error:  # noqa: BLE001 - raised again by `run`, outside of the loop's callback
+        except Exception as error:  # noqa: BLE001 - `run` raises it again, outside of the loop's callback
             self._stop(error)
 
     def _stop(self, error: BaseException) -> None:
@@ -183,7 +187,7 @@ class Gate:
         return patience is not None and self.clock() >= patience
 
     def _patience(self) -> float | None:
-        """Until when targets that are not critical are waited for, once all critical ones have ended: one probe's time."""
+        """Returns until when the gate waits for other targets, once all critical ones ended: one probe's time."""
         decisive = self._decisive
         if not decisive or not all(each.finished for each in decisive):
             return None
@@ -202,14 +206,20 @@ class Gate:
             self._wake.set()
 
     async def _prober(self, target: Target) -> Prober:
+        if target.tcp is not None:
+            from cicd_actions.health_gate.tcp_probe import TcpProber  # noqa: PLC0415 - few gates need it
+
+            return TcpProber(target, target.tcp, self._network.resolver, self.clock)
         if target.request is None:
             from cicd_actions.health_gate.command_probe import CommandProber  # noqa: PLC0415 - few gates need it
 
             return CommandProber(target, self.variables, self.clock, self._deciding)
         from cicd_actions.health_gate import http_probe, metric_probe  # noqa: PLC0415 - most gates need only the first
 
-        kind = http_probe.HttpProber if target.metric_max is None else metric_probe.MetricProber
-        return kind(target, target.request, self._network, self.clock, self._deciding)
+        if target.metric is not None:
+            # Any address of the metric's server will do: it is not the service that is gated.
+            return metric_probe.MetricProber(target, target.request, self._network, self.clock, self._deciding, addresses=None)
+        return http_probe.HttpProber(target, target.request, self._network, self.clock, self._deciding)
 
     async def _watch(self, each: Watched, prober: Prober) -> None:
         end = min(self.timeout, each.target.timeout)
@@ -225,10 +235,16 @@ class Gate:
             if each.judge.done or self.clock() >= end:
                 return
             at = each.schedule.next_probe(
-                each.judge.probes, seen, end, holds_until=each.judge.holds_until, random=self._chance()
+                each.judge.probes,
+                seen,
+                end,
+                holds_until=each.judge.holds_until,
+                random=self._chance(),
+                hurried=each.judge.hurried,
             )
             if at is None:
                 return
+            self._tell_wait(each, seen, at)
             await asyncio.sleep(max(0.0, at - self.clock()))
 
     def _chance(self) -> Callable[[], float]:
@@ -241,15 +257,24 @@ class Gate:
     def _tell(self, each: Watched, seen: Observation) -> None:
         before = each.history.last
         changed = each.history.add(seen)
-        if not changed or self._lines > MOST_LINES:
-            return
-        self._lines += 1
-        if self._lines > MOST_LINES:
-            self.log("Further changes are not logged: the report has them.")
+        if not changed:
             return
         said = seen.came if not seen.right or not seen.version else f"{seen.came}, version {seen.version}"
         change = f"{before.label} → {seen.label}" if before and before.label != seen.label else seen.label
-        self.log(f"{seen.ended:6.1f} s  {each.target.name}: {change} ({said})")
+        self._log(seen.ended, f"{each.target.name}: {change}{source(seen, seen.peers)} ({said})")
+
+    def _tell_wait(self, each: Watched, seen: Observation, at: float) -> None:
+        waits = at - seen.ended
+        if seen.retry_after and waits >= TOLD_WAIT and each.history.runs[-1].count == 1:
+            asked = f"the answer asked for {seen.retry_after:g} s in Retry-After"
+            self._log(seen.ended, f"{each.target.name}: the next probe is in {waits:.1f} s ({asked})")
+
+    def _log(self, at: float, line: str) -> None:
+        self._lines += 1
+        if self._lines <= MOST_LINES:
+            self.log(f"{at:6.1f} s  {line}")
+        elif self._lines == MOST_LINES + 1:
+            self.log("The log leaves out further changes; the report has them.")
 
     def _heartbeat(self, now: float) -> None:
         waiting = [each for each in self.watched if not each.finished]
@@ -260,7 +285,7 @@ class Gate:
 
 def _standing(each: Watched, now: float) -> str:
     if not each.history.runs:
-        return "no answer yet" if not each.target.after or each.opened.is_set() else "waits for its targets"
+        return "no answer yet" if not each.target.after or each.opened.is_set() else "not sampled before its targets pass"
     run = each.history.runs[-1]
     if each.judge.streak and each.judge.first_right is not None:
         return f"right for {now - each.judge.first_right:.0f} s"
@@ -268,7 +293,7 @@ def _standing(each: Watched, now: float) -> str:
 
 
 def _room() -> int:
-    """How many connections may be open. Raises the soft limit of open files as far as the hard one allows."""
+    """Returns how many connections may be open. Raises the soft limit of open files as far as the hard one allows."""
     try:
         import resource  # noqa: PLC0415 - Windows has none
     except ImportError:

@@ -1,14 +1,18 @@
-"""What was seen of one target, as runs of like answers: bounded, however long and nervous a gate is."""
+"""Keeps the observations of one target as runs of like answers: bounded, however long a gate is and often answers change."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from cicd_actions.health_gate.observation import Observation, Outcome
-from cicd_actions.toolkit.printable import beginning
+from cicd_actions.toolkit.printable import beginning, shortened
 
 MOST_RUNS = 400
+MOST_PEERS = 1000
+"""Addresses that are kept, those probed last: some name servers give other ones with every answer."""
+
 MIXED = "…"
 
 SQUARES = {
@@ -19,7 +23,7 @@ SQUARES = {
     Outcome.UNFINISHED: "⬜",
 }
 
-LEGEND = "🟩 right · 🟥 wrong answer · 🟧 no whole answer · ⬜ could not be judged"
+LEGEND = "🟩 right · 🟥 wrong answer · 🟧 no complete answer · ⬜ inconclusive"
 
 # What a cell shows of several answers in its time: the one that matters most.
 _WEIGHT = [Outcome.UNFINISHED, Outcome.RIGHT, Outcome.UNJUDGED, Outcome.BROKEN, Outcome.WRONG]
@@ -35,16 +39,43 @@ class Run:
     count: int = 1
     label: str = ""
     outcome: Outcome = Outcome.RIGHT
+    peers: Counter[str] = field(default_factory=Counter)
+    """How many of the answers came from each address."""
+
+
+class Peer:
+    """One address: how often it was probed, and what it answered last."""
+
+    __slots__ = ("last", "probes")
+
+    def __init__(self, probes: int, last: Observation) -> None:
+        self.probes, self.last = probes, last
 
 
 @dataclass(eq=False)
 class History:
-    """Runs in their order. When there are too many, those in the middle are put together."""
+    """Runs in their order, and the addresses by name. When there are too many runs, those in the middle are merged."""
 
     runs: list[Run] = field(default_factory=list)
+    peers: dict[str, Peer] = field(default_factory=dict)
 
     def add(self, seen: Observation) -> bool:
-        """True when this answer is another one than the last."""
+        """Returns whether this answer differs from the last."""
+        self._add_peers(seen)
+        changed = self._add_run(seen)
+        self.runs[-1].peers.update(seen.peers)
+        return changed
+
+    def _add_peers(self, seen: Observation) -> None:
+        for name in seen.peers:
+            before = self.peers.pop(name, None)
+            # A probe that the deadline cut says less than the answer before it.
+            last = before.last if before and seen.outcome is Outcome.UNFINISHED else seen
+            self.peers[name] = Peer(before.probes + 1 if before else 1, last)
+        while len(self.peers) > MOST_PEERS:
+            del self.peers[next(iter(self.peers))]
+
+    def _add_run(self, seen: Observation) -> bool:
         last = self.runs[-1] if self.runs else None
         if last and last.label == seen.label and last.outcome is seen.outcome and last.last.version == seen.version:
             last.last, last.ended, last.count = seen, seen.ended, last.count + 1
@@ -53,6 +84,7 @@ class History:
         if len(self.runs) > MOST_RUNS:
             middle, beside = self.runs[MOST_RUNS // 4 : MOST_RUNS // 4 + 2]
             middle.ended, middle.count, middle.last = beside.ended, middle.count + beside.count, beside.last
+            middle.peers.update(beside.peers)
             middle.outcome = max(middle.outcome, beside.outcome, key=_WEIGHT.index)
             middle.label = MIXED
             self.runs.remove(beside)
@@ -64,12 +96,12 @@ class History:
 
     @property
     def last_wrong(self) -> Run | None:
-        """The last run that proves something against the target."""
+        """The last run that proves the target wrong."""
         return next((run for run in reversed(self.runs) if run.last.judged_wrong), None)
 
     @property
     def telling(self) -> Run | None:
-        """The last run that says something: a look that the deadline cut does so only when there was no other."""
+        """The last run with an answer; a probe that the deadline cut counts only when there was no other."""
         finished = [run for run in self.runs if run.outcome is not Outcome.UNFINISHED]
         return finished[-1] if finished else self.runs[-1] if self.runs else None
 
@@ -77,12 +109,26 @@ class History:
     def count(self) -> int:
         return sum(run.count for run in self.runs)
 
+    def by_address(self, current: Sequence[str]) -> str:
+        """Returns what each current address answered last: `aaaa… from 10.0.0.7, 10.0.0.9; bbbb… from 10.0.0.8`."""
+        groups: dict[str, tuple[Observation, list[str]]] = {}
+        for name in sorted(current, key=lambda name: (name in self.peers and not self.peers[name].last.right, name)):
+            if name in self.peers:
+                seen = self.peers[name].last
+                told = seen.version and (seen.right or seen.kind == "version")
+                what = f"version {beginning(seen.version or '', 12)}" if told else shortened(seen.came, 120)
+                groups.setdefault(what, (seen, []))[1].append(name)
+        parts = [f"{what}{source(seen, names)}" for what, (seen, names) in groups.items()]
+        unseen = [name for name in current if name not in self.peers]
+        parts += [f"nothing yet from {listed(unseen)}"] if unseen else []
+        return "; ".join(parts)
+
     def version(self) -> str | None:
-        """The version that was seen last."""
+        """Returns the version of the last answer that named one."""
         return next((run.last.version for run in reversed(self.runs) if run.last.version is not None), None)
 
     def strip(self, cells: int = 40) -> str:
-        """Coloured squares, each one for the same span of time; a span without a probe goes on as the one before."""
+        """Returns coloured squares, each for the same span of time; a span without a probe repeats the one before."""
         if not self.runs:
             return ""
         start, end = self.runs[0].started, max(self.runs[-1].ended, self.runs[0].started + 0.001)
@@ -100,7 +146,7 @@ class History:
         return "".join(squares)
 
     def line(self, most: int = 12) -> str:
-        """The runs in words: `refused ×9 0.0–1.2 s → 503 ×4 → 200 ×3`."""
+        """Returns the runs in words: `refused ×9 0.0–1.2 s → 503 ×4 → 200 ×3`."""
         words = [_words(run, first=run is self.runs[0]) for run in self.runs]
         if len(words) > most:
             words = [*words[: most // 2], f"… {len(words) - most} more …", *words[-(most // 2) :]]
@@ -118,8 +164,19 @@ def _seconds(value: float) -> str:
     return f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
 
+def source(seen: Observation, peers: Iterable[str]) -> str:
+    """Returns ` from 10.0.0.7, 10.0.0.9` for an answer, ` at 10.0.0.7` where none came, and nothing for no address."""
+    names = listed(sorted(peers))
+    return f" {'at' if seen.outcome is Outcome.BROKEN else 'from'} {names}" if names else ""
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Returns the first names and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
 def as_json(runs: Sequence[Run]) -> list[dict[str, object]]:
-    """The runs for the JSON report; times in milliseconds."""
+    """Returns the runs for the JSON report; times in milliseconds."""
     return [
         {
             "from-ms": round(run.started * 1000),
@@ -130,8 +187,14 @@ def as_json(runs: Sequence[Run]) -> list[dict[str, object]]:
             "label": run.label,
             "expected": run.last.expected,
             "came": run.last.came,
+            "mismatches": [
+                {"expected": expected, "came": came}
+                for expected, came in [(run.last.expected, run.last.came), *run.last.also]
+                if run.last.judged_wrong
+            ],
             "excerpt": run.last.excerpt,
             "version": run.last.version,
+            "peers": dict(run.peers),
         }
         for run in runs
     ]

@@ -1,15 +1,17 @@
-"""Turns what was seen of one target into a verdict. Pure: no clock, no network."""
+"""Turns the observations of one target into a verdict. Pure: no clock, no network."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from cicd_actions.health_gate.observation import Observation, Outcome
+from cicd_actions.health_gate.schedule import HURRIED
 from cicd_actions.toolkit.verdict import Verdict
 
 REACHABLE_BEFORE = frozenset({"connect-timeout", "no-route"})
-"""Kinds that say nothing about a target that never was reached, and are its fault once it was."""
+"""Kinds that say nothing about a target that was never reached, and are its fault once it was."""
 
 
 class State(Enum):
@@ -24,21 +26,37 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Rules:
-    """What a target has to show. Times in seconds; `wrong_version_for` is `None` when a wrong version is waited out."""
+    """What a target must show. Times in seconds; with `wrong_version_for` of `None` the gate waits for another version."""
 
     consecutive_successes: int = 1
     stable_for: float = 0.0
     flake_budget: int = 0
     wrong_version_for: float | None = None
+    connections: int = 1
+    """Right answers in a row, each on a fresh connection, that the pass needs at least; see `connections`."""
+
+    def least(self, interval: float) -> float:
+        """Returns the seconds that a pass takes at least, when the pauses of a streak are `interval`."""
+        return self.stable_for + (self.connections - 1) * HURRIED + (self.consecutive_successes - 1) * interval
+
+
+MISSED = 0.001
+"""Highest chance that a pass has missed one certain replica."""
+
+
+def connections(replicas: int) -> int:
+    """Returns how many random connections miss a certain one of the replicas with a chance of at most `MISSED`."""
+    return 1 if replicas == 1 else math.ceil(math.log(MISSED) / math.log(1 - 1 / replicas))
 
 
 @dataclass(eq=False)
 class Judge:
-    """Sees the observations of one target in their order.
+    """Takes the observations of one target in their order.
 
     A streak is a run of right answers. A wrong answer ends it; a transport error ends it unless `flake_budget` forgives
     it; what could not be judged neither counts nor ends it. The stable window opens with the right answer that makes
-    the streak long enough, and the target passes with a right answer at or after the window's end.
+    the streak long enough. The target passes with a right answer at or after the window's end, once each of its addresses
+    has answered right within the streak, and the streak has as many connections as its replicas need.
     """
 
     rules: Rules
@@ -58,10 +76,16 @@ class Judge:
     window_from: float | None = None
     passed_at: float | None = None
     reason: str = ""
+    addresses: tuple[str, ...] = ()
+    """The addresses that have to answer right, as the last probe that knew any left them."""
+    unreached: tuple[str, ...] = ()
+    """The addresses that need not answer: their family accepts no connection, and another one does."""
+    confirmed: set[str] = field(default_factory=set)
+    """The addresses that answered right within the current streak, and not wrong since."""
     _wrong_version: tuple[str, float] | None = None
 
     def see(self, seen: Observation) -> Observation:
-        """Take one observation in; it is returned as it was judged. Nothing changes any more after passed or failed."""
+        """Takes one observation in and returns it as it was judged. Nothing changes any more after passed or failed."""
         if seen.reached:
             self.reached = True
         if seen.outcome is Outcome.UNJUDGED and seen.kind in REACHABLE_BEFORE and self.reached:
@@ -71,6 +95,8 @@ class Judge:
         self.unanswered += seen.outcome is Outcome.UNFINISHED and seen.reached
         if self.state in {State.PASSED, State.FAILED}:
             return seen
+        if seen.addresses:
+            self.addresses, self.unreached = seen.addresses, seen.unreached
         if seen.right:
             self._right(seen)
         elif seen.judged_wrong:
@@ -80,12 +106,14 @@ class Judge:
     def _right(self, seen: Observation) -> None:
         self._wrong_version = None
         self.streak += 1
+        self.confirmed.update(seen.peers)
         if self.first_right is None:
             self.first_right = seen.ended
         if self.window_from is None and self.streak >= self.rules.consecutive_successes:
             self.window_from = seen.ended
             self.state = State.HOLDING
-        if self.window_from is not None and seen.ended - self.window_from >= self.rules.stable_for:
+        held = self.window_from is not None and seen.ended - self.window_from >= self.rules.stable_for
+        if held and not self.unconfirmed and self.streak >= self.rules.connections:
             self.state = State.PASSED
             self.passed_at = seen.ended
 
@@ -96,9 +124,11 @@ class Judge:
             return
         if seen.outcome is Outcome.BROKEN and self.streak and self.forgiven < self.rules.flake_budget:
             self.forgiven += 1
+            self.confirmed.difference_update(seen.peers)
         else:
             self.broken_streaks += 1 if self.streak else 0
             self.streak = self.forgiven = 0
+            self.confirmed.clear()
             self.first_right = self.window_from = None
             self.state = State.WAITING
         self._watch_version(seen)
@@ -121,6 +151,16 @@ class Judge:
         return self.state in {State.PASSED, State.FAILED}
 
     @property
+    def unconfirmed(self) -> list[str]:
+        """The addresses that still have to answer right."""
+        return [address for address in self.addresses if address not in self.confirmed]
+
+    @property
+    def hurried(self) -> bool:
+        """The answers are right, and the target only has to show more replicas: a long pause would gain nothing."""
+        return 0 < self.streak < max(len(self.addresses), self.rules.connections)
+
+    @property
     def opened(self) -> bool:
         """The streak was long enough at least once: the target passed for the first time."""
         return self.window_from is not None or self.state is State.PASSED
@@ -131,10 +171,10 @@ class Judge:
         return None if self.window_from is None else self.window_from + self.rules.stable_for
 
     def verdict(self) -> Verdict:
-        """The verdict, if nothing more is seen.
+        """Returns the verdict, if nothing more is seen.
 
         Fail needs proof: an answer that was wrong, or a connection that the target refused, broke or never answered.
-        Right answers that have only not lasted long enough prove nothing.
+        Right answers that only did not last long enough prove nothing.
         """
         if self.state is State.PASSED:
             return Verdict.PASS
@@ -144,7 +184,7 @@ class Judge:
             return Verdict.INCONCLUSIVE
         if self.wrong:
             return Verdict.FAIL
-        # Accepted, and not one answer before the end: that is an answer too. A cut look proves nothing beside others.
+        # Connected but never answered before the deadline: a failure. Beside other answers, a cut probe proves nothing.
         if self.probes and self.unanswered == self.probes:
             return Verdict.FAIL
         return Verdict.INCONCLUSIVE

@@ -1,4 +1,4 @@
-"""A time limit that can wait for others, and an alarm for code that cannot be cancelled."""
+"""Limits time: for tasks, with pauses, and for code that cannot be cancelled."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from types import FrameType, TracebackType
 
 
 class TimeIsUp(Exception):
-    """The limit was reached."""
+    """Raised when the limit is reached."""
 
 
 class TimeLimit:
-    """Ends what runs inside after `seconds`: raises `TimeIsUp` there. (`asyncio.timeout` exists from 3.11 only.)"""
+    """Ends the block after `seconds`: raises `TimeIsUp` there. (`asyncio.timeout` exists from 3.11 only.)"""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -30,7 +30,7 @@ class TimeLimit:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Stop the clock: time that the action itself makes a target wait is not the target's."""
+        """Stops the clock: a target does not answer for time that the action itself makes it wait."""
         loop = asyncio.get_running_loop()
         assert self._handle is not None  # noqa: S101 - only used inside the block
         left = self._handle.when() - loop.time()
@@ -52,21 +52,21 @@ class TimeLimit:
             self._handle.cancel()
         if self._expired and kind is asyncio.CancelledError:
             uncancel = getattr(self._task, "uncancel", None)
-            if uncancel is None or uncancel() == 0:  # above zero: somebody else cancelled the task as well
+            if uncancel is None or uncancel() == 0:  # above zero: the gate cancelled the task as well
                 raise TimeIsUp from None
 
 
 class TooSlow(Exception):
-    """The alarm rang."""
+    """Raised when the alarm rings."""
 
 
 @contextlib.contextmanager
 def alarm(working: float, waiting: float) -> Iterator[None]:
     """Interrupts plain Python inside with `TooSlow`: a regular expression that backtracks, a document of a million keys.
 
-    It may use `working` seconds of the processor, and take `waiting` seconds altogether, so that a busy machine does not
-    make an honest answer look hostile. `re` looks for signals while it matches, which is the only way into it without
-    another process. Where there are no such timers (Windows, or off the main thread) there is no bound.
+    The block may use `working` seconds of the processor and take `waiting` seconds altogether, so that a busy machine does
+    not make an honest answer look hostile. `re` looks for signals while it matches, which is the only way to interrupt it
+    without another process. Without such timers (on Windows, or off the main thread) there is no bound.
     """
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield

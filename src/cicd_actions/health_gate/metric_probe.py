@@ -2,59 +2,83 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 
 from cicd_actions.health_gate.answer import Answer
-from cicd_actions.health_gate.expectations import SHOWN, Mismatch
+from cicd_actions.health_gate.expectations import SHOWN, Mismatch, Undecidable, json_value
 from cicd_actions.health_gate.http_probe import HttpProber
+from cicd_actions.health_gate.targets import Metric
 from cicd_actions.toolkit.printable import beginning
 
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?(?:nan|inf)", re.IGNORECASE)
 
+EMPTY = "no data: the query matched nothing"
+NAN = "no data: the value is NaN, as 0/0 is when there were no requests"
+
 
 class MetricProber(HttpProber):
-    """The answer is right when its number is at most the target's `metric_max`; no number is no data, and proves nothing."""
+    """The answer is right when all of its numbers are within the target's `metric`.
+
+    Without a number there is no data, which `metric-no-data` judges. An error of the metric's server is never judged: that
+    server is not what is gated.
+    """
+
+    @property
+    def _metric(self) -> Metric:
+        assert self.target.metric is not None  # noqa: S101 - the gate makes this prober for metrics only
+        return self.target.metric
 
     def _expected(self) -> str:
-        return f"a value of at most {self.target.metric_max:g}"
+        return str(self._metric)
 
-    def _check(self, answer: Answer, took: float) -> tuple[list[Mismatch], str | None]:  # noqa: ARG002 - a metric's latency is nobody's
+    _reads_body = True
+
+    def _check(self, answer: Answer, took: float) -> tuple[list[Mismatch], str | None]:  # noqa: ARG002 - a metric has no latency to judge
         expected = self._expected()
-        if answer.status != 200:
-            # The metric's server is not what is gated: its errors say nothing about the target.
-            return [Mismatch("no-data", expected, f"status {answer.status} of the metric's server")], None
         try:
-            values = read(answer.body)
+            if answer.status != 200:
+                said = error_of(answer)
+                raise ValueError(f"the metric's server answered status {answer.status}{f': {said}' if said else ''}")
+            values = read(answer)
         except ValueError as error:
-            return [Mismatch("no-data", expected, f"no number: {error}")], None
-        if not values:
-            return [Mismatch("no-data", expected, "no data: the query matched nothing yet")], None
-        worst = max(values)
-        assert self.target.metric_max is not None  # noqa: S101 - what makes it a metric
-        if worst > self.target.metric_max:
-            return [
-                Mismatch("metric", expected, f"{worst:g}" + (f", the highest of {len(values)}" if len(values) > 1 else ""))
-            ], None
+            return [Mismatch("metric-error", expected, str(error))], None
+        numbers = [value for value in values if not math.isnan(value)]
+        if not numbers:
+            kind = {"inconclusive": "no-data", "fail": "metric"}.get(self._metric.no_data)
+            return [Mismatch(kind, expected, NAN if values else EMPTY)] if kind else [], None
+        outside = [value for value in numbers if value not in self._metric]
+        if outside:
+            worst = max(outside) if self._metric.most is not None and max(outside) > self._metric.most else min(outside)
+            return [Mismatch("metric", expected, f"{worst:g}" + (f", one of {len(numbers)}" if len(numbers) > 1 else ""))], None
         return [], None
 
 
-def read(body: bytes) -> list[float]:
-    """The numbers in the body, without those that are none (NaN). Raises `ValueError` when it is something else.
+def read(answer: Answer) -> list[float]:
+    """Returns the numbers in the body, NaN included. Raises `ValueError` for anything else.
 
     Prometheus: https://prometheus.io/docs/prometheus/latest/querying/api/#instant-queries
     """
-    text = body.decode("utf-8", "replace").strip()
+    text = answer.text.strip()
     if _NUMBER.fullmatch(text):
-        found = [float(text)]
-    else:
-        try:
-            document = json.loads(text)
-        except (ValueError, RecursionError):
-            raise ValueError(f"the answer is neither a number nor Prometheus's JSON: {beginning(text, SHOWN)}") from None
-        found = [float(value) for value in _values(document)]
-    return [value for value in found if not math.isnan(value)]
+        return [float(text)]
+    try:
+        document = json_value(answer)
+    except (ValueError, RecursionError, Undecidable):
+        raise ValueError(f"the answer is neither a number nor Prometheus's JSON: {beginning(text, SHOWN)}") from None
+    return [float(value) for value in _values(document)]
+
+
+def error_of(answer: Answer) -> str:
+    """Returns what Prometheus says of a query that it refuses, such as `bad_data: parse error …`; empty for other bodies."""
+    try:
+        document = json_value(answer)
+    except (ValueError, RecursionError, Undecidable):
+        return ""
+    if not isinstance(document, dict) or not isinstance(document.get("error"), str):
+        return ""
+    kind = document.get("errorType")
+    return beginning(f"{kind}: {document['error']}" if isinstance(kind, str) else document["error"], SHOWN)
 
 
 def _values(document: object) -> list[str]:
@@ -72,12 +96,13 @@ def _values(document: object) -> list[str]:
         raise ValueError(f"the result is a {kind}, and an instant query gives a vector or a scalar")
     values: list[str] = []
     for sample in samples:
-        if not isinstance(sample, list) or len(sample) != 2 or not isinstance(sample[1], str) or not _readable(sample[1]):
+        # Prometheus writes infinity as `+Inf`.
+        if (
+            not isinstance(sample, list)
+            or len(sample) != 2
+            or not isinstance(sample[1], str)
+            or not _NUMBER.fullmatch(sample[1])
+        ):
             raise ValueError("a sample is not a time and a number")
         values.append(sample[1])
     return values
-
-
-def _readable(text: str) -> bool:
-    # Prometheus writes infinity as `+Inf`.
-    return _NUMBER.fullmatch(text) is not None

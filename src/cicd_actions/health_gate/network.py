@@ -1,21 +1,22 @@
-"""Opens the way for one request: look-up, proxy, TCP, TLS."""
+"""Opens the connection for one request: name, proxy, TCP, TLS."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import h11
 
-from cicd_actions.health_gate import proxies, wire
-from cicd_actions.health_gate.exchange import Phase, Progress, Rooms
+from cicd_actions.health_gate import metadata, proxies, wire
+from cicd_actions.health_gate.addresses import Address
+from cicd_actions.health_gate.exchange import Phase, Progress, Request, Rooms, Wire
 from cicd_actions.health_gate.observation import Outcome, Trouble, unjudged
 from cicd_actions.health_gate.proxies import Proxy
-from cicd_actions.health_gate.resolver import Address, Resolver
+from cicd_actions.health_gate.resolver import Resolver
 from cicd_actions.health_gate.targets import HttpRequest, Trust
-from cicd_actions.health_gate.urls import Url, bracketed
+from cicd_actions.health_gate.urls import Url, bracketed, server_name
 
 if TYPE_CHECKING:
     import ssl
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class Network:
-    """What all probes of a gate share. `variables` are the environment's, for proxies."""
+    """What all probes of a gate share. `variables` is the environment, for proxies."""
 
     variables: Mapping[str, str]
     resolver: Resolver = field(default_factory=Resolver)
@@ -31,7 +32,7 @@ class Network:
     _contexts: dict[Trust, ssl.SSLContext] = field(default_factory=dict)
 
     def context(self, trust: Trust) -> ssl.SSLContext:
-        """The TLS context, made once. Raises `UnusableInput`."""
+        """Returns the TLS context, which is made once. Raises `UnusableInput`."""
         if trust not in self._contexts:
             from cicd_actions.health_gate import tls  # noqa: PLC0415 - only https needs it
 
@@ -39,36 +40,40 @@ class Network:
         return self._contexts[trust]
 
     def proxy(self, request: HttpRequest) -> Proxy | None:
-        """`connect-to` names the machine itself, so there is no proxy then."""
+        """Returns the proxy, `None` for a direct connection: also with `connect-to`, which names the machine itself."""
         return None if request.connect_to else proxies.proxy_for(request.url, self.variables)
 
     @contextlib.asynccontextmanager
     async def open(self, request: HttpRequest, proxy: Proxy | None, progress: Progress) -> AsyncIterator[wire.Stream]:
-        """A fresh connection, closed afterwards. Raises `Trouble`."""
+        """Yields a fresh connection and closes it afterwards. Raises `Trouble`."""
         url = request.url
         via = proxy.url if proxy else None
         host, port = (via.host, via.port) if via else request.connect_to or (url.host, url.port)
+        if via:
+            _refuse_metadata(request, url.host, [])
         progress.phase = Phase.RESOLVING
         try:
-            addresses = await self.resolver.resolve(host, port)
-            if request.redirected and not via and any(map(_of_the_machine, addresses)):
-                raise Trouble(
-                    "redirect",
-                    "redirect",
-                    f"a redirect leads to {bracketed(host)}, where clouds tell a machine its own credentials",
-                    outcome=Outcome.WRONG,
-                )
+            addresses = [] if via else progress.route.pinned(host, port)
+            if not addresses:
+                addresses = await self.resolver.resolve(host, port)
+            if not via:
+                if progress.route.peer or not request.redirected:
+                    addresses = progress.route.candidates(host, addresses)
+                _refuse_metadata(request, host, addresses)
             progress.phase = Phase.CONNECTING
-            tcp = await wire.connect(addresses, f"{'the proxy ' if via else ''}{bracketed(host)}:{port}")
+            place = f"{bracketed(host)}:{port}" if port else host
+            tcp = await wire.connect(addresses, f"{'the proxy ' if via else ''}{place}")
         except Trouble as trouble:
             if via:
-                raise unjudged("proxy", "proxy", f"the proxy cannot be used: {trouble.came}") from None
+                raise unjudged("proxy", "proxy", f"the gate cannot use the proxy: {trouble.came}") from None
             raise
         try:
             stream: wire.Stream = tcp
+            if not via:
+                progress.route.connected(addresses, tcp.family)
             if proxy and via and via.secure:
                 progress.phase = Phase.TUNNELLING
-                stream = await self._secured(stream, Trust(ca_file=request.trust.ca_file), via.host)
+                stream = await self._secured(stream, Trust(ca_file=request.trust.ca_file), server_name(via.authority))
             if proxy and url.secure:
                 progress.phase = Phase.TUNNELLING
                 await _tunnel(stream, proxy, url)
@@ -76,12 +81,8 @@ class Network:
                 progress.reached = True
             if url.secure:
                 progress.phase = Phase.SECURING
-                name = (
-                    request.host.partition(":")[0]
-                    if request.host and not request.host.startswith("[")
-                    else request.host.strip("[]")
-                )
-                stream = await self._secured(stream, request.trust, name or url.host)
+                progress.host = server_name(request.host or url.authority)
+                stream = await self._secured(stream, request.trust, progress.host)
             yield stream
         finally:
             tcp.close()
@@ -92,40 +93,38 @@ class Network:
         return stream
 
 
-def _of_the_machine(address: Address) -> bool:
-    """Whether the address is a link's own: that of the metadata services, whose answers must not get into a log."""
-    import ipaddress  # noqa: PLC0415 - only redirects need it
+def _refuse_metadata(request: HttpRequest, host: str, addresses: Sequence[Address]) -> None:
+    """Raises `Trouble` when a metadata service would be asked, unless the input names its very address.
 
-    found = ipaddress.ip_address(address[1][0].partition("%")[0])
-    mapped = getattr(found, "ipv4_mapped", None)
-    return (mapped or found).is_link_local or found == ipaddress.ip_address("fd00:ec2::254")
+    Its answers are a machine's credentials, and the beginning of an answer gets into a log. Behind a proxy the gate sees only
+    an address that stands in the URL.
+    """
+    found = [address[1][0] for address in addresses if isinstance(address[1], tuple)] or [host]
+    if not request.redirected and found[0].partition("%")[0] == host.partition("%")[0]:
+        return
+    if any(map(metadata.is_metadata, found)):
+        said = f"{bracketed(host)}, where a cloud tells a machine its credentials"
+        if request.redirected:
+            raise Trouble("redirect", "redirect", f"a redirect leads to {said}", outcome=Outcome.WRONG)
+        raise unjudged("metadata", "metadata", f"the name leads to {found[0]}: {said}")
 
 
 async def _tunnel(stream: wire.Stream, proxy: Proxy, url: Url) -> None:
-    """Ask the proxy for a way to the URL's host (RFC 9110, section 9.3.6). Raises `Trouble`."""
+    """Asks the proxy for a tunnel to the URL's host (RFC 9110, section 9.3.6). Raises `Trouble`."""
     place = f"{bracketed(url.host)}:{url.port}"
     headers = [("Host", place)] + ([("Proxy-Authorization", proxy.authorization)] if proxy.authorization else [])
-    parser = h11.Connection(h11.CLIENT)
-    await stream.send(parser.send(h11.Request(method="CONNECT", target=place, headers=headers)) or b"")
-    await stream.send(parser.send(h11.EndOfMessage()) or b"")
+    parser = Wire(stream, Progress())
     try:
-        while True:
-            event = parser.next_event()
-            if event is h11.NEED_DATA:
-                data = await stream.receive()
-                if not data and parser.their_state is h11.SEND_RESPONSE:
-                    raise unjudged("proxy", "proxy", "the proxy closed the connection without an answer")
-                parser.receive_data(data)
-            elif isinstance(event, h11.Response):
-                if event.status_code // 100 != 2:
-                    raise refusal(event.status_code, url)
-                return
-    except h11.RemoteProtocolError as error:
-        raise unjudged("proxy", "proxy", f"the proxy answered something else than HTTP: {error}") from None
+        await parser.send(Request("CONNECT", place, headers))
+        response = await parser.response()
+    except (h11.RemoteProtocolError, Trouble) as error:
+        raise unjudged("proxy", "proxy", f"the proxy did not open a tunnel: {error}") from None
+    if response.status_code // 100 != 2:
+        raise refusal(response.status_code, url)
 
 
 def refusal(status: int, url: Url) -> Trouble:
-    """A proxy that does not open the way."""
+    """Returns the trouble of a proxy that does not open the tunnel."""
     if status == 407:
         return unjudged("proxy-authentication", "407", "the proxy asks for a user and a password (407)")
     return unjudged("proxy", f"proxy {status}", f"the proxy did not connect to {url.host}: status {status}")

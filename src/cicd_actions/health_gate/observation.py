@@ -1,4 +1,4 @@
-"""What one probe saw."""
+"""Describes what one probe saw."""
 
 from __future__ import annotations
 
@@ -28,8 +28,12 @@ class Observation:
     """One probe. Times are seconds since the gate started.
 
     `kind` is a word for programs (`status`, `refused`, `unresolved`, …), `label` a few characters for a timeline (`503`,
-    `refused`), `came` a sentence for people; `excerpt` is the beginning of the body. `retry_after` is in seconds.
-    `reached` says that a connection to the target came about; `permanent` that waiting cannot cure it.
+    `refused`), `came` a sentence for people; `excerpt` is the beginning of the body. `also` are further mismatches of the
+    same answer, each what was expected and what came; `location` is where a redirect leads. `retry_after` is in seconds.
+    `reached` says that a connection to the target came about; `permanent` that waiting cannot cure it. `peers` are the
+    addresses that it speaks of: the one that answered, or those that accepted no connection. `addresses` are all that
+    have to answer right before the target passes, `unreached` those of a family that accepted no connection yet. All
+    three are empty where addresses mean nothing (a proxy, a command).
     """
 
     started: float
@@ -40,10 +44,15 @@ class Observation:
     expected: str = ""
     came: str = ""
     excerpt: str = ""
+    also: tuple[tuple[str, str], ...] = ()
+    location: str = ""
     version: str | None = None
     retry_after: float | None = None
     reached: bool = True
     permanent: bool = False
+    peers: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    unreached: tuple[str, ...] = ()
 
     @property
     def right(self) -> bool:

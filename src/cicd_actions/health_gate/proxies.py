@@ -1,12 +1,18 @@
-"""Which proxy a request takes: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, in either case, as curl reads them."""
+"""Which proxy a request takes, and which answers are the proxy's.
+
+`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` count in either case. curl ignores `HTTP_PROXY` in upper case, because
+a web server hands a visitor's header `Proxy` to a CGI program under that name. A step of a workflow is not a CGI program.
+"""
 
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
+from cicd_actions.health_gate.answer import Answer
 from cicd_actions.health_gate.urls import Url, parse
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.grammar import NotUnderstood
@@ -21,68 +27,112 @@ class Proxy:
 
 
 def proxy_for(url: Url, variables: Mapping[str, str]) -> Proxy | None:
-    """The proxy for the URL, `None` for a direct connection. Raises `UnusableInput` for a proxy that cannot be used."""
+    """Returns the proxy for the URL, `None` for a direct connection. Raises `UnusableInput` for a proxy that cannot be used."""
     name, text = _variable(f"{url.scheme}_proxy", variables)
     if not text:
         name, text = _variable("all_proxy", variables)
     if not text or _bypassed(url, _variable("no_proxy", variables)[1]):
         return None
+    scheme, userinfo, place = _parts(text)
     try:
-        proxy = parse(text if "://" in text else f"http://{text}")
+        proxy = parse(f"{scheme}://{place}")
     except NotUnderstood as error:
+        cause = "It is set on this runner, or in the workflow's `env:`."
+        if scheme.startswith("socks"):
+            cause += " The gate does not speak SOCKS."
         raise UnusableInput(
-            f"The environment variable {name} does not name an HTTP proxy: {error}.",
-            cause="It is set on this runner, or in the workflow's `env:`.",
-            fix=f"    env:\n      {name}: http://proxy.example.com:3128\n\nor, to go without it for this host:\n\n"
-            f"    env:\n      NO_PROXY: {url.host}",
+            f"Cannot use the proxy that the environment variable {name} names: {error}.",
+            cause=cause,
+            fix=f"Name an HTTP proxy:\n\n    env:\n      {name}: http://proxy.example.com:3128\n\n"
+            f"Or connect to this host without a proxy:\n\n    env:\n      NO_PROXY: {url.host}",
         ) from None
-    credentials = f"{proxy.user}:{proxy.password}"
-    return Proxy(proxy, f"Basic {base64.b64encode(credentials.encode()).decode()}" if proxy.user else "")
+    user, _, password = userinfo.partition(":")
+    credentials = f"{unquote(user)}:{unquote(password)}" if user or password else ""
+    return Proxy(proxy, f"Basic {base64.b64encode(credentials.encode()).decode()}" if credentials else "")
+
+
+def _parts(text: str) -> tuple[str, str, str]:
+    """Returns scheme, userinfo and the rest.
+
+    The last `@` ends the userinfo: a proxy has no path, and a password may have been pasted with its `/`, `#`, `?` and `@`.
+    """
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        scheme, rest = "http", text
+    userinfo, _, place = rest.rpartition("@")
+    return scheme.lower(), userinfo, place
 
 
 def secrets(variables: Mapping[str, str]) -> list[str]:
-    """The passwords in the proxies' URLs."""
-    found = []
+    """Returns the passwords in the proxies' URLs, as written and decoded; the user name where there is no password."""
+    found: list[str] = []
     for name in ("http_proxy", "https_proxy", "all_proxy"):
-        text = _variable(name, variables)[1]
-        if "@" in text:
-            written = text.rpartition("@")[0].rpartition("//")[2].partition(":")[2]
-            found += [written, unquote(written)]
+        for spelling in (name, name.upper()):
+            user, _, password = _parts(variables.get(spelling, ""))[1].partition(":")
+            found += [password or user, unquote(password or user)]
     return [secret for secret in dict.fromkeys(found) if secret]
 
 
 def _variable(name: str, variables: Mapping[str, str]) -> tuple[str, str]:
-    """Its name as written, and its value; the lower case wins, as in curl."""
+    """Returns its name as written, and its value; lower case comes first, as in curl."""
     for spelling in (name, name.upper()):
         if variables.get(spelling, "").strip():
             return spelling, variables[spelling].strip()
     return "", ""
 
 
+_ADDRESS = re.compile(r"[0-9.]+|[0-9a-f]*:[0-9a-f:.]*(%.*)?")
+_ENTRY = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]+))?")
+
+
 def _bypassed(url: Url, no_proxy: str) -> bool:
-    host = url.host.lower().rstrip(".")
-    for entry in no_proxy.replace(" ", ",").lower().split(","):
-        if not entry:
+    """Whether an entry names the host: `*`, a name (and all names below it), an address or a network; each may have a port."""
+    host = url.host.rstrip(".")
+    for entry in re.split(r"[\s,]+", no_proxy.lower()):
+        found = _ENTRY.fullmatch(entry)
+        name, port = (found[1].strip("[]"), found[2]) if found else (entry, None)
+        if not name or (port and int(port[:6]) != url.port):
             continue
-        if entry == "*":
-            return True
-        name, colon, port = entry.rpartition(":")
-        if colon and port.isdigit() and ":" not in name:
-            if int(port) != url.port:
-                continue
-            entry = name  # noqa: PLW2901 - the rest of the entry is what is compared
-        suffix = entry.removeprefix("*").strip("[]").lstrip(".")
-        if host == suffix or host.endswith(f".{suffix}") or _within(host, suffix):
+        suffix = name.removeprefix("*").strip(".")
+        below = not _ADDRESS.fullmatch(host) and host.endswith(f".{suffix}")
+        if name == "*" or host == suffix or below or _within(host, suffix):
             return True
     return False
 
 
-def _within(host: str, network: str) -> bool:
-    if "/" not in network:
+def _within(host: str, entry: str) -> bool:
+    """Whether both are addresses, and the entry is the same one in any spelling or a network that contains it."""
+    if not _ADDRESS.fullmatch(host):
         return False
-    import ipaddress  # noqa: PLC0415 - only such an entry needs it
+    import ipaddress  # noqa: PLC0415 - only an address in the URL needs it
 
     try:
-        return ipaddress.ip_address(host) in ipaddress.ip_network(network, strict=False)
+        address = ipaddress.ip_address(host.partition("%")[0])
+        return address in ipaddress.ip_network(entry.partition("%")[0], strict=False)
     except ValueError:
         return False
+
+
+_PRODUCTS = re.compile(r"(squid|tinyproxy|privoxy|mitmproxy|zscaler|polipo|winproxy|ccproxy)\b", re.IGNORECASE)
+"""Forward proxies that write their name as `Server` into the answers that they make themselves."""
+
+
+def own_answer(answer: Answer) -> str:
+    """Returns how the answer to a request through a proxy says that the proxy made it; empty when it does not."""
+    # RFC 9209, section 2: the last member is the proxy nearest to us, and `error` says that it made the answer.
+    members = re.sub(r'"(?:\\.|[^"\\])*"', "", answer.header("proxy-status") or "").split(",")
+    if re.search(r";\s*error\s*=", members[-1]):
+        return "Proxy-Status has an error"
+    squid = answer.header("x-squid-error")
+    if squid:
+        return f"X-Squid-Error is {squid[:60]}"
+    if answer.status < 400:
+        return ""
+    if answer.header("proxy-agent"):
+        return "it has Proxy-Agent"
+    # A proxy that passes an answer on leaves `Server` as it is, and writes its own name into `Via`.
+    server = (answer.header("server") or "").lower()
+    via = re.search(r"\(([^()]+)\)\s*$", answer.header("via") or "")
+    if _PRODUCTS.match(server) or (via and server and via[1].lower().split("/")[0] == server.split("/")[0]):
+        return f"Server is {server[:60]}"
+    return ""

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cicd_actions.health_gate.inputs import Inputs
-from cicd_actions.health_gate.targets import KEYS, Settings, Target, metric, target
+from cicd_actions.health_gate.inputs import KEYS, OF_METRICS, OF_THE_GATE, Inputs
+from cicd_actions.health_gate.targets import Settings, Target, metric, target
 from cicd_actions.toolkit.environment import Environment
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.grammar import nearest
@@ -27,7 +27,7 @@ def targets(inputs: Inputs, environment: Environment, folder: Path) -> list[Targ
     defaults = {
         field.name.replace("_", "-"): getattr(inputs, field.name)
         for field in dataclasses.fields(inputs)
-        if field.name not in {"url", "targets", "report", "metric_url", "metric_query", "metric_max"}
+        if field.name.replace("_", "-") not in OF_THE_GATE | OF_METRICS
     }
     found = [({"name": name, "url": url}, "") for name, url in inputs.url]
     found += _of_yaml(inputs.targets, folder) if inputs.targets.strip() else []
@@ -52,7 +52,7 @@ def targets(inputs: Inputs, environment: Environment, folder: Path) -> list[Targ
             metrics.append((settings, _unique(name or "metric", names), None))
     everything = tuple(each.name for each in plain)
     made = [metric(each, name, everything if after is None else after, headers=after is None) for each, name, after in metrics]
-    if inputs.metric_url or inputs.metric_max is not None or inputs.metric_query:
+    if any(getattr(inputs, name.replace("-", "_")) not in {"", None} for name in OF_METRICS):
         made.append(_of_inputs(inputs, defaults, environment, everything, names))
     return plain + made
 
@@ -60,10 +60,10 @@ def targets(inputs: Inputs, environment: Environment, folder: Path) -> list[Targ
 def _of_inputs(
     inputs: Inputs, defaults: Mapping[str, Any], environment: Environment, after: tuple[str, ...], names: set[str]
 ) -> Target:
-    own = {**defaults, "metric-query": inputs.metric_query, "metric-max": inputs.metric_max}
+    own = {**defaults, **{name: getattr(inputs, name.replace("-", "_")) for name in OF_METRICS}}
     if not inputs.metric_url:
         raise UnusableInput(
-            "The inputs `metric-max` and `metric-query` need `metric-url` beside them.",
+            "The inputs `metric-max`, `metric-min` and `metric-query` need `metric-url` beside them.",
             fix="    metric-url: https://prometheus.example.com",
         )
     settings = Settings({"metric-url": inputs.metric_url}, own, environment)
@@ -77,8 +77,7 @@ def _name(name: str, settings: Settings, keys: Mapping[str, str], names: set[str
         names.add(name)
         return name
     if keys.get("url"):
-        url = settings.url("url")
-        return _unique(url.authority + url.target.partition("?")[0].rstrip("/"), names)
+        return _unique(settings.label(), names)
     return _unique(Path(settings("command")[0]).name, names)
 
 
@@ -128,7 +127,7 @@ def _target(node: yaml12.Node, source: str, number: int) -> tuple[dict[str, str]
     from cicd_actions.toolkit import yaml12  # noqa: PLC0415 - see above
 
     place = f"{source}, line {node.line}"
-    if isinstance(node, yaml12.Scalar) and node.text.startswith(("http://", "https://")):
+    if isinstance(node, yaml12.Scalar) and node.text.startswith(("http://", "https://", "tcp://")):
         return {"url": node.text}, f"target {number} ({place})"
     if not isinstance(node, yaml12.Mapping):
         raise UnusableInput(f"Target {number} ({place}) is not a mapping of keys.", fix=f"Write for example:\n\n{_EXAMPLE}")

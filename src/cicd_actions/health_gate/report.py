@@ -1,4 +1,4 @@
-"""What the gate has to say: the sentence, the table, the timelines, the findings, the JSON report."""
+"""Renders what the gate saw: the headline, the table, the timelines, the findings, the JSON report."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 from cicd_actions.health_gate import history
 from cicd_actions.health_gate.advice import usual_cause
 from cicd_actions.health_gate.gate import Gate, Watched
-from cicd_actions.health_gate.judge import State
+from cicd_actions.health_gate.judge import MISSED, State
+from cicd_actions.health_gate.observation import Observation
 from cicd_actions.toolkit.findings import Finding, Severity
 from cicd_actions.toolkit.printable import shortened, visible
 from cicd_actions.toolkit.report import Block, Code, CodeBlock, Inline, OutputValue, Paragraph, Report, Strong, Table
@@ -17,18 +18,21 @@ from cicd_actions.toolkit.runtime import Runtime
 from cicd_actions.toolkit.verdict import Verdict
 
 VERSION = 1
-"""Of the JSON report's shape: a reader of this number need not expect that a key changes its meaning or goes."""
+"""Version of the JSON report's shape. While it stays, no key changes its meaning or goes away."""
 
 MARKS = {Verdict.PASS: "✅", Verdict.FAIL: "❌", Verdict.INCONCLUSIVE: "⚠️"}
 
 _ORDER = [Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS]
+
+MISMATCHES = 9
+"""Further mismatches of an answer that a sentence tells; the JSON report has them all."""
 
 TIMELINES = 60
 """Targets whose timeline is drawn; the JSON report has them all."""
 
 
 def report(gate: Gate, runtime: Runtime, name: str = "", file: Path | None = None) -> Report:
-    """The report of an ended gate. Its JSON goes to `file`, which the user calls `name`."""
+    """Returns the report of an ended gate. Its JSON goes to `file`, which the user calls `name`."""
     verdict = Verdict.INCONCLUSIVE if gate.cancelled_by is not None else gate.verdict
     ordered = sorted(gate.watched, key=lambda each: (_ORDER.index(each.verdict), not each.target.critical))
     reason = reason_of(gate, ordered, verdict)
@@ -47,13 +51,13 @@ def report(gate: Gate, runtime: Runtime, name: str = "", file: Path | None = Non
 
 
 def headline(gate: Gate, ordered: Sequence[Watched], verdict: Verdict) -> str:
-    """The verdict in one sentence."""
+    """Returns the verdict in one sentence."""
     bad = [each for each in ordered if each.verdict is not Verdict.PASS]
     critical = [each for each in bad if each.target.critical]
     if gate.cancelled_by is not None:
         healthy = len(gate.watched) - len(bad)
         return (
-            f"Cancelled after {gate.elapsed:.1f} s: {healthy} of {_targets(len(gate.watched))} had passed. Nothing is proven."
+            f"Cancelled after {gate.elapsed:.1f} s: {healthy} of {_targets(len(gate.watched))} had passed. This proves nothing."
         )
     if verdict is Verdict.PASS:
         what = "Healthy" if len(gate.watched) == 1 else f"All {len(gate.watched)} targets are healthy"
@@ -61,18 +65,18 @@ def headline(gate: Gate, ordered: Sequence[Watched], verdict: Verdict) -> str:
             what = f"{len(gate.watched) - len(bad)} of {_targets(len(gate.watched))} healthy (not critical: {_names(bad)})"
         version = _version(gate)
         at = f" at version {version}" if version else ""
-        return f"{what}{at} after {_time(gate)} ({_probes(gate.attempts)})."
+        return f"{what}{at} after {_time(gate)} ({_effort(gate)})."
     failed = [each for each in critical if each.verdict is Verdict.FAIL]
     unjudged = [each for each in critical if each.verdict is Verdict.INCONCLUSIVE]
     parts = [f"Not healthy: {_names(failed)}"] if failed else []
-    parts += [f"could not be judged: {_names(unjudged)}"] if unjudged else []
+    parts += [f"could not judge {_names(unjudged)}"] if unjudged else []
     passed = f"{len(gate.watched) - len(bad)} of {_targets(len(gate.watched))} passed, " if len(gate.watched) > 1 else ""
     said = "; ".join(parts)
-    return f"{said[0].upper()}{said[1:]} ({passed}{_probes(gate.attempts)} in {_time(gate)})."
+    return f"{said[0].upper()}{said[1:]} ({passed}{_effort(gate)} in {_time(gate)})."
 
 
 def reason_of(gate: Gate, ordered: Sequence[Watched], verdict: Verdict) -> str:
-    """The verdict and what it rests on, for the output `reason`: what came, of the target that matters most."""
+    """Returns the verdict and its evidence for the output `reason`: the last answer of the target that matters most."""
     worst = next((each for each in ordered if each.verdict is verdict and each.target.critical), None)
     if verdict is Verdict.PASS or gate.cancelled_by is not None or worst is None:
         return headline(gate, ordered, verdict)
@@ -80,13 +84,13 @@ def reason_of(gate: Gate, ordered: Sequence[Watched], verdict: Verdict) -> str:
 
 
 def standing(each: Watched, gate: Gate) -> str:
-    """Why a target did not pass, in a sentence or two."""
+    """Returns why a target did not pass, in a sentence or two."""
     judge = each.judge
     last = each.history.last
     if last is None:
         if each.target.after and not each.opened.is_set():
-            return f"it was not sampled, because {_listed(each.target.after)} did not pass before."
-        return f"no probe of it came to an end within {_time(gate)}."
+            return f"the gate did not sample it, because {_listed(each.target.after)} did not pass before."
+        return f"no probe of it ended within {_time(gate)}."
     if judge.state is State.PASSED:
         return f"healthy after {judge.passed_at or 0.0:.1f} s."
     if each.verdict is Verdict.INCONCLUSIVE and judge.streak:
@@ -94,27 +98,48 @@ def standing(each: Watched, gate: Gate) -> str:
     run = each.history.last_wrong if each.verdict is Verdict.FAIL else None
     run = run or each.history.telling or each.history.runs[-1]
     seen = run.last
-    expected = f"expected {seen.expected}; came: " if seen.judged_wrong and seen.expected else ""
+    expected = f"expected {seen.expected}; got: " if seen.judged_wrong and seen.expected else ""
     often = f"{run.count} times, from {run.started:.1f} s to" if run.count > 1 else "at"
-    said = f"{expected}{seen.came} ({often} {run.ended:.1f} s)."
+    said = f"{expected}{seen.came}{history.source(seen, run.peers)} ({often} {run.ended:.1f} s)."
+    said += _also(seen) if seen.judged_wrong else ""
+    if len(judge.addresses) > 1:
+        said += f" By address: {each.history.by_address(judge.addresses)}."
     if judge.state is State.FAILED:
-        said += f" It ended at once: {judge.reason}."
+        said += f" The gate ended at once: {judge.reason}."
     elif judge.broken_streaks:
-        said += f" Right answers were interrupted {_times(judge.broken_streaks)}."
+        said += f" Wrong answers interrupted right ones {_times(judge.broken_streaks)}."
     return said
+
+
+def _also(seen: Observation) -> str:
+    """The further mismatches of the same answer."""
+    told = [f" Also: expected {expected}; got: {came}." for expected, came in seen.also[:MISMATCHES]]
+    more = len(seen.also) - len(told)
+    return "".join(told) + (f" And {_counted(more, 'more mismatch', 'more mismatches')}." if more else "")
 
 
 def _unfinished(each: Watched, gate: Gate) -> str:
     judge, rules = each.judge, each.target.rules
-    held = (each.history.runs[-1].ended - judge.first_right) if judge.first_right is not None else 0.0
+    last = next((run.ended for run in reversed(each.history.runs) if run.last.right), 0.0)
+    held = last - judge.first_right if judge.first_right is not None else 0.0
     if judge.streak < rules.consecutive_successes:
         return (
-            f"it answered right {_times(judge.streak)} without a break, and `consecutive-successes` wants"
-            f" {rules.consecutive_successes}: the time was over. Raise `timeout` ({gate.timeout:g} s), or lower `interval`"
+            f"it answered right {_times(judge.streak)} in a row, but `consecutive-successes` needs"
+            f" {rules.consecutive_successes} before the deadline. Raise `timeout` ({gate.timeout:g} s), or lower `interval`"
             f" ({each.target.interval:g} s)."
         )
+    if judge.streak < rules.connections:
+        return (
+            f"it answered right {_times(judge.streak)} in a row, but `replicas` needs {rules.connections} connections before"
+            f" the deadline. Raise `timeout` ({gate.timeout:g} s)."
+        )
+    if judge.unconfirmed:
+        return (
+            f"the deadline passed before every address had answered right: {each.history.by_address(judge.addresses)}."
+            f" Raise `timeout` ({gate.timeout:g} s), or remove addresses that serve nothing from DNS."
+        )
     return (
-        f"it answered right for {held:.1f} s without a break, and `stable-for` wants {rules.stable_for:g} s: the time was over."
+        f"it answered right for {held:.1f} s in a row, but `stable-for` needs {rules.stable_for:g} s before the deadline."
         f" Raise `timeout` ({gate.timeout:g} s) by at least {max(1.0, rules.stable_for - held):.0f} s, or lower `stable-for`."
     )
 
@@ -124,7 +149,7 @@ def _blocks(ordered: Sequence[Watched], gate: Gate) -> list[Block]:
     for each in ordered[:10]:
         if each.verdict is not Verdict.PASS and each.history.last is not None:
             blocks += _explained(each, gate)
-    head = ("target", "verdict", "last answer", "version", "probes", "healthy after")
+    head = ("target", "verdict", "last answer", "version", "probes", "addresses", "healthy after")
     rows: list[Sequence[Inline]] = [_row(each) for each in ordered]
     blocks.append(Table(head, rows))
     drawn = [each for each in ordered if each.history.runs][:TIMELINES]
@@ -136,7 +161,24 @@ def _blocks(ordered: Sequence[Watched], gate: Gate) -> list[Block]:
             )
         )
         blocks.append(Paragraph(history.LEGEND))
+    blocks += [
+        Paragraph(text) for text in dict.fromkeys(_proof(each) for each in ordered if each.verdict is Verdict.PASS) if text
+    ]
     return blocks
+
+
+def _proof(each: Watched) -> str:
+    """What the pass of a target proves about its replicas."""
+    peers, rules = each.history.peers, each.target.rules
+    if not peers:
+        return ""
+    if rules.connections > 1:
+        streak = f"{each.judge.streak} connections in a row, {_counted(len(peers), 'address', 'addresses')}"
+        return f"{each.target.name}: {streak}. The chance that they missed one of the `replicas` is at most {MISSED:.1%}."
+    return (
+        "Every address that DNS named answered right. Behind a load balancer that proves one replica: set `replicas` to how"
+        " many there are."
+    )
 
 
 def _explained(each: Watched, gate: Gate) -> list[Block]:
@@ -161,8 +203,17 @@ def _row(each: Watched) -> Sequence[Inline]:
         came,
         Code(shortened(each.history.version() or "", 60)),
         str(each.judge.probes),
+        _addresses(each),
         healthy,
     )
+
+
+def _addresses(each: Watched) -> str:
+    """How often each address answered: `10.0.0.7 ×9, 10.0.0.9 ×8`."""
+    counts = [f"{name} ×{peer.probes}" for name, peer in sorted(each.history.peers.items())]
+    unreached = each.judge.unreached
+    said = [f"unreached: {history.listed(unreached)}"] if unreached else []
+    return "; ".join([*([history.listed(counts)] if counts else []), *said]) or "–"
 
 
 def _finding(each: Watched, gate: Gate) -> Finding:
@@ -192,7 +243,7 @@ def _outputs(gate: Gate, verdict: Verdict, reason: str, path: str) -> dict[str, 
 
 
 def as_json(gate: Gate, verdict: Verdict, reason: str) -> dict[str, object]:
-    """The JSON report, version 1. Times are milliseconds since the gate started."""
+    """Returns the JSON report, version 1. Times are milliseconds since the gate started."""
     return {
         "version": VERSION,
         "verdict": verdict.value,
@@ -212,6 +263,7 @@ def as_json(gate: Gate, verdict: Verdict, reason: str) -> dict[str, object]:
                 "attempts": each.judge.probes,
                 "healthy-after-ms": None if each.judge.passed_at is None else round(each.judge.passed_at * 1000),
                 "version": each.history.version(),
+                "addresses": _addresses_as_json(each),
                 "answers": history.as_json(each.history.runs),
             }
             for each in gate.watched
@@ -219,12 +271,29 @@ def as_json(gate: Gate, verdict: Verdict, reason: str) -> dict[str, object]:
     }
 
 
+def _addresses_as_json(each: Watched) -> list[dict[str, object]]:
+    current = dict.fromkeys([*each.judge.addresses, *each.judge.unreached])
+    return [
+        {
+            "address": name,
+            "current": name in current,
+            "probes": peer.probes if peer else 0,
+            "outcome": peer.last.outcome.value if peer else None,
+            "label": peer.last.label if peer else None,
+            "came": peer.last.came if peer else None,
+            "version": peer.last.version if peer else None,
+        }
+        for name in dict.fromkeys([*current, *each.history.peers])
+        for peer in [each.history.peers.get(name)]
+    ]
+
+
 def _write(file: Path, document: dict[str, object], runtime: Runtime) -> Finding | None:
-    """What kept the file from being written: the verdict stands all the same, a rollback may hang on it."""
+    """Writes the file. Returns why it could not: the verdict stands anyway, since a rollback may depend on it."""
     try:
         file.write_text(json.dumps(_cleaned(document, runtime), ensure_ascii=False, indent=1) + "\n", "utf-8")
     except OSError as error:
-        said = f"The JSON report could not be written to {file}: {error.strerror}."
+        said = f"Could not write the JSON report to {file}: {error.strerror}."
         return Finding(rule="health-gate/report", severity=Severity.WARNING, message=said)
     return None
 
@@ -252,8 +321,17 @@ def _targets(number: int) -> str:
     return "1 target" if number == 1 else f"{number} targets"
 
 
-def _probes(number: int) -> str:
-    return "1 probe" if number == 1 else f"{number} probes"
+def _effort(gate: Gate) -> str:
+    """What was seen: `41 connections, 3 addresses`; `7 probes` where addresses mean nothing."""
+    connections = sum(peer.probes for each in gate.watched for peer in each.history.peers.values())
+    if not connections:
+        return _counted(gate.attempts, "probe")
+    addresses = {name for each in gate.watched for name in each.history.peers}
+    return f"{_counted(gate.attempts, 'connection')}, {_counted(len(addresses), 'address', 'addresses')}"
+
+
+def _counted(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
 
 
 def _times(number: int) -> str:

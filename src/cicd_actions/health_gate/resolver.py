@@ -1,4 +1,4 @@
-"""Looks names up without ever holding the gate: each look-up has a daemon thread of its own.
+"""Looks names up without ever blocking the gate: each look-up has a separate daemon thread.
 
 `getaddrinfo` cannot be cancelled. A pool of threads (as in `loop.getaddrinfo`) is starved by a resolver that hangs, and
 Python waits for such threads before it exits.
@@ -10,23 +10,19 @@ import asyncio
 import contextlib
 import socket
 import threading
-from typing import Any
 
+from cicd_actions.health_gate.addresses import Address
 from cicd_actions.health_gate.observation import unjudged
-
-Address = tuple[int, Any]
-"""Address family, and what `connect` takes."""
 
 
 class Resolver:
-    """Look-ups of one gate. Equal ones that are under way at the same time are made once."""
+    """Look-ups of one gate. Targets that need the same name at the same time share one."""
 
     def __init__(self) -> None:
         self._running: dict[tuple[str, int], asyncio.Future[list[Address]]] = {}
-        self._turns: dict[tuple[str, int], int] = {}
 
     async def resolve(self, host: str, port: int) -> list[Address]:
-        """The addresses of the host, of which each call puts another one first. Raises `Trouble` (`unresolved`)."""
+        """Returns the addresses of the host, in the order of the answer. Raises `Trouble` (`unresolved`)."""
         literal = _literal(host, port)
         if literal:
             return [literal]
@@ -37,20 +33,18 @@ class Resolver:
             running.add_done_callback(lambda done: self._finished(key, done))
             arguments = (host, port, running)
             threading.Thread(target=_look_up, args=arguments, name=f"look-up of {host}", daemon=True).start()
-        # A probe that is cancelled must not take the look-up from the others that wait for it.
-        found = await asyncio.shield(running)
-        # Names with several addresses are often several replicas: each probe starts with the next one.
-        turn = self._turns[key] = self._turns.get(key, -1) + 1
-        start = turn % len(found)
-        return found[start:] + found[:start]
+        # A cancelled probe must not cancel the look-up that others wait for.
+        return await asyncio.shield(running)
 
     def _finished(self, key: tuple[str, int], done: asyncio.Future[list[Address]]) -> None:
         self._running.pop(key, None)
         if not done.cancelled():
-            done.exception()  # read, so that asyncio does not report an error that nobody waits for any more
+            done.exception()  # read, so that asyncio does not report an error that no probe waits for any more
 
 
 def _literal(host: str, port: int) -> Address | None:
+    if host.startswith("/") and hasattr(socket, "AF_UNIX"):
+        return socket.AF_UNIX, host
     for family, address in ((socket.AF_INET, (host, port)), (socket.AF_INET6, (host, port, 0, 0))):
         with contextlib.suppress(OSError):
             socket.inet_pton(family, host)
@@ -67,7 +61,7 @@ def _look_up(host: str, port: int, future: asyncio.Future[list[Address]]) -> Non
                 found.append((family, address))
     except (OSError, UnicodeError) as failed:
         said = getattr(failed, "strerror", None) or str(failed)
-        error = unjudged("unresolved", "no DNS", f"the name {host} does not resolve: {said}")
+        error = unjudged("unresolved", "no DNS", f"could not resolve the name {host}: {said}")
 
     def deliver() -> None:
         if future.done():

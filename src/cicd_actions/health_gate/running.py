@@ -1,4 +1,4 @@
-"""One gate from inputs to report, with signals on the way."""
+"""Runs one gate from inputs to report, and ends it on a signal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def run(inputs: Inputs, runtime: Runtime) -> Report:
-    """See `action.run`."""
+    """Runs the gate. See `action.run`."""
     for secret in proxies.secrets(runtime.variables):
         runtime.redactor.add(secret)
     targets = reading.targets(inputs, runtime.environment, runtime.workspace)
@@ -41,13 +41,13 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
 
 @contextlib.contextmanager
 def _signals(gate: Gate) -> Iterator[None]:
-    """While the loop runs, a signal ends the gate instead of raising: asyncio would swallow the exception."""
+    """Lets a signal end the gate instead of raising while the loop runs: asyncio would swallow the exception."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def on_signal(signum: int, _frame: FrameType | None) -> None:
-        # Once is enough: the runner sends SIGTERM after SIGINT, while the report is being written.
+        # The runner sends SIGTERM after SIGINT, while the gate writes the report: only the first one counts.
         for each in before:
             signal.signal(each, signal.SIG_IGN)
         gate.cancel(signum)

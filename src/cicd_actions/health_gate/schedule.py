@@ -1,4 +1,4 @@
-"""When to probe again. Pure: times in, times out."""
+"""Decides when to probe again. Pure: times in, times out."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ which a recovery is seen."""
 RAMP = (0.02, 0.045, 0.09)
 """The first pauses: a service that is just being swapped is often back within a moment."""
 
+HURRIED = RAMP[0]
+"""Seconds between two probes while the answers are right and the target only has to show more replicas."""
+
 SAMPLES = 40
 """Probes that a stable window is divided into, so that a replica which answers wrong is met."""
 
@@ -26,10 +29,14 @@ PER_SECOND = 200.0
 
 JITTER = 0.1
 
+OBEYED = 3
+"""Intervals that a `Retry-After` of another status than 429 is obeyed for at most: a service that just starts often asks for
+minutes, and the gate must see it come up."""
+
 
 @dataclass(frozen=True)
 class Schedule:
-    """The pauses of one target. `interval` is the longest; `steady` keeps to it from the start; all in seconds.
+    """The pauses of one target, in seconds. `interval` is the longest; `steady` keeps to it from the start.
 
     `targets` is how many targets are probed at once.
     """
@@ -39,31 +46,54 @@ class Schedule:
     request_timeout: float = 5.0
     targets: int = 1
     steady: bool = False
+    least: float = 0.0
+    """Seconds that the target needs at least to pass, from its first right answer on."""
 
     def next_probe(
-        self, count: int, last: Observation, deadline: float, *, holds_until: float | None, random: Callable[[], float]
+        self,
+        count: int,
+        last: Observation,
+        deadline: float,
+        *,
+        holds_until: float | None,
+        random: Callable[[], float],
+        hurried: bool = False,
     ) -> float | None:
-        """When the probe after the `count`-th starts; `None` when no time is left for one.
+        """Returns when the probe after the `count`-th starts; `None` when no time is left for one.
 
-        `holds_until` is when the stable window is over, if one is open. `random` gives numbers from 0 to 1. Pauses run
-        from start to start, so that slow answers do not thin the probes out, and leave the server room to breathe.
+        `holds_until` is when the stable window is over, if one is open. `random` gives numbers from 0 to 1. `hurried` asks
+        for the shortest pause. Pauses run from start to start, so that slow answers do not thin the probes out, and leave
+        the server room to breathe.
         """
-        pause = self.pause(count, last.started, stable=holds_until is not None)
+        pause = self.pause(1 if hurried else count, last.started, stable=holds_until is not None and not hurried)
         pause *= 1.0 - JITTER + 2.0 * JITTER * random()
         at = max(last.started + pause, last.ended + min(pause / 2, self.interval))
         if holds_until is not None and holds_until > last.ended:
             # Not later than the end of the window, so that a pass is not late.
             at = min(at, holds_until + 0.001)
-        if last.retry_after:
-            at = max(at, last.ended + last.retry_after)
+        at = max(at, last.ended + self.obeyed(last, deadline))
         if at < deadline:
             return at
-        # One last look before the end, when the regular one would come too late.
+        # One last probe before the end, when the regular one would come too late.
         final = deadline - min(0.5, self.request_timeout)
         return final if final > last.ended + min(pause / 2, 0.5) else None
 
+    def obeyed(self, last: Observation, deadline: float) -> float:
+        """Returns the seconds after `last` for which its `Retry-After` is obeyed.
+
+        429 limits the rate of requests, so it is obeyed in full. Any other status only guesses when the service will be
+        ready: it is obeyed for a few intervals, and never so long that the target could not pass any more.
+        """
+        if not last.retry_after:
+            return 0.0
+        if last.label == "429":
+            return last.retry_after
+        # The answers take time too.
+        needed = 1.2 * self.least + self.request_timeout / 2
+        return max(0.0, min(last.retry_after, OBEYED * self.interval, deadline - needed - last.ended))
+
     def pause(self, count: int, elapsed: float, *, stable: bool) -> float:
-        """Seconds between the starts of two probes, without jitter."""
+        """Returns the seconds between the starts of two probes, without jitter."""
         if self.steady:
             base = self.interval
         elif stable:
@@ -76,21 +106,28 @@ class Schedule:
         return min(self.interval, max(base, self.targets / PER_SECOND))
 
 
-def retry_after(value: str, now: Callable[[], float]) -> float | None:
-    """The seconds that a `Retry-After` header asks for (RFC 9110, section 10.2.3: seconds or a date); `None` for garbage.
+def retry_after(value: str, now: Callable[[], float], date: str = "") -> float | None:
+    """Returns the seconds that a `Retry-After` header asks for (RFC 9110, section 10.2.3: seconds or a date).
 
-    `now` is the wall clock's seconds since 1970.
+    A date counts from the answer's own `date`, since the server's clock may be wrong; without one, from `now`, which is the
+    wall clock's seconds since 1970. `None` for garbage.
     """
     if re.fullmatch(r"[0-9]{1,9}", value.strip()):
         return float(value)
-    if not re.fullmatch(r"[A-Za-z0-9 ,:+-]{20,40}", value.strip()):
+    until, since = _moment(value), _moment(date)
+    return None if until is None else max(0.0, until - (now() if since is None else since))
+
+
+def _moment(text: str) -> float | None:
+    """Returns an HTTP date as seconds since 1970; `None` for anything else."""
+    if not re.fullmatch(r"[A-Za-z0-9 ,:+-]{20,40}", text.strip()):
         return None
     from email.utils import mktime_tz, parsedate_tz  # noqa: PLC0415 - rarely needed, and an import is start-up time
 
-    parsed = parsedate_tz(value)
+    parsed = parsedate_tz(text)
     if parsed is None:
         return None
     try:
-        return max(0.0, mktime_tz(parsed) - now())
+        return float(mktime_tz(parsed))
     except (ValueError, OverflowError):
         return None

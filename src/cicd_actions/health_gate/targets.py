@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 from cicd_actions.health_gate import urls
-from cicd_actions.health_gate.expectations import Expectations, header_rule, json_rule, pattern, version_source
-from cicd_actions.health_gate.judge import Rules
-from cicd_actions.health_gate.urls import Url
+from cicd_actions.health_gate.expectations import Expectations, version_source
+from cicd_actions.health_gate.inputs import KEYS
+from cicd_actions.health_gate.judge import Rules, connections
+from cicd_actions.health_gate.schedule import HURRIED
+from cicd_actions.health_gate.urls import Url, bracketed
 from cicd_actions.toolkit import grammar
 from cicd_actions.toolkit.environment import Environment
 from cicd_actions.toolkit.errors import UnusableInput
-from cicd_actions.toolkit.grammar import NotUnderstood, StatusSet, lines
-
-T = TypeVar("T")
-
-SHORTEST_PAUSE = 0.01
+from cicd_actions.toolkit.grammar import NotUnderstood, StatusSet, fits
 
 
 @dataclass(frozen=True)
 class Trust:
-    """Whom to trust, and as whom to appear. Paths of PEM files; empty for none."""
+    """Which certificates to trust, and which one to send. Paths of PEM files; empty for none."""
 
     ca_file: str = ""
     client_cert: str = ""
@@ -34,9 +31,10 @@ class Trust:
 
 @dataclass(frozen=True)
 class HttpRequest:
-    """What an HTTP probe sends, and where. `host` goes into the Host header and SNI; `connect_to` replaces the address.
+    """What an HTTP probe sends, and where. `host` is the Host header and the TLS name; `connect_to` replaces the address.
 
-    `redirected`: a server of another origin chose where it goes.
+    A `connect_to` that begins with a slash is the path of a Unix socket. `redirected` says that a redirect led to a host that
+    the input does not name.
     """
 
     url: Url
@@ -47,20 +45,40 @@ class HttpRequest:
     connect_to: tuple[str, int] | None = None
     trust: Trust = field(default_factory=Trust)
     allow_redirects: bool = False
+    allow_insecure_redirects: bool = False
     redirected: bool = False
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Metric:
+    """The healthy values of a metric, bounds included, and the verdict on no data: `inconclusive`, `pass` or `fail`."""
+
+    least: float | None = None
+    most: float | None = None
+    no_data: str = "inconclusive"
+
+    def __contains__(self, value: float) -> bool:
+        return (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
+
+    def __str__(self) -> str:
+        bounds = [f"at least {self.least:g}"] if self.least is not None else []
+        bounds += [f"at most {self.most:g}"] if self.most is not None else []
+        return f"a value of {' and '.join(bounds)}"
 
 
 @dataclass(frozen=True)
 class Target:
-    """One thing to gate. It has a `request`, or a `command`; with `metric_max` the request's answer is a number.
+    """One thing to gate: a `request`, a `tcp` host and port to connect to, or a `command`.
 
-    `after` names the targets that have to pass a first time before this one is probed. Times in seconds.
+    With a `metric` the request's answer is a number. `after` names the targets that must pass a first time before this
+    one is probed. Times in seconds.
     """
 
     name: str
-    request: HttpRequest | None
+    request: HttpRequest | None = None
+    tcp: tuple[str, int] | None = None
     command: tuple[str, ...] = ()
-    metric_max: float | None = None
+    metric: Metric | None = None
     expectations: Expectations = field(default_factory=Expectations)
     rules: Rules = field(default_factory=Rules)
     request_timeout: float = 5.0
@@ -72,82 +90,10 @@ class Target:
     @property
     def place(self) -> str:
         """What is probed, for people; without credentials."""
+        if self.tcp:
+            return f"tcp://{bracketed(self.tcp[0])}:{self.tcp[1]}"
         return str(self.request.url) if self.request else " ".join(self.command)
 
-
-def duration_from(least: float) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        seconds = grammar.duration(text)
-        if seconds < least:
-            raise NotUnderstood(f"`{text}` is too short", example="2s")
-        return seconds
-
-    return parse
-
-
-def _method(text: str) -> str:
-    if re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", text.strip()) and text.strip().upper() != "CONNECT":
-        return text.strip().upper()
-    raise NotUnderstood(f"`{text}` is not a method that can be sent", example="POST")
-
-
-def header(text: str) -> tuple[str, str]:
-    name, colon, value = text.partition(":")
-    if not colon or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name.strip()):
-        # The line is not repeated: whoever forgot the colon may have written a token.
-        raise NotUnderstood("a line is not `Name: value`", example="Authorization: Bearer $TOKEN")
-    if name.strip().lower() in {"host", "content-length", "transfer-encoding", "connection"}:
-        raise NotUnderstood(f"the header {name.strip()} is the gate's own; a host goes into the key `host` of a target")
-    return name.strip(), value.strip()
-
-
-def _argv(text: str) -> tuple[str, ...]:
-    from cicd_actions.toolkit.process import argv  # noqa: PLC0415 - few targets are commands; imports are start-up time
-
-    return argv(text)
-
-
-def _host(text: str) -> str:
-    urls.parse(f"http://{text.strip()}/")
-    return text.strip()
-
-
-# The keys of a target, how each is read, and what it is when neither the target nor an input says it.
-_KEYS: Mapping[str, tuple[Callable[[str], Any], str]] = {
-    "expect-status": (grammar.status_set, "200"),
-    "expect-json": (lines(json_rule), ""),
-    "expect-body": (grammar.optional(pattern), ""),
-    "expect-header": (lines(header_rule), ""),
-    "expect-version": (grammar.string, ""),
-    "version-from": (grammar.optional(version_source), ""),
-    "wrong-version-for": (grammar.optional(grammar.duration), ""),
-    "timeout": (duration_from(0.001), "5m"),
-    "request-timeout": (duration_from(0.001), "5s"),
-    "interval": (duration_from(SHORTEST_PAUSE), "2s"),
-    "consecutive-successes": (grammar.whole(1, 100000), "1"),
-    "stable-for": (grammar.duration, "0s"),
-    "flake-budget": (grammar.whole(0, 100000), "0"),
-    "max-latency": (grammar.optional(grammar.duration), ""),
-    "headers": (lines(header), ""),
-    "ca-file": (grammar.string, ""),
-    "client-cert": (grammar.string, ""),
-    "client-key": (grammar.string, ""),
-    "verify-tls": (grammar.boolean, "true"),
-    "allow-redirects": (grammar.boolean, "false"),
-    "method": (_method, "GET"),
-    "body": (grammar.text_block, ""),
-    "host": (grammar.optional(_host), ""),
-    "connect-to": (grammar.optional(urls.host_port), ""),
-    "critical": (grammar.boolean, "true"),
-    "url": (grammar.string, ""),
-    "command": (grammar.optional(_argv), ""),
-    "name": (grammar.string, ""),
-    "metric-url": (grammar.string, ""),
-    "metric-query": (grammar.string, ""),
-    "metric-max": (grammar.optional(grammar.number), ""),
-}
-
-KEYS = frozenset(_KEYS)
 
 _EXPANDED = frozenset({"url", "headers", "body", "metric-url"})
 
@@ -165,23 +111,25 @@ class Settings:
         self._where = where
 
     def __call__(self, key: str) -> Any:
-        """The value of the key. Raises `UnusableInput`."""
-        parse, default = _KEYS[key]
+        """Returns the value of the key. Raises `UnusableInput`."""
+        declaration = KEYS[key]
         text = self._texts.get(key, "")
-        # A key that is there and empty goes back to the default, whatever the input says.
+        # A key that is there and empty means the default, whatever the input says.
         if key not in self._texts and key in self._inputs:
             value = self._inputs[key]
         else:
             try:
-                value = parse(text if text.strip() else default)
+                value = declaration.parse(text if text.strip() else declaration.default)
             except NotUnderstood as error:
-                raise self.unusable(key, f"{error}", error.example) from None
+                raise self.unusable(key, f"{error}", error.example if fits(declaration.parse, error.example) else "") from None
         return self._expanded(key, value) if key in _EXPANDED else value
 
     def _expanded(self, key: str, value: Any) -> Any:
+        if key in {"url", "metric-url"}:
+            return self._expanded_url(key, value)
         if isinstance(value, str):
             return self._environment.expand(value, input=key)
-        # Lines are taken apart first, so that a value with a line's end cannot become a second header.
+        # Lines are split first, so that a value with a line's end cannot become a second header.
         expanded = tuple((name, self._environment.expand(text, input=key)) for name, text in value)
         for name, text in expanded:
             if not text.isprintable() or not text.isascii():
@@ -190,17 +138,45 @@ class Settings:
                 )
         return expanded
 
+    def _expanded_url(self, key: str, text: str) -> str:
+        """A variable in the userinfo is percent-encoded: its `/`, `#`, `?` and `@` belong to the password."""
+        start, end = urls.userinfo(text)
+        safe = "" if ":" in text[start:end] else ":"  # a variable may hold `user:password`
+        before, after = (self._environment.expand(piece, input=key) for piece in (text[:start], text[end:]))
+        userinfo = self._environment.expand(text[start:end], input=key, form=lambda value: quote(value, safe=safe))
+        return before + userinfo + after
+
     def url(self, key: str) -> Url:
-        """The key's URL; its password, if it has one, is masked. Raises `UnusableInput`."""
+        """Returns the key's URL and masks its password, or a user name without a password. Raises `UnusableInput`."""
         text = self(key)
         try:
             url = urls.parse(text)
         except NotUnderstood as error:
-            raise self.unusable(key, f"{error}", error.example) from None
-        self._environment.mask(url.password)
+            problem, example = _of_scheme(text) or (f"{error}", error.example)
+            raise self.unusable(key, problem, example if fits(_probed, example) else "") from None
+        self._environment.mask(url.password or url.user)
         return url
 
+    def tcp(self) -> tuple[str, int] | None:
+        """Returns host and port of a `tcp://` URL; `None` for another one. Raises `UnusableInput`."""
+        text = self("url")
+        if not text.startswith(TCP):
+            return None
+        try:
+            return _host_port(text)
+        except NotUnderstood as error:
+            raise self.unusable("url", f"{error}", error.example) from None
+
+    def label(self) -> str:
+        """Returns a name for a target without one: its URL without scheme and query. Raises `UnusableInput`."""
+        place = self.tcp()
+        if place:
+            return f"{bracketed(place[0])}:{place[1]}"
+        url = self.url("url")
+        return url.authority + url.target.partition("?")[0].rstrip("/")
+
     def unusable(self, key: str, problem: str, example: str = "") -> UnusableInput:
+        """Returns the error that says what is wrong with a key, and with an `example` what to write instead."""
         place = f"The key `{key}` of {self._where}" if self._where else f"The input `{key}`"
         if not example:
             fix = ""
@@ -211,26 +187,79 @@ class Settings:
         return UnusableInput(f"{place} cannot be used: {problem}.", fix=fix)
 
 
+TCP = "tcp://"
+
+_OTHER_PROTOCOLS = {
+    "grpc": "the gate speaks no gRPC; use `command` with a gRPC health client, or `tcp://` to check only the connection",
+    "grpcs": "the gate speaks no gRPC; use `command` with a gRPC health client, or `tcp://` to check only the connection",
+    "ws": "the gate speaks no WebSocket; probe an HTTP path of the same server",
+    "wss": "the gate speaks no WebSocket; probe an HTTP path of the same server",
+    "socks5": "the gate uses no SOCKS proxy; name an HTTP proxy in HTTP_PROXY and HTTPS_PROXY, or use `command`",
+    "socks4": "the gate uses no SOCKS proxy; name an HTTP proxy in HTTP_PROXY and HTTPS_PROXY, or use `command`",
+}
+
+
+def _of_scheme(text: str) -> tuple[str, str] | None:
+    """Returns why a URL of another protocol cannot be probed, and perhaps the URL to write instead."""
+    scheme, _, rest = text.partition("://")
+    if not rest or scheme.lower() in urls.PORTS:
+        return None
+    why = _OTHER_PROTOCOLS.get(scheme.lower(), "the gate probes only http, https and tcp")
+    web = {"ws": "http", "wss": "https"}.get(scheme.lower())
+    example = f"{web}://{rest}" if web else "" if scheme.lower().startswith("socks") else f"{TCP}{rest.partition('/')[0]}"
+    # Credentials are not repeated: a password may hold any character, a slash among them.
+    return f"`{scheme}://…`: {why}", "" if "@" in rest else example
+
+
+def _probed(text: str) -> object:
+    """Returns what the URL of a target stands for. Raises `NotUnderstood`."""
+    return _host_port(text) if text.startswith(TCP) else urls.parse(text)
+
+
+def _host_port(text: str) -> tuple[str, int]:
+    try:
+        return urls.host_port(text.removeprefix(TCP).rstrip("/"))
+    except NotUnderstood:
+        raise NotUnderstood("a `tcp://` URL is a host and a port", example="tcp://db.example.com:5432") from None
+
+
 def target(settings: Settings, name: str) -> Target:
-    """An HTTP target or a command. Raises `UnusableInput`."""
+    """Returns an HTTP target, a TCP target or a command. Raises `UnusableInput`."""
     command: tuple[str, ...] = settings("command") or ()
-    made = Target(
-        name=name,
-        request=None if command else _request(settings, settings.url("url")),
-        command=command,
-        expectations=_expectations(settings, status=None if command else settings("expect-status")),
-        **_pace(settings),
-    )
-    if not command and settings("client-key") and not settings("client-cert"):
+    if command:
+        return Target(name, command=command, expectations=_expectations(settings, status=None), **_pace(settings))
+    place = settings.tcp()
+    if place:
+        return _tcp(settings, name, place)
+    if settings("client-key") and not settings("client-cert"):
         raise settings.unusable("client-key", "it needs `client-cert` beside it")
-    return made
+    return Target(
+        name,
+        _request(settings, settings.url("url")),
+        expectations=_expectations(settings, status=settings("expect-status")),
+        **_pace(settings, fresh=connections(settings("replicas"))),
+    )
+
+
+def _tcp(settings: Settings, name: str, place: tuple[str, int]) -> Target:
+    for key in ("expect-version", "version-from", "expect-json", "expect-body", "expect-header"):
+        if settings(key):
+            problem = f"the target `{name}` only connects, so no answer says whether it holds; clear it on this target"
+            raise settings.unusable(key, problem, '""')
+    expectations = Expectations(max_latency=settings("max-latency"))
+    return Target(name, tcp=place, expectations=expectations, **_pace(settings, fresh=connections(settings("replicas"))))
 
 
 def metric(settings: Settings, name: str, after: tuple[str, ...], *, headers: bool) -> Target:
-    """A metric to be sampled. `headers` says whether the target's headers may go to the metric's server."""
-    highest = settings("metric-max")
-    if highest is None:
-        raise settings.unusable("metric-max", "`metric-url` needs it", "0.01")
+    """Returns a metric to sample. `headers` says whether the target's headers may go to the metric's server.
+
+    Raises `UnusableInput`.
+    """
+    bounds = Metric(settings("metric-min"), settings("metric-max"), settings("metric-no-data"))
+    if bounds.least is None and bounds.most is None:
+        raise settings.unusable("metric-max", "`metric-url` needs it or `metric-min`", "0.01")
+    if bounds.least is not None and bounds.most is not None and bounds.least > bounds.most:
+        raise settings.unusable("metric-min", f"it is above `metric-max` ({bounds.most:g})", f"{bounds.most:g}")
     url = settings.url("metric-url")
     query = settings("metric-query")
     if query:
@@ -244,11 +273,10 @@ def metric(settings: Settings, name: str, after: tuple[str, ...], *, headers: bo
         headers=settings("headers") if headers else (),
         trust=_trust(settings),
         allow_redirects=settings("allow-redirects"),
+        allow_insecure_redirects=settings("allow-insecure-redirects"),
     )
     status: StatusSet = grammar.status_set("200")
-    return Target(
-        name=name, request=request, metric_max=highest, expectations=Expectations(status=status), after=after, **_pace(settings)
-    )
+    return Target(name, request, metric=bounds, expectations=Expectations(status=status), after=after, **_pace(settings))
 
 
 def _request(settings: Settings, url: Url) -> HttpRequest:
@@ -261,6 +289,7 @@ def _request(settings: Settings, url: Url) -> HttpRequest:
         connect_to=settings("connect-to"),
         trust=_trust(settings),
         allow_redirects=settings("allow-redirects"),
+        allow_insecure_redirects=settings("allow-insecure-redirects"),
     )
 
 
@@ -282,16 +311,23 @@ def _expectations(settings: Settings, status: StatusSet | None) -> Expectations:
     )
 
 
-def _pace(settings: Settings) -> dict[str, Any]:
+def _pace(settings: Settings, fresh: int = 1) -> dict[str, Any]:
     timeout, stable_for = settings("timeout"), settings("stable-for")
-    if timeout <= stable_for:
-        raise settings.unusable(
-            "timeout",
-            f"it is {timeout:g} s, and `stable-for` alone takes {stable_for:g} s: the gate could never pass",
-            f"{stable_for * 2 + 60:.0f}s",
-        )
+    for why, least in (
+        (f"`stable-for` alone takes {stable_for:g} s", stable_for),
+        (f"`replicas` takes {fresh} connections, which need at least {(fresh - 1) * HURRIED:g} s", (fresh - 1) * HURRIED),
+    ):
+        if timeout <= least:
+            problem = f"it is {timeout:g} s, but {why}, so the gate could never pass"
+            raise settings.unusable("timeout", problem, f"{least * 2 + 60:.0f}s")
     return {
-        "rules": Rules(settings("consecutive-successes"), stable_for, settings("flake-budget"), settings("wrong-version-for")),
+        "rules": Rules(
+            settings("consecutive-successes"),
+            stable_for,
+            settings("flake-budget"),
+            settings("wrong-version-for"),
+            connections=fresh,
+        ),
         "request_timeout": settings("request-timeout"),
         "interval": settings("interval"),
         "timeout": timeout,

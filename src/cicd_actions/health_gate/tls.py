@@ -1,16 +1,15 @@
-"""TLS contexts, and what a failed handshake means. Imported only when an https URL is probed."""
+"""TLS contexts, and what a failed handshake means. Imported for https only."""
 
 from __future__ import annotations
 
 import os
 import ssl
-from pathlib import Path
 
 from cicd_actions.health_gate.observation import Trouble, unjudged
 from cicd_actions.health_gate.targets import Trust
 from cicd_actions.toolkit.errors import UnusableInput
 
-# Where systems keep their certificates, for a Python whose OpenSSL was built for another place (Go's crypto/x509 looks here).
+# Where systems keep their certificates (as in Go's crypto/x509), for a Python whose OpenSSL was built for another place.
 _BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -25,9 +24,12 @@ _MISMATCHES = {62, 63, 64}
 
 
 def context(trust: Trust) -> ssl.SSLContext:
-    """A client's context with the system's trust store (`SSL_CERT_FILE` and `SSL_CERT_DIR` count). Raises `UnusableInput`."""
+    """Returns a client's context with the system's trust store. Raises `UnusableInput`.
+
+    `SSL_CERT_FILE` and `SSL_CERT_DIR` count.
+    """
     made = ssl.create_default_context()
-    # 3.13 turned a stricter reading on that refuses many company CAs; a gate must judge alike on every Python.
+    # Python 3.13 turned on a stricter check that refuses many company CAs; the gate must judge alike on every Python.
     made.verify_flags &= ~ssl.VERIFY_X509_STRICT
     named = os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")
     if not named and not made.cert_store_stats()["x509_ca"]:
@@ -47,30 +49,39 @@ def context(trust: Trust) -> ssl.SSLContext:
 
 def _load(made: ssl.SSLContext, path: str) -> None:
     try:
-        made.load_verify_locations(cadata=Path(path).read_text("ascii"))
-    except (OSError, ValueError) as error:
-        said = getattr(error, "strerror", None) or str(error)
+        made.load_verify_locations(cafile=path)
+    except OSError as error:  # ssl.SSLError is one
         raise UnusableInput(
-            f"The input `ca-file` names {path}, which cannot be used: {said}.",
-            cause="It holds one or more certificates in PEM form (-----BEGIN CERTIFICATE-----).",
+            f"Cannot use the file {path} of the input `ca-file`: {_said(error)}.",
+            cause="The gate needs one or more certificates in PEM form (-----BEGIN CERTIFICATE-----).",
         ) from None
+
+
+def _said(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        # OpenSSL says "no certificate or crl found" in one version, and only where in its code it stopped in another.
+        return "it contains no certificate in PEM form" if "NO_" in (error.reason or "") else _words(error.reason or "PEM lib")
+    return error.strerror or "it cannot be read"
 
 
 def _present(made: ssl.SSLContext, trust: Trust) -> None:
     def no_password() -> str:
-        raise UnusableInput(f"The key {trust.client_key or trust.client_cert} has a passphrase; a gate cannot type one.")
+        raise UnusableInput(
+            f"Cannot use the key {trust.client_key or trust.client_cert}: it has a passphrase, and the gate cannot type one.",
+            fix="Give it a key without a passphrase (openssl pkey -in key.pem -out plain.pem).",
+        )
 
     try:
         made.load_cert_chain(trust.client_cert, trust.client_key or None, password=no_password)
     except OSError as error:  # ssl.SSLError is one
         raise UnusableInput(
-            f"The key `client-cert` names {trust.client_cert}, which cannot be used: {error.strerror or error}.",
-            cause="It holds a certificate in PEM form, and `client-key` its key, unless the same file has both.",
+            f"Cannot use the file {trust.client_cert} of the key `client-cert`: {_said(error)}.",
+            cause="The gate needs a certificate in PEM form, and its key in the same file or in `client-key`.",
         ) from None
 
 
 def trouble(error: ssl.SSLError, host: str) -> Trouble:
-    """What a failed handshake, or a refusal after it, means."""
+    """Returns what a failed handshake, or a refusal after it, means. `host` is the name that was checked."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _untrusted(error, host)
     reason = error.reason or ""
@@ -81,13 +92,13 @@ def trouble(error: ssl.SSLError, host: str) -> Trouble:
         return unjudged(
             "tls-trust",
             "TLS",
-            f"the server ended the handshake ({_words(reason)}): it wants a client certificate or other ciphers",
+            f"the server ended the handshake ({_words(reason)}): it needs a client certificate or other ciphers",
         )
     if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)) or "EOF" in reason:
-        return Trouble("closed", "closed", "the connection was closed during the TLS handshake")
+        return Trouble("closed", "closed", "the server closed the connection during the TLS handshake")
     if reason in {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"}:
-        return Trouble("garbage", "no TLS", f"what answered does not speak TLS ({_words(reason)})")
-    return Trouble("tls", "TLS", f"TLS failed: {_words(reason) or error}")
+        return Trouble("garbage", "no TLS", f"the server does not speak TLS on this port ({_words(reason)})")
+    return Trouble("tls", "TLS", f"TLS failed: {_words(reason) or 'no reason given'}")
 
 
 def _untrusted(error: ssl.SSLCertVerificationError, host: str) -> Trouble:
@@ -98,9 +109,9 @@ def _untrusted(error: ssl.SSLCertVerificationError, host: str) -> Trouble:
         return Trouble("certificate-name", "name", f"the certificate is not for {host}: {said}", permanent=True)
     if error.verify_code == _NOT_YET_VALID:
         return Trouble(
-            "certificate-early", "early", f"the certificate of {host} is not valid yet (or this machine's clock is slow)"
+            "certificate-early", "early", f"the certificate of {host} is not valid yet, or this machine's clock is slow"
         )
-    return unjudged("tls-trust", "trust", f"the certificate of {host} is not trusted here: {said}")
+    return unjudged("tls-trust", "trust", f"this machine does not trust the certificate of {host}: {said}")
 
 
 def _words(reason: str) -> str:

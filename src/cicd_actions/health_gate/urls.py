@@ -1,25 +1,44 @@
-"""Reads a URL strictly: what a browser would mend silently is said before the first probe."""
+"""Reads a URL strictly: what a browser would repair silently is reported before the first probe.
+
+The texts of errors are written here: those of `urllib` quote the part that they stumble over, which may be half a password.
+"""
 
 from __future__ import annotations
 
 import re
+import socket
 from dataclasses import dataclass
-from urllib.parse import quote, unquote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin
 
 from cicd_actions.toolkit.grammar import NotUnderstood
 
 PORTS = {"http": 80, "https": 443}
 
-# Underscores are not allowed in host names, but in the names of Compose services, which resolve all the same.
-_HOST = re.compile(r"(?=.{1,253}\.?$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?")
+EXAMPLE = "https://example.com/health"
+
+# The characters that WHATWG's URL standard leaves alone in a path and in a query; httpx and curl do too.
+_PATH = "!$%&'()*+,-./:;=@[\\]^_|~"
+_QUERY = _PATH + "?`{}"
+
+# Host names have no underscore, but the names of Compose services may, and they resolve.
+_LABEL = r"[A-Za-z0-9_-]{1,63}"
+_NAME = re.compile(rf"(?=.{{1,253}}\.?$){_LABEL}(\.{_LABEL})*\.?")
+# A host that ends in a number is an IPv4 address in one of the spellings of inet_aton, or nothing.
+_NUMBERS = re.compile(r"(.*\.)?(0[xX][0-9A-Fa-f]*|[0-9]+)\.?")
+_ADDRESS = re.compile(r"(?:0[xX][0-9A-Fa-f]+|[0-9]+)(?:\.(?:0[xX][0-9A-Fa-f]+|[0-9]+)){0,3}\.?")
+_ZONE = re.compile(r"[A-Za-z0-9._~-]+")
+_BLANK = re.compile(r"[\s\x00-\x20\x7f]+")
 _SCHEME_LIKE = re.compile(r"([A-Za-z0-9._-]+)(:[0-9]+)?(/.*)?")
+_REFERENCE = re.compile(r"((?:[A-Za-z][A-Za-z0-9+.-]*:)?//[^/?#]*)?([^#]*)(?:#.*)?", re.DOTALL)
+_PARTS = re.compile(r"(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?(?:#.*)?", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Url:
-    """An absolute HTTP URL in its parts. `host` is without brackets; `target` is the path and query as sent.
+    """An absolute HTTP URL in its parts. `target` is the path and query as sent.
 
-    `user` and `password` come from `user:password@`, and are sent as Basic authentication, never shown.
+    `host` is a name in ASCII, or an address without brackets; an IPv6 address may end in `%` and its zone.
+    `user` and `password` come from `user:password@`; they are sent as Basic authentication and never shown.
     """
 
     scheme: str
@@ -38,83 +57,191 @@ class Url:
         return (self.scheme, self.host, self.port)
 
     @property
+    def credentials(self) -> str:
+        """`user:password`, or nothing: one of the two may be empty, as in `:token@`."""
+        return f"{self.user}:{self.password}" if self.user or self.password else ""
+
+    @property
     def authority(self) -> str:
-        """What the `Host` header says: the port only where it is not the scheme's own."""
-        return bracketed(self.host) if self.port == PORTS[self.scheme] else f"{bracketed(self.host)}:{self.port}"
+        """The `Host` header: with the port where it is not the scheme's own, and without a zone (RFC 6874, section 4)."""
+        return self._authority(self.host.partition("%")[0])
+
+    def _authority(self, host: str) -> str:
+        return bracketed(host) if self.port == PORTS[self.scheme] else f"{bracketed(host)}:{self.port}"
 
     def __str__(self) -> str:
-        return f"{self.scheme}://{self.authority}{self.target}"
+        return f"{self.scheme}://{self._authority(self.host.replace('%', '%25'))}{self.target}"
 
 
 def bracketed(host: str) -> str:
-    """The host as it stands in a URL."""
+    """Returns the host as it stands in a URL."""
     return f"[{host}]" if ":" in host else host
 
 
 def parse(text: str) -> Url:
-    """The URL, or `NotUnderstood` with what to write instead."""
+    """Returns the URL. Raises `NotUnderstood` with an example that `parse` takes."""
     text = text.strip()
-    if any(char.isspace() or ord(char) < 0x20 or ord(char) == 0x7F for char in text):
-        raise NotUnderstood(f"`{text}` has white space in it, and a URL has none", example=re.sub(r"\s+", "%20", text))
+    if _BLANK.search(text):
+        raise NotUnderstood(f"`{_safe(text)}` contains white space", example=_example(_BLANK.sub("%20", text)))
     # `localhost:8080` would be read as the scheme `localhost`.
     if "://" not in text:
         rest = text.lstrip("/")
-        example = f"http://{rest}" if _SCHEME_LIKE.fullmatch(rest) else "https://example.com/health"
-        raise NotUnderstood(f"`{_safe(text)}` has no scheme (http:// or https://)", example=example)
-    scheme = text.partition("://")[0].lower()
+        example = f"http://{rest}" if _SCHEME_LIKE.fullmatch(rest) else EXAMPLE
+        raise NotUnderstood(f"`{_safe(text)}` has no scheme (http:// or https://)", example=_example(example))
+    scheme, _, rest = text.partition("://")
+    scheme = scheme.lower()
     if scheme not in PORTS:
         raise NotUnderstood(
-            f"`{scheme}` is not a scheme that can be probed, only http and https are",
-            example=f"https://{_safe(text).partition('://')[2]}",
+            f"`{_safe(text).partition('://')[0]}` is not a scheme that the gate can probe: it speaks http and https",
+            example=_example(f"https://{rest}"),
         )
+    parts = _PARTS.fullmatch(rest)
+    assert parts is not None  # noqa: S101 - every text has this shape
     try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError as error:
-        raise NotUnderstood(f"`{_safe(text)}` is not a URL: {error}", example="https://example.com/health") from None
-    if port == 0:
-        raise NotUnderstood("port 0 cannot be connected to", example="https://example.com:8443/health")
-    target = quote(parts.path or "/", safe="/%:@!$&'()*+,;=-._~") + (
-        "?" + quote(parts.query, safe="/%:@!$&'()*+,;=-._~?[]{}|^`") if parts.query else ""
-    )
-    return Url(
-        scheme, _host(parts.hostname or "", text), port or PORTS[scheme], target,
-        unquote(parts.username or ""), unquote(parts.password or ""),
-    )  # fmt: skip
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise NotUnderstood(f"`{_safe(text)}` contains half a character", example=EXAMPLE) from None
+    userinfo, _, place = parts["authority"].rpartition("@")
+    host, port = _host_and_port(place, text)
+    path = _without_dots(quote(parts["path"] or "/", safe=_PATH, errors="surrogateescape"))
+    query = quote(parts["query"] or "", safe=_QUERY, errors="surrogateescape")
+    user, _, password = userinfo.partition(":")
+    return Url(scheme, host, port or PORTS[scheme], path + (f"?{query}" if query else ""), unquote(user), unquote(password))
+
+
+def _host_and_port(place: str, text: str) -> tuple[str, int]:
+    """The port is 0 when the text names none."""
+    found = re.fullmatch(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]*))?", place)
+    if not found:
+        # A password with one of `/?#` ends the authority early, and its first letters stand where the port should be.
+        hint = "; write `%2F` for `/`, `%3F` for `?`, `%23` for `#` in a password, or write `$NAME`" if "@" in text else ""
+        raise NotUnderstood(f"`{_safe(text)}` does not name a host and a port{hint}", example="https://example.com:8443/health")
+    host = _host(found[1], text)
+    digits = found[2]
+    if digits and not (len(digits) <= 5 and 0 < int(digits) < 65536):
+        raise NotUnderstood("a port is a number from 1 to 65535", example="https://example.com:8443/health")
+    return host, int(digits or 0)
 
 
 def _host(host: str, text: str) -> str:
-    if not host:
-        raise NotUnderstood(f"`{_safe(text)}` names no host", example="https://example.com/health")
-    if ":" in host:
-        import ipaddress  # noqa: PLC0415 - only addresses of IPv6 need it
+    if not host or host == "[]":
+        raise NotUnderstood(f"`{_safe(text)}` does not name a host", example=EXAMPLE)
+    if host.startswith("["):
+        return _ipv6(host[1:-1], text)
+    name = host if host.isascii() else _ascii(host)
+    if _NUMBERS.fullmatch(name):
+        return _ipv4(name)
+    if not _NAME.fullmatch(name):
+        raise NotUnderstood(f"`{host}` is not a host name", example=EXAMPLE)
+    return name.lower()
 
+
+def _ipv4(text: str) -> str:
+    if _ADDRESS.fullmatch(text):
         try:
-            return str(ipaddress.IPv6Address(host))
-        except ValueError as error:
-            raise NotUnderstood(f"`{_safe(text)}` is not a URL: {error}", example="http://[::1]:8080/") from None
+            return socket.inet_ntoa(socket.inet_aton(text.rstrip(".")))
+        except OSError:
+            pass
+    raise NotUnderstood(f"`{text}` is not an IPv4 address", example="http://127.0.0.1:8080/")
+
+
+def _ipv6(text: str, url: str) -> str:
+    address, percent, zone = text.partition("%")
+    zone = zone.removeprefix("25") if zone != "25" else zone  # RFC 6874 writes `%25`, people write `%`
     try:
-        host = host if host.isascii() else host.encode("idna").decode("ascii")
-    except UnicodeError as error:
-        raise NotUnderstood(f"the host `{host}` is not a name that can be looked up: {error}") from None
-    if not _HOST.fullmatch(host):
-        raise NotUnderstood(f"`{host}` is not the name of a host", example="https://example.com/health")
-    return host
+        short = socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, address))
+    except (OSError, ValueError):
+        short = ""
+    if not short or (percent and not _ZONE.fullmatch(zone)):
+        raise NotUnderstood(f"`{_safe(url)}` does not have an IPv6 address in its brackets", example="http://[::1]:8080/")
+    return f"{short}%{zone}" if percent else short
+
+
+def _ascii(host: str) -> str:
+    """The name as IDNA 2008 writes it, after the mappings of UTS 46 (lower case, full-width letters), as curl does."""
+    import idna  # noqa: PLC0415 - few names need it
+
+    try:
+        mapped = idna.uts46_remap(host, std3_rules=False, transitional=False)
+        return ".".join(each if each.isascii() else idna.alabel(each).decode("ascii") for each in mapped.split("."))
+    except (idna.IDNAError, UnicodeError):
+        raise NotUnderstood(
+            f"IDNA 2008 does not allow the host name `{host}`", example="https://xn--bcher-kva.example/"
+        ) from None
+
+
+def _without_dots(path: str) -> str:
+    """Resolves `.` and `..` (RFC 3986, section 5.2.4)."""
+    if "/." not in path:
+        return path
+    kept: list[str] = []
+    steps = path.split("/")[1:]
+    for step in steps:
+        if step == "..":
+            del kept[-1:]
+        elif step != ".":
+            kept.append(step)
+    return "/" + "/".join(kept + ([""] if kept and steps[-1] in {".", ".."} else []))
 
 
 def _safe(text: str) -> str:
-    """The text without a password, for an error."""
-    return re.sub(r"//[^/@]*@", "//***@", text)
+    """The text without credentials, for an error. A raw `/` or `@` in a password must not end them early."""
+    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*://)?(.*@)?(.*)", text, re.DOTALL)
+    assert found is not None  # noqa: S101 - every text has this shape
+    shown = (found[1] or "") + ("***@" if found[2] else "") + found[3]
+    return shown.encode("utf-8", "backslashreplace").decode()
+
+
+def _example(text: str) -> str:
+    """The text as a suggestion, when `parse` takes it."""
+    try:
+        parse(text)
+    except NotUnderstood:
+        return EXAMPLE
+    return _safe(text)
 
 
 def join(base: Url, location: str) -> Url:
-    """Where a `Location` leads. Raises `NotUnderstood`."""
-    return parse(urljoin(str(base), quote(location.strip(), safe="/%:@!$&'()*+,;=-._~?#[]")))
+    """Returns where a `Location` leads; bytes that are not UTF-8 stand in it as surrogates. Raises `NotUnderstood`."""
+    parts = _REFERENCE.fullmatch(location.strip(" \t\r\n"))
+    assert parts is not None  # noqa: S101 - every text has this shape
+    place, rest = parts[1] or "", quote(parts[2], safe=_QUERY, errors="surrogateescape")
+    if re.match(r"https?:", place, re.IGNORECASE):
+        return parse(place + rest)
+    try:
+        joined = urljoin(str(base), place + rest)
+    except ValueError:
+        raise NotUnderstood(f"`{_safe(location)}` is not a URL", example=EXAMPLE) from None
+    return parse(joined)
+
+
+def server_name(authority: str) -> str:
+    """Returns the name that a certificate must have: without port, zone and trailing dot (RFC 6066, section 3)."""
+    return parse(f"https://{authority}/").host.partition("%")[0].removesuffix(".")
+
+
+def host_header(text: str) -> str:
+    """Reads `host` or `host:port` and returns it in ASCII. Raises `NotUnderstood`."""
+    text = text.strip()
+    url = parse(f"http://{text}/")
+    if url.target != "/" or url.credentials or re.search(r"[/?#@\\]", text):
+        raise NotUnderstood(f"`{_safe(text)}` is not a host with or without a port", example="api.example.com")
+    port = re.search(r":([0-9]+)$", text)
+    return bracketed(url.host.partition("%")[0]) + (f":{port[1]}" if port else "")
 
 
 def host_port(text: str) -> tuple[str, int]:
-    """`host:port` or `[v6]:port`. Raises `NotUnderstood`."""
-    found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\s/\[\]]+)):([0-9]{1,5})", text.strip())
-    if not found or not 0 < int(found[3]) < 65536:
-        raise NotUnderstood(f"`{text}` is not a host and a port", example="127.0.0.1:8080")
-    return found[1] or found[2], int(found[3])
+    """Reads `host:port` or `[v6]:port`. Raises `NotUnderstood`."""
+    try:
+        if re.fullmatch(r"(?:\[[^\[\]/?#@]+\]|[^:\s/?#@\[\]]+):[0-9]+", text.strip()):
+            url = parse(f"http://{text.strip()}/")
+            return url.host, url.port
+    except NotUnderstood:
+        pass
+    raise NotUnderstood(f"`{text}` is not a host and a port", example="127.0.0.1:8080")
+
+
+def userinfo(template: str) -> tuple[int, int]:
+    """Returns where the userinfo begins and ends in a URL whose variables are not expanded yet; twice 0 without one."""
+    found = re.match(r"\s*[A-Za-z]+://([^/?#]*)@", template)
+    return found.span(1) if found else (0, 0)

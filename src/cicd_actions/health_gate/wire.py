@@ -12,8 +12,8 @@ import errno
 import socket
 from typing import TYPE_CHECKING, Protocol
 
+from cicd_actions.health_gate.addresses import Address
 from cicd_actions.health_gate.observation import Trouble, unjudged
-from cicd_actions.health_gate.resolver import Address
 
 if TYPE_CHECKING:
     import ssl
@@ -58,6 +58,10 @@ class TcpStream:
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._loop = asyncio.get_running_loop()
+
+    @property
+    def family(self) -> int:
+        return self._socket.family
 
     async def send(self, data: bytes) -> None:
         await self._loop.sock_sendall(self._socket, data)
@@ -159,7 +163,8 @@ async def _connect(address: Address) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if family in {socket.AF_INET, socket.AF_INET6}:  # not for a Unix socket
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         await asyncio.get_running_loop().sock_connect(sock, where)
     except BaseException:
         sock.close()
@@ -180,7 +185,7 @@ def _close_late(task: asyncio.Task[socket.socket]) -> None:
 def _trouble(errors: list[OSError], place: str) -> Trouble:
     """The most telling one of the errors: an address that refused says more than one without a route."""
     for error in errors:
-        if error.errno == errno.ECONNREFUSED:
+        if error.errno in {errno.ECONNREFUSED, errno.ENOENT}:  # the second for a Unix socket
             return Trouble("refused", "refused", f"{place} refused the connection")
     for error in errors:
         if error.errno in {errno.ECONNRESET, errno.ECONNABORTED}:

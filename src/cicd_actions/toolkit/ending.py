@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 
 from cicd_actions.toolkit.definition import AnyAction
-from cicd_actions.toolkit.errors import ActionError, Cancelled, Inconclusive
+from cicd_actions.toolkit.errors import ActionError, Cancelled, Inconclusive, UnusableInput
 from cicd_actions.toolkit.findings import Finding, Severity
 from cicd_actions.toolkit.report import Block, CodeBlock, OutputValue, Paragraph, Report
 from cicd_actions.toolkit.runtime import Runtime
@@ -27,14 +27,17 @@ def _failed(error: ActionError, chosen: AnyAction) -> Report:
         blocks.append(Paragraph(error.cause))
     if error.fix:
         blocks.append(CodeBlock(error.fix))
-    headline = error.what.splitlines()[0] if "\n" not in error.what else f"{error.title}: {error.what}"
+    # Exit code 2 judged nothing, which is not the verdict of a gate: only the title tells the two apart.
+    title = error.title.lower() if isinstance(error, UnusableInput) else ""
+    headline = error.what if title or "\n" not in error.what else f"{error.title}: {error.what}"
     finding = Finding(
         rule=f"{chosen.name}/{error.title.lower().replace(' ', '-')}",
         severity=Severity.ERROR,
         message="\n".join(part for part in (error.what, error.cause) if part),
         fix=error.fix,
     )
-    return Report(error.verdict, headline, _outputs(chosen, error.verdict, error.what), [finding], blocks, list_findings=False)
+    outputs = _outputs(chosen, error.verdict, error.what)
+    return Report(error.verdict, headline, outputs, [finding], blocks, list_findings=False, title=title)
 
 
 def _cancelled(cancelled: Cancelled, chosen: AnyAction) -> Report:

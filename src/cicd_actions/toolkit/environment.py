@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.redaction import Redactor
@@ -57,15 +57,15 @@ class Environment(Mapping[str, str]):
         self._redactor.add(value)
         return value
 
-    def expand(self, text: str, *, input: str) -> str:  # noqa: A002 - the word for it here
-        """`text` with `$NAME` and `${NAME}` replaced by the variable's value; `$$` is a dollar sign.
+    def expand(self, text: str, *, input: str, form: Callable[[str], str] = str) -> str:  # noqa: A002 - the word for it here
+        """`text` with `$NAME` and `${NAME}` replaced by the variable's value in a form; `$$` is a dollar sign.
 
         Raises `UnusableInput` when a variable is not set.
         """
 
         def value(match: re.Match[str]) -> str:
             name = match[1] or match[2]
-            return self.secret(name, input=input) if name else "$"
+            return form(self.secret(name, input=input)) if name else "$"
 
         return _REFERENCE.sub(value, text)
 

@@ -142,6 +142,14 @@ def variable_name(text: str) -> str:
     raise NotUnderstood("this is not the name of an environment variable", example="DATABASE_URL")
 
 
+def fits(parse: Parser[object], example: str) -> bool:
+    """Returns whether there is an example and the parser accepts it: only then may it be shown."""
+    try:
+        return bool(example) and (parse(example), True)[1]
+    except NotUnderstood:
+        return False
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that `word` was probably meant to be."""
     import difflib  # noqa: PLC0415 - only an error needs it, and every import is start-up time

@@ -30,6 +30,9 @@ _MENTION = re.compile(r"(?<![A-Za-z0-9])@(?=[A-Za-z0-9])")
 """GitHub looks for names in the text that comes out, where a reference is the character again, and tells these people
 (https://github.com/github/markup/issues/1168). Not `name@sha256:…`, which may be copied from there."""
 
+_QUOTED = re.compile(r"&#96;((?:(?!&#96;).)+)&#96;")
+"""Text between backticks, escaped already: it is shown as code, and can do nothing else."""
+
 _NUMBERED = re.compile(r"^( ?[0-9]{1,9})([.)])")
 
 
@@ -43,6 +46,7 @@ def escaped(text: str) -> str:
 def _referenced(line: str) -> str:
     line = _MENTION.sub("@\u200b", line)
     line = _MEANT.sub(lambda match: f"&#{ord(match[0])};", line)
+    line = _QUOTED.sub(r"<code>\1</code>", line)
     return _NUMBERED.sub(lambda match: f"{match[1]}&#{ord(match[2])};", line)
 
 

@@ -96,3 +96,6 @@ class Report:
     blocks: list[Block] = field(default_factory=list)
     list_findings: bool = True
     """False where the blocks say the findings already."""
+    title: str = ""
+    """Stands for the verdict in headings, such as `unusable input`. The report is then one error, which an annotation says
+    in full. Empty: the verdict is the heading."""

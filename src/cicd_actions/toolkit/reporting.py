@@ -91,7 +91,7 @@ def _write_summary(report: Report, action: AnyAction, runtime: Runtime) -> None:
     def clean(text: str) -> str:
         return visible(runtime.redactor(text))
 
-    title = f"## {_MARKS[report.verdict]} {action.name}: {report.verdict}\n\n"
+    title = f"## {_MARKS[report.verdict]} {action.name}: {report.title or report.verdict}\n\n"
     blocks: list[Block] = [Paragraph(report.headline), *report.blocks, *_table_of(report)]
     with Path(path).open("a", encoding="utf-8", errors="replace") as file:
         file.write(title + markdown.render(blocks, clean, SUMMARY_LIMIT))
@@ -146,10 +146,13 @@ def _annotate(findings: Iterable[Finding], runtime: Runtime) -> None:
 
 
 def _log_blocks(report: Report, action: AnyAction, *, annotated: bool) -> list[Block]:
+    ended = f"{action.name}: {report.title or report.verdict}."
+    if annotated and report.title:
+        return [Paragraph(ended)]
     blocks: list[Block] = [*report.blocks]
     # On GitHub each finding has just been printed as an annotation.
     blocks += [] if annotated else _list_of(report)
-    return [*blocks, Paragraph(f"{action.name}: {report.verdict}. {report.headline}")]
+    return [*blocks, Paragraph(f"{ended} {report.headline}")]
 
 
 def _as_json(report: Report, action: AnyAction, outputs: Mapping[str, str], runtime: Runtime) -> str:

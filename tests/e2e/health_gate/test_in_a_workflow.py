@@ -125,7 +125,7 @@ def test_a_fail(workflow: Callable[..., Result], httpserver: HTTPServer) -> None
     assert "after the gate, fail false" in seen.printed
     assert len(seen.annotations) == 1
     assert seen.annotations[0].properties["title"] == "health-gate/status"
-    assert "expected status 200; came: status 503" in seen.annotations[0].message
+    assert "expected status 200; got: status 503" in seen.annotations[0].message
     assert "🟥" in seen.summary
 
 

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,10 +63,17 @@ Handler = Callable[[socket.socket], None]
 class RawServer:
     """Hands each connection to a function in a thread of its own; nothing of HTTP is done for it."""
 
-    def __init__(self, handler: Handler, wrap: Callable[[socket.socket], socket.socket] | None = None) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        wrap: Callable[[socket.socket], socket.socket] | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        path: str = "",
+    ) -> None:
         self._handler = handler
         self._wrap = wrap
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self._listener = _unix_server(path) if path else socket.create_server((host, port), backlog=256)
         self._closing = threading.Event()
         self.connections = 0
         self.requests: list[bytes] = []
@@ -102,6 +110,13 @@ class RawServer:
         self._listener.close()
 
 
+def _unix_server(path: str) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen()
+    return listener
+
+
 def read_request(connection: socket.socket) -> bytes:
     """The head of a request, and its body if it says its length."""
     data = b""
@@ -128,8 +143,8 @@ def raw() -> Iterator[Callable[..., RawServer]]:
     """Starts raw servers, which end with the test."""
     servers: list[RawServer] = []
 
-    def start(handler: Handler, wrap: Callable[[socket.socket], socket.socket] | None = None) -> RawServer:
-        servers.append(RawServer(handler, wrap))
+    def start(handler: Handler, wrap: Callable[[socket.socket], socket.socket] | None = None, **where: Any) -> RawServer:
+        servers.append(RawServer(handler, wrap, **where))
         return servers[-1]
 
     yield start

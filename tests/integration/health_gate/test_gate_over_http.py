@@ -34,7 +34,7 @@ def test_a_wrong_status_up_to_the_deadline_fails_and_says_what_came(gate: Gate, 
     report = gate(url=f"api={httpserver.url_for('/')}", timeout="300ms")
     assert report.outputs["verdict"] == "fail"
     assert report.outputs["failed-targets"] == ["api"]
-    assert "expected status 200; came: status 503" in str(report.outputs["reason"])
+    assert "expected status 200; got: status 503" in str(report.outputs["reason"])
     assert "the database is gone" in report.findings[0].message
 
 

@@ -37,7 +37,7 @@ def low_error_rate(connection: socket.socket) -> None:
 
 
 def test_there_are_examples() -> None:
-    assert len(EXAMPLES) == 5
+    assert len(EXAMPLES) == 8
 
 
 @pytest.mark.parametrize("step", EXAMPLES, ids=range(len(EXAMPLES)))
@@ -45,6 +45,7 @@ def test_the_example_passes(
     step: dict[str, Any], gate: Callable[..., Report], raw: Any, tmp_path: Path, monkeypatch: Any, variables: dict[str, str]
 ) -> None:
     app, metrics = raw(everything), raw(low_error_rate)
+    raw(everything, path=str(tmp_path / "app.sock"))
     program = tmp_path / "redis-cli"
     program.write_text(f"#!{sys.executable}\nprint('PONG')\n")
     program.chmod(0o755)
@@ -55,6 +56,7 @@ def test_the_example_passes(
     for name, value in step["with"].items():
         text = str(value).replace("${{ github.sha }}", SHA)
         text = re.sub(r"https://(api|www)\.example\.com", app.url.rstrip("/"), text)
+        text = text.replace("db.example.com:5432", f"127.0.0.1:{app.port}").replace("/run/app.sock", str(tmp_path / "app.sock"))
         inputs[name.replace("-", "_")] = text.replace("https://prometheus.example.com", metrics.url.rstrip("/"))
     report = gate(**inputs)
     assert report.outputs["verdict"] == "pass", report.headline

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 import threading
 from collections.abc import Callable
@@ -97,6 +98,31 @@ def test_host_and_connect_to_reach_one_machine_under_a_name(gate: Gate, raw: Any
     assert all(b"\r\nHost: api.example.com\r\n" in request for request in server.requests)
 
 
+def test_handshake_trailing_dot_is_not_part_of_the_name(gate: Gate, raw: Any, authority: Any) -> None:
+    server = raw(healthy, authority.server(authority.issue("api.example.com")))
+    target = f"- url: https://api.example.com./ready\n  connect-to: 127.0.0.1:{server.port}\n"
+    assert gate(targets=target, ca_file=str(authority.file)).outputs["verdict"] == "pass"
+    by_host = f"- url: https://127.0.0.1:{server.port}/\n  host: api.example.com.\n"
+    assert gate(targets=by_host, ca_file=str(authority.file)).outputs["verdict"] == "pass"
+    assert authority.asked == ["api.example.com", "api.example.com"]
+    assert b"\r\nHost: api.example.com.\r\n" in server.requests[0]
+
+
+def test_certificate_error_names_the_host_that_was_checked(gate: Gate, raw: Any, authority: Any) -> None:
+    server = raw(healthy, authority.server(authority.issue("127.0.0.1")))
+    target = f"- url: https://127.0.0.1:{server.port}/\n  host: api.example.com:8443\n"
+    report = gate(targets=target, ca_file=str(authority.file))
+    assert rule(report) == "certificate-name"
+    assert "the certificate is not for api.example.com:" in str(report.outputs["reason"])
+
+
+def test_ca_file_may_hold_comments_in_any_charset(gate: Gate, raw: Any, authority: Any, tmp_path: Path) -> None:
+    server = raw(healthy, authority.server(authority.issue("127.0.0.1")))
+    bundle = tmp_path / "ca.pem"
+    bundle.write_bytes("# Főtanúsítvány\n".encode() + b"\xe9\xff\n" + authority.file.read_bytes() + b"after the end\n")
+    assert gate(url=f"https://127.0.0.1:{server.port}/", ca_file=str(bundle)).outputs["verdict"] == "pass"
+
+
 def test_http_where_https_was_expected(gate: Gate, raw: Any) -> None:
     report = gate(url=f"https://127.0.0.1:{raw(healthy).port}/", timeout="400ms", request_timeout="2s")
     assert report.outputs["verdict"] == "fail"
@@ -156,6 +182,43 @@ def test_http_goes_through_a_proxy_with_the_whole_url(gate: Gate, raw: Any, vari
 def test_no_proxy_is_heeded(gate: Gate, raw: Any, variables: dict[str, str], closed_port: int) -> None:
     variables |= {"http_proxy": f"http://127.0.0.1:{closed_port}", "NO_PROXY": "example.com,127.0.0.0/8"}
     assert gate(url=raw(healthy).url).outputs["verdict"] == "pass"
+
+
+@pytest.mark.parametrize("header", ["X-Squid-Error: ERR_DNS_FAIL 0", "Proxy-Status: px; error=dns_error", "Server: squid/5.7"])
+def test_own_answer_of_a_proxy_over_plain_http_is_inconclusive(
+    gate: Gate, raw: Any, variables: dict[str, str], header: str
+) -> None:
+    own = f"HTTP/1.1 503 Service Unavailable\r\n{header}\r\nContent-Length: 0\r\n\r\n".encode()
+    variables["HTTP_PROXY"] = raw(lambda connection: connection.sendall(own)).url
+    report = gate(url="http://api.example.com/", timeout="1s")
+    assert report.outputs["verdict"] == "inconclusive"
+    assert rule(report) == "proxy"
+
+
+def test_own_answer_of_a_gateway_before_the_service_fails(gate: Gate, raw: Any) -> None:
+    own = b"HTTP/1.1 503 No\r\nProxy-Status: ingress; error=connection_refused\r\nContent-Length: 0\r\n\r\n"
+    server = raw(lambda connection: connection.sendall(own))
+    assert gate(url=server.url, timeout="1s").outputs["verdict"] == "fail"
+
+
+def test_answer_that_a_proxy_passes_on_is_the_services(gate: Gate, raw: Any, variables: dict[str, str]) -> None:
+    passed = b"HTTP/1.1 503 No\r\nVia: 1.1 px (squid/5.7)\r\nServer: nginx\r\nContent-Length: 0\r\n\r\n"
+    variables["http_proxy"] = raw(lambda connection: connection.sendall(passed)).url
+    assert gate(url="http://api.example.com/", timeout="1s").outputs["verdict"] == "fail"
+
+
+def test_login_of_the_network_is_inconclusive(gate: Gate, raw: Any) -> None:
+    portal = b"HTTP/1.1 511 Network Authentication Required\r\nContent-Length: 0\r\n\r\n"
+    server = raw(lambda connection: connection.sendall(portal))
+    assert gate(url=server.url, timeout="1s").outputs["verdict"] == "inconclusive"
+
+
+def test_password_of_a_proxy_may_hold_any_character(gate: Gate, raw: Any, variables: dict[str, str]) -> None:
+    way = raw(healthy)
+    variables["http_proxy"] = f"http://user:p/a#s?s@%w@127.0.0.1:{way.port}"
+    assert gate(url="http://api.example.com/").outputs["verdict"] == "pass"
+    encoded = base64.b64encode(b"user:p/a#s?s@%w")
+    assert b"\r\nProxy-Authorization: Basic " + encoded + b"\r\n" in way.requests[0]
 
 
 def test_a_proxy_that_cannot_reach_the_target_proves_nothing(gate: Gate, raw: Any, variables: dict[str, str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import signal
@@ -81,7 +82,7 @@ class TestInconclusive:
         variables["HTTP_PROXY"] = f"http://127.0.0.1:{closed_port}"
         report = gate(url="http://example.invalid/", timeout="300ms")
         assert report.outputs["verdict"] == "inconclusive"
-        assert "the proxy cannot be used" in str(report.outputs["reason"])
+        assert "the gate cannot use the proxy" in str(report.outputs["reason"])
 
     def test_a_connection_that_never_came_about(self, gate: Gate, full_backlog: int) -> None:
         report = gate(url=f"http://127.0.0.1:{full_backlog}/", timeout="900ms", request_timeout="300ms")
@@ -91,13 +92,13 @@ class TestInconclusive:
     def test_right_answers_that_were_only_too_few(self, gate: Gate, raw: Any) -> None:
         report = gate(url=raw(healthy).url, timeout="500ms", consecutive_successes="1000")
         assert report.outputs["verdict"] == "inconclusive"
-        assert "`consecutive-successes` wants 1000" in str(report.outputs["reason"])
+        assert "`consecutive-successes` needs 1000" in str(report.outputs["reason"])
 
     def test_right_answers_that_did_not_last_long_enough(self, gate: Gate, raw: Any) -> None:
         server = raw(in_turn(*[answers("503 No")] * 4, healthy))
         report = gate(url=server.url, timeout="700ms", stable_for="600ms")
         assert report.outputs["verdict"] == "inconclusive"
-        assert "`stable-for` wants 0.6 s" in str(report.outputs["reason"])
+        assert "`stable-for` needs 0.6 s" in str(report.outputs["reason"])
 
     def test_a_connection_that_the_deadline_cut_is_held_against_nobody(self, gate: Gate) -> None:
         """The second probe waits for its connection until the deadline: shorter than `request-timeout`, so nothing is known."""
@@ -118,7 +119,7 @@ class TestInconclusive:
             report = gate(url=url, timeout="900ms", stable_for="600ms", request_timeout="10s")
             answering.join()
         assert report.outputs["verdict"] == "inconclusive"
-        assert "`stable-for` wants 0.6 s" in str(report.outputs["reason"])
+        assert "`stable-for` needs 0.6 s" in str(report.outputs["reason"])
         assert report.outputs["attempts"] == 2
 
     def test_a_metric_without_data(self, gate: Gate, raw: Any) -> None:
@@ -135,7 +136,7 @@ class TestFail:
         silent = raw(lambda connection: connection.recv(1))
         report = gate(url=silent.url, timeout="500ms", request_timeout="10s")
         assert report.outputs["verdict"] == "fail"
-        assert "nothing was answered" in str(report.outputs["reason"])
+        assert "did not answer" in str(report.outputs["reason"])
 
     def test_a_dropped_connection_of_a_target_that_had_answered(self, gate: Gate, raw: Any) -> None:
         server = raw(in_turn(healthy, hangs_up))
@@ -152,7 +153,7 @@ class TestFail:
         )
         assert report.outputs["verdict"] == "fail"
         assert "interrupted" in str(report.outputs["reason"])
-        assert "expected version new; came: version old" in str(report.outputs["reason"])
+        assert "expected version new; got: version old" in str(report.outputs["reason"])
 
     def test_a_wrong_version_that_stays_ends_the_gate_early(self, gate: Gate, raw: Any) -> None:
         old = raw(answers("200 OK", "X-Version: old"))
@@ -168,7 +169,7 @@ class TestFail:
         app, metrics = raw(healthy), raw(answers("200 OK", body=b"0.5"))
         report = gate(url=app.url, metric_url=metrics.url, metric_max="0.01", timeout="500ms", interval="100ms")
         assert report.outputs["verdict"] == "fail"
-        assert "expected a value of at most 0.01; came: 0.5" in str(report.outputs["reason"])
+        assert "expected a value of at most 0.01; got: 0.5" in str(report.outputs["reason"])
 
     def test_a_redirect_is_an_answer(self, gate: Gate, raw: Any) -> None:
         report = gate(url=raw(answers("302 Found", "Location: /login")).url, timeout="200ms")
@@ -250,6 +251,48 @@ class TestPass:
         assert b"X-A: b" in server.requests[0]
 
 
+class TestRetryAfter:
+    def test_a_503_that_asks_for_minutes_does_not_blind_the_gate_and_the_log_names_the_wait(
+        self, gate: Gate, raw: Any, log: io.StringIO
+    ) -> None:
+        server = raw(in_turn(answers("503 No", "Retry-After: 120"), healthy))
+        report = gate(url=server.url, timeout="20s", interval="400ms", stable_for="200ms")
+        assert report.outputs["verdict"] == "pass"
+        assert "the next probe is in 1.2 s (the answer asked for 120 s in Retry-After)" in log.getvalue()
+
+
+class TestMismatches:
+    def test_every_mismatch_of_an_answer_is_told(self, gate: Gate, raw: Any, tmp_path: Path) -> None:
+        server = raw(answers("500 No", body=b'{"a": 1, "b": 2}'))
+        file = tmp_path / "report.json"
+        report = gate(
+            url=server.url, expect_json="$.a == 2\n$.b == 2\n$.c exists", expect_body="x", timeout="200ms", report=str(file)
+        )
+        said = str(report.outputs["reason"])
+        assert "expected status 200; got: status 500" in said
+        assert "Also: expected $.a == 2; got: $.a is 1. Also: expected $.c exists; got: nothing is at $.c." in said
+        (target,) = json.loads(file.read_text("utf-8"))["targets"]
+        assert [each["expected"] for each in target["answers"][0]["mismatches"]] == [
+            "status 200", "$.a == 2", "$.c exists", "a body that matches /x/",
+        ]  # fmt: skip
+
+    def test_json_with_a_key_twice_is_inconclusive(self, gate: Gate, raw: Any) -> None:
+        server = raw(answers("200 OK", body=b'{"status": "bad", "status": "ok"}'))
+        report = gate(url=server.url, expect_json='$.status == "ok"', timeout="200ms")
+        assert report.outputs["verdict"] == "inconclusive"
+        assert 'the key "status" twice' in str(report.outputs["reason"])
+
+    def test_a_web_page_where_json_should_be_gets_a_hint(self, gate: Gate, raw: Any) -> None:
+        server = raw(answers("200 OK", "Content-Type: text/html", body=b"<!DOCTYPE html><title>Shop</title>"))
+        report = gate(url=server.url, expect_json='$.status == "ok"', timeout="200ms")
+        assert "A single-page app" in report.findings[0].fix
+
+    def test_a_redirect_that_only_adds_a_slash_gets_the_url_to_set(self, gate: Gate, raw: Any) -> None:
+        server = raw(answers("301 Moved", "Location: /ready/?a=1"))
+        report = gate(url=f"{server.url}ready?a=1", timeout="200ms")
+        assert f"Set `url: {server.url}ready/?a=1`." in report.findings[0].fix
+
+
 class TestCommands:
     def test_exit_0_is_healthy_and_its_output_has_the_version(self, gate: Gate) -> None:
         program = json.dumps([sys.executable, "-c", 'print(\'{"version": "v2"}\')'])
@@ -266,7 +309,7 @@ class TestCommands:
         program = json.dumps([sys.executable, "-c", "print('the queue is stuck'); raise SystemExit(3)"])
         report = gate(targets=f"- command: {program}\n  name: queue", timeout="500ms")
         assert report.outputs["verdict"] == "fail"
-        assert "came: exit code 3" in str(report.outputs["reason"])
+        assert "got: exit code 3" in str(report.outputs["reason"])
         assert "the queue is stuck" in report.findings[0].message
 
     def test_a_program_that_hangs_is_ended_with_its_children(self, gate: Gate, tmp_path: Path) -> None:
@@ -277,7 +320,7 @@ class TestCommands:
         _gone(int(note.read_text()))
 
     def test_a_program_that_is_not_there_is_an_unusable_input(self, gate: Gate) -> None:
-        with pytest.raises(UnusableInput, match="cannot be started"):
+        with pytest.raises(UnusableInput, match="Could not start"):
             gate(targets="- command: [no-such-program-at-all]", timeout="1s")
 
 
@@ -405,4 +448,4 @@ def test_a_report_that_is_lost_at_the_end_takes_no_verdict_with_it(gate: Gate, h
     httpserver.expect_request("/").respond_with_handler(in_the_way)
     report = gate(url=httpserver.url_for("/"), report=str(place), timeout="500ms")
     assert (report.outputs["verdict"], report.outputs["report"]) == ("fail", "")
-    assert "could not be written" in report.findings[-1].message
+    assert "Could not write" in report.findings[-1].message

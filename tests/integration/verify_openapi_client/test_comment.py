@@ -39,7 +39,7 @@ def test_it_is_written_once_corrected_and_left(project: Project, github: FakeGit
     assert outcome.code == 1
     (body,) = bodies(github)
     assert "The client is out of date" in body
-    assert "The property &#96;name&#96; is removed" in body
+    assert "The property <code>name</code> is removed" in body
     project.run(fix="true")
     project.commit("regenerate")
     project.run()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -18,13 +19,31 @@ def raw_deflate(data: bytes) -> bytes:
     return packer.compress(data) + packer.flush()
 
 
-@given(st.binary(max_size=5000), st.integers(1, 700), st.sampled_from(["gzip", "deflate", "raw", "identity"]))
-def test_what_was_packed_comes_out_in_any_pieces(data: bytes, piece: int, kind: str) -> None:
-    packed = {"gzip": gzip.compress(data), "deflate": zlib.compress(data), "raw": raw_deflate(data), "identity": data}[kind]
-    decoder = Decoder("deflate" if kind == "raw" else kind)
+PACKED: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress, "deflate": zlib.compress, "raw": raw_deflate, "identity": bytes, "none": bytes, "utf-8": bytes,
+    "gzip, gzip": lambda data: gzip.compress(gzip.compress(data)),
+    "deflate, identity, x-gzip": lambda data: gzip.compress(raw_deflate(data)),
+    "members": lambda data: gzip.compress(data[:9]) + gzip.compress(data[9:]),
+    "padded": lambda data: gzip.compress(data) + bytes(5),
+}  # fmt: skip
+NAMES = {"raw": "deflate", "members": "gzip", "padded": "gzip"}
+
+
+@given(st.binary(max_size=3000), st.integers(1, 700), st.sampled_from(sorted(PACKED)))
+def test_decode_in_any_pieces_gives_what_was_packed(data: bytes, piece: int, kind: str) -> None:
+    packed = PACKED[kind](data)
+    decoder = Decoder(NAMES.get(kind, kind))
     out = b"".join(decoder.decode(packed[at : at + piece], 10**6) for at in range(0, len(packed), piece))
     decoder.end()
     assert out == data
+    assert not decoder.unknown
+
+
+def test_decode_bomb_in_a_bomb_ends_early() -> None:
+    # The outer layer unfolds to a gzip whose name of a file never ends: nothing comes out, however much goes in.
+    inner = gzip.compress(b"")[:3] + b"\x08" + gzip.compress(b"")[4:10] + b"x" * 20_000_000
+    with pytest.raises(Trouble, match="unfolds to more than 16 MiB"):
+        Decoder("gzip, gzip").decode(gzip.compress(inner), 1000)
 
 
 def test_a_bomb_gives_no_more_than_there_is_room_for() -> None:
@@ -39,12 +58,14 @@ def test_a_coding_that_ends_in_the_middle_is_said() -> None:
 
 
 def test_what_is_not_what_it_says_is_said() -> None:
-    with pytest.raises(Trouble, match="says it is gzip"):
+    with pytest.raises(Trouble, match="claims to be gzip"):
         Decoder("gzip").decode(b"<html>", 10**6)
 
 
 def test_other_codings_are_named() -> None:
     assert Decoder("br").unknown == "br"
+    assert Decoder("gzip, br").unknown == "gzip, br"
+    assert Decoder("gzip, gzip, gzip, gzip, gzip, gzip").unknown
     assert Decoder("").unknown == ""
 
 

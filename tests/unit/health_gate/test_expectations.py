@@ -18,6 +18,7 @@ from cicd_actions.health_gate.expectations import (
     header_rule,
     json_rule,
     pattern,
+    patterns,
     version_source,
 )
 from cicd_actions.toolkit.errors import UnusableInput
@@ -60,18 +61,36 @@ def test_a_rule_is_taken_apart_at_the_operator_outside_of_brackets(text: str, pa
     [
         ("$.status == ok", '$.status == "ok"'),
         ("status == 1", "$.status == 1"),
-        ("$.status", '$.status == "ok"'),
+        ("$.status", "$.status exists"),
         ("$.status = 5", "$.status == 5"),
+        ("$.status = up", '$.status == "up"'),
         ("$.n < true", "$.n == true"),
+        ("$.n count", "$.n count == 1"),
+        ("$.n every", "$.n every == true"),
+        ("$.n count == two", "$.n count == 1"),
+        ("$.n count =~ 2", "$.n count >= 1"),
+        ("$.n exists == 1", "$.n exists"),
+        ("n exists", "$.n exists"),
+        ("$.a == ~ ^o", '$.a == "~ ^o"'),
+        ("nonsense", "$.status exists"),
+        ("x y == 1", "$.x y == 1"),
     ],
 )
-def test_what_is_no_rule_gets_an_example_of_one(text: str, example: str) -> None:
+def test_json_rule_refused_line_is_quoted_and_the_example_is_a_rule(text: str, example: str) -> None:
     with pytest.raises(NotUnderstood) as caught:
         json_rule(text)
-    if text == "$.status = 5":
-        assert caught.value.example.startswith("$.status ==")
-    else:
-        assert caught.value.example == example
+    assert caught.value.example == example
+    assert text in str(caught.value)
+    json_rule(example)
+
+
+@given(st.text(alphabet="$.a[]*=~<>! \"'\\1existcounvry", max_size=30))
+def test_json_rule_no_example_is_refused(text: str) -> None:
+    try:
+        json_rule(text)
+    except NotUnderstood as error:
+        if error.example:
+            json_rule(error.example)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +110,26 @@ def test_what_is_no_rule_gets_an_example_of_one(text: str, example: str) -> None
         ("$ == [1, [2]]", [1, [2]], None),
         ("$.x == null", {"x": None}, None),
         ("$.x == null", {}, "nothing is at $.x"),
+        ("$.x exists", {"x": None}, None),
+        ("$.x exists", {}, "nothing is at $.x"),
+        ("$.x absent", {}, None),
+        ("$.x absent", {"x": 0}, "$.x is 0"),
+        ("$.x[*] absent", {"x": [0, 1]}, "2 values are at $.x[*]"),
+        ("$.exists exists", {"exists": 1}, None),
+        ("$.s =~ ^o", {"s": "ok"}, None),
+        ('$.s =~ "^o.$"', {"s": "ok"}, None),
+        ("$.s =~ ^k", {"s": "ok"}, '$.s is "ok"'),
+        ("$.s =~ 1", {"s": 1}, "1, which `=~` cannot match"),
+        ("$.list[*] count == 2", {"list": [1, 2]}, None),
+        ("$.list[*] count >= 3", {"list": [1, 2]}, "2 at $.list[*]"),
+        ("$.list count == 2", {"list": [1, 2]}, "1 at $.list, an array of 2"),
+        ("$.none[*] count == 0", {}, None),
+        ("$.list[*].ok every == true", {"list": [{"ok": True}, {"ok": True}]}, None),
+        ("$.list[*].ok every == true", {"list": [{"ok": True}, {"ok": False}]}, "one of 2 values at $.list[*].ok is false"),
+        ("$.list[*].ok every == true", {"list": []}, "nothing is at $.list[*].ok"),
+        ("$.list[*] every =~ ^v", {"list": ["v1", "v2"]}, None),
+        ("$.list[*] every < 3", {"list": [1, 5]}, "one of 2 values at $.list[*] is 5"),
+        ("$.list[?@.a == 1] exists", {"list": [{"a": 1}]}, None),
     ],
 )
 def test_rules_on_json(rule: str, body: object, came: str | None) -> None:
@@ -129,11 +168,11 @@ SHA = "0123456789abcdef0123456789abcdef01234567"
     ("expected", "body", "came"),
     [
         (SHA, {"version": SHA}, None),
-        (SHA, {"version": SHA[:7]}, f"version {SHA[:7]}, which is only its beginning: the whole value has to be the same"),
+        (SHA, {"version": SHA[:7]}, f"version {SHA[:7]}, which is only its beginning: the whole value must be the same"),
         (
             SHA[:7],
             {"version": SHA},
-            f"version {SHA}, of which `expect-version` is only the beginning: the whole value has to be the same",
+            f"version {SHA}, of which `expect-version` is only the beginning: the whole value must be the same",
         ),
         (SHA, {"version": "other"}, "version other"),
         (SHA, {}, "nothing is at $.version"),
@@ -185,14 +224,63 @@ def test_rules_on_headers(rule: str, value: str | None, holds: bool) -> None:
 
 
 def test_the_pattern_is_searched_in_the_body() -> None:
-    expectations = Expectations(body=pattern("^ready$"))
+    expectations = Expectations(body=patterns("^ready$"))
     assert not check(expectations, answer(b"line\nready\nline"))
     assert check(expectations, answer(b"not ready"))[0].kind == "body"
 
 
+def test_patterns_a_block_of_yaml_has_one_a_line_and_all_must_match() -> None:
+    expectations = Expectations(body=patterns("ok\n^v[0-9]$\n"))
+    assert not check(expectations, answer(b"ok\r\nv2\r\n"))
+    found = check(expectations, answer(b"nothing"))
+    assert [each.expected for each in found] == ["a body that matches /ok/", "a body that matches /^v[0-9]$/"]
+    assert found[0].came == 'a body that begins with "nothing"'
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        ("Prêt".encode(), "text/plain"),
+        ("Prêt".encode(), ""),
+        ("Prêt".encode("latin-1"), "text/plain; charset=iso-8859-1"),
+        ("Prêt".encode("latin-1"), 'text/plain;x="1"; Charset = "ISO-8859-1"'),
+        ("Prêt".encode("cp1252"), "text/plain;charset=windows-1252"),
+        ("Prêt".encode("utf-16"), "text/plain; charset=iso-8859-1"),
+        ("Prêt".encode("utf-32"), ""),
+        ("Prêt".encode("utf-8-sig"), "text/plain; charset=latin1"),
+        ("Prêt".encode("utf-16-be"), "text/plain; charset=utf-16be"),
+        ("Prêt".encode(), "text/plain; charset=zip"),
+        ("Prêt".encode(), "text/plain; charset=no-such-charset"),
+        ("Prêt".encode(), "text/plain; charset=punycode"),
+    ],
+)
+def test_text_is_decoded_by_its_mark_then_its_charset_then_utf_8(body: bytes, content_type: str) -> None:
+    given = Answer(200, (("Content-Type", content_type),), body)
+    assert given.text == "Prêt"
+    assert not check(Expectations(body=patterns("^Prêt$")), given)
+    framed = Answer(
+        200, given.headers, body[:0] + json.dumps({"s": "Prêt"}, ensure_ascii=False).encode(given.charset or "utf-8")
+    )
+    assert not check(Expectations(json_rules=[json_rule('$.s == "Prêt"')]), framed)
+
+
+def test_json_with_a_key_twice_cannot_be_judged() -> None:
+    with pytest.raises(Undecidable, match='"status" twice'):
+        check(Expectations(json_rules=[json_rule("$.a == 1")]), answer(b'{"a": 1, "b": {"status": 1, "status": 2}}'))
+
+
+def test_check_tells_every_mismatch() -> None:
+    expectations = Expectations(
+        status_set("200"), [json_rule("$.a == 1"), json_rule("$.b == 1")], [header_rule("X == 1")], body=patterns("z\ny")
+    )
+    assert [each.kind for each in check(expectations, answer({}, status=503))] == [
+        "status", "header", "json", "json", "body", "body",
+    ]  # fmt: skip
+
+
 def test_a_coding_that_cannot_be_undone_cannot_be_judged() -> None:
     with pytest.raises(Undecidable, match="br"):
-        check(Expectations(body=pattern("x")), answer(b"\x01", coding="br"))
+        check(Expectations(body=patterns("x")), answer(b"\x01", coding="br"))
 
 
 def test_latency() -> None:
@@ -236,6 +324,6 @@ def test_any_text_is_a_rule_or_is_explained(text: str) -> None:
 @given(st.binary(max_size=200), st.booleans())
 def test_no_body_breaks_the_check(body: bytes, cut: bool) -> None:
     expectations = Expectations(
-        status_set("2xx"), [json_rule("$..a == 1")], body=pattern("a+"), version="1", version_from=version_source("json:$.v")
+        status_set("2xx"), [json_rule("$..a == 1")], body=patterns("a+"), version="1", version_from=version_source("json:$.v")
     )
     check(expectations, answer(body, cut=cut))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cicd_actions.health_gate.judge import REACHABLE_BEFORE, Judge, Rules, State
+from cicd_actions.health_gate.judge import MISSED, REACHABLE_BEFORE, Judge, Rules, State, connections
 from cicd_actions.health_gate.observation import Observation, Outcome
 from cicd_actions.toolkit.verdict import Verdict
 
@@ -121,6 +121,20 @@ def test_an_answer_that_the_deadline_cut_counts_only_when_there_was_no_other() -
 
 def test_nothing_seen_is_inconclusive() -> None:
     assert judged(Rules()).verdict() is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 3, 10, 100, 10000])
+def test_connections_miss_one_replica_with_a_chance_of_a_tenth_of_a_percent(replicas: int) -> None:
+    made = connections(replicas)
+    assert (1 - 1 / replicas) ** made <= MISSED
+    assert replicas == 1 or (1 - 1 / replicas) ** (made - 1) > MISSED
+
+
+def test_a_pass_needs_as_many_right_connections_in_a_row_as_the_replicas_do() -> None:
+    rules = Rules(connections=3)
+    assert judged(rules, right(0), right(1)).state is State.HOLDING
+    assert judged(rules, right(0), right(1), wrong(2), right(3), right(4)).state is State.HOLDING
+    assert judged(rules, right(0), right(1), right(2)).state is State.PASSED
 
 
 outcomes = st.sampled_from(list(Outcome))

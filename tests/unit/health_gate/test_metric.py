@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cicd_actions.health_gate.metric_probe import read
+from cicd_actions.health_gate.answer import Answer
+from cicd_actions.health_gate.metric_probe import error_of, read
+from cicd_actions.health_gate.targets import Metric
 
 
 def prometheus(kind: str, result: object, status: str = "success", **more: object) -> bytes:
@@ -21,17 +24,17 @@ def prometheus(kind: str, result: object, status: str = "success", **more: objec
         (b"0.01", [0.01]),
         (b" 5\n", [5.0]),
         (b"1e-3", [0.001]),
-        (b"NaN", []),
+        (b"NaN", [math.nan]),
         (b"+Inf", [float("inf")]),
         (prometheus("vector", [{"metric": {}, "value": [1732000000.1, "0.25"]}]), [0.25]),
         (prometheus("vector", [{"value": [1, "1"]}, {"value": [1, "3"]}]), [1.0, 3.0]),
-        (prometheus("vector", [{"value": [1, "NaN"]}]), []),
+        (prometheus("vector", [{"value": [1, "NaN"]}]), [math.nan]),
         (prometheus("vector", []), []),
         (prometheus("scalar", [1, "7"]), [7.0]),
     ],
 )
 def test_numbers(body: bytes, values: list[float]) -> None:
-    assert read(body) == values
+    assert read(Answer(200, (), body)) == pytest.approx(values, nan_ok=True)
 
 
 @pytest.mark.parametrize(
@@ -46,14 +49,36 @@ def test_numbers(body: bytes, values: list[float]) -> None:
         prometheus("vector", [], status="error", error="parse error"),
     ],
 )  # fmt: skip
-def test_what_is_no_number_is_said_to_be_none(body: bytes) -> None:
+def test_read_anything_else_raises(body: bytes) -> None:
     with pytest.raises(ValueError, match=r"\w"):
-        read(body)
+        read(Answer(200, (), body))
 
 
 @given(st.binary(max_size=200))
 def test_no_body_breaks_it(body: bytes) -> None:
     try:
-        read(body)
+        read(Answer(200, (), body))
     except ValueError:
         return
+
+
+def test_error_of_prometheus_is_its_own_text() -> None:
+    refused = {"status": "error", "errorType": "bad_data", "error": "invalid parameter"}
+    assert error_of(Answer(400, (), json.dumps(refused).encode())) == "bad_data: invalid parameter"
+    assert error_of(Answer(502, (), b"<html>")) == ""
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "healthy"),
+    [
+        (Metric(most=0.01), 0.01, True),
+        (Metric(most=0.01), 0.02, False),
+        (Metric(least=0.99), 0.99, True),
+        (Metric(least=0.99), 0.5, False),
+        (Metric(least=1, most=3), 2, True),
+        (Metric(most=5), float("inf"), False),
+        (Metric(least=5), float("-inf"), False),
+    ],
+)
+def test_metric_bounds_are_inclusive(metric: Metric, value: float, healthy: bool) -> None:
+    assert (value in metric) is healthy

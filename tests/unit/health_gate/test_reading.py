@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cicd_actions.health_gate import reading, urls
-from cicd_actions.health_gate.inputs import Inputs
+from cicd_actions.health_gate import reading
+from cicd_actions.health_gate.inputs import OF_TARGETS, Inputs
 from cicd_actions.health_gate.targets import Target
 from cicd_actions.toolkit.errors import UnusableInput
-from cicd_actions.toolkit.grammar import NotUnderstood
 from cicd_actions.toolkit.inputs import load
+from cicd_actions.toolkit.manual import cell
+from cicd_actions.toolkit.redaction import Redactor
 from cicd_actions.toolkit.runtime import Runtime
 
 
@@ -98,9 +99,9 @@ def test_a_metric_on_its_own_gets_its_own_headers() -> None:
     [
         ({}, "nothing to probe"),
         ({"url": "localhost:8080/health"}, "http://localhost:8080/health"),
-        ({"url": "ftp://a/"}, "only http and https"),
-        ({"url": "http:///x"}, "names no host"),
-        ({"url": "http://a:99999/"}, "not a URL"),
+        ({"url": "ftp://a/"}, "only http, https and tcp"),
+        ({"url": "http:///x"}, "does not name a host"),
+        ({"url": "http://a:99999/"}, "from 1 to 65535"),
         ({"url": "http://a b/"}, "white space"),
         ({"url": "http://a/", "timeout": "5s", "stable_for": "10s"}, "could never pass"),
         ({"url": "http://a/", "metric_url": "http://m/"}, "metric-max"),
@@ -143,42 +144,6 @@ def test_a_password_in_a_url_is_masked_and_not_part_of_the_name() -> None:
     assert runtime.redactor("opensesame") == "***"
 
 
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("http://a", "http://a/"),
-        ("HTTPS://A.Example:443/x?y#z", "https://a.example/x?y"),
-        ("http://[::1]:8080/", "http://[::1]:8080/"),
-        ("http://bücher.example/ä", "http://xn--bcher-kva.example/%C3%A4"),
-        ("http://a_service:80/", "http://a_service/"),
-        ("http://a/%2Fx", "http://a/%2Fx"),
-    ],
-)
-def test_urls_that_can_be_used(text: str, shown: str) -> None:
-    assert str(urls.parse(text)) == shown
-
-
-@given(st.text(max_size=80))
-def test_any_text_is_a_url_or_is_explained(text: str) -> None:
-    for candidate in (text, f"http://{text}", f"http://a/{text}", f"http://a?{text}"):
-        try:
-            url = urls.parse(candidate)
-        except NotUnderstood:
-            continue
-        assert url.target.isascii()
-        assert " " not in url.target
-        assert "\n" not in str(url)
-
-
-@given(st.text(max_size=80))
-def test_any_location_leads_somewhere_or_is_explained(text: str) -> None:
-    base = urls.parse("http://a/b")
-    try:
-        assert str(urls.join(base, text)).startswith("http")
-    except NotUnderstood:
-        return
-
-
 @given(st.text(max_size=200))
 def test_any_targets_are_read_or_explained(text: str) -> None:
     try:
@@ -186,3 +151,71 @@ def test_any_targets_are_read_or_explained(text: str) -> None:
     except UnusableInput:
         return
     assert found
+
+
+@pytest.mark.parametrize(
+    ("url", "said", "example"),
+    [
+        ("grpc://a.example:50/x", "no gRPC", "tcp://a.example:50"),
+        ("ws://a.example/chat", "no WebSocket", "http://a.example/chat"),
+        ("wss://a.example/chat", "no WebSocket", "https://a.example/chat"),
+        ("socks5://proxy:1080", "no SOCKS proxy", ""),
+        ("redis://cache:6379/0", "only http, https and tcp", "tcp://cache:6379"),
+        ("redis://cache", "only http, https and tcp", ""),
+        ("tcp://db.example", "a host and a port", "tcp://db.example.com:5432"),
+        ("http://a b/", "white space", ""),
+        ("grpc://user:1/secret@a:1", "no gRPC", ""),
+    ],
+)
+def test_url_of_another_protocol_gets_advice_that_the_gate_accepts(url: str, said: str, example: str) -> None:
+    with pytest.raises(UnusableInput, match=said) as caught:
+        targets(Path(), None, url=url)
+    assert "secret" not in str(caught.value)
+    shown = caught.value.fix.rpartition("url: ")[2]
+    if example:
+        assert shown == example
+    if shown:
+        assert targets(Path(), None, url=shown)
+
+
+def test_url_a_name_with_a_colon_gets_the_line_with_an_equals_sign() -> None:
+    with pytest.raises(UnusableInput) as caught:
+        load(Inputs, {"url": "api: http://a.example/"}, Redactor())
+    assert "`api: http://a.example/`" in caught.value.what
+    assert "api=http://a.example/" in caught.value.fix
+
+
+def test_target_tcp_has_host_and_port_and_refuses_what_only_an_answer_tells() -> None:
+    (made,) = targets(Path(), None, url="tcp://[::1]:5432")
+    assert (made.name, made.tcp, made.place) == ("[::1]:5432", ("::1", 5432), "tcp://[::1]:5432")
+    with pytest.raises(UnusableInput, match="only connects"):
+        targets(Path(), None, url="tcp://db:5432", expect_version="abc")
+    plain, db = targets(Path(), None, targets='- http://a/\n- {url: "tcp://db:1", expect-version: ""}', expect_version="abc")
+    assert plain.expectations.version == "abc"
+    assert db.tcp == ("db", 1)
+
+
+def test_target_connect_to_takes_a_unix_socket() -> None:
+    (made,) = targets(Path(), None, targets="- {url: 'http://app/', connect-to: 'unix:/run/app.sock'}")
+    assert made.request is not None
+    assert made.request.connect_to == ("/run/app.sock", 0)
+    with pytest.raises(UnusableInput, match="absolute path"):
+        targets(Path(), None, targets="- {url: 'http://app/', connect-to: 'unix:app.sock'}")
+
+
+def test_target_expect_body_takes_a_list_whose_patterns_must_all_match() -> None:
+    (made,) = targets(Path(), None, targets="- {url: 'http://a/', expect-body: ['ok', 'v[0-9]']}")
+    assert [each.pattern for each in made.expectations.body] == ["ok", "v[0-9]"]
+
+
+def test_replicas_that_the_deadline_cannot_meet_are_refused() -> None:
+    with pytest.raises(UnusableInput, match="6905 connections, which need at least 138") as caught:
+        targets(Path(), None, url="http://a/", replicas="1000", timeout="60s")
+    assert caught.value.fix.endswith("timeout: 336s")
+    assert targets(Path(), None, url="http://a/", replicas="10")[0].rules.connections == 66
+
+
+def test_every_key_of_a_target_stands_in_the_readme() -> None:
+    readme = (Path(__file__).resolve().parents[3] / "actions" / "health-gate" / "README.md").read_text("utf-8")
+    for name, each in OF_TARGETS.items():
+        assert f"| `{name}` | {f'`{each.default}`' if each.default else ''} | {cell(each.help)} |" in readme

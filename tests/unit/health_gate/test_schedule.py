@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cicd_actions.health_gate.judge import Rules, connections
 from cicd_actions.health_gate.observation import Observation, Outcome
-from cicd_actions.health_gate.schedule import JITTER, Schedule, retry_after
+from cicd_actions.health_gate.schedule import HURRIED, JITTER, OBEYED, Schedule, retry_after
 
 
-def seen(at: float, *, took: float = 0.001, wait: float | None = None) -> Observation:
-    return Observation(at, at + took, Outcome.WRONG, "status", "503", retry_after=wait)
+def seen(at: float, *, took: float = 0.001, wait: float | None = None, status: int = 503) -> Observation:
+    return Observation(at, at + took, Outcome.WRONG, "status", str(status), retry_after=wait)
 
 
 def moments(schedule: Schedule, until: float, took: float = 0.001) -> list[float]:
@@ -65,15 +66,39 @@ def test_the_probe_that_can_end_the_stable_window_is_not_late() -> None:
     assert schedule.next_probe(9, seen(59.5), 1e9, holds_until=60.2, random=lambda: 0.5) == pytest.approx(60.201)
 
 
-def test_retry_after_is_obeyed() -> None:
-    assert Schedule(interval=2).next_probe(9, seen(1, wait=30), 300, holds_until=None, random=lambda: 0.5) == pytest.approx(
-        31.001
-    )
+def after(schedule: Schedule, last: Observation, deadline: float = 300) -> float | None:
+    return schedule.next_probe(9, last, deadline, holds_until=None, random=lambda: 0.5)
 
 
-def test_retry_after_beyond_the_deadline_leaves_one_last_look_before_it() -> None:
-    at = Schedule(interval=2).next_probe(9, seen(1, wait=3600), 300, holds_until=None, random=lambda: 0.5)
-    assert at == pytest.approx(299.5)
+def test_retry_after_of_429_is_obeyed() -> None:
+    assert after(Schedule(interval=2), seen(1, wait=30, status=429)) == pytest.approx(31.001)
+
+
+def test_retry_after_of_429_beyond_the_deadline_leaves_one_last_probe_before_it() -> None:
+    assert after(Schedule(interval=2), seen(1, wait=3600, status=429)) == pytest.approx(299.5)
+
+
+def test_retry_after_of_503_is_obeyed_for_a_few_intervals() -> None:
+    assert after(Schedule(interval=2), seen(1, wait=120)) == pytest.approx(1.001 + OBEYED * 2)
+    assert after(Schedule(interval=2), seen(1, wait=3)) == pytest.approx(4.001)
+
+
+@given(
+    at=st.floats(0, 100), wait=st.floats(0, 1e6), interval=st.floats(0.01, 60), stable=st.floats(0, 50),
+    successes=st.integers(1, 20), replicas=st.integers(1, 200),
+)  # fmt: skip
+def test_retry_after_of_503_leaves_the_time_that_a_pass_needs(
+    at: float, wait: float, interval: float, stable: float, successes: int, replicas: int
+) -> None:
+    rules = Rules(successes, stable, connections=connections(replicas))
+    schedule = Schedule(interval, stable, least=rules.least(interval))
+    waits = schedule.obeyed(seen(at, wait=wait), 100.0)
+    assert waits == 0 or at + waits + rules.least(interval) < 100.0
+
+
+def test_hurried_probes_follow_within_a_moment() -> None:
+    found = Schedule(interval=2).next_probe(500, seen(100), 300, holds_until=None, random=lambda: 0.5, hurried=True)
+    assert found == pytest.approx(100 + HURRIED)
 
 
 def test_no_probe_starts_when_there_is_no_time_for_its_answer() -> None:
@@ -100,10 +125,7 @@ def test_the_next_probe_is_after_the_last_one_and_before_the_deadline(
     if found is None:
         return
     assert last.ended <= found < 3600.0
-    if wait is None:
-        assert found - last.ended <= interval * (1 + JITTER) + 1e-6
-    else:
-        assert found >= min(last.ended + wait, 3599.5) - 1e-6
+    assert found - last.ended <= max(interval * (1 + JITTER), min(wait or 0.0, OBEYED * interval)) + 1e-6
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("0", 0), ("120", 120), (" 3 ", 3), ("999999999", 999999999)])
@@ -115,6 +137,12 @@ def test_retry_after_as_a_date() -> None:
     date = dt.datetime(2026, 11, 21, 12, 0, 30, tzinfo=dt.timezone.utc)
     assert retry_after(format_datetime(date, usegmt=True), lambda: date.timestamp() - 30) == pytest.approx(30)
     assert retry_after(format_datetime(date, usegmt=True), lambda: date.timestamp() + 30) == 0
+
+
+def test_retry_after_as_a_date_counts_from_the_date_of_the_answer() -> None:
+    date = dt.datetime(2026, 11, 21, 12, 0, 30, tzinfo=dt.timezone.utc)
+    sent = format_datetime(date - dt.timedelta(seconds=20), usegmt=True)
+    assert retry_after(format_datetime(date, usegmt=True), lambda: 0, sent) == pytest.approx(20)
 
 
 @given(st.text(max_size=60))

@@ -46,6 +46,8 @@ def words(tokens: list[Token]) -> str:
                 found.append(child.content)
             elif child.type in {"softbreak", "hardbreak"} or child.content == "<br>":
                 found.append("\n")
+            elif child.content in {"<code>", "</code>"}:  # backticks in the text
+                found.append("`")
     return "".join(found).replace("@\u200b", "@")
 
 

@@ -1,0 +1,53 @@
+"""The addresses under which clouds tell a machine its own credentials."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+# Each from the cloud's own documentation; the whole of 169.254.0.0/16 and fe80::/10 is local to the link.
+_NETWORKS = (
+    ("169.254.0.0", 16),  # AWS, Google, Azure, Oracle, DigitalOcean, Hetzner, OpenStack, Tencent; containers on ECS and EKS
+    ("168.63.129.16", 32),  # Azure's host
+    ("100.100.100.200", 32),  # Alibaba
+    ("192.0.0.192", 32),  # Oracle Cloud Classic
+    ("fe80::", 10),  # OpenStack: fe80::a9fe:a9fe
+    ("fd00:ec2::", 32),  # AWS: ::254, and ::23 for containers on EKS
+    ("fd20:ce::", 32),  # Google: ::254
+    ("fd00:42::42", 128),  # Scaleway
+)
+
+# Where an IPv6 address carries an IPv4 address: the bytes in front of it, and what it is.
+_CARRIERS = (
+    bytes(12),  # IPv4-compatible
+    bytes(10) + b"\xff\xff",  # IPv4-mapped
+    bytes.fromhex("0064ff9b0000000000000000"),  # NAT64 (RFC 6052)
+    bytes.fromhex("2002"),  # 6to4 (RFC 3056)
+)
+
+
+def is_metadata(address: str) -> bool:
+    """Whether the text is an IP address of a metadata service, also one that an IPv6 address carries."""
+    return any(_inside(packed, *network) for packed in _packed(address.partition("%")[0]) for network in _NETWORKS)
+
+
+def _packed(address: str) -> Iterator[bytes]:
+    try:
+        packed = socket.inet_pton(_family(address), address)
+    except OSError:  # a name
+        return
+    yield packed
+    if len(packed) == 16:
+        for carrier in _CARRIERS:
+            if packed.startswith(carrier):
+                yield packed[len(carrier) : len(carrier) + 4]
+
+
+def _inside(packed: bytes, network: str, bits: int) -> bool:
+    base = socket.inet_pton(_family(network), network)
+    rest = len(base) * 8 - bits
+    return len(base) == len(packed) and int.from_bytes(packed, "big") >> rest == int.from_bytes(base, "big") >> rest
+
+
+def _family(address: str) -> int:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -1,0 +1,69 @@
+"""Probes over TCP: an address is healthy when it accepts a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from cicd_actions.health_gate import wire
+from cicd_actions.health_gate.addresses import Addresses, Route
+from cicd_actions.health_gate.answer import Answer
+from cicd_actions.health_gate.limits import TimeIsUp, TimeLimit
+from cicd_actions.health_gate.observation import Observation, Outcome, Trouble, unjudged
+from cicd_actions.health_gate.resolver import Resolver
+from cicd_actions.health_gate.targets import Target
+from cicd_actions.health_gate.urls import bracketed
+
+EXPECTED = "a connection"
+
+
+@dataclass(eq=False)
+class TcpProber:
+    """Connects to a target's host and port, and closes the connection."""
+
+    target: Target
+    place: tuple[str, int]
+    resolver: Resolver
+    clock: Callable[[], float]
+    addresses: Addresses = field(default_factory=Addresses)
+
+    async def probe(self, deadline: float) -> Observation:
+        """Returns one observation, at the latest at `deadline`."""
+        started, route = self.clock(), Route(self.addresses)
+        allowed = self.target.request_timeout
+        try:
+            try:
+                async with TimeLimit(min(allowed, deadline - started)):
+                    await self._connect(route)
+            except TimeIsUp:
+                raise _timeout(route, self.clock() - started, cut=deadline - started < allowed) from None
+        except Trouble as trouble:
+            return route.seen(
+                Observation(
+                    started, self.clock(), trouble.outcome, trouble.kind, trouble.label,
+                    expected=EXPECTED, came=trouble.came, reached=bool(route.peer),
+                )
+            )  # fmt: skip
+        ended = self.clock()
+        seen = Observation(started, ended, Outcome.RIGHT, "right", "open", expected=EXPECTED, came="it connected")
+        for wrong in self.target.expectations.check(Answer(0, ()), ended - started)[0][:1]:
+            seen = Observation(started, ended, Outcome.WRONG, wrong.kind, wrong.label, wrong.expected, wrong.came)
+        return route.seen(seen)
+
+    async def _connect(self, route: Route) -> None:
+        host, port = self.place
+        chosen = route.candidates(host, await self.resolver.resolve(host, port))
+        stream = await wire.connect(chosen, f"{bracketed(host)}:{port}")
+        route.connected(chosen, stream.family)
+        stream.close()
+
+
+def _timeout(route: Route, seconds: float, *, cut: bool) -> Trouble:
+    after = f"within {seconds:.1f} s" if seconds >= 1 else f"within {seconds * 1000:.0f} ms"
+    if route.tried:
+        trouble = unjudged("connect-timeout", "no answer", f"no connection was made {after}")
+    else:
+        trouble = unjudged("unresolved", "no DNS", f"the name's look-up did not end {after}")
+    if cut:
+        return Trouble(trouble.kind, trouble.label, f"{trouble.came}, when the deadline came", outcome=Outcome.UNFINISHED)
+    return trouble
