@@ -122,7 +122,10 @@ class Command:
             evidence=Evidence(reason=f"exit code {done.exit_code}", log=_tail(done.stderr or done.stdout)),
         )
 
-    def revert(self, before: Running, deadline: Deadline, *, wait: bool = True) -> None:
+    def examine(self, target: Target, before: Running, deadline: Deadline) -> None:
+        """Refuses nothing."""
+
+    def revert(self, target: Target, before: Running, deadline: Deadline, *, wait: bool = True) -> None:  # noqa: ARG002
         """Runs `roll-out-command` again with what ran before."""
         words = self._needed(self._programs.roll_out, "roll-out-command", "take a service back")
         if not before.image:
@@ -132,11 +135,11 @@ class Command:
                 reverted=False,
                 fix="Name a `running-command`, so that there is a way back.",
             )
-        target = Target(before.service, Image(before.image, before.digest, opaque=True), before.sha)
+        back = Target(before.service, Image(before.image, before.digest, opaque=True), before.sha)
         if not wait:
-            self._hand_over(words, target)
+            self._hand_over(words, back)
             return
-        done = self._run(words, target, deadline, self._log_line)
+        done = self._run(words, back, deadline, self._log_line)
         if done.exit_code != 0 or done.timed_out:
             raise RollOutFailed(
                 before.service,

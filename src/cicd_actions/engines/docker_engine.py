@@ -106,7 +106,10 @@ class DockerEngine:
             )
         return RolledOut(target.service, self._runtime.clock() - started, tuple(notes))
 
-    def revert(self, before: Running, deadline: Deadline, *, wait: bool = True) -> None:
+    def examine(self, target: Target, before: Running, deadline: Deadline) -> None:
+        """Refuses nothing."""
+
+    def revert(self, target: Target, before: Running, deadline: Deadline, *, wait: bool = True) -> None:  # noqa: ARG002
         self._api.deadline = deadline
         now = self._containers.of(before.service)
         if now is not None and now["Id"] == before.point and now["State"]["Running"]:

@@ -93,7 +93,10 @@ class Swarm:
             notes.append("has no health check: a replica counted as arrived because its process ran. Add a HEALTHCHECK.")
         return RolledOut(target.service, self._runtime.clock() - started, tuple(notes))
 
-    def revert(self, before: Running, deadline: Deadline, *, wait: bool = True) -> None:
+    def examine(self, target: Target, before: Running, deadline: Deadline) -> None:
+        """Refuses nothing."""
+
+    def revert(self, target: Target, before: Running, deadline: Deadline, *, wait: bool = True) -> None:  # noqa: ARG002
         self._api.deadline = deadline
         wanted = before.point
         if not isinstance(wanted, dict):

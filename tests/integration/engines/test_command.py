@@ -77,7 +77,7 @@ def test_what_no_program_tells_is_unknown(make_runtime: Callable[..., Runtime]) 
     assert engine.resolve("x", Deadline(10)) == Image("x", exists=None, opaque=True)
     assert "not known" in engine.logs("api", Deadline(10)).reason
     with pytest.raises(RollOutFailed, match="nobody could say what ran before"):
-        engine.revert(Running("api"), Deadline(10))
+        engine.revert(Target("api", Image("new", opaque=True)), Running("api"), Deadline(10))
     with pytest.raises(UnusableInput, match="job-command"):
         engine.job(Job("migrate", Image("x", opaque=True)), Deadline(10), lambda *_: None)
     with pytest.raises(UnusableInput, match="could not be started"):
@@ -127,7 +127,7 @@ def test_a_way_back_that_nobody_waits_for(
     engine = Command(
         make_runtime(RUNNER_TEMP=str(tmp_path), RUNNER_TRACKING_ID="github_1"), Programs(roll_out=(back, "{image}"))
     )
-    engine.revert(Running("api", "old"), Deadline(5), wait=False)
+    engine.revert(Target("api", Image("new", opaque=True)), Running("api", "old"), Deadline(5), wait=False)
     assert not (tmp_path / "done").exists(), "it waits at the gate, and the call came back"
     (tmp_path / "gate").write_text("go")
     (process,) = engine._left_running
