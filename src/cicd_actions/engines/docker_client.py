@@ -103,16 +103,10 @@ class Client(docker.APIClient):  # type: ignore[misc]
         kwargs.setdefault("verify", self.verify)
         return kwargs
 
-    def change_service(self, service: str, version: int, spec: Json, *, image: str, rollback: bool = False) -> None:
-        """`ServiceUpdate` with the whole specification, or the engine's own rollback to the one before."""
-        params: Json = {"version": version}
-        if rollback:
-            params["rollback"] = "previous"
-        self._answered(
-            self._post_json(
-                self._url("/services/{0}/update", service), data=spec, params=params, headers=self._credentials(image)
-            )
-        )
+    def change_service(self, service: str, version: int, spec: Json, *, image: str) -> None:
+        """Sends `ServiceUpdate` with the whole specification, of the given version."""
+        url = self._url("/services/{0}/update", service)
+        self._answered(self._post_json(url, data=spec, params={"version": version}, headers=self._credentials(image)))
 
     def new_service(self, spec: Json) -> str:
         """Sends `ServiceCreate` and returns the id."""

@@ -150,7 +150,7 @@ def _report(progress: Progress, deadline: Deadline) -> Report:
             for note in arrived.notes
         ]
         findings += [
-            Finding("roll-out/empty", Severity.WARNING, f"{service} runs no replica, so nothing proves its new image.")
+            Finding("roll-out/nothing-runs", Severity.WARNING, f"{service} runs no replica, so nothing proves its new image.")
             for service in progress.empty
         ]
         outputs |= {"verdict": Verdict.PASS, "rolled-out": True, "reason": headline}
@@ -240,7 +240,7 @@ def _by_hand(progress: Progress) -> str:
     return "\n".join(lines)
 
 
-_RULES = {ChangedMeanwhile: "roll-out/changed-meanwhile", NothingRuns: "roll-out/empty"}
+_RULES = {ChangedMeanwhile: "roll-out/changed-by-something-else", NothingRuns: "roll-out/nothing-runs"}
 
 
 def _services(count: int) -> str:

@@ -91,7 +91,7 @@ def test_one_that_never_starts_goes_back_at_the_deadline(stack: Stack, images: I
     stack.service("api", good.pinned, replicas=1, healthcheck=PATIENT)
     ended = run("roll-out", inputs(stack, {"api": endless.tagged}, timeout="8s", **{"revert-timeout": "60s"}))
     assert verdict(ended) == (1, "fail", "false"), ended.log
-    assert "api did not arrive within the time." in ended.outputs["reason"]
+    assert "api did not arrive: the deadline passed." in ended.outputs["reason"]
     assert stack.images_of("api") == {good.pinned}
 
 
