@@ -4,7 +4,7 @@ Every program is a list of arguments in which `{service}`, `{image}`, `{sha}`, `
 each within its argument; no shell ever sees them. The image ids are opaque here. Facts that no program reports stay unknown.
 
 The programs that roll out, report what runs, or run a job get the variables of the release (a dotenv file that one variable of
-the step holds). The programs that only look at an image or a log do not, and none gets the file as a whole.
+the step holds). The programs that only look at an image or a log get neither them nor the file.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Programs:
 class Command:
     """See `protocol.Engine`. The programs get the step's variables, without the action's own.
 
-    `release` holds the release's variables, and `hidden` is the name of the variable that they came in.
+    `release` holds the release's variables, and `file` is the name of the variable of the step that they came in.
     """
 
     name = "command"
@@ -74,13 +74,13 @@ class Command:
         *,
         environment: str = "",
         release: Mapping[str, str] | None = None,
-        hidden: str = "",
+        file: str = "",
     ) -> None:
         self._runtime = runtime
         self._programs = programs
         self._environment = environment
         self._release = dict(release or {})
-        self._hidden = hidden
+        self._file = file
         self._after_ours: dict[str, Running] = {}
         self._left_running: list[subprocess.Popen[bytes]] = []
 
@@ -262,8 +262,10 @@ class Command:
         return filled(words, values)
 
     def _variables(self, *, release: bool = False) -> dict[str, str]:
-        found = {name: value for name, value in self._runtime.environment.for_programs().items() if name != self._hidden}
-        return {**found, **self._release} if release else found
+        found = self._runtime.environment.for_programs()
+        if release:
+            return {**found, **self._release}
+        return {name: value for name, value in found.items() if name != self._file}
 
     def _log_line(self, _stream: str, text: str) -> None:
         self._runtime.log(text)

@@ -135,9 +135,9 @@ def _command(inputs: EngineInputs, runtime: Runtime) -> Engine:
         job=inputs.job_command,
         logs=inputs.logs_command,
     )
-    hidden = inputs.env_file_variable or ""
-    release = runtime.environment.file(hidden, input="env-file-variable") if hidden else {}
-    return Command(runtime, programs, environment=inputs.environment, release=release, hidden=hidden)
+    file = inputs.env_file_variable or ""
+    release = runtime.environment.file(file, input="env-file-variable") if file else {}
+    return Command(runtime, programs, environment=inputs.environment, release=release, file=file)
 
 
 _MAKERS: dict[str, Callable[[EngineInputs, Runtime], Engine]] = {

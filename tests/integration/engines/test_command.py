@@ -208,7 +208,7 @@ def test_a_job_has_its_own_time_to_end(program: Callable[[str, str], str], make_
 def test_programs_that_act_get_the_release_variables_masked(
     program: Callable[[str, str], str], make_runtime: Callable[..., Runtime], log: io.StringIO, tmp_path: Path
 ) -> None:
-    show = f'echo "$1: ${{TOKEN:-none}} ${{RELEASE_ENV:-hidden}} ${{PLAIN:-none}}" >> {tmp_path}/seen; echo "${{TOKEN:-none}}"'
+    show = f'echo "$1: ${{TOKEN:-none}} ${{RELEASE_ENV:+whole}} ${{PLAIN:-none}}" >> {tmp_path}/seen; echo "${{TOKEN:-none}}"'
     words = {
         name: (program(name, f"{show} >&2; {more}"), name)
         for name, more in (
@@ -228,7 +228,7 @@ def test_programs_that_act_get_the_release_variables_masked(
         engine.roll_out(Target("api", new), Running("api", "old"), Deadline(10))
         engine.job(Job("migrate", new), Deadline(10), lambda *_: None)
         engine.logs("api", Deadline(10))
-    secret, none = "s3cret-of-the-release hidden plain", "none hidden plain"
+    secret, none = "s3cret-of-the-release whole plain", "none  plain"
     assert (tmp_path / "seen").read_text().splitlines() == [
         f"image: {none}",
         f"roll-out: {secret}",
