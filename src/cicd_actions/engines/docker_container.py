@@ -85,9 +85,11 @@ class Containers:
             name = str(state["Name"]).lstrip("/")
             passing = _PASSING.fullmatch(name)
             own = passing["own"] if passing else name
+            if not self._project and own != service:
+                continue  # the engine takes a part of a name, too
             labels = docker_settings.own_labels(state, self._api.local_image(state["Image"]))
             made = labels.get(SERVICE) == f"{self._project}/{service}" and _MADE in labels
-            if not (self._claims(labels, state) if self._project else own == service):
+            if self._project and not self._claims(labels, state):
                 continue
             slot = slots.setdefault(own, Slot(own))
             if not passing:

@@ -113,7 +113,8 @@ def examine(engine: Engine, progress: Progress, deadline: Deadline, *, allow_emp
     Raises `Refused`, `NothingRuns` unless `allow_empty`, and what the engine raises.
     """
     for target in progress.targets:
-        engine.examine(target, progress.before[target.service], deadline)
+        if not _runs_already(target, progress.before[target.service]):
+            engine.examine(target, progress.before[target.service], deadline)
     empty = [target.service for target in progress.targets if progress.before[target.service].empty]
     if empty and not allow_empty:
         raise _nothing_runs(empty, "Nothing was changed.")
