@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import statistics
 import subprocess
 import sys
@@ -34,7 +33,7 @@ from tests.harness.engine import Daemon, Registry, answering, make_base  # noqa:
 from tests.harness.load import Load  # noqa: E402
 from tests.harness.releases import REPOSITORY, World, sha  # noqa: E402
 from tests.harness.site import Site  # noqa: E402
-from tests.harness.stack import Built, Images, Stack, await_text, fetch, free_port, make_network, remove_network  # noqa: E402
+from tests.harness.stack import Built, Images, Stack, await_text, fetch, free_port, make_network, new_sha, remove_network  # noqa: E402
 
 AT_MOST = 1.1
 OWN_TIME = 1.0
@@ -123,7 +122,7 @@ def on_docker(rounds: int, folder: Path, registry: str, served: Served) -> None:
     """Rolls a container out and back on a plain Docker Engine."""
     client = docker.from_env()
     images = Images(client, registry)
-    name = f"bench{secrets.token_hex(3)}"
+    name = f"bench{new_sha()[:6]}"
     network = client.networks.create(name, driver="bridge")
     try:
         old, new = images.app(START_DELAY=STARTS), images.app(START_DELAY=STARTS)
