@@ -16,7 +16,7 @@ _FROM_IMAGE = ("Cmd", "Entrypoint", "User", "WorkingDir", "Healthcheck", "StopSi
 _OWN_HOST = ("ContainerIDFile", "PortBindings", "PublishAllPorts", "Links")
 
 _UNNAMED_VOLUME = re.compile(r"[0-9a-f]{64}")
-"""The engine names a volume that nobody named by 64 hexadecimal digits."""
+"""The name that the engine gives an unnamed volume."""
 
 _WITHOUT_NAMES = {"bridge", "host", "none"}
 """The networks on which containers have no names."""
@@ -89,7 +89,7 @@ def published(state: Json) -> list[str]:
 def alone(state: Json) -> list[str]:
     """Returns what only one container can hold, so that it has to stop before its successor starts; empty for nothing.
 
-    A volume that nobody named belongs to one container: two databases on the same files would destroy them.
+    An unnamed volume belongs to one container: two databases on the same files would destroy them.
     """
     held = [f"port {port}" for port in published(state)]
     if state["HostConfig"]["NetworkMode"] == "host":
@@ -114,7 +114,7 @@ def shares_a_network(state: Json) -> bool:
 
 
 def own_volumes(state: Json) -> list[str]:
-    """Returns the writable volumes that nobody named, as `the volume at /data`."""
+    """Returns the writable unnamed volumes, as `the volume at /data`."""
     return [
         f"the volume at {mount['Destination']}"
         for mount in state.get("Mounts") or []
