@@ -1,8 +1,10 @@
-"""The engine `command`: the user's own programs roll out, say what runs, and run jobs.
+"""The engine `command`: the user's own programs roll out, report what runs, and run jobs.
 
 Every program is a list of arguments in which `{service}`, `{image}`, `{sha}`, `{digest}` and `{environment}` are filled in,
-each within its argument; no shell ever sees them. The image ids are opaque here. What a program cannot tell, or what no
-program was named for, stays unknown.
+each within its argument; no shell ever sees them. The image ids are opaque here. Facts that no program reports stay unknown.
+
+The programs that roll out, report what runs, or run a job get the variables of the release (a dotenv file that one variable of
+the step holds). The programs that only look at an image or a log get neither them nor the file.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cicd_actions.engines.protocol import (
+    ChangedMeanwhile,
     EngineUnreachable,
     Evidence,
     Image,
@@ -36,14 +39,17 @@ from cicd_actions.toolkit.process import Finished, Line, filled, run
 from cicd_actions.toolkit.runtime import Runtime
 
 QUESTION = 60.0
-"""Seconds that a program which only answers (what runs, does it exist) may take."""
+"""The time limit of a program that only answers a question, in seconds."""
+
+HURRIED = 1.0
+"""The time limit of such a program when the step was cancelled and has seconds left."""
 
 _NOT_THERE = 1
 
 
 @dataclass(frozen=True)
 class Programs:
-    """The user's programs, as argument lists with placeholders; `None` where none was named."""
+    """The user's programs, as argument lists with placeholders; `None` for those that are not set."""
 
     roll_out: tuple[str, ...] | None = None
     running: tuple[str, ...] | None = None
@@ -53,104 +59,138 @@ class Programs:
 
 
 class Command:
-    """See `protocol.Engine`. The programs get the step's environment, without what is the action's own."""
+    """See `protocol.Engine`. The programs get the step's variables, without the action's own.
+
+    `release` holds the release's variables, and `file` is the name of the variable of the step that they came in.
+    """
 
     name = "command"
     opaque_images = True
 
-    def __init__(self, runtime: Runtime, programs: Programs, *, environment: str = "") -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        programs: Programs,
+        *,
+        environment: str = "",
+        release: Mapping[str, str] | None = None,
+        file: str = "",
+    ) -> None:
         self._runtime = runtime
         self._programs = programs
         self._environment = environment
+        self._release = dict(release or {})
+        self._file = file
+        self._after_ours: dict[str, Running] = {}
         self._left_running: list[subprocess.Popen[bytes]] = []
 
     def close(self) -> None:
-        """Nothing is held between calls; programs that were handed over run on."""
+        """Closes nothing; programs that were handed over run on."""
         for process in self._left_running:
             process.poll()
 
     def by_hand(self, target: Target) -> str:
-        """The roll-out command, filled in and quoted for a shell."""
+        """Returns the roll-out command, filled in and quoted for a shell."""
         if self._programs.roll_out is None:
-            return f"# {target.service}: bring it to {target.image.pinned}; no `roll-out-command` is named"
+            return f"# {target.service}: bring it to {target.image.pinned}; `roll-out-command` is not set"
         return shlex.join(self._filled(self._programs.roll_out, target))
 
     def running(self, services: Sequence[str], deadline: Deadline) -> Mapping[str, Running]:
-        """What `running-command` says; without one every service runs something that is not known."""
+        """Returns what `running-command` reports. Without that program the image of every service is unknown."""
         if self._programs.running is None:
             return {service: Running(service) for service in services}
-        done = self._ask(self._programs.running, Target("", Image("", opaque=True)), deadline)
+        words = self._filled(self._programs.running, Target("", Image("", opaque=True)))
+        done = run(words, timeout=deadline.timeout(QUESTION), env=self._variables(release=True))
         if done.exit_code != 0 or done.timed_out:
-            raise EngineUnreachable(f"The `running-command` could not say what runs: {_how(done)}", cause=_said(done))
+            raise EngineUnreachable(f"Could not find out what runs: the `running-command` {_how(done)}", cause=_said(done))
         return {name: found for name, found in _running(done.stdout).items() if name in services}
 
     def resolve(self, image: str, deadline: Deadline) -> Image:
-        """Asks `image-command`; without one the image's existence is not known."""
+        """Asks `image-command`. Without that program it is unknown whether the image exists."""
         if self._programs.image is None:
             return Image(image, exists=None, opaque=True)
         done = self._ask(self._programs.image, Target("", Image(image, opaque=True)), deadline)
         if done.exit_code == _NOT_THERE and not done.timed_out:
             raise ImageMissing(
-                f"The image {image} does not exist: the `image-command` ended with 1.",
+                f"The image {image} does not exist: the `image-command` exited with code 1.",
                 cause=_said(done),
             )
         if done.exit_code != 0 or done.timed_out:
             raise EngineUnreachable(
-                f"The `image-command` could not say whether {image} exists: {_how(done)}",
+                f"Could not determine whether the image {image} exists: the `image-command` {_how(done)}",
                 cause=_said(done),
-                fix="It ends with 0 when the image exists and with 1 when it does not; anything else means that nobody knows.",
+                fix="Let it exit with 0 when the image exists and with 1 when it does not.",
             )
         digest = done.stdout.strip()
         if digest and not is_digest(digest):
             raise EngineUnreachable(
-                f"The `image-command` printed something that is no digest for {image}: {shortened(digest, 100)}",
-                fix="It prints `sha256:` and 64 hexadecimal digits, or nothing.",
+                f"Could not read the digest of {image}: the `image-command` printed {shortened(digest, 100)}",
+                fix="Let it print `sha256:` and 64 hexadecimal digits, or nothing.",
             )
         return Image(image, digest=digest, opaque=True)
 
-    def roll_out(self, target: Target, before: Running, deadline: Deadline, *, way_back: bool = True) -> RolledOut:  # noqa: ARG002
-        """Runs `roll-out-command`. Whether it armed a way back of its own is the program's business."""
+    def examine(self, target: Target, before: Running, deadline: Deadline) -> None:
+        """Refuses nothing: only the user's programs know what a roll-out would lose."""
+
+    def roll_out(self, target: Target, before: Running, deadline: Deadline, *, way_back: bool = True) -> RolledOut:
+        """Runs `roll-out-command`. Only the program knows whether it armed a rollback of its own."""
         words = self._needed(self._programs.roll_out, "roll-out-command", "roll a service out")
         started = self._runtime.clock()
-        done = self._run(words, target, deadline, self._log_line)
-        if done.exit_code == 0 and not done.timed_out:
+        done = self._run(words, target, deadline)
+        arrived = done.exit_code == 0 and not done.timed_out
+        # How the program names the release is known only now; a revert tells by it whether somebody else came in between.
+        now = self._look(target.service, QUESTION) if way_back or not arrived else None
+        if now is not None:
+            self._after_ours[target.service] = now
+        if arrived:
             return RolledOut(target.service, self._runtime.clock() - started)
         raise RollOutFailed(
             target.service,
             f"{target.service} did not arrive at {target.image.pinned}: the roll-out command {_how(done)}",
-            reverted=self._stands_on(before),
+            reverted=_same(now, before) if now is not None and before.image else None,
             evidence=Evidence(reason=f"exit code {done.exit_code}", log=_tail(done.stderr or done.stdout)),
         )
 
-    def revert(self, before: Running, deadline: Deadline, *, wait: bool = True) -> None:
+    def revert(self, target: Target, before: Running, deadline: Deadline, *, wait: bool = True) -> None:
         """Runs `roll-out-command` again with what ran before."""
-        words = self._needed(self._programs.roll_out, "roll-out-command", "take a service back")
+        words = self._needed(self._programs.roll_out, "roll-out-command", "roll a service back")
+        service = target.service
         if not before.image:
             raise RollOutFailed(
-                before.service,
-                f"{before.service} cannot be taken back: nobody could say what ran before.",
+                service,
+                f"Could not roll {service} back: what ran before is not known.",
                 reverted=False,
-                fix="Name a `running-command`, so that there is a way back.",
+                fix="Set `running-command`, so that there is something to roll back to:\n\n    with:\n"
+                "      running-command: ./infra/running.sh {environment}",
             )
-        target = Target(before.service, Image(before.image, before.digest, opaque=True), before.sha)
+        ours = self._after_ours.get(service)
+        now = self._look(service, QUESTION if wait else HURRIED) if ours is not None else None
+        if ours is not None and now is not None and not _same(now, ours) and not _same(now, before):
+            raise ChangedMeanwhile(
+                service,
+                f"{service} was changed by something else during the roll-out: it runs {now.image} now. It was left as it is.",
+                fix="Run the roll-out again if this release should replace it.",
+            )
+        back = Target(service, Image(before.image, before.digest, opaque=True), before.sha)
         if not wait:
-            self._hand_over(words, target)
+            self._hand_over(words, back)
             return
-        done = self._run(words, target, deadline, self._log_line)
+        done = self._run(words, back, deadline)
         if done.exit_code != 0 or done.timed_out:
             raise RollOutFailed(
-                before.service,
-                f"{before.service} could not be taken back to {before.image}: the roll-out command {_how(done)}",
+                service,
+                f"Could not roll {service} back to {before.image}: the roll-out command {_how(done)}",
                 reverted=False,
                 evidence=Evidence(reason=f"exit code {done.exit_code}", log=_tail(done.stderr or done.stdout)),
             )
 
     def job(self, job: Job, deadline: Deadline, on_line: Line) -> JobEnd:
-        """Runs `job-command`, with the job's variables in its environment. Networks and folders are the program's business."""
+        """Runs `job-command`, with the job's variables in its environment."""
         words = self._needed(self._programs.job, "job-command", "run a one-shot job")
         if job.networks or job.working_directory:
             raise UnusableInput(
-                "The engine `command` cannot set a job's networks or working directory.", fix="Let the `job-command` do it."
+                "Cannot set a job's networks or working directory on the engine `command`.",
+                fix="Let the `job-command` set them.",
             )
         target = Target(job.service or job.like, job.image, job.sha)
         at = words.index("{command}") if "{command}" in words else len(words)
@@ -159,7 +199,7 @@ class Command:
         done = run(
             program,
             timeout=deadline.remaining,
-            env={**self._variables(), **job.environment},
+            env={**self._variables(release=True), **job.environment},
             on_line=on_line,
             grace=job.grace,
         )
@@ -167,28 +207,27 @@ class Command:
         return JobEnd(done.exit_code, self._runtime.clock() - started, done.timed_out, detail)
 
     def logs(self, service: str, deadline: Deadline, *, lines: int = 50) -> Evidence:
-        """What `logs-command` prints, its last `lines` lines."""
+        """Returns the last `lines` lines that `logs-command` prints."""
         if self._programs.logs is None:
-            return Evidence(reason="No `logs-command` is named, so the service's last lines are not known.")
+            return Evidence(reason="`logs-command` is not set, so the service's last lines are not known.")
         done = self._ask(self._programs.logs, Target(service, Image("", opaque=True)), deadline)
         reason = "" if done.exit_code == 0 and not done.timed_out else f"The `logs-command` {_how(done)}"
         return Evidence(reason=reason, log=_tail(done.stdout or done.stderr, lines))
 
-    def _stands_on(self, before: Running) -> bool | None:
-        if not before.image:
+    def _look(self, service: str, seconds: float) -> Running | None:
+        """Returns what one service runs; `None` where no program can tell."""
+        if self._programs.running is None:
             return None
         try:
-            now = self.running([before.service], Deadline(QUESTION, self._runtime.clock)).get(before.service)
-        except ActionError:  # the roll-out's failure is what has to be said, not that of asking afterwards
+            now = self.running([service], Deadline(seconds, self._runtime.clock)).get(service)
+        except ActionError:  # the roll-out's own failure matters more
             return None
-        if now is None or not now.image:
-            return None
-        return (now.image, now.digest) == (before.image, before.digest)
+        return now if now is not None and now.image else None
 
     def _hand_over(self, words: Sequence[str], target: Target) -> None:
-        """Starts the program and leaves it running: the runner gives a cancelled step ten seconds, which no roll-out keeps."""
-        # The runner ends what carries this variable when the job is over.
-        variables = {name: value for name, value in self._variables().items() if name != "RUNNER_TRACKING_ID"}
+        """Starts the program and leaves it running: a cancelled step has ten seconds, which no roll-out keeps to."""
+        # The runner ends every process with this variable when the job is over.
+        variables = {name: value for name, value in self._variables(release=True).items() if name != "RUNNER_TRACKING_ID"}
         handle, path = tempfile.mkstemp(prefix=f"take-back-{target.service}-", suffix=".log", dir=self._runtime.scratch)
         with os.fdopen(handle, "wb") as output:
             try:
@@ -201,15 +240,16 @@ class Command:
                     start_new_session=True,
                 )
             except OSError as error:
-                raise UnusableInput(f"The program `{words[0]}` could not be started: {error.strerror}.") from None
+                raise UnusableInput(f"Could not start the program `{words[0]}`: {error.strerror}.") from None
         self._left_running.append(process)
-        self._runtime.log(f"{target.service}: the way back to {target.image.name} is started; it writes to {Path(path)}.")
+        self._runtime.log(f"{target.service}: started the rollback to {target.image.name}, which logs to {Path(path)}.")
 
     def _ask(self, words: Sequence[str], target: Target, deadline: Deadline) -> Finished:
         return run(self._filled(words, target), timeout=deadline.timeout(QUESTION), env=self._variables())
 
-    def _run(self, words: Sequence[str], target: Target, deadline: Deadline, on_line: Line) -> Finished:
-        return run(self._filled(words, target), timeout=deadline.remaining, env=self._variables(), on_line=on_line)
+    def _run(self, words: Sequence[str], target: Target, deadline: Deadline) -> Finished:
+        variables = self._variables(release=True)
+        return run(self._filled(words, target), timeout=deadline.remaining, env=variables, on_line=self._log_line)
 
     def _filled(self, words: Sequence[str], target: Target) -> tuple[str, ...]:
         values = {
@@ -221,8 +261,11 @@ class Command:
         }
         return filled(words, values)
 
-    def _variables(self) -> dict[str, str]:
-        return self._runtime.environment.for_programs()
+    def _variables(self, *, release: bool = False) -> dict[str, str]:
+        found = self._runtime.environment.for_programs()
+        if release:
+            return {**found, **self._release}
+        return {name: value for name, value in found.items() if name != self._file}
 
     def _log_line(self, _stream: str, text: str) -> None:
         self._runtime.log(text)
@@ -231,7 +274,7 @@ class Command:
     def _needed(words: tuple[str, ...] | None, name: str, purpose: str) -> tuple[str, ...]:
         if words is None:
             raise UnusableInput(
-                f"The engine `command` has no program to {purpose}: the input `{name}` is empty.",
+                f"Cannot {purpose} on the engine `command`: the input `{name}` is not set.",
                 fix=f"    with:\n      {name}: ./infra/{name.removesuffix('-command')}.sh {{service}} {{image}}",
             )
         return words
@@ -243,13 +286,14 @@ def _running(text: str) -> dict[str, Running]:
         found = json.loads(text)
     except ValueError as error:
         raise EngineUnreachable(
-            f"The `running-command` did not print JSON: {error}.",
+            f"Could not read what runs: the `running-command` did not print JSON: {error}.",
             cause=f"It printed: {shortened(text.strip(), 300)}",
-            fix=f"It prints one JSON object and nothing else on its standard output:\n\n    {example}",
+            fix=f"Let it print one JSON object, and nothing else, on its standard output:\n\n    {example}",
         ) from None
     if not isinstance(found, dict) or not all(isinstance(entry, dict) for entry in found.values()):
         raise EngineUnreachable(
-            "The `running-command` printed JSON, but not an object of services.", fix=f"For example:\n\n    {example}"
+            "Could not read what runs: the `running-command` did not print an object of services.",
+            fix=f"For example:\n\n    {example}",
         )
     return {service: _entry(service, entry) for service, entry in found.items()}
 
@@ -259,20 +303,27 @@ def _entry(service: str, entry: Mapping[str, object]) -> Running:
     for key in ("image", "digest", "sha"):
         value = entry.get(key)
         if value is not None and not isinstance(value, str):
-            raise EngineUnreachable(f"The `running-command` printed a `{key}` of {service} that is not text.")
+            raise EngineUnreachable(f"Could not read what runs: the `{key}` of {service} from `running-command` is not text.")
         fields[key] = value or ""
     if fields["digest"] and not is_digest(fields["digest"]):
         raise EngineUnreachable(
-            f"The `running-command` printed a digest of {service} that is none: {shortened(fields['digest'], 100)}",
-            fix="A digest is `sha256:` and 64 hexadecimal digits; leave it out where it is not known.",
+            f"Could not read what runs: the `digest` of {service} from `running-command` is {shortened(fields['digest'], 100)}",
+            fix="Print `sha256:` and 64 hexadecimal digits, or leave `digest` out where it is not known.",
         )
     return Running(service, image=fields["image"], digest=fields["digest"], sha=fields["sha"])
+
+
+def _same(one: Running, other: Running) -> bool:
+    """Whether both run the same image: the digest decides, where both have one."""
+    if one.digest and other.digest:
+        return one.digest == other.digest
+    return one.image == other.image
 
 
 def _how(done: Finished) -> str:
     if done.timed_out:
         return f"was ended after {done.seconds:.0f} s, at the deadline."
-    return f"was ended by signal {-done.exit_code}." if done.exit_code < 0 else f"ended with exit code {done.exit_code}."
+    return f"was ended by signal {-done.exit_code}." if done.exit_code < 0 else f"exited with code {done.exit_code}."
 
 
 def _said(done: Finished) -> str:

@@ -1,4 +1,4 @@
-"""The docker library's client: how an engine is found and trusted, and how long its answers are waited for."""
+"""The docker library's client: finds an engine, decides whether to trust it, and limits how long an answer may take."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ PULL = 600.0
 """Seconds between two lines of progress of an image that is pulled."""
 
 _SSH_FIX = (
-    "Have the host's key in the known_hosts of this runner's user, and a key that the host takes in its ssh agent or"
-    " configuration. Nothing is asked on the terminal. See that this works:\n\n    ssh -o BatchMode=yes HOST docker version"
+    "Add the host's key to the known_hosts of this runner's user, and a key that the host accepts to its ssh agent or"
+    " configuration. Nothing is asked on the terminal. Check that this works:\n\n    ssh -o BatchMode=yes HOST docker version"
 )
 _TLS_FIX = (
-    "DOCKER_CERT_PATH names a folder with ca.pem (the authority that signed the engine's certificate), and cert.pem and key.pem"
-    " of a client that the engine knows. The engine's certificate has to name the host of DOCKER_HOST."
+    "Let DOCKER_CERT_PATH name a folder with ca.pem (the authority that signed the engine's certificate), and with cert.pem and"
+    " key.pem of a client that the engine knows. The engine's certificate has to name the host of DOCKER_HOST."
 )
 
 
 class Untrusted(Exception):
-    """Certificates or keys do not do: the engine is not proven to be the one that is meant, or does not let this runner in.
+    """The engine could not prove its identity, or refused this runner's certificate or key.
 
-    Asking again changes nothing. `fix` says what has to be there.
+    A retry changes nothing. `fix` names what is missing.
     """
 
     def __init__(self, error: BaseException) -> None:
@@ -42,7 +42,7 @@ class Untrusted(Exception):
 
 
 def connected(variables: Mapping[str, str], patience: Callable[[float], float]) -> Client:
-    """A client that has had its first answer. `patience` says how long one is waited for, given the longest it may take.
+    """Returns a client that has had its first answer. `patience` returns the timeout of a call, given the longest allowed.
 
     Raises `Untrusted`, `UnusableInput`, and what the library raises.
     """
@@ -55,7 +55,7 @@ def connected(variables: Mapping[str, str], patience: Callable[[float], float]) 
     elif host:
         if variables.get("DOCKER_CERT_PATH") and not variables.get("DOCKER_TLS_VERIFY") and not host.startswith("unix://"):
             raise UnusableInput(
-                "DOCKER_CERT_PATH is set and DOCKER_TLS_VERIFY is not, so nobody would check which engine answers.",
+                "Cannot check which engine answers: DOCKER_CERT_PATH is set and DOCKER_TLS_VERIFY is not.",
                 fix='    env:\n      DOCKER_TLS_VERIFY: "1"',
             )
         try:
@@ -71,9 +71,9 @@ def connected(variables: Mapping[str, str], patience: Callable[[float], float]) 
 
 
 class Client(docker.APIClient):  # type: ignore[misc]
-    """The library's client, with three calls that it does not have, and time limits that follow the deadline.
+    """The library's client, with the calls that it lacks, and timeouts that follow the deadline.
 
-    `ssh` is the way to the engine where that is none of the library's.
+    `ssh` is the transport to an engine that the library cannot reach by itself.
     """
 
     def __init__(self, patience: Callable[[float], float], ssh: docker_ssh.SshAdapter | None = None, **settings: Any) -> None:
@@ -82,14 +82,14 @@ class Client(docker.APIClient):  # type: ignore[misc]
         try:
             super().__init__(version="auto", timeout=CALL, **settings)
         except BaseException:
-            # Half made, it has connections, and a program, that nobody else could close.
+            # A half-made client holds connections and a program that no caller could close.
             self.close()
             if ssh is not None:
                 ssh.close()
             raise
 
     def _retrieve_server_version(self) -> str:
-        """The first request of all, and so the moment to put the connection in place that it takes."""
+        """Sends the first request of all, and so mounts the transport first."""
         if self._ssh is not None:
             self.mount("http+docker://", self._ssh)
         version: str = super()._retrieve_server_version()
@@ -97,32 +97,31 @@ class Client(docker.APIClient):  # type: ignore[misc]
 
     def _set_request_timeout(self, kwargs: Json) -> Json:
         if kwargs.get("timeout") is None:
-            # The library has calls that wait for ever, and says so by `None`.
+            # Some calls of the library wait forever, which it expresses by `None`.
             kwargs["timeout"] = self._patience(PULL if "timeout" in kwargs else CALL)
         # Left to itself, the library underneath takes REQUESTS_CA_BUNDLE for the engine's authority.
         kwargs.setdefault("verify", self.verify)
         return kwargs
 
-    def change_service(self, service: str, version: int, spec: Json, *, image: str, rollback: bool = False) -> None:
-        """`ServiceUpdate` with the whole specification, or the engine's own rollback to the one before."""
-        params: Json = {"version": version}
-        if rollback:
-            params["rollback"] = "previous"
-        self._answered(
-            self._post_json(
-                self._url("/services/{0}/update", service), data=spec, params=params, headers=self._credentials(image)
-            )
-        )
+    def change_service(self, service: str, version: int, spec: Json, *, image: str) -> None:
+        """Sends `ServiceUpdate` with the whole specification, of the given version."""
+        url = self._url("/services/{0}/update", service)
+        self._answered(self._post_json(url, data=spec, params={"version": version}, headers=self._credentials(image)))
 
     def new_service(self, spec: Json) -> str:
-        """`ServiceCreate`; the id."""
+        """Sends `ServiceCreate` and returns the id."""
         image = spec["TaskTemplate"]["ContainerSpec"]["Image"]
         url = self._url("/services/create")
         made: Json = self._result(self._post_json(url, data=spec, headers=self._credentials(image)), json=True)
         return str(made["ID"])
 
+    def join(self, network: str, container: str, endpoint: Json) -> None:
+        """`NetworkConnect` with all that `EndpointSettings` can hold, of which the library knows a part."""
+        data = {"Container": container, "EndpointConfig": endpoint}
+        self._answered(self._post_json(self._url("/networks/{0}/connect", network), data=data))
+
     def frames(self, path: str, name: str, params: Mapping[str, object]) -> Iterator[tuple[str, bytes]]:
-        """The log's frames: `stdout` or `stderr`, and bytes. See "Stream format" at `ContainerAttach`."""
+        """Yields the log's frames: `stdout` or `stderr`, and bytes. See "Stream format" at `ContainerAttach`."""
         response = self._get(self._url(path, name), params=params, stream=True)
         self._answered(response)
         try:

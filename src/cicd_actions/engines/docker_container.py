@@ -1,34 +1,64 @@
-"""Containers that are services: how they are found, and how one becomes the next with another image."""
+"""Containers that are services: how they are found, replaced and set aside, and what a killed run left of them."""
 
 from __future__ import annotations
 
 import contextlib
-import copy
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from docker import errors as sdk
 
+from cicd_actions.engines import docker_settings
 from cicd_actions.engines.docker_api import DockerApi, Json
-from cicd_actions.engines.protocol import REVISION, Target
+from cicd_actions.engines.protocol import REVISION, Refused, Target
 from cicd_actions.engines.reference import reference
 from cicd_actions.toolkit.grammar import NotUnderstood
 
 SERVICE = "org.cicd-actions.service"
-"""Whose container it is; set on every container that this engine makes."""
+"""The label that names the service of a container that this engine made."""
+
+_MADE = "org.cicd-actions.made"
+"""The label that marks a container that this engine made; its random text is one that no image carries."""
 
 STOP = 10
-"""Seconds between SIGTERM and SIGKILL where a container does not say."""
+"""Seconds between SIGTERM and SIGKILL for a container without an own setting."""
 
-_SUFFIX = ".before"
+_KEPT = ".before"
+_PASSING = re.compile(r"(?P<own>.+)(?:\.before|(?P<made>\.next|\.candidate-[0-9a-f]{6}))")
+"""The names of containers that are not the service: the one kept for the rollback, and those of a roll-out under way."""
+
 _COMPOSE_PROJECT = "com.docker.compose.project"
 _COMPOSE_SERVICE = "com.docker.compose.service"
+_COMPOSE_NUMBER = "com.docker.compose.container-number"
+_COMPOSE_ONE_OFF = "com.docker.compose.oneoff"
 
-# What belongs to the one container and not to the service's settings.
-_OWN_CONFIG = ("Image", "AttachStdin", "AttachStdout", "AttachStderr", "OnBuild", "MacAddress")
-_FROM_IMAGE = ("Cmd", "Entrypoint", "User", "WorkingDir", "Healthcheck", "StopSignal", "Shell", "ExposedPorts", "Volumes")
-_OWN_HOST = ("ContainerIDFile", "PortBindings", "PublishAllPorts", "Links")
+
+@dataclass
+class Slot:
+    """The containers of one replica, which share a name: the service's own, the kept one, and those a roll-out made."""
+
+    name: str
+    own: Json | None = None
+    kept: Json | None = None
+    made: list[Json] = field(default_factory=list)
+
+    @property
+    def current(self) -> Json | None:
+        """The container that is the service now.
+
+        After a killed run that is the container that took over, else the one that was to be replaced.
+        """
+        if self.own is not None and self.own["State"]["Running"]:
+            return self.own
+        # A candidate never gets what only one container can hold.
+        before = self.own or self.kept
+        whole = before is None or not docker_settings.alone(before)
+        serving = [each for each in self.made if each["State"]["Running"] and (whole or each["Name"].endswith(".next"))]
+        if serving:
+            return max(serving, key=lambda each: str(each["Created"]))
+        return self.own or (self.kept if self.made else None)
 
 
 class Containers:
@@ -37,115 +67,158 @@ class Containers:
     def __init__(self, api: DockerApi, project: str) -> None:
         self._api = api
         self._project = project
+        self._set_aside: set[str] = set()
 
-    def of(self, service: str) -> Json | None:
-        """The container that is the service now: the one labelled so, the Compose project's, or the one so named."""
-        wanted = f"{self._project}/{service}"
-        labels = [[f"{SERVICE}={wanted}"]]
+    def slots(self, service: str) -> list[Slot]:
+        """Returns the replicas of a service, in the order of their names.
+
+        Without a project the container of the service's name is its one replica. In a project Compose's labels say which
+        containers are, but never labels that an image carries.
+        """
         if self._project:
-            labels.append([f"{_COMPOSE_PROJECT}={self._project}", f"{_COMPOSE_SERVICE}={service}"])
-        with self._api.asking(f"look for the container of {service}"):
-            for chosen in labels:
-                found = self._api.client.containers(all=True, filters={"label": chosen})
-                states = [state for state in map(self._api.container, (each["Id"] for each in found)) if state is not None]
-                current = [state for state in states if not state["Name"].endswith(_SUFFIX) and not _is_candidate(state)]
-                if current:
-                    # One that runs, and among those the youngest: an interrupted run may have left another.
-                    return max(current, key=lambda state: (bool(state["State"]["Running"]), state["Created"]))
-        named = None if self._project else self._api.container(service)
-        # The engine also takes the beginning of an id for a name.
-        return named if named is not None and named["Name"] == f"/{service}" else None
+            chosen = [f"{_COMPOSE_PROJECT}={self._project}", f"{_COMPOSE_SERVICE}={service}"]
+            found = self._states({"label": chosen})
+        else:
+            found = self._states({"name": re.escape(service)})
+        slots: dict[str, Slot] = {}
+        for state in found:
+            name = str(state["Name"]).lstrip("/")
+            passing = _PASSING.fullmatch(name)
+            own = passing["own"] if passing else name
+            if not self._project and own != service:
+                continue  # the engine takes a part of a name, too
+            labels = docker_settings.own_labels(state, self._api.local_image(state["Image"]))
+            made = labels.get(SERVICE) == f"{self._project}/{service}" and _MADE in labels
+            if self._project and not self._claims(labels, state):
+                continue
+            slot = slots.setdefault(own, Slot(own))
+            if not passing:
+                slot.own = state
+            elif not passing["made"]:
+                slot.kept = state
+            elif made:
+                slot.made.append(state)
+        return _alive([slots[name] for name in sorted(slots, key=lambda name: (len(name), name))])
 
-    def drop_kept(self, service: str) -> None:
-        """Remove what earlier roll-outs left: the container kept for the way back, and candidates of interrupted runs."""
-        current = self.of(service)
-        if current is None:
-            return
-        kept = current["Name"] + _SUFFIX
-        with self._api.asking(f"remove what an earlier roll-out of {service} kept"):
-            labelled = self._api.client.containers(all=True, filters={"label": f"{SERVICE}={self._project}/{service}"})
-            named = self._api.client.containers(all=True, filters={"name": f"^{re.escape(kept)}$"})
-            for identity in {each["Id"] for each in [*labelled, *named]} - {current["Id"]}:
-                with contextlib.suppress(sdk.NotFound):
-                    self._api.client.remove_container(identity, force=True, v=True)
+    def unfinished(self, service: str) -> bool:
+        """Whether a killed run left containers of the service."""
+        return any(slot.made for slot in self.slots(service))
+
+    def examine(self, service: str) -> None:
+        """Raises `Refused` where a container of the service cannot be replaced without losing something."""
+        slots = self.slots(service)
+        with self._api.asking(f"look at the containers beside {service}"):
+            others = list(filter(None, (self._api.container(each["Id"]) for each in self._api.client.containers(all=True))))
+        for slot in slots:
+            for problem, fix in _problems(slot, others):
+                raise Refused(f"Cannot replace {slot.name}: {problem}.", cause="Nothing was changed.", fix=fix)
+
+    def end_leftovers(self, service: str) -> None:
+        """Ends what earlier runs left: the container kept for their rollback, and what a killed run was about to do.
+
+        What took over already in a killed run becomes the service, else the old container runs again.
+        """
+        for slot in self.slots(service):
+            current = slot.current
+            if current is None:
+                continue
+            others = [each for each in slot.made if each is not current]
+            with self._api.asking(f"end what an earlier run left of {slot.name}"):
+                if slot.made:
+                    self._api.runtime.log(f"{slot.name}: a killed run left {len(slot.made)} container(s). Ending them first.")
+                if current in slot.made:
+                    self._take_the_place(current, slot)
+                elif slot.made and not current["State"]["Running"]:
+                    # They may hold its ports.
+                    self._drop([each for each in others if each["Name"].endswith(".next")])
+                    self.restore(current["Id"], others[0]["HostConfig"]["RestartPolicy"])
+                self._drop([*others, *([slot.kept] if slot.kept and slot.kept is not current else [])])
 
     def candidate(self, old: Json, target: Target) -> str:
-        """A container with the old one's settings and the new image: without published ports, and without its names."""
-        config = self._next(old, target)
-        name = f"{old['Name'].lstrip('/')}.candidate-{secrets.token_hex(3)}"
-        with self._api.asking(f"make a new container of {target.service}"):
-            identity = str(self._api.client.create_container_from_config(config, name)["Id"])
-            for network in self.networks(old)[1:]:
-                self._api.client.connect_container_to_network(identity, network)
-        return identity
+        """Creates a container with the old one's settings and the new image, without its ports, names and addresses."""
+        return self._create(old, target, f".candidate-{secrets.token_hex(3)}", takes_over=False)
 
     def successor(self, old: Json, target: Target) -> str:
-        """The container that takes the old one's published ports and names over; not started yet."""
-        config = self._next(old, target)
-        config["HostConfig"]["PortBindings"] = old["HostConfig"].get("PortBindings") or {}
-        networks = self.networks(old)
-        identity = str(self._api.client.create_container_from_config(config, f"{old['Name'].lstrip('/')}.next")["Id"])
-        for network in networks:
-            self._join(identity, network, old)
-        return identity
+        """Creates the container that takes over the old one's ports, names and addresses. It is not started."""
+        return self._create(old, target, ".next", takes_over=True)
 
-    def give_names(self, candidate: str, old: Json) -> None:
-        """Let the old container's names on its networks lead to the candidate as well."""
-        for network in self.networks(old):
-            if _aliases(old, network):
-                self._join(candidate, network, old)
+    def give_names(self, candidate: str, old: Json, called: str = "") -> None:
+        """Lets the old container's names on its networks lead to the candidate as well."""
+        for network in docker_settings.networks(old):
+            joined = docker_settings.endpoint(old, network, takes_over=True, called=called)
+            if not joined.get("Aliases"):
+                continue
+            # A container's names on a network cannot be changed in place.
+            try:
+                self._api.client.disconnect_container_from_network(candidate, network, force=True)
+            except sdk.APIError as error:
+                if "not connected" not in str(error.explanation):
+                    raise
+            self._api.client.join(network, candidate, joined)
 
     def stop(self, state: Json) -> None:
-        """As `docker stop`: it has the time to end that it was made with, within the deadline."""
-        # Named here, because the library waits for ten seconds only, whatever the container was made with.
+        """Stops a container as `docker stop` does, with the container's own grace period, within the deadline."""
+        # Named here, because the library waits only ten seconds, whatever the container's setting is.
         grace = self._api.deadline.timeout(state["Config"].get("StopTimeout") or STOP)
         self._api.client.stop(state["Id"], timeout=max(int(grace), 1))
 
     def keep(self, old: Json) -> None:
-        """Stop the old container and set it aside under another name; the engine does not start it by itself again."""
+        """Stops the old container and sets it aside under another name; the engine does not restart it by itself."""
+        name = old["Name"].lstrip("/")
+        self._drop(filter(None, [self._api.container(name + _KEPT)]))
+        self._set_aside.add(old["Id"])
         if old["HostConfig"]["RestartPolicy"].get("Name") == "always":
-            # It would start again together with the engine, beside its successor.
+            # It would start together with the engine, beside its successor.
             self._api.client.update_container(old["Id"], restart_policy={"Name": "unless-stopped"})
-        # Only then renamed: the engine's DNS never forgets the name under which a running container was renamed.
+        # Stopped before it is renamed: the engine's DNS never forgets the name under which a running container was renamed.
         self.stop(old)
-        self._api.client.rename(old["Id"], old["Name"].lstrip("/") + _SUFFIX)
+        self._api.client.rename(old["Id"], name + _KEPT)
+
+    def was_set_aside(self, identity: str) -> bool:
+        """Whether this run set the container aside, so that this run may start it again."""
+        return identity in self._set_aside
 
     def restore(self, identity: str, policy: Json) -> None:
-        """Start a container that was set aside, under its own name and with the service's restart policy."""
+        """Starts a container that was set aside, under its own name and with the service's restart policy."""
         state = self._api.container(identity)
         if state is None:
             return
         name = state["Name"].lstrip("/")
-        if name.endswith(_SUFFIX):
-            self._api.client.rename(identity, name.removesuffix(_SUFFIX))
+        if name.endswith(_KEPT):
+            self._api.client.rename(identity, name.removesuffix(_KEPT))
         if policy.get("Name") == "always":
             self._api.client.update_container(identity, restart_policy=policy)
         self._api.client.start(identity)
 
+    def step_down(self, newer: Json) -> None:
+        """Renames a container that is about to be left, so that the old one can have its name again."""
+        self._api.client.rename(newer["Id"], f"{newer['Name'].lstrip('/')}.candidate-{secrets.token_hex(3)}")
+
+    def made_for(self, target: Target, state: Json) -> bool:
+        """Whether a roll-out of this target made the container."""
+        labels = docker_settings.own_labels(state, self._api.local_image(state["Image"]))
+        return _MADE in labels and str(state["Config"]["Image"]) == target.image.pinned
+
+    def settings(self, state: Json) -> Json:
+        """Returns `docker_settings.settings`, with the container's image as this engine has it."""
+        return docker_settings.settings(state, self._api.local_image(state["Image"]))
+
     def like(self, state: Json) -> Json:
-        """The settings of a service for a job: variables, networks, mounts, limits; not its command, ports and health check."""
-        config = self._settings(state)
+        """Returns a service's settings for a job: variables, networks, mounts, limits; no command, ports or health check."""
+        config = self.settings(state)
         for name in ("Cmd", "Entrypoint", "ExposedPorts", "Healthcheck", "User", "WorkingDir", "StopSignal"):
             config.pop(name, None)
         return config
 
-    def networks(self, state: Json) -> list[str]:
-        """The names of the networks the container is in, the one it was made with first."""
-        first = state["HostConfig"]["NetworkMode"]
-        names = list(state["NetworkSettings"]["Networks"])
-        by_id = {entry.get("NetworkID"): name for name, entry in state["NetworkSettings"]["Networks"].items()}
-        first = by_id.get(first, first)
-        return sorted(names, key=lambda name: (name not in {first, {"default": "bridge"}.get(first, first)}, name))
-
     def deployable(self, state: Json, image: Json) -> str:
-        """What names the container's image for another roll-out: by digest, or by its id where no registry has it."""
+        """Returns the name under which the container's image can be deployed again: by digest, or by id without a registry."""
         digest = self.digest(str(state["Config"]["Image"]), image, str(state["Image"]))
         if digest == state["Image"]:
             return digest
         return f"{reference(str(state['Config']['Image'])).repository}@{digest}"
 
     def digest(self, name: str, image: Json, identity: str) -> str:
-        """The digest under which the image was pulled or pushed; its id where it never was."""
+        """Returns the digest under which the image was pulled or pushed, else its id."""
         try:
             parts = reference(name)
         except NotUnderstood:
@@ -158,68 +231,102 @@ class Containers:
                 return str(digest)
         return identity
 
-    def _next(self, old: Json, target: Target) -> Json:
-        config = self._settings(old)
+    def _states(self, filters: Json) -> list[Json]:
+        with self._api.asking("look for containers"):
+            found = self._api.client.containers(all=True, filters=filters)
+        return list(filter(None, (self._api.container(each["Id"]) for each in found)))
+
+    def _claims(self, labels: dict[str, str], state: Json) -> bool:
+        """Whether Compose, or a person, made the container for the service.
+
+        The number is what Compose gives every container: it labels the images that it builds, too, but not with that.
+        """
+        given = _COMPOSE_NUMBER in labels or {_COMPOSE_PROJECT, _COMPOSE_SERVICE} <= set(labels)
+        return given and (state["Config"].get("Labels") or {}).get(_COMPOSE_ONE_OFF, "").lower() != "true"
+
+    def _create(self, old: Json, target: Target, suffix: str, *, takes_over: bool) -> str:
+        config = self.settings(old)
         config["Image"] = target.image.pinned
         labels = {name: text for name, text in config["Labels"].items() if name != REVISION}
         if target.sha:
             labels[REVISION] = target.sha
-        config["Labels"] = {**labels, SERVICE: f"{self._project}/{target.service}"}
-        return config
-
-    def _settings(self, state: Json) -> Json:
-        """What was asked of the container, without what its image brought: the next image brings its own."""
-        config = copy.deepcopy(state["Config"])
-        image = ((self._api.local_image(state["Image"]) or {}).get("Config")) or {}
-        for name in _OWN_CONFIG:
-            config.pop(name, None)
-        if state["Id"].startswith(config.get("Hostname") or ""):
-            config.pop("Hostname", None)
-        for name in _FROM_IMAGE:
-            if config.get(name) == image.get(name):
-                config.pop(name, None)
-        for name in ("ExposedPorts", "Volumes"):
-            own = {key: value for key, value in (config.get(name) or {}).items() if key not in (image.get(name) or {})}
-            config[name] = own
-        config["Env"] = [entry for entry in config.get("Env") or [] if entry not in set(image.get("Env") or [])]
-        inherited = image.get("Labels") or {}
-        config["Labels"] = {key: text for key, text in (config.get("Labels") or {}).items() if inherited.get(key) != text}
-        host = copy.deepcopy(state["HostConfig"])
-        for name in _OWN_HOST:
-            host.pop(name, None)
-        networks = self.networks(state)
-        if networks:
-            host["NetworkMode"] = networks[0]
-        config["HostConfig"] = host
-        return config  # type: ignore[no-any-return]
-
-    def _join(self, identity: str, network: str, old: Json) -> None:
-        """Put the container into the network under the old one's names; a container's names cannot be changed in place."""
+        marks = {SERVICE: f"{self._project}/{target.service}", _MADE: secrets.token_hex(8)}
+        config["Labels"] = {**labels, **marks}
+        if takes_over:
+            docker_settings.take_over_alone(config, old)
+        joined = {name: docker_settings.endpoint(old, name, takes_over=takes_over) for name in docker_settings.networks(old)}
+        first, *more = joined or {"": {}}
+        if joined.get(first):
+            config["NetworkingConfig"] = {"EndpointsConfig": {first: joined[first]}}
+        identity = ""
         try:
-            self._api.client.disconnect_container_from_network(identity, network, force=True)
-        except sdk.APIError as error:
-            if "not connected" not in str(error.explanation):
-                raise
-        self._api.client.connect_container_to_network(identity, network, aliases=_aliases(old, network) or None)
+            with self._api.asking(f"create a new container of {target.service}"):
+                identity = str(self._api.client.create_container_from_config(config, old["Name"].lstrip("/") + suffix)["Id"])
+                for network in more:
+                    self._api.client.join(network, identity, joined[network])
+        except BaseException as error:
+            if identity:
+                self._api.client.remove_container(identity, force=True, v=True)
+            if isinstance(error, sdk.NotFound):
+                raise Refused(f"Cannot create a new container of {target.service}: {error.explanation}") from None
+            raise
+        return identity
+
+    def _take_the_place(self, current: Json, slot: Slot) -> None:
+        """Makes a container that took over in a killed run the service's own."""
+        old = slot.own or slot.kept
+        if old is not None and not current["Name"].endswith(".next"):
+            self.give_names(current["Id"], old, called=slot.name)
+        if slot.own is not None:
+            self._drop([slot.own])
+        self._api.client.rename(current["Id"], slot.name)
+
+    def _drop(self, states: Iterable[Json]) -> None:
+        """Removes containers of an earlier run. Their volumes stay: another container may have the data now, or need it."""
+        for state in states:
+            with contextlib.suppress(sdk.NotFound):
+                if state["State"]["Running"]:
+                    self.stop(state)  # it may be in the middle of an answer
+                self._api.client.remove_container(state["Id"], force=True)
 
 
-def published(state: Json) -> Sequence[str]:
-    """The ports of the host that the container holds, as `8080->80/tcp`."""
-    if state["HostConfig"]["NetworkMode"] == "host":
-        return ["the host's own network"]
-    bindings = state["HostConfig"].get("PortBindings") or {}
-    return [f"{bound.get('HostPort') or 'any'}->{port}" for port, each in bindings.items() for bound in each or []]
+def _alive(slots: list[Slot]) -> list[Slot]:
+    """Leaves replicas out that stand still while others run; of a service that stands still, the youngest is it."""
+    found = [slot for slot in slots if slot.current is not None]
+    running = [slot for slot in found if slot.made or (slot.current or {})["State"]["Running"]]
+    return running or sorted(found, key=lambda slot: str((slot.current or {})["Created"]))[-1:]
 
 
-def _aliases(state: Json, network: str) -> list[str]:
-    """The names others know the container by on a network: its aliases, and the container's own name."""
-    known = (state["NetworkSettings"]["Networks"].get(network) or {}).get("Aliases") or []
-    if network in {"bridge", "host", "none"}:
-        return []  # these have no names
-    own = [alias for alias in known if not state["Id"].startswith(alias)]
-    name = state["Name"].lstrip("/")
-    return [*own, *([name] if name not in own else [])]
-
-
-def _is_candidate(state: Json) -> bool:
-    return ".candidate-" in state["Name"] or state["Name"].endswith(".next")
+def _problems(slot: Slot, others: Iterable[Json]) -> Iterable[tuple[str, str]]:
+    """Yields what would be lost, and the fix."""
+    current = slot.current
+    if current is None:
+        return
+    if current["HostConfig"].get("AutoRemove"):
+        yield (
+            "it was started with `--rm`, so the engine deletes it as soon as it stops, and nothing is left to roll back to",
+            "Start it without `--rm`, for example with `--restart unless-stopped`.",
+        )
+    if slot.kept is not None and slot.kept is not current and slot.kept["State"]["Running"]:
+        name = slot.kept["Name"].lstrip("/")
+        yield f"{name}, the container kept for the rollback, runs", f"Stop or rename the one that is wrong: docker stop {name}"
+    known = {str(current["Id"]), str(current["Id"])[:12], slot.name}
+    gone = {str(each["Name"]).lstrip("/") for each in others} | {str(each["Id"]) for each in others}
+    for source in current["HostConfig"].get("VolumesFrom") or []:
+        if not any(name.startswith(source.partition(":")[0]) for name in gone):
+            yield f"it uses the volumes of {source}, which does not exist", "Name those volumes on the container itself."
+    for other in others:
+        if other["Id"] == current["Id"] or other in slot.made or other is slot.kept:
+            continue
+        name, host = str(other["Name"]).lstrip("/"), other["HostConfig"]
+        for kind in ("NetworkMode", "PidMode", "IpcMode"):
+            if str(host.get(kind) or "").partition("container:")[2] in known:
+                yield (
+                    f"{name} shares its {kind.removesuffix('Mode').lower()} namespace, and would keep the old one",
+                    f"Give {name} a network of its own, or update both with `docker compose up`.",
+                )
+        if any(entry.partition(":")[0].lstrip("/") == slot.name for entry in host.get("Links") or []):
+            yield (
+                f"{name} is linked to it (`--link`), and would keep the old address",
+                "Put both on a network (`docker network create`); names there lead to the new container.",
+            )

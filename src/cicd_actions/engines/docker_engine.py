@@ -1,26 +1,29 @@
-"""One Docker Engine without an orchestrator: a container a service, replaced by one that is healthy already.
+"""One Docker Engine without an orchestrator: each container of a service is replaced by one that is healthy already.
 
-The new container is started beside the old one, unreachable by the service's name, and gets the name's traffic only when it
-is healthy. For the time of `monitor` the name leads to both, so that a proxy which looks it up now and then, or checks its
-servers, knows the new one before the old one stops: no request is lost. A published port can be held by one container only,
-so there the old one stops before the new one starts: a short gap, which is said. The old container is kept, stopped, until
-the next roll-out: the way back is to start it again.
+The new container starts beside the old one, unreachable by the service's name, and gets the name's traffic once it is healthy.
+For the time of `monitor` the name leads to both. A proxy that looks the name up now and then, or checks its servers, so knows
+the new one before the old one stops, and no request is lost.
+
+Only one container can hold a published port, a static address or an unnamed volume. There the old container stops before the
+new one starts, and the report says how long the service was away. The old container is kept, stopped, until the next
+roll-out: a rollback starts it again.
 """
 
 from __future__ import annotations
 
-import secrets
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from docker import errors as sdk
 
+from cicd_actions.engines import docker_settings
 from cicd_actions.engines.docker_api import DockerApi, Json, Log
-from cicd_actions.engines.docker_container import Containers, published
+from cicd_actions.engines.docker_container import Containers
 from cicd_actions.engines.docker_job import merged, to_the_end, unique_name
 from cicd_actions.engines.protocol import (
     JOB_LABEL,
     REVISION,
+    ChangedMeanwhile,
     Evidence,
     Image,
     Job,
@@ -55,7 +58,7 @@ class DockerEngine:
         self._api.close()
 
     def by_hand(self, target: Target) -> str:
-        """There is no one command: a container's image cannot be changed, so it is created anew."""
+        """Returns a command and a comment: a container's image cannot be changed, so the container has to be created anew."""
         pull = shlex.join(["docker", "pull", target.image.pinned])
         inspect = shlex.join(["docker", "inspect", target.service])
         return f"{pull}  # then create {target.service} anew from it, with the options that `{inspect}` shows"
@@ -64,75 +67,66 @@ class DockerEngine:
         self._api.deadline = deadline
         found: dict[str, Running] = {}
         for service in services:
-            state = self._api.retried(
+            running = self._api.retried(
                 f"ask what {service} runs",
-                lambda service=service: self._containers.of(service),  # type: ignore[misc]
+                lambda service=service: self._look(service),  # type: ignore[misc]
                 deadline,
             )
-            if state is not None:
-                found[service] = self._running(service, state)
+            if running is not None:
+                found[service] = running
         return found
 
     def resolve(self, image: str, deadline: Deadline) -> Image:
         self._api.deadline = deadline
         return self._api.resolve(image, deadline)
 
+    def examine(self, target: Target, before: Running, deadline: Deadline) -> None:  # noqa: ARG002
+        self._api.deadline = deadline
+        self._containers.examine(target.service)
+
     def roll_out(self, target: Target, before: Running, deadline: Deadline, *, way_back: bool = True) -> RolledOut:  # noqa: ARG002
         self._api.deadline = deadline
         started = self._runtime.clock()
-        old = self._existing(target.service)
+        service = target.service
+        self._existing(service)
+        self._containers.examine(service)
         self._api.pull(target.image, deadline)
-        self._containers.drop_kept(target.service)
+        self._containers.end_leftovers(service)
+        known = {state["Image"] for state in self._existing(service)}
+        arrived: set[str] = set()
         notes: list[str] = []
-        # On the host's own network both would want the same ports: nothing can be tried beside the old container there.
-        beside = old["HostConfig"]["NetworkMode"] != "host"
-        candidate = self._containers.candidate(old, target) if beside else ""
-        try:
-            if candidate:
-                self._healthy(candidate, target, deadline)
-            if published(old):
-                notes.append(self._replace(old, candidate, target, deadline))
-            else:
-                self._swap(old, candidate, target.service, deadline)
-        except RollOutFailed as failure:
-            failure.reverted = self._undo(old, candidate)
-            raise
-        except BaseException:
-            self._undo(old, candidate)
-            raise
-        if not self._health_checked(target):
-            notes.append(
-                f"has no health check: it counted as arrived after running for {self._monitor:g} s. Add a HEALTHCHECK."
-            )
-        return RolledOut(target.service, self._runtime.clock() - started, tuple(notes))
+        while left := [state for state in self._containers_of(service) if state["Id"] not in arrived]:
+            if left[0]["Image"] not in known:
+                raise self._changed(service, f"{_name(left[0])} runs {left[0]['Config']['Image']} now")
+            try:
+                arrived.add(self._replace(left[0], target, deadline, notes))
+            except RollOutFailed as failure:
+                # Those that arrived before it are for `revert`.
+                failure.reverted = failure.reverted and not arrived
+                raise
+        if not self._health_checked(arrived):
+            notes.append(f"has no health check, so it counted as arrived after {self._monitor:g} s. Add a HEALTHCHECK.")
+        return RolledOut(service, self._runtime.clock() - started, tuple(dict.fromkeys(notes)), len(arrived))
 
-    def revert(self, before: Running, deadline: Deadline, *, wait: bool = True) -> None:
+    def revert(self, target: Target, before: Running, deadline: Deadline, *, wait: bool = True) -> None:
         self._api.deadline = deadline
-        now = self._containers.of(before.service)
-        if now is not None and now["Id"] == before.point and now["State"]["Running"]:
-            return
-        kept = self._api.container(str(before.point)) if before.point else None
-        if kept is None:
-            self._again(before, deadline)
-            return
-        newer = now if now is not None and now["Id"] != kept["Id"] else None
-        with self._api.asking(f"take {before.service} back"):
-            if newer is not None:
-                if published(newer):
-                    self._containers.stop(newer)
-                self._api.client.rename(newer["Id"], f"{newer['Name'].lstrip('/')}.{secrets.token_hex(3)}")
-            policy = (now or kept)["HostConfig"]["RestartPolicy"]
-            self._containers.restore(str(kept["Id"]), policy)
-        if wait:
-            self._await_health(str(kept["Id"]), before.service, deadline)
-        if newer is None:
-            return
-        if wait and not published(newer):
-            # As on the way there: the name leads to both for a while.
-            self._watch(str(kept["Id"]), before.service, deadline)
-            with self._api.asking(f"stop what {before.service} was left for"):
-                self._containers.stop(newer)
-        self._discard(str(newer["Id"]))
+        old = before.point if isinstance(before.point, tuple) else ()
+        again = False
+        for slot in self._containers.slots(before.service):
+            now = slot.current
+            if now is not None and now["Id"] in old and now["State"]["Running"]:
+                continue
+            kept = next((each for each in (slot.kept, now) if each is not None and each["Id"] in old), None)
+            newer = now if now is not None and now is not kept else None
+            if newer is not None and not self._containers.made_for(target, newer):
+                raise self._changed(before.service, f"{_name(newer)} runs {newer['Config']['Image']} now")
+            if kept is None:
+                again = True
+            elif kept["Id"] in old:
+                self._return(kept, newer, before.service, deadline, wait=wait)
+        if again:
+            # The kept container is gone.
+            self.roll_out(Target(before.service, self.resolve(before.image, deadline), before.sha), before, deadline)
 
     def job(self, job: Job, deadline: Deadline, on_line: Line) -> JobEnd:
         self._api.deadline = deadline
@@ -147,10 +141,10 @@ class DockerEngine:
                 self._attach(identity, job)
                 self._api.client.start(identity)
         except sdk.NotFound as error:
-            self._discard(identity)
+            self._discard(identity, volumes=True)
             raise Failed(f"The Docker Engine refused to start the job {job.name}: {error.explanation}") from None
         except BaseException:
-            self._discard(identity)
+            self._discard(identity, volumes=True)
             raise
         return to_the_end(_ContainerJob(self._api, identity), job, self._api, deadline, on_line)
 
@@ -158,61 +152,76 @@ class DockerEngine:
         self._api.deadline = deadline
 
         def look() -> Evidence:
-            return self._api.evidence(str(self._existing(service)["Id"]), lines=lines)
+            states = self._existing(service)
+            failing = [state for state in states if not _up(state)]
+            newest = max(failing or states, key=lambda state: str(state["Created"]))
+            return self._api.evidence(str(newest["Id"]), lines=lines)
 
         return self._api.retried(f"read the log of {service}", look, deadline)
 
-    def _existing(self, service: str) -> Json:
-        found = self._containers.of(service)
-        if found is None:
+    def _look(self, service: str) -> Running | None:
+        states = self._containers_of(service)
+        return self._running(service, states) if states else None
+
+    def _containers_of(self, service: str) -> list[Json]:
+        """Returns the containers that are the service now, one per replica."""
+        return [slot.current for slot in self._containers.slots(service) if slot.current is not None]
+
+    def _existing(self, service: str) -> list[Json]:
+        found = self._containers_of(service)
+        if not found:
             raise ServiceMissing(
-                f"The Docker Engine runs no container {service}.",
+                f"Could not find a container of {service} on this Docker Engine.",
+                cause="Only a container's own labels and its name count, not labels that its image carries.",
                 fix="Start it once, with its ports, networks and variables: `docker compose up -d`, or `docker run --name`.",
             )
         return found
 
-    def _running(self, service: str, state: Json) -> Running:
-        image = self._api.local_image(state["Image"]) or {}
-        reference = str(state["Config"]["Image"])
-        health = (state["State"].get("Health") or {}).get("Status", "")
-        labels = state["Config"].get("Labels") or {}
+    def _running(self, service: str, states: Sequence[Json]) -> Running:
+        images = [self._api.local_image(state["Image"]) or {} for state in states]
+        digests = [
+            self._containers.digest(str(state["Config"]["Image"]), image, str(state["Image"]))
+            for state, image in zip(states, images, strict=True)
+        ]
+        labels = states[0]["Config"].get("Labels") or {}
         return Running(
             service,
-            image=self._containers.deployable(state, image),
-            digest=self._containers.digest(reference, image, str(state["Image"])),
+            image=self._containers.deployable(states[0], images[0]),
+            digest=digests[0],
             sha=str(labels.get(REVISION, "")),
-            ready=int(bool(state["State"]["Running"]) and health in {"", "none", "healthy"}),
-            wanted=1,
-            point=state["Id"],
+            ready=sum(digest == digests[0] and _up(state) for state, digest in zip(states, digests, strict=True)),
+            wanted=len(states),
+            unfinished=self._containers.unfinished(service),
+            point=tuple(state["Id"] for state in states),
         )
 
     def _healthy(self, candidate: str, target: Target, deadline: Deadline) -> None:
         with self._api.asking(f"start a new container of {target.service}"):
             self._api.client.start(candidate)
-        self._runtime.log(f"{target.service}: a new container is started beside the old one.")
+        self._runtime.log(f"{target.service}: a new container started beside the old one.")
         self._await_health(candidate, target.service, deadline)
 
     def _await_health(self, container: str, service: str, deadline: Deadline) -> None:
-        """Until the container is healthy; one without a health check has to run for the time of `monitor`."""
+        """Waits until the container is healthy; one without a health check has to run for the time of `monitor`."""
         began = self._runtime.clock()
         while True:
             health = self._health(container, service, deadline)
             if health == "healthy" or (health == "none" and self._runtime.clock() - began >= self._monitor):
                 return
             if deadline.expired:
-                raise self._failure(service, container, "was not healthy within the time")
+                raise self._failure(service, container, "was not healthy before the deadline passed")
             self._runtime.sleep(POLL)
 
     def _watch(self, container: str, service: str, deadline: Deadline) -> None:
-        """For the time of `monitor`, or to the deadline: it has to stay up."""
+        """Watches the container for the time of `monitor`, or to the deadline: it has to stay up."""
         watch = Deadline(deadline.timeout(self._monitor), self._runtime.clock)
         while not watch.expired:
             self._health(container, service, deadline)
             self._runtime.sleep(watch.timeout(POLL))
 
     def _health(self, container: str, service: str, deadline: Deadline) -> str:
-        """The engine's word for its health, `none` where nobody checks it. Raises `RollOutFailed` when it is not up."""
-        state = self._api.retried("ask how the container is", lambda: self._api.container(container), deadline)
+        """Returns the engine's word for its health, `none` without a check. Raises `RollOutFailed` when it is not up."""
+        state = self._api.retried("ask for the container's health", lambda: self._api.container(container), deadline)
         now = (state or {}).get("State") or {}
         health = str((now.get("Health") or {}).get("Status", "none"))
         restarted = now.get("Restarting") or (state or {}).get("RestartCount", 0)
@@ -224,75 +233,125 @@ class DockerEngine:
         evidence = self._api.evidence(container)
         return RollOutFailed(service, f"{service} {what}.", reverted=True, evidence=evidence, cause=evidence.reason)
 
+    def _replace(self, old: Json, target: Target, deadline: Deadline, notes: list[str]) -> str:
+        """Replaces one container by one of the target's image; returns the id of the new one. Undoes all of it on failure."""
+        held = docker_settings.alone(old)
+        candidate = self._containers.candidate(old, target) if docker_settings.can_be_tried(old) else ""
+        try:
+            if candidate:
+                self._healthy(candidate, target, deadline)
+            if not held:
+                self._swap(old, candidate, target.service, deadline)
+                return candidate
+            final = self._hand_over(old, target, held, deadline, notes)
+        except RollOutFailed as failure:
+            failure.reverted = self._undo(old, candidate)
+            raise
+        except BaseException:
+            self._undo(old, candidate)
+            raise
+        self._discard(candidate, volumes=True)
+        return final
+
     def _swap(self, old: Json, candidate: str, service: str, deadline: Deadline) -> None:
-        """The service's name leads to both for a while, then the old one stops: there is always one that answers."""
+        """Lets the service's name lead to both for a while, then stops the old one: one of them always answers."""
         with self._api.asking("hand the traffic over"):
+            self._unchanged(old, service)
             self._containers.give_names(candidate, old)
         self._watch(candidate, service, deadline)
         with self._api.asking("hand the traffic over"):
+            self._unchanged(old, service)
             self._containers.keep(old)
-            self._api.client.rename(candidate, old["Name"].lstrip("/"))
+            self._api.client.rename(candidate, _name(old))
 
-    def _replace(self, old: Json, candidate: str, target: Target, deadline: Deadline) -> str:
-        """The candidate was healthy; one with the published ports takes over. The only way, since ports cannot be moved."""
-        with self._api.asking("make the container with the published ports"):
-            final = self._containers.successor(old, target)
+    def _hand_over(self, old: Json, target: Target, held: Sequence[str], deadline: Deadline, notes: list[str]) -> str:
+        """Stops the old container, then starts the one that takes over what only one can hold; returns its id."""
+        final = self._containers.successor(old, target)
         began = self._runtime.clock()
         try:
-            with self._api.asking("hand the published ports over"):
+            with self._api.asking(f"hand over {', '.join(held)}"):
+                self._unchanged(old, target.service)
                 self._containers.keep(old)
                 self._api.client.start(final)
             self._await_health(final, target.service, deadline)
             with self._api.asking("name the new container"):
-                self._api.client.rename(final, old["Name"].lstrip("/"))
+                self._api.client.rename(final, _name(old))
         except BaseException:
-            self._discard(final)
+            self._discard(final, volumes=True)
             raise
         gap = self._runtime.clock() - began
-        self._discard(candidate)
-        ports = ", ".join(published(old))
-        return (
-            f"publishes a port ({ports}): nobody answered there for up to {gap:.1f} s. Swarm on the same host has no such gap."
+        swarm = " Swarm on the same host has no such gap." if docker_settings.published(old) else ""
+        notes.append(f"was away for up to {gap:.1f} s, because only one container can hold {', '.join(held)}.{swarm}")
+        return final
+
+    def _unchanged(self, old: Json, service: str) -> None:
+        """Raises `ChangedMeanwhile` where somebody removed, renamed or changed the container since this run read it."""
+        now = self._api.container(old["Id"])
+        if now is None or now["Name"] != old["Name"]:
+            raise self._changed(service, f"{_name(old)} was removed or renamed")
+        if now["HostConfig"] != old["HostConfig"] or set(docker_settings.networks(now)) != set(docker_settings.networks(old)):
+            raise self._changed(service, f"the limits or networks of {_name(old)} were changed")
+
+    def _changed(self, service: str, how: str) -> ChangedMeanwhile:
+        return ChangedMeanwhile(
+            service,
+            f"{service} was changed by something else during the roll-out: {how}. It was left as it is.",
+            fix="Run the roll-out again if this release should replace it.",
         )
 
+    def _return(self, kept: Json, newer: Json | None, service: str, deadline: Deadline, *, wait: bool) -> None:
+        """Starts the kept container in place of the newer one."""
+        held = docker_settings.alone(kept)
+        with self._api.asking(f"roll {service} back"):
+            if newer is not None:
+                if held:
+                    self._containers.stop(newer)
+                self._containers.step_down(newer)
+            self._containers.restore(str(kept["Id"]), (newer or kept)["HostConfig"]["RestartPolicy"])
+        if wait:
+            self._await_health(str(kept["Id"]), service, deadline)
+        if newer is None:
+            return
+        if wait and not held:
+            # As in the roll-out, the name leads to both for a while.
+            self._watch(str(kept["Id"]), service, deadline)
+            with self._api.asking(f"stop the release that {service} was rolled back from"):
+                self._containers.stop(newer)
+        self._discard(str(newer["Id"]), volumes=False)
+
     def _undo(self, old: Json, candidate: str) -> bool:
-        """Whatever was under way: the candidate goes, the old container stands as before. Says whether it does."""
-        self._discard(candidate)
+        """Removes the candidate and starts the old container, where this run stopped it. Says whether that stands as before."""
+        self._discard(candidate, volumes=True)
         try:
-            with self._api.asking("let the old container stand as before"):
+            with self._api.asking("start the old container again"):
                 now = self._api.container(old["Id"])
-                if now is not None and (not now["State"]["Running"] or now["Name"] != old["Name"]):
+                if now is not None and self._containers.was_set_aside(old["Id"]):
                     self._containers.restore(old["Id"], old["HostConfig"]["RestartPolicy"])
                 return now is not None
         except (ActionError, sdk.NotFound) as error:
-            self._runtime.log(f"{old['Name'].lstrip('/')} could not be restored: {error}")
+            self._runtime.log(f"Could not start {_name(old)} again: {error}")
             return False
 
-    def _discard(self, container: str) -> None:
+    def _discard(self, container: str, *, volumes: bool) -> None:
+        """Removes a container that this run made. `volumes`: with the unnamed ones that nothing else uses."""
         if not container:
             return
         try:
             with self._api.asking("remove a container"):
-                self._api.client.remove_container(container, force=True, v=True)
+                self._api.client.remove_container(container, force=True, v=volumes)
         except sdk.NotFound:
             return
         except ActionError as error:
-            self._runtime.log(f"The container {container[:12]} could not be removed: {error.what}")
+            self._runtime.log(f"Could not remove the container {container[:12]}: {error.what}")
 
-    def _again(self, before: Running, deadline: Deadline) -> None:
-        """The kept container is gone: its image is rolled out again."""
-        image = self.resolve(before.image, deadline)
-        self.roll_out(Target(before.service, image, before.sha), before, deadline)
-
-    def _health_checked(self, target: Target) -> bool:
-        state = self._existing(target.service)
-        return bool((state["State"].get("Health") or {}).get("Status", "none") != "none")
+    def _health_checked(self, containers: Iterable[str]) -> bool:
+        states = filter(None, map(self._api.container, containers))
+        return all((state["State"].get("Health") or {}).get("Status", "none") != "none" for state in states)
 
     def _job_config(self, job: Job) -> Json:
         config: Json = {"HostConfig": {}, "Env": [], "Labels": {}}
         if job.like:
-            like = self._existing(job.like)
-            config = self._containers.like(like)
+            config = self._containers.like(self._existing(job.like)[0])
             self._api.remember_secrets(config["Env"], None)
         config["HostConfig"] |= {"RestartPolicy": {"Name": "no"}, "PortBindings": {}, "AutoRemove": False}
         config["Labels"] = {JOB_LABEL: job.name, **({REVISION: job.sha} if job.sha else {})}
@@ -310,19 +369,31 @@ class DockerEngine:
         return config
 
     def _attach(self, identity: str, job: Job) -> None:
-        """Join the networks beyond the first, without any of the service's names: its traffic must not reach the job."""
+        """Joins the networks beyond the first, without the service's names: its traffic must not reach the job."""
         names = job.networks[1:]
         if job.like and not job.networks:
-            names = tuple(self._containers.networks(self._existing(job.like)))[1:]
+            names = tuple(docker_settings.networks(self._existing(job.like)[0]))[1:]
         for network in names:
             self._api.client.connect_container_to_network(identity, network)
 
     def _sweep(self, job: Job) -> None:
-        """Remove what lost runs left of jobs that have ended; one that still runs may be another run's."""
-        with self._api.asking("look for jobs of lost runs"):
+        """Removes the jobs of killed runs that have ended; one that still runs may be another run's."""
+        with self._api.asking("look for jobs of killed runs"):
             filters = {"label": f"{JOB_LABEL}={job.name}", "status": ["exited", "dead"]}
             for found in self._api.client.containers(all=True, filters=filters):
-                self._discard(found["Id"])
+                state = self._api.container(found["Id"])
+                if state and JOB_LABEL in docker_settings.own_labels(state, self._api.local_image(state["Image"])):
+                    self._discard(found["Id"], volumes=False)
+
+
+def _name(state: Json) -> str:
+    return str(state["Name"]).lstrip("/")
+
+
+def _up(state: Json) -> bool:
+    """Whether the container runs and is not unhealthy."""
+    health = (state["State"].get("Health") or {}).get("Status", "")
+    return bool(state["State"]["Running"]) and health in {"", "none", "healthy"}
 
 
 class _ContainerJob:

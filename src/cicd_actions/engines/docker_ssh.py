@@ -1,7 +1,7 @@
 """A Docker Engine behind ssh, reached as Docker's own client reaches it: `ssh HOST docker system dial-stdio`.
 
-The library has a way of its own, which loads paramiko (compiled) even where it only starts the program, waits for its
-answers without a limit, and lets it ask on the terminal.
+The library's own ssh transport loads paramiko (compiled) even where it only starts the program. It waits for answers without a
+limit, and lets ssh ask on the terminal.
 """
 
 from __future__ import annotations
@@ -25,34 +25,39 @@ from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.printable import shortened
 
 CONNECT = 20
-"""Seconds ssh may take to reach the host. The answer behind it has the time limit of the call."""
+"""Seconds that ssh may take to reach the host. The answer behind it has the timeout of the call."""
 
 GRACE = 2.0
+"""Seconds between SIGTERM and SIGKILL for an ssh that does not end."""
 
 _NOT_LET_IN = re.compile(r"Host key verification failed|Permission denied \(|Too many authentication failures")
-"""What ssh says (it speaks English only) when asking again changes nothing."""
+"""The messages of ssh (which are English in every locale) after which a retry changes nothing."""
 
 
 class NotLetIn(requests.ConnectionError):
-    """The two sides do not trust each other: the host's key is unknown or another one, or it takes none of our keys."""
+    """The two sides do not trust each other: the host's key is unknown or different, or the host accepts none of our keys."""
 
 
 def command(host: str, variables: Mapping[str, str]) -> tuple[str, ...]:
-    """The program and its arguments for `ssh://[user@]host[:port]`. Raises `UnusableInput`."""
+    """Returns the program and its arguments for `ssh://[user@]host[:port]`. Raises `UnusableInput`."""
     example = "    env:\n      DOCKER_HOST: ssh://deploy@manager.example.org"
     try:
         parts = urlsplit(host)
         port = parts.port
     except ValueError as error:
-        raise UnusableInput(f"DOCKER_HOST cannot be read: {error}.", fix=example) from None
+        raise UnusableInput(f"Cannot read DOCKER_HOST: {error}.", fix=example) from None
     if parts.password is not None:
-        raise UnusableInput("DOCKER_HOST holds a password: ssh takes none from there.", fix=f"Use a key:\n\n{example}")
+        raise UnusableInput(
+            "Cannot use the password in DOCKER_HOST: ssh accepts none from there.", fix=f"Use a key:\n\n{example}"
+        )
     if not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment:
-        raise UnusableInput(f"DOCKER_HOST is `{shortened(host, 200)}`; it is written ssh://[user@]host[:port].", fix=example)
+        raise UnusableInput(
+            f"Cannot use DOCKER_HOST `{shortened(host, 200)}`: it has to be ssh://[user@]host[:port].", fix=example
+        )
     program = shutil.which("ssh", path=variables.get("PATH"))
     if program is None:
         raise UnusableInput(
-            "The Docker Engine is to be reached by ssh, and there is no program `ssh` on this runner's PATH.",
+            "Cannot reach the Docker Engine by ssh: this runner's PATH has no program `ssh`.",
             fix="Install it before this step (Debian, Ubuntu: the package openssh-client).",
         )
     words = [program, "-o", "BatchMode=yes", "-o", f"ConnectTimeout={CONNECT}"]
@@ -62,7 +67,7 @@ def command(host: str, variables: Mapping[str, str]) -> tuple[str, ...]:
 
 
 class SshAdapter(UnixHTTPAdapter):  # type: ignore[misc]
-    """Each connection is one `ssh` whose standard input and output are the other end of a socket: our time limits count."""
+    """Makes each connection one `ssh` whose standard input and output are the other end of a socket with our timeouts."""
 
     def __init__(self, words: tuple[str, ...], variables: Mapping[str, str], timeout: float) -> None:
         self._words = words
@@ -72,14 +77,14 @@ class SshAdapter(UnixHTTPAdapter):  # type: ignore[misc]
         super().__init__("http+unix://ssh", timeout)
 
     def get_connection(self, url: str, proxies: Any = None) -> Any:  # noqa: ARG002 - the library's signature
-        """One pool for all: the library has one for each address asked, and each would log in again."""
+        """Returns one pool for all: the library has one for each address, and each would log in again."""
         with self.pools.lock:
             if self.pools.get(self._words) is None:
                 self.pools[self._words] = _Pool(self)
             return self.pools[self._words]
 
     def send(self, request: requests.PreparedRequest, *more: Any, **settings: Any) -> requests.Response:
-        """As the library's. Raises `NotLetIn`, and `requests.ConnectionError` with what ssh said."""
+        """Sends a request as the library does. Raises `NotLetIn`, and `requests.ConnectionError` with what ssh said."""
         before = os.fstat(self._said.fileno()).st_size
         try:
             response: requests.Response = super().send(request, *more, **settings)
@@ -92,12 +97,12 @@ class SshAdapter(UnixHTTPAdapter):  # type: ignore[misc]
         return response
 
     def open(self, timeout: float | None) -> socket.socket:
-        """Start an `ssh`; the socket that leads through it to the engine."""
+        """Starts an `ssh`; returns the socket that leads through it to the engine."""
         ours, theirs = socket.socketpair()
         ours.settimeout(timeout)
         try:
             with theirs:
-                # A session of its own has no terminal: nothing can be asked there.
+                # A separate session has no terminal on which ssh could ask.
                 process = subprocess.Popen(
                     self._words,
                     stdin=theirs.fileno(),

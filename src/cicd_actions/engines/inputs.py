@@ -1,4 +1,4 @@
-"""The inputs that name an engine and its options, shared by every action that stands on one; and the engine made of them."""
+"""The inputs that choose an engine and its options, shared by every action that uses one, and the engine made from them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from cicd_actions.engines.protocol import Engine
 from cicd_actions.toolkit.errors import UnusableInput
-from cicd_actions.toolkit.grammar import choice, duration, optional, string, whole
+from cicd_actions.toolkit.grammar import choice, duration, optional, string, variable_name, whole
 from cicd_actions.toolkit.inputs import declare
 from cicd_actions.toolkit.process import argv
 from cicd_actions.toolkit.runtime import Runtime
@@ -17,65 +17,69 @@ from cicd_actions.toolkit.runtime import Runtime
 
 @dataclass(frozen=True, kw_only=True)
 class EngineInputs:
-    """Inherit from it: `class Inputs(EngineInputs)`, all fields by keyword."""
+    """The base of an action's inputs: `class Inputs(EngineInputs)`, all fields by keyword."""
 
     engine: str = declare(
         choice("swarm", "kubernetes", "docker", "command"),
-        "Where the release runs: `swarm`, `kubernetes`, `docker` (one engine, no orchestrator) or `command` (your programs)."
-        " Docker is reached as by its client (DOCKER_HOST, DOCKER_TLS_VERIFY, DOCKER_CERT_PATH), Kubernetes by `kubectl`"
-        " (KUBECONFIG).",
+        "The place where the release runs: `swarm`, `kubernetes`, `docker` (one engine, no orchestrator) or `command` (your"
+        " programs). DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH locate Docker, KUBECONFIG locates Kubernetes.",
         required=True,
     )
     environment: str = declare(
-        string, "The environment's name, such as `staging`. It fills `{environment}` and is shown in reports."
+        string, "The environment's name, such as `staging`. It fills `{environment}` and stands in reports."
     )
     stack: str = declare(
         string,
-        "Swarm: the stack's name; the service `api` is then `<stack>_api`. Docker: the Compose project of the containers."
-        " `{environment}` is filled in, as in `context` and `namespace`: `shop-{environment}`.",
+        "Swarm: the stack's name, so that the service `api` is `<stack>_api`. Docker: the Compose project. Both may contain"
+        " `{environment}`, as `context` and `namespace` may: `shop-{environment}`.",
     )
-    parallelism: int = declare(whole(0), "Swarm: how many replicas are replaced at a time; 0 is all at once.", default="1")
+    parallelism: int = declare(whole(0), "Swarm: the number of replicas to replace at a time; 0 is all at once.", default="1")
     monitor: float = declare(
         duration,
-        "Swarm and Docker: how long a replica is watched after it came up before it counts as arrived.",
+        "Swarm and Docker: the time that a replica has to stay up before it counts as arrived.",
         default="5s",
     )
-    context: str = declare(string, "Kubernetes: the context of the kubeconfig. Empty: its current one.")
-    namespace: str = declare(string, "Kubernetes: the namespace. Empty: the context's.")
+    context: str = declare(string, "Kubernetes: the context of the kubeconfig. Default: its current one.")
+    namespace: str = declare(string, "Kubernetes: the namespace. Default: the context's.")
     container: str = declare(
         string,
         "Kubernetes: the container of the pod that is the service. Empty: the one named like the service, else the only one.",
     )
     roll_out_command: tuple[str, ...] | None = declare(
         optional(argv),
-        "Engine `command`: the program that rolls one service out, and takes it back. `{service}`, `{image}`, `{sha}` and"
-        " `{environment}` are filled in, each within its argument; there is no shell. It ends with 0 when the service arrived.",
+        "Engine `command`: the program that rolls one service out, and back; it exits with 0 when the service arrived."
+        " `{service}`, `{image}`, `{digest}`, `{sha}` and `{environment}` are filled in without a shell.",
     )
     running_command: tuple[str, ...] | None = declare(
         optional(argv),
-        "Engine `command`: the program that prints what runs now as JSON:"
-        ' `{"api": {"image": "…", "digest": "sha256:…", "sha": "…"}}`. Without it nothing can be taken back.',
+        "Engine `command`: the program that prints what runs now as JSON, for example"
+        ' `{"api": {"image": "…", "digest": "sha256:…", "sha": "…"}}`. Without it nothing can be rolled back.',
     )
     image_command: tuple[str, ...] | None = declare(
         optional(argv),
-        "Engine `command`: the program that says whether `{image}` exists: exit code 0 and its digest on standard output (or"
-        " nothing), 1 when it is not there. Without it, that is not known before the roll-out.",
+        "Engine `command`: the program that checks `{image}`: it exits with 0 and prints the digest (or nothing), or exits with"
+        " 1 when the image does not exist. Without it a missing image shows only during the roll-out.",
     )
     job_command: tuple[str, ...] | None = declare(
         optional(argv),
-        "Engine `command`: the program that runs a one-shot job. The job's own arguments take the place of the argument"
-        " `{command}`, or follow at the end; its variables are in the program's environment.",
+        "Engine `command`: the program that runs a one-shot job. The job's arguments replace the argument `{command}`, or"
+        " follow at the end.",
     )
     logs_command: tuple[str, ...] | None = declare(
         optional(argv), "Engine `command`: the program that prints the last log lines of `{service}`."
+    )
+    env_file_variable: str | None = declare(
+        optional(variable_name),
+        "The name of a variable of this step that holds a dotenv file, such as `RELEASE_ENV`. A job gets its lines as masked"
+        " variables, and so do `roll-out-command`, `running-command` and `job-command`.",
     )
 
 
 @contextmanager
 def connected(inputs: EngineInputs, runtime: Runtime) -> Iterator[Engine]:
-    """The engine that the inputs name; closed at the end. Raises `UnusableInput` when its options do not fit.
+    """Yields the engine that the inputs choose, and closes it. Raises `UnusableInput` when its options do not fit.
 
-    Nothing is asked of the engine yet: the first call that needs an answer raises `EngineUnreachable`.
+    The engine is not contacted yet: the first call that needs an answer raises `EngineUnreachable`.
     """
     engine = _MAKERS[inputs.engine](_in_the_environment(inputs), runtime)
     try:
@@ -85,11 +89,11 @@ def connected(inputs: EngineInputs, runtime: Runtime) -> Iterator[Engine]:
 
 
 def _in_the_environment(inputs: EngineInputs) -> EngineInputs:
-    """The inputs with `{environment}` filled in where a place is named: one line then serves staging and production."""
+    """Returns the inputs with `{environment}` filled in, so that one line serves staging and production."""
     places = {name: getattr(inputs, name) for name in ("stack", "context", "namespace")}
     if not inputs.environment and any("{environment}" in place for place in places.values()):
         raise UnusableInput(
-            "`{environment}` is to be filled in, and the input `environment` is empty.",
+            "Cannot fill in `{environment}`: the input `environment` is not set.",
             fix="    with:\n      environment: staging",
         )
     filled = {name: place.replace("{environment}", inputs.environment) for name, place in places.items()}
@@ -119,7 +123,7 @@ def _command(inputs: EngineInputs, runtime: Runtime) -> Engine:
 
     if inputs.roll_out_command is None and inputs.job_command is None and inputs.running_command is None:
         raise UnusableInput(
-            "The engine `command` runs your own programs, and none is named.",
+            "Cannot use the engine `command` without a program: it runs your own.",
             fix="For example:\n\n    with:\n      engine: command\n"
             "      roll-out-command: ./infra/rollout.sh {service} {image} {sha} {environment}\n"
             "      running-command: ./infra/running.sh {environment}",
@@ -131,7 +135,9 @@ def _command(inputs: EngineInputs, runtime: Runtime) -> Engine:
         job=inputs.job_command,
         logs=inputs.logs_command,
     )
-    return Command(runtime, programs, environment=inputs.environment)
+    file = inputs.env_file_variable or ""
+    release = runtime.environment.file(file, input="env-file-variable") if file else {}
+    return Command(runtime, programs, environment=inputs.environment, release=release, file=file)
 
 
 _MAKERS: dict[str, Callable[[EngineInputs, Runtime], Engine]] = {

@@ -84,7 +84,10 @@ class Kubernetes:
         self._arrived(target.service, target.image.pinned, deadline)
         return RolledOut(target.service, self._runtime.clock() - started, tuple(notes))
 
-    def revert(self, before: Running, deadline: Deadline, *, wait: bool = True) -> None:
+    def examine(self, target: Target, before: Running, deadline: Deadline) -> None:
+        """Refuses nothing: a Deployment's image can always be changed in place."""
+
+    def revert(self, target: Target, before: Running, deadline: Deadline, *, wait: bool = True) -> None:  # noqa: ARG002
         deployment = self._deployment(before.service, deadline)
         now = _image(deployment, self._name_of(deployment))
         if now != before.image or _sha(deployment) != before.sha:

@@ -1,7 +1,14 @@
-"""What every engine can do, and the words for it. An engine is one module that fulfils `Engine`, and its tests.
+"""The interface that every engine implements, with its value types and errors.
 
-Each call is bounded by the `Deadline` it is given and may be ended by `Cancelled` at any point; an engine then tidies up what
-it made (a candidate container, a job) and lets the exception pass.
+Each call is bounded by the `Deadline` it receives. `Cancelled` may end a call at any point: the engine then removes what the
+call made (a candidate container, a job) and lets the exception pass.
+
+Two rules hold for every engine:
+
+- An engine reverts only what this run set. Where it meets an image that neither this run nor the release before it set, it
+  leaves the service alone and raises `ChangedMeanwhile`. It restores single fields (image, labels, update settings), never a
+  whole specification, so a scale or a variable that somebody changed in the meantime stays.
+- What a killed run left behind shows as `Running.unfinished`; the next `roll_out` of that service cleans it up first.
 """
 
 from __future__ import annotations
@@ -15,18 +22,18 @@ from cicd_actions.toolkit.errors import Failed, Inconclusive
 from cicd_actions.toolkit.process import Line
 
 REVISION = "org.opencontainers.image.revision"
-"""The label (Kubernetes: the pod template's annotation) that holds the commit's SHA: the key that image builders use.
+"""The label (Kubernetes: the pod template's annotation) that holds the commit's SHA. Image builders use the same key.
 https://github.com/opencontainers/image-spec/blob/main/annotations.md#pre-defined-annotation-keys"""
 
 JOB_LABEL = "org.cicd-actions.job"
-"""What a job is for: marks what a lost run left behind."""
+"""The label that holds a job's name; it marks the jobs that a killed run left behind."""
 
 
 @dataclass(frozen=True)
 class Image:
     """One image, pinned. `name` is the repository without tag and digest, or the `command` engine's whole opaque id.
 
-    `digest` is `sha256:…`, or empty where the engine cannot tell it (`command` without an `image-command`).
+    `digest` is `sha256:…`, or empty where the engine cannot tell (`command` without an `image-command`).
     `exists` is `None` where the engine cannot tell.
     """
 
@@ -37,13 +44,13 @@ class Image:
 
     @property
     def pinned(self) -> str:
-        """What is deployed: `name@digest`; an opaque id stays as it is."""
+        """Returns the reference to deploy: `name@digest`, or an opaque id unchanged."""
         return self.name if self.opaque or not self.digest else f"{self.name}@{self.digest}"
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where a service is to go: its image, and the commit it was built from (40 hexadecimal digits, or empty)."""
+    """The image that a service should run, and the commit it was built from (40 hexadecimal digits, or empty)."""
 
     service: str
     image: Image
@@ -52,11 +59,15 @@ class Target:
 
 @dataclass(frozen=True)
 class Running:
-    """What runs of a service now. Empty text and `None` mean that the engine cannot tell.
+    """What a service runs now. Empty text and `None` mean that the engine cannot tell.
 
-    `image` is what the engine calls it (`registry/api:tag@sha256:…`, or an opaque id) and is enough to deploy it again.
-    `ready` of `wanted` replicas run and are healthy. `settled` is false while an update or a rollback is on its way.
-    `point` is the engine's own mark of this state (Swarm: the service's version; Kubernetes: the revision's number).
+    - `image`: the engine's name for the image (`registry/api:tag@sha256:…`, or an opaque id), enough to deploy it again.
+    - `ready` of `wanted` replicas run this image and are healthy.
+    - `settled`: false while an update or a rollback is under way.
+    - `unfinished`: a killed run left something (a candidate container, changed update settings) that the next `roll_out`
+      of this service removes or restores. Such a service never counts as "runs already".
+    - `point`: the engine's own mark of this state (Swarm: the specification; Docker: the containers; Kubernetes: the
+      revision's number).
     """
 
     service: str
@@ -66,23 +77,34 @@ class Running:
     ready: int | None = None
     wanted: int | None = None
     settled: bool = True
+    unfinished: bool = False
     point: object = field(default=None, compare=False, repr=False)
+
+    @property
+    def empty(self) -> bool:
+        """Whether the service wants no replica at all: a roll-out of it proves nothing. False where the engine cannot tell."""
+        return self.wanted == 0
 
 
 @dataclass(frozen=True)
 class RolledOut:
-    """A service that arrived. `notes` are sentences a person should know ("it publishes a port: a gap of 0.8 s")."""
+    """A service that arrived.
+
+    `replicas` is how many healthy replicas of the new image prove it: `None` where the engine cannot tell, 0 when nothing
+    ran and so nothing is proven. `notes` are sentences for people ("was away for up to 0.8 s").
+    """
 
     service: str
     seconds: float
     notes: tuple[str, ...] = ()
+    replicas: int | None = None
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a failing replica said: the engine's own reason, its health checks' output, its last log lines, events.
+    """A failing replica's own account: the engine's reason, the health checks' output, the last log lines, events.
 
-    All of it is text from outside: show it through the report's blocks only.
+    All of it is text from outside: show it only through the report's blocks.
     """
 
     reason: str = ""
@@ -94,8 +116,8 @@ class Evidence:
 class RollOutFailed(Failed):
     """A service did not arrive, proven by the engine's answer.
 
-    `reverted` is true when the engine itself took the service back to what ran before, false when it stands on the
-    new image (wholly or in part) and has to be taken back, `None` when the engine cannot tell.
+    `reverted` is true when the engine itself rolled the service back to what ran before, false when the service still
+    stands on the new image (wholly or in part), `None` when the engine cannot tell.
     """
 
     title = "Roll-out failed"
@@ -116,20 +138,42 @@ class RollOutFailed(Failed):
         self.evidence = evidence or Evidence()
 
 
+class ChangedMeanwhile(Inconclusive):
+    """Somebody or something else changed the service during the roll-out, so the engine left the service as they set it."""
+
+    title = "Changed by something else"
+
+    def __init__(self, service: str, what: str, *, cause: str = "", fix: str = "") -> None:
+        super().__init__(what, cause=cause, fix=fix)
+        self.service = service
+
+
+class NothingRuns(Inconclusive):
+    """A service wants no replica, so nothing can prove the new image there."""
+
+    title = "Nothing runs"
+
+
+class Refused(Failed):
+    """The engine cannot replace the service without losing something of it. Raised before anything is changed."""
+
+    title = "Roll-out refused"
+
+
 class ImageMissing(Failed):
-    """The image is not there: the registry (or the engine) answered, and does not know it."""
+    """The image does not exist: the registry (or the engine) answered, and does not know it."""
 
     title = "Image missing"
 
 
 class ServiceMissing(Failed):
-    """The engine answers, and has no such service: there is nothing whose image could be changed."""
+    """The engine answered, and has no such service whose image could be changed."""
 
     title = "Service missing"
 
 
 class EngineUnreachable(Inconclusive):
-    """The engine, or a registry, gave no answer that says anything of the release."""
+    """The engine or a registry gave no answer from which the release could be judged."""
 
     title = "Engine unreachable"
 
@@ -138,16 +182,16 @@ class EngineUnreachable(Inconclusive):
 class Job:
     """A one-shot job: one container of `image` that runs `command` once.
 
-    - `name`: what it is for, in lower-case letters, digits and `-` ("migrate"); part of the object's name.
-    - `command`: the arguments; replaces the image's entrypoint and command. Empty: the image's own.
+    - `name`: the job's purpose in lower-case letters, digits and `-` ("migrate"); part of the object's name.
+    - `command`: the arguments; replaces the image's entrypoint and command. Default: the image's own.
     - `environment`: variables on top of those of `like`. They reach the engine's API in a request's body or a
-      program's environment, never an argument, a label or a log. While the job exists, whoever may inspect it can read
-      them, as they can those of the service: `docker` in the container's `Config.Env`, `swarm` in the service's
-      specification, `kubernetes` in a Secret that the Job owns (the pod refers to it). All of it goes with the job.
+      program's environment, never an argument, a label or a log. While the job exists, everyone who may inspect it can
+      read them, as with those of the service: `docker` in the container's `Config.Env`, `swarm` in the service's
+      specification, `kubernetes` in a Secret that the Job owns (the pod refers to it). They are removed with the job.
     - `like`: a service whose networks, environment, secrets and mounts the job takes over, with the new image.
     - `networks`: names of networks, instead of those of `like`. Kubernetes has none and refuses them.
     - `service`, `sha`: fill the `command` engine's placeholders, and the labels.
-    - `grace`: seconds between SIGTERM and SIGKILL when the job is ended early; its output is read on meanwhile.
+    - `grace`: seconds between SIGTERM and SIGKILL when the job is ended early; its output is still read meanwhile.
     """
 
     name: str
@@ -164,9 +208,9 @@ class Job:
 
 @dataclass(frozen=True)
 class JobEnd:
-    """How a job ended. `exit_code` is `None` where nobody saw one (a lost node); `detail` is the engine's word ("OOMKilled").
+    """How a job ended. `exit_code` is `None` where the engine has none (a lost node); `detail` is its word ("OOMKilled").
 
-    `timed_out`: the deadline ended it. `cleaned`: the container (service, Job object) is gone again.
+    `timed_out`: the deadline ended it. `cleaned`: the container (service, Job object) was removed.
     """
 
     exit_code: int | None
@@ -178,55 +222,66 @@ class JobEnd:
 
 @runtime_checkable
 class Engine(Protocol):
-    """One engine. Made by `inputs.connected`; every method may raise `EngineUnreachable`."""
+    """One engine, made by `inputs.connected`. Every method may raise `EngineUnreachable`."""
 
     name: str
     """`swarm`, `kubernetes`, `docker` or `command`."""
 
     opaque_images: bool
-    """True where image ids mean something to the user's programs only, so that no rule for tags and digests applies."""
+    """True where only the user's programs understand image ids, so that no rule for tags and digests applies."""
 
     def running(self, services: Sequence[str], deadline: Deadline) -> Mapping[str, Running]:
-        """What runs now, by service. A service that does not exist is not in the mapping."""
+        """Returns what runs now, by service. A service that does not exist is not in the mapping. Changes nothing."""
         ...
 
     def resolve(self, image: str, deadline: Deadline) -> Image:
-        """Which digest a reference is. Raises `ImageMissing`; never guesses: `exists` and `digest` say what is unknown."""
-        ...
+        """Returns the digest of a reference. Never guesses: `exists` and `digest` say what is unknown.
 
-    def roll_out(self, target: Target, before: Running, deadline: Deadline, *, way_back: bool = True) -> RolledOut:
-        """Bring one service to an image, health-gated, and wait until it has arrived.
-
-        `before` is what `running` said of it. With `way_back` the engine's own rollback is armed where it has one; a
-        rollback itself is made without. Raises `RollOutFailed` (proven), `ServiceMissing`, or `EngineUnreachable` (not
-        known how it went). A deadline that passes is a `RollOutFailed` with `reverted=False`.
+        Raises `ImageMissing`.
         """
         ...
 
-    def revert(self, before: Running, deadline: Deadline, *, wait: bool = True) -> None:
-        """Take one service back to `before`. Without `wait` the engine is told and left to it (cancellation: seconds count).
+    def examine(self, target: Target, before: Running, deadline: Deadline) -> None:
+        """Raises `Refused` where `roll_out` would lose something of the service. Called for all targets before any moves.
 
-        Raises `RollOutFailed` when it did not arrive there.
+        Changes nothing.
+        """
+        ...
+
+    def roll_out(self, target: Target, before: Running, deadline: Deadline, *, way_back: bool = True) -> RolledOut:
+        """Brings one service to an image, health-gated, and waits until it has arrived.
+
+        `before` is what `running` said of it. `way_back` arms the engine's own rollback where it has one; a rollback
+        itself is made without. Raises `RollOutFailed` (proven), `ChangedMeanwhile`, `Refused`, `ServiceMissing`, or
+        `EngineUnreachable` (the outcome is not known). A deadline that passes is a `RollOutFailed` with `reverted=False`.
+        """
+        ...
+
+    def revert(self, target: Target, before: Running, deadline: Deadline, *, wait: bool = True) -> None:
+        """Takes one service from `target` back to `before`. A service that runs neither stays as it is.
+
+        Without `wait` the engine is told and left to finish by itself (a cancelled step has seconds). Raises
+        `RollOutFailed` when the service did not arrive there, `ChangedMeanwhile` when it runs neither of the two.
         """
         ...
 
     def job(self, job: Job, deadline: Deadline, on_line: Line) -> JobEnd:
-        """Run a job to its end; `on_line(stream, text)` gets each line as it comes, from another thread.
+        """Runs a job to its end; `on_line(stream, text)` receives each line as it comes, from another thread.
 
-        The job is ended (SIGTERM, then SIGKILL after its `grace`) at the deadline and when `Cancelled` passes through; in
-        every case what was made is removed. Raises `ImageMissing`, `ServiceMissing` (of `like`), or `Failed` when the
-        engine refused to start it.
+        The job is ended (SIGTERM, then SIGKILL after its `grace`) at the deadline and when `Cancelled` passes through. It
+        is removed in every case. Raises `ImageMissing`, `ServiceMissing` (of `like`), or `Failed` when the engine refused
+        to start it.
         """
         ...
 
     def logs(self, service: str, deadline: Deadline, *, lines: int = 50) -> Evidence:
-        """The last lines, health log and events of the service's newest failing replica, else of its newest one."""
+        """Returns the last lines, health log and events of the service's newest failing replica, else of its newest."""
         ...
 
     def by_hand(self, target: Target) -> str:
-        """The shell command with which a person brings one service to an image. It asks nothing, and never raises."""
+        """Returns the shell command with which a person brings one service to an image. Asks nothing, never raises."""
         ...
 
     def close(self) -> None:
-        """Give connections back. Nothing that runs is touched."""
+        """Closes the connections. Nothing that runs is touched."""
         ...

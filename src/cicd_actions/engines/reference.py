@@ -23,7 +23,7 @@ LONGEST = 1024
 
 @dataclass(frozen=True)
 class Reference:
-    """The parts of a reference; `tag` and `digest` are empty where they are not written."""
+    """The parts of a reference; `tag` and `digest` are empty where the reference has none."""
 
     repository: str
     tag: str = ""
@@ -34,13 +34,13 @@ class Reference:
 
     @property
     def registry(self) -> str:
-        """The registry's host and port; Docker Hub's where none is written, as Docker reads it."""
+        """Returns the registry's host and port; Docker Hub's where the reference has none, as for Docker."""
         first, slash, _ = self.repository.partition("/")
         return first if slash and ("." in first or ":" in first or first == "localhost") else "docker.io"
 
     @property
     def path(self) -> str:
-        """The repository's name within its registry (`library/nginx` for Docker Hub's `nginx`)."""
+        """Returns the repository's name within its registry (`library/nginx` for Docker Hub's `nginx`)."""
         registry = self.registry
         if registry != "docker.io":
             return self.repository.partition("/")[2]
@@ -49,7 +49,7 @@ class Reference:
 
 
 def reference(text: str) -> Reference:
-    """Read a reference. Raises `NotUnderstood`."""
+    """Reads a reference. Raises `NotUnderstood`."""
     match = _REFERENCE.fullmatch(text) if len(text) <= LONGEST else None
     if not match:
         raise NotUnderstood(f"`{text[:200]}` is not an image reference", example="ghcr.io/org/api:4f2c…")
@@ -57,5 +57,5 @@ def reference(text: str) -> Reference:
 
 
 def is_digest(text: str) -> bool:
-    """`sha256:` and 64 hexadecimal digits (or sha512 and 128)."""
+    """Whether the text is `sha256:` and 64 hexadecimal digits (or sha512 and 128)."""
     return bool(_DIGEST.fullmatch(text))

@@ -1,17 +1,29 @@
-"""Moves all services of a release, or none: the order, the way back, and what a cancelled run leaves to the engine."""
+"""Moves all services of a release, or none: the order, the revert after a failure, and what a cancelled run hands over."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cicd_actions.engines.protocol import Engine, ImageMissing, RolledOut, RollOutFailed, Running, ServiceMissing, Target
+from cicd_actions.engines.protocol import (
+    ChangedMeanwhile,
+    Engine,
+    ImageMissing,
+    NothingRuns,
+    Refused,
+    RolledOut,
+    RollOutFailed,
+    Running,
+    ServiceMissing,
+    Target,
+)
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import ActionError, UnusableInput
 from cicd_actions.toolkit.runtime import Runtime
+from cicd_actions.toolkit.verdict import Verdict
 
-_BEFORE_ANYTHING = (UnusableInput, ImageMissing, ServiceMissing)
-"""What an engine raises before it changes a service."""
+_BEFORE_ANYTHING = (UnusableInput, ImageMissing, ServiceMissing, Refused)
+"""The errors that an engine raises before it changes a service."""
 
 POLL = 0.5
 """Seconds between two looks at an update that somebody else started."""
@@ -19,12 +31,15 @@ POLL = 0.5
 
 @dataclass
 class Progress:
-    """What has happened so far; kept up to date, so that a cancelled run can say what stands.
+    """The state of a roll-out, kept up to date so that a cancelled run can report it.
 
-    `before` is what ran when the roll-out began. `touched` are the services whose change was begun, in order; `arrived`
-    those that came to their target; `unchanged` those that ran it already. After a failure `returned` are the services
-    that went back, and `stranded` those that did not, each with the reason. `handed_over` went back without being
-    waited for.
+    - `before`: what ran when the roll-out began.
+    - `touched`: the services whose change was begun, in order.
+    - `arrived`: those that run their target. `unchanged`: those that ran it already.
+    - `returned`: after a failure, the services that were rolled back.
+    - `stranded`: those that were not, each with the reason.
+    - `left`: those that something else changed in the meantime, each with what it was; they were left alone.
+    - `handed_over`: those that the engine is taking back without being waited for.
     """
 
     before: Mapping[str, Running]
@@ -35,55 +50,96 @@ class Progress:
     failure: ActionError | None = None
     returned: list[str] = field(default_factory=list)
     stranded: dict[str, str] = field(default_factory=dict)
+    left: dict[str, str] = field(default_factory=dict)
     handed_over: list[str] = field(default_factory=list)
 
+    @property
+    def verdict(self) -> Verdict:
+        """The failure's verdict, but inconclusive once something else changed a service: a rollback would undo that."""
+        if self.left:
+            return Verdict.INCONCLUSIVE
+        return self.failure.verdict if self.failure else Verdict.PASS
+
+    @property
+    def empty(self) -> list[str]:
+        """The services of the release that run no replica, so that nothing proves their image."""
+        found = {name for name in self.unchanged if self.before[name].empty}
+        found |= {name for name, arrived in self.arrived.items() if arrived.replicas == 0}
+        return [target.service for target in self.targets if target.service in found]
+
     def state(self, service: str) -> str:
-        """What stands of one service, in a few words for a table."""
-        if service in self.stranded:
-            return "not back"
-        if service in self.returned:
-            return "back on what ran before"
-        if service in self.handed_over:
-            return "going back, not waited for"
-        if service in self.arrived:
-            return "arrived"
-        if service in self.unchanged:
-            return "ran already"
-        return "not known" if service in self.touched else "untouched"
+        """Returns the state of one service in a few words for a table."""
+        states = (
+            (self.left, "changed by something else, left"),
+            (self.stranded, "not rolled back"),
+            (self.returned, "rolled back"),
+            (self.handed_over, "rolling back, not waited for"),
+            (self.arrived, "arrived"),
+            (self.unchanged, "ran already"),
+            (self.touched, "not known"),
+        )
+        return next((words for services, words in states if service in services), "untouched")
 
 
 def settled(engine: Engine, services: Sequence[str], deadline: Deadline, runtime: Runtime) -> dict[str, Running]:
-    """What runs, once no earlier update is on its way any more. Raises `ServiceMissing`, and `Failed` at the deadline."""
+    """Returns what runs, once no earlier update is under way. Raises `ServiceMissing`, and `Failed` at the deadline."""
     told = False
     while True:
         now = dict(engine.running(services, deadline))
         missing = [service for service in services if service not in now]
         if missing and engine.opaque_images:
-            # The user's own programs may create what is not there: a first deployment. Nothing is known of what ran before.
+            # The user's own programs may create a missing service: a first deployment, with nothing to roll back to.
             now |= {service: Running(service) for service in missing}
         elif missing:
             raise ServiceMissing(
-                f"There is no service {', '.join(missing)} on this {engine.name} engine.",
-                cause="A roll-out changes the image of services that exist; their ports and networks are described elsewhere.",
-                fix="Create it once (`docker stack deploy`, `docker compose up`, `kubectl apply`), or correct its name. For"
-                " Swarm, the input `stack` stands before it.",
+                f"Could not find the service {', '.join(missing)} on this {engine.name} engine.",
+                cause="A roll-out changes the image of services that exist. It does not know their ports and networks.",
+                fix="Create it once (`docker stack deploy`, `docker compose up`, `kubectl apply`), or correct its name."
+                " On Swarm, its full name begins with the input `stack`.",
             )
         moving = [service for service in services if not now[service].settled]
         if not moving:
             return now
         if not told:
-            runtime.log(f"Waiting for an earlier update of {', '.join(moving)} to come to its end.")
+            runtime.log(f"Waiting for an earlier update of {', '.join(moving)} to finish.")
             told = True
         deadline.check(f"waiting for an earlier update of {', '.join(moving)}")
         runtime.sleep(deadline.timeout(POLL))
 
 
-def roll_out(
-    engine: Engine, progress: Progress, deadline: Deadline, way_back: Callable[[], Deadline], runtime: Runtime
-) -> None:
-    """Move the targets in their order; if one fails, take back those that moved, the last one first.
+def examine(engine: Engine, progress: Progress, deadline: Deadline, *, allow_empty: bool) -> None:
+    """Refuses a release that the engine cannot roll out whole, or that nothing would prove. Changes nothing.
 
-    `progress` says how it went, whatever ends the call. `way_back` makes the deadline of the way back, when it begins.
+    Raises `Refused`, `NothingRuns` unless `allow_empty`, and what the engine raises.
+    """
+    for target in progress.targets:
+        if not _runs_already(target, progress.before[target.service]):
+            engine.examine(target, progress.before[target.service], deadline)
+    empty = [target.service for target in progress.targets if progress.before[target.service].empty]
+    if empty and not allow_empty:
+        raise _nothing_runs(empty, "Nothing was changed.")
+
+
+def _nothing_runs(services: Sequence[str], consequence: str) -> NothingRuns:
+    return NothingRuns(
+        f"Could not prove the release: {', '.join(services)} runs no replica. {consequence}",
+        cause="The service is scaled to 0, or no node matches its placement, so no container starts from the new image.",
+        fix="Scale the service up. If it is meant to run nothing here:\n\n    with:\n      allow-empty: true",
+    )
+
+
+def roll_out(
+    engine: Engine,
+    progress: Progress,
+    deadline: Deadline,
+    way_back: Callable[[], Deadline],
+    runtime: Runtime,
+    *,
+    allow_empty: bool = False,
+) -> None:
+    """Moves the targets in their order; if one fails, reverts those that moved, the last one first.
+
+    `progress` holds the outcome, whatever ends the call. `way_back` makes the revert's deadline when the revert begins.
     `Cancelled` passes through after every touched service was handed back to the engine.
     """
     try:
@@ -96,6 +152,8 @@ def roll_out(
             progress.touched.append(target.service)
             arrived = engine.roll_out(target, progress.before[target.service], deadline)
             progress.arrived[target.service] = arrived
+            if arrived.replicas == 0 and not allow_empty:
+                raise _nothing_runs([target.service], "It was scaled to 0 during the roll-out.")
             runtime.log(f"{target.service}: arrived after {arrived.seconds:.1f} s.")
     except ActionError as failure:
         progress.failure = failure
@@ -110,19 +168,26 @@ def roll_out(
 
 def _runs_already(target: Target, before: Running) -> bool:
     same = bool(target.image.digest) and before.digest == target.image.digest and target.sha in {"", before.sha}
-    # Where the engine tells no replicas, nobody knows whether it is up: then it is rolled out again.
-    return same and before.wanted is not None and before.ready == before.wanted
+    # An engine that reports no replicas cannot tell whether the service is up, so the service is rolled out again.
+    return same and not before.unfinished and before.wanted is not None and before.ready == before.wanted
 
 
 def _take_back(engine: Engine, progress: Progress, failure: ActionError, deadline: Deadline, runtime: Runtime) -> None:
+    targets = {target.service: target for target in progress.targets}
     try:
         for service in reversed(progress.touched):
             if isinstance(failure, RollOutFailed) and failure.service == service and failure.reverted:
                 progress.returned.append(service)
                 continue
-            runtime.log(f"{service}: going back to {progress.before[service].image or 'what ran before'}.")
+            if isinstance(failure, ChangedMeanwhile) and failure.service == service:
+                progress.left[service] = failure.what
+                continue
+            runtime.log(f"{service}: rolling back to {progress.before[service].image or 'what ran before'}.")
             try:
-                engine.revert(progress.before[service], deadline)
+                engine.revert(targets[service], progress.before[service], deadline)
+            except ChangedMeanwhile as error:
+                progress.left[service] = error.what
+                runtime.log(error.what)
             except ActionError as error:
                 progress.stranded[service] = error.what
                 runtime.log(f"{service}: {error.what}")
@@ -134,15 +199,18 @@ def _take_back(engine: Engine, progress: Progress, failure: ActionError, deadlin
 
 
 def _hand_over(engine: Engine, progress: Progress, runtime: Runtime) -> None:
-    """Cancelled: seconds are left. Each service that was touched is told to go back, and nobody waits for it."""
+    """Tells the engine to take back each touched service, without waiting: a cancelled step has seconds."""
+    targets = {target.service: target for target in progress.targets}
     seconds = Deadline(5.0)
     for service in reversed(progress.touched):
-        if service in progress.returned:
+        if service in progress.returned or service in progress.left:
             continue
         try:
-            engine.revert(progress.before[service], seconds, wait=False)
+            engine.revert(targets[service], progress.before[service], seconds, wait=False)
+        except ChangedMeanwhile as error:
+            progress.left[service] = error.what
         except ActionError as error:
             progress.stranded[service] = error.what
         else:
             progress.handed_over.append(service)
-            runtime.log(f"{service}: handed back to the engine; nobody waits for it.")
+            runtime.log(f"{service}: handed back to the engine, which rolls it back without this step.")

@@ -1,23 +1,25 @@
 """Docker Swarm: start-first, health-gated updates of services, and replicated jobs.
 
-How an update went is read from `UpdateStatus`: Swarm answers an update at once, and one that rolled itself back still counts
-as done for its own command line. https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Service
+The outcome of an update is read from `UpdateStatus`: Swarm answers an update at once, and its command line succeeds even when
+the update rolled itself back. https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Service
 """
 
 from __future__ import annotations
 
 import copy
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from docker import errors as sdk
 
+from cicd_actions.engines import swarm_spec
 from cicd_actions.engines.docker_api import SECOND, DockerApi, Json, Log
 from cicd_actions.engines.docker_job import merged, to_the_end, unique_name
 from cicd_actions.engines.protocol import (
     JOB_LABEL,
     REVISION,
+    ChangedMeanwhile,
     EngineUnreachable,
     Evidence,
     Image,
@@ -32,17 +34,23 @@ from cicd_actions.engines.protocol import (
 )
 from cicd_actions.engines.swarm_tasks import Tasks
 from cicd_actions.toolkit.deadline import Deadline
-from cicd_actions.toolkit.errors import Failed
+from cicd_actions.toolkit.errors import ActionError, Failed
 from cicd_actions.toolkit.process import Line
 from cicd_actions.toolkit.runtime import Runtime
 
 POLL = 0.25
 _MOVING = {"updating", "rollback_started"}
+RESTORE = 30.0
+"""Seconds to wait for somebody else's update, before the service's own update settings are restored."""
+
+_BY_A_PERSON = "manually requested"
+"""Part of Swarm's message about a rollback that a person asked for (`docker service rollback`)."""
+
 _WENT_BACK = {"rollback_started", "rollback_completed", "rollback_paused"}
 
 
 class Swarm:
-    """See `protocol.Engine`. The engine that is reached has to be a manager."""
+    """See `protocol.Engine`. The engine that `DOCKER_HOST` names has to be a manager."""
 
     name = "swarm"
     opaque_images = False
@@ -77,36 +85,66 @@ class Swarm:
         found = self._api.resolve(image, deadline)
         if found.opaque and self._nodes() > 1:
             raise Failed(
-                f"The image {image} is on one engine only, and this Swarm has several.",
-                fix="Push it to a registry that every node reaches, and name it as it is called there.",
+                f"Cannot roll {image} out: the image is on one engine only, and this Swarm has several.",
+                fix="Push it to a registry that every node reaches, and use its name there.",
             )
         return found
 
-    def roll_out(self, target: Target, before: Running, deadline: Deadline, *, way_back: bool = True) -> RolledOut:  # noqa: ARG002
+    def examine(self, target: Target, before: Running, deadline: Deadline) -> None:
+        """Refuses nothing: Swarm replaces replicas with all that the service's specification says."""
+
+    def roll_out(self, target: Target, before: Running, deadline: Deadline, *, way_back: bool = True) -> RolledOut:
         self._api.deadline = deadline
         started = self._runtime.clock()
-        notes: list[str] = []
-        spec = self._planned(self._existing(target.service)["Spec"], target, way_back=way_back, notes=notes)
-        self._change(target.service, spec, target.image.pinned)
-        self._arrived(target, deadline)
-        if not self._tasks.health_checked(spec):
-            notes.append("has no health check: a replica counted as arrived because its process ran. Add a HEALTHCHECK.")
-        return RolledOut(target.service, self._runtime.clock() - started, tuple(notes))
+        service = target.service
+        spec = self._existing(service)["Spec"]
+        why = _stop_first(spec)
+        notes = [why] if why else []
+        used = self._settings(spec, way_back=way_back)
 
-    def revert(self, before: Running, deadline: Deadline, *, wait: bool = True) -> None:
+        def changed(spec: Json) -> Json:
+            now = swarm_spec.image(spec)
+            if not any(swarm_spec.same(now, known) for known in (before.image, target.image.pinned)):
+                raise self._changed(service, f"it runs {now} now")
+            return swarm_spec.with_image(swarm_spec.armed(spec, used), target.image.pinned, target.sha)
+
+        if way_back:
+            # Swarm rolls back by the settings of the specification to which it returns.
+            self._edit(service, lambda spec: swarm_spec.armed(spec, used))
+        self._edit(service, changed)
+        try:
+            replicas = self._arrived(target, before, deadline)
+        except ChangedMeanwhile:
+            self._disarm(service, deadline)
+            raise
+        except RollOutFailed as failure:
+            if failure.reverted:
+                self._disarm(service, deadline)
+            raise
+        notes += self._disarm(service, deadline)
+        if not self._tasks.health_checked(self._existing(service)["Spec"]):
+            notes.append("has no health check: a replica counted as arrived because its process ran. Add a HEALTHCHECK.")
+        return RolledOut(service, self._runtime.clock() - started, tuple(notes), replicas)
+
+    def revert(self, target: Target, before: Running, deadline: Deadline, *, wait: bool = True) -> None:
         self._api.deadline = deadline
-        wanted = before.point
-        if not isinstance(wanted, dict):
-            raise RollOutFailed(before.service, f"{before.service}: nobody noted what ran before.", reverted=False)
-        state = self._existing(before.service)
-        if state["Spec"] != wanted:
-            if state.get("PreviousSpec") == wanted:
-                self._change(before.service, state["Spec"], before.image, rollback=True)
-            else:
-                # Something else changed the service in between, or it went back once already.
-                self._change(before.service, wanted, before.image)
+        service, earlier = before.service, before.point
+        if not isinstance(earlier, dict):
+            raise RollOutFailed(service, f"Could not roll {service} back: what ran before is not known.", reverted=False)
+
+        def reverted(spec: Json) -> Json:
+            now = swarm_spec.image(spec)
+            if swarm_spec.same(now, target.image.pinned):
+                back = swarm_spec.with_image_of(spec, earlier)
+                return swarm_spec.armed(back, self._settings(spec, way_back=False)) if wait else swarm_spec.disarmed(back)
+            if swarm_spec.same(now, before.image):
+                return spec if wait else swarm_spec.disarmed(spec)
+            raise self._changed(service, f"it runs {now} now")
+
+        self._edit(service, reverted)
         if wait:
             self._came_back(before, deadline)
+            self._disarm(service, deadline)
 
     def job(self, job: Job, deadline: Deadline, on_line: Line) -> JobEnd:
         self._api.deadline = deadline
@@ -145,25 +183,25 @@ class Swarm:
             state = self._look(service)
         if state is None:
             raise ServiceMissing(
-                f"The Swarm has no service {self._prefix}{service}.", fix="Create it once with `docker stack deploy`."
+                f"Could not find the service {self._prefix}{service} on this Swarm.",
+                fix="Create it once with `docker stack deploy`.",
             )
         return state
 
     def _running(self, service: str, state: Json) -> Running:
         spec = state["Spec"]
-        container = spec["TaskTemplate"]["ContainerSpec"]
-        image = str(container["Image"])
+        image = swarm_spec.image(spec)
         digest = image if image.startswith("sha256:") else image.partition("@")[2]
-        ready, wanted = self._tasks.replicas(state)
-        labels = {**(container.get("Labels") or {}), **(spec.get("Labels") or {})}
+        ready, wanted = self._tasks.replicas(state, image)
         return Running(
             service,
             image=image,
             digest=digest,
-            sha=labels.get(REVISION) or self._image_revision(image),
+            sha=swarm_spec.revision(spec) or self._image_revision(image),
             ready=ready,
             wanted=wanted,
             settled=_update_state(state) not in _MOVING,
+            unfinished=swarm_spec.is_armed(spec),
             point=copy.deepcopy(spec),
         )
 
@@ -176,68 +214,90 @@ class Swarm:
         with self._api.asking("count the Swarm's nodes"):
             return len(self._api.client.nodes())
 
-    def _planned(self, spec: Json, target: Target, *, way_back: bool, notes: list[str]) -> Json:
-        planned = copy.deepcopy(spec)
-        template = planned["TaskTemplate"]
-        if template["ContainerSpec"]["Image"] == target.image.pinned:
-            # The same image again: without this Swarm would see nothing to do, and replace no replica.
-            template["ForceUpdate"] = template.get("ForceUpdate", 0) + 1
-        template["ContainerSpec"]["Image"] = target.image.pinned
-        planned["Labels"] = {name: text for name, text in (spec.get("Labels") or {}).items() if name != REVISION}
-        if target.sha:
-            planned["Labels"][REVISION] = target.sha
-        order = "start-first"
-        why = _stop_first(spec)
-        if why:
-            order = "stop-first"
-            notes.append(why)
+    def _settings(self, spec: Json, *, way_back: bool) -> Json:
+        """Returns the update settings of a roll-out. Without `way_back` all replicas move at once, for a rollback.
+
+        What ran before is known to work, and seconds count: the new replicas stay until the old ones are up.
+        """
+        order = "stop-first" if _stop_first(spec) else "start-first"
         common: Json = {"Monitor": self._monitor, "MaxFailureRatio": 0, "Order": order}
         delay = (spec.get("UpdateConfig") or {}).get("Delay", 0)
-        planned["UpdateConfig"] = {
+        update: Json = {
             **common,
             "Parallelism": self._parallelism,
-            "Delay": delay,
             "FailureAction": "rollback" if way_back else "pause",
+            **({"Delay": delay} if delay else {}),
         }
-        # What ran before is known to work, and seconds count: all replicas at once, the new ones stay until the old are up.
-        planned["RollbackConfig"] = {**common, "Parallelism": 0, "Delay": 0, "FailureAction": "pause"}
-        return planned
+        return {"UpdateConfig": update, "RollbackConfig": {**common, "Parallelism": 0, "FailureAction": "pause"}}
 
-    def _change(self, service: str, spec: Json, image: str, *, rollback: bool = False) -> None:
-        for attempt in range(5):
+    def _edit(self, service: str, change: Callable[[Json], Json]) -> None:
+        """Changes the specification as it is now; nothing, where `change` changes nothing."""
+        for attempt in range(10):
             state = self._existing(service)
+            spec = change(state["Spec"])
+            if spec == state["Spec"]:
+                return
             try:
                 with self._api.asking(f"change the service {service}"):
                     version = state["Version"]["Index"]
-                    self._api.client.change_service(state["ID"], version, spec, image=image, rollback=rollback)
+                    self._api.client.change_service(state["ID"], version, spec, image=swarm_spec.image(spec))
             except EngineUnreachable as error:
                 # Swarm counts the version up whenever it notes an update's progress, not only when somebody changes it.
-                if "out of sequence" not in error.what or attempt == 4:
+                if "out of sequence" not in error.what or attempt == 9:
                     raise
             else:
                 return
 
-    def _arrived(self, target: Target, deadline: Deadline) -> None:
+    def _disarm(self, service: str, deadline: Deadline) -> list[str]:
+        """Restores the service's own update settings, and returns a note where that failed: the next roll-out does it."""
+        patience = Deadline(deadline.timeout(RESTORE), self._runtime.clock)
+        try:
+            # A change of the settings would end an update that somebody else has started.
+            while moving := _update_state(self._existing(service)) in _MOVING:
+                if patience.expired:
+                    break
+                self._runtime.sleep(POLL)
+            if not moving:
+                self._edit(service, swarm_spec.disarmed)
+                return []
+        except ActionError as error:
+            self._runtime.log(f"{service}: could not restore its own update settings: {error.what}")
+        return ["still has the roll-out's update settings. The next roll-out restores its own."]
+
+    def _changed(self, service: str, how: str) -> ChangedMeanwhile:
+        return ChangedMeanwhile(
+            service,
+            f"{service} was changed by something else during the roll-out: {how}. It was left as it is.",
+            fix="Run the roll-out again if this release should replace it.",
+        )
+
+    def _arrived(self, target: Target, before: Running, deadline: Deadline) -> int:
+        """Waits until every replica runs the target's image; returns how many do."""
         evidence: Evidence | None = None
         said = ""
         while True:
-            state = self._api.retried("ask how the update is", lambda: self._existing(target.service), deadline)
+            state = self._api.retried("ask for the update's state", lambda: self._existing(target.service), deadline)
             update = _update_state(state)
-            image = state["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
-            tasks = self._api.retried("ask how the replicas are", lambda state=state: self._tasks.of(state["ID"]), deadline)  # type: ignore[misc]
+            image = swarm_spec.image(state["Spec"])
+            ours = swarm_spec.same(image, target.image.pinned)
+            tasks = self._api.retried("ask for the replicas", lambda state=state: self._tasks.of(state["ID"]), deadline)  # type: ignore[misc]
             # Taken at once: Swarm keeps few failed tasks, and removes their containers with them.
             evidence = evidence or self._tasks.first_failure(tasks, target.image.pinned)
             said = self._tell(target, state, said)
-            if update in _WENT_BACK or image != target.image.pinned:
+            if not ours and (update not in _WENT_BACK or not swarm_spec.same(image, before.image)):
+                raise self._changed(target.service, f"it runs {image} now")
+            if _BY_A_PERSON in str((state.get("UpdateStatus") or {}).get("Message", "")):
+                raise self._changed(target.service, "somebody rolled it back")
+            if update in _WENT_BACK:
                 self._wait_for_rollback(target.service, deadline)
-                raise self._failure(target, state, evidence, reverted=_update_state(self._existing(target.service)))
+                raise self._failure(target, before, evidence, why="")
             if update == "paused":
-                raise self._failure(target, state, evidence, reverted=update)
+                raise self._failure(target, before, evidence, why="")
             # `completed` alone is not enough: after an engine's restart it is said while a replica is still being started.
-            if update in {"", "completed"} and self._tasks.all_run(tasks, state):
-                return
+            if update in {"", "completed"} and self._tasks.all_run(tasks, state) and _forced(tasks, state):
+                return self._tasks.replicas(state, target.image.pinned)[0]
             if deadline.expired:
-                raise self._failure(target, state, evidence, reverted="deadline")
+                raise self._failure(target, before, evidence, why="the deadline passed")
             self._runtime.sleep(POLL)
 
     def _tell(self, target: Target, state: Json, said: str) -> str:
@@ -248,43 +308,49 @@ class Swarm:
         return line
 
     def _wait_for_rollback(self, service: str, deadline: Deadline) -> None:
-        self._runtime.log(f"{service}: Swarm is taking it back.")
-        while _update_state(self._api.retried("ask how the rollback is", lambda: self._existing(service), deadline)) in _MOVING:
-            if deadline.expired:
+        self._runtime.log(f"{service}: Swarm is rolling it back.")
+        while True:
+            state = self._api.retried("ask for the rollback's state", lambda: self._existing(service), deadline)
+            if _update_state(state) not in _MOVING or deadline.expired:
                 return
             self._runtime.sleep(POLL)
 
-    def _failure(self, target: Target, state: Json, evidence: Evidence | None, *, reverted: str) -> RollOutFailed:
+    def _failure(self, target: Target, before: Running, evidence: Evidence | None, *, why: str) -> RollOutFailed:
+        state = self._existing(target.service)
+        update, image = _update_state(state), swarm_spec.image(state["Spec"])
         message = (state.get("UpdateStatus") or {}).get("Message", "")
-        back = reverted == "rollback_completed"
-        if reverted == "deadline":
-            what = f"{target.service} did not arrive within the time."
+        back = update == "rollback_completed" and swarm_spec.same(image, before.image)
+        if why:
+            what = f"{target.service} did not arrive: {why}."
         elif back:
-            what = f"{target.service} did not come up healthy, and Swarm took it back."
+            what = f"{target.service} did not come up healthy, and Swarm rolled it back."
         else:
-            what = f"{target.service} did not come up healthy; Swarm's update is `{reverted}`."
+            what = f"{target.service} did not come up healthy; Swarm's update is `{update}`."
         if evidence is None:
             task = self._tasks.newest_failing(state["ID"])
             evidence = self._tasks.evidence(task) if task else Evidence(reason=message)
         return RollOutFailed(target.service, what, reverted=back, evidence=evidence, cause=evidence.reason or message)
 
     def _came_back(self, before: Running, deadline: Deadline) -> None:
+        service = before.service
         while True:
-            state = self._api.retried("ask how the way back is", lambda: self._existing(before.service), deadline)
+            state = self._api.retried("ask for the rollback's state", lambda: self._existing(service), deadline)
             update = _update_state(state)
+            if not swarm_spec.same(swarm_spec.image(state["Spec"]), before.image):
+                raise self._changed(service, f"it runs {swarm_spec.image(state['Spec'])} now")
             ready, wanted = self._tasks.replicas(state, before.image)
             if update not in _MOVING and ready >= wanted:
                 return
             if update in {"paused", "rollback_paused"} or deadline.expired:
-                why = f"Swarm's update is `{update}`" if not deadline.expired else "the time is over"
+                why = f"Swarm's update is `{update}`" if not deadline.expired else "the deadline passed"
                 task = self._tasks.newest_failing(state["ID"])
                 raise RollOutFailed(
-                    before.service,
-                    f"{before.service} did not come back to {before.image}: {why}; {ready} of {wanted} replicas run it.",
+                    service,
+                    f"Could not roll {service} back to {before.image}: {why}; {ready} of {wanted} replicas run it.",
                     reverted=False,
                     evidence=self._tasks.evidence(task) if task else None,
-                    fix=f"    docker service ps {self._prefix}{before.service}\n"
-                    f"    docker service update --image {before.image} {self._prefix}{before.service}",
+                    fix=f"    docker service ps {self._prefix}{service}\n"
+                    f"    docker service update --image {before.image} {self._prefix}{service}",
                 )
             self._runtime.sleep(POLL)
 
@@ -322,8 +388,8 @@ class Swarm:
         }
 
     def _sweep(self, job: Job) -> None:
-        """Remove what lost runs left of jobs that have ended; one that still runs may be another run's."""
-        with self._api.asking("look for jobs of lost runs"):
+        """Removes the jobs of killed runs that have ended; one that still runs may be another run's."""
+        with self._api.asking("look for jobs of killed runs"):
             for service in self._api.client.services(filters={"label": f"{JOB_LABEL}={job.name}"}):
                 if self._tasks.job_end(service["ID"]) is not None:
                     self._api.client.remove_service(service["ID"])
@@ -387,8 +453,14 @@ def _update_state(state: Json) -> str:
     return str((state.get("UpdateStatus") or {}).get("State", ""))
 
 
+def _forced(tasks: Sequence[Json], state: Json) -> bool:
+    """Whether no running replica is older than the last forced update, which changes no image."""
+    wanted = state["Spec"]["TaskTemplate"].get("ForceUpdate", 0)
+    return all(task["Spec"].get("ForceUpdate", 0) == wanted for task in tasks if task["DesiredState"] == "running")
+
+
 def _stop_first(spec: Json) -> str:
-    """Why the old replica has to stop before the new one starts; empty where it need not."""
+    """Returns why the old replica has to stop before the new one starts; empty where it need not."""
     ports = (spec.get("EndpointSpec") or {}).get("Ports") or []
     if any(port.get("PublishMode") == "host" for port in ports):
         return "publishes a port of the node itself (mode `host`), which only one replica can hold: each was away for a moment."

@@ -6,9 +6,18 @@ import re
 from collections.abc import Sequence
 
 from cicd_actions.engines.inputs import connected
-from cicd_actions.engines.protocol import Engine, Evidence, Image, ImageMissing, RollOutFailed, Target
+from cicd_actions.engines.protocol import (
+    ChangedMeanwhile,
+    Engine,
+    Evidence,
+    Image,
+    ImageMissing,
+    NothingRuns,
+    RollOutFailed,
+    Target,
+)
 from cicd_actions.engines.reference import reference
-from cicd_actions.engines.release import Progress, roll_out, settled
+from cicd_actions.engines.release import Progress, examine, roll_out, settled
 from cicd_actions.roll_out.inputs import Inputs, Wanted
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.definition import Action, Output
@@ -23,15 +32,23 @@ _FULL_SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 def run(inputs: Inputs, runtime: Runtime) -> Report:
-    """One roll-out. Raises `ActionError` for everything that is found before a service is touched."""
+    """Runs one roll-out. Raises `ActionError` for every problem that it finds before it touches a service."""
     deadline = runtime.deadline(inputs.timeout)
     with connected(inputs, runtime) as engine:
         ordered = _ordered(inputs)
         targets = _targets(engine, ordered, inputs.sha, deadline)
         before = settled(engine, [target.service for target in targets], deadline, runtime)
         progress = Progress(before, targets)
+        examine(engine, progress, deadline, allow_empty=inputs.allow_empty)
         try:
-            roll_out(engine, progress, deadline, lambda: runtime.deadline(inputs.revert_timeout), runtime)
+            roll_out(
+                engine,
+                progress,
+                deadline,
+                lambda: runtime.deadline(inputs.revert_timeout),
+                runtime,
+                allow_empty=inputs.allow_empty,
+            )
         except Cancelled as cancelled:
             cancelled.report = _cancelled(cancelled, progress)
             raise
@@ -46,7 +63,7 @@ def _ordered(inputs: Inputs) -> list[Wanted]:
     by_name = {wanted.service: wanted for wanted in inputs.services}
     if sorted(inputs.order) != sorted(by_name):
         raise UnusableInput(
-            "The input `order` does not name exactly the services of the release.",
+            "Cannot use the input `order`: it does not name exactly the services of the release.",
             cause=f"`services` has {', '.join(by_name)}; `order` has {', '.join(inputs.order)}.",
             fix="    with:\n      order: |\n" + "\n".join(f"        {name}" for name in by_name),
         )
@@ -54,10 +71,10 @@ def _ordered(inputs: Inputs) -> list[Wanted]:
 
 
 def _targets(engine: Engine, ordered: Sequence[Wanted], sha: str, deadline: Deadline) -> list[Target]:
-    """Every image resolved, or one error that names all that are not there."""
+    """Returns every image resolved. Raises one `ImageMissing` that names all missing images."""
     if sha and not _FULL_SHA.fullmatch(sha):
         raise UnusableInput(
-            f"The input `sha` is not a full commit SHA: {sha[:80]}", fix="    with:\n      sha: ${{ github.sha }}"
+            f"Cannot use the input `sha`: {sha[:80]} is not a full commit SHA.", fix="    with:\n      sha: ${{ github.sha }}"
         )
     _refuse_movable(ordered, opaque=engine.opaque_images)
     targets: list[Target] = []
@@ -73,16 +90,16 @@ def _targets(engine: Engine, ordered: Sequence[Wanted], sha: str, deadline: Dead
         raise ImageMissing(
             "\n".join(error.what for error in missing),
             cause="\n".join(dict.fromkeys(error.cause for error in missing if error.cause)),
-            fix="Nothing was moved. Was it built and pushed under this name? Deploy only what the build's outputs name.",
+            fix="Nothing was changed. Check that the build pushed the image under this name, and deploy the build's outputs.",
         )
     return targets
 
 
-_LATEST = "{wanted.service}: {wanted.image} is not one release: `latest` is whatever was pushed last."
+_LATEST = "{wanted.service}: {wanted.image} is not one release: every push moves `latest`."
 
 
 def _refuse_movable(ordered: Sequence[Wanted], *, opaque: bool) -> None:
-    """`opaque`: an image is whatever the user's programs call it, but `latest` is no release there either."""
+    """Refuses tags that move. `opaque`: image ids belong to the user's programs, but `latest` is not a release there either."""
     problems: list[str] = []
     for wanted in ordered:
         if opaque:
@@ -102,7 +119,7 @@ def _refuse_movable(ordered: Sequence[Wanted], *, opaque: bool) -> None:
             problems.append(_LATEST.format(wanted=wanted))
     if problems:
         raise UnusableInput(
-            "Refused before anything moved:\n" + "\n".join(problems),
+            "Cannot roll out images that can change:\n" + "\n".join(problems),
             fix="Name the image by the digest that its build reported, or by the full SHA:\n\n    with:\n      services: |\n"
             + "\n".join(f"        {wanted.service}={_example(wanted.image)}" for wanted in ordered),
         )
@@ -126,27 +143,30 @@ def _report(progress: Progress, deadline: Deadline) -> Report:
         moved = len(progress.arrived)
         headline = f"{_services(moved)} arrived in {deadline.elapsed:.1f} s."
         if progress.unchanged:
-            headline += f" {', '.join(progress.unchanged)} ran already."
+            headline += f" {', '.join(progress.unchanged)} ran it already."
         findings = [
             Finding("roll-out/note", Severity.WARNING, f"{service}: {note}")
             for service, arrived in progress.arrived.items()
             for note in arrived.notes
         ]
+        findings += [
+            Finding("roll-out/nothing-runs", Severity.WARNING, f"{service} runs no replica, so nothing proves its new image.")
+            for service in progress.empty
+        ]
         outputs |= {"verdict": Verdict.PASS, "rolled-out": True, "reason": headline}
         return Report(Verdict.PASS, headline, outputs, findings, [_table(progress)])
-    verdict = failure.verdict
-    headline = f"{failure.what} {_consequence(progress)}"
+    verdict = progress.verdict
+    headline = " ".join(part for part in (failure.what, _consequence(progress)) if part)
     outputs |= {"verdict": verdict, "rolled-out": False, "reason": headline}
-    finding = Finding(
-        "roll-out/failed", Severity.ERROR, headline + (f"\n{failure.cause}" if failure.cause else ""), fix=failure.fix
-    )
+    rule = _RULES.get(type(failure), "roll-out/failed")
+    finding = Finding(rule, Severity.ERROR, headline + (f"\n{failure.cause}" if failure.cause else ""), fix=failure.fix)
     blocks: list[Block] = [_table(progress)]
     if failure.cause:
         blocks.append(Paragraph(failure.cause))
     if isinstance(failure, RollOutFailed):
         blocks += evidence_blocks(failure.service, failure.evidence)
     if progress.stranded:
-        blocks.append(Paragraph([Strong("Not back on what ran before: "), "; ".join(progress.stranded.values())]))
+        blocks.append(Paragraph([Strong("Could not be rolled back: "), "; ".join(progress.stranded.values())]))
         blocks.append(CodeBlock(_by_hand(progress)))
     if failure.fix:
         blocks.append(CodeBlock(failure.fix))
@@ -156,13 +176,13 @@ def _report(progress: Progress, deadline: Deadline) -> Report:
 def _cancelled(cancelled: Cancelled, progress: Progress) -> Report:
     headline = f"The roll-out was {cancelled}."
     if progress.handed_over:
-        headline += (
-            f" {', '.join(progress.handed_over)}: told to go back to what ran before; the engine finishes that by itself."
-        )
+        headline += f" The engine is rolling {', '.join(progress.handed_over)} back to what ran before, without this step."
+    if progress.left:
+        headline += f" Left, because something else changed it: {', '.join(progress.left)}."
     if progress.stranded:
-        headline += f" Not told: {', '.join(progress.stranded)}."
+        headline += f" Could not be rolled back: {', '.join(progress.stranded)}."
     if not progress.touched:
-        headline += " Nothing had moved."
+        headline += " Nothing was changed."
     outputs = _outputs(progress) | {"verdict": Verdict.INCONCLUSIVE, "rolled-out": False, "reason": headline}
     return Report(Verdict.INCONCLUSIVE, headline, outputs, blocks=[_table(progress)])
 
@@ -179,10 +199,14 @@ def _digest_or_id(image: Image) -> str:
 
 
 def _consequence(progress: Progress) -> str:
-    if progress.stranded:
-        return f"{', '.join(progress.stranded)} could not be taken back."
-    back = ", ".join(reversed(progress.returned))
-    return f"What ran before runs again ({back})."
+    """Returns what stands now, for every service that was touched."""
+    left = [service for service in progress.left if progress.left[service] != (progress.failure and progress.failure.what)]
+    parts = (
+        (progress.stranded, "{} could not be rolled back."),
+        (left, "{} was changed by something else as well, and was left."),
+        (progress.returned[::-1], "What ran before runs again ({})."),
+    )
+    return " ".join(words.format(", ".join(services)) for services, words in parts if services)
 
 
 def _table(progress: Progress) -> Table:
@@ -200,7 +224,7 @@ def _table(progress: Progress) -> Table:
 
 
 def evidence_blocks(service: str, evidence: Evidence) -> list[Block]:
-    """What a failing replica said, each part under its title."""
+    """Returns what a failing replica said, each part under its title."""
     parts = (
         ("The engine's reason", evidence.reason),
         ("Health checks", evidence.health),
@@ -211,9 +235,12 @@ def evidence_blocks(service: str, evidence: Evidence) -> list[Block]:
 
 
 def _by_hand(progress: Progress) -> str:
-    lines = ["Take it back by hand to:"]
+    lines = ["Roll it back by hand to:"]
     lines += [f"    {service}={progress.before[service].image or 'not known'}" for service in progress.stranded]
     return "\n".join(lines)
+
+
+_RULES = {ChangedMeanwhile: "roll-out/changed-by-something-else", NothingRuns: "roll-out/nothing-runs"}
 
 
 def _services(count: int) -> str:
@@ -222,14 +249,14 @@ def _services(count: int) -> str:
 
 ACTION = Action(
     name="roll-out",
-    summary="Rolls a release out by digest, health-gated: all its services arrive, or what ran before runs again.",
+    summary="Rolls a release out by digest, health-gated: either all its services arrive, or what ran before runs again.",
     inputs=Inputs,
     outputs=(
         Output("verdict", "`pass`, `fail` or `inconclusive`."),
-        Output("rolled-out", "`true` when every service runs the release now; else `false`, or empty when nothing was tried."),
-        Output("previous", "What ran before, as JSON: service → digest (empty where the engine cannot tell)."),
-        Output("digests", "What the release is, one `service=sha256:…` per line (the image's id where no digest is known)."),
-        Output("reason", "One sentence: what happened."),
+        Output("rolled-out", "`true` when every service runs the release; `false` otherwise; empty when nothing was tried."),
+        Output("previous", "The digests that ran before, as JSON: service → digest (empty where the engine cannot tell)."),
+        Output("digests", "The release's digests, one `service=sha256:…` per line (an image's id where it has no digest)."),
+        Output("reason", "One sentence that says what happened."),
     ),
     run=run,
     icon="upload-cloud",

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from cicd_actions.engines.inputs import EngineInputs
-from cicd_actions.toolkit.grammar import NotUnderstood, duration, lines, string
+from cicd_actions.toolkit.grammar import NotUnderstood, boolean, duration, lines, string
 from cicd_actions.toolkit.inputs import declare
 
 _SERVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
@@ -15,14 +15,14 @@ _EXAMPLE = "api=ghcr.io/org/api@sha256:…\nweb=ghcr.io/org/web:4f2c…"
 
 @dataclass(frozen=True)
 class Wanted:
-    """One line `service=image`; the image is still text."""
+    """One line `service=image`; the image is not parsed yet."""
 
     service: str
     image: str
 
 
 def wanted(text: str) -> Wanted:
-    """Read one line. Raises `NotUnderstood`."""
+    """Reads one line. Raises `NotUnderstood`."""
     service, equals, image = (part.strip() for part in text.partition("="))
     if not equals or not image:
         raise NotUnderstood(f"`{text[:200]}` is not of the form service=image", example=_EXAMPLE)
@@ -30,14 +30,14 @@ def wanted(text: str) -> Wanted:
 
 
 def service_name(text: str) -> str:
-    """A service's name: letters, digits, `.`, `_`, `-`. Raises `NotUnderstood`."""
+    """Reads a service's name: letters, digits, `.`, `_`, `-`. Raises `NotUnderstood`."""
     if not _SERVICE.fullmatch(text):
         raise NotUnderstood(f"`{text[:100]}` is not the name of a service (letters, digits, `.`, `_`, `-`)", example="api")
     return text
 
 
 def services(text: str) -> tuple[Wanted, ...]:
-    """All lines, each service once. Raises `NotUnderstood`."""
+    """Reads all lines, each service once. Raises `NotUnderstood`."""
     found = lines(wanted)(text)
     names = [each.service for each in found]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -50,24 +50,29 @@ def services(text: str) -> tuple[Wanted, ...]:
 class _Release:
     services: tuple[Wanted, ...] = declare(
         services,
-        "The services of the release, one per line: `service=image@sha256:…` or `service=image:<sha>`. A tag is resolved to its"
-        " digest first, and the digest is deployed; `latest` and no tag are refused.",
+        "The services of the release, one per line: `service=image@sha256:…` or `service=image:<sha>`. The digest of a tag is"
+        " deployed, and `latest` or no tag is refused.",
         required=True,
     )
     order: tuple[str, ...] = declare(
-        lines(service_name), "The services in the order in which they move, one per line. Empty: the order of `services`."
+        lines(service_name), "The services in the order in which they move, one per line. Default: the order of `services`."
     )
     sha: str = declare(
         string,
-        "The full commit SHA of the release. It is kept beside the service, so that anyone can ask what runs."
-        " Empty: the tag, where that is a full SHA.",
+        "The full commit SHA of the release, stored as a label of the service. Default: the tag, where it is a full SHA.",
     )
-    timeout: float = declare(duration, "How long the whole roll-out may take.", default="10m")
+    timeout: float = declare(duration, "The time limit of the whole roll-out.", default="10m")
     revert_timeout: float = declare(
-        duration, "How long the way back may take after a service failed. It is counted on its own.", default="5m"
+        duration, "The time limit of the revert after a service failed, counted separately.", default="5m"
+    )
+    allow_empty: bool = declare(
+        boolean,
+        "Lets a service pass that runs no replica (scaled to 0, or global without a matching node). Without it such a"
+        " roll-out is inconclusive, because nothing proves the image.",
+        default="false",
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs(EngineInputs, _Release):
-    """What is rolled out, and where."""
+    """Names the release, and where it runs."""

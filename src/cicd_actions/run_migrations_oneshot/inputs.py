@@ -38,11 +38,6 @@ class _Own:
         "Names of variables of this step to pass on to the job, one per line. Their values are masked, and stand in no"
         " argument, label or report.",
     )
-    env_file_variable: str | None = declare(
-        optional(variable_name),
-        "The name of a variable of this step that holds a whole dotenv file, such as `RELEASE_ENV`: all of it is passed on,"
-        " and masked.",
-    )
     working_directory: str = declare(string, "The folder in the image to run in. Empty: the image's own.")
     database_url_env: str = declare(
         variable_name,

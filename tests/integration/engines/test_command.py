@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shlex
 import signal
 import stat
 from collections.abc import Callable
@@ -13,9 +14,20 @@ from pathlib import Path
 import pytest
 
 from cicd_actions.engines.command import Command, Programs
-from cicd_actions.engines.protocol import EngineUnreachable, Image, ImageMissing, Job, RollOutFailed, Running, Target
+from cicd_actions.engines.inputs import EngineInputs, connected
+from cicd_actions.engines.protocol import (
+    ChangedMeanwhile,
+    EngineUnreachable,
+    Image,
+    ImageMissing,
+    Job,
+    RollOutFailed,
+    Running,
+    Target,
+)
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import Cancelled, UnusableInput
+from cicd_actions.toolkit.inputs import load
 from cicd_actions.toolkit.runtime import Runtime
 
 DIGEST = "sha256:" + "b" * 64
@@ -76,8 +88,8 @@ def test_what_no_program_tells_is_unknown(make_runtime: Callable[..., Runtime]) 
     assert engine.running(["api"], Deadline(10)) == {"api": Running("api")}
     assert engine.resolve("x", Deadline(10)) == Image("x", exists=None, opaque=True)
     assert "not known" in engine.logs("api", Deadline(10)).reason
-    with pytest.raises(RollOutFailed, match="nobody could say what ran before"):
-        engine.revert(Running("api"), Deadline(10))
+    with pytest.raises(RollOutFailed, match="what ran before is not known"):
+        engine.revert(Target("api", Image("new", opaque=True)), Running("api"), Deadline(10))
     with pytest.raises(UnusableInput, match="job-command"):
         engine.job(Job("migrate", Image("x", opaque=True)), Deadline(10), lambda *_: None)
     with pytest.raises(UnusableInput, match="could not be started"):
@@ -104,7 +116,7 @@ def test_a_failing_program(program: Callable[[str, str], str], make_runtime: Cal
     )
     engine = Command(make_runtime(), Programs(roll_out=(fails, "{image}"), running=(running,)))
     before = engine.running(["api"], Deadline(10))["api"]
-    with pytest.raises(RollOutFailed, match="ended with exit code 9") as failed:
+    with pytest.raises(RollOutFailed, match="exited with code 9") as failed:
         engine.roll_out(Target("api", Image("new", opaque=True)), before, Deadline(10))
     assert failed.value.reverted is True
     assert failed.value.evidence.log == "::error::no space"
@@ -127,7 +139,7 @@ def test_a_way_back_that_nobody_waits_for(
     engine = Command(
         make_runtime(RUNNER_TEMP=str(tmp_path), RUNNER_TRACKING_ID="github_1"), Programs(roll_out=(back, "{image}"))
     )
-    engine.revert(Running("api", "old"), Deadline(5), wait=False)
+    engine.revert(Target("api", Image("new", opaque=True)), Running("api", "old"), Deadline(5), wait=False)
     assert not (tmp_path / "done").exists(), "it waits at the gate, and the call came back"
     (tmp_path / "gate").write_text("go")
     (process,) = engine._left_running
@@ -191,3 +203,56 @@ def test_a_job_has_its_own_time_to_end(program: Callable[[str, str], str], make_
     assert (job(60), lines) == (3, ["ready", "said"])
     lines.clear()
     assert (job(0.1), lines) == (-signal.SIGKILL, ["ready"])
+
+
+def test_programs_that_act_get_the_release_variables_masked(
+    program: Callable[[str, str], str], make_runtime: Callable[..., Runtime], log: io.StringIO, tmp_path: Path
+) -> None:
+    show = f'echo "$1: ${{TOKEN:-none}} ${{RELEASE_ENV:+whole}} ${{PLAIN:-none}}" >> {tmp_path}/seen; echo "${{TOKEN:-none}}"'
+    words = {
+        name: (program(name, f"{show} >&2; {more}"), name)
+        for name, more in (
+            ("roll-out", ""),
+            ("running", """echo '{"api": {"image": "new"}}'"""),
+            ("image", ""),
+            ("job", ""),
+            ("logs", ""),
+        )
+    }
+    given = {f"{name}-command": shlex.join(each) for name, each in words.items()}
+    runtime = make_runtime(RELEASE_ENV='TOKEN="s3cret-of-the-release"\n', PLAIN="plain")
+    new = Image("new", opaque=True)
+    inputs = load(EngineInputs, {"engine": "command", "env-file-variable": "RELEASE_ENV", **given}, runtime.redactor)
+    with connected(inputs, runtime) as engine:
+        engine.resolve("new", Deadline(10))
+        engine.roll_out(Target("api", new), Running("api", "old"), Deadline(10))
+        engine.job(Job("migrate", new), Deadline(10), lambda *_: None)
+        engine.logs("api", Deadline(10))
+    secret, none = "s3cret-of-the-release whole plain", "none  plain"
+    assert (tmp_path / "seen").read_text().splitlines() == [
+        f"image: {none}",
+        f"roll-out: {secret}",
+        f"running: {secret}",
+        f"job: {secret}",
+        f"logs: {none}",
+    ]
+    assert "s3cret" not in log.getvalue()
+
+
+@pytest.mark.parametrize(("now", "left"), [("hotfix", True), ("new-as-it-is-called", False), ("old", False), ("", False)])
+def test_a_revert_leaves_what_somebody_else_rolled_out(
+    program: Callable[[str, str], str], make_runtime: Callable[..., Runtime], tmp_path: Path, now: str, left: bool
+) -> None:
+    state = tmp_path / "state"
+    state.write_text('{"api": {"image": "old"}}')
+    moves = program("moves", f'echo "$1" >> {tmp_path}/calls; echo \'{{"api": {{"image": "new-as-it-is-called"}}}}\' > {state}')
+    engine = Command(make_runtime(), Programs(roll_out=(moves, "{image}"), running=(program("running", f"cat {state}"),)))
+    target, before = Target("api", Image("new", opaque=True)), engine.running(["api"], Deadline(10))["api"]
+    engine.roll_out(target, before, Deadline(10))
+    state.write_text(json.dumps({"api": {"image": now}}))
+    if left:
+        with pytest.raises(ChangedMeanwhile, match="it runs hotfix now"):
+            engine.revert(target, before, Deadline(10))
+    else:
+        engine.revert(target, before, Deadline(10))
+    assert (tmp_path / "calls").read_text().split() == ["new", *([] if left else ["old"])]

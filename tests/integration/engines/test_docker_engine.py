@@ -121,8 +121,9 @@ def test_a_published_port_means_a_gap_that_is_said(host: Host, images: Images, e
     assert not load.failures, "one that never comes up is found out beside the old one"
     arrived = engine.roll_out(Target(service, engine.resolve(new.tagged, Deadline(10)), new.sha), before, Deadline(60))
     assert fetch(url) == new.sha
-    assert f"publishes a port ({port}->8000/tcp): nobody answered there for up to" in arrived.notes[0]
-    engine.revert(before, Deadline(60))
+    assert "was away for up to" in arrived.notes[0]
+    assert f"only one container can hold port {port}->8000/tcp." in arrived.notes[0]
+    engine.revert(Target(service, engine.resolve(new.pinned, Deadline(10)), new.sha), before, Deadline(60))
     await_text(url, old.sha)
     assert up(engine, service) == before
     assert host.names() == {"api"}
@@ -142,7 +143,7 @@ def test_the_old_container_is_kept_for_the_way_back(host: Host, images: Images, 
     assert first.attrs["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped", "it does not come back with the engine"
     await_text(url, new.sha)
     with Load(url) as load:
-        engine.revert(before, Deadline(30), wait=wait)
+        engine.revert(Target(service, engine.resolve(new.pinned, Deadline(10)), new.sha), before, Deadline(30), wait=wait)
         first.reload()
         assert (first.status, first.name) == ("running", service)
         assert first.attrs["HostConfig"]["RestartPolicy"]["Name"] == "always"

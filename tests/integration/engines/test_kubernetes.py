@@ -34,6 +34,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is 
 OLD = f"registry.example/api@sha256:{'a' * 64}"
 NEW = f"registry.example/api@sha256:{'b' * 64}"
 OLD_SHA, NEW_SHA = "1" * 40, "2" * 40
+TARGET = Target("api", Image("registry.example/api", "sha256:" + "b" * 64), NEW_SHA)
 
 
 def deployment(name: str = "api", image: str = OLD, **spec: Any) -> dict[str, Any]:
@@ -104,7 +105,7 @@ def settled(engine: Kubernetes, service: str = "api") -> Any:
 def test_a_good_roll_out(engine: Kubernetes, server: ApiServer, log: io.StringIO) -> None:
     before = settled(engine)
     assert (before.image, before.digest, before.sha, before.wanted) == (OLD, "sha256:" + "a" * 64, OLD_SHA, 3)
-    arrived = engine.roll_out(Target("api", Image("registry.example/api", "sha256:" + "b" * 64), NEW_SHA), before, Deadline(30))
+    arrived = engine.roll_out(TARGET, before, Deadline(30))
     now = engine.running(["api"], Deadline(10))["api"]
     assert (now.image, now.sha, now.ready, now.settled) == (NEW, NEW_SHA, 3, True)
     assert arrived.notes == ()
@@ -127,36 +128,36 @@ def test_a_failing_one_is_told_apart_and_taken_back(
     cluster.images[NEW] = Behaviour(kind, lines=["::error::cannot start", "no such table"])
     before = settled(engine)
     with pytest.raises(RollOutFailed, match="progress deadline") as failed:
-        engine.roll_out(Target("api", Image("registry.example/api", "sha256:" + "b" * 64), NEW_SHA), before, Deadline(30))
+        engine.roll_out(TARGET, before, Deadline(30))
     evidence = failed.value.evidence
     assert failed.value.reverted is False
     assert reason in evidence.reason
     assert ("no such table" in evidence.log) == (kind != "missing")
     assert ("BackOff" in evidence.events) == (kind != "unready")
     assert engine.logs("api", Deadline(10)) == evidence
-    engine.revert(before, Deadline(30))
+    engine.revert(TARGET, before, Deadline(30))
     now = engine.running(["api"], Deadline(10))["api"]
     assert (now.image, now.sha, now.settled) == (OLD, OLD_SHA, True)
     assert server.requests[-1][0] == "GET", "it ended by watching the way back"
-    engine.revert(before, Deadline(30))
+    engine.revert(TARGET, before, Deadline(30))
 
 
 def test_a_slow_one_is_left_at_the_deadline(engine: Kubernetes, cluster: Cluster) -> None:
     cluster.images[NEW] = Behaviour("unready")
     before = settled(engine)
     with pytest.raises(RollOutFailed, match="the time is over"):
-        engine.roll_out(Target("api", Image("registry.example/api", "sha256:" + "b" * 64), NEW_SHA), before, Deadline(1.5))
-    engine.revert(before, Deadline(10), wait=False)
+        engine.roll_out(TARGET, before, Deadline(1.5))
+    engine.revert(TARGET, before, Deadline(10), wait=False)
     assert engine.running(["api"], Deadline(10))["api"].image == OLD
 
 
 def test_a_revision_that_is_gone_is_set_by_its_image(engine: Kubernetes, cluster: Cluster) -> None:
     before = settled(engine)
-    engine.roll_out(Target("api", Image("registry.example/api", "sha256:" + "b" * 64), NEW_SHA), before, Deadline(30))
+    engine.roll_out(TARGET, before, Deadline(30))
     for name in [name for kind, name in cluster.objects if kind == "replicasets"]:
         if cluster.objects["replicasets", name]["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "1":
             cluster.delete("replicasets", name)
-    engine.revert(before, Deadline(30))
+    engine.revert(TARGET, before, Deadline(30))
     assert settled(engine).image == OLD
 
 

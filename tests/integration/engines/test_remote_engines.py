@@ -146,7 +146,7 @@ def test_over_tls(
     [
         (False, True, {}, "CERTIFICATE_VERIFY_FAILED"),
         (True, False, {}, "alert"),
-        (True, True, {"DOCKER_TLS_VERIFY": ""}, "nobody would check which engine answers"),
+        (True, True, {"DOCKER_TLS_VERIFY": ""}, "Cannot check which engine answers"),
         (True, True, {"DOCKER_CERT_PATH": "/nowhere"}, "certificate and key files must be provided"),
     ],
 )
@@ -227,10 +227,10 @@ def test_ssh_to_nobody(make_runtime: Make) -> None:
     ("variables", "said"),
     [
         ({"PATH": "/nowhere"}, "no program `ssh`"),
-        ({"DOCKER_HOST": "ssh://deploy:hunter2-hunter2@127.0.0.1"}, "holds a password"),
-        ({"DOCKER_HOST": "ssh://127.0.0.1/var/run/docker.sock"}, "is written ssh://"),
-        ({"DOCKER_HOST": "ssh://"}, "is written ssh://"),
-        ({"DOCKER_HOST": "ssh://127.0.0.1:port"}, "cannot be read"),
+        ({"DOCKER_HOST": "ssh://deploy:hunter2-hunter2@127.0.0.1"}, "Cannot use the password in DOCKER_HOST"),
+        ({"DOCKER_HOST": "ssh://127.0.0.1/var/run/docker.sock"}, "has to be ssh://"),
+        ({"DOCKER_HOST": "ssh://"}, "has to be ssh://"),
+        ({"DOCKER_HOST": "ssh://127.0.0.1:port"}, "Cannot read DOCKER_HOST"),
     ],
 )
 def test_what_cannot_be_a_way_by_ssh(make_runtime: Make, variables: dict[str, str], said: str) -> None:

@@ -65,10 +65,10 @@ def test_what_is_refused_moves_nothing(stack: Stack, images: Images, good: Built
     assert ended.code == 2
     assert "api: " in ended.log
     assert "has no tag" in ended.log
-    assert "`latest` is whatever was pushed last" in ended.log
+    assert "every push moves `latest`" in ended.log
     ended = run("roll-out", inputs(stack, {"api": new.tagged, "web": new.tagged}))
     assert ended.code == 1
-    assert "There is no service web on this swarm engine." in ended.log
+    assert "Could not find the service web on this swarm engine." in ended.log
     assert stack.images_of("api") == {good.pinned}
 
 
@@ -91,7 +91,7 @@ def test_one_that_never_starts_goes_back_at_the_deadline(stack: Stack, images: I
     stack.service("api", good.pinned, replicas=1, healthcheck=PATIENT)
     ended = run("roll-out", inputs(stack, {"api": endless.tagged}, timeout="8s", **{"revert-timeout": "60s"}))
     assert verdict(ended) == (1, "fail", "false"), ended.log
-    assert "api did not arrive within the time." in ended.outputs["reason"]
+    assert "api did not arrive: the deadline passed." in ended.outputs["reason"]
     assert stack.images_of("api") == {good.pinned}
 
 
@@ -108,7 +108,7 @@ def test_cancelled_in_the_middle(stack: Stack, images: Images, good: Built) -> N
     ended = step.end()
     assert time.monotonic() - began < 7, "within what GitHub's runner gives"
     assert verdict(ended) == (130, "inconclusive", "false"), ended.log
-    assert "web, api: told to go back to what ran before" in ended.outputs["reason"]
+    assert "The engine is rolling web, api back to what ran before" in ended.outputs["reason"]
     for name in ("api", "web"):
         end = time.monotonic() + 60
         while stack.images_of(name) != {good.pinned} or stack.up(name) != 1:

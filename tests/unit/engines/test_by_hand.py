@@ -53,7 +53,7 @@ def test_the_command_is_whole_and_quoted(engine: Engine, said: str) -> None:
 
 def test_where_there_is_no_one_command_it_says_so() -> None:
     assert DockerEngine(NOWHERE).by_hand(TARGET).startswith(f"docker pull {PINNED}  # ")
-    assert "no `roll-out-command` is named" in Command(NOWHERE, Programs()).by_hand(TARGET)
+    assert "`roll-out-command` is not set" in Command(NOWHERE, Programs()).by_hand(TARGET)
 
 
 def test_an_image_s_name_cannot_become_a_command() -> None:

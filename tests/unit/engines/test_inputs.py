@@ -33,7 +33,7 @@ def test_one_line_serves_every_environment() -> None:
 
 def test_an_environment_that_is_not_named_cannot_be_filled_in() -> None:
     with (
-        pytest.raises(UnusableInput, match="the input `environment` is empty"),
+        pytest.raises(UnusableInput, match="the input `environment` is not set"),
         connected(inputs(engine="docker", stack="shop-{environment}"), Runtime({}, io.StringIO())),
     ):
         pass
@@ -41,7 +41,7 @@ def test_an_environment_that_is_not_named_cannot_be_filled_in() -> None:
 
 def test_the_programs_of_the_engine_command_are_needed() -> None:
     runtime = Runtime({}, io.StringIO())
-    with pytest.raises(UnusableInput, match="none is named"), connected(inputs(engine="command"), runtime):
+    with pytest.raises(UnusableInput, match="without a program"), connected(inputs(engine="command"), runtime):
         pass
     with connected(inputs(engine="command", roll_out_command="./roll-out {service}"), runtime) as engine:
         assert isinstance(engine, Command)
