@@ -2,7 +2,8 @@
 # Builds kube-apiserver and kube-controller-manager from Debian 12's source package into FOLDER.
 #   kube_apiserver.sh VERSION FOLDER
 # Takes 10 minutes of processor time and 3 GB of disk while it builds. Needs Debian's golang-1.19-go and
-# golang-github-modern-go-reflect2-dev. The machine's own package sources are asked for source packages too, for this build only.
+# golang-github-modern-go-reflect2-dev; without them, root and debootstrap, which then makes a Debian 12 to build in.
+# The machine's own package sources are asked for source packages too, for this build only.
 set -eu
 version=$1
 mkdir -p "$2"
@@ -11,6 +12,17 @@ out=$(cd "$2" && pwd)
 scratch=$(mktemp -d)
 trap 'chmod -R u+w "$scratch"; rm -rf "$scratch"' EXIT
 chmod 755 "$scratch"
+
+reflect2=github.com/modern-go/reflect2
+if [ ! -d /usr/lib/go-1.19 ] || [ ! -d "/usr/share/gocode/src/$reflect2" ]; then
+    packages=golang-1.19-go,golang-github-modern-go-reflect2-dev,ca-certificates
+    debootstrap --variant=minbase --include="$packages" bookworm "$scratch/debian" >/dev/null
+    cp "$0" "$scratch/debian/build"
+    chroot "$scratch/debian" sh /build "$version" /built
+    cp "$scratch/debian/built/"* "$out"
+    exit
+fi
+
 tree=$scratch/go/src/k8s.io/kubernetes
 mkdir -p "$tree" "$scratch/sources" "$scratch/lists/partial" "$scratch/archives/partial"
 
@@ -51,7 +63,6 @@ PATH="$GOROOT/bin:$PATH" "$scratch/openapi-gen" --input-dirs "$packages" --outpu
 
 # The reflect2 of these sources reads a map's iterator as Go before 1.18 laid it out: with a newer Go, a server that serializes
 # a map for a webhook crashes. Debian's package has the version for newer ones.
-reflect2=github.com/modern-go/reflect2
 rm -rf "vendor/$reflect2"
 cp -r "/usr/share/gocode/src/$reflect2" "vendor/$reflect2"
 
