@@ -50,8 +50,8 @@ def services(text: str) -> tuple[Wanted, ...]:
 class _Release:
     services: tuple[Wanted, ...] = declare(
         services,
-        "The services of the release, one per line: `service=image@sha256:…` or `service=image:<sha>`. The digest of a tag is"
-        " deployed, and `latest` or no tag is refused.",
+        "The services of the release, one per line: `service=image@sha256:…` or `service=image:<sha>`, on Kubernetes also"
+        " `service/container=…`. The digest of a tag is deployed, and `latest` or no tag is refused.",
         required=True,
     )
     order: tuple[str, ...] = declare(

@@ -36,6 +36,8 @@ from tests.harness.kubelet import Behaviour
 from tests.harness.webhook import Webhook
 from tests.harness.workloads import NEW, NEW_SHA, NEWER, OLD, OLD_SHA, REPOSITORY, container, target, workload
 
+pytestmark = pytest.mark.kubernetes
+
 README = Path(__file__).resolve().parents[3] / "actions" / "roll-out" / "README.md"
 
 

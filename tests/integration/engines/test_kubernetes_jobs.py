@@ -17,6 +17,8 @@ from tests.harness.kube_apiserver import Namespace
 from tests.harness.kubelet import UNSCHEDULABLE, Behaviour
 from tests.harness.workloads import NEW, NEW_SHA, container, target, workload
 
+pytestmark = pytest.mark.kubernetes
+
 
 @pytest.fixture
 def engine(kubernetes: Namespace, make_runtime: Callable[..., Runtime]) -> Kubernetes:

@@ -15,7 +15,7 @@ from tests.harness.kubelet import UNSCHEDULABLE, Behaviour
 from tests.harness.workloads import container, workload
 from tests.integration.run_migrations_oneshot.conftest import Ended, Migrating
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.kubernetes]
 
 DIGEST = f"sha256:{'b' * 64}"
 
