@@ -42,7 +42,7 @@ def workload(
         },
     }
     if kind == "Deployment":
-        base |= {"replicas": 2, "progressDeadlineSeconds": 1}
+        base |= {"replicas": 2, "progressDeadlineSeconds": 60}
     if kind == "StatefulSet":
         base |= {"replicas": 2, "serviceName": name}
     return {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name}, "spec": {**base, **spec}}

@@ -153,7 +153,8 @@ class Kubernetes:
         if changed is not workload and changed["kind"] == "StatefulSet":
             self._replace_stuck(service, abandoned, deadline)
         if wait:
-            self._arrived(service, workloads.ref(workload), past.images, deadline)
+            # As stored: a webhook rewrites these images too.
+            self._arrived(service, workloads.ref(changed), workloads.images(changed, past.images), deadline)
 
     def job(self, job: Job, deadline: Deadline, on_line: Line) -> JobEnd:
         like = self._deployment(job.like, deadline) if job.like else None

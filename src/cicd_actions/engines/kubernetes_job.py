@@ -229,7 +229,10 @@ class _Watch:
             self._runtime.log(error.what)
             self.delete()
         self._read(pod, deadline.remaining, follow=True)
-        return self._end(self._pod(Deadline(2.0, self._runtime.clock)))
+        try:
+            return self._end(self._pod(Deadline(2.0, self._runtime.clock)))
+        except EngineUnreachable:
+            return None
 
     def delete(self) -> bool:
         """Deletes the Job, and with it its pod and its Secret. Returns whether that worked."""

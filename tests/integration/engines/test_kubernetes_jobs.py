@@ -29,7 +29,7 @@ def job(script: str = "true", **more: Any) -> Job:
     return Job("migrate", target().image, ("sh", "-c", script), **more)
 
 
-def lines_of(engine: Kubernetes, job: Job, seconds: float = 30) -> tuple[JobEnd, list[str]]:
+def lines_of(engine: Kubernetes, job: Job, seconds: float = 60) -> tuple[JobEnd, list[str]]:
     lines: list[str] = []
     return engine.job(job, Deadline(seconds), lambda _stream, text: lines.append(text)), lines
 
@@ -48,7 +48,7 @@ def test_job_like_service_gets_its_settings_and_leaves_nothing(kubernetes: Names
 
     lines: list[str] = []
     script = 'echo "$MODE $TOKEN"; echo ::error::two >&2; exit 3'
-    end = engine.job(job(script, environment={"TOKEN": "s3cret-value"}, like="api", sha=NEW_SHA), Deadline(30), on_line)
+    end = engine.job(job(script, environment={"TOKEN": "s3cret-value"}, like="api", sha=NEW_SHA), Deadline(60), on_line)
 
     assert (end.exit_code, end.timed_out, end.cleaned) == (3, False, True)
     assert lines == ["x s3cret-value", "::error::two"], "every line, once"
@@ -62,7 +62,7 @@ def test_job_like_service_gets_its_settings_and_leaves_nothing(kubernetes: Names
 
 def test_job_that_does_not_end_is_told_to(kubernetes: Namespace, engine: Kubernetes) -> None:
     script = "trap 'echo caught SIGTERM; exit 143' TERM; echo working; while :; do sleep 0.05; done"
-    end, lines = lines_of(engine, job(script), 6)
+    end, lines = lines_of(engine, job(script), 8)
     assert (end.timed_out, end.cleaned) == (True, True)
     assert lines == ["working", "caught SIGTERM"]
     kubernetes.until_empty("jobs", "secrets")
