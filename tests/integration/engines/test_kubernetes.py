@@ -359,7 +359,7 @@ def test_rights_of_the_readme_are_enough_and_needed(
         evidence = failed.value.evidence
         assert ("CrashLoopBackOff" in evidence.reason, evidence.log, "BackOff" in evidence.events) == (True, "listening", True)
         engine.revert(target(service, NEWER), before, Deadline(60))
-    for command, seconds, code in (("exit 3", 60.0, 3), ("sleep 60", 2.0, None)):
+    for command, seconds, code in (("exit 3", 60.0, 3), ("sleep 60", 5.0, None)):
         job = Job("migrate", Image(REPOSITORY, OLD.partition("@")[2]), ("sh", "-c", command), {"TOKEN": "s3cret-value"}, "api")
         end = engine.job(job, Deadline(seconds), lambda *_: None)
         assert (end.cleaned, end.exit_code if code else None) == (True, code)

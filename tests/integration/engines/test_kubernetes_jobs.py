@@ -84,7 +84,7 @@ def test_job_that_cannot_be_scheduled_says_why(
 def test_job_whose_pod_is_refused_says_why(kubernetes: Namespace, engine: Kubernetes) -> None:
     limits = {"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "least"}}
     kubernetes.create("limitranges", {**limits, "spec": {"limits": [{"type": "Pod", "min": {"cpu": "1"}}]}})
-    end, _ = lines_of(engine, job(), 4)
+    end, _ = lines_of(engine, job(), 7)
     assert "FailedCreate" in end.detail
     assert "minimum cpu usage per Pod is 1" in end.detail
 

@@ -28,6 +28,7 @@ def examples() -> list[dict[str, Any]]:
 @pytest.mark.parametrize("step", examples(), ids=lambda step: step["with"]["engine"])
 def test_the_readme_s_examples_are_read(step: dict[str, Any]) -> None:
     values = {name: str(value).replace("${{ github.sha }}", SHA) for name, value in step["with"].items()}
+    values |= {name: str(value).lower() for name, value in step["with"].items() if isinstance(value, bool)}
     found = load(Inputs, values, Redactor())
     assert found.services
     assert not found.order or sorted(found.order) == sorted(each.service for each in found.services)
