@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pytest_httpserver import HTTPServer
@@ -31,7 +32,7 @@ def on_kubernetes(kubernetes: Namespace, httpserver: HTTPServer, migrate: Migrat
     path = migrate.variables("")["PATH"]
     kubernetes.create("deployments", workload(containers=[container(env=[{"name": "PATH", "value": path}])], replicas=0))
 
-    def run(project: Project, kind: str = "good", **inputs: str) -> Ended:
+    def run(project: Project, kind: str = "good", **inputs: Any) -> Ended:
         kubernetes.images(image, Behaviour(kind, folder=project.folder))
         return migrate(
             project,
