@@ -38,6 +38,8 @@ def _shares_the_engine(item: pytest.Item) -> bool:
 def _group(item: pytest.Item) -> str:
     """Whose tests go to one worker. Those on the engine go to two: they wait more than they work."""
     file, _, _ = item.nodeid.partition("::")
+    if "kubernetes" in getattr(item, "fixturenames", ()):
+        return "kubernetes"
     if _shares_the_engine(item) and not file.startswith("tests/e2e/test_demo"):
         return "engine: releases" if file.startswith("tests/integration/roll") else "engine: the rest"
     return file

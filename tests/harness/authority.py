@@ -63,6 +63,10 @@ class Authority:
         path.write_bytes(private + certificate.public_bytes(Encoding.PEM))
         return path
 
+    def context(self) -> ssl.SSLContext:
+        """What a client trusts: this authority alone."""
+        return ssl.create_default_context(cafile=str(self.file))
+
     def server(self, certificate: Path, *, client_certificates: bool = False) -> Callable[[socket.socket], socket.socket]:
         """What wraps a server's connections in TLS; the names asked for are kept in `asked`."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -15,6 +15,7 @@ import pytest
 
 from cicd_actions.toolkit.runtime import Runtime
 from tests.harness.engine import Daemon, NotHere, Registry, answering, make_base
+from tests.harness.kube_apiserver import KubeApiServer, Namespace, missing
 from tests.harness.stack import Images, Stack, make_network, remove_network
 
 
@@ -115,6 +116,25 @@ def stack(swarm: docker.DockerClient, images: Images, overlay: str) -> Iterator[
     made = Stack(swarm, images, overlay)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def kube_apiserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubeApiServer]:
+    """A real API server with its controllers; its kubelet is a stand-in."""
+    if lacking := missing():
+        pytest.skip(f"no Kubernetes API server: {lacking}")
+    server = KubeApiServer(tmp_path_factory.mktemp("kube"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def kubernetes(kube_apiserver: KubeApiServer) -> Namespace:
+    """The test's namespace."""
+    return Namespace(kube_apiserver)
 
 
 @pytest.fixture

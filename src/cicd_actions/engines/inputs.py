@@ -43,7 +43,8 @@ class EngineInputs:
     namespace: str = declare(string, "Kubernetes: the namespace. Default: the context's.")
     container: str = declare(
         string,
-        "Kubernetes: the container of the pod that is the service. Empty: the one named like the service, else the only one.",
+        "Kubernetes: the container that is the service, where a line of `services` does not name one (`service/container=…`)."
+        " Default: the annotation `kubectl.kubernetes.io/default-container`, the one named like the service, or the only one.",
     )
     roll_out_command: tuple[str, ...] | None = declare(
         optional(argv),

@@ -1,8 +1,9 @@
-"""`kubectl` as a program: the user's own, so that their kubeconfig, contexts and login plugins work."""
+"""Runs the user's own `kubectl`, so that their kubeconfig, contexts and login plugins work."""
 
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from typing import Any
 
@@ -17,36 +18,56 @@ Json = dict[str, Any]
 CALL = 30.0
 """Seconds that one answer of the API server may take."""
 
+FIELD_MANAGER = "--field-manager=cicd-actions"
+"""Names this project in an object's `managedFields`, as what set the fields that it sets."""
+
 
 class NotFound(Failed):
-    """The API server answered: there is no such object."""
+    """The API server answered that it has no such object."""
+
+
+class Conflict(Failed):
+    """Somebody else changed the object after it was read."""
 
 
 class Kubectl:
-    """One cluster and namespace."""
+    """Calls one cluster, in one namespace."""
 
     def __init__(self, runtime: Runtime, *, context: str = "", namespace: str = "") -> None:
         self._chosen = [*(["--context", context] if context else []), *(["--namespace", namespace] if namespace else [])]
         self._variables = runtime.environment.for_programs()
 
     def by_hand(self, *words: str) -> str:
-        """The command line for a person, quoted for a shell."""
+        """Returns the command line for a person, quoted for a shell."""
         return shlex.join(self._command(*words))
 
     def get(self, *words: str, deadline: Deadline) -> Json:
-        """`kubectl get … -o json`. Raises `NotFound`, `EngineUnreachable`, `Inconclusive` (not allowed)."""
+        """Returns what `kubectl get … -o json` prints. Raises as `call`."""
         found = json.loads(self.call("get", *words, "-o", "json", deadline=deadline))
         if not isinstance(found, dict):
-            raise EngineUnreachable("kubectl printed something that is no object.")
+            raise EngineUnreachable("Could not read the answer of kubectl: it is not an object.")
         return found
 
+    def patch(self, name: str, body: Json, *, deadline: Deadline) -> Json:
+        """Applies a strategic merge patch to `kind/name`. Returns the object as stored. Raises `Conflict`, and as `call`."""
+        words = ("patch", name, "--type=strategic", FIELD_MANAGER, "-o", "json", "-p", json.dumps(body))
+        return dict(json.loads(self.call(*words, deadline=deadline)))
+
+    def create(self, body: Json, *, deadline: Deadline) -> Json:
+        """Creates an object. Returns it as stored. Raises as `call`."""
+        words = ("create", "--validate=false", FIELD_MANAGER, "-f", "-", "-o", "json")
+        return dict(json.loads(self.call(*words, stdin=json.dumps(body), deadline=deadline)))
+
     def items(self, *words: str, deadline: Deadline) -> list[Json]:
-        """The objects of a list."""
+        """Returns the objects of a list. Raises as `call`."""
         found = self.get(*words, deadline=deadline)
         return [*found["items"]] if "items" in found else [found]
 
     def call(self, *words: str, deadline: Deadline, stdin: str = "") -> str:
-        """What it printed. Raises `NotFound`, `Failed` (refused), `Inconclusive`, `EngineUnreachable`."""
+        """Returns what it printed.
+
+        Raises `NotFound`, `Conflict`, `Failed` (refused), `Inconclusive` (not allowed), `EngineUnreachable`.
+        """
         done = run(
             self._command(*words, f"--request-timeout={CALL:g}s"),
             timeout=deadline.timeout(CALL + 5),
@@ -58,29 +79,23 @@ class Kubectl:
         raise _meant(done, " ".join(words[:3]))
 
     def stream(self, *words: str, timeout: float, on_line: Line) -> Finished:
-        """Run it until it ends by itself or the time is over; its lines as they come."""
+        """Runs it until it ends or the time limit passes, and hands over its lines as they come."""
         return run(self._command(*words), timeout=max(timeout, 0.1), env=self._variables, on_line=on_line)
 
     def evidence(self, pod: Json, container: str, deadline: Deadline, lines: int = 50) -> Evidence:
-        """What a pod says: why its container waits or ended, its last lines, its events."""
+        """Returns why a pod's container waits or ended, its last lines, and the pod's events."""
         name = pod["metadata"]["name"]
-        status = container_status(pod, container)
+        failing = failing_container(pod, container)
+        words = ("logs", name, "-c", failing, f"--tail={lines}")
         log = ""
-        if status.get("restartCount"):
-            log = self._quiet("logs", name, "-c", container, f"--tail={lines}", "--previous", deadline=deadline)
-        log = log or self._quiet("logs", name, "-c", container, f"--tail={lines}", deadline=deadline)
-        return Evidence(reason=reason(pod, container), log=log.rstrip(), events=self._events(name, deadline))
+        if container_status(pod, failing).get("restartCount"):
+            log = self._quiet(*words, "--previous", deadline=deadline)
+        log = log or self._quiet(*words, deadline=deadline)
+        return Evidence(reason=reason(pod, container), log=log.rstrip(), events=self.events(name, deadline))
 
-    def _events(self, name: str, deadline: Deadline) -> str:
-        text = self._quiet(
-            "get",
-            "events",
-            f"--field-selector=involvedObject.name={name}",
-            "--sort-by=.lastTimestamp",
-            "-o",
-            "json",
-            deadline=deadline,
-        )
+    def events(self, name: str, deadline: Deadline) -> str:
+        """Returns the last events of an object, one a line; empty where they cannot be read."""
+        text = self._quiet("get", "events", f"--field-selector=involvedObject.name={name}", "-o", "json", deadline=deadline)
         try:
             items = json.loads(text)["items"] if text else []
         except (ValueError, KeyError):
@@ -89,7 +104,7 @@ class Kubectl:
         return "\n".join(f"{item.get('type')} {item.get('reason')}: {item.get('message')}" for item in items[-15:])
 
     def _quiet(self, *words: str, deadline: Deadline) -> str:
-        """Evidence is gathered as far as it is there: what failed already is what has to be said."""
+        """Returns what it printed, or empty text: evidence must not hide the failure that it belongs to."""
         try:
             return self.call(*words, deadline=deadline)
         except (Failed, Inconclusive):
@@ -100,16 +115,27 @@ class Kubectl:
 
 
 def container_status(pod: Json, container: str) -> Json:
-    """A container's part of the pod's status; empty while there is none."""
-    for status in (pod.get("status") or {}).get("containerStatuses") or []:
-        if status["name"] == container:
-            return dict(status)
+    """Returns a container's part of the pod's status, init containers too; empty while it has none."""
+    status = pod.get("status") or {}
+    for found in [*(status.get("containerStatuses") or []), *(status.get("initContainerStatuses") or [])]:
+        if found["name"] == container:
+            return dict(found)
     return {}
 
 
+def failing_container(pod: Json, container: str) -> str:
+    """Returns the init container that keeps `container` from starting, else `container`."""
+    for status in (pod.get("status") or {}).get("initContainerStatuses") or []:
+        ended = (status.get("state") or {}).get("terminated")
+        if (ended and ended.get("exitCode")) or (not ended and not status.get("started") and not status.get("ready")):
+            return str(status["name"])
+    return container
+
+
 def reason(pod: Json, container: str) -> str:
-    """Kubernetes' word for why the pod's container is not ready."""
-    status = container_status(pod, container)
+    """Returns Kubernetes' reason why the pod's container is not ready."""
+    failing = failing_container(pod, container)
+    status = container_status(pod, failing)
     state = status.get("state") or {}
     last = (status.get("lastState") or {}).get("terminated") or {}
     parts: list[str] = []
@@ -120,33 +146,47 @@ def reason(pod: Json, container: str) -> str:
     if last:
         parts.append(f"before that it ended with exit code {last.get('exitCode')} ({last.get('reason', '')})")
     if "running" in state and not status.get("ready"):
-        parts.append("it runs, and its readiness probe fails")
+        parts.append("still running" if failing != container else "it runs, and its readiness probe fails")
     parts += [
         f"not scheduled: {condition.get('message', '')}"
         for condition in (pod.get("status") or {}).get("conditions") or []
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False"
     ]
-    return "; ".join(parts) or f"phase {(pod.get('status') or {}).get('phase', 'unknown')}"
+    words = "; ".join(parts) or f"phase {(pod.get('status') or {}).get('phase', 'unknown')}"
+    return words if failing == container else f"init container {failing}: {words}"
 
 
 _LATER = ("(ServiceUnavailable)", "(Timeout)", "(ServerTimeout)", "(InternalError)", "(TooManyRequests)")
+_DENIED = re.compile(r'cannot (?P<verb>\w+) resource "(?P<resource>[\w/.-]+)" in API group "(?P<group>[\w.-]*)"')
 
 
 def _meant(done: Finished, what: str) -> Exception:
     said = done.stderr.strip() or done.stdout.strip()
     if "(NotFound)" in said:
         return NotFound(said)
-    if "(Forbidden)" in said or "(Unauthorized)" in said or "must be logged in" in said:
-        return Inconclusive(
-            f"Kubernetes does not allow `kubectl {what}`: {said}",
-            fix="The account needs: get, list, watch and patch on deployments; get and list on pods, events and replicasets;"
-            " get on pods/log; for jobs also create and delete on jobs, and create on secrets.",
-        )
+    if "(Conflict)" in said:
+        return Conflict(said)
+    # An admission plugin's refusal is "(Forbidden)" as well, but says nothing of what the account cannot do.
+    if ("(Forbidden)" in said and " cannot " in said) or "(Unauthorized)" in said or "must be logged in" in said:
+        return Inconclusive(f"Could not run `kubectl {what}`: Kubernetes does not allow it. {said}", fix=_rule(said))
     if "Error from server (" in said and not any(word in said for word in _LATER):
-        return Failed(f"Kubernetes refused `kubectl {what}`: {said}")
-    how = "gave no answer in time" if done.timed_out else f"ended with exit code {done.exit_code}"
+        return Failed(f"Could not run `kubectl {what}`: Kubernetes refused it. {said}")
+    how = "it did not answer in time" if done.timed_out else f"it ended with exit code {done.exit_code}"
     return EngineUnreachable(
-        f"`kubectl {what}` {how}: {said or 'it said nothing'}",
+        f"Could not run `kubectl {what}`: {how}. {said or 'It printed nothing.'}",
         cause="The API server, or the login plugin of the kubeconfig, did not answer.",
         fix="Check KUBECONFIG, the input `context`, and that this runner reaches the cluster.",
+    )
+
+
+def _rule(said: str) -> str:
+    """Returns what allows it: the rule that Kubernetes' answer asks for, in RBAC's YAML."""
+    denied = _DENIED.search(said)
+    if not denied:
+        return "Log in: check KUBECONFIG, the input `context`, and the login plugin of the kubeconfig."
+    return (
+        "Add this rule to the account's Role. The README of roll-out has the whole Role.\n\n"
+        f'    - apiGroups: ["{denied["group"]}"]\n'
+        f"      resources: [{denied['resource']}]\n"
+        f"      verbs: [{denied['verb']}]"
     )

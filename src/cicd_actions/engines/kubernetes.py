@@ -1,21 +1,25 @@
-"""Kubernetes: Deployments whose image is set by digest, watched by `kubectl rollout status`, and taken back by `rollout undo`.
+"""Rolls out Deployments, StatefulSets and DaemonSets: sets their image by digest, and waits with `kubectl rollout status`.
 
-How fast replicas are replaced, and that no request is lost meanwhile, is said by the Deployment itself (its strategy and its
-readiness probe): https://kubernetes.io/docs/concepts/workloads/controllers/deployment/
+The workload itself says how fast pods are replaced, and how no request is lost meanwhile (its strategy and its readiness
+probe): https://kubernetes.io/docs/concepts/workloads/controllers/deployment/
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+import contextlib
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 
-from cicd_actions.engines.kubectl import Json, Kubectl, NotFound
+from cicd_actions.engines import kubernetes_workload as workloads
+from cicd_actions.engines.kubectl import Conflict, Json, Kubectl, NotFound, container_status
 from cicd_actions.engines.kubernetes_job import run_job
 from cicd_actions.engines.patience import answered
 from cicd_actions.engines.protocol import (
     REVISION,
-    EngineUnreachable,
+    ChangedMeanwhile,
     Evidence,
     Image,
     Job,
@@ -26,20 +30,38 @@ from cicd_actions.engines.protocol import (
     ServiceMissing,
     Target,
 )
-from cicd_actions.engines.reference import reference
 from cicd_actions.engines.registry import Registry
 from cicd_actions.toolkit.deadline import Deadline
-from cicd_actions.toolkit.errors import Failed
-from cicd_actions.toolkit.grammar import NotUnderstood
+from cicd_actions.toolkit.errors import ActionError
 from cicd_actions.toolkit.process import Line
 from cicd_actions.toolkit.runtime import Runtime
 
-_NUMBER = "deployment.kubernetes.io/revision"
+WATCH = 10.0
+"""Seconds of one `kubectl rollout status`. Between two of them the engine sees whether somebody changed the image."""
+
 _RESTARTED = "kubectl.kubernetes.io/restartedAt"
+_STUCK = {
+    "CrashLoopBackOff",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "ErrImageNeverPull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "RunContainerError",
+}
+"""The reasons for which a container waits until somebody changes something."""
+
+
+@dataclass(frozen=True)
+class _Before:
+    """The fields that a roll-out changes, as they were: the images by container, and the change-cause."""
+
+    images: Mapping[str, str]
+    cause: str
 
 
 class Kubernetes:
-    """See `protocol.Engine`. A service is the Deployment of that name."""
+    """See `protocol.Engine`. A service is the workload of that name, or `workload/container`."""
 
     name = "kubernetes"
     opaque_images = False
@@ -49,242 +71,275 @@ class Kubernetes:
         self._kubectl = Kubectl(runtime, context=context, namespace=namespace)
         self._registry = Registry(runtime)
         self._container = container
+        self._written: dict[str, Mapping[str, str]] = {}
+        self._by_hand: dict[str, tuple[str, Sequence[str]]] = {}
 
     def close(self) -> None:
         self._registry.close()
 
     def by_hand(self, target: Target) -> str:
-        name = f"deployment/{target.service}"
-        set_image = self._kubectl.by_hand("set", "image", name, f"{self._container or target.service}={target.image.pinned}")
-        return f"{set_image} && {self._kubectl.by_hand('rollout', 'status', name)}"
+        workload, _, container = target.service.partition("/")
+        chosen = container or self._container
+        name, containers = self._by_hand.get(target.service, (f"deployment/{workload}", [chosen] if chosen else []))
+        words = [self._kubectl.by_hand("set", "image", name, *(f"{each}={target.image.pinned}" for each in containers))]
+        if not containers:
+            # The engine has not seen the workload yet; the shell asks for the name.
+            path = "jsonpath={.spec.template.spec.containers[0].name}"
+            words.append(f'"$({self._kubectl.by_hand("get", name, "-o", path)})"={shlex.quote(target.image.pinned)}')
+        return f"{' '.join(words)} && {self._kubectl.by_hand('rollout', 'status', name)}"
 
     def running(self, services: Sequence[str], deadline: Deadline) -> Mapping[str, Running]:
         found: dict[str, Running] = {}
         for service in services:
             try:
-                deployment = self._deployment(service, deadline)
+                workload = self._deployment(service, deadline)
             except ServiceMissing:
                 continue
-            found[service] = self._running(service, deployment, deadline)
+            found[service] = self._running(service, workload, deadline)
         return found
 
     def resolve(self, image: str, deadline: Deadline) -> Image:
         return self._registry.resolve(image, deadline)
 
+    def examine(self, target: Target, before: Running, deadline: Deadline) -> None:  # noqa: ARG002
+        if refusal := workloads.unmovable(self._deployment(target.service, deadline)):
+            raise refusal
+
     def roll_out(self, target: Target, before: Running, deadline: Deadline, *, way_back: bool = True) -> RolledOut:  # noqa: ARG002
         started = self._runtime.clock()
-        deployment = self._deployment(target.service, deadline)
-        if deployment["spec"].get("paused"):
-            raise Failed(
-                f"The Deployment {target.service} is paused: nothing would move.",
-                fix=f"    kubectl rollout resume deployment/{target.service}",
-            )
-        notes = _notes(deployment, self._name_of(deployment))
-        self._set(target, deployment, deadline)
-        self._arrived(target.service, target.image.pinned, deadline)
-        return RolledOut(target.service, self._runtime.clock() - started, tuple(notes))
+        workload = self._deployment(target.service, deadline)
+        if refusal := workloads.unmovable(workload):
+            raise refusal
+        container = self._name_of(target.service, workload)
+        notes = workloads.notes(workload, container)
+        expected = self._before(workload, container, before).images
 
-    def examine(self, target: Target, before: Running, deadline: Deadline) -> None:
-        """Refuses nothing: a Deployment's image can always be changed in place."""
+        def patch(now: Json) -> Json:
+            if workloads.images(now, expected) != expected:
+                raise self._changed(target.service, now, expected)
+            same = set(expected.values()) == {target.image.pinned} and workloads.sha(now) == target.sha
+            # Without this, setting the same image again would replace nothing.
+            restart = {_RESTARTED: datetime.now(timezone.utc).isoformat(timespec="seconds")} if same else {}
+            cause = f"cicd-actions: {target.sha or target.image.digest}"
+            return _patch(now, dict.fromkeys(expected, target.image.pinned), target.sha, cause, restart)
 
-    def revert(self, target: Target, before: Running, deadline: Deadline, *, wait: bool = True) -> None:  # noqa: ARG002
-        deployment = self._deployment(before.service, deadline)
-        now = _image(deployment, self._name_of(deployment))
-        if now != before.image or _sha(deployment) != before.sha:
-            self._undo(before, deadline)
+        workload = self._change(target.service, workload, patch, deadline)
+        # An admission webhook may have changed the images on the way: to a mirror, for example.
+        written = workloads.images(workload, expected)
+        self._written[target.service] = written
+        workload = self._arrived(target.service, workloads.ref(workload), written, deadline)
+        self._prove(target, workload, deadline)
+        return RolledOut(target.service, self._runtime.clock() - started, tuple(notes), workloads.ready(workload))
+
+    def revert(self, target: Target, before: Running, deadline: Deadline, *, wait: bool = True) -> None:
+        service = before.service
+        workload = self._deployment(service, deadline)
+        past = self._before(workload, self._name_of(service, workload), before)
+        abandoned = str((workload.get("status") or {}).get("updateRevision", ""))
+
+        def patch(now: Json) -> Json | None:
+            images = workloads.images(now, past.images)
+            if images == past.images and workloads.sha(now) == before.sha:
+                return None
+            if images.keys() != past.images.keys() or not all(
+                image in {past.images[name], self._written.get(service, {}).get(name)}
+                or workloads.digest(image) == target.image.digest
+                for name, image in images.items()
+            ):
+                raise self._changed(service, now, self._written.get(service, past.images))
+            return _patch(now, past.images, before.sha, past.cause, {})
+
+        changed = self._change(service, workload, patch, deadline)
+        if changed is not workload and changed["kind"] == "StatefulSet":
+            self._replace_stuck(service, abandoned, deadline)
         if wait:
-            self._arrived(before.service, before.image, deadline)
+            # As stored: a webhook rewrites these images too.
+            self._arrived(service, workloads.ref(changed), workloads.images(changed, past.images), deadline)
 
     def job(self, job: Job, deadline: Deadline, on_line: Line) -> JobEnd:
         like = self._deployment(job.like, deadline) if job.like else None
-        return run_job(job, like, self._name_of(like) if like else job.name, self._kubectl, self._runtime, deadline, on_line)
+        container = self._name_of(job.like, like) if like else job.name
+        return run_job(job, like, container, self._kubectl, self._runtime, deadline, on_line)
 
     def logs(self, service: str, deadline: Deadline, *, lines: int = 50) -> Evidence:
-        deployment = self._deployment(service, deadline)
-        container = self._name_of(deployment)
-        pod = self._failing(deployment, container, deadline)
-        return self._kubectl.evidence(pod, container, deadline, lines) if pod else Evidence(reason=f"{service} has no pod.")
+        workload = self._deployment(service, deadline)
+        return self._evidence(workload, self._name_of(service, workload), deadline, lines)
 
     def _deployment(self, service: str, deadline: Deadline) -> Json:
-        try:
-            return answered(lambda: self._kubectl.get("deployment", service, deadline=deadline), deadline, self._runtime)
-        except NotFound:
-            raise ServiceMissing(
-                f"There is no Deployment {service} in this namespace.",
-                fix="Create it once with `kubectl apply`, or correct `context` and `namespace`.",
-            ) from None
+        """Returns the Deployment of that name, else the StatefulSet, else the DaemonSet."""
+        name = service.partition("/")[0]
+        for kind in workloads.KINDS:
+            with contextlib.suppress(NotFound):
+                return answered(partial(self._kubectl.get, kind, name, deadline=deadline), deadline, self._runtime)
+        raise ServiceMissing(
+            f"Could not find a Deployment, StatefulSet or DaemonSet {name} in this namespace.",
+            fix="Create it once with `kubectl apply`, or correct `context` and `namespace`.",
+        )
 
-    def _running(self, service: str, deployment: Json, deadline: Deadline) -> Running:
-        image = _image(deployment, self._name_of(deployment))
-        wanted = int(deployment["spec"].get("replicas", 1))
-        status = deployment.get("status") or {}
-        digest = _digest(image) or self._digest_of_pods(deployment, deadline)
+    def _name_of(self, service: str, workload: Json) -> str:
+        """Returns the container that is the service, and remembers what `by_hand` needs."""
+        container = workloads.container_of(workload, service.partition("/")[2] or self._container)
+        self._by_hand[service] = workloads.ref(workload), workloads.with_image_of(workload, container)
+        return container
+
+    def _running(self, service: str, workload: Json, deadline: Deadline) -> Running:
+        container = self._name_of(service, workload)
+        image = workloads.images(workload, [container])[container]
         return Running(
             service,
             image=image,
-            digest=digest,
-            sha=_sha(deployment),
-            ready=min(int(status.get("updatedReplicas", 0)), int(status.get("availableReplicas", 0))),
-            wanted=wanted,
-            settled=_settled(deployment),
-            point=deployment["metadata"].get("annotations", {}).get(_NUMBER, ""),
+            digest=workloads.digest(image) or self._digest_of_pods(workload, container, deadline),
+            sha=workloads.sha(workload),
+            ready=workloads.ready(workload),
+            wanted=workloads.wanted(workload),
+            settled=workloads.settled(workload) or self._stuck(workload, deadline),
+            point=self._before(workload, container, None),
         )
 
-    def _name_of(self, deployment: Json) -> str:
-        """The container that is the service."""
-        names = [container["name"] for container in deployment["spec"]["template"]["spec"]["containers"]]
-        name = self._container or (deployment["metadata"]["name"] if len(names) > 1 else names[0])
-        if name not in names:
-            raise Failed(
-                f"The Deployment {deployment['metadata']['name']} has no container {name}; it has {', '.join(names)}.",
-                fix=f"    with:\n      container: {names[0]}",
-            )
-        return str(name)
+    def _before(self, workload: Json, container: str, before: Running | None) -> _Before:
+        """Returns what `running` remembered, else what the workload has now."""
+        if before is not None and isinstance(before.point, _Before):
+            return before.point
+        cause = (workload["metadata"].get("annotations") or {}).get(workloads.CAUSE, "")
+        return _Before(workloads.images(workload, workloads.with_image_of(workload, container)), cause)
 
-    def _digest_of_pods(self, deployment: Json, deadline: Deadline) -> str:
-        """What a tag was when the pods were started; unknown where they differ."""
-        container = self._name_of(deployment)
-        found: set[str] = set()
-        for pod in self._pods(deployment, deadline):
-            for status in (pod.get("status") or {}).get("containerStatuses") or []:
-                if status["name"] == container and status.get("ready"):
-                    found.add(_digest(str(status.get("imageID", ""))))
+    def _stuck(self, workload: Json, deadline: Deadline) -> bool:
+        """Whether an update waits for a change: only a Deployment has a progress deadline that ends one."""
+        if workload["kind"] == "Deployment" or not workloads.observed(workload):
+            return False
+        for pod in self._pods(workload, deadline):
+            statuses = (pod.get("status") or {}).get("containerStatuses") or []
+            if any((each.get("state") or {}).get("waiting", {}).get("reason") in _STUCK for each in statuses):
+                return True
+        return False
+
+    def _digest_of_pods(self, workload: Json, container: str, deadline: Deadline) -> str:
+        """Returns the digest that ready pods report where the template has only a tag; empty where they differ."""
+        statuses = [container_status(pod, container) for pod in self._pods(workload, deadline)]
+        found = {workloads.digest(str(status.get("imageID", ""))) for status in statuses if status.get("ready")}
         return found.pop() if len(found) == 1 else ""
 
-    def _pods(self, deployment: Json, deadline: Deadline) -> list[Json]:
-        labels = deployment["spec"]["selector"].get("matchLabels") or {}
-        selector = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
-        return self._kubectl.items("pods", "-l", selector, deadline=deadline)
+    def _pods(self, workload: Json, deadline: Deadline) -> list[Json]:
+        """Returns the workload's own pods. Its selector may choose those of others too, so their owner decides."""
+        chosen = ("-l", workloads.selector(workload))
+        owners = {str(workload["metadata"]["uid"])}
+        if workload["kind"] == "Deployment":
+            sets = self._kubectl.items("replicasets", *chosen, deadline=deadline)
+            owners = {str(each["metadata"]["uid"]) for each in sets if workloads.owned_by(each, owners)}
+        return [pod for pod in self._kubectl.items("pods", *chosen, deadline=deadline) if workloads.owned_by(pod, owners)]
 
-    def _set(self, target: Target, deployment: Json, deadline: Deadline) -> None:
-        """One patch for image and commit, so that they are one revision, and go back together."""
-        container = self._name_of(deployment)
-        annotations: dict[str, str | None] = {REVISION: target.sha or None}
-        if _image(deployment, container) == target.image.pinned and _sha(deployment) == target.sha:
-            # The same again: without this nothing would be replaced.
-            annotations[_RESTARTED] = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        template: Json = {
-            "metadata": {"annotations": annotations},
-            "spec": {"containers": [{"name": container, "image": target.image.pinned}]},
-        }
-        cause = f"cicd-actions: {target.sha or target.image.digest}"
-        patch: Json = {"metadata": {"annotations": {"kubernetes.io/change-cause": cause}}, "spec": {"template": template}}
-        self._patch(target.service, patch, deadline)
+    def _change(self, service: str, workload: Json, patch: Callable[[Json], Json | None], deadline: Deadline) -> Json:
+        """Applies the patch to the workload that it was made for, and makes it again where somebody else was faster.
 
-    def _patch(self, service: str, patch: Json, deadline: Deadline) -> None:
-        self._kubectl.call("patch", "deployment", service, "--type=strategic", "-p", json.dumps(patch), deadline=deadline)
-
-    def _undo(self, before: Running, deadline: Deadline) -> None:
-        try:
-            self._kubectl.call(
-                "rollout", "undo", f"deployment/{before.service}", f"--to-revision={before.point}", deadline=deadline
-            )
-        except EngineUnreachable as error:
-            if "unable to find specified revision" not in error.what:
-                raise
-            # Its ReplicaSet is gone (`revisionHistoryLimit`): the image is what can be set again.
-            deployment = self._deployment(before.service, deadline)
-            image = {"name": self._name_of(deployment), "image": before.image}
-            template: Json = {"metadata": {"annotations": {REVISION: before.sha or None}}, "spec": {"containers": [image]}}
-            self._patch(before.service, {"spec": {"template": template}}, deadline)
-
-    def _arrived(self, service: str, image: str, deadline: Deadline) -> None:
+        Returns the workload as the API server stored it; the same object where there was nothing to change.
+        """
         while True:
-            done = self._kubectl.stream(
-                "rollout",
-                "status",
-                f"deployment/{service}",
-                f"--timeout={max(int(deadline.remaining), 1)}s",
-                timeout=deadline.remaining + 2,
-                on_line=lambda _stream, text: self._runtime.log(f"{service}: {text}"),
-            )
-            deployment = self._deployment(service, Deadline(30, self._runtime.clock))
-            container = self._name_of(deployment)
-            if _image(deployment, container) != image:
-                raise RollOutFailed(
-                    service,
-                    f"{service} was changed by something else meanwhile: it is at {_image(deployment, container)}.",
-                    reverted=None,
-                )
+            body = patch(workload)
+            if body is None:
+                return workload
+            try:
+                return self._kubectl.patch(workloads.ref(workload), body, deadline=deadline)
+            except Conflict:
+                deadline.check(f"changing {service}")
+                workload = self._deployment(service, deadline)
+
+    def _arrived(self, service: str, name: str, images: Mapping[str, str], deadline: Deadline) -> Json:
+        """Waits until every pod has these images and is available. Returns the workload then."""
+        said = ""
+
+        def log(_stream: str, text: str) -> None:
+            nonlocal said
+            if text != said and "timed out waiting" not in text:
+                said = text
+                self._runtime.log(f"{service}: {text}")
+
+        while True:
+            seconds = min(max(deadline.remaining, 0.5), WATCH)
+            words = ["rollout", "status", name, f"--timeout={int(seconds * 1000)}ms"]
+            done = self._kubectl.stream(*words, timeout=seconds + 2, on_line=log)
+            workload = self._deployment(service, Deadline(30, self._runtime.clock))
+            if workloads.images(workload, images) != images:
+                raise self._changed(service, workload, images)
             if done.exit_code == 0 and not done.timed_out:
-                return
-            if _gave_up(deployment) or deadline.expired or done.timed_out or "timed out" in done.stderr:
-                raise self._failure(service, deployment, container)
-            # The connection broke; the roll-out goes on in the cluster.
-            self._runtime.log(f"{service}: watching again ({done.stderr.strip()[:300]}).")
-            self._runtime.sleep(deadline.timeout(1.0))
+                return workload
+            if workloads.gave_up(workload) or deadline.remaining <= 0.5:
+                raise self._failure(service, workload)
+            if not done.timed_out and "timed out" not in done.stderr:
+                # The connection broke; the roll-out goes on in the cluster.
+                self._runtime.log(f"{service}: watching again ({done.stderr.strip()[:300]}).")
+                self._runtime.sleep(deadline.timeout(1.0))
 
-    def _failure(self, service: str, deployment: Json, container: str) -> RollOutFailed:
-        deadline = Deadline(30, self._runtime.clock)
-        pod = self._failing(deployment, container, deadline)
-        evidence = self._kubectl.evidence(pod, container, deadline) if pod else Evidence()
-        why = "Kubernetes gave up on it (progress deadline exceeded)" if _gave_up(deployment) else "the time is over"
-        return RollOutFailed(
-            service, f"{service} did not arrive: {why}.", reverted=False, evidence=evidence, cause=evidence.reason
-        )
-
-    def _failing(self, deployment: Json, container: str, deadline: Deadline) -> Json | None:
-        """The newest pod of the current image that is not ready, else the newest of all."""
-        pods = sorted(
-            self._pods(deployment, deadline), key=lambda pod: str(pod["metadata"].get("creationTimestamp")), reverse=True
-        )
-        image = _image(deployment, container)
-        for pod in pods:
-            images = {each["name"]: each["image"] for each in pod["spec"]["containers"]}
-            ready = any(
-                status["name"] == container and status.get("ready")
-                for status in (pod.get("status") or {}).get("containerStatuses") or []
+    def _prove(self, target: Target, workload: Json, deadline: Deadline) -> None:
+        """Raises `RollOutFailed` where an admission webhook replaced the image by another digest."""
+        container = self._name_of(target.service, workload)
+        image = workloads.images(workload, [container])[container]
+        found = workloads.digest(image) or self._digest_of_pods(workload, container, deadline)
+        if target.image.digest and found != target.image.digest:
+            raise RollOutFailed(
+                target.service,
+                f"{target.service} does not run {target.image.pinned}: the cluster made {image} of it.",
+                reverted=False,
+                cause="An admission webhook replaced the image.",
+                fix="Let the webhook keep the digest of an image, or leave this namespace out of it.",
             )
-            if images.get(container) == image and not ready:
-                return pod
-        return pods[0] if pods else None
+
+    def _changed(self, service: str, workload: Json, expected: Mapping[str, str]) -> ChangedMeanwhile:
+        now = workloads.images(workload, expected)
+        different = [f"{name} is at {now.get(name, 'nothing')}" for name, image in expected.items() if now.get(name) != image]
+        return ChangedMeanwhile(
+            service,
+            f"Something else changed {workloads.ref(workload)} during the roll-out: {', '.join(different)}.",
+            cause="A person, a controller or another run set a different image. It stays.",
+            fix=f"See who did: kubectl get {workloads.ref(workload)} --show-managed-fields -o yaml",
+        )
+
+    def _failure(self, service: str, workload: Json) -> RollOutFailed:
+        evidence = self._evidence(workload, self._name_of(service, workload), Deadline(30, self._runtime.clock), 50)
+        why = "its progress deadline passed" if workloads.gave_up(workload) else "the deadline passed"
+        return RollOutFailed(
+            service, f"{service} did not become available: {why}.", reverted=False, evidence=evidence, cause=evidence.reason
+        )
+
+    def _evidence(self, workload: Json, container: str, deadline: Deadline, lines: int) -> Evidence:
+        """Returns what the newest failing pod says, else the newest of all, else why there is none."""
+        pods = self._pods(workload, deadline)
+        pods.sort(key=lambda pod: str(pod["metadata"].get("creationTimestamp")), reverse=True)
+        pods.sort(key=lambda pod: bool(container_status(pod, container).get("ready")))
+        refused = workloads.refused_pods(workload)
+        if not pods or refused:
+            return Evidence(reason=refused or f"{workloads.ref(workload)} has no pod.")
+        return self._kubectl.evidence(pods[0], container, deadline, lines)
+
+    def _replace_stuck(self, service: str, abandoned: str, deadline: Deadline) -> None:
+        """Deletes the failing pods of the abandoned revision: a StatefulSet waits forever for them to become ready.
+
+        https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback
+        """
+        while not workloads.observed(workload := self._deployment(service, deadline)):
+            self._runtime.sleep(deadline.timeout(0.1))
+        for pod in self._pods(workload, deadline):
+            revision = (pod["metadata"].get("labels") or {}).get("controller-revision-hash")
+            container = self._name_of(service, workload)
+            if revision != abandoned or container_status(pod, container).get("ready"):
+                continue
+            name = pod["metadata"]["name"]
+            try:
+                self._kubectl.call("delete", "pod", name, "--ignore-not-found", "--wait=false", deadline=deadline)
+            except ActionError as error:
+                self._runtime.log(f"{service}: could not delete the pod {name}, which blocks the rollback: {error.what}")
 
 
-def _image(deployment: Json, container: str) -> str:
-    return next(
-        str(each["image"]) for each in deployment["spec"]["template"]["spec"]["containers"] if each["name"] == container
-    )
-
-
-def _sha(deployment: Json) -> str:
-    metadata = deployment["spec"]["template"].get("metadata") or {}
-    return str((metadata.get("annotations") or {}).get(REVISION, ""))
-
-
-def _digest(image: str) -> str:
-    try:
-        return reference(image.removeprefix("docker-pullable://")).digest
-    except NotUnderstood:
-        return ""
-
-
-def _condition(deployment: Json, kind: str) -> Json:
-    for condition in (deployment.get("status") or {}).get("conditions") or []:
-        if condition.get("type") == kind:
-            return dict(condition)
-    return {}
-
-
-def _gave_up(deployment: Json) -> bool:
-    return bool(_condition(deployment, "Progressing").get("reason") == "ProgressDeadlineExceeded")
-
-
-def _settled(deployment: Json) -> bool:
-    """As `kubectl rollout status` decides it; one that Kubernetes gave up on does not move any more either."""
-    status = deployment.get("status") or {}
-    if _gave_up(deployment) or deployment["spec"].get("paused"):
-        return True
-    wanted = int(deployment["spec"].get("replicas", 1))
-    updated = int(status.get("updatedReplicas", 0))
-    seen = int(status.get("observedGeneration", 0)) >= int(deployment["metadata"].get("generation", 0))
-    return seen and updated >= wanted and int(status.get("replicas", 0)) <= updated <= int(status.get("availableReplicas", 0))
-
-
-def _notes(deployment: Json, container: str) -> list[str]:
-    notes: list[str] = []
-    if (deployment["spec"].get("strategy") or {}).get("type") == "Recreate":
-        notes.append("is replaced by the strategy `Recreate`: nobody answers between the old pods and the new.")
-    found = next(each for each in deployment["spec"]["template"]["spec"]["containers"] if each["name"] == container)
-    if not found.get("readinessProbe"):
-        notes.append("has no readiness probe: a pod counted as arrived because its process ran. Add one.")
-    return notes
+def _patch(workload: Json, images: Mapping[str, str], sha: str, cause: str, annotations: Mapping[str, str]) -> Json:
+    """Returns a patch of our fields alone. It fails where the workload is not the one that was read any more."""
+    return {
+        "metadata": {
+            "resourceVersion": workload["metadata"]["resourceVersion"],
+            "annotations": {workloads.CAUSE: cause or None},
+        },
+        "spec": {
+            "template": {
+                "metadata": {"annotations": {REVISION: sha or None, **annotations}},
+                "spec": workloads.with_images(workload, images),
+            }
+        },
+    }

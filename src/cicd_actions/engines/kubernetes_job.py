@@ -1,71 +1,68 @@
-"""A one-shot job on Kubernetes: one pod, no second try, read to its last line, and deleted.
+"""Runs a one-shot job on Kubernetes: one pod, no second try, its log read to the last line, and everything deleted.
 
 https://kubernetes.io/docs/concepts/workloads/controllers/job/
 """
 
 from __future__ import annotations
 
-import json
 import secrets
 from typing import Any
 
-from cicd_actions.engines.kubectl import Json, Kubectl, NotFound, container_status, reason
+from cicd_actions.engines import kubernetes_workload as workloads
+from cicd_actions.engines.kubectl import Json, Kubectl, NotFound, container_status, failing_container, reason
 from cicd_actions.engines.patience import answered
 from cicd_actions.engines.protocol import JOB_LABEL, REVISION, EngineUnreachable, ImageMissing, Job, JobEnd
 from cicd_actions.toolkit.deadline import Deadline
-from cicd_actions.toolkit.errors import ActionError, Failed, UnusableInput
+from cicd_actions.toolkit.errors import ActionError, Failed, Inconclusive, UnusableInput
 from cicd_actions.toolkit.process import Line
 from cicd_actions.toolkit.runtime import Runtime
 
 POLL = 0.5
 _KEPT_SECONDS = 3600
-"""How long the cluster keeps a Job whose run was lost, before it removes it with its pod and its Secret."""
+"""Seconds that the cluster keeps a Job whose run was killed, before it removes it with its pod and its Secret."""
 
-_OF_POD = (
-    "serviceAccountName",
-    "automountServiceAccountToken",
-    "imagePullSecrets",
-    "volumes",
-    "securityContext",
-    "nodeSelector",
-    "tolerations",
-    "affinity",
-    "priorityClassName",
-    "hostAliases",
-    "dnsPolicy",
-    "dnsConfig",
-    "enableServiceLinks",
-)
-_OF_CONTAINER = ("env", "envFrom", "volumeMounts", "resources", "securityContext", "imagePullPolicy", "workingDir")
+_NOT_OF_POD = {"containers", "initContainers", "restartPolicy", "terminationGracePeriodSeconds", "activeDeadlineSeconds"}
+"""The fields of a service's pod that its job does not take over. It takes every other one."""
+
+_NOT_OF_CONTAINER = {
+    "args",
+    "command",
+    "lifecycle",
+    "livenessProbe",
+    "ports",
+    "readinessProbe",
+    "resizePolicy",
+    "startupProbe",
+}
+"""The fields that belong to the service's process, and not to where it runs."""
+
+_KUBECTLS = "kubectl.kubernetes.io/"
 _NO_IMAGE = {"ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName"}
 
 
 def run_job(
     job: Job, like: Json | None, container: str, kubectl: Kubectl, runtime: Runtime, deadline: Deadline, on_line: Line
 ) -> JobEnd:
-    """See `protocol.Engine.job`. `container` is the one of the Deployment `like` whose settings are taken over."""
+    """See `protocol.Engine.job`. The job takes over the settings of `container` in the workload `like`."""
     if job.networks:
-        raise UnusableInput("Kubernetes has no networks that a job could be told.", fix="Leave the input `network` out.")
+        raise UnusableInput("Cannot use networks on Kubernetes: it has none to choose from.", fix="Remove the input `network`.")
     name = f"{job.name}-{secrets.token_hex(4)}"
     begun = runtime.clock()
     watch = _Watch(name, job, kubectl, runtime, on_line)
     manifest = _manifest(name, job, like, container, deadline)
     try:
-        made = json.loads(
-            kubectl.call("create", "--validate=false", "-f", "-", "-o", "json", stdin=json.dumps(manifest), deadline=deadline)
-        )
+        made = kubectl.create(manifest, deadline=deadline)
         if job.environment:
-            secret = _secret(name, job, made["metadata"]["uid"])
-            kubectl.call("create", "--validate=false", "-f", "-", stdin=json.dumps(secret), deadline=deadline)
+            kubectl.create(_secret(name, job, made["metadata"]["uid"]), deadline=deadline)
         end = watch.to_the_end(deadline)
         timed_out = end is None
         if end is None:
-            end = watch.ended_early() or (None, "it did not end on SIGTERM and was killed")
+            end = watch.ended_early() or (None, watch.not_started or "it did not end on SIGTERM and was killed")
     except BaseException:
         try:
             watch.ended_early()
         except ActionError as error:
-            runtime.log(f"The job could not be ended: {error.what}")
+            runtime.log(f"Could not end the job: {error.what}")
         raise
     finally:
         cleaned = watch.delete()
@@ -75,14 +72,14 @@ def run_job(
 def _manifest(name: str, job: Job, like: Json | None, container: str, deadline: Deadline) -> Json:
     pod: Json = {}
     main: Json = {}
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
     if like is not None:
-        template = like["spec"]["template"]["spec"]
-        found = next(each for each in template["containers"] if each["name"] == container)
-        pod = {key: template[key] for key in _OF_POD if key in template}
-        main = {key: found[key] for key in _OF_CONTAINER if key in found}
+        pod, main = _of_service(like, container)
+        labels, annotations = _marks(like)
     main |= {"name": "job", "image": job.image.pinned}
     if job.command:
-        # `command` replaces the image's entrypoint, and with it what the image would have added.
+        # `command` replaces the image's entrypoint, and with it the arguments that the image would add.
         main["command"] = list(job.command)
     if job.working_directory:
         main["workingDir"] = job.working_directory
@@ -91,24 +88,85 @@ def _manifest(name: str, job: Job, like: Json | None, container: str, deadline: 
         kept = [entry for entry in main.get("env") or [] if entry["name"] not in job.environment]
         main["env"] = [*kept, *own]
     pod |= {"restartPolicy": "Never", "terminationGracePeriodSeconds": max(int(job.grace), 1), "containers": [main]}
-    labels = {JOB_LABEL: job.name}
-    annotations = {REVISION: job.sha} if job.sha else {}
+    # Nothing sets this condition, so the pod is never ready, and no Service sends it requests, whatever labels it selects by.
+    pod["readinessGates"] = [{"conditionType": JOB_LABEL}]
+    own_labels = {JOB_LABEL: job.name}
+    own_annotations = {REVISION: job.sha} if job.sha else {}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"name": name, "labels": labels, "annotations": annotations},
+        "metadata": {"name": name, "labels": own_labels, "annotations": own_annotations},
         "spec": {
             "backoffLimit": 0,
             "ttlSecondsAfterFinished": _KEPT_SECONDS,
-            # The cluster ends it even when this run is lost.
+            # The cluster ends it even when this run is killed.
             "activeDeadlineSeconds": max(int(deadline.remaining + job.grace), 1),
-            "template": {"metadata": {"labels": labels, "annotations": annotations}, "spec": pod},
+            "template": {
+                "metadata": {"labels": labels | own_labels, "annotations": annotations | own_annotations},
+                "spec": pod,
+            },
         },
     }
 
 
+def _of_service(like: Json, container: str) -> tuple[Json, Json]:
+    """Returns the pod and the container of the service without what belongs to its replicas or its process.
+
+    Native sidecars and init containers prepare what the container needs, so they come along. Those with the service's own
+    image do not: they do its work, and may migrate the database themselves.
+    """
+    spec = like["spec"]["template"]["spec"]
+    found = next(each for each in spec["containers"] if each["name"] == container)
+    pod = {key: value for key, value in spec.items() if key not in _NOT_OF_POD}
+    main = {key: value for key, value in found.items() if key not in _NOT_OF_CONTAINER}
+    own = set(workloads.with_image_of(like, container))
+    inits = [dict(each) for each in spec.get("initContainers") or [] if each["name"] not in own]
+    if inits:
+        pod["initContainers"] = inits
+    if affinity := _affinity(like):
+        pod["affinity"] = affinity
+    else:
+        pod.pop("affinity", None)
+    # A StatefulSet mounts volumes by its claim templates, which belong to its replicas.
+    volumes = {each["name"] for each in spec.get("volumes") or []}
+    for each in (main, *inits):
+        if "volumeMounts" in each:
+            each["volumeMounts"] = [mount for mount in each["volumeMounts"] if mount["name"] in volumes]
+    return pod, main
+
+
+def _affinity(like: Json) -> Json:
+    """Returns the service's affinity without the rules that keep pods away from its replicas: no node might be left."""
+    affinity = dict(like["spec"]["template"]["spec"].get("affinity") or {})
+    labels = (like["spec"]["template"].get("metadata") or {}).get("labels") or {}
+    away = affinity.pop("podAntiAffinity", None) or {}
+    kept = {key: [term for term in terms if not _is_of(term, labels)] for key, terms in away.items()}
+    if any(kept.values()):
+        affinity["podAntiAffinity"] = {key: terms for key, terms in kept.items() if terms}
+    return affinity
+
+
+def _is_of(term: Json, labels: dict[str, str]) -> bool:
+    """Whether an affinity term, weighted or not, chooses pods with these labels."""
+    return workloads.selects(term.get("podAffinityTerm", term).get("labelSelector") or {}, labels)
+
+
+def _marks(like: Json) -> tuple[dict[str, str], dict[str, str]]:
+    """Returns the labels and annotations of the service's pods, without those that say which pods are its replicas."""
+    metadata = like["spec"]["template"].get("metadata") or {}
+    selector = like["spec"]["selector"]
+    keys = {*(selector.get("matchLabels") or {}), *(each["key"] for each in selector.get("matchExpressions") or [])}
+    labels = {key: value for key, value in (metadata.get("labels") or {}).items() if key not in keys}
+    annotations = {
+        key: value
+        for key, value in (metadata.get("annotations") or {}).items()
+        if key != REVISION and not key.startswith(_KUBECTLS)
+    }
+    return labels, annotations
+
+
 def _secret(name: str, job: Job, uid: str) -> Json:
-    """The job's variables. It belongs to the Job, so the cluster deletes it with the Job, whoever does that."""
+    """Returns the Secret with the job's variables. The Job owns it, so the cluster deletes it with the Job."""
     owner: dict[str, Any] = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": uid}
     return {
         "apiVersion": "v1",
@@ -126,24 +184,37 @@ class _Watch:
         self._runtime = runtime
         self._on_line = on_line
         self._passed = 0
+        self.not_started = ""
+        """Why the container has not started yet: the scheduler's reason, a webhook's, a quota's."""
 
     def to_the_end(self, deadline: Deadline) -> tuple[int | None, str] | None:
-        """The exit code and Kubernetes' word; `None` at the deadline."""
+        """Returns the exit code and Kubernetes' reason; `None` at the deadline."""
         while not deadline.expired:
-            pod = answered(lambda: self._pod(deadline), deadline, self._runtime)
+            try:
+                pod = answered(lambda: self._pod(deadline), deadline, self._runtime)
+            except EngineUnreachable:
+                # The deadline cut the question short. Ending the job asks again, and says so where nothing answers.
+                return None
             end = self._end(pod)
             if pod is not None and end is not None:
                 self._read(pod, 10.0, follow=False)
                 return end
             if pod is not None and "running" in (container_status(pod, "job").get("state") or {}):
-                # Comes back when the container ends, or the connection does.
+                self.not_started = ""
+                # Returns when the container ends, or the connection does.
                 self._read(pod, deadline.remaining, follow=True)
             else:
+                self._say_why(reason(pod, "job") if pod else self._kubectl.events(self._name, deadline))
                 self._runtime.sleep(deadline.timeout(POLL))
         return None
 
+    def _say_why(self, why: str) -> None:
+        if why and why != self.not_started:
+            self._runtime.log(f"The job {self._job.name} has not started: {why}")
+            self.not_started = why
+
     def ended_early(self) -> tuple[int | None, str] | None:
-        """SIGTERM to the pod; its last lines are read while it has time to end."""
+        """Sends SIGTERM to the pod, and reads its last lines while it has time to end."""
         deadline = Deadline(self._job.grace + 1, self._runtime.clock)
         pod = self._pod(deadline)
         if pod is None:
@@ -153,11 +224,18 @@ class _Watch:
             self._kubectl.call("delete", "pod", pod["metadata"]["name"], grace, "--wait=false", deadline=deadline)
         except NotFound:
             return None
+        except Inconclusive as error:
+            # Without that right the Job goes, and its pod with it.
+            self._runtime.log(error.what)
+            self.delete()
         self._read(pod, deadline.remaining, follow=True)
-        return self._end(self._pod(Deadline(2.0, self._runtime.clock)))
+        try:
+            return self._end(self._pod(Deadline(2.0, self._runtime.clock)))
+        except EngineUnreachable:
+            return None
 
     def delete(self) -> bool:
-        """The Job; with it go its pod and its Secret."""
+        """Deletes the Job, and with it its pod and its Secret. Returns whether that worked."""
         try:
             self._kubectl.call(
                 "delete",
@@ -169,7 +247,7 @@ class _Watch:
                 deadline=Deadline(10.0, self._runtime.clock),
             )
         except (ActionError, NotFound) as error:
-            self._runtime.log(f"The Job {self._name} could not be deleted (the cluster does it after an hour): {error}")
+            self._runtime.log(f"Could not delete the Job {self._name}; the cluster does so after an hour. {error}")
             return False
         return True
 
@@ -185,21 +263,25 @@ class _Watch:
             word = state["terminated"].get("reason", "")
             return int(state["terminated"]["exitCode"]), word if word not in {"Completed", "Error"} else ""
         waiting = (state.get("waiting") or {}).get("reason", "")
-        if waiting in _NO_IMAGE:
-            raise ImageMissing(f"The image of the job {self._job.name} cannot be had.", cause=reason(pod, "job"))
+        init = (container_status(pod, failing_container(pod, "job")).get("state") or {}).get("waiting") or {}
+        why = reason(pod, "job")
+        if waiting in _NO_IMAGE or init.get("reason") in _NO_IMAGE:
+            raise ImageMissing(
+                f"Could not start the job {self._job.name}: its image is not available.", cause=reason(pod, "job")
+            )
         if waiting == "CreateContainerError":
-            raise Failed(f"Kubernetes could not start the job {self._job.name}: {reason(pod, 'job')}")
+            raise Failed(f"Could not start the job {self._job.name}: {why}")
         phase = (pod.get("status") or {}).get("phase", "")
-        return (None, reason(pod, "job")) if phase in {"Failed", "Succeeded"} else None
+        return (None, why) if phase in {"Failed", "Succeeded"} else None
 
     def _read(self, pod: Json, seconds: float, *, follow: bool) -> None:
-        """Hand over the lines that are new; `kubectl` reads a log from its start each time."""
+        """Hands over the new lines; `kubectl` reads a log from its start each time."""
         count = 0
 
         def pass_on(stream: str, text: str) -> None:
             nonlocal count
             if stream == "stderr":
-                return  # kubectl's own word about the connection; a pod's two streams both come as stdout
+                return  # kubectl's own messages; both streams of a pod arrive on stdout
             count += 1
             if count > self._passed:
                 self._passed = count

@@ -9,7 +9,7 @@ from cicd_actions.engines.inputs import EngineInputs
 from cicd_actions.toolkit.grammar import NotUnderstood, boolean, duration, lines, string
 from cicd_actions.toolkit.inputs import declare
 
-_SERVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_SERVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}(/[A-Za-z0-9][A-Za-z0-9-]{0,62})?")
 _EXAMPLE = "api=ghcr.io/org/api@sha256:…\nweb=ghcr.io/org/web:4f2c…"
 
 
@@ -30,7 +30,7 @@ def wanted(text: str) -> Wanted:
 
 
 def service_name(text: str) -> str:
-    """Reads a service's name: letters, digits, `.`, `_`, `-`. Raises `NotUnderstood`."""
+    """Reads a service's name: letters, digits, `.`, `_`, `-`; on Kubernetes `workload/container`. Raises `NotUnderstood`."""
     if not _SERVICE.fullmatch(text):
         raise NotUnderstood(f"`{text[:100]}` is not the name of a service (letters, digits, `.`, `_`, `-`)", example="api")
     return text
@@ -50,8 +50,8 @@ def services(text: str) -> tuple[Wanted, ...]:
 class _Release:
     services: tuple[Wanted, ...] = declare(
         services,
-        "The services of the release, one per line: `service=image@sha256:…` or `service=image:<sha>`. The digest of a tag is"
-        " deployed, and `latest` or no tag is refused.",
+        "The services of the release, one per line: `service=image@sha256:…` or `service=image:<sha>`, on Kubernetes also"
+        " `service/container=…`. The digest of a tag is deployed, and `latest` or no tag is refused.",
         required=True,
     )
     order: tuple[str, ...] = declare(

@@ -35,7 +35,11 @@ KUBECTL = "kubectl --context prod --namespace shop"
         ),
         (
             Kubernetes(NOWHERE, context="prod", namespace="shop"),
-            f"{KUBECTL} set image deployment/api api={PINNED} && {KUBECTL} rollout status deployment/api",
+            (
+                f'{KUBECTL} set image deployment/api "$({KUBECTL} get deployment/api'
+                " -o 'jsonpath={.spec.template.spec.containers[0].name}')\""
+                f"={PINNED} && {KUBECTL} rollout status deployment/api"
+            ),
         ),
         (
             Command(
