@@ -74,7 +74,7 @@ class TestInconclusive:
         proxy = raw(answers("407 Proxy Authentication Required"))
         variables["HTTP_PROXY"] = variables["https_proxy"] = proxy.url
         for url in ("http://example.invalid/", "https://example.invalid/"):
-            report = gate(url=url, timeout="400ms")
+            report = gate(url=url, timeout="1s")
             assert report.outputs["verdict"] == "inconclusive"
             assert rule(report) == "proxy-authentication"
 
