@@ -31,8 +31,9 @@ from cicd_actions.engines.protocol import (
 from cicd_actions.engines.reference import is_digest
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import ActionError, UnusableInput
+from cicd_actions.toolkit.lines import Line
 from cicd_actions.toolkit.printable import shortened
-from cicd_actions.toolkit.process import Finished, Line, filled, run
+from cicd_actions.toolkit.process import Finished, filled, run
 from cicd_actions.toolkit.runtime import Runtime
 
 QUESTION = 60.0
@@ -161,6 +162,7 @@ class Command:
             timeout=deadline.remaining,
             env={**self._variables(), **job.environment},
             on_line=on_line,
+            redactor=self._runtime.redactor,
             grace=job.grace,
         )
         detail = "" if not done.timed_out else "ended at the deadline"
@@ -209,7 +211,13 @@ class Command:
         return run(self._filled(words, target), timeout=deadline.timeout(QUESTION), env=self._variables())
 
     def _run(self, words: Sequence[str], target: Target, deadline: Deadline, on_line: Line) -> Finished:
-        return run(self._filled(words, target), timeout=deadline.remaining, env=self._variables(), on_line=on_line)
+        return run(
+            self._filled(words, target),
+            timeout=deadline.remaining,
+            env=self._variables(),
+            on_line=on_line,
+            redactor=self._runtime.redactor,
+        )
 
     def _filled(self, words: Sequence[str], target: Target) -> tuple[str, ...]:
         values = {

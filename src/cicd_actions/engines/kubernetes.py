@@ -31,7 +31,7 @@ from cicd_actions.engines.registry import Registry
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import Failed
 from cicd_actions.toolkit.grammar import NotUnderstood
-from cicd_actions.toolkit.process import Line
+from cicd_actions.toolkit.lines import Line
 from cicd_actions.toolkit.runtime import Runtime
 
 _NUMBER = "deployment.kubernetes.io/revision"

@@ -14,7 +14,7 @@ from cicd_actions.engines.patience import answered
 from cicd_actions.engines.protocol import JOB_LABEL, REVISION, EngineUnreachable, ImageMissing, Job, JobEnd
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import ActionError, Failed, UnusableInput
-from cicd_actions.toolkit.process import Line
+from cicd_actions.toolkit.lines import Line
 from cicd_actions.toolkit.runtime import Runtime
 
 POLL = 0.5

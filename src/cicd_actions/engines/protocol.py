@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import Failed, Inconclusive
-from cicd_actions.toolkit.process import Line
+from cicd_actions.toolkit.lines import Line
 
 REVISION = "org.opencontainers.image.revision"
 """The label (Kubernetes: the pod template's annotation) that holds the commit's SHA: the key that image builders use.
