@@ -20,7 +20,7 @@ from docker import errors as sdk
 
 from cicd_actions.engines.docker_client import Client, Untrusted, connected
 from cicd_actions.engines.patience import answered
-from cicd_actions.engines.protocol import EngineUnreachable, Evidence, Image, ImageMissing
+from cicd_actions.engines.protocol import EngineUnreachable, Evidence, Image, ImageMissing, WrongDigest
 from cicd_actions.engines.reference import reference
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import Failed, UnusableInput
@@ -143,7 +143,12 @@ class DockerApi:
             attempts=3,
         )
         try:
-            return Image(parts.repository, again(lambda: self._digest(image)))
+            digest = again(lambda: self._digest(image))
+            if parts.digest not in {"", digest}:
+                raise WrongDigest(parts.registry, image, digest)
+            return Image(parts.repository, digest)
+        except WrongDigest:
+            raise
         except (sdk.NotFound, Failed, EngineUnreachable) as error:
             here = self.local_image(image)
             if here is not None:

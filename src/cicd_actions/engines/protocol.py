@@ -122,6 +122,19 @@ class ImageMissing(Failed):
     title = "Image missing"
 
 
+class WrongDigest(Failed):
+    """The registry answers with another image than the digest names."""
+
+    title = "Wrong digest"
+
+    def __init__(self, registry: str, image: str, got: str) -> None:
+        super().__init__(
+            f"The registry {registry} does not serve the image {image}: its answer has the digest {got[:140]}.",
+            cause="A digest is the hash of what it names: the registry, or a proxy before it, serves another image.",
+            fix="Do not deploy from this registry until you know why. Build and push the image again.",
+        )
+
+
 class ServiceMissing(Failed):
     """The engine answers, and has no such service: there is nothing whose image could be changed."""
 

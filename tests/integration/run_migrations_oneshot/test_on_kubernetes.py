@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -24,7 +25,8 @@ pytestmark = [
 ]
 
 NONCE = "0123456789abcdef"
-DIGEST = f"sha256:{'b' * 64}"
+MANIFEST = '{"schemaVersion": 2}'
+DIGEST = f"sha256:{hashlib.sha256(MANIFEST.encode()).hexdigest()}"
 
 
 @pytest.fixture
@@ -78,6 +80,7 @@ def test_a_job_of_the_new_image(
     httpserver.expect_request(f"/v2/shop/api/manifests/{DIGEST}", method="HEAD").respond_with_data(
         headers={"Docker-Content-Digest": DIGEST}
     )
+    httpserver.expect_request(f"/v2/shop/api/manifests/{DIGEST}", method="GET").respond_with_data(MANIFEST)
     lines, exit_code = said(made, migrate, f"sqlite:///{tmp_path}/items.db")
     cluster.images[image] = Image(lines=lines, exit_code=exit_code)
     monkeypatch.setattr(job, "secrets", SimpleNamespace(token_hex=lambda _size: NONCE))
