@@ -9,6 +9,7 @@ import json
 import secrets
 from typing import Any
 
+from cicd_actions.engines import left_behind
 from cicd_actions.engines.kubectl import Json, Kubectl, NotFound, container_status, reason
 from cicd_actions.engines.patience import answered
 from cicd_actions.engines.protocol import JOB_LABEL, REVISION, EngineUnreachable, ImageMissing, Job, JobEnd
@@ -50,6 +51,8 @@ def run_job(
     begun = runtime.clock()
     watch = _Watch(name, job, kubectl, runtime, on_line)
     manifest = _manifest(name, job, like, container, deadline)
+    manifest["metadata"]["annotations"] |= left_behind.labels(runtime.variables, deadline.remaining + job.grace)
+    _sweep(job, kubectl, runtime, deadline)
     try:
         made = json.loads(
             kubectl.call("create", "--validate=false", "-f", "-", "-o", "json", stdin=json.dumps(manifest), deadline=deadline)
@@ -70,6 +73,20 @@ def run_job(
     finally:
         cleaned = watch.delete()
     return JobEnd(end[0], runtime.clock() - begun, timed_out, end[1], cleaned)
+
+
+def _sweep(job: Job, kubectl: Kubectl, runtime: Runtime, deadline: Deadline) -> None:
+    """Deletes the Jobs that killed runs have left behind. The cluster ends them at their own deadline where this cannot."""
+    try:
+        for found in kubectl.items("jobs", "-l", f"{JOB_LABEL}={job.name}", deadline=deadline):
+            name = found["metadata"]["name"]
+            if left_behind.abandoned(found["metadata"].get("annotations") or {}, runtime.variables):
+                runtime.log(f"Deleting the Job {name}: its run was killed.")
+                kubectl.call(
+                    "delete", "job", name, "--cascade=background", "--ignore-not-found", "--wait=false", deadline=deadline
+                )
+    except (ActionError, NotFound) as error:
+        runtime.log(f"Could not look for jobs of killed runs: {error}")
 
 
 def _manifest(name: str, job: Job, like: Json | None, container: str, deadline: Deadline) -> Json:

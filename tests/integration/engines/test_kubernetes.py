@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pytest_httpserver import HTTPServer
 
+from cicd_actions.engines import left_behind
 from cicd_actions.engines.kubernetes import Kubernetes
 from cicd_actions.engines.protocol import (
     REVISION,
@@ -238,6 +239,17 @@ def test_a_job_that_a_lost_run_left_is_in_nobody_s_way(engine: Kubernetes, clust
     assert (end.exit_code, end.cleaned, lines) == (0, True, ["one"])
     assert [key[1] for key in cluster.objects if key[0] == "jobs"] == [stale["metadata"]["name"]], "only its own is removed"
     assert stale["spec"]["ttlSecondsAfterFinished"] > 0, "the cluster removes it by itself"
+
+
+def test_job_of_a_killed_run_is_deleted_by_the_next_run(engine: Kubernetes, cluster: Cluster, server: ApiServer) -> None:
+    cluster.images[NEW] = Behaviour(lines=["one"], seconds=0.1)
+    job = Job("migrate", Image("registry.example/api", "sha256:" + "b" * 64))
+    assert lines_of(engine, job)[0].exit_code == 0
+    stale = next(body for body in server.bodies if body["kind"] == "Job")
+    stale["metadata"]["annotations"][left_behind.UNTIL] = "1000"
+    cluster.create("jobs", {**stale, "status": {}})
+    assert lines_of(engine, job)[0].exit_code == 0
+    assert not [key for key in cluster.objects if key[0] == "jobs"]
 
 
 def test_a_job_whose_image_is_not_there(engine: Kubernetes, cluster: Cluster) -> None:
