@@ -23,6 +23,9 @@ _KEYWORDS = frozenset(
 )
 _PATTERN = re.compile(r"/(?:[^/\\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+/[A-Za-z]*")
 
+_LONGEST_PATTERN = 1000
+"""Characters of a regular expression. A line that is full of `/` is not searched from each of them to its end."""
+
 _LIKE_A_NAME = re.compile(r"[A-Z][A-Z0-9]*_[A-Z0-9_]+")
 
 Token = tuple[str, str, int]
@@ -145,7 +148,9 @@ def _tokens(text: str) -> Iterator[Token]:
             at = end
             continue
         pattern = (
-            _PATTERN.match(text, at) if char == "/" and text[at + 1 : at + 2] not in {"/", "*"} and not _divides(last) else None
+            _PATTERN.match(text, at, at + _LONGEST_PATTERN)
+            if char == "/" and text[at + 1 : at + 2] not in {"/", "*"} and not _divides(last)
+            else None
         )
         token = pattern or _TOKEN.match(text, at)
         if token is None:
