@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TextIO
 
+from cicd_actions.toolkit import private
 from cicd_actions.toolkit.printable import defused, shortened
 from cicd_actions.toolkit.runtime import Runtime
 
@@ -24,7 +25,7 @@ class Journal:
         self._runtime = runtime
         self._lock = threading.Lock()
         self._left = MOST
-        self._file: TextIO = path.open("w", encoding="utf-8", errors="replace")
+        self._file: TextIO = private.opened(path)
         self.path = path
         self.last: deque[str] = deque(maxlen=LAST)
 
