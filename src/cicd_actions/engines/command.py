@@ -208,7 +208,7 @@ class Command:
         self._runtime.log(f"{target.service}: the way back to {target.image.name} is started; it writes to {Path(path)}.")
 
     def _ask(self, words: Sequence[str], target: Target, deadline: Deadline) -> Finished:
-        return run(self._filled(words, target), timeout=deadline.timeout(QUESTION), env=self._variables())
+        return run(self._filled(words, target), timeout=deadline.timeout(QUESTION), env=self._variables(secrets=False))
 
     def _run(self, words: Sequence[str], target: Target, deadline: Deadline, on_line: Line) -> Finished:
         return run(
@@ -229,8 +229,8 @@ class Command:
         }
         return filled(words, values)
 
-    def _variables(self) -> dict[str, str]:
-        return self._runtime.environment.for_programs()
+    def _variables(self, *, secrets: bool = True) -> dict[str, str]:
+        return self._runtime.environment.for_programs(secrets=secrets)
 
     def _log_line(self, _stream: str, text: str) -> None:
         self._runtime.log(text)

@@ -263,9 +263,7 @@ def _occurrences(text: str, part: str) -> Iterator[int]:
         at = text.find(part, at + 1)
 
 
-_HALF_AN_ESCAPE = (
-    r"(?:[\udc80-\udcff]{0,3}%[0-9A-Fa-f]?|[\udc80-\udcff]{1,3}|\\{1,8}(?:u[0-9a-f]{0,3})?|&#?[a-z0-9]{0,6})\Z"
-)
+_HALF_AN_ESCAPE = r"(?:[\udc80-\udcff]{0,3}%[0-9A-Fa-f]?|[\udc80-\udcff]{1,3}|\\{1,8}(?:u[0-9a-f]{0,3})?|&#?[a-z0-9]{0,6})\Z"
 
 
 def _without_half_an_escape(text: str) -> str:
