@@ -176,7 +176,7 @@ def seconds(pattern: re.Pattern[str], how: str, text: str) -> float:
 
     signal.signal(signal.SIGVTALRM, stop)
     began = time.thread_time()
-    signal.setitimer(signal.ITIMER_VIRTUAL, 1.0)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0.2)
     try:
         for _ in pattern.finditer(text) if how == "finditer" else [getattr(pattern, how)(text)]:
             pass
