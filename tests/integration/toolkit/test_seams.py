@@ -14,7 +14,7 @@ from cicd_actions.run_migrations_oneshot.journal import Journal
 from cicd_actions.toolkit import process, reporting
 from cicd_actions.toolkit.definition import Action, Output
 from cicd_actions.toolkit.findings import Finding, Severity
-from cicd_actions.toolkit.report import CodeBlock, Details, Paragraph, Report, Table
+from cicd_actions.toolkit.report import Block, CodeBlock, Details, Paragraph, Report, Table
 from cicd_actions.toolkit.runtime import Runtime
 from cicd_actions.toolkit.verdict import Verdict
 
@@ -72,7 +72,7 @@ def test_publish_secret_around_each_limit_is_masked(spelling: str, tmp_path: Pat
             runtime.redactor.add(SECRET)
             text = "x" * offset + spelling + "y" * 50
             finding = Finding("a/b", Severity.ERROR, text, fix=text)
-            blocks = [Paragraph(text), Details(text, [CodeBlock(text)]), Table(["a"], [[text]])]
+            blocks: list[Block] = [Paragraph(text), Details(text, [CodeBlock(text)]), Table(["a"], [[text]])]
             report = Report(Verdict.FAIL, text, {"reason": text, "list": [text]}, [finding], blocks)
             reporting.publish(report, ACTION, runtime, as_json=document)
             for shown in (outputs.read_text(), summary.read_text(), log.getvalue(), document.getvalue()):
