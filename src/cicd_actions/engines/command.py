@@ -33,9 +33,11 @@ from cicd_actions.engines.protocol import (
 )
 from cicd_actions.engines.reference import is_digest
 from cicd_actions.toolkit.deadline import Deadline
+from cicd_actions.toolkit.environment import database_password
 from cicd_actions.toolkit.errors import ActionError, UnusableInput
+from cicd_actions.toolkit.lines import Line
 from cicd_actions.toolkit.printable import shortened
-from cicd_actions.toolkit.process import Finished, Line, filled, run
+from cicd_actions.toolkit.process import Finished, filled, run
 from cicd_actions.toolkit.runtime import Runtime
 
 QUESTION = 60.0
@@ -199,8 +201,9 @@ class Command:
         done = run(
             program,
             timeout=deadline.remaining,
-            env={**self._variables(release=True), **job.environment},
+            env={**self._variables(release=True, secrets=True), **job.environment},
             on_line=on_line,
+            redactor=self._runtime.redactor,
             grace=job.grace,
         )
         detail = "" if not done.timed_out else "ended at the deadline"
@@ -227,7 +230,7 @@ class Command:
     def _hand_over(self, words: Sequence[str], target: Target) -> None:
         """Starts the program and leaves it running: a cancelled step has ten seconds, which no roll-out keeps to."""
         # The runner ends every process with this variable when the job is over.
-        variables = {name: value for name, value in self._variables(release=True).items() if name != "RUNNER_TRACKING_ID"}
+        variables = {name: value for name, value in self._variables(release=True, secrets=True).items() if name != "RUNNER_TRACKING_ID"}
         handle, path = tempfile.mkstemp(prefix=f"take-back-{target.service}-", suffix=".log", dir=self._runtime.scratch)
         with os.fdopen(handle, "wb") as output:
             try:
@@ -248,8 +251,13 @@ class Command:
         return run(self._filled(words, target), timeout=deadline.timeout(QUESTION), env=self._variables())
 
     def _run(self, words: Sequence[str], target: Target, deadline: Deadline) -> Finished:
-        variables = self._variables(release=True)
-        return run(self._filled(words, target), timeout=deadline.remaining, env=variables, on_line=self._log_line)
+        return run(
+            self._filled(words, target),
+            timeout=deadline.remaining,
+            env=self._variables(release=True, secrets=True),
+            on_line=self._log_line,
+            redactor=self._runtime.redactor,
+        )
 
     def _filled(self, words: Sequence[str], target: Target) -> tuple[str, ...]:
         values = {
@@ -261,11 +269,14 @@ class Command:
         }
         return filled(words, values)
 
-    def _variables(self, *, release: bool = False) -> dict[str, str]:
-        found = self._runtime.environment.for_programs()
+    def _variables(self, *, release: bool = False, secrets: bool = False) -> dict[str, str]:
+        """The variables of a program: with the release's lines, and with what only a program that acts needs."""
+        found = self._runtime.environment.for_programs(secrets=secrets)
         if release:
-            return {**found, **self._release}
-        return {name: value for name, value in found.items() if name != self._file}
+            found |= self._release
+        if secrets:
+            return found
+        return {name: value for name, value in found.items() if name != self._file and not database_password(value)}
 
     def _log_line(self, _stream: str, text: str) -> None:
         self._runtime.log(text)

@@ -5,8 +5,9 @@ https://docs.docker.com/reference/api/engine/version/v1.41/ (the oldest engine t
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
@@ -19,11 +20,11 @@ from docker import errors as sdk
 
 from cicd_actions.engines.docker_client import Client, Untrusted, connected
 from cicd_actions.engines.patience import answered
-from cicd_actions.engines.protocol import EngineUnreachable, Evidence, Image, ImageMissing
+from cicd_actions.engines.protocol import EngineUnreachable, Evidence, Image, ImageMissing, WrongDigest
 from cicd_actions.engines.reference import reference
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import Failed, UnusableInput
-from cicd_actions.toolkit.process import Line
+from cicd_actions.toolkit.lines import LAST, Line, Lines
 from cicd_actions.toolkit.retry import Retry
 from cicd_actions.toolkit.runtime import Runtime
 
@@ -142,7 +143,12 @@ class DockerApi:
             attempts=3,
         )
         try:
-            return Image(parts.repository, again(lambda: self._digest(image)))
+            digest = again(lambda: self._digest(image))
+            if parts.digest not in {"", digest}:
+                raise WrongDigest(parts.registry, image, digest)
+            return Image(parts.repository, digest)
+        except WrongDigest:
+            raise
         except (sdk.NotFound, Failed, EngineUnreachable) as error:
             here = self.local_image(image)
             if here is not None:
@@ -223,16 +229,17 @@ class DockerApi:
             return Evidence(
                 reason=reason, log="The container is gone, or runs on another node: its lines cannot be read from here."
             )
-        kept: list[str] = []
-        Log(self, "/containers/{0}/logs", container, tail=lines).pass_on(lambda _stream, text: kept.append(text), last=True)
         said = " ".join(part for part in (reason, _ended(state["State"])) if part)
-        return Evidence(reason=said, health=_health(state["State"]), log="\n".join(kept[-lines:]))
+        log = last_lines(self, "/containers/{0}/logs", container, lines)
+        return Evidence(reason=said, health=_health(state["State"]), log=log)
 
 
 class Log:
     """A container's or a service's log, read in turns: each `pass_on` hands over the lines that are new since the last.
 
-    Reading in turns, not following: an engine that restarts, or a service's log (whose following never ends), cost nothing.
+    Reading in turns, not following: an engine that restarts, or a service's log (whose following never ends), costs nothing.
+    Each turn ends at its deadline, for a program may write faster than its log can be read. After the bounds of `Lines`,
+    only the last lines are read.
     """
 
     def __init__(self, api: DockerApi, path: str, name: str, *, tail: int | None = None) -> None:
@@ -242,40 +249,70 @@ class Log:
         self._tail: int | str = "all" if tail is None else tail
         self._since = datetime.fromtimestamp(0, timezone.utc)
         self._passed: Counter[tuple[str, str]] = Counter()
-        self._open = {"stdout": "", "stderr": ""}
+        self._lines: dict[str, Lines] = {}
 
-    def pass_on(self, on_line: Line, *, last: bool = False) -> None:
-        """Hand over the new lines; with `last` also one that no newline ended. A container that is gone has no new ones.
+    def pass_on(self, on_line: Line, until: Deadline, *, last: bool = False) -> None:
+        """Hands over the new lines; with `last` also one that no newline ended. A removed container has no new ones.
 
         Raises `EngineUnreachable`.
         """
-        params = {"stdout": 1, "stderr": 1, "timestamps": 1, "tail": self._tail, "since": int(self._since.timestamp())}
+        complete = self._read(on_line, until, self._tail)
+        if last and not complete:
+            # The end of the log says how the job ended. Reading it backwards is cheap for the engine.
+            self._close()
+            on_line("stdout", "… the output is too long: a part is left out here …")
+            self._read(on_line, Deadline(LAST_WORDS, self._api.runtime.clock), LAST)
+        if last:
+            self._close()
+
+    def _read(self, on_line: Line, until: Deadline, tail: int | str) -> bool:
+        """Whether the end of the log was reached."""
+        if any(lines.full for lines in self._lines.values()):
+            return False
+        params = {"stdout": 1, "stderr": 1, "timestamps": 1, "tail": tail, "since": int(self._since.timestamp())}
         seen: Counter[tuple[str, str]] = Counter()
+        complete = True
         try:
-            with self._api.asking(f"read the log of {self._name}"):
-                for stream, content in self._api.client.frames(self._path, self._name, params):
+            with (
+                self._api.asking(f"read the log of {self._name}"),
+                contextlib.closing(self._api.client.frames(self._path, self._name, params)) as frames,
+            ):
+                for stream, content in frames:
                     stamp, _, text = content.decode("utf-8", "replace").partition(" ")
                     seen[stream, stamp] += 1
                     if seen[stream, stamp] > self._passed[stream, stamp]:
                         self._passed[stream, stamp] += 1
-                        self._hand_over(stream, text, on_line)
+                        lines = self._lines.setdefault(stream, Lines(stream, on_line, self._api.runtime.redactor))
+                        # Lines longer than 16 KiB come in pieces, of which only the last ends in a newline.
+                        lines.feed(text)
+                        complete = not lines.full
+                    if until.expired or not complete:
+                        complete = False
+                        break
         except sdk.NotFound:
             pass  # the rest of the lines went with the container
         if seen:
             # The two streams are written by two threads of the engine, so the newest stamp need not come last.
-            self._since = _time(max(stamp for _, stamp in seen)) - timedelta(seconds=2)
+            self._since = max(self._since, _time(max(stamp for _, stamp in seen)) - timedelta(seconds=2))
             self._passed = Counter({key: count for key, count in self._passed.items() if _time(key[1]) >= self._since})
-        if last:
-            for stream, text in self._open.items():
-                if text:
-                    on_line(stream, text)
+        return complete
 
-    def _hand_over(self, stream: str, text: str, on_line: Line) -> None:
-        # Lines longer than 16 KiB come in pieces, of which only the last ends in a newline.
-        line = self._open[stream] + text
-        self._open[stream] = "" if line.endswith("\n") else line
-        if line.endswith("\n"):
-            on_line(stream, line.rstrip("\r\n"))
+    def _close(self) -> None:
+        for lines in self._lines.values():
+            lines.close()
+        self._lines = {}
+
+
+LAST_WORDS = 2.0
+"""Seconds for the last lines of a log: a cancelled run has 7.5 in all."""
+
+
+def last_lines(api: DockerApi, path: str, name: str, count: int) -> str:
+    """Returns the last lines of a log, also of one that grows faster than it is read."""
+    kept: deque[str] = deque(maxlen=count)
+    until = Deadline(LAST_WORDS, api.runtime.clock)
+    Log(api, path, name, tail=count).pass_on(lambda _stream, text: kept.append(text), until, last=True)
+    return "\n".join(kept)
 
 
 def _time(stamp: str) -> datetime:

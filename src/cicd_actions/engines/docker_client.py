@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 import docker
@@ -10,6 +10,7 @@ import requests
 from docker import errors as sdk
 
 from cicd_actions.engines import docker_ssh
+from cicd_actions.engines.protocol import EngineUnreachable
 from cicd_actions.toolkit.errors import UnusableInput
 
 Json = dict[str, Any]
@@ -19,6 +20,9 @@ CALL = 30.0
 
 PULL = 600.0
 """Seconds between two lines of progress of an image that is pulled."""
+
+_LARGEST_FRAME = 4 * 1024 * 1024
+"""Bytes. The engine writes frames of 16 KiB; a terminal's raw output, read as frames, can claim any length."""
 
 _SSH_FIX = (
     "Add the host's key to the known_hosts of this runner's user, and a key that the host accepts to its ssh agent or"
@@ -120,13 +124,15 @@ class Client(docker.APIClient):  # type: ignore[misc]
         data = {"Container": container, "EndpointConfig": endpoint}
         self._answered(self._post_json(self._url("/networks/{0}/connect", network), data=data))
 
-    def frames(self, path: str, name: str, params: Mapping[str, object]) -> Iterator[tuple[str, bytes]]:
+    def frames(self, path: str, name: str, params: Mapping[str, object]) -> Generator[tuple[str, bytes], None, None]:
         """Yields the log's frames: `stdout` or `stderr`, and bytes. See "Stream format" at `ContainerAttach`."""
         response = self._get(self._url(path, name), params=params, stream=True)
         self._answered(response)
         try:
             while len(header := response.raw.read(8)) == 8:
                 length = int.from_bytes(header[4:], "big")
+                if length > _LARGEST_FRAME:
+                    raise EngineUnreachable(f"The log of {name} is not in the engine's framing: a frame of {length} bytes.")
                 yield ("stderr" if header[0] == 2 else "stdout"), response.raw.read(length)
         finally:
             response.close()

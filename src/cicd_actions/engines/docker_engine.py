@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from docker import errors as sdk
 
-from cicd_actions.engines import docker_settings
+from cicd_actions.engines import docker_settings, left_behind
 from cicd_actions.engines.docker_api import DockerApi, Json, Log
 from cicd_actions.engines.docker_container import Containers
 from cicd_actions.engines.docker_job import merged, to_the_end, unique_name
@@ -36,7 +36,7 @@ from cicd_actions.engines.protocol import (
 )
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import ActionError, Failed
-from cicd_actions.toolkit.process import Line
+from cicd_actions.toolkit.lines import Line
 from cicd_actions.toolkit.runtime import Runtime
 
 POLL = 0.1
@@ -133,6 +133,7 @@ class DockerEngine:
         self._sweep(job)
         self._api.pull(job.image, deadline)
         config = self._job_config(job)
+        config["Labels"] |= left_behind.labels(self._api.runtime.variables, deadline.remaining + job.grace)
         name = unique_name("", job)
         identity = ""
         try:
@@ -377,12 +378,17 @@ class DockerEngine:
             self._api.client.connect_container_to_network(identity, network)
 
     def _sweep(self, job: Job) -> None:
-        """Removes the jobs of killed runs that have ended; one that still runs may be another run's."""
+        """Removes the jobs that runs which are over have left behind, running or not."""
         with self._api.asking("look for jobs of killed runs"):
-            filters = {"label": f"{JOB_LABEL}={job.name}", "status": ["exited", "dead"]}
-            for found in self._api.client.containers(all=True, filters=filters):
+            for found in self._api.client.containers(all=True, filters={"label": f"{JOB_LABEL}={job.name}"}):
                 state = self._api.container(found["Id"])
-                if state and JOB_LABEL in docker_settings.own_labels(state, self._api.local_image(state["Image"])):
+                own = docker_settings.own_labels(state, self._api.local_image(state["Image"])) if state else {}
+                if JOB_LABEL not in own:
+                    continue
+                over = found.get("State") in {"exited", "dead"}
+                if over or left_behind.abandoned(own, self._api.runtime.variables):
+                    if not over:
+                        self._api.runtime.log(f"Ending the job {found['Names'][0].lstrip('/')}: its run was killed.")
                     self._discard(found["Id"], volumes=False)
 
 
@@ -418,6 +424,10 @@ class _ContainerJob:
     def terminate(self) -> None:
         with self._api.asking("end the job"):
             self._api.client.kill(self._identity, "SIGTERM")
+
+    def kill(self) -> None:
+        with self._api.asking("kill the job"):
+            self._api.client.kill(self._identity)
 
     def remove(self) -> None:
         try:

@@ -7,11 +7,13 @@ import secrets
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from cicd_actions.engines.docker_api import DockerApi, Log
+from docker.errors import NotFound
+
+from cicd_actions.engines.docker_api import LAST_WORDS, DockerApi, Log
 from cicd_actions.engines.protocol import EngineUnreachable, Job, JobEnd
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import ActionError
-from cicd_actions.toolkit.process import Line
+from cicd_actions.toolkit.lines import Line
 
 POLL = 0.2
 
@@ -29,6 +31,10 @@ class Started(Protocol):
 
     def terminate(self) -> None:
         """Ask it to end (SIGTERM)."""
+        ...
+
+    def kill(self) -> None:
+        """Kill it (SIGKILL) and leave it there, so that its log can still be read."""
         ...
 
     def remove(self) -> None:
@@ -59,6 +65,7 @@ def to_the_end(started: Started, job: Job, api: DockerApi, deadline: Deadline, o
                 timed_out = True
                 end = watch.end_early(job.grace) or (None, "it did not end on SIGTERM and was killed")
         except BaseException:
+            api.deadline = Deadline(job.grace + LAST_WORDS, api.runtime.clock)
             with contextlib.suppress(ActionError):  # what interrupted is what has to be said
                 watch.end_early(job.grace)
             raise
@@ -80,27 +87,30 @@ class _Watch:
         while True:
             # Asked before the log is read: what was written before the end is then in the log.
             end = self._api.retried("ask how the job is", self._started.ended, deadline)
-            self._read(last=end is not None)
+            self._read(Deadline(max(deadline.remaining, LAST_WORDS), self._api.runtime.clock), last=end is not None)
             if end is not None or deadline.expired:
                 return end
             self._api.runtime.sleep(POLL)
 
     def end_early(self, grace: float) -> tuple[int | None, str] | None:
-        """SIGTERM, and its last lines; `None` when it did not end in time."""
+        """Ends the job, SIGTERM and then SIGKILL, before anything of its log is read: reading takes time, and a job that
+        was told to end must not outlive a run that is killed meanwhile. Returns `None` when it did not end on SIGTERM."""
         deadline = Deadline(grace, self._api.runtime.clock)
-        self._started.terminate()
-        while True:
-            end = self._started.ended()
-            self._read(last=end is not None or deadline.expired)
-            if end is not None or deadline.expired:
-                return end
+        with contextlib.suppress(ActionError, NotFound):  # it may have ended just now
+            self._started.terminate()
+        while (end := self._started.ended()) is None and not deadline.expired:
             self._api.runtime.sleep(deadline.timeout(POLL))
+        if end is None:
+            with contextlib.suppress(ActionError, NotFound):
+                self._started.kill()
+        self._read(Deadline(LAST_WORDS, self._api.runtime.clock), last=True)
+        return end
 
-    def _read(self, *, last: bool) -> None:
+    def _read(self, until: Deadline, *, last: bool) -> None:
         with contextlib.suppress(EngineUnreachable):  # read again in the next turn; whether the engine lives is asked elsewhere
             self._log = self._log or self._started.log()
             if self._log is not None:
-                self._log.pass_on(self._on_line, last=last)
+                self._log.pass_on(self._on_line, until, last=last)
 
 
 def _removed(started: Started, api: DockerApi) -> bool:

@@ -10,7 +10,8 @@ from typing import Any
 from cicd_actions.engines.protocol import EngineUnreachable, Evidence
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import Failed, Inconclusive
-from cicd_actions.toolkit.process import Finished, Line, run
+from cicd_actions.toolkit.lines import Line
+from cicd_actions.toolkit.process import Finished, run
 from cicd_actions.toolkit.runtime import Runtime
 
 Json = dict[str, Any]
@@ -36,6 +37,7 @@ class Kubectl:
     def __init__(self, runtime: Runtime, *, context: str = "", namespace: str = "") -> None:
         self._chosen = [*(["--context", context] if context else []), *(["--namespace", namespace] if namespace else [])]
         self._variables = runtime.environment.for_programs()
+        self._redactor = runtime.redactor
 
     def by_hand(self, *words: str) -> str:
         """Returns the command line for a person, quoted for a shell."""
@@ -80,7 +82,9 @@ class Kubectl:
 
     def stream(self, *words: str, timeout: float, on_line: Line) -> Finished:
         """Runs it until it ends or the time limit passes, and hands over its lines as they come."""
-        return run(self._command(*words), timeout=max(timeout, 0.1), env=self._variables, on_line=on_line)
+        return run(
+            self._command(*words), timeout=max(timeout, 0.1), env=self._variables, on_line=on_line, redactor=self._redactor
+        )
 
     def evidence(self, pod: Json, container: str, deadline: Deadline, lines: int = 50) -> Evidence:
         """Returns why a pod's container waits or ended, its last lines, and the pod's events."""

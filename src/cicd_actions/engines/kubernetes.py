@@ -33,7 +33,7 @@ from cicd_actions.engines.protocol import (
 from cicd_actions.engines.registry import Registry
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import ActionError
-from cicd_actions.toolkit.process import Line
+from cicd_actions.toolkit.lines import Line
 from cicd_actions.toolkit.runtime import Runtime
 
 WATCH = 10.0

@@ -9,12 +9,13 @@ import secrets
 from typing import Any
 
 from cicd_actions.engines import kubernetes_workload as workloads
+from cicd_actions.engines import left_behind
 from cicd_actions.engines.kubectl import Json, Kubectl, NotFound, container_status, failing_container, reason
 from cicd_actions.engines.patience import answered
 from cicd_actions.engines.protocol import JOB_LABEL, REVISION, EngineUnreachable, ImageMissing, Job, JobEnd
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import ActionError, Failed, Inconclusive, UnusableInput
-from cicd_actions.toolkit.process import Line
+from cicd_actions.toolkit.lines import Line
 from cicd_actions.toolkit.runtime import Runtime
 
 POLL = 0.5
@@ -50,6 +51,8 @@ def run_job(
     begun = runtime.clock()
     watch = _Watch(name, job, kubectl, runtime, on_line)
     manifest = _manifest(name, job, like, container, deadline)
+    manifest["metadata"]["annotations"] |= left_behind.labels(runtime.variables, deadline.remaining + job.grace)
+    _sweep(job, kubectl, runtime, deadline)
     try:
         made = kubectl.create(manifest, deadline=deadline)
         if job.environment:
@@ -67,6 +70,20 @@ def run_job(
     finally:
         cleaned = watch.delete()
     return JobEnd(end[0], runtime.clock() - begun, timed_out, end[1], cleaned)
+
+
+def _sweep(job: Job, kubectl: Kubectl, runtime: Runtime, deadline: Deadline) -> None:
+    """Deletes the Jobs that killed runs have left behind. The cluster ends them at their own deadline where this cannot."""
+    try:
+        for found in kubectl.items("jobs", "-l", f"{JOB_LABEL}={job.name}", deadline=deadline):
+            name = found["metadata"]["name"]
+            if left_behind.abandoned(found["metadata"].get("annotations") or {}, runtime.variables):
+                runtime.log(f"Deleting the Job {name}: its run was killed.")
+                kubectl.call(
+                    "delete", "job", name, "--cascade=background", "--ignore-not-found", "--wait=false", deadline=deadline
+                )
+    except (ActionError, NotFound) as error:
+        runtime.log(f"Could not look for jobs of killed runs: {error}")
 
 
 def _manifest(name: str, job: Job, like: Json | None, container: str, deadline: Deadline) -> Json:

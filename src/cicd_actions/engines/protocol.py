@@ -19,7 +19,7 @@ from typing import Protocol, runtime_checkable
 
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import Failed, Inconclusive
-from cicd_actions.toolkit.process import Line
+from cicd_actions.toolkit.lines import Line
 
 REVISION = "org.opencontainers.image.revision"
 """The label (Kubernetes: the pod template's annotation) that holds the commit's SHA. Image builders use the same key.
@@ -164,6 +164,19 @@ class ImageMissing(Failed):
     """The image does not exist: the registry (or the engine) answered, and does not know it."""
 
     title = "Image missing"
+
+
+class WrongDigest(Failed):
+    """The registry answers with another image than the digest names."""
+
+    title = "Wrong digest"
+
+    def __init__(self, registry: str, image: str, got: str) -> None:
+        super().__init__(
+            f"The registry {registry} does not serve the image {image}: its answer has the digest {got[:140]}.",
+            cause="A digest is the hash of what it names: the registry, or a proxy before it, serves another image.",
+            fix="Do not deploy from this registry until you know why. Build and push the image again.",
+        )
 
 
 class ServiceMissing(Failed):

@@ -1,4 +1,4 @@
-"""Asks a container registry which digest a reference is, for engines that cannot ask themselves.
+"""Asks a container registry for the digest of a reference, for engines that cannot ask themselves.
 
 The protocol is OCI's (https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests), tokens are
 Docker's (https://distribution.github.io/distribution/spec/auth/token/), logins those of `docker login`.
@@ -7,7 +7,6 @@ Docker's (https://distribution.github.io/distribution/spec/auth/token/), logins 
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import re
 import ssl
 from collections.abc import Mapping
@@ -15,8 +14,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from cicd_actions.engines.protocol import EngineUnreachable, Image, ImageMissing
+from cicd_actions.engines.protocol import EngineUnreachable, Image, ImageMissing, WrongDigest
 from cicd_actions.engines.reference import Reference, is_digest, reference
+from cicd_actions.engines.registry_trust import loopback, may_get_login
 from cicd_actions.toolkit.deadline import Deadline, within
 from cicd_actions.toolkit.retry import Retry
 from cicd_actions.toolkit.runtime import Runtime
@@ -30,13 +30,17 @@ _ACCEPT = ", ".join(  # noqa: FLY002 - one kind a line
         "application/vnd.docker.distribution.manifest.v2+json",
     )
 )
-_PARAMETER = re.compile(r'([a-z]+)="([^"]*)"')
+_PARAMETER = re.compile(r'(?<![a-z])([a-z]{1,32})="([^"]*)"')
+_LONGEST_CHALLENGE = 8 * 1024
+"""Characters of a WWW-Authenticate header that are read."""
+
+_REDIRECTS = 5
 _LARGEST = 4 * 1024 * 1024
 """Bytes of a manifest: the limit that registries have to accept at least."""
 
 
 class Registry:
-    """The registries that images are named after."""
+    """Reads from the registries that images are named after."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -48,84 +52,145 @@ class Registry:
             self._client.close()
 
     def resolve(self, image: str, deadline: Deadline) -> Image:
-        """The image with its digest. Raises `ImageMissing`, and `EngineUnreachable` when the registry does not say."""
+        """Returns the image with its digest. A digest that is asked for is proven by the bytes of the manifest.
+
+        Raises `ImageMissing`, `WrongDigest`, and `EngineUnreachable` when the registry does not say.
+        """
         parts = reference(image)
         again = Retry(f"ask {parts.registry} for {image}", _transient, deadline, self._runtime, attempts=4)
         try:
             return Image(parts.repository, again(lambda: self._digest(parts, deadline)))
         except httpx.HTTPError as error:
+            # The library's own text may quote a URL, and with it a login.
             raise EngineUnreachable(
-                f"Nobody knows whether the image {image} exists: {type(error).__name__}: {error}",
-                cause=f"The registry {parts.registry} gave no answer to this runner.",
+                f"Could not determine whether the image {image} exists: {_explained(error)}.",
+                cause=f"The registry {parts.registry} did not answer this runner.",
             ) from None
 
     def _digest(self, parts: Reference, deadline: Deadline) -> str:
         url = f"{_base(parts.registry)}/v2/{parts.path}/manifests/{parts.digest or parts.tag}"
         headers = {"Accept": _ACCEPT}
-        response = self._ask("HEAD", url, headers, deadline)
+        response = self._ask("HEAD", url, headers, parts, deadline)
         if response.status_code == httpx.codes.UNAUTHORIZED:
             headers |= self._authorization(response, parts, deadline)
-            response = self._ask("HEAD", url, headers, deadline)
+            response = self._ask("HEAD", url, headers, parts, deadline)
         if response.status_code == httpx.codes.NOT_FOUND:
-            raise ImageMissing(f"The image {parts} is not there.", cause=f"The registry {parts.registry} does not know it.")
+            raise ImageMissing(
+                f"Could not find the image {parts}.", cause=f"The registry {parts.registry} answers that it does not exist."
+            )
         if response.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
             raise EngineUnreachable(
                 f"The registry {parts.registry} does not let this runner see {parts}: status {response.status_code}.",
                 fix="Log in before this step (docker/login-action) with an account that may pull it.",
             )
         response.raise_for_status()
-        digest = response.headers.get("Docker-Content-Digest", "")
-        return digest if is_digest(digest) else self._computed(url, headers, deadline)
+        said = response.headers.get("Docker-Content-Digest", "")
+        if not parts.digest:
+            return said if is_digest(said) else self._computed(url, headers, parts, "sha256", deadline)
+        if said not in {"", parts.digest}:
+            raise WrongDigest(parts.registry, str(parts), said)
+        computed = self._computed(url, headers, parts, parts.digest.partition(":")[0], deadline)
+        if computed != parts.digest:
+            raise WrongDigest(parts.registry, str(parts), computed)
+        return parts.digest
 
-    def _computed(self, url: str, headers: Mapping[str, str], deadline: Deadline) -> str:
-        """Registries need not send the digest's header: it is the hash of the manifest's bytes."""
-        response = self._ask("GET", url, headers, deadline)
+    def _computed(self, url: str, headers: Mapping[str, str], parts: Reference, algorithm: str, deadline: Deadline) -> str:
+        """Returns the hash of the manifest's bytes, which is its digest."""
+        response = self._ask("GET", url, headers, parts, deadline)
         response.raise_for_status()
-        return "sha256:" + hashlib.sha256(response.content).hexdigest()
+        return f"{algorithm}:{hashlib.new(algorithm, response.content).hexdigest()}"
 
-    def _ask(self, method: str, url: str, headers: Mapping[str, str], deadline: Deadline) -> httpx.Response:
+    def _ask(self, method: str, url: str, headers: Mapping[str, str], parts: Reference, deadline: Deadline) -> httpx.Response:
+        """Returns the answer, at the end of its redirects. Raises `EngineUnreachable` for one that must not be followed."""
         if self._client is None:
             # The system's certificates, so that a company's own authority counts.
-            self._client = httpx.Client(verify=ssl.create_default_context(), follow_redirects=True)
+            self._client = httpx.Client(verify=ssl.create_default_context())
         limit = max(deadline.timeout(CALL), 0.1)
-        try:
-            return within(limit, lambda: self._exchange(method, url, headers, limit))
-        except TimeoutError as error:
-            raise httpx.ReadTimeout(f"the answer did not end: {error}") from None
+        began = Deadline(limit, self._runtime.clock)
+        now = httpx.URL(url)
+        for _ in range(_REDIRECTS):
+            at, sent = now, dict(headers)
+            try:
+                response = within(began.remaining, lambda: self._exchange(method, at, sent, limit))  # noqa: B023 - called at once
+            except TimeoutError:
+                raise httpx.ReadTimeout("the answer did not end in time") from None
+            if not response.has_redirect_location:
+                return response
+            now = self._redirected(response, at, parts)
+            if now.host != at.host or now.port != at.port:
+                headers = {name: value for name, value in headers.items() if name != "Authorization"}
+        raise EngineUnreachable(f"The registry {parts.registry} redirects more than {_REDIRECTS} times.")
 
-    def _exchange(self, method: str, url: str, headers: Mapping[str, str], limit: float) -> httpx.Response:
+    def _redirected(self, response: httpx.Response, at: httpx.URL, parts: Reference) -> httpx.URL:
+        try:
+            to = at.join(response.headers["Location"])
+        except (httpx.InvalidURL, ValueError):
+            raise EngineUnreachable(f"The registry {parts.registry} redirects to an address that is not valid.") from None
+        if to.scheme not in {at.scheme, "https"}:
+            raise EngineUnreachable(
+                f"The registry {parts.registry} redirects to {to.scheme}://{to.host}, which is not https.",
+                cause="In plain text, anybody on the way could answer for the registry.",
+            )
+        if not may_get_login(_host(parts), to.host) and self._login(parts.registry):
+            raise EngineUnreachable(
+                f"The registry {parts.registry} redirects to {to.host}, in another domain. A login is not taken there.",
+                fix="Name the image by the registry that serves it, and log in to that one.",
+            )
+        return to
+
+    def _exchange(self, method: str, url: httpx.URL, headers: Mapping[str, str], limit: float) -> httpx.Response:
         assert self._client is not None  # noqa: S101 - made before
         with self._client.stream(method, url, headers={"Accept-Encoding": "identity", **headers}, timeout=limit) as response:
             content = bytearray()
             for piece in response.iter_bytes():
                 content += piece
                 if len(content) > _LARGEST:
-                    raise EngineUnreachable(f"The answer of {url} is larger than {_LARGEST} bytes.")
+                    raise EngineUnreachable(f"The answer of {url.host} is larger than {_LARGEST} bytes.")
         kept = {name: value for name, value in response.headers.items() if name != "content-encoding"}
         return httpx.Response(response.status_code, headers=kept, content=bytes(content), request=response.request)
 
     def _authorization(self, response: httpx.Response, parts: Reference, deadline: Deadline) -> dict[str, str]:
-        challenge = response.headers.get("WWW-Authenticate", "")
-        scheme, _, rest = challenge.partition(" ")
-        login = self._login(parts.registry)
+        scheme, _, rest = response.headers.get("WWW-Authenticate", "")[:_LONGEST_CHALLENGE].partition(" ")
+        # The challenge of a host that the registry redirected to is that host's, and no business of the login.
+        own = may_get_login(_host(parts), response.request.url.host)
+        login = self._login(parts.registry) if own else None
         if scheme.lower() == "basic" and login:
             return {"Authorization": _basic(*login)}
         if scheme.lower() != "bearer":
             return {}
         asked = dict(_PARAMETER.findall(rest))
-        realm = asked.get("realm", "")
-        if not _trusted(realm):
-            raise EngineUnreachable(f"The registry {parts.registry} wants a token from {realm}, which is not https.")
+        realm = self._realm(asked.get("realm", ""), parts)
         query = {"service": asked.get("service", ""), "scope": asked.get("scope") or f"repository:{parts.path}:pull"}
         headers = {"Authorization": _basic(*login)} if login else {}
-        url = str(httpx.URL(realm).copy_merge_params(query))
-        found = self._ask("GET", url, headers, deadline)
+        found = self._ask("GET", str(realm.copy_merge_params(query)), headers, parts, deadline)
         if found.status_code != httpx.codes.OK:
             return {}  # the registry's second answer says it better
-        body = found.json()
+        try:
+            body = found.json()
+        except ValueError:
+            return {}
         token = str(body.get("token") or body.get("access_token") or "") if isinstance(body, dict) else ""
         self._runtime.redactor.add(token)
-        return {"Authorization": f"Bearer {token}"}
+        # A header cannot carry what a token never holds: its text would be quoted in the error.
+        return {"Authorization": f"Bearer {token}"} if token.isascii() and token.isprintable() and token else {}
+
+    def _realm(self, text: str, parts: Reference) -> httpx.URL:
+        """Returns the address of the token service. Raises `EngineUnreachable` where no login may be sent."""
+        try:
+            realm = httpx.URL(text)
+        except (httpx.InvalidURL, ValueError):
+            realm = httpx.URL("")
+        plain = realm.scheme == "http" and loopback(realm.host) and loopback(_host(parts))
+        if realm.scheme != "https" and not plain:
+            where = f"{realm.scheme}://{realm.host}" if realm.host else "an address that is not valid"
+            raise EngineUnreachable(f"The registry {parts.registry} wants a token from {where}, which is not https.")
+        if not may_get_login(_host(parts), realm.host):
+            raise EngineUnreachable(
+                f"The registry {parts.registry} wants a token from {realm.host}, in another domain.",
+                cause="A registry that was taken over could collect logins there, so nothing is sent.",
+                fix="Name the image by a registry whose token service is in its own domain.",
+            )
+        return realm
 
     def _login(self, registry: str) -> tuple[str, str] | None:
         from docker import auth  # noqa: PLC0415 - only a registry that asks for a login needs the docker library
@@ -138,23 +203,23 @@ class Registry:
         return str(name), str(password)
 
 
+def _host(parts: Reference) -> str:
+    return httpx.URL(_base(parts.registry)).host
+
+
 def _base(registry: str) -> str:
     host = "registry-1.docker.io" if registry == "docker.io" else registry
-    return f"{'http' if _loopback(host) else 'https'}://{host}"
+    return f"{'http' if loopback(urlsplit(f'//{host}').hostname or '') else 'https'}://{host}"
 
 
-def _loopback(host: str) -> bool:
-    """Docker, too, speaks plain HTTP to registries on the loopback, and only there."""
-    name = urlsplit(f"//{host}").hostname or ""
-    try:
-        return name == "localhost" or ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
-def _trusted(realm: str) -> bool:
-    parts = urlsplit(realm)
-    return parts.scheme == "https" or (parts.scheme == "http" and _loopback(parts.netloc))
+def _explained(error: httpx.HTTPError) -> str:
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"the registry answered with status {error.response.status_code}"
+    if isinstance(error, httpx.TimeoutException):
+        return "the registry timed out"
+    if isinstance(error, httpx.ConnectError):
+        return "the registry could not be reached"
+    return f"the exchange with the registry broke off ({type(error).__name__})"
 
 
 def _basic(name: str, password: str) -> str:

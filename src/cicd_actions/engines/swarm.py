@@ -13,7 +13,7 @@ from typing import Any
 
 from docker import errors as sdk
 
-from cicd_actions.engines import swarm_spec
+from cicd_actions.engines import left_behind, swarm_spec
 from cicd_actions.engines.docker_api import SECOND, DockerApi, Json, Log
 from cicd_actions.engines.docker_job import merged, to_the_end, unique_name
 from cicd_actions.engines.protocol import (
@@ -35,7 +35,7 @@ from cicd_actions.engines.protocol import (
 from cicd_actions.engines.swarm_tasks import Tasks
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import ActionError, Failed
-from cicd_actions.toolkit.process import Line
+from cicd_actions.toolkit.lines import Line
 from cicd_actions.toolkit.runtime import Runtime
 
 POLL = 0.25
@@ -150,6 +150,7 @@ class Swarm:
         self._api.deadline = deadline
         self._sweep(job)
         spec = self._job_spec(job)
+        spec["Labels"] |= left_behind.labels(self._api.runtime.variables, deadline.remaining + job.grace)
         try:
             with self._api.asking(f"start the job {job.name}"):
                 identity = self._api.client.new_service(spec)
@@ -388,10 +389,13 @@ class Swarm:
         }
 
     def _sweep(self, job: Job) -> None:
-        """Removes the jobs of killed runs that have ended; one that still runs may be another run's."""
+        """Removes the jobs that runs which are over have left behind, running or not."""
         with self._api.asking("look for jobs of killed runs"):
             for service in self._api.client.services(filters={"label": f"{JOB_LABEL}={job.name}"}):
-                if self._tasks.job_end(service["ID"]) is not None:
+                over = self._tasks.job_end(service["ID"]) is not None
+                if over or left_behind.abandoned(service["Spec"].get("Labels") or {}, self._api.runtime.variables):
+                    if not over:
+                        self._runtime.log(f"Ending the job {service['Spec']['Name']}: its run was killed.")
                     self._api.client.remove_service(service["ID"])
 
 
@@ -420,6 +424,11 @@ class _SwarmJob:
                 self._api.client.kill(container, "SIGTERM")
             else:
                 self._api.client.remove_service(self._identity)
+
+    def kill(self) -> None:
+        if container := self._container():
+            with self._api.asking("kill the job"):
+                self._api.client.kill(container)
 
     def remove(self) -> None:
         container = self._container()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cicd_actions.engines.docker_api import DockerApi, Json, Log
+from cicd_actions.engines.docker_api import DockerApi, Json, last_lines
 from cicd_actions.engines.protocol import Evidence
 
 FAILED = {"failed", "rejected", "orphaned"}
@@ -63,11 +63,8 @@ class Tasks:
             return Evidence(reason=reason, log="It never got as far as a container.")
         if self._api.container(container) is not None:
             return self._api.evidence(container, reason=reason, lines=lines)
-        kept: list[str] = []
         # On another node: its health log stays there, the manager fetches the lines of the service's replicas.
-        log = Log(self._api, "/services/{0}/logs", task["ServiceID"], tail=lines)
-        log.pass_on(lambda _stream, text: kept.append(text), last=True)
-        return Evidence(reason=reason, log="\n".join(kept[-lines:]))
+        return Evidence(reason=reason, log=last_lines(self._api, "/services/{0}/logs", task["ServiceID"], lines))
 
     def health_checked(self, spec: Json) -> bool:
         """Whether the service, or its image as far as this engine has it, brings a health check."""

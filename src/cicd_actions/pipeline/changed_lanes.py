@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from cicd_actions.pipeline import step
+from cicd_actions.toolkit import git
 
 SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 
@@ -74,8 +75,8 @@ def commits(event_name: str, event: Mapping[str, Any]) -> tuple[str, str] | None
 
 def changed_files(base: str, head: str) -> list[str] | None:
     """Paths changed from where *head* left *base*, both names of a rename; None when git does not have the commits."""
-    command = ["git", "diff", "--name-only", "--no-renames", "-z", "--merge-base", base, head, "--"]
-    done = subprocess.run(command, capture_output=True, check=False)
+    command = git.command("diff", "--no-ext-diff", "--name-only", "--no-renames", "-z", "--merge-base", base, head, "--")
+    done = subprocess.run(command, env=git.variables(os.environ), capture_output=True, check=False)
     if done.returncode:
         return None
     return [os.fsdecode(name) for name in done.stdout.split(b"\0") if name]
@@ -83,7 +84,8 @@ def changed_files(base: str, head: str) -> list[str] | None:
 
 def left(base: str, head: str) -> str:
     """The commit where *head* left *base*: what callers have now. Empty when git does not have them, or they share none."""
-    done = subprocess.run(["git", "merge-base", base, head, "--"], capture_output=True, text=True, check=False)
+    command = git.command("merge-base", base, head, "--")
+    done = subprocess.run(command, env=git.variables(os.environ), capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else ""
 
 

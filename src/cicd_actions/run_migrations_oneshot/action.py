@@ -14,6 +14,7 @@ from cicd_actions.run_migrations_oneshot.inputs import Inputs
 from cicd_actions.run_migrations_oneshot.job import Jobs, Ran
 from cicd_actions.run_migrations_oneshot.journal import Journal
 from cicd_actions.run_migrations_oneshot.outcome import NAME, Outcome
+from cicd_actions.toolkit import private
 from cicd_actions.toolkit.definition import Action, Output
 from cicd_actions.toolkit.errors import ActionError, Cancelled, UnusableInput
 from cicd_actions.toolkit.findings import Finding, Severity
@@ -92,7 +93,8 @@ class _Alembic:
     def _keep_sql(self, heard: Heard) -> None:
         if heard.sql:
             path = Path(self._journal.path).with_suffix(".sql")
-            path.write_text(self._runtime.redactor(heard.sql), encoding="utf-8")
+            with private.opened(path) as file:
+                file.write(self._runtime.redactor(heard.sql))
             self._outcome.sql_file = path
 
 

@@ -36,6 +36,7 @@ def make(words: tuple[str, ...], inputs: Inputs, runtime: Runtime, image: Image,
         timeout=inputs.timeout,
         env={**runtime.environment.for_programs(), **variables(inputs, runtime)},
         on_line=lambda _stream, text: journal.line(text),
+        redactor=runtime.redactor,
     )
     if done.exit_code != 0 or done.timed_out:
         how = "took longer than `timeout`" if done.timed_out else f"ended with exit code {done.exit_code}"

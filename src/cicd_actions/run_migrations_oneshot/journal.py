@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TextIO
 
+from cicd_actions.toolkit import private
 from cicd_actions.toolkit.printable import defused, shortened
 from cicd_actions.toolkit.runtime import Runtime
 
@@ -24,23 +25,24 @@ class Journal:
         self._runtime = runtime
         self._lock = threading.Lock()
         self._left = MOST
-        self._file: TextIO = path.open("w", encoding="utf-8", errors="replace")
+        self._file: TextIO = private.opened(path)
         self.path = path
         self.last: deque[str] = deque(maxlen=LAST)
 
     def line(self, text: str, *, own: bool = False) -> None:
         """One line of the job; `own` marks what the action itself has to say."""
         now = datetime.now(timezone.utc).strftime("%H:%M:%S.%f")[:-3]
+        # Masked before it is cut, so that no cut splits a secret.
+        clean = shortened(defused(self._runtime.redactor(text)), LONGEST_LINE)
         # The mark keeps a line of the job from looking like one of ours, and from starting as a workflow command.
-        shown = f"{now} {'▸' if own else '│'} {shortened(text, LONGEST_LINE)}"
+        shown = f"{now} {'▸' if own else '│'} {clean}"
         with self._lock:
             if not own:
-                self.last.append(defused(self._runtime.redactor(shortened(text, LONGEST_LINE))))
+                self.last.append(clean)
             self._runtime.log(shown)
             if self._left > 0 and not self._file.closed:
-                kept = defused(self._runtime.redactor(shown)) + "\n"
-                self._file.write(kept if len(kept) < self._left else "… the rest is not kept: the log is too long\n")
-                self._left -= len(kept)
+                self._file.write(f"{shown}\n" if len(shown) < self._left else "… the rest is not kept: the log is too long\n")
+                self._left -= len(shown) + 1
 
     def close(self) -> None:
         with self._lock:

@@ -13,7 +13,7 @@ _ONE = re.compile(
     re.ASCII,
 )
 _KIND = re.compile(r"\s*(?:the\s+)?(?:(?:environment\s+)?variables?|secrets?|settings?)\s+(?=[`\[A-Z])", re.IGNORECASE)
-_BETWEEN = re.compile(r"\s*(?:,?\s*\b(?:and|or)\b|/|,|\+|&)\s*")
+_BETWEEN = re.compile(r"\s*(?:,\s*\b(?:and|or)\b|\b(?:and|or)\b|/|,|\+|&)\s*")
 _ASIDE = re.compile(r"\s*\(([^()]{0,200})\)")
 _END = re.compile(r"\s*(?::|=(?!=)|–|—|--?(?=\s)|$)\s*")
 _STARS = re.compile(r"\*+")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cicd_actions.secrets_doc_check.model import Place
 from cicd_actions.secrets_doc_check.rules import finding
+from cicd_actions.toolkit import git
 from cicd_actions.toolkit.findings import Finding
 from cicd_actions.toolkit.grammar import NotUnderstood
 
@@ -151,10 +152,11 @@ class Tree:
         return None if told is None else {os.fsdecode(name) for name in told.split(b"\0") if name}
 
     def _git(self, words: list[str], given: bytes = b"") -> bytes | None:
-        # A hook for file monitoring that stands in the repository's configuration must not run.
-        command = ["git", "-c", "core.fsmonitor=false", *words]
+        command, variables = git.command(*words), git.variables(os.environ)
         try:
-            done = subprocess.run(command, cwd=self.root, input=given, capture_output=True, timeout=60, check=False)
+            done = subprocess.run(
+                command, cwd=self.root, env=variables, input=given, capture_output=True, timeout=60, check=False
+            )
         except (OSError, subprocess.SubprocessError):
             return None
         return None if done.returncode else done.stdout

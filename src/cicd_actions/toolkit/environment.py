@@ -1,4 +1,4 @@
-"""The way secrets come in: environment variables that inputs name or refer to. What is read this way is redacted."""
+"""Reads secrets from environment variables that inputs name or refer to, and redacts them from then on."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from cicd_actions.toolkit.redaction import Redactor
 _REFERENCE = re.compile(r"\$(?:\$|\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
 
 
+_DATABASE = r"(?i)(?:postgres|mysql|mariadb|mssql|oracle|mongodb|redis|cockroach)[a-z0-9+_]{0,30}://[^/\s:@]*:[^\s@]+@"
+
 _OWN = {"INPUTS", "GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY", "GITHUB_ENV", "GITHUB_PATH", "GITHUB_STATE"}
 
 
@@ -20,6 +22,7 @@ class Environment(Mapping[str, str]):
     def __init__(self, variables: Mapping[str, str], redactor: Redactor) -> None:
         self._variables = dict(variables)
         self._redactor = redactor
+        self._fetched: set[str] = set()
 
     def __getitem__(self, name: str) -> str:
         return self._variables[name]
@@ -34,14 +37,19 @@ class Environment(Mapping[str, str]):
         """Redact a value that came another way, such as the password in a URL."""
         self._redactor.add(value)
 
-    def for_programs(self) -> dict[str, str]:
-        """The variables for a program that the action starts: without what was given to the action alone.
+    def for_programs(self, *, secrets: bool = True) -> dict[str, str]:
+        """Returns the variables for a program that the action starts: without what was given to the action alone.
 
         INPUTS may hold a token, and what is written to the command files speaks for the action. Empty ones are left out: a
         secret that is not set arrives as an empty string, which a program would take for a value, and a workflow has no
-        other way to say "none".
+        other way to say "none". Without `secrets` (for a program that only answers a question) the variables that inputs
+        name as secrets are left out too, and databases' addresses with a password.
         """
-        return {name: value for name, value in self._variables.items() if value and name not in _OWN}
+        return {
+            name: value
+            for name, value in self._variables.items()
+            if value and name not in _OWN and (secrets or not (name in self._fetched or database_password(value)))
+        }
 
     def secret(self, name: str, *, input: str) -> str:  # noqa: A002 - the word for it here
         """The value of the variable that the input `input` names. Raises `UnusableInput` when it is not set."""
@@ -55,6 +63,7 @@ class Environment(Mapping[str, str]):
                 fix=f"Hand it to the step:\n\n    env:\n      {name}: ${{{{ secrets.{name} }}}}",
             )
         self._redactor.add(value)
+        self._fetched.add(name)
         return value
 
     def expand(self, text: str, *, input: str, form: Callable[[str], str] = str) -> str:  # noqa: A002 - the word for it here
@@ -84,3 +93,8 @@ class Environment(Mapping[str, str]):
         for value in found.values():
             self._redactor.add(value)
         return found
+
+
+def database_password(value: str) -> bool:
+    """Tells whether a value is a database's address with a password in it."""
+    return re.match(_DATABASE, value) is not None

@@ -25,22 +25,33 @@ from cicd_actions.toolkit.report import (
 Clean = Callable[[str], str]
 """Redacts and makes visible one piece of text, before it is escaped."""
 
-_MEANT = re.compile(r"[\\`*_{}\[\]<>#|!~&@$\"']|(?<=[A-Za-z]):(?=//)|(?<=www)\.|^[-+=]|(?<=^ )[-+=]")
+_MEANT = re.compile(r"[\\`*_{}\[\]<>#|!~&@$\"']|(?<=[A-Za-z]):(?=\u200b?//)|(?<=www)\.|(?<=www\u200b)\.|^[-+=]|(?<=^ )[-+=]")
 _MENTION = re.compile(r"(?<![A-Za-z0-9])@(?=[A-Za-z0-9])")
 """GitHub looks for names in the text that comes out, where a reference is the character again, and tells these people
 (https://github.com/github/markup/issues/1168). Not `name@sha256:…`, which may be copied from there."""
 
 _QUOTED = re.compile(r"&#96;((?:(?!&#96;).)+)&#96;")
 """Text between backticks, escaped already: it is shown as code, and can do nothing else."""
+_REFERENCE = re.compile(
+    r"(?<!&)#(?=[0-9])|\b(?:GH|CVE|GHSA)-(?=[0-9A-Za-z])|(?:https?|ftp):(?=//)|\bwww(?=\.)"
+    r"|(?<![0-9A-Za-z])[0-9a-f]{4}(?=[0-9a-f]{36}(?![0-9A-Za-z]))",
+    re.IGNORECASE,
+)
+"""GitHub makes links of issues, commits and addresses in the text that comes out, and notes them where they lead to:
+https://docs.github.com/get-started/writing-on-github/working-with-advanced-formatting/autolinked-references-and-urls"""
 
 _NUMBERED = re.compile(r"^( ?[0-9]{1,9})([.)])")
 
 
-def escaped(text: str) -> str:
-    """Literal text on one line of Markdown, also inside a table's cell."""
+def escaped(text: str, *, code: bool = False) -> str:
+    """Returns literal text on one line of Markdown, also inside a table's cell. GitHub looks for no references in `code`."""
     # Runs of white space are one space for HTML anyway, and four at the start of a line would be a code block.
     parts = [re.sub(r"\s+", " ", line) for line in text.splitlines()]
-    return "<br>".join(_referenced(part) for part in parts)
+    return "<br>".join(_referenced(part if code else _REFERENCE.sub(_apart, part)) for part in parts)
+
+
+def _apart(match: re.Match[str]) -> str:
+    return f"{match[0]}\u200b"
 
 
 def _referenced(line: str) -> str:
@@ -73,7 +84,7 @@ def inline(content: Inline, clean: Clean) -> str:
         return f"<strong>{escaped(clean(content.text))}</strong>"
     if isinstance(content, Code):
         # An HTML element, because a code span cannot hold references, and a table's cell cannot hold a bare `|`.
-        return f"<code>{escaped(clean(content.text))}</code>" if content.text else ""
+        return f"<code>{escaped(clean(content.text), code=True)}</code>" if content.text else ""
     if isinstance(content, Link):
         return _link(content, clean)
     return "".join(inline(part, clean) for part in content)

@@ -8,6 +8,14 @@ import unicodedata
 # Cc: control characters; Cf: zero-width and bidirectional ones ("Trojan Source", CVE-2021-42574); Zl, Zp: line separators
 # that some viewers break lines at; Cs: lone surrogates, which cannot be written as UTF-8.
 _HIDDEN = {"Cc", "Cf", "Zl", "Zp", "Cs"}
+# Letters and marks that show nothing: default ignorable code points (DerivedCoreProperties of Unicode) that are not Cf, the
+# empty Braille pattern, and a musical symbol without a shape.
+_BLANK = (
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8"
+    "\U0001d159\U000e0000-\U000e0fff]"
+)
+# What makes an emoji of the sign before it is seen with it.
+_EMOJI_BASE = "[\u203c-\u3299\U0001f000-\U0001faff]"
 _PLAIN = re.compile(r"[\t\n\x20-\x7e]*")
 _NOT_PLAIN = re.compile(r"[^\t\n\x20-\x7e]")
 
@@ -18,15 +26,18 @@ _OLD_COMMAND = re.compile(r"##(?=\[)")
 
 
 def visible(text: str) -> str:
-    """`text` with every character that hides, moves or reorders spelled out (`\\x1b`, `\\u202e`); tab and newline stay."""
+    """Returns `text` with every character that hides, moves or reorders spelled out (`\\x1b`), except tab and newline."""
     if _PLAIN.fullmatch(text):
         return text
     text = text.replace("\r\n", "\n")
-    return _NOT_PLAIN.sub(lambda match: _spelled(match[0]), text)
+    return _NOT_PLAIN.sub(_spelled, text)
 
 
-def _spelled(char: str) -> str:
-    if char in "\t\n" or unicodedata.category(char) not in _HIDDEN:
+def _spelled(match: re.Match[str]) -> str:
+    char = match[0]
+    if unicodedata.category(char) not in _HIDDEN and not re.match(_BLANK, char):
+        return char
+    if char in "\ufe0e\ufe0f" and re.match(_EMOJI_BASE, match.string[match.start() - 1 : match.start()]):
         return char
     code = ord(char)
     if code < 0x100:
@@ -35,7 +46,7 @@ def _spelled(char: str) -> str:
 
 
 def defused(text: str) -> str:
-    """Visible text of which no line can act as a workflow command, in the new syntax or the old."""
+    """Returns visible text of which no line can act as a workflow command, in the new syntax or the old."""
     return _OLD_COMMAND.sub("## ", _COMMAND.sub(r"\1: :", visible(text)))
 
 

@@ -6,20 +6,24 @@ deploy's locks, ports and files.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import io
 import os
 import shlex
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.grammar import NotUnderstood
+from cicd_actions.toolkit.lines import Line, Lines
+from cicd_actions.toolkit.redaction import CUT, Redactor
 
 GRACE = 2.0
 """Seconds between SIGTERM and SIGKILL: within the 7.5 s that GitHub's runner gives a cancelled job."""
@@ -89,11 +93,7 @@ class Finished:
     cut: bool
 
 
-Line = Callable[[str, str], None]
-"""Called with `stdout` or `stderr` and one line of it, as it comes."""
-
-
-def run(
+def run(  # noqa: PLR0913 - a program's surroundings are many
     words: Sequence[str],
     *,
     timeout: float,
@@ -101,13 +101,15 @@ def run(
     cwd: Path | None = None,
     stdin: str = "",
     on_line: Line | None = None,
+    redactor: Redactor | None = None,
     limit: int = 4 * 1024 * 1024,
     grace: float = GRACE,
 ) -> Finished:
-    """Run the program for at most `timeout` seconds and keep at most `limit` characters of each of its streams.
+    """Runs the program for at most `timeout` seconds and keeps at most `limit` characters of each of its streams.
 
-    Whatever ends the call early (the time, a cancellation) ends the program and its children too: SIGTERM, and SIGKILL
-    `grace` seconds later. Raises `UnusableInput` when it cannot be started.
+    Whatever ends the call early (the deadline, a cancellation) ends the program and its children too: SIGTERM, and SIGKILL
+    `grace` seconds later. `on_line` gets the lines within the bounds of `lines.Lines`; `redactor` keeps the cuts of a very
+    long line out of its secrets. Raises `UnusableInput` when the program cannot be started.
     """
     started = time.monotonic()
     try:
@@ -126,8 +128,9 @@ def run(
             cause="It is not installed, not on PATH, or not executable; a path is taken from the working directory.",
         ) from None
     streams = {"stdout": _Stream(process.stdout, limit), "stderr": _Stream(process.stderr, limit)}
+    lines = {name: Lines(name, on_line, redactor) for name in streams} if on_line is not None else {}
     readers = {
-        name: threading.Thread(target=stream.read, args=(name, on_line), daemon=True) for name, stream in streams.items()
+        name: threading.Thread(target=stream.read, args=(lines.get(name),), daemon=True) for name, stream in streams.items()
     }
     # `process.wait` with a time limit looks every 50 ms; without one, in a thread, it knows at once.
     waiter = threading.Thread(target=process.wait, daemon=True)
@@ -204,25 +207,32 @@ class _Stream:
 
     @property
     def text(self) -> str:
-        return "".join(self._parts)
+        """What was kept; the mark of a cut at its end lets the redactor find the beginning of a secret there."""
+        return "".join(self._parts) + (CUT if self.cut else "")
 
     def close(self) -> None:
-        """Close the pipe, unless somebody reads it: who reads it closes it."""
+        """Closes the pipe, unless another thread reads it: the reader closes it."""
         assert self._pipe is not None  # noqa: S101 - it is a pipe
         if self._owned.acquire(blocking=False):
             self._pipe.close()
 
-    def read(self, name: str, on_line: Line | None) -> None:
-        assert self._pipe is not None  # noqa: S101 - it is a pipe
+    def read(self, lines: Lines | None) -> None:
+        """Reads to the end of the pipe, in pieces: a program that never ends a line cannot fill the memory."""
+        assert isinstance(self._pipe, io.BufferedReader)  # noqa: S101 - it is a pipe
         if not self._owned.acquire(blocking=False):
             return
-        # A line is read in pieces of 64 KiB, so that a program which never ends one cannot fill the memory.
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
         with self._pipe as pipe:
-            while piece := pipe.readline(65536):
-                text = piece.decode("utf-8", "replace")
-                if self._left > 0:
-                    self._parts.append(text[: self._left])
-                self.cut = self.cut or len(text) > self._left
-                self._left = max(self._left - len(text), 0)
-                if on_line is not None:
-                    on_line(name, text.rstrip("\r\n"))
+            while piece := pipe.read1(65536):
+                self._take(decoder.decode(piece), lines)
+            self._take(decoder.decode(b"", final=True), lines)
+            if lines is not None:
+                lines.close()
+
+    def _take(self, text: str, lines: Lines | None) -> None:
+        if self._left > 0:
+            self._parts.append(text[: self._left])
+        self.cut = self.cut or len(text) > self._left
+        self._left = max(self._left - len(text), 0)
+        if lines is not None:
+            lines.feed(text)

@@ -67,8 +67,14 @@ def _text(value: OutputValue, runtime: Runtime) -> str:
     if isinstance(value, int):
         return str(value)
     if isinstance(value, str):
-        return shortened(visible(runtime.redactor(value)), OUTPUT_LIMIT)
-    return runtime.redactor(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+        # Callers echo outputs, and the runner reads what they print.
+        return shortened(defused(runtime.redactor(value)), OUTPUT_LIMIT)
+    return _without_commands(runtime.redactor(json.dumps(value, ensure_ascii=False, separators=(",", ":"))))
+
+
+def _without_commands(document: str) -> str:
+    """JSON in one line cannot begin like a command, but the old syntax (`##[`) acts anywhere in a line."""
+    return document.replace("##[", r"##\u005b")
 
 
 def _write_outputs(outputs: Mapping[str, str], runtime: Runtime) -> None:
@@ -166,5 +172,5 @@ def _as_json(report: Report, action: AnyAction, outputs: Mapping[str, str], runt
             for found in worst_first(report.findings)
         ],
     }
-    # The object may be printed where the runner reads commands, and the old syntax acts anywhere in a line.
-    return json.dumps(whole, ensure_ascii=True).replace("##[", r"##\u005b")
+    # The object may be printed where the runner reads commands.
+    return _without_commands(json.dumps(whole, ensure_ascii=True))

@@ -1,4 +1,4 @@
-"""Retries that name what they retry, are bounded in attempts and in time, and obey the delay a server asks for."""
+"""Retries calls: bounded in attempts and in time, with the delay that a server asks for."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from cicd_actions.toolkit.runtime import Runtime
 T = TypeVar("T")
 
 Again = Callable[[BaseException], "float | bool"]
-"""Says of an error whether to try again: `True`, `False`, or the seconds that the server asked to wait."""
+"""Returns whether to retry after an error: `True`, `False`, or the seconds that the server asked to wait."""
 
 LONGEST_PAUSE = 20.0
 
 
 @dataclass(frozen=True)
 class Retry:
-    """At most `attempts` calls before `deadline`. `what` is said in the log ("list the deployments")."""
+    """Makes at most `attempts` calls before `deadline`. `what` completes "Could not …" in the log ("list the deployments")."""
 
     what: str
     again: Again
@@ -28,10 +28,10 @@ class Retry:
     attempts: int = 5
 
     def __call__(self, call: Callable[[], T]) -> T:
-        """The result of `call`, or its last error as it was raised.
+        """Returns the result of `call`, or raises its last error unchanged.
 
         Pauses double from half a second with jitter, as in "Exponential Backoff And Jitter" (AWS Architecture Blog).
-        When the server asks for a longer wait than the deadline leaves, the error is raised at once.
+        A pause that would outlast the deadline is not begun: the error is raised at once.
         """
         import tenacity  # noqa: PLC0415 - an import is start-up time, and most runs retry nothing
 
@@ -46,12 +46,12 @@ class Retry:
             return float(answer) if not isinstance(answer, bool) else float(backoff(state))
 
         def stop(state: tenacity.RetryCallState) -> bool:
-            return state.attempt_number >= self.attempts or pause(state) >= self.deadline.remaining
+            # tenacity has drawn the pause before it asks: drawing again here would judge another one than it sleeps.
+            return state.attempt_number >= self.attempts or state.upcoming_sleep >= self.deadline.remaining
 
         def tell(state: tenacity.RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None
-            seconds = state.next_action.sleep if state.next_action else 0.0
-            self.runtime.log(f"Could not {self.what}: {error}. Trying again in {seconds:.1f} s.")
+            self.runtime.log(f"Could not {self.what}: {error}. Trying again in {state.upcoming_sleep:.1f} s.")
 
         retrying = tenacity.Retrying(
             retry=lambda state: asked(state) is not False,

@@ -129,6 +129,7 @@ class Document:
     root: Node | None = None
     duplicates: list[Duplicate] = field(default_factory=list)
     _breaks: list[int] = field(default_factory=list, repr=False)
+    _walked: tuple[Scalar, list[int]] | None = field(default=None, repr=False)
 
     def place(self, offset: int) -> tuple[int, int]:
         """Line and column, from 1, of an offset into the text."""
@@ -146,7 +147,21 @@ class Document:
         if scalar.end - scalar.start == len(scalar.text) + 2 * quotes and "\n" not in scalar.text:
             # Nothing was folded or escaped.
             return scalar.line, scalar.column + quotes + offset
-        return self.place(_offset_in_source(self.text, scalar, offset))
+        at = self._offset_in_source(scalar, offset)
+        return self.place(_skip_space(self.text, at, scalar) if not scalar.text[offset : offset + 1].isspace() else at)
+
+    def _offset_in_source(self, scalar: Scalar, offset: int) -> int:
+        """Where the text before the character `offset` of a scalar's text ends in the source.
+
+        Folding, indentation and line continuation only ever change white space, so the other characters are walked along.
+        The way is kept: a block of 100,000 lines may be asked for a place in each of them.
+        """
+        if self._walked is None or self._walked[0] is not scalar:
+            self._walked = (scalar, [_start_of_text(self.text, scalar)])
+        way = self._walked[1]
+        for char in scalar.text[len(way) - 1 : offset]:
+            way.append(way[-1] if char.isspace() else _past(self.text, way[-1], scalar, char))
+        return way[min(max(offset, 0), len(way) - 1)]
 
 
 def read(
@@ -376,21 +391,12 @@ def _after_properties(text: str, event: Any) -> int:
     return start
 
 
-def _offset_in_source(text: str, scalar: Scalar, offset: int) -> int:
-    """The offset in the source of the character `offset` of the scalar's text.
-
-    Folding, indentation and line continuation only ever change white space, so the other characters are walked along.
-    """
-    at = scalar.start
+def _start_of_text(text: str, scalar: Scalar) -> int:
+    """Where the text of a scalar starts: after the line of a block's sign, or after the quote."""
     if scalar.style in {"|", ">"}:
-        found = _BREAK.search(text, at, scalar.end)
-        at = found.end() if found else at
-    elif scalar.style:
-        at += 1
-    for char in scalar.text[:offset]:
-        if not char.isspace():
-            at = _past(text, at, scalar, char)
-    return _skip_space(text, at, scalar) if not scalar.text[offset : offset + 1].isspace() else at
+        found = _BREAK.search(text, scalar.start, scalar.end)
+        return found.end() if found else scalar.start
+    return scalar.start + (1 if scalar.style else 0)
 
 
 def _skip_space(text: str, at: int, scalar: Scalar) -> int:

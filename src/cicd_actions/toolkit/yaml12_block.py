@@ -21,7 +21,7 @@ _ESCAPED = {"n": "\n", "t": "\t"}
 _END = re.compile(r" *(?:(?<= )#.*)?$")
 _HEADER = re.compile(r"([|>])([+-]?)$")
 _ITEM = r"""(?:[A-Za-z0-9_][A-Za-z0-9_./*@+-]*|"[^"\\]*"|'[^']*')"""
-_FLOW = re.compile(rf"\[ *(?:{_ITEM}(?: *, *{_ITEM})*)? *\]")
+_FLOW = re.compile(rf"\[ *(?:{_ITEM}(?: *, *{_ITEM})* *)?\]")
 _ITEMS = re.compile(_ITEM)
 _USUAL_START = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789$./")
 _NO_PLAIN_START = frozenset("&*!%@`?:,[]{}#|>'\"")

@@ -109,6 +109,7 @@ def run(
             env=environment,
             cwd=cwd,
             on_line=None if quiet else lambda _stream, line: runtime.log(line),
+            redactor=runtime.redactor,
         )
     tail = "\n".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-15:])
     if done.timed_out:

@@ -48,7 +48,7 @@ _SIGN = re.compile(r"&&|\|\||[=!<>]=|[()\[\],!<>*]")
 _STRING = re.compile(r"'(?:[^']|'')*'")
 _WORD = re.compile(r"[^\s()\[\],.!<>=&|]+")
 _NUMBER_WORD = re.compile(r"[^\s()\[\],!<>=&|]+")
-_NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]Infinity")
+_NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]Infinity")
 _OTHER_BASE = re.compile(r"0x[0-9a-fA-F]+|0o[0-7]+")
 _SPACE = re.compile(r"\s*")
 _WORDS = {"true": True, "false": False, "null": None, "NaN": math.nan, "Infinity": math.inf}

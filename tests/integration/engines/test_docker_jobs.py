@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from typing import Any
 import docker
 import pytest
 
+from cicd_actions.engines import left_behind
 from cicd_actions.engines.docker_engine import DockerEngine
 from cicd_actions.engines.protocol import JOB_LABEL, Image, ImageMissing, Job, JobEnd, ServiceMissing
 from cicd_actions.engines.swarm import Swarm
@@ -202,3 +204,39 @@ def test_what_a_lost_run_left_is_swept(place: Place) -> None:
         place.await_nothing_left()
     else:
         place.client.containers.get(f"{place.job_name}-stale").remove()
+
+
+def test_job_that_prints_without_end_is_killed_at_the_deadline(place: Place) -> None:
+    end, lines = place.run(replace(Job(place.job_name, place.image, ("yes", "without end")), grace=1.0), seconds=4)
+    assert (end.exit_code, end.timed_out, end.cleaned) == (None, True, True)
+    assert lines
+    assert {text for _, text in lines} <= {"without end", "… the output is too long: a part is left out here …"}
+    place.await_nothing_left()
+
+
+def test_job_of_a_killed_run_is_ended_by_the_next_run(place: Place) -> None:
+    with subprocess.Popen(["sleep", "600"]) as killed:
+        owner = left_behind._owner(killed.pid)
+        killed.kill()
+    alive = {JOB_LABEL: place.job_name, **left_behind.labels({}, 600)}
+    orphan = alive | {left_behind.OWNER: owner}
+    for name, labels in (("alive", alive), ("orphan", orphan)):
+        if isinstance(place.engine, DockerEngine):
+            place.client.containers.run(
+                place.image.pinned, ["sleep", "600"], name=f"{place.job_name}-{name}", labels=labels, detach=True
+            )
+        else:
+            place.client.services.create(
+                place.image.pinned, ["sleep", "600"], name=f"{place.job_name}-{name}", labels=labels, stop_grace_period=1
+            )
+    try:
+        end, _ = place.run(Job(place.job_name, place.image, ("true",), networks=(place.network,)))
+        assert end.exit_code == 0
+        left = place.left()
+        assert any("-alive" in name for name in left)
+        assert f"{place.job_name}-orphan" not in left
+    finally:
+        for service in place.client.services.list(filters={"name": f"{place.job_name}-alive"}):
+            service.remove()
+        for container in place.client.containers.list(all=True, filters={"name": f"{place.job_name}-alive"}):
+            container.remove(force=True)

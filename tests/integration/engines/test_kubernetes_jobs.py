@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cicd_actions.engines import left_behind
 from cicd_actions.engines.kubernetes import Kubernetes
 from cicd_actions.engines.protocol import ImageMissing, Job, JobEnd
 from cicd_actions.toolkit.deadline import Deadline
@@ -98,12 +99,15 @@ def test_job_whose_image_is_missing_is_refused(kubernetes: Namespace, engine: Ku
     kubernetes.until_empty("jobs", "secrets")
 
 
-def test_job_of_a_killed_run_is_not_touched(kubernetes: Namespace, engine: Kubernetes) -> None:
+@pytest.mark.parametrize(("until", "left"), [("1000", []), ("99999999999", ["old"])])
+def test_job_of_a_killed_run_is_deleted_once_its_time_is_up(
+    kubernetes: Namespace, engine: Kubernetes, until: str, left: list[str]
+) -> None:
     labels = {"org.cicd-actions.job": "migrate"}
     pod = {"restartPolicy": "Never", "containers": [{"name": "job", "image": NEW, "command": ["true"]}]}
     spec = {"template": {"metadata": {"labels": labels}, "spec": pod}}
-    metadata = {"name": "old", "labels": labels}
+    metadata = {"name": "old", "labels": labels, "annotations": {left_behind.UNTIL: until}}
     kubernetes.create("jobs", {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec})
     end, lines = lines_of(engine, job("echo one"))
     assert (end.exit_code, end.cleaned, lines) == (0, True, ["one"])
-    assert [item["metadata"]["name"] for item in kubernetes.all("jobs")] == ["old"]
+    assert [item["metadata"]["name"] for item in kubernetes.all("jobs") if not item["metadata"].get("deletionTimestamp")] == left

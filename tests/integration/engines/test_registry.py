@@ -12,7 +12,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from cicd_actions.engines.protocol import EngineUnreachable, Image, ImageMissing
+from cicd_actions.engines.protocol import EngineUnreachable, Image, ImageMissing, WrongDigest
 from cicd_actions.engines.registry import Registry
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.runtime import Runtime
@@ -73,6 +73,114 @@ def test_a_realm_elsewhere_gets_no_password_in_the_clear(registry: Registry, htt
         registry.resolve(image(httpserver), Deadline(20))
 
 
+def login_for(server: HTTPServer, folder: Path) -> None:
+    login = base64.b64encode(b"robot:correct-horse").decode()
+    (folder / "config.json").write_text(json.dumps({"auths": {f"127.0.0.1:{server.port}": {"auth": login}}}))
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[HTTPServer]:
+    with HTTPServer(host="127.0.0.2") as server:
+        yield server
+
+
+def test_registry_realm_in_another_domain_gets_no_login(
+    registry: Registry, httpserver: HTTPServer, elsewhere: HTTPServer, tmp_path: Path
+) -> None:
+    login_for(httpserver, tmp_path)
+    for realm in (elsewhere.url_for("/token"), "https://127.0.0.2:1/token"):
+        httpserver.clear()
+        httpserver.expect_request(PATH, method="HEAD").respond_with_data(
+            status=401, headers={"WWW-Authenticate": f'Bearer realm="{realm}"'}
+        )
+        with pytest.raises(EngineUnreachable, match=r"wants a token from 127\.0\.0\.2, in another domain"):
+            registry.resolve(image(httpserver), Deadline(20))
+    assert elsewhere.log == []
+
+
+def test_registry_redirect_to_another_domain_gets_no_login(
+    registry: Registry, httpserver: HTTPServer, elsewhere: HTTPServer, tmp_path: Path
+) -> None:
+    httpserver.expect_request(PATH, method="HEAD").respond_with_data(status=307, headers={"Location": elsewhere.url_for(PATH)})
+    challenge = f'Bearer realm="{elsewhere.url_for("/token")}"'
+    elsewhere.expect_request(PATH, method="HEAD").respond_with_data(status=401, headers={"WWW-Authenticate": challenge})
+    login_for(httpserver, tmp_path)
+    with pytest.raises(EngineUnreachable, match=r"redirects to 127\.0\.0\.2, in another domain"):
+        registry.resolve(image(httpserver), Deadline(20))
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(EngineUnreachable, match="in another domain"):
+        registry.resolve(image(httpserver), Deadline(20))
+    assert [(request.path, request.headers.get("Authorization")) for request, _ in elsewhere.log] == [(PATH, None)]
+
+
+def test_registry_redirect_to_another_domain_without_a_login_is_followed(
+    registry: Registry, httpserver: HTTPServer, elsewhere: HTTPServer
+) -> None:
+    httpserver.expect_request(PATH, method="HEAD").respond_with_data(status=307, headers={"Location": elsewhere.url_for(PATH)})
+    elsewhere.expect_request(PATH, method="HEAD").respond_with_data(headers={"Docker-Content-Digest": DIGEST})
+    assert registry.resolve(image(httpserver), Deadline(20)).digest == DIGEST
+
+
+def test_registry_redirects_without_end_are_refused(registry: Registry, httpserver: HTTPServer) -> None:
+    httpserver.expect_request(PATH, method="HEAD").respond_with_data(status=307, headers={"Location": PATH})
+    with pytest.raises(EngineUnreachable, match="redirects more than 5 times"):
+        registry.resolve(image(httpserver), Deadline(20))
+
+
+BODY = '{"schemaVersion": 2}'
+
+
+def pinned(server: HTTPServer, algorithm: str = "sha256") -> tuple[str, str]:
+    """The reference by digest, and the path of its manifest."""
+    digest = f"{algorithm}:{hashlib.new(algorithm, BODY.encode()).hexdigest()}"
+    return f"127.0.0.1:{server.port}/shop/api@{digest}", f"/v2/shop/api/manifests/{digest}"
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
+def test_registry_digest_that_the_manifest_has_is_returned(registry: Registry, httpserver: HTTPServer, algorithm: str) -> None:
+    asked, path = pinned(httpserver, algorithm)
+    httpserver.expect_request(path, method="HEAD").respond_with_data()
+    httpserver.expect_request(path, method="GET").respond_with_data(BODY)
+    assert registry.resolve(asked, Deadline(20)).digest == asked.partition("@")[2]
+
+
+def test_registry_header_with_another_digest_than_asked_fails(registry: Registry, httpserver: HTTPServer) -> None:
+    asked, path = pinned(httpserver)
+    httpserver.expect_request(path, method="HEAD").respond_with_data(headers={"Docker-Content-Digest": DIGEST})
+    with pytest.raises(WrongDigest, match=f"its answer has the digest {DIGEST}"):
+        registry.resolve(asked, Deadline(20))
+
+
+@pytest.mark.parametrize("honest_header", [True, False])
+def test_registry_manifest_with_another_hash_than_asked_fails(
+    registry: Registry, httpserver: HTTPServer, honest_header: bool
+) -> None:
+    asked, path = pinned(httpserver)
+    header = {"Docker-Content-Digest": asked.partition("@")[2]} if honest_header else {}
+    httpserver.expect_request(path, method="HEAD").respond_with_data(headers=header)
+    httpserver.expect_request(path, method="GET").respond_with_data(BODY + " ", headers=header)
+    with pytest.raises(WrongDigest):
+        registry.resolve(asked, Deadline(20))
+
+
+@pytest.mark.parametrize(
+    "challenge",
+    [
+        "Bearer " + "b" * 60_000,
+        'Bearer realm="http://[::1"',
+        'Bearer realm="https://',
+        'Bearer realm="\\"',
+        "Bearer",
+        "x" * 9000,
+    ],
+    ids=lambda challenge: challenge[:24],
+)
+def test_registry_hostile_challenge_is_refused(registry: Registry, httpserver: HTTPServer, challenge: str) -> None:
+    httpserver.expect_request(PATH, method="HEAD").respond_with_data(status=401, headers={"WWW-Authenticate": challenge})
+    with pytest.raises(EngineUnreachable, match=r"is not https|does not let"):
+        registry.resolve(image(httpserver), Deadline(20))
+
+
 def test_a_digest_that_is_not_said_is_computed(registry: Registry, httpserver: HTTPServer) -> None:
     body = '{"schemaVersion": 2}'
     httpserver.expect_request(PATH, method="HEAD").respond_with_data()
@@ -93,13 +201,13 @@ def test_later_is_asked_again_and_no_is_not(registry: Registry, httpserver: HTTP
 
 
 def test_nobody_answers(registry: Registry) -> None:
-    with pytest.raises(EngineUnreachable, match="Nobody knows whether"):
+    with pytest.raises(EngineUnreachable, match="Could not determine whether"):
         registry.resolve("127.0.0.1:9/shop/api:1.0", Deadline(3))
 
 
 @pytest.mark.parametrize("what", STARTS)
 def test_an_answer_that_drips_ends_with_the_deadline(registry: Registry, what: str) -> None:
-    with dripping(what) as address, pytest.raises(EngineUnreachable, match="Nobody knows whether"):
+    with dripping(what) as address, pytest.raises(EngineUnreachable, match="Could not determine whether"):
         registry.resolve(f"{address}/shop/api:1.0", Deadline(0.5))
 
 

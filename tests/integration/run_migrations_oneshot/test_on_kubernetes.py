@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from tests.integration.run_migrations_oneshot.conftest import Ended, Migrating
 
 pytestmark = [pytest.mark.network, pytest.mark.kubernetes]
 
-DIGEST = f"sha256:{'b' * 64}"
+MANIFEST = '{"schemaVersion": 2}'
+DIGEST = f"sha256:{hashlib.sha256(MANIFEST.encode()).hexdigest()}"
 
 
 @pytest.fixture
@@ -28,6 +30,7 @@ def on_kubernetes(kubernetes: Namespace, httpserver: HTTPServer, migrate: Migrat
     httpserver.expect_request(f"/v2/shop/api/manifests/{DIGEST}", method="HEAD").respond_with_data(
         headers={"Docker-Content-Digest": DIGEST}
     )
+    httpserver.expect_request(f"/v2/shop/api/manifests/{DIGEST}", method="GET").respond_with_data(MANIFEST)
     # What an image has on its PATH: here, the environment with Alembic.
     path = migrate.variables("")["PATH"]
     kubernetes.create("deployments", workload(containers=[container(env=[{"name": "PATH", "value": path}])], replicas=0))

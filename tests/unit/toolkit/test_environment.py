@@ -50,3 +50,16 @@ def test_a_variable_that_is_no_dotenv_is_refused_without_its_text(environment: E
 def test_programs_get_neither_what_is_the_action_s_own_nor_secrets_that_are_not_set() -> None:
     given = {"INPUTS": '{"github-token": "x"}', "GITHUB_OUTPUT": "/o", "DATABASE_URL": "", "PATH": "/bin"}
     assert Environment(given, Redactor()).for_programs() == {"PATH": "/bin"}
+
+
+def test_for_programs_without_secrets_leaves_out_what_inputs_named_and_databases() -> None:
+    given = {
+        "PATH": "/bin",
+        "AWS_ACCESS_KEY_ID": "needed-to-ask",
+        "RELEASE_ENV": "API_KEY=k9Qw7Zt4",
+        "DATABASE_URL": "postgresql+asyncpg://app:hunter22@db/prod",
+    }
+    environment = Environment(given, Redactor())
+    environment.file("RELEASE_ENV", input="env-file-variable")
+    assert environment.for_programs(secrets=False) == {"PATH": "/bin", "AWS_ACCESS_KEY_ID": "needed-to-ask"}
+    assert environment.for_programs() == given

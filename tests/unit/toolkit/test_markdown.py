@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 import pytest
@@ -48,7 +49,7 @@ def words(tokens: list[Token]) -> str:
                 found.append("\n")
             elif child.content in {"<code>", "</code>"}:  # backticks in the text
                 found.append("`")
-    return "".join(found).replace("@\u200b", "@")
+    return "".join(found).replace("\u200b", "")
 
 
 def kinds(tokens: list[Token]) -> set[str]:
@@ -118,3 +119,26 @@ def test_folded_blocks_and_lists() -> None:
     text = render(Details("More <b>", [Bullets(["one", Code("a|b")]), CodeBlock("x", "sh")]))
     assert text.startswith("<details><summary>More &#60;b&#62;</summary>\n\n- one\n- <code>a&#124;b</code>\n\n```sh\nx\n```\n")
     assert text.rstrip().endswith("</details>")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#1",
+        "GH-2",
+        "org/other#3",
+        "fixes #7",
+        "torvalds/linux@" + "1da177e4c3" * 4,
+        "1da177e4c3" * 4,
+        "http://evil.example",
+        "www.evil.example",
+    ],
+)
+def test_escaped_reference_to_elsewhere_is_broken(text: str) -> None:
+    shown = html.unescape(markdown.escaped(text))
+    assert shown != text
+    assert shown.replace("\u200b", "") == text
+
+
+def test_code_reference_can_be_copied() -> None:
+    assert "\u200b" not in render(Paragraph(Code("1da177e4c3" * 4 + " #1")))

@@ -53,3 +53,12 @@ def test_hidden_characters_are_spelled_out() -> None:
 def test_what_is_cut_is_said() -> None:
     assert shortened("abcdef", 4) == "abcd… (2 more characters)"
     assert shortened("abcd", 4) == "abcd"
+
+
+@pytest.mark.parametrize("char", "\u034f\u115f\u1160\u17b4\u180b\u2065\u2800\u3164\ufe00\ufe0f\uffa0\U000e0100\U000e0041")
+def test_visible_character_that_shows_nothing_is_spelled_out(char: str) -> None:
+    assert visible(f"a{char}b") == f"a\\u{ord(char):04x}b" if ord(char) < 0x10000 else f"a\\U{ord(char):08x}b"
+
+
+def test_visible_emoji_keeps_its_selector() -> None:
+    assert visible("⚠\ufe0f ok") == "⚠\ufe0f ok"

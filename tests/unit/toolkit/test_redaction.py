@@ -4,12 +4,14 @@ import base64
 import html
 import json
 import re
+from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cicd_actions.toolkit import redaction
 from cicd_actions.toolkit.redaction import MASK, SHORTEST, Redactor
 
 SECRETS = st.text(st.characters(codec="utf-8", exclude_characters="*"), min_size=SHORTEST, max_size=40).filter(
@@ -115,3 +117,106 @@ def test_a_secret_that_is_no_utf8_is_masked() -> None:
 def test_secrets_may_hold_characters_that_patterns_use() -> None:
     assert redactor("a.b*c(d[e")("xa.b*c(d[ex") == "x***x"
     assert redactor("a.b*c(d[e")("aXbbcd") == "aXbbcd"
+
+
+def wrapped(text: str, width: int) -> str:
+    return "\n".join(text[at : at + width] for at in range(0, len(text), width))
+
+
+def encoded(secret: str, before: int, width: int) -> str:
+    return wrapped(base64.b64encode(b"u" * before + secret.encode() + b"z" * 30).decode(), width)
+
+
+NESTED = {
+    "json in json": lambda secret: json.dumps(json.dumps({"error": secret})),
+    "json in json in json": lambda secret: json.dumps(json.dumps(json.dumps(secret))),
+    "json without ascii": lambda secret: "".join(f"\\u{ord(char):04x}" for char in secret),
+    "url in a url": lambda secret: quote(quote(secret, safe=""), safe=""),
+    "json in a url": lambda secret: quote(json.dumps(secret), safe=""),
+    "url in json": lambda secret: json.dumps("https://x/?q=" + quote_plus(secret)),
+    "html in html": lambda secret: html.escape(html.escape(secret)),
+    "hexadecimal": lambda secret: "0x" + secret.encode().hex(),
+    "hexadecimal with colons": lambda secret: ":".join(f"{byte:02X}" for byte in secret.encode()),
+    "base64 in a url": lambda secret: quote(base64.b64encode(secret.encode()).decode(), safe=""),
+    "yaml": lambda secret: '"' + secret.replace("\\", "\\\\").replace('"', '\\"').replace("é", "\\xe9") + '"',
+    "csv": lambda secret: '"' + secret.replace('"', '""') + '"',
+    "sql": lambda secret: "'" + secret.replace("'", "''") + "'",
+    "python": repr,
+}
+
+
+@pytest.mark.parametrize("spelling", NESTED)
+@pytest.mark.parametrize("secret", ["p\"a/s\\s w0rd+K&y$9'é", "k9Qw7Zt4Lm2Xc8Vb6Nn1Hg5Jd3", "a%41b&lt;c\\u0041 d"])
+def test_redactor_secret_in_nested_escapes_is_masked(secret: str, spelling: str) -> None:
+    shown = redactor(secret)(f"before {NESTED[spelling](secret)} after")
+    assert MASK in shown
+    assert shown.startswith("before ")
+    assert shown.endswith(" after")
+    assert len(shown) < 50, "nothing of the secret is left beside the mask"
+
+
+@pytest.mark.parametrize("width", [60, 64, 76])
+@pytest.mark.parametrize("apart", [False, True])
+def test_redactor_base64_in_lines_at_any_offset_is_masked(width: int, apart: bool) -> None:
+    secret = "k9Qw7Zt4Lm2Xc8Vb6Nn1Hg5Jd3"
+    redact = redactor(secret)
+    for before in range(width):
+        text = encoded(secret, before, width)
+        shown = "\n".join(map(redact, text.split("\n"))) if apart else redact(text)
+        own = (len(secret) * 8 - 4) // 6
+        masked = len(text.replace("\n", "")) - len(re.sub(r"[*]{3}|\n", "", shown))
+        # Read line by line, fewer than eight letters at an edge are less than six characters of the secret.
+        assert masked >= own - (7 if apart else 0), (before, shown)
+
+
+@pytest.mark.parametrize(
+    ("secret", "shown", "password"),
+    [
+        ("REDIS_URL=redis://:hunter22@cache:6379/0", "password hunter22 is wrong", "hunter22"),
+        ("postgres://app:Sup3r/S3cr+etPw@db/prod", "Sup3r/S3cr+etPw", "S3cr"),
+        ("postgres://app:p%40ss%2Fword@db/prod", "p@ss/word", "ss/word"),
+        ("https://0123456789abcdef0123@sentry.example/1", "key 0123456789abcdef0123", "0123456789abcdef"),
+        ("https://store.example/upload?sig=a9f3c2b1&x=1&api_token=t0k3n-t0k3n", "t0k3n-t0k3n", "t0k3n"),
+    ],
+)
+def test_redactor_password_within_a_url_is_masked(secret: str, shown: str, password: str) -> None:
+    assert password not in redactor(secret)(shown)
+
+
+def test_redactor_parts_of_a_value_that_pydantic_quotes_are_masked() -> None:
+    secret = "postgres://app:Sup3rS3cretPassw0rdOfTheDatabase@db.internal:5432/production"
+    quoted = f"[type=url_parsing, input_value='{secret[:24]}...{secret[-23:]}', input_type=str]"
+    assert redactor(secret)(quoted) == "[type=url_parsing, input_value='***...***', input_type=str]"
+
+
+@pytest.mark.parametrize("mark", ["…", "..."])
+@pytest.mark.parametrize("spell", [str, lambda text: quote(text, safe=""), lambda text: json.dumps(text)[1:-1]])
+def test_redactor_beginning_and_end_beside_a_cut_are_masked(spell: Callable[[str], str], mark: str) -> None:
+    spelling = spell(PUNCTUATION * 2)
+    redact = redactor(PUNCTUATION * 2)
+    for kept in range(24, len(spelling) - 24):
+        assert redact(f"a={spelling[:kept]}{mark} b") == f"a=***{mark} b"
+    assert redact(f"{mark}{spelling[20:]}").endswith("***")
+
+
+@pytest.mark.parametrize(
+    "text", ["\\" * 20000, "%41" * 10000, "&amp;" * 8000, '""' * 15000, '\\"%41&#41;\'\'""' * 2000, "..." * 10000, "A" * 65536]
+)
+def test_redactor_hostile_escapes_are_searched_in_a_bounded_number_of_layers(text: str) -> None:
+    assert redactor("k9Qw7Zt4Lm2Xc8Vb6Nn1Hg5Jd3")(text) == text
+    assert sum(1 for _ in redaction._layers(text)) <= redaction._LAYERS
+
+
+@given(st.data())
+def test_redactor_seam_splits_no_secret(data: st.DataObject) -> None:
+    secret = data.draw(st.sampled_from(["correct-horse", "p&ss<w>(o)rd", "abcabcabcabc"]))
+    redact = redactor(secret)
+    spelling = data.draw(
+        st.sampled_from([secret, quote(secret, safe=""), json.dumps(json.dumps(secret)), secret.encode().hex()])
+    )
+    filler = st.text("abc&%\\", max_size=redact.reach)
+    text = data.draw(filler) + spelling + data.draw(filler) + "x" * redact.reach
+    seam = redact.seam(text)
+    assert seam <= len(text) - redact.reach or redact(text[:seam]).endswith(MASK)
+    assert redact(text[:seam]) + redact(text[seam:]) == redact(text) or redact(text[:seam]).endswith(MASK)
+    assert secret not in redact(text[:seam]) + redact(text[seam:])

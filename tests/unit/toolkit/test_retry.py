@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import random
 
 import pytest
 
@@ -90,6 +91,16 @@ def test_a_delay_beyond_the_deadline_ends_it_without_waiting(clock: Clock) -> No
     with pytest.raises(Busy):
         retry(clock, seconds=5, asked=60.0)[0](Unsteady(Busy()))
     assert clock.pauses == []
+
+
+@pytest.mark.parametrize("asked", [True, 2.5])
+def test_retry_pauses_never_outlast_the_deadline(asked: float | bool) -> None:
+    for seed in range(200):
+        random.seed(seed)
+        clock = Clock()
+        with pytest.raises(Busy):
+            retry(clock, seconds=6, asked=asked, attempts=8)[0](Unsteady(*(Busy("503") for _ in range(9))))
+        assert clock.now < 6, f"seed {seed}"
 
 
 def test_a_deadline_gives_each_call_what_is_left(clock: Clock) -> None:

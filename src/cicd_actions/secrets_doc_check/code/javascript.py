@@ -23,6 +23,11 @@ _KEYWORDS = frozenset(
 )
 _PATTERN = re.compile(r"/(?:[^/\\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+/[A-Za-z]*")
 
+_LONGEST_PATTERN = 1000
+_FAILED = 20
+"""Characters of a regular expression, and signs of a line that did not begin one: a line full of `/` is not searched from
+each of them."""
+
 _LIKE_A_NAME = re.compile(r"[A-Z][A-Z0-9]*_[A-Z0-9_]+")
 
 Token = tuple[str, str, int]
@@ -125,6 +130,7 @@ def _tokens(text: str) -> Iterator[Token]:
     last = ""
     depths: list[int] = []
     depth = 0
+    line_end, failed = -1, 0
     while at < len(text):
         char = text[at]
         if char == "`" or (char == "}" and depths and depths[-1] == depth):
@@ -144,9 +150,13 @@ def _tokens(text: str) -> Iterator[Token]:
                 yield "template", "`", at
             at = end
             continue
-        pattern = (
-            _PATTERN.match(text, at) if char == "/" and text[at + 1 : at + 2] not in {"/", "*"} and not _divides(last) else None
-        )
+        pattern = None
+        if char == "/" and text[at + 1 : at + 2] not in {"/", "*"} and not _divides(last):
+            if at > line_end:
+                line_end, failed = text.find("\n", at) % (len(text) + 1), 0
+            if failed < _FAILED:
+                pattern = _PATTERN.match(text, at, at + _LONGEST_PATTERN)
+                failed += pattern is None
         token = pattern or _TOKEN.match(text, at)
         if token is None:
             return

@@ -22,12 +22,12 @@ SCANNERS: dict[str, Scanner] = {
 }
 
 _BY_NAME = (
-    ("python", re.compile(r".*\.py")),
-    ("javascript", re.compile(r".*\.(?:[cm]?[jt]s|[jt]sx|vue|svelte)")),
-    ("dockerfile", re.compile(r"(?:.*[.-])?(?:Docker|Container)file(?:[.-].*)?")),
-    ("compose", re.compile(r"(?:.*[.-])?(?:docker-)?(?:compose|stack)(?:[.-].*)?\.ya?ml")),
+    ("python", re.compile(r"\A.*\.py")),
+    ("javascript", re.compile(r"\A.*\.(?:[cm]?[jt]s|[jt]sx|vue|svelte)")),
+    ("dockerfile", re.compile(r"\A(?:.*[.-])?(?:Docker|Container)file(?:[.-].*)?")),
+    ("compose", re.compile(r"\A(?:.*[.-])?(?:docker-)?(?:compose|stack)(?:[.-].*)?\.ya?ml")),
     # Never `.env` itself: it holds values.
-    ("dotenv", re.compile(r"(?:.*)?\.env\.(?:example|sample|template|dist)|env\.example")),
+    ("dotenv", re.compile(r"\A(?:.*)?\.env\.(?:example|sample|template|dist)|env\.example")),
 )
 _NOT_THE_APPLICATION = re.compile(
     r"(?:^|/)(?:tests?|__tests__|e2e|benchmarks?|fixtures?|node_modules|dist|build|vendor(?:ed)?|third[_-]party|generated"

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from cicd_actions.toolkit import private
+
+
+def test_private_file_is_readable_for_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text("before")
+    path.chmod(0o644)
+    with private.opened(path) as file:
+        file.write("x\udcff")
+    assert path.read_text() == "x?"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_private_file_does_not_follow_a_link(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    with pytest.raises(OSError, match="symbolic"):
+        private.opened(tmp_path / "link")
