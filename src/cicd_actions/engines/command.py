@@ -230,7 +230,8 @@ class Command:
     def _hand_over(self, words: Sequence[str], target: Target) -> None:
         """Starts the program and leaves it running: a cancelled step has ten seconds, which no roll-out keeps to."""
         # The runner ends every process with this variable when the job is over.
-        variables = {name: value for name, value in self._variables(release=True, secrets=True).items() if name != "RUNNER_TRACKING_ID"}
+        variables = self._variables(release=True, secrets=True)
+        variables.pop("RUNNER_TRACKING_ID", None)
         handle, path = tempfile.mkstemp(prefix=f"take-back-{target.service}-", suffix=".log", dir=self._runtime.scratch)
         with os.fdopen(handle, "wb") as output:
             try:

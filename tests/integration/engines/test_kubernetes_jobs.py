@@ -110,4 +110,5 @@ def test_job_of_a_killed_run_is_deleted_once_its_time_is_up(
     kubernetes.create("jobs", {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec})
     end, lines = lines_of(engine, job("echo one"))
     assert (end.exit_code, end.cleaned, lines) == (0, True, ["one"])
-    assert [item["metadata"]["name"] for item in kubernetes.all("jobs") if not item["metadata"].get("deletionTimestamp")] == left
+    kept = [item["metadata"] for item in kubernetes.all("jobs") if not item["metadata"].get("deletionTimestamp")]
+    assert [metadata["name"] for metadata in kept] == left
