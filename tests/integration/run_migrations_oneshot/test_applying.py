@@ -42,9 +42,9 @@ def test_applies_once_and_then_finds_nothing(
     entries = first.output("applied")
     assert isinstance(entries, list)
     assert [(entry["revision"], entry["message"], entry["phase"]) for entry in entries] == [
-        ("r1", "Do r1", "expand"),
-        ("r2", "Add a name", "expand"),
-        ("r3", "Do r3", "expand"),
+        ("r1", "Do r1", ""),
+        ("r2", "Add a name", ""),
+        ("r3", "Do r3", ""),
     ]
     assert all(isinstance(entry["seconds"], float) for entry in entries)
     assert database.sessions == 0
@@ -324,7 +324,7 @@ def test_the_application_name_and_the_log_file(database: Database, project: Call
 
     log = Path(str(ended.output("log"))).read_text()
     assert "│ a line of the migration\n" in log
-    assert "▸ r1 Do r1 (expand) (1 of 1) …\n" in log
+    assert "▸ r1 Do r1 (not declared) (1 of 1) …\n" in log
     assert all(line[2] == ":" for line in log.splitlines())
 
 
