@@ -248,9 +248,7 @@ def test_cancelled_while_the_database_does_not_answer(
         assert program.wait() == 130, program.log.getvalue()
 
     reason = program.outputs["reason"]
-    assert re.search(r"\(pid [0-9]+\), which may still work and hold its locks: `SELECT pg_term", reason), (
-        reason
-    )
+    assert re.search(r"\(pid [0-9]+\), which may still work and hold its locks: `SELECT pg_term", reason), reason
     assert "It was at base (nothing applied). Could not read where it is now (the database did not answer" in reason
     assert program.outputs["to-revision"] == ""
     # The server notices by itself that its client is gone.
