@@ -140,20 +140,6 @@ def test_tries_again_when_nothing_has_moved(database: Database, project: Callabl
     assert "Retries after lock-timeout: " in found[0].text  # type: ignore[attr-defined]
 
 
-def test_does_not_try_again_when_the_revision_moved(
-    database: Database, project: Callable[..., Project], migrate: Migrating
-) -> None:
-    made = project().revision("r1", TABLE)
-    migrate(made, database.url())
-    made.revision("r2", "pass").revision("r3", "op.add_column('items', sa.Column('name', sa.String(5)))")
-
-    with database.held("LOCK TABLE items"):
-        ended = migrate(made, database.url(), lock_timeout="300ms", lock_retries="5")
-
-    assert (ended.status, ended.applied) == ("failed", ["r2"])
-    assert "trying again" not in ended.log
-
-
 def test_does_not_try_again_when_an_invalid_index_was_left(
     database: Database, project: Callable[..., Project], migrate: Migrating
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ raise RuntimeError(os.environ['DATABASE_URL'])
 SET_URL = "context.config.set_main_option('sqlalchemy.url', os.environ['DATABASE_URL'])"
 
 
-def with_job_variables(migrate: Migrating, project: Project, **values: str) -> dict[str, str]:
+def with_job_variables(migrate: Migrating, project: Project, **values: str) -> dict[str, Any]:
     """The job has variables that this step does not have, as a service's secret or an entrypoint gives them."""
     script = migrate.scratch / "job.sh"
     lines = [f"export {name}='{value}'" for name, value in values.items()]
@@ -278,7 +279,7 @@ def test_backup_is_checked_and_the_schema_compared(
 ) -> None:
     made = project().revision("r1", TABLE)
     dump = migrate.scratch / "dump"
-    inputs = {
+    inputs: dict[str, Any] = {
         "backup_command": f"sh -c 'pg_dump -Fc -f {dump}; echo {dump}'",
         "schema_command": "pg_dump --schema-only --no-owner",
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Sequence
 
-from cicd_actions.run_migrations_oneshot.in_image.session import ask
+from cicd_actions.run_migrations_oneshot.in_image.session import ask, tell
 
 _MOST = 20
 
@@ -17,13 +17,29 @@ def _oids(tables: Sequence[str]) -> str:
     return f"SELECT to_regclass(name)::oid FROM unnest(ARRAY[{_literals(tables)}]::text[]) AS name"
 
 
+_EXACT = "pg_total_relation_size(c.oid)"
+_ESTIMATED = (
+    "(SELECT sum(each.relpages::bigint) * current_setting('block_size')::bigint FROM pg_class each WHERE each.oid IN"
+    " (c.oid, c.reltoastrelid) OR each.oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = c.oid))::bigint"
+)
+
+
 def tables(dbapi: Any, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Returns the tables that exist: name, size with indexes in bytes, estimated rows. The largest first."""
-    rows = ask(
-        dbapi,
-        "SELECT c.oid::regclass::text, pg_total_relation_size(c.oid), greatest(c.reltuples, 0)::bigint FROM pg_class c"
-        f" WHERE c.oid IN ({_oids(names)}) ORDER BY 2 DESC LIMIT {_MOST:d}",
-    )
+    """Returns the tables that exist: name, size with indexes in bytes, estimated rows. The largest first.
+
+    The exact size needs a lock on the table; where another session holds it exclusively, the size of the last vacuum counts.
+    """
+
+    def measured(size: str) -> list[tuple[Any, ...]]:
+        return ask(
+            dbapi,
+            f"SELECT c.oid::regclass::text, {size}, greatest(c.reltuples, 0)::bigint FROM pg_class c"
+            f" WHERE c.oid IN ({_oids(names)}) ORDER BY 2 DESC LIMIT {_MOST:d}",
+        )
+
+    rows = attempted(lambda: measured(_EXACT), None)
+    if rows is None:
+        rows = measured(_ESTIMATED)
     return [{"table": str(row[0]), "bytes": int(row[1]), "rows": int(row[2])} for row in rows]
 
 
@@ -105,6 +121,9 @@ def attempted(work: Callable[[], Any], default: Any) -> Any:
 
 def before(dbapi: Any, names: Sequence[str], milliseconds: int) -> dict[str, Any]:
     """Returns everything that is worth knowing before the first statement."""
+    # This session must never queue for a table: the migration would queue behind it.
+    tell(dbapi, "SET lock_timeout = '100ms'")
+    tell(dbapi, "SET statement_timeout = '5s'")
     return {
         "tables": attempted(lambda: tables(dbapi, names), []),
         "old": attempted(lambda: old_transactions(dbapi, names, milliseconds), []),

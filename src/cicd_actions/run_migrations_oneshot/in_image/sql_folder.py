@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
 import os
 import re
 import time
@@ -248,13 +249,11 @@ class SqlFolder(Run):
 
 
 def _driver() -> Any:
+    """Returns the driver that the image has. Raises `ImportError`."""
     try:
-        import psycopg  # noqa: PLC0415 - whichever the image has
+        return importlib.import_module("psycopg")
     except ImportError:
-        import psycopg2  # type: ignore[import-not-found,import-untyped]  # noqa: PLC0415
-
-        return psycopg2
-    return psycopg
+        return importlib.import_module("psycopg2")
 
 
 def main(options: dict[str, Any], arguments: list[str], channel: Channel) -> None:
