@@ -297,7 +297,7 @@ def test_contract_migrations_need_leave_and_a_backup(
 
     failing = migrate(made, database.url(), allow_contract="true", backup_command="sh -c 'echo no space >&2; exit 3'")
     assert (failing.status, failing.verdict) == ("failed", "fail")
-    assert "ended with exit code 3" in failing.text
+    assert "failed with exit code 3" in failing.text
     assert "no space" in failing.text
 
     # Not even Alembic's own table is there: nothing was touched by any of these.

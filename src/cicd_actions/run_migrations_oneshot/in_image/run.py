@@ -152,7 +152,8 @@ class Run:
             try:
                 return work()
             except Exception as error:
-                if connected() or not connecting(error):
+                known = problems.rule_before_the_first(error) != "environment"
+                if known or connected() or not connecting(error):
                     raise
                 again = problems.passes(error)
                 if not again or time.monotonic() >= end:
