@@ -284,7 +284,7 @@ def test_contract_migrations_need_leave_and_a_backup(
 ) -> None:
     made = project().revision("r1", TABLE).revision("r2", COLUMN, phase="expand")
     made.revision("r3", "op.drop_column('items', 'name')", phase="contract")
-    backup = f"sh -c 'echo made; echo {tmp_path}/backup.dump; touch {tmp_path}/backup.dump'"
+    backup = f"sh -c 'echo made; echo {tmp_path}/backup.dump; echo dump > {tmp_path}/backup.dump'"
 
     refused = migrate(made, database.url())
     assert (refused.status, refused.verdict) == ("refused", "fail")
