@@ -310,7 +310,7 @@ def test_contract_migrations_need_leave_and_a_backup(
     assert "CONTRACT: r3" in done.report.findings[0].message
     entries = done.output("applied")
     assert isinstance(entries, list)
-    assert [entry["phase"] for entry in entries] == ["expand", "expand", "contract"]
+    assert [entry["phase"] for entry in entries] == ["", "expand", "contract"]
 
     (tmp_path / "backup.dump").unlink()
     assert migrate(made, database.url(), allow_contract="true", backup_command=backup).status == "up-to-date"
