@@ -23,6 +23,9 @@ NEWEST = (
 )
 OLDEST = ("alembic==1.10.*", "sqlalchemy==1.4.*", "asyncpg<0.31", "psycopg2-binary>=2.9", "aiosqlite<0.21", "greenlet")
 
+OTHER_TOOLS = ("django>=4.2", "flask-migrate>=4", "psycopg[binary]>=3.2")
+"""What else the program watches."""
+
 _SYNC = """
 import os
 from alembic import context

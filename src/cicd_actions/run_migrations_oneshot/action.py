@@ -9,11 +9,13 @@ from cicd_actions.engines.inputs import connected
 from cicd_actions.engines.protocol import Engine, Image
 from cicd_actions.run_migrations_oneshot import backup, other_tool
 from cicd_actions.run_migrations_oneshot.command_line import AlembicCommand, alembic_in
-from cicd_actions.run_migrations_oneshot.heard import Heard
 from cicd_actions.run_migrations_oneshot.inputs import Inputs
 from cicd_actions.run_migrations_oneshot.job import Jobs, Ran
 from cicd_actions.run_migrations_oneshot.journal import Journal
+from cicd_actions.run_migrations_oneshot.known_tools import tool_in
 from cicd_actions.run_migrations_oneshot.outcome import NAME, Outcome
+from cicd_actions.run_migrations_oneshot.progress import Progress
+from cicd_actions.run_migrations_oneshot.schema import SchemaDumps
 from cicd_actions.toolkit import private
 from cicd_actions.toolkit.definition import Action, Output
 from cicd_actions.toolkit.errors import ActionError, Cancelled, UnusableInput
@@ -53,7 +55,7 @@ class _Alembic:
         self._journal = journal
         self._command = command
         self._jobs = Jobs(inputs, runtime, engine, image, journal)
-        self._outcome = Outcome(inputs, journal, Ran(Heard()), image.pinned)
+        self._outcome = Outcome(inputs, journal, Ran(Progress()), image.pinned)
 
     def run(self) -> Report:
         inputs = self._inputs
@@ -61,16 +63,15 @@ class _Alembic:
         try:
             with self._runtime.group(f"{' '.join(inputs.command)} in {self._image.pinned}"):
                 # A backup is made between the plan and the migrations: not before it is known that something is pending.
-                first = "plan" if inputs.dry_run or words else "apply"
+                first = "plan" if inputs.dry_run or words or inputs.schema_command else "apply"
                 contract = inputs.dry_run or (inputs.allow_contract and words is not None)
                 ran = self._jobs.alembic(self._command, mode=first, contract=contract)
-                self._keep_sql(ran.heard)
-                if ran.heard.state == "planned" and not inputs.dry_run and words:
+                self._keep_sql(ran.progress)
+                if ran.progress.state == "planned" and not inputs.dry_run:
                     self._outcome.ran = ran
-                    self._outcome.backup = backup.make(words, inputs, self._runtime, self._image, self._journal)
-                    ran = self._jobs.alembic(self._command, mode="apply", contract=inputs.allow_contract)
+                    ran = self._prepared_apply(words)
                 self._outcome.ran = ran
-                if not ran.heard.state and ran.heard.before is not None:
+                if not ran.progress.state and ran.progress.before is not None:
                     self._look()
         except Cancelled as cancelled:
             self._outcome.ran = self._jobs.last
@@ -78,41 +79,65 @@ class _Alembic:
             raise
         return self._outcome.report()
 
+    def _prepared_apply(self, words: tuple[str, ...] | None) -> Ran:
+        """Applies what the plan found, after the backup and between two dumps of the schema."""
+        inputs, tools = self._inputs, (self._inputs, self._runtime, self._image, self._journal)
+        if words:
+            self._outcome.backup = backup.make(words, *tools)
+        dumps = SchemaDumps(inputs.schema_command, *tools) if inputs.schema_command else None
+        ran = self._jobs.alembic(self._command, mode="apply", contract=inputs.allow_contract and words is not None)
+        if dumps:
+            self._outcome.schema = dumps.compared()
+        return ran
+
     def _look(self) -> None:
         """The job was killed before it could say where the database is: ask with another one."""
         killed = self._outcome.ran
-        self._journal.line("The job is gone without a last word: looking where the database is", own=True)
-        seen = self._jobs.alembic(self._command, mode="plan", contract=True).heard
+        self._journal.line("The job ended without a last word: looking where the database is", own=True)
+        seen = self._jobs.alembic(self._command, mode="plan", contract=True).progress
         if seen.before is not None:
-            killed.heard.now = seen.before
-            killed.heard.step = killed.heard.running
+            killed.progress.now = seen.before
+            if killed.progress.running is not None:
+                killed.progress.database, killed.progress.step = killed.progress.running
             pending = set(seen.pending)
-            killed.heard.applied = [revision for revision in killed.heard.ran if revision not in pending]
-            killed.heard.invalid = tuple(name for name in seen.invalid_before if name not in killed.heard.invalid_before)
+            killed.progress.applied = [step for step in killed.progress.ran if step not in pending]
+            killed.progress.invalid = tuple(name for name in seen.invalid_before if name not in killed.progress.invalid_before)
 
-    def _keep_sql(self, heard: Heard) -> None:
-        if heard.sql:
+    def _keep_sql(self, progress: Progress) -> None:
+        if progress.sql:
             path = Path(self._journal.path).with_suffix(".sql")
             with private.opened(path) as file:
-                file.write(self._runtime.redactor(heard.sql))
+                file.write(self._runtime.redactor(progress.sql))
             self._outcome.sql_file = path
 
 
 def _other(inputs: Inputs, runtime: Runtime, engine: Engine, image: Image, journal: Journal) -> Report:
+    """Runs a tool as it is; one that reports its state is asked before and after."""
     jobs = Jobs(inputs, runtime, engine, image, journal)
-    made = None
+    known = other_tool.Outcome(tool=tool_in(inputs.command))
+    tools = (inputs, runtime, image, journal)
     try:
         with runtime.group(f"{' '.join(inputs.command)} in {image.pinned}"):
-            if inputs.dry_run:
-                return other_tool.report(None, inputs, journal, image.pinned)
-            journal.line("This is not Alembic: it is run as it is, and only its exit code is judged.", own=True)
+            if known.tool:
+                known.before = known.tool.state([jobs.answer(words) for words in known.tool.questions])
+            before = known.before
+            if inputs.dry_run or (before and (before.problem or before.pending == ())):
+                return other_tool.report(known, inputs, journal, image.pinned)
+            if known.tool is None:
+                journal.line("The action does not know this tool: it runs unwatched.", own=True)
             if inputs.backup_command:
-                made = backup.make(inputs.backup_command, inputs, runtime, image, journal)
-            end = jobs.other(inputs.command)
+                known.backup = backup.make(inputs.backup_command, *tools)
+            dumps = SchemaDumps(inputs.schema_command, *tools) if inputs.schema_command else None
+            known.end = jobs.other(inputs.command)
+            if known.tool:
+                known.after = known.tool.state([jobs.answer(words) for words in known.tool.questions])
+            if dumps:
+                known.schema = dumps.compared()
     except Cancelled as cancelled:
-        cancelled.report = other_tool.report(None, inputs, journal, image.pinned, backup=made, cancelled=str(cancelled))
+        known.cancelled = str(cancelled)
+        cancelled.report = other_tool.report(known, inputs, journal, image.pinned)
         raise
-    return other_tool.report(end, inputs, journal, image.pinned, backup=made)
+    return other_tool.report(known, inputs, journal, image.pinned)
 
 
 def _stopped(error: ActionError, journal: Journal) -> Report:
@@ -131,15 +156,19 @@ def _stopped(error: ActionError, journal: Journal) -> Report:
 
 ACTION = Action(
     name=NAME,
-    summary="Runs database migrations exactly once, from the image about to be rolled out, and proves that they arrived.",
+    summary="Runs database migrations exactly once, from the image to be rolled out, and proves that they arrived.",
     inputs=Inputs,
     outputs=(
         Output("status", "`applied`, `up-to-date`, `dry-run`, `failed` or `refused`."),
-        Output("verdict", "`pass`, `fail` or `inconclusive`; the roll-out goes on after `pass` only."),
+        Output("verdict", "`pass`, `fail` or `inconclusive`; continue with the roll-out after `pass` only."),
         Output("from-revision", "The database's revision before, comma-separated where there are several; empty is none."),
         Output("to-revision", "The database's revision afterwards, as read on a fresh connection."),
-        Output("applied", "A JSON list of the migrations that stayed: `revision`, `message`, `phase`, `seconds`."),
+        Output(
+            "applied",
+            "A JSON list of the migrations that stayed: `revision`, `message`, `phase` (empty: not declared), `seconds`.",
+        ),
         Output("sql", "The file with the migrations' SQL, where `sql` asked for it and Alembic could render it."),
+        Output("schema-diff", "The file with the schema's difference, where `schema-command` is set."),
         Output("log", "The file with the job's log, redacted."),
         Output("reason", "One sentence on what went wrong; empty when it passed."),
     ),

@@ -1,10 +1,12 @@
-"""Recognises Alembic in the `command`, and what it is asked to do."""
+"""Recognises the migration tool in the `command`, behind launchers and shells."""
 
 from __future__ import annotations
 
+import itertools
 import re
+import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from cicd_actions.toolkit.errors import UnusableInput
@@ -12,31 +14,61 @@ from cicd_actions.toolkit.errors import UnusableInput
 _TAKES_VALUE = {"-c", "--config", "-n", "--name", "-x"}
 """Alembic's options before its command that have a value: https://alembic.sqlalchemy.org/en/latest/api/config.html"""
 
+_COMMANDS = {
+    *("branches", "check", "current", "downgrade", "edit", "ensure_version", "heads", "history", "init", "list_templates"),
+    *("merge", "revision", "show", "stamp", "upgrade"),
+}
+
 _PYTHON = re.compile(r"python[0-9.]*")
+_SHELLS = {"sh", "bash", "dash", "ash", "zsh"}
+_HARMLESS = re.compile(r"(cd|export|set|umask|\.|source)\s[^`|<>&]*")
+"""What may stand before Alembic in a shell's text: it runs in a dry run too, so it must not change anything."""
 
 
 @dataclass(frozen=True)
 class AlembicCommand:
-    """`launcher` stands before it (`uv run --frozen`), `python` runs the program, `arguments` stand after `alembic`.
+    """`launcher` stands before it (`uv run --frozen`), `python` runs the program, `arguments` stand after `script`.
 
-    `script` is how the command names Alembic: where `python` does not have it, that script's interpreter does.
+    `script` is how the command names Alembic (or Flask, or Django's `manage.py`): where `python` does not have Alembic, that
+    script's interpreter does. `module` is true for `python -m`, which has the working directory in front of its path.
+    `tool` is `alembic`, `flask` (Flask-Migrate), `django` or `sql` (a folder of SQL files).
     """
 
     launcher: tuple[str, ...]
     python: str
     arguments: tuple[str, ...]
     script: str = "alembic"
+    module: bool = False
+    tool: str = "alembic"
 
 
 def alembic_in(words: Sequence[str]) -> AlembicCommand | None:
-    """The `alembic upgrade …` that the words run, or `None` when they run something else.
+    """Returns the migration that the program can watch, or `None` for any other command.
 
     Raises `UnusableInput` for one of Alembic's other commands: this action brings a database forward, and proves it.
     """
-    at = next((index for index, word in enumerate(words) if PurePosixPath(word).name == "alembic"), None)
-    if at is None:
-        return None
-    arguments = tuple(words[at + 1 :])
+    shell = _in_shell(words)
+    if shell is not None:
+        launcher, inner = shell
+        found = alembic_in(inner)
+        return replace(found, launcher=(*launcher, *found.launcher)) if found else None
+    at = _alembic_at(words)
+    if at is not None:
+        return _alembic(tuple(words[:at]), words[at], tuple(words[at + 1 :]))
+    return _flask(words) or _django(words) or _sql(words)
+
+
+def _alembic_at(words: Sequence[str]) -> int | None:
+    """Returns where Alembic stands. `alembic` can also be the value of an option, as in `uvx --from alembic alembic …`."""
+    named = [
+        index
+        for index, word in enumerate(words)
+        if PurePosixPath(word).name == "alembic" or (word == "alembic.config" and words[index - 1 : index] == ["-m"])
+    ]
+    return next((index for index in named if _command_of(words[index + 1 :]) in _COMMANDS), named[-1] if named else None)
+
+
+def _alembic(before: tuple[str, ...], script: str, arguments: tuple[str, ...]) -> AlembicCommand:
     command = _command_of(arguments)
     if command != "upgrade" or "--sql" in arguments:
         what = f"`alembic {command or ''}`".replace(" `", "`") if "--sql" not in arguments else "`alembic … --sql`"
@@ -46,10 +78,84 @@ def alembic_in(words: Sequence[str]) -> AlembicCommand | None:
             " database is there.",
             fix="    with:\n      command: alembic upgrade head",
         )
+    if before[-1:] == ("-m",) and len(before) >= 2 and _is_python(before[-2]):
+        return AlembicCommand(before[:-2], before[-2], arguments, module=True)
+    # uvx makes an environment of the tool that it runs: it has to be Alembic's, although Python is run.
+    if _uv_tool(before) and "--from" not in before:
+        before = (*before, "--from", script)
+    return AlembicCommand(before, "python3", arguments, script=script)
+
+
+def _flask(words: Sequence[str]) -> AlembicCommand | None:
+    """Flask-Migrate: `flask db upgrade` runs Alembic with the application's configuration."""
+    at = next((index for index, word in enumerate(words) if PurePosixPath(word).name == "flask"), None)
+    if at is None:
+        return None
+    arguments = tuple(words[at + 1 :])
+    if ("db", "upgrade") not in itertools.pairwise(arguments) or "--sql" in arguments:
+        return None
     before = tuple(words[:at])
-    if len(before) >= 2 and before[-1] == "-m" and _PYTHON.fullmatch(PurePosixPath(before[-2]).name):
-        return AlembicCommand(before[:-2], before[-2], arguments)
-    return AlembicCommand(before, "python3", arguments, script=words[at])
+    if before[-1:] == ("-m",) and len(before) >= 2 and _is_python(before[-2]):
+        return AlembicCommand(before[:-2], before[-2], arguments, "flask", module=True, tool="flask")
+    return AlembicCommand(before, "python3", arguments, words[at], tool="flask")
+
+
+def _django(words: Sequence[str]) -> AlembicCommand | None:
+    """`python manage.py migrate …`, `./manage.py migrate …`, `django-admin migrate …` and `python -m django migrate …`."""
+    names = [PurePosixPath(word).name for word in words]
+    at = next((index for index, name in enumerate(names) if name in {"manage.py", "django-admin", "django"}), None)
+    if at is None or "migrate" not in words[at + 1 :]:
+        return None
+    if {"--plan", "--check", "--prune", "--fake"} & set(words):
+        return None
+    before, arguments = tuple(words[:at]), tuple(words[at + 1 :])
+    if names[at] == "django":
+        if len(before) < 2 or before[-1] != "-m":
+            return None
+        return AlembicCommand(before[:-2], before[-2], arguments, "django-admin", module=True, tool="django")
+    if before and _is_python(before[-1]):
+        return AlembicCommand(before[:-1], before[-1], arguments, words[at], tool="django")
+    return AlembicCommand(before, "python3", arguments, words[at], tool="django")
+
+
+def _sql(words: Sequence[str]) -> AlembicCommand | None:
+    """`sql FOLDER`: this action's own runner for a folder of SQL files."""
+    if len(words) == 2 and words[0] == "sql":
+        return AlembicCommand((), "python3", (words[1],), "sql", tool="sql")
+    return None
+
+
+def _in_shell(words: Sequence[str]) -> tuple[tuple[str, ...], list[str]] | None:
+    """Returns the launcher and the last command of `sh -c "cd app && alembic upgrade head"`, where that can be taken apart."""
+    at = next((index for index, word in enumerate(words) if PurePosixPath(word).name in _SHELLS), None)
+    if at is None or at + 2 >= len(words):
+        return None
+    option, text = words[at + 1], words[at + 2]
+    if not re.fullmatch(r"-[a-z]*c", option) or len(words) != at + 3:
+        return None
+    *before, last = re.split(r"&&|;|\n", text.strip().rstrip(";"))
+    if re.search(r"[$`<>|&(){}*?~#]", last) or not all(_HARMLESS.fullmatch(each.strip()) for each in before if each.strip()):
+        return None
+    try:
+        inner = shlex.split(last)
+    except ValueError:
+        return None
+    if inner[:1] == ["exec"]:
+        del inner[0]
+    if inner and re.match(r"[A-Za-z_]\w*=", inner[0]):
+        inner.insert(0, "env")
+    head = text.strip().rstrip(";")
+    kept = head[: len(head) - len(last)]
+    return (*words[: at + 2], f'{kept} exec "$@"'.strip(), words[at]), inner
+
+
+def _is_python(word: str) -> bool:
+    return _PYTHON.fullmatch(PurePosixPath(word).name) is not None
+
+
+def _uv_tool(before: Sequence[str]) -> bool:
+    names = [PurePosixPath(word).name for word in before]
+    return "uvx" in names or any(names[index : index + 3] == ["uv", "tool", "run"] for index in range(len(names)))
 
 
 def _command_of(arguments: Sequence[str]) -> str:

@@ -1,13 +1,13 @@
-"""Says of each way a run can end: what happened, the likely cause, and what to do."""
+"""Explains each way in which a run can fail: what happened, the likely cause, and the fix."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from cicd_actions.run_migrations_oneshot.heard import Heard, objects, text, texts
 from cicd_actions.run_migrations_oneshot.inputs import Inputs
-from cicd_actions.run_migrations_oneshot.narration import at, described
+from cicd_actions.run_migrations_oneshot.log_lines import at, described
+from cicd_actions.run_migrations_oneshot.progress import Progress, objects, text, texts
 from cicd_actions.toolkit.verdict import Verdict
 
 
@@ -21,118 +21,177 @@ class Explanation:
     verdict: Verdict = Verdict.FAIL
 
 
-def explained(heard: Heard, inputs: Inputs) -> Explanation:
-    """Of a run that ended with the state `refused`, `failed` or `timeout`."""
-    found = _RULES.get(heard.rule, _unknown)(heard, inputs)
-    return _without_url(found, inputs) if not heard.url and heard.rule in _BEFORE_THE_FIRST else found
+def explained(progress: Progress, inputs: Inputs) -> Explanation:
+    """Explains a run that ended with the state `refused`, `failed` or `timeout`."""
+    missing = progress.problem.missing
+    if missing and progress.rule in _BEFORE_THE_FIRST:
+        return _missing(missing, inputs)
+    found = _RULES.get(progress.rule, _unknown)(progress, inputs)
+    return _without_url(found, inputs) if not progress.url and progress.rule in _BEFORE_THE_FIRST else found
 
 
-def ended(heard: Heard) -> str:
-    """What became of the sessions in the database of a run that was ended early; empty where it had none."""
-    if heard.terminated or not heard.sessions:
-        return "Its session in the database was ended." if heard.terminated else ""
-    pids = ", ".join(map(str, heard.sessions))
+def ended(progress: Progress) -> str:
+    """Says what became of the sessions in the database of a run that was ended early; empty where it had none."""
+    if progress.terminated or not progress.sessions:
+        return "Its session in the database was ended." if progress.terminated else ""
+    pids = ", ".join(map(str, progress.sessions))
     return (
-        f"Its session in the database (pid {pids}) could not be ended, and may still work and hold its locks:"
-        f" `SELECT pg_terminate_backend({heard.sessions[-1]})`."
+        f"Could not end its session in the database (pid {pids}), which may still work and hold its locks:"
+        f" `SELECT pg_terminate_backend({progress.sessions[-1]})`."
     )
 
 
-def _first(text: str) -> str:
-    """The first line: what a driver or a validator says after it is shown apart."""
-    return (text.splitlines() or [""])[0]
+def _first(words: str) -> str:
+    """Returns the first line: what a driver or a validator says after it is shown separately."""
+    return (words.splitlines() or [""])[0]
+
+
+ENTRYPOINT = (
+    "The job does not run the image's entrypoint, so variables that it sets (from /run/secrets, for example) are missing too."
+)
+
+
+def _missing(names: tuple[str, ...], inputs: Inputs) -> Explanation:
+    """A variable of the environment is missing, and the application named it."""
+    secrets = "\n".join(f"      {name}: ${{{{ secrets.{name} }}}}" for name in names)
+    passed = [name for name in names if name != inputs.database_url_env]
+    listed = "\n".join(f"        {name}" for name in passed)
+    pass_on = f"\n    with:\n      env: |\n{listed}" if passed else ""
+    return Explanation(
+        f"The job has no variable {', '.join(names)}, which the application needs.",
+        "This step has none or an empty one, and `env-file-variable` and `service` bring none. A secret that does not exist,"
+        f" or that this job cannot see (a job without its `environment:`), is empty. {ENTRYPOINT}",
+        f"    env:\n{secrets}{pass_on}\n\nIf the image's entrypoint sets it, name the entrypoint in the command:\n\n"
+        "    with:\n      command: /entrypoint.sh alembic upgrade head",
+    )
 
 
 def _without_url(found: Explanation, inputs: Inputs) -> Explanation:
-    """The same, with the likeliest cause where the job was told of no database."""
+    """Returns the same with the likeliest cause where the job got no URL."""
     name = inputs.database_url_env
     return replace(
         found,
         cause=f"The job has no variable {name}: this step has none or an empty one; `env-file-variable` and `service`"
-        " bring none. A secret that does not exist, or that is not visible here (a job without its `environment:`), is empty.",
+        " bring none. A secret that does not exist, or that this job cannot see (a job without its `environment:`), is empty."
+        f" {ENTRYPOINT}",
         fix=f"    env:\n      {name}: ${{{{ secrets.{name} }}}}\n\nIf the application reads a variable of another name:\n\n"
         "    with:\n      database-url-env: OTHER_NAME",
     )
 
 
-def _heads(heard: Heard, _inputs: Inputs) -> Explanation:
-    heads = objects(heard.fields, "heads")
+def _heads(progress: Progress, _inputs: Inputs) -> Explanation:
+    heads = objects(progress.fields, "heads")
     names = [text(head, "revision") for head in heads]
     listed = ", ".join(f"{text(head, 'revision')} ({text(head, 'file')})" for head in heads)
     return Explanation(
         f"The image has {len(heads)} heads: {listed}.",
-        "Two branches each added a migration after the same one; which comes first is not said.",
+        "Two branches each added a migration after the same one, so their order is not defined.",
         f'Merge them in the repository, commit the new file, and release again:\n\n    alembic merge -m "merge heads"'
-        f" {' '.join(names)}\n\nIf several heads are meant to be, say so:\n\n    with:\n"
+        f" {' '.join(names)}\n\nIf you want several heads, allow them:\n\n    with:\n"
         "      command: alembic upgrade heads\n      expect-single-head: false",
     )
 
 
-def _ahead(heard: Heard, _inputs: Inputs) -> Explanation:
-    unknown = ", ".join(texts(heard.fields, "unknown"))
+def _duplicate(progress: Progress, _inputs: Inputs) -> Explanation:
+    files = texts(progress.fields, "files")
+    return Explanation(
+        f"{len(files)} files declare the same revision {text(progress.fields, 'revision')}: {', '.join(files)}.",
+        "A revision file was copied. Alembic keeps only one of them, so the other one never runs.",
+        'Give the copy a revision of its own and set its `down_revision`, or delete it:\n\n    alembic revision -m "…"',
+    )
+
+
+def _dangling(progress: Progress, _inputs: Inputs) -> Explanation:
+    missing = ", ".join(texts(progress.fields, "missing"))
+    revision, file = text(progress.fields, "revision"), text(progress.fields, "file")
+    return Explanation(
+        f"The image has no revision {missing}, which {revision} ({file}) names as its `down_revision`.",
+        "The file was never committed, was removed, or `.dockerignore` keeps it out of the image.",
+        f"Restore it from the history, or set the `down_revision` of {file} to a revision that exists:\n\n"
+        f"    git log --diff-filter=D --name-only --all -- '*{missing.split(', ')[0]}*'",
+    )
+
+
+def _syntax(progress: Progress, _inputs: Inputs) -> Explanation:
+    found = progress.problem
+    return Explanation(
+        f"Could not load the revision file {found.file}:{found.line}: {found.kind}: {found.text}.",
+        "Alembic loads every revision file before it reads what is pending, so one that cannot be parsed stops them all.",
+        f"Fix line {found.line} of {found.file}, and release again.",
+    )
+
+
+def _ahead(progress: Progress, _inputs: Inputs) -> Explanation:
+    found = texts(progress.fields, "unknown")
+    unknown = ", ".join(found)
     return Explanation(
         f"The database is ahead of this image: it is at {unknown}, and the image has no such revision.",
         "An older release is being deployed, or a revision file was removed after it had been applied.",
-        "Revert code, but keep revision files: a migration that is safe for the older code needs no way back. Deploy a"
-        " commit that has the file, or bring it back from the history:\n\n"
-        f"    git log --diff-filter=D --name-only --all -- '*{texts(heard.fields, 'unknown')[:1][0] if unknown else ''}*'",
+        "Revert code, but keep revision files: a migration that is safe for the older code needs no rollback. Deploy a"
+        " commit that has the file, or restore it from the history:\n\n"
+        f"    git log --diff-filter=D --name-only --all -- '*{found[0] if found else ''}*'",
     )
 
 
-def _phase(heard: Heard, _inputs: Inputs) -> Explanation:
+def _phase(progress: Progress, _inputs: Inputs) -> Explanation:
     listed = ", ".join(
         f"{text(one, 'revision')} ({text(one, 'file')}) says {text(one, 'phase')!r}"
-        for one in objects(heard.fields, "revisions")
+        for one in objects(progress.fields, "revisions")
     )
     return Explanation(
         f"A `deploy_phase` is neither `expand` nor `contract`: {listed}.",
-        fix='    deploy_phase = "expand"    # the release that runs now can live with it\n'
-        '    deploy_phase = "contract"  # it cannot: a column is dropped, renamed, or made NOT NULL',
+        fix='    deploy_phase = "expand"    # the release that runs now works with the new schema\n'
+        '    deploy_phase = "contract"  # it does not: a column is dropped, renamed, or made NOT NULL',
     )
 
 
-def _contract(heard: Heard, inputs: Inputs) -> Explanation:
-    listed = ", ".join(texts(heard.fields, "revisions"))
+def _contract(progress: Progress, inputs: Inputs) -> Explanation:
+    listed = ", ".join(texts(progress.fields, "revisions"))
     if inputs.allow_contract:
         return Explanation(
             f"A contract migration is pending ({listed}), and there is no backup.",
-            "What a contract migration takes away comes back from a backup only.",
+            "Only a backup restores what a contract migration removes.",
             "Name a program that makes one:\n\n    with:\n      allow-contract: true\n"
             "      backup-command: ./infra/backup.sh {environment}",
         )
     return Explanation(
-        f"A contract migration is pending: {listed}. The release that runs now cannot live with it.",
-        "From the moment it is applied until the roll-out is over, the old release meets a schema it does not know; and no"
-        " older release can be rolled back to afterwards.",
-        "First let a release run that no longer uses what is dropped. Then allow it for that one deploy, with a backup:\n\n"
+        f"A contract migration is pending: {listed}. The release that runs now does not work with the new schema.",
+        "From the moment it is applied until the roll-out ends, the old release meets a schema it does not know. No older"
+        " release can be rolled back to afterwards.",
+        "First release code that no longer uses what is dropped. Then allow it for that one deploy, with a backup:\n\n"
         "    with:\n      allow-contract: true\n      backup-command: ./infra/backup.sh {environment}",
     )
 
 
-def _pooler(heard: Heard, inputs: Inputs) -> Explanation:
-    place = ":".join(part for part in (text(heard.fields, "host"), text(heard.fields, "port")) if part)
+def _pooler(progress: Progress, inputs: Inputs) -> Explanation:
+    place = ":".join(part for part in (text(progress.fields, "host"), text(progress.fields, "port")) if part)
     return Explanation(
         f"The connection{' to ' + place if place else ''} goes through a pooler, not to PostgreSQL itself.",
-        "Its backend's pid is not the one that was sent when connecting. Behind PgBouncer, RDS Proxy and the like a session's"
-        " lock and timeouts land on a connection that others use too, so two runs could migrate at once.",
+        "The backend's pid differs from the one that was sent when connecting. Behind PgBouncer, RDS Proxy and the like, a"
+        " session's lock and timeouts land on a connection that others use too, so two runs could migrate at once.",
         f'Give the migration a URL of the database itself (often port 5432, or the provider\'s "direct" or "session"'
         f" address), under the same name:\n\n    env:\n      {inputs.database_url_env}:"
         f" ${{{{ secrets.DIRECT_{inputs.database_url_env} }}}}",
     )
 
 
-def _lock_held(heard: Heard, inputs: Inputs) -> Explanation:
-    who = "; ".join(described(one) for one in heard.holders) or "a session that is not shown to this role"
+def _lock_held(progress: Progress, inputs: Inputs) -> Explanation:
+    who = "; ".join(described(one) for one in progress.holders) or "a session that this role may not see"
+    application = progress.fields.get("application") is True
+    what = "Another session has held the advisory lock that env.py takes"
+    if not application:
+        what = "Another migration run has held the lock"
     return Explanation(
-        f"Another migration run has held the lock for the {inputs.wait_for_lock:g} s of `wait-for-lock`: {who}.",
-        "A migration that takes long, or a run that was lost and whose session lives on.",
-        "Wait for it. If it is lost, end its session, and run this again:\n\n"
-        f"    SELECT pg_terminate_backend({heard.holders[0].pid if heard.holders else 'PID'});",
+        f"{what} for the {inputs.wait_for_lock:g} s of `wait-for-lock`: {who}.",
+        "A migration that takes long, or a lost run whose session still lives.",
+        "Wait for it, or allow more time:\n\n    with:\n      wait-for-lock: 30m\n\n"
+        "If it is lost, end its session, and run this again:\n\n"
+        f"    SELECT pg_terminate_backend({progress.holders[0].pid if progress.holders else 'PID'});",
         Verdict.INCONCLUSIVE,
     )
 
 
-def _connection(_heard: Heard, _inputs: Inputs) -> Explanation:
+def _connection(_progress: Progress, _inputs: Inputs) -> Explanation:
     return Explanation(
         "The migration did not run on a connection that holds the lock, so it was stopped before its first statement.",
         "env.py makes its connections in another order each time it runs.",
@@ -140,69 +199,150 @@ def _connection(_heard: Heard, _inputs: Inputs) -> Explanation:
     )
 
 
-def _unreachable(heard: Heard, inputs: Inputs) -> Explanation:
-    said = _first(heard.problem.text)
+def _changed(progress: Progress, _inputs: Inputs) -> Explanation:
+    files = ", ".join(texts(progress.fields, "files"))
+    return Explanation(
+        f"A file that was applied has changed since: {files}.",
+        "This runner keeps the SHA-256 of each file, because a change to an applied file reaches no database.",
+        "Restore the file, and write the change as a new one.",
+    )
+
+
+def _command(_progress: Progress, inputs: Inputs) -> Explanation:
+    return Explanation(
+        f"The input `command` runs `{' '.join(inputs.command)}`, which does not migrate a database forward.",
+        "This action brings a database forward, and proves it. A release is rolled back by its image, not by its schema.",
+        "    with:\n      command: python manage.py migrate",
+    )
+
+
+def _replica(_progress: Progress, inputs: Inputs) -> Explanation:
+    return Explanation(
+        "The database is a replica (`pg_is_in_recovery()`): it cannot be migrated.",
+        "The URL names a reader endpoint, or a fail-over has moved the primary.",
+        f"Give {inputs.database_url_env} the address of the primary (libpq and asyncpg find it among several hosts by"
+        " `target_session_attrs=read-write`).",
+    )
+
+
+def _read_only(_progress: Progress, _inputs: Inputs) -> Explanation:
+    return Explanation(
+        "The role or the database is read-only (`default_transaction_read_only = on`), so nothing can be migrated.",
+        "An administrator set it for this role or database, or the URL's `options` do.",
+        "Migrate with the role that owns the tables, or lift it:\n\n"
+        "    ALTER ROLE … RESET default_transaction_read_only;\n    ALTER DATABASE … RESET default_transaction_read_only;",
+    )
+
+
+def _dry_run_writes(progress: Progress, _inputs: Inputs) -> Explanation:
+    statement = _first(progress.problem.statement.strip())
+    return Explanation(
+        f"Could not tell what is pending: env.py writes before the first migration{': ' + statement if statement else ''}.",
+        "A dry run looks with a read-only session, which refused this statement.",
+        "Move the statement from env.py into a revision, where it runs once and under the lock.",
+        Verdict.INCONCLUSIVE,
+    )
+
+
+def _no_right(progress: Progress, _inputs: Inputs) -> Explanation:
+    return Explanation(
+        f"The role may not read or write Alembic's version table: {_first(progress.problem.text)}",
+        "The table belongs to another role, mostly the one that ran the first migration by hand.",
+        "Give it to the role that migrates:\n\n    ALTER TABLE alembic_version OWNER TO …;\n\nor grant what it needs:\n\n"
+        "    GRANT SELECT, INSERT, UPDATE, DELETE ON alembic_version TO …;",
+    )
+
+
+def _interpolation(_progress: Progress, _inputs: Inputs) -> Explanation:
+    return Explanation(
+        "env.py gives the URL to Alembic's configuration, which takes a `%` in it for the start of a variable.",
+        "The password holds a character that is URL-encoded, such as `%40` for an `@`.",
+        'Double the percent sign in env.py:\n\n    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))',
+    )
+
+
+def _sslmode(_progress: Progress, inputs: Inputs) -> Explanation:
+    return Explanation(
+        "asyncpg does not know `?sslmode=`, which the URL has.",
+        "SQLAlchemy hands the URL's parameters to the driver as they are; `sslmode` is libpq's (psycopg, psycopg2).",
+        f"Write asyncpg's own parameter in {inputs.database_url_env}:\n\n    postgresql+asyncpg://…/app?ssl=require",
+    )
+
+
+def _postgres_scheme(_progress: Progress, inputs: Inputs) -> Explanation:
+    return Explanation(
+        "SQLAlchemy does not know the scheme `postgres://`, which the URL has.",
+        "SQLAlchemy 1.4 removed it. Heroku, Render and others still print URLs with it.",
+        f"Write `postgresql://` (or `postgresql+asyncpg://`) in {inputs.database_url_env}, or change it in env.py:\n\n"
+        '    url = url.replace("postgres://", "postgresql://", 1)',
+    )
+
+
+def _unreachable(progress: Progress, inputs: Inputs) -> Explanation:
+    said = _first(progress.problem.text)
     return Explanation(
         f"The database did not answer within the {inputs.wait_for_database:g} s of `wait-for-database`: {said}",
         "It is down or still starting, its name does not resolve in the job's network, or a firewall is in between.",
-        f"Look at host and port in {inputs.database_url_env}, and at the job's networks (`network`, or those of `service`)."
+        f"Check host and port in {inputs.database_url_env}, and the job's networks (`network`, or those of `service`)."
         " If it only starts slowly:\n\n    with:\n      wait-for-database: 2m",
         Verdict.INCONCLUSIVE,
     )
 
 
-def _database_refused(heard: Heard, inputs: Inputs) -> Explanation:
+def _database_refused(progress: Progress, inputs: Inputs) -> Explanation:
     return Explanation(
-        f"The database does not let the migration in: {_first(heard.problem.text)}",
+        f"The database refused the connection: {_first(progress.problem.text)}",
         "A wrong user, password or database name, a missing certificate, or a rule in pg_hba.conf. It was not tried again:"
         " the answer stays the same.",
         f"Compare {inputs.database_url_env} in this environment with the one that the running release has.",
     )
 
 
-def _no_migrations(_heard: Heard, _inputs: Inputs) -> Explanation:
+def _no_migrations(_progress: Progress, _inputs: Inputs) -> Explanation:
     return Explanation(
         "env.py ran to its end, but never called `context.run_migrations()`.",
-        "Nothing can be said of what is pending, so nothing was applied.",
+        "So what is pending is not known, and nothing was applied.",
         "Compare it with Alembic's template:\n\n    alembic init --template async example",
     )
 
 
-def _no_alembic(heard: Heard, _inputs: Inputs) -> Explanation:
-    python = f"Python {text(heard.fields, 'python')} at {text(heard.fields, 'executable')}"
+def _no_alembic(progress: Progress, _inputs: Inputs) -> Explanation:
+    python = f"Python {text(progress.fields, 'python')} at {text(progress.fields, 'executable')}"
+    tool = {"django": "Django", "sql": "PostgreSQL driver"}.get(text(progress.fields, "tool"), "Alembic")
     return Explanation(
-        "The image has no Alembic.",
-        f"Neither the {python} nor the interpreter of an `alembic` on PATH can import it.",
-        "Install it in the image (not only as a development dependency). If it stands in an environment of its own, name it:"
+        f"The image has no {tool}.",
+        f"Neither the {python} nor the interpreter of the script on PATH can import it.",
+        "Install it in the image (not only as a development dependency). If it stands in a separate environment, name it:"
         "\n\n    with:\n      command: /app/.venv/bin/alembic upgrade head\n\nIf another tool migrates, name that one as"
         " `command`.",
     )
 
 
-def _exit(heard: Heard, _inputs: Inputs) -> Explanation:
+def _exit(progress: Progress, _inputs: Inputs) -> Explanation:
     return Explanation(
-        f"The migration environment stopped itself: {heard.problem.text}.",
-        "env.py, a migration, or Alembic's reading of its arguments called for an exit; its own words are in the log.",
+        f"The migration environment stopped itself: {progress.problem.text}.",
+        "env.py, a migration, or Alembic's reading of its arguments called for an exit. The log has its own words.",
     )
 
 
-def _environment(heard: Heard, _inputs: Inputs) -> Explanation:
-    kind = f"{heard.problem.kind}: " if heard.problem.kind else ""
+def _environment(progress: Progress, _inputs: Inputs) -> Explanation:
+    found = progress.problem
+    kind = f"{found.kind}: " if found.kind else ""
+    cause, fix = _STATES.get(found.sqlstate, ("", ""))
     return Explanation(
-        f"Alembic failed before the first migration: {kind}{_first(heard.problem.text)}",
-        "A revision file that cannot be loaded, env.py, or the settings that it needs.",
-        "The last lines of the log show where. The same command fails in the same way on your machine, in that image.",
+        f"The migration tool failed before the first migration: {kind}{_first(found.text)}",
+        cause or "A revision file that cannot be loaded, env.py, or the settings that it needs.",
+        fix or "The last lines of the log show where. The same command fails in the same way on your machine, in that image.",
     )
 
 
-def _unproven(heard: Heard, _inputs: Inputs) -> Explanation:
-    left = ", ".join(texts(heard.fields, "left"))
-    own = heard.fields.get("external") is True
+def _unproven(progress: Progress, _inputs: Inputs) -> Explanation:
+    left = ", ".join(texts(progress.fields, "left"))
+    external = progress.fields.get("external") is True
     return Explanation(
-        f"Every migration ran without an error, but the database is at {at(heard.now)}: {left} did not stay.",
-        "env.py had begun a transaction of its own before `context.configure`, so Alembic left the commit to it, and nobody"
-        " committed."
-        if own
+        f"Every migration ran without an error, but the database is at {at(progress.now)}: {left} did not stay.",
+        "env.py had begun a transaction before `context.configure`, so Alembic left the commit to it, and nothing committed."
+        if external
         else "What ran was never committed, or it went to another database than the one that was read.",
         "Let Alembic own the transaction: execute nothing on the connection before `context.configure(connection=…)`, or"
         " commit it there first:\n\n    connection.execute(…)\n    connection.commit()\n"
@@ -210,50 +350,79 @@ def _unproven(heard: Heard, _inputs: Inputs) -> Explanation:
     )
 
 
-def _timeout(heard: Heard, inputs: Inputs) -> Explanation:
-    step = heard.step
+def _timeout(progress: Progress, inputs: Inputs) -> Explanation:
+    step = progress.step
     return Explanation(
-        f"The time is over: {'migration ' + step if step else 'the run'} was ended after {inputs.timeout:g} s (`timeout`).",
-        ended(heard),
-        "A backfill belongs into batches, or into a job of its own after the roll-out; an index is built `CONCURRENTLY`. If"
-        " it is only slow:\n\n    with:\n      timeout: 1h",
+        f"The deadline passed: {'migration ' + step if step else 'the run'} was ended after {inputs.timeout:g} s (`timeout`).",
+        ended(progress),
+        "Run a backfill in batches, or as a separate job after the roll-out; build an index `CONCURRENTLY`. If it is only"
+        " slow:\n\n    with:\n      timeout: 1h",
     )
 
 
-def _migration(heard: Heard, inputs: Inputs) -> Explanation:
-    found = heard.problem
+def _autocommit(progress: Progress, _inputs: Inputs) -> Explanation:
+    return Explanation(
+        f"Migration {progress.step}{_place(progress)} failed: `autocommit_block()` cannot leave env.py's transaction.",
+        "env.py executed something on the connection before `context.configure`, so Alembic may not commit that transaction.",
+        "Commit in env.py before you configure:\n\n    connection.execute(…)\n    connection.commit()\n"
+        "    context.configure(connection=connection, transaction_per_migration=True, …)",
+    )
+
+
+def _migration(progress: Progress, inputs: Inputs) -> Explanation:
+    found = progress.problem
     cause, fix = _STATES.get(found.sqlstate, ("", ""))
     if found.sqlstate == "55P03":
-        who = "; ".join(described(one) for one in heard.blockers)
+        who = "; ".join(described(one) for one in progress.blockers)
         cause = f"Blocked by {who}." if who else "Another session held a lock that it needs; it is gone by now."
         fix = (
-            f"It gave up after {inputs.lock_timeout:g} s, so that nobody had to queue behind it. Run it when that session is"
-            " done, end that session, or let it try again by itself:\n\n    with:\n      lock-retries: 3"
+            f"It gave up after {inputs.lock_timeout:g} s, so that others do not queue behind it. Run it when that session is"
+            " done, end that session, or let it retry:\n\n    with:\n      lock-retries: 3"
         )
-    known = heard.pending.get(heard.step)
-    file = found.file or (known.file if known else "")
-    where = f" ({file}{':' + str(found.line) if found.line else ''})" if file else ""
-    # The database's errors have a code; the names of the drivers' classes say nothing on top.
+    # The database's errors have a code; the names of the drivers' classes add nothing.
     kind = f"{found.kind}: " if found.kind and not found.sqlstate else ""
-    safe = " so that it is safe to run again" if heard.partial else ""
-    fix = fix or f"Mend {file or 'the migration'}{safe}, and release again."
-    return Explanation(f"Migration {heard.step}{where} failed: {kind}{_first(found.text)}", cause, fix)
+    safe = " so that it is safe to run again" if progress.partial else ""
+    fix = fix or f"Fix {_file(progress) or 'the migration'}{safe}, and release again."
+    return Explanation(f"Migration {progress.step}{_place(progress)} failed: {kind}{_first(found.text)}", cause, fix)
 
 
-def _unknown(heard: Heard, _inputs: Inputs) -> Explanation:
-    return Explanation(f"The run ended with {heard.state} ({heard.rule or 'no reason'}).", verdict=Verdict.INCONCLUSIVE)
+def _file(progress: Progress) -> str:
+    known = progress.pending.get((progress.database, progress.step))
+    return progress.problem.file or (known.file if known else "")
+
+
+def _place(progress: Progress) -> str:
+    file, line = _file(progress), progress.problem.line
+    database = f" in {progress.database}" if progress.database else ""
+    return f"{database} ({file}{f':{line}' if line else ''})" if file else database
+
+
+def _unknown(progress: Progress, _inputs: Inputs) -> Explanation:
+    return Explanation(f"The run ended with {progress.state} ({progress.rule or 'no reason'}).", verdict=Verdict.INCONCLUSIVE)
 
 
 _BEFORE_THE_FIRST = {"environment", "exit", "database-unreachable", "database-refused"}
 
-_RULES: Mapping[str, Callable[[Heard, Inputs], Explanation]] = {
+_RULES: Mapping[str, Callable[[Progress, Inputs], Explanation]] = {
     "heads": _heads,
+    "duplicate": _duplicate,
+    "dangling": _dangling,
+    "syntax": _syntax,
     "ahead": _ahead,
     "phase": _phase,
     "contract": _contract,
     "pooler": _pooler,
     "lock-held": _lock_held,
+    "changed": _changed,
+    "command": _command,
     "connection": _connection,
+    "replica": _replica,
+    "read-only": _read_only,
+    "dry-run-writes": _dry_run_writes,
+    "no-right": _no_right,
+    "interpolation": _interpolation,
+    "sslmode": _sslmode,
+    "postgres-scheme": _postgres_scheme,
     "database-unreachable": _unreachable,
     "database-refused": _database_refused,
     "no-migrations": _no_migrations,
@@ -262,6 +431,7 @@ _RULES: Mapping[str, Callable[[Heard, Inputs], Explanation]] = {
     "environment": _environment,
     "unproven": _unproven,
     "timeout": _timeout,
+    "autocommit-in-transaction": _autocommit,
     "migration": _migration,
 }
 
@@ -269,7 +439,7 @@ _STATES: Mapping[str, tuple[str, str]] = {
     # https://www.postgresql.org/docs/current/errcodes-appendix.html
     "53100": (
         "The database's disk is full.",
-        "Make room first (a table's rewrite needs its size again, and so does an index); then run it again.",
+        "Make room first (rewriting a table needs its size again, and so does an index); then run it again.",
     ),
     "53400": (
         "A limit that the server's configuration sets was reached, such as `temp_file_limit`.",
@@ -278,39 +448,69 @@ _STATES: Mapping[str, tuple[str, str]] = {
     "53200": ("The database is out of memory.", "Lower `maintenance_work_mem` for this migration, or work in batches."),
     "57014": ("The statement took longer than `statement-timeout`.", "Work in batches, or raise `statement-timeout`."),
     "57P01": ("The database's administrator, or a fail-over, ended the session.", "Run it again once the database is up."),
-    "40P01": ("It waited for another session, and that one for it.", "Nothing of the failed step stays; run it again."),
+    "40P01": (
+        "Deadlock: this session and another were each waiting for the other.",
+        "Nothing of the failed step stays; run it again. If it recurs, lock the tables in the order that the application uses.",
+    ),
+    "25P03": (
+        "The server ended the session because its transaction was idle too long (`idle_in_transaction_session_timeout`).",
+        (
+            "The action resets that timeout, so the migration or env.py set it again. Remove that statement, or do slow work"
+            " in Python before the transaction's first statement."
+        ),
+    ),
+    "25P04": (
+        "The transaction took longer than `transaction_timeout`, which the migration or env.py set.",
+        "Remove that statement; work in batches.",
+    ),
+    "25006": (
+        "The session is read-only: a replica, a read-only role, or a `SET` in env.py.",
+        "Give the migration the primary's address, and a role that may write.",
+    ),
     "42501": (
         "The role of the migration may not do this.",
         "Grant it what it needs, or migrate as the owner of the tables:\n\n    ALTER TABLE … OWNER TO …;",
     ),
+    "55P03": (
+        "Another session holds a lock that env.py waits for before the first migration.",
+        "Run it again when that session is done.",
+    ),
+    "55P04": (
+        "PostgreSQL cannot use a new enum value in the transaction that added it.",
+        (
+            "Add the value in a separate, earlier revision, and let each revision have a separate transaction"
+            " (`transaction_per_migration=True` in env.py); or commit it at once:\n\n"
+            "    with op.get_context().autocommit_block():\n        op.execute(\"ALTER TYPE … ADD VALUE '…'\")"
+        ),
+    ),
     "42P07": (
-        "It is there already: made by hand, by an earlier attempt outside a transaction, or by another tool.",
+        "It exists already: made by hand, by an earlier attempt outside a transaction, or by another tool.",
         "Compare it with the migration. If it is what the migration would make, tell Alembic so: `alembic stamp REVISION`.",
     ),
     "42701": (
-        "The column is there already: made by hand, by an earlier attempt outside a transaction, or by another tool.",
+        "The column exists already: made by hand, by an earlier attempt outside a transaction, or by another tool.",
         "Compare it with the migration. If it is what the migration would make, tell Alembic so: `alembic stamp REVISION`.",
     ),
     "23505": (
-        "Rows that are there already break the new rule.",
-        "Mend the data in a migration before this one, in batches; then add the rule.",
+        "Existing rows break the new rule.",
+        "Fix the data in a migration before this one, in batches; then add the rule.",
     ),
     "23502": (
-        "Rows that are there already have no value in this column.",
+        "Existing rows have no value in this column.",
         "Add it as nullable, fill it in batches, and set NOT NULL in a later release.",
     ),
     "23514": (
-        "Rows that are there already break the check.",
-        "Add it NOT VALID, mend the data, and VALIDATE it in a later migration.",
+        "Existing rows break the check.",
+        "Add it NOT VALID, fix the data, and VALIDATE it in a later migration.",
     ),
     "23503": (
-        "Rows that are there already refer to nothing.",
-        "Add the key NOT VALID, mend the data, and VALIDATE it in a later migration.",
+        "Existing rows refer to rows that do not exist.",
+        "Add the key NOT VALID, fix the data, and VALIDATE it in a later migration.",
     ),
     "25001": (
         "The statement cannot run in a transaction.",
         (
-            "Put it into Alembic's block for such statements:\n\n    with op.get_context().autocommit_block():\n"
+            "Run it in Alembic's block for such statements:\n\n    with op.get_context().autocommit_block():\n"
             '        op.create_index("ix_items_name", "items", ["name"], postgresql_concurrently=True)'
         ),
     ),

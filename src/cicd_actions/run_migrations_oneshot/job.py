@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import secrets
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from urllib.parse import unquote, urlsplit
 
 from cicd_actions.engines.protocol import Engine, Image, Job, JobEnd, ServiceMissing
 from cicd_actions.run_migrations_oneshot import program
 from cicd_actions.run_migrations_oneshot.command_line import AlembicCommand
-from cicd_actions.run_migrations_oneshot.heard import Heard, event_in
 from cicd_actions.run_migrations_oneshot.inputs import Inputs
 from cicd_actions.run_migrations_oneshot.journal import Journal
-from cicd_actions.run_migrations_oneshot.narration import said
+from cicd_actions.run_migrations_oneshot.log_lines import log_line
+from cicd_actions.run_migrations_oneshot.progress import Progress, event_in
 from cicd_actions.toolkit.errors import Cancelled
 from cicd_actions.toolkit.runtime import Runtime
 
@@ -26,11 +27,15 @@ fifth of one where the database answers). With the job's removal that is five: G
 after SIGINT and 2.5 s more after SIGTERM."""
 
 
+MOST_ANSWER = 10_000
+"""Lines of a tool's answer that are kept."""
+
+
 @dataclass
 class Ran:
     """How a job ended (`None`: cancelled) and what it said."""
 
-    heard: Heard
+    progress: Progress
     end: JobEnd | None = None
 
 
@@ -53,7 +58,7 @@ class Jobs:
             sha=inputs.sha,
             grace=GRACE,
         )
-        self.last = Ran(Heard())
+        self.last = Ran(Progress())
         self.without_service = False
 
     def alembic(self, command: AlembicCommand, *, mode: str, contract: bool) -> Ran:
@@ -76,43 +81,58 @@ class Jobs:
             single_head=inputs.expect_single_head,
             contract=contract,
             script=command.script,
+            module=command.module,
+            tool=command.tool,
             url_variable=inputs.database_url_env,
         )
-        self.last = Ran(Heard())
-        ear = _Ear(self.last.heard, self._journal, f"cicd-actions:{nonce} ")
+        self.last = Ran(Progress())
+        listener = _Listener(self.last.progress, self._journal, f"cicd-actions:{nonce} ")
         limit = STARTING + inputs.wait_for_database + inputs.wait_for_lock + inputs.timeout + 2 * GRACE
         job = replace(self._job, command=tuple(program.words(command, options)))
         try:
-            self.last.end = self._run(job, limit, ear)
+            self.last.end = self._run(job, limit, listener.line)
         except Cancelled:
             # The engine has ended the job; its last words may still be on the way from the reading thread.
-            ear.ended.wait(1.0)
+            listener.ended.wait(1.0)
             raise
-        ear.ended.wait(1.0 if self.last.end.exit_code is not None else 0.0)
+        listener.ended.wait(1.0 if self.last.end.exit_code is not None else 0.0)
         return self.last
 
     def other(self, words: tuple[str, ...]) -> JobEnd:
-        """Run a command of which nothing is known."""
-        ear = _Ear(Heard(), self._journal, "")
-        return self._run(replace(self._job, command=words), self._inputs.timeout, ear)
+        """Runs a command as it is."""
+        listener = _Listener(Progress(), self._journal, "")
+        return self._run(replace(self._job, command=words), self._inputs.timeout, listener.line)
 
-    def _run(self, job: Job, limit: float, ear: _Ear) -> JobEnd:
+    def answer(self, words: tuple[str, ...]) -> str:
+        """Runs a command that only reports, and returns what it printed on both streams."""
+        lines: list[str] = []
+
+        def line(_stream: str, text: str) -> None:
+            self._journal.line(text)
+            if len(lines) < MOST_ANSWER:
+                lines.append(text)
+
+        self._journal.line(f"Asking: {' '.join(words)}", own=True)
+        self._run(replace(self._job, command=words), STARTING, line)
+        return "\n".join(lines)
+
+    def _run(self, job: Job, limit: float, line: Callable[[str, str], None]) -> JobEnd:
         try:
-            return self._engine.job(job, self._runtime.deadline(limit), ear.line)
+            return self._engine.job(job, self._runtime.deadline(limit), line)
         except ServiceMissing:
             self.without_service = True
             self._journal.line(
                 f"There is no service {job.like} yet: the job gets only what `env`, `env-file-variable` and `network` name.",
                 own=True,
             )
-            return self._engine.job(replace(job, like=""), self._runtime.deadline(limit), ear.line)
+            return self._engine.job(replace(job, like=""), self._runtime.deadline(limit), line)
 
 
-class _Ear:
+class _Listener:
     """Called from the engine's reading threads."""
 
-    def __init__(self, heard: Heard, journal: Journal, prefix: str) -> None:
-        self._heard = heard
+    def __init__(self, progress: Progress, journal: Journal, prefix: str) -> None:
+        self._progress = progress
         self._journal = journal
         self._prefix = prefix
         self._lock = threading.Lock()
@@ -125,11 +145,11 @@ class _Ear:
         if event is None:
             return
         with self._lock:
-            self._heard.take(event)
-            told = said(event, self._heard)
+            self._progress.take(event)
+            told = log_line(event, self._progress)
         if told:
             self._journal.line(told, own=True)
-        if self._heard.state:
+        if self._progress.state:
             self.ended.set()
 
 

@@ -1,54 +1,137 @@
-"""Runs a tool of which nothing is known: once, from the new image, with the release's environment, before the roll-out."""
+"""Reports a tool that runs as it is: once, from the new image, with the release's environment, before the roll-out."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from cicd_actions.engines.protocol import JobEnd
 from cicd_actions.run_migrations_oneshot.backup import Backup
 from cicd_actions.run_migrations_oneshot.inputs import Inputs
 from cicd_actions.run_migrations_oneshot.journal import Journal
+from cicd_actions.run_migrations_oneshot.known_tools import State, Tool
+from cicd_actions.run_migrations_oneshot.outcome import backup_facts
+from cicd_actions.run_migrations_oneshot.schema import SchemaDiff
 from cicd_actions.toolkit.findings import Finding, Severity
-from cicd_actions.toolkit.report import Block, Bullets, CodeBlock, Details, OutputValue, Paragraph, Report
+from cicd_actions.toolkit.report import Block, Bullets, Code, CodeBlock, OutputValue, Paragraph, Report, Table
 from cicd_actions.toolkit.verdict import Verdict
 
-MISSING = (
-    "what is pending, one head, and whether the database is ahead of the image (status `up-to-date` is never given)",
-    "`deploy_phase`: expand and contract migrations are not told apart, `allow-contract` has no effect",
-    "mutual exclusion: the tool's own lock, if it has one, is what keeps two runs apart",
-    "`lock-timeout`, `lock-retries`, `statement-timeout`, `wait-for-lock` and `wait-for-database`",
-    "the proof afterwards, `from-revision`, `to-revision`, `applied` and `sql`",
-    "ending the statement in the database when the run is cancelled: only the tool itself is ended",
-)
+UNWATCHED = "run-migrations-oneshot/unwatched"
 
 
-def report(
-    end: JobEnd | None, inputs: Inputs, journal: Journal, image: str, *, backup: Backup | None = None, cancelled: str = ""
-) -> Report:
-    """The report of a command that is not Alembic's. `end` is `None` in a dry run, and when the run was cancelled."""
+def _unwatched(inputs: Inputs) -> Finding:
+    """Warns in every run: a green step proves less than it seems to."""
     command = " ".join(inputs.command)
-    facts = [f"Image: {image}", *([f"Backup: {backup.place or 'made'}"] if backup else []), f"Log: {journal.path}"]
-    known: list[Block] = [
-        Bullets(facts),
-        Details("What is not known of a tool that is not Alembic", [Bullets(list(MISSING))]),
-    ]
-    if cancelled:
-        what = f"The run was {cancelled} while `{command}` ran. Where the database stands is not known: ask the tool."
-        return Report(Verdict.INCONCLUSIVE, what, _outputs("failed", Verdict.INCONCLUSIVE, what, journal), blocks=known)
-    if end is None:
-        what = f"Dry run: `{command}` would run in {image}. Nothing was run, because only Alembic says what is pending."
-        return Report(Verdict.PASS, what, _outputs("dry-run", Verdict.PASS, "", journal), blocks=known)
-    if end.exit_code == 0 and not end.timed_out:
-        what = f"`{command}` ended with 0 after {end.seconds:.1f} s."
-        return Report(Verdict.PASS, what, _outputs("applied", Verdict.PASS, "", journal), blocks=known)
-    detail = f" ({end.detail})" if end.detail else ""
-    how = f"ended with exit code {end.exit_code}{detail}" if end.exit_code is not None else f"was lost{detail}"
-    what = f"`{command}` was ended at its time limit of {inputs.timeout:g} s." if end.timed_out else f"`{command}` {how}."
-    fix = "Ask the tool where the database stands before it runs again."
-    verdict = Verdict.FAIL if end.exit_code is not None or end.timed_out else Verdict.INCONCLUSIVE
+    alembic = "alembic" in command or "flask" in command
+    return Finding(
+        UNWATCHED,
+        Severity.WARNING,
+        f"`{command}` ran unwatched: only its exit code was judged. The action did not see what was pending, took no lock,"
+        " set no timeouts, did not tell expand from contract migrations, and did not prove where the database is."
+        " A cancellation ends the tool, but not its statement in the database.",
+        fix="Name Alembic without a shell around it:\n\n    with:\n      command: alembic upgrade head\n"
+        "      working-directory: /app"
+        if alembic
+        else "Watched are `alembic upgrade`, `flask db upgrade`, `manage.py migrate`, `prisma migrate deploy`, `migrate … up`"
+        " (golang-migrate) and `sql FOLDER`:\n\n    with:\n      command: python manage.py migrate",
+    )
+
+
+@dataclass
+class Outcome:
+    """What is known of a run of another tool. `before` and `after` are `None` where the tool was not asked."""
+
+    end: JobEnd | None = None
+    tool: Tool | None = None
+    before: State | None = None
+    after: State | None = None
+    backup: Backup | None = None
+    schema: SchemaDiff | None = None
+    cancelled: str = ""
+
+
+def report(known: Outcome, inputs: Inputs, journal: Journal, image: str) -> Report:
+    """Returns the report. `known.end` is `None` in a dry run, when nothing is pending, and when the run was cancelled."""
+    status, verdict, what, fix = _judged(known, inputs, image)
+    warnings = [_unwatched(inputs)] if known.tool is None else []
+    before, after = known.before, known.after
+    applied = _applied(before, after)
+    outputs: dict[str, OutputValue] = {
+        "status": status,
+        "verdict": verdict,
+        "from-revision": before.at if before else "",
+        "to-revision": after.at if after else (before.at if before and known.end is None else ""),
+        "reason": "" if verdict is Verdict.PASS else what,
+        "log": str(journal.path),
+        "applied": [{"revision": name, "message": "", "phase": "", "seconds": 0.0} for name in applied],
+        "schema-diff": str(known.schema.path or "") if known.schema else "",
+    }
+    facts = [f"Image: {image}", *backup_facts(known.backup)]
+    if known.tool:
+        facts.append(f"{known.tool.name} was asked for its state before and after; it takes a separate lock while it migrates.")
+    if known.schema and known.schema.path:
+        facts.append(f"Schema difference: {known.schema.path}")
+    blocks: list[Block] = [Paragraph(fix)] if fix else []
+    pending = (before.pending if before else None) or ()
+    if pending:
+        state = dict.fromkeys(pending, "pending") | dict.fromkeys(applied, "applied")
+        blocks.append(Table(("migration", "state"), [(Code(name), state[name]) for name in pending]))
+    if verdict is not Verdict.PASS and journal.last:
+        blocks += [Paragraph(f"The last {len(journal.last)} lines:"), CodeBlock("\n".join(journal.last))]
+    blocks.append(Bullets([*facts, f"Log: {journal.path}"]))
+    if verdict is Verdict.PASS:
+        return Report(verdict, what, outputs, warnings, blocks)
     finding = Finding("run-migrations-oneshot/failed", Severity.ERROR, what, fix=fix)
-    last = "\n".join(journal.last) or "(it printed nothing)"
-    blocks: list[Block] = [Paragraph(fix), Paragraph(f"The last {len(journal.last)} lines:"), CodeBlock(last), *known]
-    return Report(verdict, what, _outputs("failed", verdict, what, journal), [finding], blocks, list_findings=False)
+    return Report(verdict, what, outputs, [finding, *warnings], blocks, list_findings=False)
 
 
-def _outputs(status: str, verdict: Verdict, reason: str, journal: Journal) -> dict[str, OutputValue]:
-    return {"status": status, "verdict": verdict, "reason": reason, "log": str(journal.path), "applied": []}
+def _applied(before: State | None, after: State | None) -> tuple[str, ...]:
+    if before is None or after is None or before.pending is None or after.pending is None:
+        return ()
+    return tuple(name for name in before.pending if name not in after.pending)
+
+
+def _judged(known: Outcome, inputs: Inputs, image: str) -> tuple[str, Verdict, str, str]:
+    """Returns status, verdict, one sentence, and the fix."""
+    command, end = " ".join(inputs.command), known.end
+    ask = "Ask the tool where the database is before you run it again."
+    if known.cancelled:
+        what = f"The run was {known.cancelled} while `{command}` ran. Where the database is now is not known: ask the tool."
+        return "failed", Verdict.INCONCLUSIVE, what, ""
+    if end is None:
+        return _not_run(known, inputs, image)
+    if end.exit_code == 0 and not end.timed_out:
+        return _succeeded(known, command, end)
+    detail = f" ({end.detail})" if end.detail else ""
+    how = f"failed with exit code {end.exit_code}{detail}" if end.exit_code is not None else f"was lost{detail}"
+    what = f"`{command}` was ended at its time limit of {inputs.timeout:g} s." if end.timed_out else f"`{command}` {how}."
+    if known.after and known.after.at:
+        what += f" The database is now: {known.after.at}."
+    verdict = Verdict.FAIL if end.exit_code is not None or end.timed_out else Verdict.INCONCLUSIVE
+    return "failed", verdict, what, ask
+
+
+def _not_run(known: Outcome, inputs: Inputs, image: str) -> tuple[str, Verdict, str, str]:
+    command, before = " ".join(inputs.command), known.before or State()
+    if before.problem:
+        fix = "Fix that first: the tool's documentation says how to resolve it (`prisma migrate resolve`, `migrate force`)."
+        return "refused", Verdict.FAIL, f"`{command}` did not run: {before.problem}.", fix
+    if before.pending == ():
+        return "dry-run" if inputs.dry_run else "up-to-date", Verdict.PASS, f"Nothing is pending: {before.at}.", ""
+    if before.pending:
+        return "dry-run", Verdict.PASS, f"Dry run: {len(before.pending)} migrations would be applied.", ""
+    what = f"Dry run: `{command}` would run in {image}. Nothing ran, and what is pending is not known."
+    return "dry-run", Verdict.PASS, what, ""
+
+
+def _succeeded(known: Outcome, command: str, end: JobEnd) -> tuple[str, Verdict, str, str]:
+    what = f"`{command}` succeeded after {end.seconds:.1f} s."
+    if known.tool is None:
+        return "applied", Verdict.PASS, what, ""
+    after = known.after or State()
+    if after.pending is None:
+        fix = f"Run the question yourself: `{' '.join(known.tool.questions[0])}`."
+        return "failed", Verdict.INCONCLUSIVE, f"{what} Could not read where the database is now.", fix
+    if after.pending or after.problem:
+        left = after.problem or f"{', '.join(after.pending)} did not stay"
+        return "failed", Verdict.FAIL, f"`{command}` succeeded, but {left}.", "The log has the tool's own words."
+    return "applied", Verdict.PASS, f"{what} Proven by {known.tool.name}: nothing is pending.", ""

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cicd_actions.run_migrations_oneshot.command_line import AlembicCommand
 
 # In the order in which they import each other.
-MODULES = ("channel", "session", "aside", "connections", "scripts", "problems", "guard", "places", "migrate")
+_STANDARD = (
+    *("redaction", "output", "channel", "session", "health", "aside", "problems", "guard", "run", "touched"),
+    "interpreter",
+)
+"""These need the standard library only; they come before the user's folders count. The rest is the tool's."""
+
+_ALEMBIC = ("connections", "scripts", "version_tables", "migrate")
+
+MODULES: Mapping[str, tuple[str, ...]] = {
+    "alembic": (*_STANDARD, *_ALEMBIC),
+    "flask": (*_STANDARD, *_ALEMBIC),
+    "django": (*_STANDARD, "django_migrations"),
+    "sql": (*_STANDARD, "sql_folder"),
+}
+"""The modules of each tool's program, in the order in which they import each other. The last one has `main`."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +32,8 @@ class Options:
     """What the program is told. It holds no secret, because it is an argument. Times in seconds, the two timeouts in ms.
 
     `mode`: `apply`, or `plan` to stop after the preflight. `contract`: contract migrations may be applied. `url_variable`: the
-    name of the variable that should hold the database's URL.
+    name of the variable that should hold the database's URL. `module`: the command was `python -m alembic`, which has the
+    working directory in front of its path. `tool`: whose program it is, a key of `MODULES`.
     """
 
     nonce: str
@@ -34,17 +49,19 @@ class Options:
     single_head: bool
     contract: bool
     script: str = "alembic"
+    module: bool = False
+    tool: str = "alembic"
     url_variable: str = "DATABASE_URL"
 
 
-def text() -> str:
-    """The program: the start, and the other modules as data for it."""
+def text(tool: str = "alembic") -> str:
+    """Returns the program: the start, and the other modules as data for it."""
     folder = Path(__file__).parent / "in_image"
-    sources = {name: (folder / f"{name}.py").read_text(encoding="utf-8") for name in MODULES}
+    sources = {name: (folder / f"{name}.py").read_text(encoding="utf-8") for name in MODULES[tool]}
     boot = (folder / "boot.py").read_text(encoding="utf-8")
     return f"{boot}\n\nstart({sources!r})\n"
 
 
 def words(alembic: AlembicCommand, options: Options) -> Sequence[str]:
-    """The job's arguments."""
-    return (*alembic.launcher, alembic.python, "-c", text(), json.dumps(asdict(options)), *alembic.arguments)
+    """Returns the job's arguments."""
+    return (*alembic.launcher, alembic.python, "-c", text(options.tool), json.dumps(asdict(options)), *alembic.arguments)

@@ -42,9 +42,9 @@ def test_applies_once_and_then_finds_nothing(
     entries = first.output("applied")
     assert isinstance(entries, list)
     assert [(entry["revision"], entry["message"], entry["phase"]) for entry in entries] == [
-        ("r1", "Do r1", "expand"),
-        ("r2", "Add a name", "expand"),
-        ("r3", "Do r3", "expand"),
+        ("r1", "Do r1", ""),
+        ("r2", "Add a name", ""),
+        ("r3", "Do r3", ""),
     ]
     assert all(isinstance(entry["seconds"], float) for entry in entries)
     assert database.sessions == 0
@@ -284,7 +284,7 @@ def test_contract_migrations_need_leave_and_a_backup(
 ) -> None:
     made = project().revision("r1", TABLE).revision("r2", COLUMN, phase="expand")
     made.revision("r3", "op.drop_column('items', 'name')", phase="contract")
-    backup = f"sh -c 'echo made; echo {tmp_path}/backup.dump; touch {tmp_path}/backup.dump'"
+    backup = f"sh -c 'echo made; echo {tmp_path}/backup.dump; echo dump > {tmp_path}/backup.dump'"
 
     refused = migrate(made, database.url())
     assert (refused.status, refused.verdict) == ("refused", "fail")
@@ -297,7 +297,7 @@ def test_contract_migrations_need_leave_and_a_backup(
 
     failing = migrate(made, database.url(), allow_contract="true", backup_command="sh -c 'echo no space >&2; exit 3'")
     assert (failing.status, failing.verdict) == ("failed", "fail")
-    assert "ended with exit code 3" in failing.text
+    assert "failed with exit code 3" in failing.text
     assert "no space" in failing.text
 
     # Not even Alembic's own table is there: nothing was touched by any of these.
@@ -310,7 +310,7 @@ def test_contract_migrations_need_leave_and_a_backup(
     assert "CONTRACT: r3" in done.report.findings[0].message
     entries = done.output("applied")
     assert isinstance(entries, list)
-    assert [entry["phase"] for entry in entries] == ["expand", "expand", "contract"]
+    assert [entry["phase"] for entry in entries] == ["", "expand", "contract"]
 
     (tmp_path / "backup.dump").unlink()
     assert migrate(made, database.url(), allow_contract="true", backup_command=backup).status == "up-to-date"
@@ -324,7 +324,7 @@ def test_the_application_name_and_the_log_file(database: Database, project: Call
 
     log = Path(str(ended.output("log"))).read_text()
     assert "│ a line of the migration\n" in log
-    assert "▸ r1 Do r1 (expand) (1 of 1) …\n" in log
+    assert "▸ r1 Do r1 (not declared) (1 of 1) …\n" in log
     assert all(line[2] == ":" for line in log.splitlines())
 
 

@@ -85,7 +85,7 @@ def test_the_time_is_over(engine: str, database: Database, release: Release, not
     )
 
     assert (ended.status, ended.verdict) == ("failed", "fail"), ended.text + ended.log
-    assert ended.report.headline.startswith("The time is over: migration r")
+    assert ended.report.headline.startswith("The deadline passed: migration r")
     assert database.sessions == 0, ended.text + ended.log
     assert release.left() == []
 

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cicd_actions.run_migrations_oneshot import explanations, heard, job, program
+from cicd_actions.run_migrations_oneshot import explanations, job, program, progress
 from cicd_actions.run_migrations_oneshot.command_line import AlembicCommand
-from cicd_actions.run_migrations_oneshot.in_image import boot, guard, session
+from cicd_actions.run_migrations_oneshot.in_image import guard, interpreter, output, redaction, session
 from cicd_actions.run_migrations_oneshot.in_image.channel import LONGEST, Channel, chunks
 
 FOLDER = Path(program.__file__).parent / "in_image"
@@ -30,10 +30,11 @@ _json = st.recursive(
 
 def test_every_module_is_handed_over_and_is_python_3_8() -> None:
     names = {path.stem for path in FOLDER.glob("*.py")} - {"__init__", "boot"}
-    assert set(program.MODULES) == names
+    assert {name for modules in program.MODULES.values() for name in modules} == names
     for path in FOLDER.glob("*.py"):
         ast.parse(path.read_text(), feature_version=(3, 8))
-    ast.parse(program.text(), feature_version=(3, 8))
+    for tool in program.MODULES:
+        ast.parse(program.text(tool), feature_version=(3, 8))
 
 
 def test_imports_nothing_of_ours_but_itself() -> None:
@@ -44,16 +45,17 @@ def test_imports_nothing_of_ours_but_itself() -> None:
 
 def test_fits_into_an_argument() -> None:
     # MAX_ARG_STRLEN on Linux: 32 pages of 4096 bytes.
-    assert len(program.text().encode()) < 100_000
+    assert max(len(program.text(tool).encode()) for tool in program.MODULES) < 110_000
 
 
 def test_every_rule_that_the_program_may_say_is_explained() -> None:
     said: set[str] = set()
     for path in FOLDER.glob("*.py"):
         said |= set(re.findall(r'(?:Stop\(\s*|"rule": )"([a-z-]+)"', path.read_text()))
-    said |= {"database-unreachable", "database-refused", "migration", "environment", "timeout"}
-    # `command` is refused before a job is started; `cancelled` is a report of its own.
-    assert said - {"command"} == set(explanations._RULES)
+    said |= set(re.findall(r'return "([a-z-]+)"', (FOLDER / "problems.py").read_text()))
+    said |= {"database-unreachable", "database-refused", "migration", "environment", "timeout", "replica"}
+    # `cancelled` has a separate report.
+    assert said == set(explanations._RULES)
 
 
 def test_the_last_word_comes_before_the_job_is_killed() -> None:
@@ -64,10 +66,9 @@ def test_the_last_word_comes_before_the_job_is_killed() -> None:
 @given(st.text(max_size=10), st.dictionaries(st.text(min_size=1, max_size=10), _json, max_size=5))
 def test_a_line_is_never_longer_than_a_pipe_keeps_whole(event: str, fields: dict[str, Any]) -> None:
     reading, writing = os.pipe()
-    channel = Channel.__new__(Channel)
-    Channel.__init__(channel, "0123456789abcdef")
-    os.close(channel._output)
-    channel._output = writing
+    real = output.Output.__new__(output.Output)
+    real.real = writing
+    channel = Channel("0123456789abcdef", redaction.Redaction(), real)
     fields.pop("event", None)
     channel.say(event, **fields)
     os.close(writing)
@@ -76,7 +77,7 @@ def test_a_line_is_never_longer_than_a_pipe_keeps_whole(event: str, fields: dict
     assert len(line) <= LONGEST
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
-    ordinary, found = heard.event_in(line.decode().rstrip("\n"), "cicd-actions:0123456789abcdef ")
+    ordinary, found = progress.event_in(line.decode().rstrip("\n"), "cicd-actions:0123456789abcdef ")
     assert ordinary == ""
     assert found is not None
     assert found["event"] == event
@@ -92,6 +93,8 @@ def test_the_settings_cannot_be_broken_out_of() -> None:
     assert settings.statements(150000)[0] == "SET application_name = 'a''; DROP TABLE x; --'"
     assert "SET lock_timeout = 5000" in settings.statements(90000)
     assert len(settings.statements(90000)) == 3
+    assert "SET transaction_timeout = 0" in settings.statements(170000)
+    assert "SET idle_in_transaction_session_timeout = 0" in settings.statements(150000)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +112,7 @@ def test_the_interpreter_of_a_script(first: str, expected: str | None, tmp_path:
     script = tmp_path / "alembic"
     script.write_text(first)
     script.chmod(0o755)
-    assert boot._python_of(str(script)) == expected
+    assert interpreter.python_of(str(script)) == expected
 
 
 def test_says_that_there_is_no_alembic() -> None:
@@ -118,7 +121,7 @@ def test_says_that_there_is_no_alembic() -> None:
     # `-I -S`: whatever the tests' own environment has.
     done = subprocess.run([words[0], "-I", "-S", *words[1:]], capture_output=True, text=True, check=False)
     assert done.returncode == 127
-    ordinary, event = heard.event_in(done.stdout.rstrip("\n"), "cicd-actions:0123456789abcdef ")
+    ordinary, event = progress.event_in(done.stdout.rstrip("\n"), "cicd-actions:0123456789abcdef ")
     assert ordinary == ""
     assert event is not None
     assert (event["rule"], event["executable"]) == ("no-alembic", sys.executable)

@@ -1,4 +1,4 @@
-"""Says what happens as JSON lines, on a standard output of its own: env.py may close or replace the one that Python knows."""
+"""Reports what happens as JSON lines on the real standard output, which env.py can neither close nor replace."""
 
 from __future__ import annotations
 
@@ -7,28 +7,36 @@ import os
 import threading
 from typing import Any
 
+from cicd_actions.run_migrations_oneshot.in_image.output import Output
+from cicd_actions.run_migrations_oneshot.in_image.redaction import Redaction
+
 LONGEST = 4000
 """Bytes of one line. Up to 4096 (PIPE_BUF on Linux) a write to a pipe is never mixed with that of another process."""
 
-MASK = "***"
-
 
 class Channel:
-    """Lines `cicd-actions:<nonce> {"event": …}`. The nonce keeps what a migration prints from being taken for one of them."""
+    """Writes lines `cicd-actions:<nonce> {"event": …}`. The nonce tells them from what a migration prints."""
 
-    def __init__(self, nonce: str) -> None:
+    def __init__(self, nonce: str, redaction: Redaction, output: Output) -> None:
         self._prefix = f"cicd-actions:{nonce} "
-        self._output = os.dup(1)
+        self._redaction = redaction
+        self._output = output
         self._lock = threading.Lock()
-        self._hidden: set[str] = set()
 
     def hide(self, secret: str) -> None:
-        """Never say this value. Shorter ones than six characters are left alone: they hide nothing and spoil every text."""
-        if len(secret) >= 6:
-            self._hidden.add(secret)
+        """Hides a value in events and in everything that is printed."""
+        self._output.hide(secret)
+
+    def clean(self, text: str) -> str:
+        """Returns the text without secrets."""
+        return self._redaction(text)
+
+    def drain(self, seconds: float = 1.0) -> None:
+        """Waits until everything that was printed before has been passed on."""
+        self._output.drain(seconds)
 
     def say(self, event: str, **fields: Any) -> None:
-        """Write one event. Text that would make the line too long is cut, the longest first."""
+        """Writes one event. Text that would make the line too long is cut, the longest first."""
         body: dict[str, Any] = {"event": event, **{key: self._clean(value) for key, value in fields.items()}}
         line = self._line(body)
         while len(line) > LONGEST:
@@ -37,16 +45,14 @@ class Channel:
             line = self._line(body)
         with self._lock:
             while line:
-                line = line[os.write(self._output, line) :]
+                line = line[os.write(self._output.real, line) :]
 
     def _line(self, body: dict[str, Any]) -> bytes:
         return (self._prefix + json.dumps(body, ensure_ascii=True, default=str) + "\n").encode("ascii")
 
     def _clean(self, value: Any) -> Any:
         if isinstance(value, str):
-            for secret in self._hidden:
-                value = value.replace(secret, MASK)
-            return value
+            return self._redaction(value)
         if isinstance(value, dict):
             return {key: self._clean(inner) for key, inner in value.items()}
         if isinstance(value, (list, tuple)):
@@ -55,7 +61,7 @@ class Channel:
 
 
 def _cut(body: dict[str, Any]) -> bool:
-    """Shorten the longest text in the body by half; false when nothing is left to shorten."""
+    """Shortens the longest text in the body by half. Returns false when nothing is left to shorten."""
     longest: tuple[int, Any, Any] = (0, None, None)
     todo: list[Any] = [body]
     while todo:
@@ -73,5 +79,5 @@ def _cut(body: dict[str, Any]) -> bool:
 
 
 def chunks(text: str, size: int = 600) -> list[str]:
-    """The text in pieces that fit a line whatever characters they hold."""
+    """Returns the text in pieces that fit a line whatever characters they hold."""
     return [text[at : at + size] for at in range(0, len(text), size)]

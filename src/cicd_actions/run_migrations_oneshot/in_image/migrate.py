@@ -1,4 +1,4 @@
-"""One run: preflight, the migrations under the lock, the proof; or its end by a signal or the time limit.
+"""One run of Alembic: preflight, the migrations under the lock, the proof.
 
 env.py runs twice. The first time changes nothing: it shows which of its connections migrates, where the database is, and what
 is pending. The second time takes the lock on that connection as soon as it is made, and then does what `alembic upgrade` does.
@@ -6,86 +6,96 @@ is pending. The second time takes the lock on that connection as soon as it is m
 
 from __future__ import annotations
 
-import logging
-import os
+import contextlib
 import sys
-import threading
 import time
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator
 
-from cicd_actions.run_migrations_oneshot.in_image import places as at_places
 from cicd_actions.run_migrations_oneshot.in_image import problems, session
-from cicd_actions.run_migrations_oneshot.in_image.aside import Aside, dbapi_of
+from cicd_actions.run_migrations_oneshot.in_image import version_tables as tables_of
+from cicd_actions.run_migrations_oneshot.in_image.aside import Aside, dbapi_of, of_engine, on_fresh
 from cicd_actions.run_migrations_oneshot.in_image.channel import Channel, chunks
-from cicd_actions.run_migrations_oneshot.in_image.connections import Connections, Stop
-from cicd_actions.run_migrations_oneshot.in_image.guard import ENDING, ENDING_AT_THE_LIMIT, Guard
-from cicd_actions.run_migrations_oneshot.in_image.places import Place
+from cicd_actions.run_migrations_oneshot.in_image.connections import Connections
+from cicd_actions.run_migrations_oneshot.in_image.run import LOCK_NOT_AVAILABLE, Run, Stop, ended, listed
 from cicd_actions.run_migrations_oneshot.in_image.scripts import PHASES, Scripts
+from cicd_actions.run_migrations_oneshot.in_image.touched import tables_in_source
+from cicd_actions.run_migrations_oneshot.in_image.version_tables import VersionTable
 
-LOCK_NOT_AVAILABLE = "55P03"
 
+class Alembic(Run):
+    """`alembic upgrade`, by itself or as `flask db upgrade`."""
 
-class Run:
-    """One run of the program. `options` are those of `program.Options`; `arguments` what stands after `alembic`."""
-
-    def __init__(self, options: dict[str, Any], arguments: list[str]) -> None:
-        self._options = options
-        self._arguments = arguments
-        self._channel = Channel(str(options["nonce"]))
-        self._word = threading.Lock()  # whoever takes it says how the run ended
-        self._unwound = threading.Event()
-        self._guard = Guard(self._ended_from_outside)
-        settings = session.Settings(options["application_name"], options["lock_timeout"], options["statement_timeout"])
-        self._connections = Connections(settings, self._channel, options["wait_for_lock"], self._count_from_now)
+    def __init__(self, options: dict[str, Any], arguments: list[str], channel: Channel) -> None:
+        super().__init__(options, arguments, channel)
+        self._connections = Connections(self._settings, channel, options["wait_for_lock"], self.count_time)
         self._scripts: Scripts | None = None
-        self._places: list[Place] = []
+        self._tables: list[VersionTable] = []
         self._invalid: list[str] = []
-        self._done: list[str] = []
+        self._done: list[tuple[VersionTable, str]] = []
         self._step: Any = None
-        self._watching = False
+        self._running: VersionTable | None = None
 
-    def main(self) -> None:
-        """Does not return: threads of the application, or of asyncio, shall not keep the process."""
-        try:
-            state = self._run()
-        except Stop as stop:
-            self._finish(stop.fields.pop("state", "refused"), 1, {"rule": stop.rule, **stop.fields})
-        except SystemExit as ended:
-            # argparse and Alembic's own CommandLine end this way, and so may an env.py.
-            self._finish("failed", 1, {"rule": "exit", "problem": {"text": f"it ended itself with exit code {ended.code}"}})
-        except BaseException as error:  # noqa: BLE001 - whatever it is has to be said
-            problems.show(error)
-            self._finish("failed", 1, self._about(error))
-        else:
-            self._finish(state, 0, {})
-
-    def _run(self) -> str:
+    def work(self) -> str:
+        """Reads the configuration, and migrates."""
         import alembic  # noqa: PLC0415 - what is loaded is what is reported
         import sqlalchemy  # noqa: PLC0415
 
-        version = ".".join(map(str, sys.version_info[:3]))
-        self._channel.say(
-            "hello",
-            python=version,
-            alembic=alembic.__version__,
-            sqlalchemy=sqlalchemy.__version__,
-            url=bool(os.environ.get(self._options["url_variable"])),
-        )
+        self.hello(alembic=alembic.__version__, sqlalchemy=sqlalchemy.__version__)
         self._connections.listen()
-        self._scripts = scripts = Scripts(self._arguments)
+        if self._options["tool"] == "flask":
+            return self._under_flask()
+        return self._migrate(Scripts.of_arguments(self._arguments))
+
+    def _under_flask(self) -> str:
+        """Lets Flask-Migrate make the configuration, and migrates in the application's context instead of it."""
+        import alembic.command  # noqa: PLC0415
+        from flask.cli import cli  # type: ignore[import-not-found]  # noqa: PLC0415
+
+        found: list[str] = []
+        failed: list[BaseException] = []
+
+        def upgrade(config: Any, revision: str = "head", sql: bool = False, tag: Any = None, **_more: Any) -> None:
+            try:
+                found.append(self._migrate(Scripts(lambda: config, "command" if sql else revision, tag)))
+            except BaseException as error:  # noqa: BLE001 - Flask-Migrate turns errors into an exit code
+                failed.append(error)
+
+        alembic.command.upgrade = upgrade
+        try:
+            cli.main(args=self._arguments, prog_name="flask", standalone_mode=False)
+        except SystemExit:
+            if not failed:
+                raise
+        if failed:
+            raise failed[0]
+        if not found:
+            raise Stop("no-migrations", state="failed")
+        return found[0]
+
+    def _migrate(self, scripts: Scripts) -> str:
+        self._scripts = scripts
+        scripts.check()
         heads = scripts.heads()
         if len(heads) > 1 and self._options["single_head"]:
             raise Stop("heads", heads=[scripts.about(head) for head in heads])
         self._preflight(scripts)
         self._channel.say("preflight", heads=heads, **self._summary())
-        pending = self._pending(scripts, self._places)
+        if self._connections.writes:
+            self._channel.say("writes", statements=list(dict.fromkeys(self._connections.writes))[:10])
+        pending = self._pending(scripts, self._tables)
         for about in pending:
             self._channel.say("pending", **about)
         if self._options["sql"] and pending:
             self._render(scripts)
-        self._judge(scripts, self._places)
+        self._judge(scripts, self._tables)
         if not pending:
             return "up-to-date"
+        if self._connections.recovery:
+            raise Stop("replica")
+        if self._connections.read_only:
+            raise Stop("read-only")
+        if tables_of.one_per_database(self._tables):
+            self.say_health(self._touched())
         if self._options["mode"] != "apply":
             return "planned"
         self._apply_with_retries(scripts)
@@ -95,35 +105,19 @@ class Run:
     # Preflight
 
     def _preflight(self, scripts: Scripts) -> None:
-        end = time.monotonic() + self._options["wait_for_database"]
-        pause, told = 0.2, False
-        while True:
-            try:
-                self._places = self._through(scripts, dont_mutate=True)
-                break
-            except Exception as error:
-                if self._connections.seen or not problems.connecting(error):
-                    raise
-                again = problems.passes(error)
-                if not again or time.monotonic() >= end:
-                    problems.show(error)
-                    rule = "database-unreachable" if again else "database-refused"
-                    raise Stop(rule, state="failed", problem=problems.described(error, [])) from None
-                if not told:
-                    self._channel.say("waiting-for-database", problem=problems.words(error))
-                    told = True
-                time.sleep(min(pause, max(end - time.monotonic(), 0.01)))
-                pause = min(pause * 1.5, 2.0)
-        if not self._places:
+        self._tables = self.waiting_for_database(
+            lambda: self._through(scripts, dont_mutate=True), lambda: bool(self._connections.seen)
+        )
+        if not self._tables:
             raise Stop("no-migrations", state="failed")
-        self._connections.migrates({place.ordinal for place in self._places if place.postgres})
-        self._invalid = at_places.invalid_in(self._places) if any(place.steps for place in self._places) else []
+        self._connections.migrates({table.ordinal for table in self._tables if table.postgres})
+        self._invalid = tables_of.invalid_in(self._tables) if any(table.steps for table in self._tables) else []
 
-    def _through(self, scripts: Scripts, **options: Any) -> list[Place]:
-        found: list[Place] = []
+    def _through(self, scripts: Scripts, **options: Any) -> list[VersionTable]:
+        found: list[VersionTable] = []
 
         def work(at: Any, context: Any) -> list[Any]:
-            found.append(at_places.place_of(context, at, scripts, self._connections, scripts.destination))
+            found.append(tables_of.version_table(context, at, scripts, self._connections, scripts.destination))
             return []
 
         self._connections.begin()
@@ -131,41 +125,56 @@ class Run:
         return found
 
     def _summary(self) -> dict[str, Any]:
-        first = self._places[0]
+        first = self._tables[0]
         found = self._connections.seen[first.ordinal]
         return {
             "dialect": first.engine.dialect.name,
             "driver": first.engine.dialect.driver,
             "server": found.version,
-            "at": at_places.joined([place.before for place in self._places]),
-            "places": len(self._places),
+            "at": tables_of.joined([table.before for table in self._tables]),
+            "tables": len(self._tables),
             "external": first.external,
             "transactional": first.transactional,
+            "shared": any(table.shared and len(table.steps) > 1 for table in self._tables),
             "invalid": self._invalid,
         }
 
-    def _pending(self, scripts: Scripts, places: list[Place]) -> list[dict[str, str]]:
-        revisions = [step.revision.revision for place in places for step in place.steps]
-        return [scripts.about(revision) for revision in dict.fromkeys(revisions)]
+    def _pending(self, scripts: Scripts, tables: list[VersionTable]) -> list[dict[str, str]]:
+        return [
+            {**scripts.about(step.revision.revision), "database": self._called(table)}
+            for table in tables
+            for step in table.steps
+        ]
 
-    def _judge(self, scripts: Scripts, places: list[Place]) -> None:
-        """Refuse what must not be applied. Asked again under the lock: another run may have moved the database meanwhile."""
-        unknown = scripts.unknown(revision for place in places for revision in place.before)
+    def _called(self, table: VersionTable) -> str:
+        """Returns the table's name for people, empty where there is only one."""
+        return table.database if len(self._tables) > 1 else ""
+
+    def _touched(self) -> list[str]:
+        found: set[str] = set()
+        for path in {str(step.revision.path) for table in self._tables if table.postgres for step in table.steps}:
+            with contextlib.suppress(OSError, UnicodeDecodeError), open(path, encoding="utf-8") as file:  # noqa: PTH123
+                found |= tables_in_source(file.read())
+        return sorted(found)
+
+    def _judge(self, scripts: Scripts, tables: list[VersionTable]) -> None:
+        """Refuses what must not be applied. Asked again under the lock: another run may have moved the database meanwhile."""
+        unknown = scripts.unknown(revision for table in tables for revision in table.before)
         if unknown:
             raise Stop("ahead", unknown=unknown)
-        pending = self._pending(scripts, places)
+        pending = self._pending(scripts, tables)
         strange = [about for about in pending if about["phase"] not in PHASES]
         if strange:
             raise Stop("phase", revisions=strange[:20])
-        contract = [about["revision"] for about in pending if about["phase"] == "contract"]
+        contract = list(dict.fromkeys(about["revision"] for about in pending if about["phase"] == "contract"))
         if contract and not self._options["contract"]:
             raise Stop("contract", revisions=contract[:100])
 
     def _render(self, scripts: Scripts) -> None:
-        first = self._places[0]
+        first = self._tables[0]
         reason = ""
-        if len(self._places) > 1:
-            reason = "env.py migrates several places"
+        if len(self._tables) > 1:
+            reason = "env.py migrates several version tables"
         elif len(first.before) > 1:
             reason = "the database is at several heads"
         else:
@@ -174,7 +183,7 @@ class Run:
             except (Exception, SystemExit) as error:  # noqa: BLE001 - a migration may do anything, and need a database for it
                 reason = f"{type(error).__name__}: {problems.words(error)}"
             else:
-                for piece in chunks(text):
+                for piece in chunks(self._channel.clean(text)):
                     self._channel.say("sql", text=piece)
         if reason:
             self._channel.say("no-sql", reason=reason)
@@ -182,193 +191,182 @@ class Run:
     # The migrations
 
     def _apply_with_retries(self, scripts: Scripts) -> None:
-        left, pause = int(self._options["lock_retries"]), 1.0
+        attempts: dict[str, int] = {}
         while True:
             try:
                 return self._apply(scripts)
             except Exception as error:
-                if left <= 0 or problems.sqlstate(error) != LOCK_NOT_AVAILABLE or not self._stands_still():
+                # Each migration has its own retries: one that came through says nothing of the next one's table.
+                revision = self._step.revision.revision if self._step is not None else ""
+                attempt = attempts.get(revision, 0)
+                if attempt >= int(self._options["lock_retries"]) or problems.sqlstate(error) != LOCK_NOT_AVAILABLE:
                     raise
-                self._channel.say("retry", left=left, seconds=pause, problem=problems.words(error))
-                left -= 1
-                self._step = None
-                self._done.clear()
+                if not self._can_repeat(scripts):
+                    raise
+                pause = self.pause_before_retry(attempt)
+                attempts[revision] = attempt + 1
+                kept = [name for _, name in self._done]
+                self._channel.say("retry", revision=revision, seconds=pause, problem=problems.words(error), kept=kept)
+                self._step = self._running = None
                 # Not while holding the lock's session: others shall have their turn meanwhile.
                 self._connections.forget_pools()
                 time.sleep(pause)
-                pause = min(pause * 2, 10.0)
 
-    def _stands_still(self) -> bool:
-        now = [at_places.heads_of(place) for place in self._places]
-        moved = now != [place.before for place in self._places]
-        return not moved and not set(at_places.invalid_in(self._places)) - set(self._invalid)
+    def _can_repeat(self, scripts: Scripts) -> bool:
+        """Returns whether the failed step left nothing behind. What came before it and stayed is where the next attempt
+        starts."""
+        if self._partial({"line": 0}) or set(tables_of.invalid_in(self._tables)) - set(self._invalid):
+            return False
+        for table in self._tables:
+            table.before = tables_of.heads_of(table)
+        has = {id(table): scripts.applied(table.before) for table in self._tables}
+        self._done = [(table, revision) for table, revision in self._done if revision in has.get(id(table), set())]
+        return True
 
     def _apply(self, scripts: Scripts) -> None:
-        found: list[Place] = []
-        settled = [place.destination for place in self._places]
+        found: list[VersionTable] = []
+        settled = [table.destination for table in self._tables]
 
         def work(at: Any, context: Any) -> Iterator[Any]:
             destination = settled[len(found)] if len(found) < len(settled) else scripts.destination
-            place = at_places.place_of(context, at, scripts, self._connections, destination)
-            expected = self._places[len(found)].before if len(found) < len(self._places) else place.before
-            if place.before != expected:
-                self._channel.say("moved", at=place.before, left=len(place.steps))
-            found.append(place)
-            self._places[len(found) - 1 : len(found)] = [place]
-            self._judge(scripts, [place])
-            session_of = self._connections.seen[place.ordinal]
-            if place.postgres and not session_of.locked:
+            table = tables_of.version_table(context, at, scripts, self._connections, destination)
+            if len(found) < len(self._tables):
+                known = self._tables[len(found)]
+                if table.before != known.before:
+                    self._channel.say("moved", at=table.before, left=len(table.steps))
+                self._done = [(table if one is known else one, revision) for one, revision in self._done]
+            found.append(table)
+            self._tables[len(found) - 1 : len(found)] = [table]
+            self._judge(scripts, [table])
+            if table.postgres and not self._connections.seen[table.ordinal].locked:
                 raise Stop("connection")
-            return self._steps(place, context)
+            return self._steps(table, context)
 
-        if not any(place.postgres for place in self._places):
-            self._count_from_now()
+        if not any(table.postgres for table in self._tables):
+            self.count_time()
         self._connections.begin()
         scripts.run(work)
 
-    def _steps(self, place: Place, context: Any) -> Iterator[Any]:
-        mine = self._connections.seen[place.ordinal]
-        for step in place.steps:
-            if place.postgres:
-                self._watch(place)
+    def _steps(self, table: VersionTable, context: Any) -> Iterator[Any]:
+        mine = self._connections.seen[table.ordinal]
+        for step in table.steps:
+            if table.postgres:
+                self.watch(lambda work: Aside(of_engine(table.engine, work)))
                 # A migration like a dump sets `lock_timeout = 0` for its session, and so for all that follow.
-                session.configure(mine.dbapi, self._settings_of_run, mine.version)
+                session.configure(mine.dbapi, self._settings, mine.version)
                 if not context.connection.in_transaction():
                     dbapi_of(context.connection.connection).commit()
-            self._step, self._connections.statement, self._connections.commits = step, "", 0
-            self._channel.say("start", revision=step.revision.revision)
+            self._step, self._running, self._connections.statement, self._connections.commits = step, table, "", 0
+            revision = step.revision.revision
+            self._channel.say("start", revision=revision, database=self._called(table))
             started = time.monotonic()
             yield step
-            self._done.append(step.revision.revision)
-            self._step = None
-            self._channel.say("done", revision=step.revision.revision, seconds=round(time.monotonic() - started, 3))
-
-    @property
-    def _settings_of_run(self) -> session.Settings:
-        options = self._options
-        return session.Settings(options["application_name"], options["lock_timeout"], options["statement_timeout"])
-
-    def _watch(self, place: Place) -> None:
-        if not self._watching:
-            self._watching = True
-            Aside(place.engine, self._look_for_blockers)
-
-    def _look_for_blockers(self, dbapi: Any) -> None:
-        timeout = self._options["lock_timeout"] / 1000
-        pause = min(0.25, max(timeout / 5, 0.02)) if timeout else 0.25
-        told: list[Any] = []
-        while not self._unwound.is_set():
-            time.sleep(pause)
-            pids = self._connections.pids
-            found = session.blockers(dbapi, pids) if pids else []
-            if found and [one["pid"] for one in found] != told:
-                self._channel.say("blocked", by=found[:5])
-            told = [one["pid"] for one in found]
+            self._done.append((table, revision))
+            self._step = self._running = None
+            seconds = round(time.monotonic() - started, 3)
+            self._channel.say("done", revision=revision, database=self._called(table), seconds=seconds)
 
     def _prove(self, scripts: Scripts) -> None:
-        for place in self._places:
-            now = at_places.heads_of(place)
-            left = [step.revision.revision for step in scripts.steps(now, place.destination)]
+        for table in self._tables:
+            now = tables_of.heads_of(table)
+            left = [step.revision.revision for step in scripts.steps(now, table.destination)]
             if left:
-                raise Stop("unproven", state="failed", left=left[:100], external=place.external)
+                raise Stop("unproven", state="failed", left=left[:100], external=table.external)
+        first = next(iter(tables_of.one_per_database(self._tables)), None)
+        if first is not None and self._done:
+            with contextlib.suppress(Exception):
+                on_fresh(first.engine, self.say_load)
 
     # The end
 
-    def _about(self, error: BaseException) -> dict[str, Any]:
-        files = [str(self._step.revision.path)] if self._step is not None else []
-        found = problems.described(error, files)
-        if "statement" not in found and self._step is not None and self._connections.statement:
+    def about(self, error: BaseException) -> dict[str, Any]:
+        """Returns the rule and the problem of an error."""
+        if self._step is None:
+            rule = problems.rule_before_the_first(error)
+            if self._connections.recovery:
+                rule = "replica"
+            return {"rule": rule, "problem": problems.described(error, self._files()), "writes": self._connections.writes[:10]}
+        found = problems.described(error, [str(self._step.revision.path)])
+        if "statement" not in found and self._connections.statement and problems.sqlstate(error):
             found["statement"] = self._connections.statement
-        return {"rule": "migration" if self._step is not None else "environment", "problem": found}
+        if self._connections.read_only and found["sqlstate"] == "25006":
+            return {"rule": "read-only", "problem": found}
+        if isinstance(error, AssertionError) and problems.inside(error, "autocommit_block"):
+            return {"rule": "autocommit-in-transaction", "problem": found}
+        return {"rule": "migration", "problem": found}
 
-    def _finish(self, state: str, code: int, fields: dict[str, Any]) -> None:
-        if not self._word.acquire(blocking=False):
-            self._unwound.set()
-            threading.Event().wait()  # the guard has the word, and ends the process
-        self._unwound.set()
-        self._say_end(state, fields, 10.0)
-        self._leave(code)
+    def _files(self) -> list[str]:
+        return [name for name in problems.files_of(sys.exc_info()[1]) if "versions" in name] if sys.exc_info()[1] else []
 
-    def _ended_from_outside(self, number: int) -> None:
-        """The guard's part, in its thread, while the main one sits in a statement: everything within seconds."""
-        if not self._word.acquire(blocking=False):
-            return  # the main thread is at its end already
-        import signal  # noqa: PLC0415 - beside its only use
+    def step(self) -> Any:
+        """Returns the migration that runs and its table, `None` between two."""
+        return (self._step, self._running) if self._step is not None else None
 
-        timed_out = number == int(signal.SIGALRM)
-        seconds = ENDING_AT_THE_LIMIT if timed_out else ENDING
-        ends = time.monotonic() + seconds
-        self._channel.say("ending", why="timeout" if timed_out else "signal", signal=number)
-        problem: dict[str, Any] = {"statement": self._connections.statement} if self._connections.statement else {}
-        step = self._step
+    def went_on_with(self, step: Any) -> None:
+        """The migration that ran when the end began."""
+        self._step, self._running = step or (None, None)
+
+    def statement(self) -> str:
+        """Returns the statement that runs."""
+        return self._connections.statement
+
+    def close(self) -> None:
+        """Gives out no connection any more."""
         self._connections.close()
-        pids = self._connections.pids
-        gone = True
-        if pids and self._places:
-            try:
-                gone = at_places.end_sessions(self._places, pids, seconds / 2)
-            except Exception as error:  # noqa: BLE001 - the revision is still worth reading
-                gone = False
-                problem["text"] = problems.words(error)
-            # The main thread has lost its connection; what it does with that shall be over before the revision is read.
-            self._unwound.wait(seconds / 8)
-        self._step = step
-        state = "timeout" if timed_out else "cancelled"
-        fields = {"rule": state, "problem": problem, "sessions": pids, "terminated": bool(pids) and gone}
-        self._say_end(state, fields, ends - time.monotonic())
-        self._leave(1 if timed_out else 128 + number)
 
-    def _say_end(self, state: str, fields: dict[str, Any], seconds: float) -> None:
-        self._read_now(fields, seconds)
-        step = self._step
+    def pids(self) -> list[int]:
+        """Returns the database's processes that serve this run."""
+        return self._connections.pids
+
+    def fresh(self, work: Callable[[Any], Any], seconds: float) -> Any:
+        """Returns `work(dbapi)` on a fresh connection to the first PostgreSQL database."""
+        return on_fresh(tables_of.one_per_database(self._tables)[0].engine, work, seconds)
+
+    def end_sessions(self, pids: list[int], seconds: float) -> bool:
+        """Ends this run's sessions in every database. Returns whether they are gone."""
+        ends = time.monotonic() + seconds
+
+        def work(dbapi: Any) -> bool:
+            return ended(dbapi, pids, ends - time.monotonic())
+
+        tables = tables_of.one_per_database(self._tables)
+        return all(on_fresh(table.engine, work, max(ends - time.monotonic(), 0.5)) for table in tables)
+
+    def read_now(self, fields: dict[str, Any], seconds: float) -> None:
+        """Adds where the database is now, what stayed of the migrations, and which indexes are invalid."""
+        step, running = self._step, self._running
+        self._read_heads(fields, seconds)
         if step is not None:
             fields["step"] = step.revision.revision
+            fields["database"] = self._called(running) if running is not None else ""
             fields["partial"] = self._partial(fields.get("problem", {}))
-        self._channel.say("end", state=state, **fields)
 
-    def _read_now(self, fields: dict[str, Any], seconds: float) -> None:
-        if not self._places or self._scripts is None:
+    def _read_heads(self, fields: dict[str, Any], seconds: float) -> None:
+        if not self._tables or self._scripts is None:
             return
         ends = time.monotonic() + seconds
         try:
-            now = at_places.joined([at_places.heads_of(place, max(ends - time.monotonic(), 0.1)) for place in self._places])
-            fields["at"] = now
+            heads = [tables_of.heads_of(table, max(ends - time.monotonic(), 0.1)) for table in self._tables]
+            fields["at"] = tables_of.joined(heads)
             if self._done or self._step is not None:
-                has = self._scripts.applied(now)
-                for piece in _listed([revision for revision in self._done if revision in has]):
-                    self._channel.say("applied", revisions=piece)
-                left = at_places.invalid_in(self._places, max(ends - time.monotonic(), 0.1))
+                for table, now in zip(self._tables, heads):
+                    has = self._scripts.applied(now)
+                    stayed = [revision for one, revision in self._done if one is table and revision in has]
+                    for piece in listed(stayed):
+                        self._channel.say("applied", revisions=piece, database=self._called(table))
+                left = tables_of.invalid_in(self._tables, max(ends - time.monotonic(), 0.1))
                 fields["invalid"] = [name for name in left if name not in self._invalid][:20]
         except Exception as error:  # noqa: BLE001 - the database may be what failed
             fields["unread"] = problems.words(error)
 
     def _partial(self, problem: dict[str, Any]) -> bool:
-        """Whether some of the step that failed may stay in the database although its revision does not."""
-        transactional = all(place.transactional for place in self._places)
+        """Returns whether some of the step that failed may stay in the database although its revision does not."""
+        transactional = all(table.transactional for table in self._tables)
         # The commit that would have finished the step is counted too, when it is what failed.
         own = 0 if "line" in problem or not problem.get("text") else 1
         return not transactional or self._connections.commits > own
 
-    def _count_from_now(self) -> None:
-        self._guard.limit(float(self._options["timeout"]))
 
-    def _leave(self, code: int) -> None:
-        logging.shutdown()
-        for stream in (sys.stdout, sys.stderr):
-            try:
-                stream.flush()
-            except (OSError, ValueError, AttributeError):  # closed or replaced by the application
-                continue
-        os._exit(code)
-
-
-def _listed(revisions: list[str], size: int = 50) -> list[list[str]]:
-    return [revisions[at : at + size] for at in range(0, len(revisions), size)]
-
-
-def main(options: dict[str, Any], arguments: list[str]) -> None:
-    """Called by the text that `program.py` makes."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(line_buffering=True)
-    Run(options, arguments).main()
+def main(options: dict[str, Any], arguments: list[str], channel: Channel) -> None:
+    """Called by `interpreter.start`."""
+    Alembic(options, arguments, channel).main()

@@ -1,14 +1,13 @@
-"""Says of an exception what a person needs: the database's own words, the statement without its values, the file and line."""
+"""Describes an exception for a person: the database's own words, the statement without its values, the file and line."""
 
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import sys
 import traceback
 from typing import Any, Iterator
-
-from cicd_actions.run_migrations_oneshot.in_image.scripts import relative
 
 _LATER = {"57P03", "57P01", "57P02", "53300"}
 """Starting up, shutting down, crashed, too many connections: https://www.postgresql.org/docs/current/errcodes-appendix.html"""
@@ -22,11 +21,16 @@ _NEVER_WORDS = (
     "invalid connection option",
 )
 
-_LIBRARIES = ("sqlalchemy", "alembic", "asyncio", "importlib", "asyncpg", "psycopg", "psycopg2", "aiosqlite")
+_NOT_SET = re.compile(
+    r"""[Ee]nvironment variable ["']?([A-Za-z_]\w*)["']? (?:is )?(?:not set|missing|required)"""
+    r"""|Set the ([A-Za-z_]\w*) environment variable|(?:^|\s)([A-Za-z_]\w*) not found\. Declare it as envvar"""
+)
+
+_LIBRARIES = ("sqlalchemy", "alembic", "asyncpg", "psycopg", "psycopg2", "aiosqlite", "pydantic", "pydantic_settings")
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, the driver's one inside it, and what they came from; each once."""
+    """Yields the error, the driver's one inside it, and what they came from; each once."""
     seen: list[int] = []
     todo: list[BaseException | None] = [error]
     while todo:
@@ -42,7 +46,7 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def sqlstate(error: BaseException) -> str:
-    """PostgreSQL's code for it (`sqlstate` of asyncpg and psycopg, `pgcode` of psycopg2), or empty."""
+    """Returns PostgreSQL's code for it (`sqlstate` of asyncpg and psycopg, `pgcode` of psycopg2), or empty."""
     for one in chain(error):
         code = getattr(one, "sqlstate", None) or getattr(one, "pgcode", None)
         if code:
@@ -51,7 +55,7 @@ def sqlstate(error: BaseException) -> str:
 
 
 def words(error: BaseException) -> str:
-    """What the database or the driver said, without SQLAlchemy's copy of statement and parameters."""
+    """Returns what the database or the driver said, without SQLAlchemy's copy of statement and parameters."""
     best: BaseException = error
     for one in chain(error):
         if getattr(one, "orig", None) is not None or "sqlalchemy" in type(one).__module__:
@@ -66,7 +70,7 @@ def words(error: BaseException) -> str:
 
 
 def described(error: BaseException, files: list[str]) -> dict[str, Any]:
-    """`files` are the revisions' own: the last line of one of them in the traceback is where it happened."""
+    """Returns an error as it is reported. It happened in the last line of `files`, the revisions' own, in the traceback."""
     found: dict[str, Any] = {"type": type(error).__name__, "text": words(error), "sqlstate": sqlstate(error)}
     for one in chain(error):
         diagnosis = getattr(one, "diag", None)
@@ -83,7 +87,43 @@ def described(error: BaseException, files: list[str]) -> dict[str, Any]:
     place = _place(error, files)
     if place:
         found.update(place)
+    missing = missing_variables(error)
+    if missing:
+        found["missing"] = missing
     return found
+
+
+def missing_variables(error: BaseException) -> list[str]:
+    """Returns the variables of the environment that an error misses: of `os.environ`, pydantic, environs, decouple."""
+    for one in chain(error):
+        if isinstance(one, KeyError) and one.args and _raised_by(one, "os.py"):
+            return [str(one.args[0])]
+        if type(one).__name__ == "ValidationError" and callable(getattr(one, "errors", None)):
+            return _missing_fields(one)
+        named = _NOT_SET.search(str(one))
+        if named:
+            return [next(filter(None, named.groups()))]
+    return []
+
+
+def _raised_by(error: BaseException, file: str) -> bool:
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and os.path.basename(frames[-1].filename).endswith((file, "<frozen os>"))  # noqa: PTH119
+
+
+def _missing_fields(error: Any) -> list[str]:
+    prefix = ""
+    fields: set[str] = set()
+    at = error.__traceback__
+    while at is not None:
+        # pydantic-settings' own name for `self`; the class knows the prefix of its variables.
+        settings = type(at.tb_frame.f_locals.get("__pydantic_self__"))
+        config = getattr(settings, "model_config", None) or {}
+        if isinstance(config, dict) and "env_prefix" in config:
+            prefix, fields = str(config["env_prefix"] or ""), set(getattr(settings, "model_fields", ()))
+        at = at.tb_next
+    names = [str(one["loc"][0]) for one in error.errors() if "missing" in one.get("type", "") and one.get("loc")]
+    return [((prefix + name) if name in fields else name).upper() for name in names][:50]
 
 
 def _place(error: BaseException, files: list[str]) -> dict[str, Any] | None:
@@ -94,8 +134,34 @@ def _place(error: BaseException, files: list[str]) -> dict[str, Any] | None:
     return place
 
 
+def inside(error: BaseException, function: str) -> bool:
+    """Returns whether the error came out of a function of that name."""
+    return any(frame.name == function for one in chain(error) for frame in traceback.extract_tb(one.__traceback__))
+
+
+def files_of(error: BaseException | None) -> list[str]:
+    """Returns the files in the traceback."""
+    return [frame.filename for frame in traceback.extract_tb(error.__traceback__)] if error is not None else []
+
+
+def rule_before_the_first(error: BaseException) -> str:
+    """Returns the rule of an error that came before the first migration."""
+    code, text = sqlstate(error), words(error)
+    if code == "25006":
+        return "dry-run-writes"
+    if code == "42501" and "alembic_version" in text + str(getattr(error, "statement", "")):
+        return "no-right"
+    if isinstance(error, ValueError) and "invalid interpolation syntax" in text:
+        return "interpolation"
+    if "unexpected keyword argument 'sslmode'" in text:
+        return "sslmode"
+    if type(error).__name__ == "NoSuchModuleError" and "sqlalchemy.dialects:postgres" in text and "postgresql" not in text:
+        return "postgres-scheme"
+    return "environment"
+
+
 def connecting(error: BaseException) -> bool:
-    """Whether it happened while a connection was being made: on the way out it passed SQLAlchemy's pool."""
+    """Returns whether it happened while a connection was being made: on the way out it passed SQLAlchemy's pool."""
     for one in chain(error):
         at = one.__traceback__
         while at is not None:
@@ -106,7 +172,7 @@ def connecting(error: BaseException) -> bool:
 
 
 def passes(error: BaseException) -> bool:
-    """Whether waiting can help: a database that is down, starting, or full. Its answer to who we are stays the same."""
+    """Returns whether waiting can help: a database that is down, starting, or full. Its answer to who we are stays the same."""
     code = sqlstate(error)
     if code:
         return code in _LATER or code.startswith("08")
@@ -122,20 +188,35 @@ def passes(error: BaseException) -> bool:
 
 
 def show(error: BaseException) -> None:
-    """The traceback on standard error, like Python's, but without the parameters in SQLAlchemy's text: they are data.
+    """Writes the traceback to standard error like Python does, without the parameters in SQLAlchemy's text: they are data.
 
-    Frames of the libraries are left out, because they would push what the migration itself said out of the last lines.
+    Frames of libraries are left out, because they would push the migration's own output out of the last lines.
     """
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not _of_a_library(frame.filename)]
-    lines = ["Traceback (most recent call last; frames of libraries are left out):\n" if own else "Traceback:\n"]
-    lines += traceback.format_list(own or frames)
-    lines.append(f"{type(error).__name__}: {words(error)}\n")
+    lines = ["Traceback (most recent call last; frames of libraries are left out):\n"] if own else []
+    lines += traceback.format_list(own)
+    if isinstance(error, SyntaxError):
+        lines += traceback.format_exception_only(type(error), error)
+    else:
+        lines.append(f"{type(error).__name__}: {words(error)}\n")
     statement = getattr(error, "statement", None)
     if statement:
         lines.append(f"[SQL: {statement}]\n")
     sys.stderr.write("".join(lines))
+    sys.stderr.flush()
+
+
+def relative(path: str) -> str:
+    """Returns a path as people write it: from the working directory where it is below that."""
+    here = os.getcwd()  # noqa: PTH109 - text in, text out
+    return path[len(here) + 1 :] if path.startswith(here + os.sep) else path
 
 
 def _of_a_library(path: str) -> bool:
-    return path.startswith("<") or any(f"{os.sep}{name}{os.sep}" in path for name in _LIBRARIES)
+    """A library is what was installed, not a folder of the project that is called `alembic`."""
+    if path.startswith("<") or "site-packages" + os.sep in path or "dist-packages" + os.sep in path:
+        return True
+    files = [getattr(sys.modules.get(name), "__file__", None) for name in _LIBRARIES]
+    folders = [os.path.dirname(found) for found in [os.__file__, *files] if found]  # noqa: PTH120
+    return any(path.startswith(folder + os.sep) for folder in folders)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import io
-import os
 from typing import Any, Callable, Iterable, Sequence
 
 from alembic.config import CommandLine, Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 
-from cicd_actions.run_migrations_oneshot.in_image.connections import Stop
+from cicd_actions.run_migrations_oneshot.in_image.problems import relative
+from cicd_actions.run_migrations_oneshot.in_image.run import Stop
 
-PHASES = ("expand", "contract")
+PHASES = ("expand", "contract", "")
 
 
 class _Line(CommandLine):  # type: ignore[misc]  # Any where Alembic is not installed
@@ -23,28 +23,57 @@ class _Line(CommandLine):  # type: ignore[misc]  # Any where Alembic is not inst
 
 
 class Scripts:
-    """The migrations that `alembic ARGUMENTS` would run."""
+    """The migrations that `alembic upgrade` would run. `configured` returns Alembic's configuration, anew for each run of
+    env.py where that is possible; `destination` and `tag` are the command's."""
 
-    def __init__(self, arguments: Sequence[str]) -> None:
-        self._arguments = list(arguments)
-        config, options = self._read()
+    def __init__(self, configured: Callable[[], Any], destination: str, tag: Any = None) -> None:
+        self._configured = configured
+        self._tag = tag
+        self.destination = destination
+        self.directory = ScriptDirectory.from_config(configured())
+
+    @classmethod
+    def of_arguments(cls, arguments: Sequence[str]) -> Scripts:
+        """Reads what stands after `alembic`. Raises `Stop` for anything but an upgrade."""
+
+        def read() -> tuple[Any, Any]:
+            line = _Line(prog="alembic")
+            line.main(argv=list(arguments))
+            return line.found
+
+        _, options = read()
         if options.cmd[0].__name__ != "upgrade" or options.sql:
             raise Stop("command")
-        self.destination = str(options.revision)
-        self._tag = options.tag
-        self.directory = ScriptDirectory.from_config(config)
+        return cls(lambda: read()[0], str(options.revision), options.tag)
 
-    def _read(self) -> tuple[Any, Any]:
-        line = _Line(prog="alembic")
-        line.main(argv=self._arguments)
-        return line.found
+    def check(self) -> None:
+        """Loads every revision file. Raises `Stop` for a graph that Alembic cannot walk."""
+        try:
+            loaded = list(self.directory._load_revisions())  # noqa: SLF001 - no public way without a walk of the graph
+        except SyntaxError as error:
+            place = {"file": relative(str(error.filename or "")), "line": error.lineno or 0}
+            problem = {"type": type(error).__name__, "text": str(error.msg), **place}
+            raise Stop("syntax", state="failed", problem=problem) from None
+        # Each file is loaded once: what it does at its top has been done.
+        self.directory.revision_map._generator = lambda: loaded  # noqa: SLF001
+        files: dict[str, list[str]] = {}
+        for script in loaded:
+            files.setdefault(script.revision, []).append(relative(str(script.path or "")))
+        twice = {revision: sorted(found) for revision, found in files.items() if len(found) > 1}
+        if twice:
+            revision, paths = min(twice.items())
+            raise Stop("duplicate", revision=revision, files=paths)
+        for script in loaded:
+            missing = [down for down in as_tuple(script.down_revision) if down not in files]
+            if missing:
+                raise Stop("dangling", revision=script.revision, file=relative(str(script.path or "")), missing=missing)
 
     def heads(self) -> list[str]:
-        """The image's heads; reading them loads every revision file."""
+        """Returns the image's heads; reading them loads every revision file."""
         return sorted(self.directory.get_heads())
 
     def about(self, revision: str) -> dict[str, str]:
-        """A revision as it is reported."""
+        """Returns a revision as it is reported."""
         script = self.directory.get_revision(revision)
         return {
             "revision": script.revision,
@@ -55,21 +84,21 @@ class Scripts:
         }
 
     def knows(self, revision: str) -> bool:
-        """Whether there is a file for exactly this revision (Alembic also takes the beginning of one)."""
+        """Returns whether there is a file for exactly this revision (Alembic also takes the beginning of one)."""
         return any(script.revision == revision for script in self.directory.walk_revisions())
 
     def unknown(self, revisions: Iterable[str]) -> list[str]:
-        """Those for which this image has no file."""
+        """Returns those for which this image has no file."""
         wanted = set(revisions)
         known = {script.revision for script in self.directory.walk_revisions()} if wanted else set()
         return sorted(wanted - known)
 
     def steps(self, at: tuple[str, ...], destination: str) -> list[Any]:
-        """The steps from these revisions to the destination, as `alembic upgrade` takes them; none when it is there."""
+        """Returns the steps from these revisions to the destination, as `alembic upgrade` takes them; none when it is there."""
         return list(self.directory._upgrade_revs(destination, at))  # noqa: SLF001 - no public way
 
     def applied(self, at: Iterable[str]) -> set[str]:
-        """Every revision that a database at these heads has."""
+        """Returns every revision that a database at these heads has."""
         found: set[str] = set()
         todo = [revision for revision in at if self.knows(revision)]
         while todo:
@@ -81,15 +110,15 @@ class Scripts:
         return found
 
     def run(self, work: Callable[[Any, Any], Iterable[Any]], **options: Any) -> None:
-        """Run env.py as `alembic upgrade` does, with `work` in the place of its list of steps."""
-        config, _ = self._read()
+        """Runs env.py as `alembic upgrade` does, with `work` in the place of its list of steps."""
+        config = self._configured()
         self.directory = ScriptDirectory.from_config(config)
         with self._environment(config, fn=work, destination_rev=self.destination, **options):
             self.directory.run_env()
 
     def rendered(self, start: tuple[str, ...], destination: str) -> str:
-        """The SQL that Alembic would run, rendered offline: env.py's offline half. Raises what that raises."""
-        config, _ = self._read()
+        """Returns the SQL that Alembic would run, rendered offline: env.py's offline half. Raises what that raises."""
+        config = self._configured()
         directory = ScriptDirectory.from_config(config)
         output = io.StringIO()
         config.output_buffer = output
@@ -108,18 +137,12 @@ class Scripts:
 
 
 def phase_of(script: Any) -> str:
-    """The module's `deploy_phase`, as it stands there; `expand` where it says none."""
-    return str(getattr(script.module, "deploy_phase", "expand"))
+    """Returns the module's `deploy_phase` as it stands there, empty where the module does not declare one."""
+    return str(getattr(script.module, "deploy_phase", ""))
 
 
 def as_tuple(value: Any) -> tuple[str, ...]:
-    """One, several or no revisions, as Alembic writes them."""
+    """Returns one, several or no revisions, as Alembic writes them."""
     if value is None:
         return ()
     return (value,) if isinstance(value, str) else tuple(value)
-
-
-def relative(path: str) -> str:
-    """A path as people write it: from the working directory where it is below that."""
-    here = os.getcwd()  # noqa: PTH109 - text in, text out
-    return path[len(here) + 1 :] if path.startswith(here + os.sep) else path

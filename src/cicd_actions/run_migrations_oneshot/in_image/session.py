@@ -1,4 +1,4 @@
-"""What is said to PostgreSQL on one DBAPI connection: settings, the lock, who holds it, who blocks, invalid indexes.
+"""Talks to PostgreSQL on one DBAPI connection: settings, the lock, who holds it, who blocks, invalid indexes.
 
 Everything goes through the DBAPI, so it is alike for psycopg, psycopg2 and (through SQLAlchemy's adapter) asyncpg.
 """
@@ -6,7 +6,7 @@ Everything goes through the DBAPI, so it is alike for psycopg, psycopg2 and (thr
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Sequence
 
 LOCK = 0x63696364_6D696772
 """The key of the advisory lock, alike for every run on a database ("cicdmigr"). Advisory locks are per database:
@@ -20,14 +20,22 @@ class Settings:
     application_name: str
     lock_timeout: int
     statement_timeout: int
+    read_only: bool = False
 
     def statements(self, version: int) -> list[str]:
-        """The statements for a server of that `server_version_num`."""
+        """Returns the statements for a server of that `server_version_num`."""
         found = [
             "SET application_name = '{}'".format(self.application_name.replace("'", "''").replace("\\", "")),
             f"SET lock_timeout = {self.lock_timeout:d}",
             f"SET statement_timeout = {self.statement_timeout:d}",
         ]
+        if self.read_only:
+            found.append("SET default_transaction_read_only = on")
+        # A role's limits for applications must not end a migration that computes in Python between two statements.
+        if version >= 90600:
+            found.append("SET idle_in_transaction_session_timeout = 0")
+        if version >= 170000:
+            found.append("SET transaction_timeout = 0")
         if version >= 140000:
             # A server that notices a vanished client ends its statement, and so frees its locks. And the lock's session may
             # be idle for long while a migration works in Python.
@@ -36,7 +44,7 @@ class Settings:
 
 
 def ask(dbapi: Any, statement: str) -> list[tuple[Any, ...]]:
-    """The rows that a query gives."""
+    """Returns the rows of a query."""
     cursor = dbapi.cursor()
     try:
         cursor.execute(statement)
@@ -46,7 +54,7 @@ def ask(dbapi: Any, statement: str) -> list[tuple[Any, ...]]:
 
 
 def tell(dbapi: Any, statement: str) -> None:
-    """Run a statement that gives no rows."""
+    """Runs a statement that returns no rows."""
     cursor = dbapi.cursor()
     try:
         cursor.execute(statement)
@@ -55,23 +63,33 @@ def tell(dbapi: Any, statement: str) -> None:
 
 
 def configure(dbapi: Any, settings: Settings, version: int) -> None:
-    """Give a session its settings. Nothing is committed here."""
+    """Gives a session its settings. Nothing is committed here."""
     for statement in settings.statements(version):
         tell(dbapi, statement)
 
 
 def version_of(dbapi: Any) -> int:
-    """`server_version_num`: 150008 for 15.8."""
+    """Returns `server_version_num`: 150008 for 15.8."""
     return int(ask(dbapi, "SHOW server_version_num")[0][0])
 
 
+def in_recovery(dbapi: Any) -> bool:
+    """Returns whether the server is a replica, which cannot be migrated."""
+    return bool(ask(dbapi, "SELECT pg_is_in_recovery()")[0][0])
+
+
+def is_read_only(dbapi: Any) -> bool:
+    """Returns whether the role or the database makes the session read-only."""
+    return str(ask(dbapi, "SHOW default_transaction_read_only")[0][0]) == "on"
+
+
 def backend_of(dbapi: Any) -> int:
-    """The process that serves the session, by its own word."""
+    """Returns the process that serves the session, as the server says."""
     return int(ask(dbapi, "SELECT pg_backend_pid()")[0][0])
 
 
 def wire_pid(dbapi: Any) -> int | None:
-    """The process id that was sent when the connection was made, or `None` where the driver does not keep it.
+    """Returns the process id that was sent when the connection was made, or `None` where the driver does not keep it.
 
     PostgreSQL sends that of the backend; a pooler answers for itself and sends another number:
     https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-START-UP (BackendKeyData)
@@ -86,27 +104,33 @@ def wire_pid(dbapi: Any) -> int | None:
 
 
 def try_lock(dbapi: Any) -> bool:
-    """Take the session's lock if it is free. Never waits: a session that waits for it would hold a snapshot, and the holder's
+    """Takes the session's lock if it is free. Never waits: a session that waits for it would hold a snapshot, and the holder's
     CREATE INDEX CONCURRENTLY would wait for that."""
     return bool(ask(dbapi, f"SELECT pg_try_advisory_lock({LOCK:d})")[0][0])
 
 
-def holders(dbapi: Any) -> list[dict[str, Any]]:
-    """Who holds the lock in this database: pid, application name, user, address, since when."""
+def holders(dbapi: Any, key: int | None = LOCK, *, but: Sequence[int] = ()) -> list[dict[str, Any]]:
+    """Returns who holds an advisory lock in this database: pid, application name, user, address, since when.
+
+    `key` is `None` where only the application knows it: then every advisory lock counts. `but`: pids that are left out.
+    """
+    which = "TRUE"
+    if key is not None:
+        which = f"l.objsubid = 1 AND l.classid = {key >> 32 & 0xFFFFFFFF:d} AND l.objid = {key & 0xFFFFFFFF:d}"
+    skipped = ", ".join(f"{pid:d}" for pid in (0, *but))
     rows = ask(
         dbapi,
-        "SELECT a.pid, a.application_name, a.usename, coalesce(host(a.client_addr), 'local'),"
+        "SELECT DISTINCT a.pid, a.application_name, a.usename, coalesce(host(a.client_addr), 'local'),"
         " to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC'"
-        " FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
-        f" AND l.classid = {LOCK >> 32:d} AND l.objid = {LOCK & 0xFFFFFFFF:d}"
-        " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+        f" FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND l.granted AND {which}"
+        f" AND a.pid NOT IN ({skipped}) AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())",
     )
     names = ("pid", "application", "user", "address", "since")
     return [dict(zip(names, row)) for row in rows]
 
 
 def blockers(dbapi: Any, pids: list[int]) -> list[dict[str, Any]]:
-    """Who keeps these sessions waiting for a lock now, and for what statement of theirs."""
+    """Returns who keeps these sessions waiting for a lock now, and for what statement of theirs."""
     listed = ", ".join(f"{pid:d}" for pid in pids)
     rows = ask(
         dbapi,
@@ -120,7 +144,7 @@ def blockers(dbapi: Any, pids: list[int]) -> list[dict[str, Any]]:
 
 
 def invalid_indexes(dbapi: Any) -> list[str]:
-    """Indexes that a concurrent build left half-made, quoted and with their schema, as DROP INDEX takes them.
+    """Returns indexes that a concurrent build left half-made, quoted and with their schema, as DROP INDEX takes them.
 
     https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY
     """
@@ -136,7 +160,7 @@ def invalid_indexes(dbapi: Any) -> list[str]:
 
 
 def schema_of(dbapi: Any, table: str) -> str | None:
-    """The schema in which the session's search path finds a table (given quoted), itself quoted; `None` when it finds none."""
+    """Returns the schema in which the session's search path finds a table, both quoted; `None` when it finds none."""
     literal = table.replace("'", "''")
     rows = ask(
         dbapi,
@@ -146,12 +170,17 @@ def schema_of(dbapi: Any, table: str) -> str | None:
     return str(rows[0][0]) if rows else None
 
 
+def current_schema(dbapi: Any) -> str:
+    """Returns the first schema of the session's search path that exists, empty where none does."""
+    return str(ask(dbapi, "SELECT coalesce(current_schema()::text, '')")[0][0])
+
+
 def terminate(dbapi: Any, pids: list[int]) -> None:
-    """End sessions; the database undoes what they had not committed, and frees their locks."""
+    """Ends sessions; the database undoes what they had not committed, and frees their locks."""
     ask(dbapi, "SELECT pg_terminate_backend(pid) FROM unnest(ARRAY[{}]) AS pid".format(", ".join(f"{pid:d}" for pid in pids)))
 
 
 def alive(dbapi: Any, pids: list[int]) -> int:
-    """How many of these sessions are still there."""
+    """Returns how many of these sessions are still there."""
     listed = ", ".join(f"{pid:d}" for pid in pids)
     return int(ask(dbapi, f"SELECT count(*) FROM pg_stat_activity WHERE pid IN ({listed})")[0][0])

@@ -7,8 +7,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cicd_actions.run_migrations_oneshot.heard import Heard, event_in
-from cicd_actions.run_migrations_oneshot.narration import said
+from cicd_actions.run_migrations_oneshot.log_lines import log_line
+from cicd_actions.run_migrations_oneshot.progress import Progress, event_in
 
 PREFIX = "cicd-actions:0123456789abcdef "
 KINDS = [
@@ -26,6 +26,9 @@ KINDS = [
     "blocked",
     "retry",
     "applied",
+    "writes",
+    "health",
+    "load",
     "ending",
     "end",
 ]
@@ -50,7 +53,12 @@ _fields = st.sampled_from(
         "unread",
         "step",
         "partial",
-        "places",
+        "tables",
+        "old",
+        "wal",
+        "longest",
+        "database",
+        "kept",
         "server",
         "text",
         "left",
@@ -87,15 +95,15 @@ def test_deeply_nested_json_is_an_ordinary_line() -> None:
 
 @given(st.lists(_events, max_size=8))
 def test_any_event_is_taken_and_told(events: list[dict[str, object]]) -> None:
-    heard = Heard()
+    progress = Progress()
     for event in events:
-        heard.take(event)
-        assert isinstance(said(event, heard), str)
-    assert heard.now is None or isinstance(heard.now, tuple)
+        progress.take(event)
+        assert isinstance(log_line(event, progress), str)
+    assert progress.now is None or isinstance(progress.now, tuple)
 
 
 def test_a_run() -> None:
-    heard = Heard()
+    progress = Progress()
     for event in (
         {"event": "preflight", "at": ["a"], "heads": ["c"], "dialect": "postgresql", "server": 150008},
         {"event": "pending", "revision": "b", "message": "B", "phase": "expand", "file": "b.py"},
@@ -114,16 +122,17 @@ def test_a_run() -> None:
             "problem": {"text": "no", "line": 7},
         },
     ):
-        heard.take(event)
-    assert (heard.before, heard.now, heard.applied, heard.running, heard.step) == (("a",), ("b",), ["b"], "c", "c")
-    assert heard.pending["c"].phase == "contract"
-    assert (heard.problem.text, heard.problem.line) == ("no", 7)
+        progress.take(event)
+    assert (progress.before, progress.now, progress.applied) == (("a",), ("b",), [("", "b")])
+    assert (progress.running, progress.step) == (("", "c"), "c")
+    assert progress.pending["", "c"].phase == "contract"
+    assert (progress.problem.text, progress.problem.line) == ("no", 7)
 
 
 def test_where_the_database_is_stays_unknown_while_a_migration_runs() -> None:
-    heard = Heard()
+    progress = Progress()
     for event in ({"event": "preflight", "at": ["a"]}, {"event": "lock", "pid": 1}):
-        heard.take(event)
-        assert heard.now == ("a",)
-    heard.take({"event": "start", "revision": "b"})
-    assert heard.now is None
+        progress.take(event)
+        assert progress.now == ("a",)
+    progress.take({"event": "start", "revision": "b"})
+    assert progress.now is None
