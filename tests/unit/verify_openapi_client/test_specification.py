@@ -37,7 +37,7 @@ def load(content: Any) -> specification.Specification:
         ("null", "a single value"),
         ({"swagger": "2.0", "info": {}}, "Swagger 2.0"),
         ({"info": {}}, "no field `openapi`"),
-        ({**MINIMAL, "openapi": "3.2.0"}, "OpenAPI '3.2.0'"),
+        ({**MINIMAL, "openapi": "3.3.0"}, "OpenAPI '3.3.0'"),
         ({**MINIMAL, "openapi": 3.1}, "OpenAPI 3.1"),
         ({"openapi": "3.1.0", "paths": {}}, "`info`"),
         ({"openapi": "3.0.3", "info": {"title": "", "version": ""}}, "no `paths`"),
