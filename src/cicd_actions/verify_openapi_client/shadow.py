@@ -1,4 +1,4 @@
-"""A copy of the work tree in which programs may write, with an index and an object store of its own.
+"""A copy of the work tree in which programs may write, with a separate index and object store.
 
 The work tree and `.git` stay as they are, also when the run is killed. Ignored folders (`node_modules`, `.venv`) are
 folders of links: what is installed can be used, and what is created beside it stays in the copy.

@@ -89,7 +89,7 @@ def _item(document: Document, item: Part) -> Iterator[Problem]:
             yield Problem(operation.pointer, "An operation needs `responses`, an object of status codes.")
         for code, _ in operation.at("responses").entries():
             if not re.fullmatch(r"[1-5](\d\d|XX|xx)|default|x-.*", code):
-                yield Problem(operation.at("responses", code).pointer, f"`{code}` is no status code, range or `default`.")
+                yield Problem(operation.at("responses", code).pointer, f"`{code}` is not a status code, a range or `default`.")
 
 
 def _parameters(document: Document, owner: Part) -> Iterator[Problem]:

@@ -250,11 +250,11 @@ def test_the_api_changed_once_more(example: Example, what: str) -> None:
     assert all(change["operations"] for change in outcome.report["changes"])
 
 
-def test_the_command_that_is_shown_mends_the_client(example: Example) -> None:
+def test_the_command_that_is_shown_fixes_the_client(example: Example) -> None:
     example.change((SCHEMAS, "    id: int", "    id: str"))
-    mend = ["bash", "-c", example.run().report["drift"]["mend"]]
+    fixing = ["bash", "-c", example.run().report["drift"]["fix"]]
     root, environment = example.project.root, example.project.environment()
-    subprocess.run(mend, cwd=root, env=environment, check=True, capture_output=True)
+    subprocess.run(fixing, cwd=root, env=environment, check=True, capture_output=True)
     example.project.commit("regenerate")
     assert example.run(fail_on="drift").verdict == "pass"
 

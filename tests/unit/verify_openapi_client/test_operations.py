@@ -97,6 +97,11 @@ PARAMETERS = [
         [{"name": "q", "in": "query", "content": {"application/json": {"schema": STRING}}}],
         ["parameter-serialization"],
     ),
+    (
+        [query(schema={"type": "object"}, style="deepObject")],
+        [query(schema={"type": "object"}, style="deepObject", explode=True)],
+        [],
+    ),
     ([query()], [query(allowReserved=True)], []),
     ([query(allowReserved=True)], [query()], ["parameter-serialization"]),
     # Null cannot be sent in a URL or header, so `Optional[str]` and `str` are the same there.

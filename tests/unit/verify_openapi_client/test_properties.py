@@ -67,7 +67,7 @@ def test_fingerprints_do_not_depend_on_the_order(old: Any, new: Any) -> None:
 
 
 PRESENCE = {"property-removed", "property-closed", "required"}
-"""A property's presence is no matter of sets alone: an open object allows it before and after, yet callers lose it."""
+"""A property's presence is more than a matter of sets: an open object allows it before and after, yet callers lose it."""
 
 
 @pytest.mark.parametrize("version", ["3.0.3", "3.1.0"])

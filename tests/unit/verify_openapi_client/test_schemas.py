@@ -298,6 +298,7 @@ EQUAL = [
     ({"type": "string", "format": "password"}, STRING),
     ({"type": "string", "format": "byte"}, {"type": "string", "contentEncoding": "base64"}),
     (patterned(**{r"^\d": {**STRING, "example": "x"}}), patterned(**{"^[0-9]": STRING})),
+    ({**STRING, "if": {"minLength": 1}}, STRING),
     ({"not": {**INTEGER, "example": 1, "title": "x"}}, {"not": INTEGER}),
 ]
 

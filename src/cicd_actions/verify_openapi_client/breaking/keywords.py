@@ -14,6 +14,9 @@ from cicd_actions.verify_openapi_client.breaking.shape import TYPES, Bound, Shap
 
 _COMPARED_AS_TEXT = ("not", "if", "then", "else", "$dynamicRef")
 
+_CONDITION = ("if", "then", "else")
+"""`if` alone restricts nothing, and neither do the others without it (JSON Schema 2020-12, section 10.2.2)."""
+
 _SIZES = (
     "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties", "minContains", "maxContains",
 )  # fmt: skip
@@ -59,8 +62,9 @@ class Reader:
         for keyword in READ:
             if isinstance(self._raw.get(keyword), (dict, bool)):
                 self._shape.constraints[keyword] = (*self._shape.constraints.get(keyword, ()), self._mark(keyword))
+        conditional = "if" in self._raw and not {"then", "else"}.isdisjoint(self._raw)
         for keyword in _COMPARED_AS_TEXT:
-            if keyword in self._raw:
+            if keyword in self._raw and (conditional or keyword not in _CONDITION):
                 text_of = self._dialect.text_of(self._mark(keyword), keyword)
                 self._shape.others[keyword] = self._shape.others.get(keyword, frozenset()) | {text_of}
 

@@ -47,7 +47,7 @@ NAME = rule(
     "path-parameter-name",
     "a path parameter has another name",
     whom="typed code that names it",
-    why="The name is no part of the request, but generated code has it in types and arguments.",
+    why="The name is not part of the request, but generated code has it in types and arguments.",
     compatibly="Keep the name, or release the client with the note that the name changes.",
     effect=Effect.GENERATED_SYMBOL,
 )
@@ -80,7 +80,8 @@ def serialization(part: Part, location: str) -> Serialization:
         return Serialization("", False, False, content[0])
     style = text(raw.get("style")) or _STYLES.get(location, "form")
     explode = raw["explode"] if isinstance(raw.get("explode"), bool) else style == "form"
-    return Serialization(style, explode, raw.get("allowReserved") is True, "")
+    explode = explode or style == "deepObject"  # it has one form only
+    return Serialization(style, bool(explode), raw.get("allowReserved") is True, "")
 
 
 def schema(part: Part) -> Part:

@@ -1,6 +1,6 @@
 """Writes every reference of a document as a JSON pointer from its root: `$id`, `$anchor`, `$dynamicRef` and `$self` resolved.
 
-JSON Schema 2020-12 lets a schema have a base of its own (section 8.2). A reference means something else below it, so it is
+JSON Schema 2020-12 lets a schema have a separate base (section 8.2). A reference means something else below it, so it is
 resolved where it stands. A document that uses none of this stays the very same object.
 """
 

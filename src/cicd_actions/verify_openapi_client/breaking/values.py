@@ -170,7 +170,7 @@ def _is_multiple(number: Any, factor: Any) -> bool:
 
 
 def _values_in_bounds(sides: Sides, values: Iterable[Any]) -> None:
-    """A list of values needs no bound of its own: each of them has to meet the other side's."""
+    """A list of values needs no separate bound: each of them has to meet the other side's."""
     for value in values:
         if _within(value, sides.sent) and not _within(value, sides.known):
             sides.differ("bound", f"The value {value} of the enum lies outside the bounds.", "enum", str(value))
