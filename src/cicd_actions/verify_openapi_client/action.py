@@ -53,8 +53,7 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
 
         seen = outcome.look(found, repo, copy, where, inputs, spec)
         fixed = drift.write(copy, repo, found) if inputs.fix and found and not found.unstable else []
-    compared = comparing.result()
-    spec_file = repo.tracked(folder / inputs.spec) if inputs.spec else ""
+    compared, spec_file = comparing.result()
     judged = Judgement(
         drift=found,
         causes=seen.causes,
@@ -75,11 +74,12 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
     return outcome.report(ACTION.name, judged, inputs, runtime, results)
 
 
-def _compared(inputs: Inputs, repo: Repository, folder: Path, spec: Specification, runtime: Runtime) -> Compared:
-    """What is imported here and after is much, and is not to be waited for: the generator runs meanwhile."""
+def _compared(inputs: Inputs, repo: Repository, folder: Path, spec: Specification, runtime: Runtime) -> tuple[Compared, str]:
+    """Compares the documents, and finds the path of `spec` in git, while the generator runs."""
     from cicd_actions.verify_openapi_client import comparison, outcome  # noqa: F401, PLC0415
 
-    return comparison.compare(inputs, repo, folder, spec, runtime.variables)
+    compared = comparison.compare(inputs, repo, folder, spec, runtime.variables)
+    return compared, repo.tracked(folder / inputs.spec) if inputs.spec else ""
 
 
 def _folder(inputs: Inputs, runtime: Runtime) -> Path:

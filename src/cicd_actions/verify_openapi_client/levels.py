@@ -7,10 +7,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.grammar import NotUnderstood, nearest
-from cicd_actions.verify_openapi_client.breaking.change import Change
+
+if TYPE_CHECKING:
+    from cicd_actions.verify_openapi_client.breaking.change import (
+        Change,
+    )  # what defines it is imported while the generator runs
 
 
 class Level(IntEnum):

@@ -325,7 +325,7 @@ def test_another_version_of_the_generator_than_the_lock_file_s(example: Example)
     example.project.write("apps/web/src/api/generated.d.ts", "// another\n")
     example.project.commit("another version")
     outcome = example.run()
-    assert "Installed is openapi-typescript 7.13.0, but apps/web/pnpm-lock.yaml says 7.9.1" in outcome.said
+    assert "openapi-typescript 7.13.0 is installed, but apps/web/pnpm-lock.yaml locks 7.9.1" in outcome.said
 
 
 def test_the_work_tree_stays_as_it_is(example: Example, installed: Callable[..., None]) -> None:

@@ -174,11 +174,11 @@ def _both(comparison: Comparison, label: str, old: Parameter, new: Parameter) ->
     if new.required and not old.required:
         what = f"The {new.location} parameter `{new.name}` is newly required."
         comparison.found(REQUIRED, what, (label,), new.part, in_base=False)
+    if comparison.schemas.sameness.same(old.schema_parts, new.schema_parts) and old.written == new.written:
+        return
     before, after = comparison.schemas.meanings(old.schema_parts, new.schema_parts)
     if not old.required:
         _default(comparison, label, new, comparison.schemas.defaults(old.schema_parts, new.schema_parts))
-    if comparison.schemas.sameness.same(old.schema_parts, new.schema_parts) and old.written == new.written:
-        return
     if _rewritten(old, before, new, after) and (old.schema_parts or new.schema_parts):
         what = f"The {new.location} parameter `{new.name}` goes from {old.written} to {new.written}."
         detail = f"{old.written} {new.written}"

@@ -27,9 +27,14 @@ class Sameness:
         if not self._same_version or len(old) != len(new):
             return False
         return all(
-            self._alike(one.raw, other.raw) and not (self._changed & (self.references(one.raw) | self.references(other.raw)))
-            for one, other in zip(old, new, strict=True)
+            self._alike(one.raw, other.raw) and self._unchanged(one.raw, other.raw) for one, other in zip(old, new, strict=True)
         )
+
+    def _unchanged(self, one: Any, other: Any) -> bool:
+        """Whether nothing changed that two parts of equal text lead to; only heirs may make that differ."""
+        if not self._changed.isdisjoint(self.references(one)):
+            return False
+        return not self._heirs or self._changed.isdisjoint(self.references(other))
 
     def _alike(self, one: Any, other: Any) -> bool:
         key = id(one), id(other)  # as below, an id stays one value's
@@ -78,7 +83,8 @@ class Sameness:
         while stack:
             value = stack.pop()
             if isinstance(value, dict):
-                found |= self._heirs.get(id(value), frozenset())
+                if id(value) in self._heirs:
+                    found |= self._heirs[id(value)]
                 reference = text(mapping(value).get("$ref"))
                 if reference:
                     found.add(reference)

@@ -81,7 +81,9 @@ class Schemas:
                 stack.append(target)
         # In an order of their own, so that nothing depends on the order of `allOf`; the outermost usually comes first.
         leaves.sort(key=lambda part: (len(part.place), part.place))
-        return Whole(tuple(leaves), never, null_too, self.families.heirs & seen, default)
+        return Whole(
+            tuple(leaves), never, null_too, self.families.heirs & seen if self.families.heirs else frozenset(), default
+        )
 
     def meaning(self, whole: Whole) -> Meaning:
         """What the schema allows, as alternatives."""
