@@ -48,10 +48,11 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
         generator = _generator(inputs, where, paths, spec_path, runtime, deadline)
         found = drift.find(copy, repo, generator)
         # The generator's time has paid for these.
-        from cicd_actions.verify_openapi_client import outcome  # noqa: PLC0415
+        from cicd_actions.verify_openapi_client import evidence  # noqa: PLC0415
         from cicd_actions.verify_openapi_client.judgement import Judgement  # noqa: PLC0415
+        from cicd_actions.verify_openapi_client.reporting import files  # noqa: PLC0415
 
-        seen = outcome.look(found, repo, copy, where, inputs, spec)
+        seen = evidence.look(found, repo, copy, where, inputs, spec)
         fixed = drift.write(copy, repo, found) if inputs.fix and found and not found.unstable else []
     compared, spec_file = comparing.result()
     judged = Judgement(
@@ -69,14 +70,15 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
         fail_on=inputs.fail_on,
         rules=inputs.rules,
         spec_file=spec_file,
-        lines=outcome.lines(spec, spec_file, compared),
+        lines=evidence.lines(spec, spec_file, compared),
     )
-    return outcome.report(ACTION.name, judged, inputs, runtime, results)
+    return files.report(ACTION.name, judged, inputs, runtime, results)
 
 
 def _compared(inputs: Inputs, repo: Repository, folder: Path, spec: Specification, runtime: Runtime) -> tuple[Compared, str]:
     """Compares the documents, and finds the path of `spec` in git, while the generator runs."""
-    from cicd_actions.verify_openapi_client import comparison, outcome  # noqa: F401, PLC0415
+    from cicd_actions.verify_openapi_client import comparison  # noqa: PLC0415
+    from cicd_actions.verify_openapi_client.reporting import files  # noqa: F401, PLC0415
 
     compared = comparison.compare(inputs, repo, folder, spec, runtime.variables)
     return compared, repo.tracked(folder / inputs.spec) if inputs.spec else ""

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.verify_openapi_client import validity
+from cicd_actions.verify_openapi_client.breaking import references
 from cicd_actions.verify_openapi_client.breaking.document import Document
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
@@ -82,7 +83,8 @@ def parse(content: bytes, *, input: str, name: str) -> Specification:  # noqa: A
         )
     root, yaml = _read(text, name, input)
     _bounded(root, name)
-    problems = validity.problems(root)
+    document = Document(root, rooted_already=not references.possible(text))
+    problems = validity.problems(root, document)
     if problems:
         first, more = problems[0], len(problems) - 1
         raise UnusableInput(
@@ -91,7 +93,7 @@ def parse(content: bytes, *, input: str, name: str) -> Specification:  # noqa: A
             + (f"\n… and {more - 5} more." if more > 5 else ""),
             fix=first.fix or f"Correct it at {first.pointer}.",
         )
-    return Specification(Document(root), name, text, yaml)
+    return Specification(document, name, text, yaml)
 
 
 def _read(text: str, name: str, input_: str) -> tuple[Any, bool]:

@@ -22,12 +22,12 @@ class Problem:
     fix: str = ""
 
 
-def problems(root: Any) -> list[Problem]:
-    """What keeps the value from being used; empty for a document that can be."""
+def problems(root: Any, document: Document | None = None) -> list[Problem]:
+    """Returns what keeps the value from being used; empty for a document that can be. `document` is the value, if known."""
     version = _version(root)
     if version is not None:
         return [version]
-    document = Document(root)
+    document = document or Document(root)
     return [*_structure(document), *_references(document)]
 
 

@@ -11,12 +11,13 @@ import pytest
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.grammar import NotUnderstood
 from cicd_actions.toolkit.verdict import Verdict
-from cicd_actions.verify_openapi_client import acknowledge, levels, presentation
+from cicd_actions.verify_openapi_client import acknowledge, levels
 from cicd_actions.verify_openapi_client.breaking.rules import RULES, Effect
 from cicd_actions.verify_openapi_client.drift import Drift
 from cicd_actions.verify_openapi_client.judgement import Compared, Judgement
 from cicd_actions.verify_openapi_client.levels import Level
 from cicd_actions.verify_openapi_client.overview import Overview
+from cicd_actions.verify_openapi_client.reporting import summary
 from tests.unit.verify_openapi_client.documents import changes, document
 
 OK = {"200": {"description": ""}}
@@ -125,7 +126,7 @@ def test_a_setting_of_an_unknown_rule_is_an_error_whose_suggestion_is_accepted()
 
 def test_the_same_change_of_several_operations_is_one_group() -> None:
     judgement = judged(api(parameter(), parameter("r")), api())
-    groups = presentation.grouped(judgement.open(Effect.BREAKING))
+    groups = summary.grouped(judgement.open(Effect.BREAKING))
     assert [len(group) for group in groups] == [2, 2]
 
 

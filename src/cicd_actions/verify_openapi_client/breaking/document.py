@@ -138,8 +138,8 @@ def _settled(value: Json) -> Json:
 class Document:
     """A parsed OpenAPI document. Nothing outside of it is ever read; pointers are those of the text."""
 
-    def __init__(self, root: Json) -> None:
-        self.root = Part(rooted(root), "#", "#")
+    def __init__(self, root: Json, *, rooted_already: bool = False) -> None:
+        self.root = Part(root if rooted_already else rooted(root), "#", "#")
 
     @cached_property
     def nullable_keyword(self) -> bool:

@@ -59,8 +59,8 @@ class Reader:
         self._texts()
         self._objects()
         self._arrays()
-        for keyword in READ:
-            if isinstance(self._raw.get(keyword), (dict, bool)):
+        for keyword in READ & self._raw.keys():
+            if isinstance(self._raw[keyword], (dict, bool)):
                 self._shape.constraints[keyword] = (*self._shape.constraints.get(keyword, ()), self._mark(keyword))
         conditional = "if" in self._raw and not {"then", "else"}.isdisjoint(self._raw)
         for keyword in _COMPARED_AS_TEXT:

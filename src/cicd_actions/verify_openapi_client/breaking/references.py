@@ -28,6 +28,11 @@ OVERRIDES = "$dynamicRef"
 """Kept where several schemas may be meant: a list of references to all of them."""
 
 
+def possible(text: str) -> bool:
+    """Returns whether a document of this text may use any of this."""
+    return any(word in text for word in (*_KEYWORDS, "$self"))
+
+
 def rooted(root: Any) -> Any:
     """Returns the document with every reference as `#/…`. One that leads nowhere stays as it is."""
     own = root.get("$self") if isinstance(root, dict) else None

@@ -135,7 +135,7 @@ class SchemaComparison:
     def _defaults(self, sides: Sides, old: dict[str, tuple[Part, ...]], new: dict[str, tuple[Part, ...]]) -> None:
         """What a caller leaves out is what the default says, so another default is another request."""
         for name in old.keys() & new.keys() - sides.old.required:
-            values_ = self.defaults(old[name], new[name])
+            values_ = None if self.sameness.same(old[name], new[name]) else self.defaults(old[name], new[name])
             if values_ is not None:
                 before, after = (canonical(value) if value is not None else "none" for value in values_)
                 what = f"The default of the property `{name}` goes from {before} to {after}."
