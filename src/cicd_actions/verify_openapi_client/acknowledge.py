@@ -1,8 +1,9 @@
-"""The file of breaking changes that somebody has accepted: fingerprint, reason, and until when."""
+"""Reads and writes accepted changes: fingerprint, reason, and the last day."""
 
 from __future__ import annotations
 
 import datetime as dt
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,25 +34,25 @@ class Acknowledgement:
     line: int
 
     def holds(self, today: dt.date) -> bool:
-        """Whether it counts on that day; the day of its end still does."""
+        """Returns whether it counts on that day, its last day included."""
         return self.expires is None or today <= self.expires
 
 
 def load(path: Path, shown: str) -> list[Acknowledgement]:
-    """The accepted changes in a YAML (or JSON) file. Raises `UnusableInput` for anything that is not clear."""
+    """Reads the accepted changes of a YAML (or JSON) file. Raises `UnusableInput` for anything that is not clear."""
     try:
         with path.open("rb") as file:
             content = file.read(_LONGEST + 1)
     except OSError as error:
         raise UnusableInput(
-            f"The file {shown} of the input `acknowledge` cannot be read: {error.strerror}.", fix=_EXAMPLE
+            f"Could not read {shown}, the file of the input `acknowledge`: {error.strerror}.", fix=_EXAMPLE
         ) from None
     if len(content) > _LONGEST:
         raise UnusableInput(f"The file {shown} of the input `acknowledge` is longer than {_LONGEST // 1024} KiB.")
     try:
         root = read(content.decode("utf-8-sig")).root
     except (NotYaml, UnicodeDecodeError) as error:
-        raise UnusableInput(f"The file {shown} of the input `acknowledge` is no YAML: {error}", fix=_EXAMPLE) from None
+        raise UnusableInput(f"The file {shown} of the input `acknowledge` is not YAML: {error}", fix=_EXAMPLE) from None
     if root is None:
         return []
     if not isinstance(root, YamlSequence):
@@ -59,6 +60,12 @@ def load(path: Path, shown: str) -> list[Acknowledgement]:
     found = [_entry(item, shown) for item in root.items]
     _no_doubles(found, shown)
     return found
+
+
+def entry(fingerprint: str, what: str) -> str:
+    """Returns the entry that accepts a change, as YAML to paste."""
+    reason = json.dumps(f"TODO: say why callers may be broken. {' '.join(what.split())}", ensure_ascii=False)
+    return f"- fingerprint: {fingerprint}\n  reason: {reason}"
 
 
 def _entry(node: Node, shown: str) -> Acknowledgement:
@@ -70,7 +77,7 @@ def _entry(node: Node, shown: str) -> Acknowledgement:
     fingerprint, reason = _text(node, "fingerprint", shown), _text(node, "reason", shown)
     if not re.fullmatch(r"[0-9a-f]{32}", fingerprint):
         raise UnusableInput(
-            f"{shown}:{node.line}: `{fingerprint}` is no fingerprint, 32 hexadecimal digits as the report shows them.",
+            f"{shown}:{node.line}: `{fingerprint}` is not a fingerprint (32 hexadecimal digits, as in the report).",
             fix=_EXAMPLE,
         )
     expires = None
@@ -79,14 +86,14 @@ def _entry(node: Node, shown: str) -> Acknowledgement:
         try:
             expires = dt.date.fromisoformat(written)
         except ValueError:
-            raise UnusableInput(f"{shown}:{node.line}: `expires` is no date: {written}.", fix=_EXAMPLE) from None
+            raise UnusableInput(f"{shown}:{node.line}: `expires` is not a date: {written}.", fix=_EXAMPLE) from None
     return Acknowledgement(fingerprint, reason, expires, node.line)
 
 
 def _text(node: Mapping, key: str, shown: str) -> str:
     value = node.get(key)
     if not isinstance(value, Scalar) or not value.text.strip():
-        why = " It says to those who come later why callers may be broken." if key == "reason" else ""
+        why = " It tells later readers why callers may be broken." if key == "reason" else ""
         raise UnusableInput(f"{shown}:{node.line}: `{key}` is missing.{why}", fix=_EXAMPLE)
     return value.text.strip()
 

@@ -1,4 +1,4 @@
-"""verify-openapi-client: generate the client in a copy, compare it with the one in git, and say what the change breaks."""
+"""verify-openapi-client: generates the client in a copy, compares it with the one in git, and says what the change breaks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def run(inputs: Inputs, runtime: Runtime) -> Report:
-    """Check the client. Raises `UnusableInput`, and `Failed` where nothing could be generated."""
+    """Checks the client. Raises `UnusableInput`, and `Failed` where nothing could be generated."""
     deadline = runtime.deadline(inputs.timeout)
     folder = _folder(inputs, runtime)
     repo = repository.find(folder, runtime.variables)
@@ -48,43 +48,46 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
         generator = _generator(inputs, where, paths, spec_path, runtime, deadline)
         found = drift.find(copy, repo, generator)
         # The generator's time has paid for these.
-        from cicd_actions.verify_openapi_client import outcome  # noqa: PLC0415
+        from cicd_actions.verify_openapi_client import evidence  # noqa: PLC0415
         from cicd_actions.verify_openapi_client.judgement import Judgement  # noqa: PLC0415
+        from cicd_actions.verify_openapi_client.reporting import files  # noqa: PLC0415
 
-        seen = outcome.look(found, repo, copy, where, inputs, spec)
-        fixed = drift.mend(copy, repo, found) if inputs.fix and found and not found.unstable else []
-    compared = comparing.result()
-    spec_file = repo.tracked(folder / inputs.spec) if inputs.spec else ""
+        seen = evidence.look(found, repo, copy, where, inputs, spec)
+        fixed = drift.write(copy, repo, found) if inputs.fix and found and not found.unstable else []
+    compared, spec_file = comparing.result()
     judged = Judgement(
         drift=found,
         causes=seen.causes,
         touched=seen.touched,
         first_line=seen.first_line,
         client=paths,
-        mend=_mend(inputs, where),
+        fix_command=_fix_command(inputs, where),
         fixed=fixed,
         compared=compared,
         acknowledged=accepted,
-        acknowledge_file=repo.relative(folder / inputs.acknowledge) or inputs.acknowledge,
+        acknowledge_file=(repo.relative(folder / inputs.acknowledge) or "") if inputs.acknowledge else "",
         today=dt.datetime.now(dt.timezone.utc).date(),
         fail_on=inputs.fail_on,
+        rules=inputs.rules,
         spec_file=spec_file,
-        lines=outcome.lines(spec, spec_file, compared),
+        lines=evidence.lines(spec, spec_file, compared),
     )
-    return outcome.report(ACTION.name, judged, inputs, runtime, results)
+    return files.report(ACTION.name, judged, inputs, runtime, results)
 
 
-def _compared(inputs: Inputs, repo: Repository, folder: Path, spec: Specification, runtime: Runtime) -> Compared:
-    """What is imported here and after is much, and is not to be waited for: the generator runs meanwhile."""
-    from cicd_actions.verify_openapi_client import comparison, outcome  # noqa: F401, PLC0415
+def _compared(inputs: Inputs, repo: Repository, folder: Path, spec: Specification, runtime: Runtime) -> tuple[Compared, str]:
+    """Compares the documents, and finds the path of `spec` in git, while the generator runs."""
+    from cicd_actions.verify_openapi_client import comparison  # noqa: PLC0415
+    from cicd_actions.verify_openapi_client.reporting import files  # noqa: F401, PLC0415
 
-    return comparison.compare(inputs, repo, folder, spec, runtime.variables)
+    compared = comparison.compare(inputs, repo, folder, spec, runtime.variables)
+    return compared, repo.tracked(folder / inputs.spec) if inputs.spec else ""
 
 
 def _folder(inputs: Inputs, runtime: Runtime) -> Path:
     if bool(inputs.spec) == bool(inputs.spec_command):
-        what = "Both `spec` and `spec-command` are given" if inputs.spec else "Neither `spec` nor `spec-command` is given"
-        raise UnusableInput(f"{what}; one of them says where the OpenAPI document is.", fix="    spec: ../api/openapi.json")
+        what = "Both `spec` and `spec-command` are set" if inputs.spec else "Neither `spec` nor `spec-command` is set"
+        raise UnusableInput(f"{what}. Set one of them.", fix="    spec: ../api/openapi.json")
     folder = runtime.workspace / inputs.working_directory
     if not folder.is_dir():
         raise UnusableInput(
@@ -107,7 +110,7 @@ def _results(runtime: Runtime) -> Path:
 
 
 def _exported(copy: Shadow, inputs: Inputs, where: str, runtime: Runtime, deadline: Deadline) -> tuple[str, Specification]:
-    """Have the document exported in the copy; its path there, and what it holds."""
+    """Exports the document in the copy. Returns its path there, and what it holds."""
     target = copy.folder / "openapi.json"
     words = inputs.spec_command or ()
     to_file = any("{spec}" in word for word in words)
@@ -115,14 +118,14 @@ def _exported(copy: Shadow, inputs: Inputs, where: str, runtime: Runtime, deadli
     done = generation.run(copy, filled, "spec-command", where, runtime, deadline, quiet=not to_file)
     if to_file and not target.is_file():
         raise Failed(
-            "The command of `spec-command` ended well, but did not write the document.",
-            cause=f"It was told to write it to {target} by the word `{{spec}}`.",
+            "The command of `spec-command` succeeded but did not write the OpenAPI document.",
+            cause=f"The word `{{spec}}` stands for {target}, and that file does not exist.",
         )
     if not to_file:
         if done.cut:
             raise Failed(
                 "The document on the output of `spec-command` is too long.",
-                fix="Have it written to a file:\n\n    spec-command: python scripts/export_openapi.py {spec}",
+                fix="Write it to a file:\n\n    spec-command: python scripts/export_openapi.py {spec}",
             )
         target.write_text(done.stdout, encoding="utf-8")
     found = specification.load(target, input="spec-command", name="the exported document")
@@ -151,8 +154,8 @@ def _generator(
     clients = [os.path.relpath(path, where) for path in paths]
     if len(clients) > 1 and any("{client}" in word for word in inputs.generate_command):
         raise UnusableInput(
-            "`generate-command` has `{client}`, but there are several client paths, and it cannot be told which one is meant.",
-            fix="Write the paths out:\n\n    generate-command: pnpm exec openapi-ts -i {spec} -o src/api",
+            "`generate-command` has `{client}`, but there are several client paths, so it is unclear which one is meant.",
+            fix="Write the paths:\n\n    generate-command: pnpm exec openapi-ts -i {spec} -o src/api",
         )
     values = {"spec": spec, "client": clients[0]}
     return generation.Generator(
@@ -175,8 +178,8 @@ def _format(inputs: Inputs, values: dict[str, str], clients: Sequence[str]) -> t
 _SHOWN_SPEC = "/tmp/openapi.json"  # noqa: S108 - written into a command for a person, never opened
 
 
-def _mend(inputs: Inputs, where: str) -> str:
-    """The one command that brings the client up to date, from the repository's root."""
+def _fix_command(inputs: Inputs, where: str) -> str:
+    """Returns the one command that brings the client up to date, from the repository's root."""
     spec = _SHOWN_SPEC if inputs.export_hint else inputs.spec or "openapi.json"
     values = {"spec": spec, "client": inputs.client_path[0]}
     texts = [shlex.join(process.filled(inputs.generate_command, values))]
@@ -193,7 +196,7 @@ def _mend(inputs: Inputs, where: str) -> str:
 
 ACTION = Action(
     name="verify-openapi-client",
-    summary="Fails when the API client in git is not the one this backend generates, and says what a change breaks.",
+    summary="Fails when the API client in git differs from the one this backend generates, and says what a change breaks.",
     inputs=Inputs,
     outputs=(
         Output("verdict", "`pass`, `fail` or `inconclusive` (two generations differ)."),
@@ -201,7 +204,7 @@ ACTION = Action(
         Output("drift", "`true` when the client in git differs from the generated one, else `false`."),
         Output("changed-files", "The client's files that differ, as a JSON array of paths from the repository's root."),
         Output("patch", "A file with the whole difference, for `git apply`; empty without one."),
-        Output("breaking", "How many changes break callers and are not accepted; empty when nothing was compared."),
+        Output("breaking", "The number of changes that break callers and are not accepted; empty when nothing was compared."),
         Output(
             "report", "A JSON file with everything: files, causes, each change with rule, operations, pointer and fingerprint."
         ),

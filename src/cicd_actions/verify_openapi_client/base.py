@@ -1,4 +1,4 @@
-"""Which commit callers have now: the base that the change is compared with."""
+"""Finds the commit of the current API: the base that the change is compared with."""
 
 from __future__ import annotations
 
@@ -18,11 +18,24 @@ _LARGEST_EVENT = 32 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Base:
-    """The commit to compare with, or why there is none."""
+    """The commit to compare with, or why there is none. `fix` is the YAML that gives one; empty where none can exist."""
 
     commit: str = ""
     origin: str = ""
     missing: str = ""
+    fix: str = ""
+
+
+CHECKOUT = """Check out the whole history:
+
+    - uses: actions/checkout@<full commit sha>
+      with:
+        fetch-depth: 0"""
+
+NAME_IT = """Name the base, or say why there is none:
+
+    base-ref: origin/main
+    # base-missing: this workflow does not compare"""
 
 
 def check(inputs: Inputs) -> None:
@@ -31,17 +44,17 @@ def check(inputs: Inputs) -> None:
         raise UnusableInput("`base-missing` is given beside a base.", fix="Leave one of them empty.")
     if inputs.base_spec and (inputs.base_ref or inputs.spec_path):
         raise UnusableInput(
-            "`base-spec` is given beside `base-ref` or `spec-path`; each says what callers have now.", fix="Keep one of them."
+            "`base-spec` is given beside `base-ref` or `spec-path`; each names the current API.", fix="Keep one of them."
         )
 
 
 def of_reference(repository: Repository, reference: str) -> Base:
-    """The commit that the input `base-ref` names."""
+    """Returns the commit that the input `base-ref` names."""
     return _here(repository, reference, f"`base-ref: {reference}`")
 
 
 def of_event(repository: Repository, variables: Mapping[str, str]) -> Base:
-    """The commit that GitHub's event says callers have.
+    """Returns the commit that GitHub's event names as the current one.
 
     A pull request: its base, or where it left the base's branch if the checkout is not the merge commit. A merge group:
     `merge_group.base_sha`. A push: `before`, which is all zeros for a new branch. Other events have none.
@@ -49,7 +62,8 @@ def of_event(repository: Repository, variables: Mapping[str, str]) -> Base:
     path = variables.get("GITHUB_EVENT_PATH")
     event = _read(Path(path)) if path else {}
     if not event:
-        return Base(missing="the event file could not be read" if path else "there is no GitHub event to take a base from")
+        why = "the event file could not be read" if path else "there is no GitHub event to take a base from"
+        return Base(missing=why, fix=NAME_IT)
     return _of(repository, event, variables.get("GITHUB_EVENT_NAME", "unknown"))
 
 
@@ -65,7 +79,7 @@ def _of(repository: Repository, event: Mapping[str, Any], name: str) -> Base:
         if not before.strip("0"):
             return Base(missing="the push made a new branch, so nothing was there before it")
         return _here(repository, before, "the commit before the push")
-    return Base(missing=f"the event `{name}` has no base")
+    return Base(missing=f"the event `{name}` has no base", fix=NAME_IT)
 
 
 def _here(repository: Repository, reference: str, origin: str) -> Base:
@@ -74,13 +88,12 @@ def _here(repository: Repository, reference: str, origin: str) -> Base:
     commit = repository.commit(reference)
     if commit is None:
         shown = reference if len(reference) != 40 else reference[:12]
-        why = f"{origin} ({shown}) is not in this checkout; check out with `fetch-depth: 0`, or `2` for a merge commit's base"
-        return Base(missing=why)
+        return Base(missing=f"{origin} ({shown}) is not in this checkout", fix=CHECKOUT)
     return Base(commit, origin)
 
 
 def _forked_from(repository: Repository, base: Base) -> Base:
-    """What the base's branch got after the pull request left it is not missing from the pull request."""
+    """Returns where the pull request left the base's branch: what the branch got later is not removed by it."""
     if not base.commit:
         return base
     try:

@@ -34,7 +34,7 @@ def _tracked(repository: Repository, folder: Path, path: str) -> str:
     for each in (*parents, name):
         if modes.get(each) == "160000":
             raise UnusableInput(
-                f"The client path `{path}` is in the submodule `{each}`, which is a repository of its own.",
+                f"The client path `{path}` is in the submodule `{each}`, which is a separate repository.",
                 cause="Its commits are not this repository's, so the client in it cannot be compared here.",
                 fix="Run this action in the submodule's repository, or keep the client in this one.",
             )

@@ -1,4 +1,4 @@
-"""Loads what callers have now, and compares the document with it."""
+"""Loads the document of the current API, and compares the new one with it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cicd_actions.toolkit.errors import UnusableInput
-from cicd_actions.verify_openapi_client import base, overview, specification, symbols
+from cicd_actions.verify_openapi_client import base, levels, overview, specification, symbols
 from cicd_actions.verify_openapi_client.breaking import classify
 from cicd_actions.verify_openapi_client.breaking.graph import TooMuch
+from cicd_actions.verify_openapi_client.breaking.rules import RULES
 from cicd_actions.verify_openapi_client.inputs import Inputs
 from cicd_actions.verify_openapi_client.judgement import Compared
 from cicd_actions.verify_openapi_client.repository import Repository
@@ -18,10 +19,11 @@ _WANTED = {"breaking", "generated-symbol"}
 
 
 def compare(inputs: Inputs, repo: Repository, folder: Path, spec: Specification, variables: Mapping[str, str]) -> Compared:
-    """What the way from the base to the document breaks, or why that was not looked at."""
+    """Returns what the change from the base to the document breaks, or why that was skipped. Raises `UnusableInput`."""
+    levels.check(inputs.rules, RULES)
     if inputs.base_spec:
         old = specification.load(folder / inputs.base_spec, input="base-spec", name=inputs.base_spec)
-        # The folders above say where a runner keeps its files, which helps nobody.
+        # The folders above say where a runner keeps its files, which does not help.
         name = Path(inputs.base_spec).name if Path(inputs.base_spec).is_absolute() else inputs.base_spec
         return _compared(old, spec, f"`{name}`")
     if inputs.base_missing:
@@ -43,7 +45,7 @@ def _compared_with_git(
 ) -> Compared:
     found = base.of_reference(repo, inputs.base_ref) if inputs.base_ref else base.of_event(repo, variables)
     if not found.commit:
-        return Compared(skipped=found.missing)
+        return Compared(skipped=found.missing, fix=found.fix, undecided=bool(found.fix))
     size, name = repo.size(found.commit, path), f"{path} of {found.commit[:12]}"
     if size is None:
         return Compared(skipped=f"{found.origin} ({found.commit[:12]}) does not have {path} yet")
@@ -51,7 +53,8 @@ def _compared_with_git(
         specification.check_size(size, input="base-ref", name=name)
         old = specification.parse(repo.show(found.commit, path) or b"", input="base-ref", name=name)
     except UnusableInput as error:
-        return Compared(skipped=f"the base's document cannot be used: {error.what}")
+        fix = f"Correct the document of the base, or say why it cannot be compared:\n\n    base-missing: {name} cannot be read"
+        return Compared(skipped=f"the base's document cannot be used: {error.what}", fix=fix, undecided=True)
     return _compared(old, spec, f"{found.origin}, {found.commit[:12]}")
 
 
@@ -70,6 +73,6 @@ def _compared(old: Specification, new: Specification, origin: str) -> Compared:
     try:
         changes = classify.compare(old.document, new.document)
     except TooMuch as error:
-        return Compared(skipped=f"the documents are too entangled to compare: {error}", unfinished=True)
+        return Compared(skipped=f"the documents are too entangled to compare: {error}", undecided=True)
     changes += symbols.compare(old.document, new.document)
-    return Compared(origin, "", tuple(changes), overview.compare(old.document, new.document))
+    return Compared(origin, changes=tuple(changes), overview=overview.compare(old.document, new.document))

@@ -1,4 +1,4 @@
-"""Says why a client differs where the API did not change: line endings, a formatter that was not run, another generator."""
+"""Says why a client differs where the API did not change: Git LFS, file modes, line endings, a formatter, another generator."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from cicd_actions.verify_openapi_client import packages
 from cicd_actions.verify_openapi_client.drift import Drift
 from cicd_actions.verify_openapi_client.repository import GitFailed, Repository
+from cicd_actions.verify_openapi_client.specification import LFS_POINTER
 
 _FORMATTERS = {
     "prettier": (
@@ -46,11 +47,16 @@ class Client:
 
 
 def causes(drift: Drift, client: Client) -> list[Cause]:
-    """The causes that show, the certain ones first; empty when the content differs and nothing else explains it."""
+    """Returns the causes that show, the certain ones first; empty when the content differs and nothing else explains it."""
     pairs = [_contents(file.path, file.was, client) for file in drift.files if file.kind in {"changed", "renamed"}]
     only_changed = len(pairs) == len(drift.files) and bool(pairs)
     found: list[Cause] = []
-    if only_changed and all(_lines(old) == _lines(new) for old, new in pairs):
+    filtered = _filtered(drift, client, pairs)
+    if filtered is not None:
+        found.append(filtered)
+    elif only_changed and all(old == new for old, new in pairs):
+        found.append(_mode(drift))
+    elif only_changed and all(_lines(old) == _lines(new) for old, new in pairs):
         found.append(_line_endings(drift, pairs))
     elif only_changed and all(_bare(old) == _bare(new) for old, new in pairs):
         found.append(_formatter(client))
@@ -62,6 +68,46 @@ def _contents(path: str, was: str, client: Client) -> tuple[bytes, bytes]:
     old = client.repository.show(client.repository.head, was or path) or b""
     new = client.tree / path
     return old, new.read_bytes() if new.is_file() else b""
+
+
+def _filtered(drift: Drift, client: Client, pairs: list[tuple[bytes, bytes]]) -> Cause | None:
+    """The client is not in git as it is: a filter of `.gitattributes` did not run here."""
+    if any(old.startswith(LFS_POINTER) and not new.startswith(LFS_POINTER) for old, new in pairs):
+        return Cause(
+            "git-lfs",
+            "git has a Git LFS pointer in place of the client, and Git LFS did not run in this checkout.",
+            "Check out with Git LFS, or remove the generated client from it:\n\n"
+            "    - uses: actions/checkout@<full commit sha>\n      with:\n        lfs: true",
+            True,
+        )
+    path = drift.files[0].path
+    try:
+        _, _, name = client.repository.git("check-attr", "filter", "--", path).decode().strip().rpartition(": ")
+        if name in {"unspecified", "set", "unset", "lfs"}:
+            return None
+        configured = client.repository.git("config", "--get-regexp", f"^filter\\.{re.escape(name)}\\.", ok=(0, 1))
+    except GitFailed:
+        return None
+    if configured:
+        return None
+    return Cause(
+        "git-filter",
+        f"`.gitattributes` gives {path} the filter `{name}`, and git has no such filter in this checkout.",
+        f"Configure the filter before this step, or take the client out of it:\n\n    {path} -filter",
+        False,
+    )
+
+
+def _mode(drift: Drift) -> Cause:
+    modes = re.search(rb"^old mode (\d+)\nnew mode (\d+)$", drift.patch, re.MULTILINE)
+    was, now = (match.decode() for match in modes.groups()) if modes else ("another mode", "its own")
+    sign = "+" if now == "100755" else "-"
+    return Cause(
+        "file-mode",
+        f"Only the executable bit differs: git has {was}, the generator writes {now}.",
+        f"Commit the mode that the generator writes:\n\n    git update-index --chmod={sign}x {drift.files[0].path}",
+        True,
+    )
 
 
 def _lines(content: bytes) -> list[bytes]:
@@ -78,7 +124,7 @@ def _line_endings(drift: Drift, pairs: list[tuple[bytes, bytes]]) -> Cause:
     return Cause(
         "line-endings",
         what,
-        "Say in `.gitattributes` how the client's lines end, and commit it anew:\n\n"
+        "Set the line endings of the client in `.gitattributes`, and commit it again:\n\n"
         + "\n".join(f"    {file.path} text eol=lf" for file in drift.files[:3])
         + "\n\n    git add --renormalize .",
         True,
@@ -102,7 +148,7 @@ def _formatter(client: Client) -> Cause:
     return Cause(
         "formatter",
         f"Only the formatting differs: the client in git was formatted{by}, the generated one was not.",
-        f"Have the result formatted before it is compared:\n\n    format-command: {command}",
+        f"Format the result before it is compared:\n\n    format-command: {command}",
         True,
     )
 
@@ -136,7 +182,7 @@ def _versions(drift: Drift, client: Client, pairs: list[tuple[bytes, bytes]]) ->
     installed = packages.installed(name, repository.root / client.folder, repository.root)
     locked, file = packages.locked(name, client.folder, now)
     if installed and locked and installed != locked:
-        what = f"Installed is {name} {installed}, but {file} says {locked}."
+        what = f"{name} {installed} is installed, but {file} locks {locked}."
         fix = "Install what is locked, and generate again:\n\n    pnpm install --frozen-lockfile"
         return [Cause("generator-version", what, fix, False)]
     commit = _last_commit(repository, [file.was or file.path for file in drift.files])

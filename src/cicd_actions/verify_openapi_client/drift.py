@@ -120,8 +120,8 @@ def first_difference(one: bytes, other: bytes) -> int:
     return min(len(lines), len(others)) + 1
 
 
-def mend(shadow: Shadow, repository: Repository, drift: Drift) -> list[str]:
-    """Write the regenerated files into the work tree, each whole or not at all; the paths that were written are returned."""
+def write(shadow: Shadow, repository: Repository, drift: Drift) -> list[str]:
+    """Writes the regenerated files into the work tree, each whole or not at all. Returns their paths."""
     written: list[str] = []
     for file in drift.files:
         if file.was:

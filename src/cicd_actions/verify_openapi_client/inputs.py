@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 from cicd_actions.toolkit import grammar, process
 from cicd_actions.toolkit.inputs import declare
+from cicd_actions.verify_openapi_client import levels
 
 CLASSES = ("drift", "breaking", "generated-symbol", "nondeterministic")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """What the caller wants. Paths start from `working_directory`."""
+    """Holds what the caller wants. Paths start from `working_directory`."""
 
     client_path: tuple[str, ...] = declare(
         grammar.lines(grammar.string),
@@ -21,7 +22,7 @@ class Inputs:
     )
     spec: str = declare(
         grammar.string,
-        "The OpenAPI document (JSON or YAML), usually the api lane's artifact. Either this or `spec-command`.",
+        "The OpenAPI document (JSON or YAML), usually the api lane's artifact. Set either this or `spec-command`.",
     )
     spec_command: tuple[str, ...] | None = declare(
         grammar.optional(process.argv),
@@ -39,30 +40,35 @@ class Inputs:
     )
     export_hint: str = declare(
         grammar.string,
-        "How a person exports the document to `{spec}`, from the repository's root: shown in the command that mends the"
+        "How a person exports the document to `{spec}`, from the repository's root: shown in the command that fixes the"
         " client, never run. For a `spec` that another job made.",
     )
     working_directory: str = declare(
-        grammar.string, "Where the commands run, and where paths start, from the workspace.", default="."
+        grammar.string, "The folder where commands run and paths start, from the workspace.", default="."
     )
-    base_spec: str = declare(grammar.string, "The document that callers have now, as a file, for the comparison.")
+    base_spec: str = declare(grammar.string, "The OpenAPI document of the current API, as a file, for the comparison.")
     base_missing: str = declare(
         grammar.string,
-        "In place of a base: why there is none this time. The comparison is skipped, and the report says this.",
+        "The reason why there is no base this time. The comparison is skipped, and the report says so.",
     )
     base_ref: str = declare(
         grammar.string,
-        "A commit, branch or tag whose `spec-path` is what callers have now. Empty on GitHub: the pull request's base, the"
-        " merge group's, or the commit before the push.",
+        "A commit, branch or tag whose `spec-path` is the current API. Default on GitHub: the base of the pull request or"
+        " merge group, or the commit before the push.",
     )
     spec_path: str = declare(
         grammar.string,
-        "Where the document stands in git, from `working-directory`. Empty: where `spec` is, if git tracks it.",
+        "The document's path in git, from `working-directory`. Default: the path of `spec`, if git tracks it.",
     )
     fail_on: tuple[str, ...] = declare(
         grammar.lines(grammar.choice(*CLASSES)),
-        "What fails, one a line: `drift`, `breaking`, `generated-symbol`, `nondeterministic`. The rest is a warning.",
+        "The classes that fail, one a line: `drift`, `breaking`, `generated-symbol`, `nondeterministic`. The rest warns.",
         default="drift",
+    )
+    rules: tuple[levels.Setting, ...] = declare(
+        grammar.lines(levels.setting),
+        "The level of single rules, one a line: `RULE: LEVEL` or `RULE at PLACE: LEVEL`, where the level is `off`, `warn` or"
+        " `error`. The last line that matches wins.",
     )
     acknowledge: str = declare(
         grammar.string,
@@ -70,7 +76,7 @@ class Inputs:
     )
     fix: bool = declare(
         grammar.boolean,
-        "`true` writes the regenerated client into the work tree. The verdict stays what it is without.",
+        "`true` writes the regenerated client into the work tree. The verdict stays the same.",
         default="false",
     )
     comment: bool = declare(
@@ -79,4 +85,4 @@ class Inputs:
         default="false",
     )
     github_token: str = declare(grammar.string, "The token for the comment.", secret=True, action_default="${{ github.token }}")
-    timeout: float = declare(grammar.duration, "The time for everything.", default="5m")
+    timeout: float = declare(grammar.duration, "The timeout of the whole action.", default="5m")

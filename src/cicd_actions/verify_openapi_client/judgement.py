@@ -1,4 +1,4 @@
-"""What was found, and what follows from it: the verdict and the findings."""
+"""Decides what follows from what was found: the verdict and the findings."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 
 from cicd_actions.toolkit.findings import Finding, Severity
 from cicd_actions.toolkit.verdict import Verdict
+from cicd_actions.verify_openapi_client import levels
 from cicd_actions.verify_openapi_client.acknowledge import Acknowledgement
 from cicd_actions.verify_openapi_client.breaking.change import Change
 from cicd_actions.verify_openapi_client.breaking.rules import Effect
 from cicd_actions.verify_openapi_client.diagnosis import Cause
 from cicd_actions.verify_openapi_client.drift import Drift
+from cicd_actions.verify_openapi_client.levels import Level
 from cicd_actions.verify_openapi_client.overview import Overview
 
 DRIFT = "client-drift"
@@ -24,16 +26,30 @@ UNUSED = "acknowledgement-unused"
 
 @dataclass(frozen=True)
 class Compared:
-    """The comparison with what callers have: the changes, or why there was none.
+    """The comparison with the current API: the changes, or why there was none.
 
-    `unfinished` says that it began and came to no end.
+    `undecided` says that there should have been a result; `fix` is what to write to get one.
     """
 
     origin: str = ""
     skipped: str = ""
+    fix: str = ""
     changes: tuple[Change, ...] = ()
     overview: Overview = field(default_factory=lambda: Overview((), ()))
-    unfinished: bool = False
+    undecided: bool = False
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """What a change leads to. An accepted one has the `reason`, and perhaps its last day."""
+
+    level: Level
+    reason: str = ""
+    until: str = ""
+
+    @property
+    def open(self) -> bool:
+        return self.level is not Level.OFF and not self.reason
 
 
 @dataclass(frozen=True)
@@ -44,7 +60,7 @@ class Judgement:
     causes: Sequence[Cause]
     touched: Overview
     client: Sequence[str]
-    mend: str
+    fix_command: str
     fixed: Sequence[str]
     first_line: int
     compared: Compared
@@ -52,51 +68,67 @@ class Judgement:
     acknowledge_file: str
     today: dt.date
     fail_on: Sequence[str]
+    rules: Sequence[levels.Setting]
     spec_file: str
     lines: dict[str, int]
 
-    def accepted(self, change: Change) -> Acknowledgement | None:
-        """The acknowledgement that holds for a change today."""
+    def ruling(self, change: Change) -> Ruling:
+        """Returns what a change leads to: by `rules`, by the file of accepted changes, by its deprecation, by `fail-on`."""
+        given = levels.explicit(self.rules, change)
+        if given is Level.OFF:
+            return Ruling(Level.OFF)
+        level = given or (Level.ERROR if change.rule.effect.value in self.fail_on else Level.WARN)
         for one in self.acknowledged:
             if one.fingerprint == change.fingerprint and one.holds(self.today):
-                return one
-        return None
+                return Ruling(level, one.reason, str(one.expires or ""))
+        if given is not Level.ERROR and change.deprecated and _past(change.sunset, self.today):
+            ended = f", with `x-sunset: {change.sunset}`" if change.sunset else ""
+            return Ruling(level, f"The base had marked it as `deprecated`{ended}.")
+        return Ruling(level)
 
     def open(self, effect: Effect) -> list[Change]:
-        """The changes of that effect that nobody has accepted."""
-        return [change for change in self.compared.changes if change.rule.effect is effect and self.accepted(change) is None]
+        """Returns the changes of that effect that count: not turned off, and not accepted."""
+        return [change for change in self.compared.changes if change.rule.effect is effect and self.ruling(change).open]
+
+    def fails(self, change: Change) -> bool:
+        """Returns whether a change fails the check by itself."""
+        ruling = self.ruling(change)
+        return ruling.open and ruling.level is Level.ERROR
 
     @property
     def drifted(self) -> bool:
-        """Whether the client differs in a way that two generations agree on."""
+        """Returns whether the client differs in a way that two generations agree on."""
         return bool(self.drift) and not self.drift.unstable
 
     @property
     def failing(self) -> list[str]:
-        """The classes of `fail-on` that were found."""
+        """Returns the classes of `fail-on` that were found, and those of a rule at the level `error`."""
         found = {
-            "drift": self.drifted,
-            "nondeterministic": bool(self.drift.unstable),
-            "breaking": bool(self.open(Effect.BREAKING)),
-            "generated-symbol": bool(self.open(Effect.GENERATED_SYMBOL)),
+            "drift": self.drifted and "drift" in self.fail_on,
+            "nondeterministic": bool(self.drift.unstable) and "nondeterministic" in self.fail_on,
+            **{effect.value: any(map(self.fails, self.open(effect))) for effect in Effect},
         }
-        return [name for name, there in found.items() if there and name in self.fail_on]
+        return [name for name, there in found.items() if there]
+
+    @property
+    def compares(self) -> bool:
+        """Returns whether the comparison can fail the check."""
+        wanted = {effect.value for effect in Effect}
+        return bool(wanted & set(self.fail_on)) or any(each.level is Level.ERROR for each in self.rules)
 
     @property
     def verdict(self) -> Verdict:
-        """A client that comes out differently each time can be neither up to date nor out of date."""
+        """Returns the verdict. A client that comes out differently each time is neither up to date nor out of date."""
         if self.failing:
             return Verdict.FAIL
-        untold = (self.drift.unstable and "drift" in self.fail_on) or (
-            self.compared.unfinished and {"breaking", "generated-symbol"} & set(self.fail_on)
-        )
+        untold = (self.drift.unstable and "drift" in self.fail_on) or (self.compared.undecided and self.compares)
         return Verdict.INCONCLUSIVE if untold else Verdict.PASS
 
     def severity(self, name: str) -> Severity:
         return Severity.ERROR if name in self.fail_on else Severity.WARNING
 
     def findings(self) -> list[Finding]:
-        """Everything as findings, for annotations, JSON and SARIF."""
+        """Returns everything as findings, for annotations, JSON and SARIF."""
         return [*self._drift(), *self._changes(), *self._remarks()]
 
     def _drift(self) -> list[Finding]:
@@ -111,14 +143,14 @@ class Judgement:
                     NONDETERMINISTIC,
                     Severity.ERROR if self.verdict is not Verdict.PASS else Severity.WARNING,
                     f"Two generations of the client differ ({len(self.drift.unstable)} files, first in line {line} of {name}),"
-                    " so whether the client in git is up to date cannot be told.",
+                    " so it is unknown whether the client in git is up to date.",
                     name,
                     line,
-                    fix="Take out of the generator what differs each time: a date, a random name, an order of files.",
+                    fix="Make the generator deterministic: remove dates and random names, and sort its files.",
                     fingerprint="",
                 )
             ]
-        what = f"The client in git is not the one this backend generates: {files(self.drift)}."
+        what = f"The client in git differs from the one this backend generates: {files(self.drift)}."
         why = " ".join(cause.message for cause in self.causes)
         return [
             Finding(
@@ -127,16 +159,19 @@ class Judgement:
                 f"{what} {why}".strip(),
                 first.was or first.path,
                 self.first_line,
-                fix=self.causes[0].fix if self.causes and self.causes[0].certain else self.mend,
+                fix=self.causes[0].fix if self.causes and self.causes[0].certain else self.fix_command,
             )
         ]
 
     def _changes(self) -> list[Finding]:
         found: list[Finding] = []
         for change in self.compared.changes:
-            rule, accepted = change.rule, self.accepted(change)
-            severity = Severity.NOTICE if accepted else self.severity(rule.effect.value)
-            note = f" Accepted: {accepted.reason}" if accepted else ""
+            rule, ruling = change.rule, self.ruling(change)
+            if ruling.level is Level.OFF:
+                continue
+            counts = Severity.ERROR if ruling.level is Level.ERROR else Severity.WARNING
+            severity = Severity.NOTICE if ruling.reason else counts
+            note = f" Accepted: {ruling.reason}" if ruling.reason else ""
             in_file = bool(self.spec_file)
             found.append(
                 Finding(
@@ -155,10 +190,9 @@ class Judgement:
     def _remarks(self) -> list[Finding]:
         found: list[Finding] = []
         if self.compared.skipped:
-            wanted = {"breaking", "generated-symbol"} & set(self.fail_on)
-            severity = Severity.WARNING if wanted else Severity.NOTICE
-            message = f"What the change breaks was not looked at: {self.compared.skipped}."
-            found.append(Finding(SKIPPED, severity, message))
+            asked = Severity.ERROR if self.compared.undecided else Severity.WARNING
+            message = f"Could not check for breaking changes: {self.compared.skipped}."
+            found.append(Finding(SKIPPED, asked if self.compares else Severity.NOTICE, message, fix=self.compared.fix))
         now = {change.fingerprint for change in self.compared.changes}
         for one in self.acknowledged:
             place = {"file": self.acknowledge_file, "line": one.line}
@@ -167,13 +201,21 @@ class Judgement:
                 fix = "Make the change compatible, or write a later day with the reason for it."
                 found.append(Finding(EXPIRED, Severity.WARNING, message, fix=fix, **place))  # type: ignore[arg-type]
             elif one.fingerprint not in now and not self.compared.skipped:
-                message = f"The acknowledgement of {one.fingerprint} is of no change any more."
+                message = f"The acknowledgement of {one.fingerprint} no longer matches a change."
                 found.append(Finding(UNUSED, Severity.NOTICE, message, fix="Remove it.", **place))  # type: ignore[arg-type]
         return found
 
 
+def _past(sunset: str, today: dt.date) -> bool:
+    """Returns whether the day is over, or there is none; a text that is not a date is never over."""
+    try:
+        return not sunset or dt.date.fromisoformat(sunset[:10]) <= today
+    except ValueError:
+        return False
+
+
 def subject(change: Change) -> str:
-    """The operations of a change, as the beginning of a sentence."""
+    """Returns the operations of a change, as the beginning of a sentence."""
     if not change.operations:
         return ""
     more = f" and {len(change.operations) - 1} more" if len(change.operations) > 1 else ""
@@ -181,7 +223,7 @@ def subject(change: Change) -> str:
 
 
 def files(drift: Drift) -> str:
-    """What happened to which files, in a few words."""
+    """Says what happened to which files, in a few words."""
     first = drift.files[0]
     more = f" and {len(drift.files) - 1} more" if len(drift.files) > 1 else ""
     was = f" (was {first.was})" if first.was else ""

@@ -26,11 +26,10 @@ class Overview:
 def compare(old: Document, new: Document) -> Overview:
     """What differs between two documents by its own text; what only refers to it is not listed."""
     before, after = _listed(old), _listed(new)
-    pairs, gone = matched(before, after)
-    kept = {id(other) for _, other in pairs}
-    named = [(operation.label, "removed") for operation in gone]
-    named += [(operation.label, "added") for operation in after if id(operation) not in kept]
-    named += [(other.label, "changed") for one, other in pairs if _text(one.part) != _text(other.part)]
+    found = matched(before, after)
+    named = [(operation.label, "removed") for operation in found.removed]
+    named += [(operation.label, "added") for operation in found.added]
+    named += [(other.label, "changed") for one, other in found.pairs if _text(one.part) != _text(other.part)]
     return Overview(tuple(sorted(named)), tuple(sorted(_schemas(old, new))))
 
 

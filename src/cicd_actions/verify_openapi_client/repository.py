@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from cicd_actions.toolkit.errors import Inconclusive, UnusableInput
 
@@ -102,19 +103,24 @@ def find(folder: Path, variables: Mapping[str, str]) -> Repository:
     """The repository that the folder lies in. Raises `UnusableInput` when there is none, or no commit."""
     words = ("rev-parse", "--path-format=absolute", "--show-toplevel", "--git-dir", "--git-path", "objects")
     try:
-        answer = _git(words, variables, folder)
+        answer = _git((*words, "HEAD^{commit}"), variables, folder)
+    except GitFailed:
+        _explain(words, variables, folder)
+    *paths, head = answer.rstrip(b"\n").split(b"\n")
+    root, git_dir, objects = (Path(os.fsdecode(line)) for line in paths)
+    return Repository(root, git_dir, objects, head.decode(), variables)
+
+
+def _explain(words: Iterable[str], variables: Mapping[str, str], folder: Path) -> NoReturn:
+    try:
+        _git(words, variables, folder)
     except GitFailed as error:
         raise UnusableInput(
             f"{folder} is not in a git repository: {error.message.splitlines()[0] if error.message else error}",
-            cause="The client in git is compared with the generated one, so the repository has to be checked out.",
+            cause="The action compares the client in git with the generated one, so it needs a checkout of the repository.",
             fix="    - uses: actions/checkout@<sha>",
         ) from None
-    root, git_dir, objects = (Path(os.fsdecode(line)) for line in answer.rstrip(b"\n").split(b"\n"))
-    try:
-        head = _git(("rev-parse", "--verify", "HEAD^{commit}"), variables, folder).decode().strip()
-    except GitFailed:
-        raise UnusableInput("The repository has no commit yet, so there is no client in git to compare with.") from None
-    return Repository(root, git_dir, objects, head, variables)
+    raise UnusableInput("The repository has no commit yet, so there is no client in git to compare with.")
 
 
 def split(output: bytes) -> list[str]:

@@ -1,4 +1,4 @@
-"""A copy of the work tree in which programs may write, with an index and an object store of its own.
+"""A copy of the work tree in which programs may write, with a separate index and object store.
 
 The work tree and `.git` stay as they are, also when the run is killed. Ignored folders (`node_modules`, `.venv`) are
 folders of links: what is installed can be used, and what is created beside it stays in the copy.
@@ -11,9 +11,11 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
+from cicd_actions.toolkit.meanwhile import Meanwhile
 from cicd_actions.verify_openapi_client.repository import NOT_LITERAL, GitFailed, Repository, split
 
 _CACHES = {"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".cache", ".vite", ".vite-temp", ".git"}
@@ -91,17 +93,20 @@ class Shadow:
 
     def fill(self) -> None:
         """Copy the work tree as it is: tracked, untracked and ignored files."""
+        ignored = ("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
+        # None of the three needs another: git works on them while the files are copied.
+        listing = Meanwhile(partial(self.repository.names, *ignored))
+        reading = Meanwhile(partial(self.git, "read-tree", "HEAD"))
         for name in self.repository.names("ls-files", "-z", "--cached", "--others", "--exclude-standard"):
             self.put(name.rstrip("/"))
-        ignored = ("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
-        for name in self.repository.names(*ignored):
+        for name in listing.result():
             if name.rstrip("/").rsplit("/", 1)[-1] in _CACHES:
                 continue
             if name.endswith("/"):
                 self._link(name.rstrip("/"))
             else:
                 self.put(name)
-        self.git("read-tree", "HEAD")
+        reading.result()
 
     def _link(self, name: str) -> None:
         source, target = self.repository.root / name, self.tree / name

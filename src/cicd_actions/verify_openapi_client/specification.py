@@ -1,4 +1,4 @@
-"""Loads an OpenAPI document: JSON or YAML, bounded in size and depth, references within the document only."""
+"""Loads an OpenAPI document: JSON or YAML, bounded in size and depth, with references within the document only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from typing import Any, NoReturn
 
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.verify_openapi_client import validity
+from cicd_actions.verify_openapi_client.breaking import references
 from cicd_actions.verify_openapi_client.breaking.document import Document
+
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
+"""The first line of what git holds in place of a file of Git LFS (its specification, "The Pointer")."""
 
 LONGEST_JSON = 32 * 1024 * 1024
 """Bytes. GitHub's own document, among the largest that are public, has 12 MB."""
@@ -39,7 +43,7 @@ class Specification:
 
 
 def load(path: Path, *, input: str, name: str = "") -> Specification:  # noqa: A002 - the word for it here
-    """The document in a file. Raises `UnusableInput`, which names the input `input`."""
+    """Reads the document in a file. Raises `UnusableInput`, which names the input `input`."""
     shown = name or str(path)
     try:
         check_size(path.stat().st_size, input=input, name=shown)
@@ -48,9 +52,8 @@ def load(path: Path, *, input: str, name: str = "") -> Specification:  # noqa: A
             content = file.read(LONGEST_JSON + 1)
     except OSError as error:
         raise UnusableInput(
-            f"The OpenAPI document {shown} of the input `{input}` cannot be read: {error.strerror}.",
-            cause="It was not exported or downloaded before this step, or the path is meant from another folder: paths start"
-            " from `working-directory`.",
+            f"Could not read the OpenAPI document {shown} of the input `{input}`: {error.strerror}.",
+            cause="No earlier step exported or downloaded it, or the path is wrong: paths start from `working-directory`.",
         ) from None
     return parse(content, input=input, name=shown)
 
@@ -62,7 +65,7 @@ def check_size(size: int, *, input: str, name: str) -> None:  # noqa: A002 - the
 
 
 def parse(content: bytes, *, input: str, name: str) -> Specification:  # noqa: A002 - the word for it here
-    """The document in these bytes. Raises `UnusableInput`, which names the input `input`."""
+    """Reads the document in these bytes. Raises `UnusableInput`, which names the input `input`."""
     check_size(len(content), input=input, name=name)
     try:
         text = content.decode("utf-8-sig")
@@ -70,11 +73,18 @@ def parse(content: bytes, *, input: str, name: str) -> Specification:  # noqa: A
         raise UnusableInput(f"The OpenAPI document {name} is not UTF-8 text: {error.reason} at byte {error.start}.") from None
     if not text.strip():
         raise UnusableInput(
-            f"The OpenAPI document {name} is empty.", cause="The export failed, or wrote to another place.", fix=_check(input)
+            f"The OpenAPI document {name} is empty.", cause="The export failed, or wrote to another path.", fix=_check(input)
+        )
+    if content.startswith(LFS_POINTER):
+        raise UnusableInput(
+            f"The OpenAPI document {name} is a Git LFS pointer, not the document.",
+            cause="The checkout did not fetch the files of Git LFS.",
+            fix="    - uses: actions/checkout@<full commit sha>\n      with:\n        lfs: true",
         )
     root, yaml = _read(text, name, input)
     _bounded(root, name)
-    problems = validity.problems(root)
+    document = Document(root, rooted_already=not references.possible(text))
+    problems = validity.problems(root, document)
     if problems:
         first, more = problems[0], len(problems) - 1
         raise UnusableInput(
@@ -83,7 +93,7 @@ def parse(content: bytes, *, input: str, name: str) -> Specification:  # noqa: A
             + (f"\n… and {more - 5} more." if more > 5 else ""),
             fix=first.fix or f"Correct it at {first.pointer}.",
         )
-    return Specification(Document(root), name, text, yaml)
+    return Specification(document, name, text, yaml)
 
 
 def _read(text: str, name: str, input_: str) -> tuple[Any, bool]:
@@ -112,7 +122,7 @@ class _NoNumber(ValueError):
 
 def _json(text: str) -> Any:
     def refuse(word: str) -> NoReturn:
-        raise _NoNumber(f"{word} is no number of JSON (RFC 8259, section 6)")
+        raise _NoNumber(f"{word} is not a number of JSON (RFC 8259, section 6)")
 
     return json.loads(text, parse_constant=refuse)
 
@@ -178,14 +188,14 @@ def _bounded(root: Any, name: str) -> None:
 def _too_many(name: str) -> NoReturn:
     raise UnusableInput(
         f"{name} holds more than {MOST_VALUES:,} values.",
-        cause="The file is another one, or examples and data have got into the document.",
+        cause="The input names another file, or the document contains examples and data.",
     )
 
 
 def _too_deep(name: str) -> NoReturn:
     raise UnusableInput(
         f"{name} is nested deeper than {DEEPEST} levels.",
-        cause="No API needs that; the export has probably followed a reference to itself.",
+        cause="The export has probably followed a reference to itself.",
         fix="Export recursive schemas as `$ref`.",
     )
 
@@ -193,10 +203,10 @@ def _too_deep(name: str) -> NoReturn:
 def _too_long(name: str, size: int, limit: int, input_: str) -> NoReturn:
     raise UnusableInput(
         f"The OpenAPI document {name} of the input `{input_}` has {size / 1e6:.1f} MB; at most {limit / 1e6:.1f} MB are read.",
-        cause="The file is another one, or examples and data have got into the document.",
+        cause="The input names another file, or the document contains examples and data.",
         fix=_check(input_),
     )
 
 
 def _check(input_: str) -> str:
-    return f"Look at what the input `{input_}` names: it has to be the exported OpenAPI document, JSON or YAML."
+    return f"Check the input `{input_}`: it has to name the exported OpenAPI document, JSON or YAML."

@@ -60,8 +60,7 @@ def compare(old: Document, new: Document) -> list[Change]:
 
 
 def _operations(old: Document, new: Document) -> Iterator[Change]:
-    pairs, _ = matched(_listed(old), _listed(new))
-    for one, other in pairs:
+    for one, other in matched(_listed(old), _listed(new)).pairs:
         if one.id and one.id != other.id:
             now = f"`{other.id}`" if other.id else "nothing"
             yield _change(

@@ -1,4 +1,4 @@
-"""Says why a value is not an OpenAPI 3.0 or 3.1 document: only what would make a comparison or a generation meaningless."""
+"""Says why a value is not an OpenAPI 3.0 to 3.2 document: only what would make a comparison or a generation meaningless."""
 
 from __future__ import annotations
 
@@ -8,18 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from cicd_actions.verify_openapi_client.breaking.document import METHODS, Document, Part, mapping, text
+from cicd_actions.verify_openapi_client.breaking.references import DATA, NAMED
 
-_FREE = frozenset({"example", "examples", "default", "enum", "const"})
-"""Fields whose values are data, in which `$ref` means nothing. Names of properties are told apart by where they stand."""
-
-_MAPS = frozenset(
-    {
-        "properties", "patternProperties", "schemas", "responses", "parameters", "requestBodies", "headers", "securitySchemes",
-        "links", "callbacks", "pathItems", "paths", "webhooks", "content", "$defs", "definitions", "dependentSchemas",
-        "encoding", "variables",
-    }
-)  # fmt: skip
-"""Fields that hold named things: a key in them is a name, never a keyword."""
+_LOCATIONS = ("query", "querystring", "header", "path", "cookie")
 
 
 @dataclass(frozen=True)
@@ -31,12 +22,12 @@ class Problem:
     fix: str = ""
 
 
-def problems(root: Any) -> list[Problem]:
-    """What keeps the value from being used; empty for a document that can be."""
+def problems(root: Any, document: Document | None = None) -> list[Problem]:
+    """Returns what keeps the value from being used; empty for a document that can be. `document` is the value, if known."""
     version = _version(root)
     if version is not None:
         return [version]
-    document = Document(root)
+    document = document or Document(root)
     return [*_structure(document), *_references(document)]
 
 
@@ -53,8 +44,8 @@ def _version(root: Any) -> Problem | None:
     version = root.get("openapi")
     if version is None:
         return Problem("#", "It has no field `openapi`, so it is not an OpenAPI document.", "    openapi: 3.1.0")
-    if not isinstance(version, str) or not re.fullmatch(r"3\.[01]\.\d+(-.*)?", version):
-        return Problem("#/openapi", f"It is OpenAPI {version!r}; 3.0 and 3.1 are known.", "    openapi: 3.1.0")
+    if not isinstance(version, str) or not re.fullmatch(r"3\.[012]\.\d+(-.*)?", version):
+        return Problem("#/openapi", f"It is OpenAPI {version!r}; this action reads 3.0, 3.1 and 3.2.", "    openapi: 3.1.0")
     return None
 
 
@@ -87,10 +78,8 @@ def _item(document: Document, item: Part) -> Iterator[Problem]:
         return
     followed = document.followed(item)
     yield from _parameters(document, followed)
-    for method in METHODS:
-        if method not in mapping(followed.raw):
-            continue
-        operation = followed.at(method)
+    methods = [followed.at(method) for method in METHODS if method in mapping(followed.raw)]
+    for operation in (*methods, *(part for _, part in followed.at("additionalOperations").entries())):
         if not isinstance(operation.raw, dict):
             yield Problem(operation.pointer, "An operation has to be an object.")
             continue
@@ -100,7 +89,7 @@ def _item(document: Document, item: Part) -> Iterator[Problem]:
             yield Problem(operation.pointer, "An operation needs `responses`, an object of status codes.")
         for code, _ in operation.at("responses").entries():
             if not re.fullmatch(r"[1-5](\d\d|XX|xx)|default|x-.*", code):
-                yield Problem(operation.at("responses", code).pointer, f"`{code}` is no status code, range or `default`.")
+                yield Problem(operation.at("responses", code).pointer, f"`{code}` is not a status code, a range or `default`.")
 
 
 def _parameters(document: Document, owner: Part) -> Iterator[Problem]:
@@ -114,8 +103,8 @@ def _parameters(document: Document, owner: Part) -> Iterator[Problem]:
         raw = mapping(document.followed(member).raw)
         if "$ref" in mapping(member.raw):
             continue  # looked at where it stands
-        if not isinstance(raw.get("name"), str) or text(raw.get("in")) not in {"query", "header", "path", "cookie"}:
-            yield Problem(member.pointer, "A parameter needs a `name`, and `in` as one of query, header, path, cookie.")
+        if not isinstance(raw.get("name"), str) or text(raw.get("in")) not in _LOCATIONS:
+            yield Problem(member.pointer, f"A parameter needs a `name`, and `in` as one of {', '.join(_LOCATIONS)}.")
 
 
 def _references(document: Document) -> Iterator[Problem]:
@@ -143,6 +132,6 @@ def _references(document: Document) -> Iterator[Problem]:
                 if not known[reference]:
                     yield Problem(f"{pointer}/$ref", f"The reference `{reference}` leads to nothing in the document.")
         for key, item in value.items():
-            if isinstance(item, (dict, list)) and (names or not (key in _FREE or key.startswith("x-"))):
+            if isinstance(item, (dict, list)) and (names or not (key in DATA or key.startswith("x-"))):
                 below = f"{pointer}/{key.replace('~', '~0').replace('/', '~1')}"
-                stack.append((item, below, not names and key in _MAPS))
+                stack.append((item, below, not names and key in NAMED))

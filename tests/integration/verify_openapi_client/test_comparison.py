@@ -1,4 +1,4 @@
-"""The comparison with what callers have: where the base comes from, what fails, what is accepted, which files come out."""
+"""The comparison with the current API: where the base comes from, what fails, what is accepted, which files come out."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ def test_an_accepted_change_does_not_fail(breaking: Project) -> None:
     arguments = {"base_ref": before(breaking), "fail_on": "breaking", "acknowledge": "accepted.yaml"}
     breaking.write("accepted.yaml", "[]")
     (found,) = [found for found in breaking.run(**arguments).findings if found["rule"] == "response-property-removed"]
-    entry = f"- fingerprint: {found['fingerprint']}\n  reason: nobody reads it\n"
+    entry = f"- fingerprint: {found['fingerprint']}\n  reason: no caller reads it\n"
     breaking.write("accepted.yaml", entry + "  expires: 2999-01-01\n")
     outcome = breaking.run(**arguments)
     assert (outcome.code, outcome.outputs["breaking"]) == (0, "0")
     assert [found["severity"] for found in outcome.findings if found["rule"] == "response-property-removed"] == ["notice"]
-    assert "nobody reads it" in outcome.said
+    assert "no caller reads it" in outcome.said
     breaking.write("accepted.yaml", entry + "  expires: 2020-01-01\n")
     outcome = breaking.run(**arguments)
     assert outcome.code == 1
@@ -76,6 +76,31 @@ def test_an_accepted_change_does_not_fail(breaking: Project) -> None:
     assert "acknowledgement-unused" in outcome.rules
     breaking.write("accepted.yaml", "- fingerprint: x")
     assert breaking.run(**arguments).code == 2
+
+
+def test_a_rule_can_be_turned_down_or_up_at_a_place(breaking: Project) -> None:
+    arguments = {"base_ref": before(breaking), "fail_on": "breaking"}
+    assert breaking.run(**arguments, rules="response-property-removed at Other: off").code == 1
+    outcome = breaking.run(**arguments, rules="response-*: error\nresponse-property-removed at /items: off")
+    assert (outcome.code, outcome.outputs["breaking"]) == (0, "0")
+    assert breaking.run(**arguments, rules="response-property-removed at Item: warn").outputs["breaking"] == "1"
+    outcome = breaking.run(base_ref=before(breaking), rules="response-property-removed at GET /items: error")
+    assert (outcome.code, outcome.report["failing"]) == (1, ["breaking"])
+    outcome = breaking.run(**arguments, rules="response-propperty-removed: off")
+    assert outcome.code == 2
+    assert breaking.run(**arguments, rules="response-property-removed: ignore").code == 2
+
+
+def test_the_report_has_entries_to_paste_that_accept_what_fails(breaking: Project) -> None:
+    summary = breaking.temp / "summary"
+    breaking.variables |= {"GITHUB_STEP_SUMMARY": str(summary)}
+    arguments = {"base_ref": before(breaking), "fail_on": "breaking"}
+    assert breaking.run(**arguments).code == 1
+    text = summary.read_text()
+    assert text.index("Changes that break callers") < text.index("What changed in the API")
+    entries = text.partition("```yaml\n")[2].partition("```")[0]
+    breaking.write("accepted.yaml", entries)
+    assert breaking.run(**arguments, acknowledge="accepted.yaml").code == 0
 
 
 def test_the_fingerprint_stays_when_the_document_is_reordered(breaking: Project) -> None:
@@ -107,8 +132,9 @@ def test_the_base_is_the_one_of_the_event(
     assert breaking.run().outputs["breaking"] == "0"
     event(name, **payload("1" * 40))
     outcome = breaking.run(fail_on="drift\nbreaking")
-    assert (outcome.code, outcome.outputs["breaking"]) == (0, "")
+    assert (outcome.code, outcome.verdict, outcome.outputs["breaking"]) == (3, "inconclusive", "")
     assert "is not in this checkout" in outcome.said
+    assert "fetch-depth: 0" in outcome.said
 
 
 def test_what_the_base_s_branch_got_later_is_not_missing_from_a_pull_request(
@@ -127,9 +153,14 @@ def test_what_the_base_s_branch_got_later_is_not_missing_from_a_pull_request(
 
 def test_a_new_branch_and_events_without_a_base_skip_the_comparison(breaking: Project, event: Callable[..., None]) -> None:
     event("push", before="0" * 40)
-    assert "the push made a new branch" in breaking.run().said
+    outcome = breaking.run(fail_on="breaking")
+    assert outcome.code == 0
+    assert "the push made a new branch" in outcome.said
     event("schedule", schedule="0 0 * * *")
-    assert "the event `schedule` has no base" in breaking.run().said
+    outcome = breaking.run(fail_on="breaking")
+    assert outcome.code == 3
+    assert "the event `schedule` has no base" in outcome.said
+    assert "base-missing:" in outcome.said
     assert "all zeros" in breaking.run(base_ref="0" * 40).said
     (breaking.temp / "event.json").write_text("{")
     assert "the event file could not be read" in breaking.run().said
@@ -143,7 +174,10 @@ def test_a_base_that_cannot_be_used_skips_the_comparison_and_drift_is_still_chec
     outcome = outdated.run(base_ref=old)
     assert (outcome.code, outcome.outputs["drift"]) == (1, "true")
     assert "the base's document cannot be used" in outcome.said
-    assert "does not have other.json yet" in outdated.run(base_ref=old, spec_path="other.json").said
+    assert outdated.run(base_ref=old, fail_on="breaking").code == 3
+    new = outdated.run(base_ref=old, spec_path="other.json", fail_on="breaking")
+    assert new.code == 0
+    assert "does not have other.json yet" in new.said
     outdated.write("large.json", " " * 34_000_000)
     large = outdated.commit("large")
     assert "large.json of " in (said := outdated.run(base_ref=large, spec_path="large.json").said)

@@ -39,7 +39,7 @@ def test_the_generator_cannot_speak_for_the_action(project: Project) -> None:
     assert not any("forged" in file.read_text() for file in files.values())
 
 
-def test_an_outdated_client_fails_and_says_how_to_mend_it(outdated: Project) -> None:
+def test_an_outdated_client_fails_and_says_how_to_fix_it(outdated: Project) -> None:
     before = outdated.state()
     outcome = outdated.run()
     assert (outcome.code, outcome.verdict, outcome.outputs["drift"]) == (1, "fail", "true")
@@ -49,15 +49,15 @@ def test_an_outdated_client_fails_and_says_how_to_mend_it(outdated: Project) -> 
     assert found["fix"].endswith("tools/generate.py openapi.json web/client.ts")
     assert outdated.state() == before
     assert outcome.report["drift"]["touched"]["schemas"] == ["Item"]
-    # The patch is the mend: applied, the client is up to date.
+    # The patch is the fix: applied, the client is up to date.
     outdated.git("apply", outcome.outputs["patch"])
     outdated.commit("regenerate")
     assert outdated.run().verdict == "pass"
 
 
-def test_the_command_that_is_shown_mends_it(outdated: Project) -> None:
-    mend = outdated.run().report["drift"]["mend"]
-    subprocess.run(["bash", "-c", mend], cwd=outdated.root, check=True)
+def test_the_command_that_is_shown_fixes_it(outdated: Project) -> None:
+    fixing = outdated.run().report["drift"]["fix"]
+    subprocess.run(["bash", "-c", fixing], cwd=outdated.root, check=True)
     outdated.commit("regenerate")
     assert outdated.run().verdict == "pass"
 
@@ -204,7 +204,7 @@ def test_another_version_of_the_generator_is_named_by_the_lock_file(project: Pro
     project.commit("upgrade")
     assert "7.1.0 in the lock file" in project.run().said
     project.write("node_modules/openapi-typescript/package.json", {"version": "7.5.0"})
-    assert "Installed is openapi-typescript 7.5.0, but pnpm-lock.yaml says 7.13.0" in project.run().said
+    assert "openapi-typescript 7.5.0 is installed, but pnpm-lock.yaml locks 7.13.0" in project.run().said
 
 
 def test_two_generations_that_differ_are_reported_as_that(project: Project) -> None:
@@ -216,7 +216,7 @@ def test_two_generations_that_differ_are_reported_as_that(project: Project) -> N
     )
     assert "client-drift" not in outcome.rules
     assert project.run(fail_on="drift\nnondeterministic").code == 1
-    assert project.run(fail_on="breaking").code == 0
+    assert project.run(fail_on="breaking", base_missing="not today").code == 0
 
 
 WRONG_PATHS = {
@@ -345,7 +345,7 @@ def test_the_document_is_exported_in_process(project: Project) -> None:
     del project.inputs["spec"]
     assert project.run(spec_command=f"{python} tools/export.py {{spec}}").verdict == "pass"
     assert project.run(spec_command=f"{python} tools/export.py").verdict == "pass"
-    assert "did not write the document" in project.run(spec_command=f"{python} -c pass {{spec}}").said
+    assert "did not write the OpenAPI document" in project.run(spec_command=f"{python} -c pass {{spec}}").said
     assert "is empty" in project.run(spec_command=f"{python} -c pass").said
     assert "exit code 3" in project.run(spec_command=f'{python} -c "import sys; sys.exit(3)"').said
     assert "Neither" in project.run().said
@@ -366,9 +366,9 @@ def test_it_works_below_the_repository_s_root(project: Project) -> None:
     }
     assert project.run().verdict == "pass"
     project.write("openapi.json", spec(Item={"type": "string"}))
-    mend = project.run().report["drift"]["mend"]
-    assert mend.startswith("(cd web && ")
-    subprocess.run(["bash", "-c", mend], cwd=project.root, check=True)
+    fixing = project.run().report["drift"]["fix"]
+    assert fixing.startswith("(cd web && ")
+    subprocess.run(["bash", "-c", fixing], cwd=project.root, check=True)
     project.commit()
     assert project.run().verdict == "pass"
 
@@ -388,3 +388,30 @@ def test_no_repository_and_no_commit_are_said(project: Project, tmp_path: Path) 
     assert "is not in a git repository" in empty.run().said
     empty.git("init", "-q")
     assert "has no commit yet" in empty.run().said
+
+
+def test_a_client_that_git_holds_as_an_lfs_pointer_says_so(project: Project) -> None:
+    project.write("web/client.ts", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12\n")
+    project.write(".gitattributes", "web/client.ts filter=lfs\n")
+    project.commit("pointer")
+    outcome = project.run()
+    assert [cause["id"] for cause in outcome.report["drift"]["causes"]] == ["git-lfs"]
+    assert "lfs: true" in outcome.said
+
+
+def test_a_filter_that_git_does_not_know_is_named(outdated: Project) -> None:
+    outdated.write(".gitattributes", "web/client.ts filter=crypt\n")
+    outdated.commit("filter")
+    outcome = outdated.run()
+    assert [cause["id"] for cause in outcome.report["drift"]["causes"]] == ["git-filter"]
+    assert "`crypt`" in outcome.said
+
+
+def test_an_executable_bit_alone_is_named(project: Project) -> None:
+    (project.root / "web/client.ts").chmod(0o755)
+    project.commit("mode")
+    project.variables["AFTER_WRITING"] = "client.chmod(0o644)"
+    outcome = project.run()
+    assert outcome.code == 1
+    assert [cause["id"] for cause in outcome.report["drift"]["causes"]] == ["file-mode"]
+    assert "git update-index --chmod=-x web/client.ts" in outcome.said

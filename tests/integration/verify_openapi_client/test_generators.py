@@ -250,11 +250,11 @@ def test_the_api_changed_once_more(example: Example, what: str) -> None:
     assert all(change["operations"] for change in outcome.report["changes"])
 
 
-def test_the_command_that_is_shown_mends_the_client(example: Example) -> None:
+def test_the_command_that_is_shown_fixes_the_client(example: Example) -> None:
     example.change((SCHEMAS, "    id: int", "    id: str"))
-    mend = ["bash", "-c", example.run().report["drift"]["mend"]]
+    fixing = ["bash", "-c", example.run().report["drift"]["fix"]]
     root, environment = example.project.root, example.project.environment()
-    subprocess.run(mend, cwd=root, env=environment, check=True, capture_output=True)
+    subprocess.run(fixing, cwd=root, env=environment, check=True, capture_output=True)
     example.project.commit("regenerate")
     assert example.run(fail_on="drift").verdict == "pass"
 
@@ -325,7 +325,7 @@ def test_another_version_of_the_generator_than_the_lock_file_s(example: Example)
     example.project.write("apps/web/src/api/generated.d.ts", "// another\n")
     example.project.commit("another version")
     outcome = example.run()
-    assert "Installed is openapi-typescript 7.13.0, but apps/web/pnpm-lock.yaml says 7.9.1" in outcome.said
+    assert "openapi-typescript 7.13.0 is installed, but apps/web/pnpm-lock.yaml locks 7.9.1" in outcome.said
 
 
 def test_the_work_tree_stays_as_it_is(example: Example, installed: Callable[..., None]) -> None:

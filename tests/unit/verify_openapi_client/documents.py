@@ -158,6 +158,69 @@ def documents(draw: st.DrawFn) -> Json:
     )
 
 
+def _some(names: str, *, least: int = 0) -> st.SearchStrategy[list[str]]:
+    return st.lists(st.sampled_from(names.split()), unique=True, min_size=least, max_size=3)
+
+
+@st.composite
+def http_documents(draw: st.DrawFn) -> Json:
+    """Documents with every part of HTTP, in which two things may share what a careless key would be made of."""
+    schema = st.sampled_from([{"type": "string"}, {"type": "integer"}, {"type": "array", "items": {"type": "string"}}, {}])
+    types = "a/b a/b;v=1 a/b;v=2 A/B a/b;charset=utf-8 a/* */* multipart/form-data"
+
+    def content() -> Json:
+        form = {"encoding": {"f": {"contentType": draw(st.sampled_from(["image/png", "image/*"]))}}}
+        properties = {"type": "object", "properties": {"f": {"type": "string"}}}
+        return {
+            name: {"schema": properties, **form} if name.startswith("m") else {"schema": draw(schema)}
+            for name in draw(_some(types))
+        }
+
+    def parameter(name: str, location: str, **fields: Json) -> Json:
+        held = {"content": {"a/b": {"schema": draw(schema)}}} if draw(st.booleans()) else {"schema": draw(schema)}
+        return {"name": name, "in": location, **held, **fields}
+
+    def headers() -> Json:
+        return {name: {"schema": draw(schema), "required": draw(st.booleans())} for name in draw(_some("X-A x-a X-B"))}
+
+    def responses(least: int = 0) -> Json:
+        codes = draw(_some("200 201 2XX 2xx 404 4XX default", least=least))
+        return {code: {"description": "", "headers": headers(), "content": content()} for code in codes}
+
+    def called() -> Json:
+        return {"post": {"requestBody": {"content": content()}, "responses": responses()}}
+
+    def operation(path: str) -> Json:
+        names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
+        found: Json = {"responses": responses()}
+        found["parameters"] = [{"name": name, "in": "path", "required": True, "schema": draw(schema)} for name in names]
+        found["parameters"] += [parameter(name, "header") for name in draw(_some("X-A x-a"))]
+        found["parameters"] += [parameter(name, "query", explode=draw(st.booleans())) for name in draw(_some("q Q"))]
+        if draw(st.booleans()):
+            found["requestBody"] = {"content": content(), "required": draw(st.booleans())}
+        expressions = _some("{$request.body#/a} {$request.body#/b} https://c/{$request.query.q}")
+        found["callbacks"] = {name: {each: called() for each in draw(expressions)} for name in draw(_some("one two"))}
+        found["security"] = [{key: ["r"] for key in names_} for names_ in draw(st.lists(_some("o p k l"), max_size=3))]
+        return found
+
+    paths = {
+        path: {method: operation(path) for method in draw(_some("get post query"))}
+        for path in draw(_some("/x /x/{a} /y/{b}/{a}"))
+    }
+    urls = draw(_some("/ https://a/v1 https://{r}.a https://{r}.a/v1 https://{free}.b"))
+    variables = {"r": {"default": "eu", "enum": ["eu", "us"]}, "free": {"default": "x"}}
+    flows = [{name: {"tokenUrl": "https://t", "scopes": {}} for name in draw(_some("password implicit"))} for _ in "op"]
+    schemes = {name: {"type": "oauth2", "flows": flow} for name, flow in zip("op", flows, strict=True)}
+    schemes |= {name: {"type": "apiKey", "in": "header", "name": key} for name, key in (("k", "X-K"), ("l", "x-k"))}
+    return document(
+        paths,
+        version="3.2.0",
+        servers=[{"url": url, "variables": variables} for url in urls],
+        webhooks={name: called() for name in draw(_some("made Made"))},
+        components={"securitySchemes": schemes},
+    )
+
+
 def reordered(value: Json) -> Json:
     """The same with every object's keys in another order, and every list whose order means nothing turned round."""
     if isinstance(value, list):
@@ -167,7 +230,7 @@ def reordered(value: Json) -> Json:
     turned = {}
     for key in reversed(list(value)):
         item = reordered(value[key])
-        unordered = key in {"parameters", "required", "enum", "anyOf", "oneOf", "allOf", "security", "tags"}
+        unordered = key in {"parameters", "required", "enum", "anyOf", "oneOf", "allOf", "security", "tags", "servers"}
         turned[key] = item[::-1] if unordered and isinstance(item, list) else item
     return turned
 

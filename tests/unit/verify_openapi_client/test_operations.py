@@ -13,6 +13,7 @@ from tests.unit.verify_openapi_client.documents import changes, document, rules
 from tests.unit.verify_openapi_client.test_schemas import NARROWER
 
 STRING = {"type": "string"}
+INTEGER = {"type": "integer"}
 OK = {"200": {"description": ""}}
 
 
@@ -68,6 +69,8 @@ def test_a_renamed_path_parameter_breaks_names_only() -> None:
     assert found.rule.id == "path-parameter-name"
 
 
+LIST_OF_INTEGERS = {"type": "array", "items": INTEGER}
+
 PARAMETERS = [
     ([query()], [], ["parameter-removed"]),
     ([], [query()], []),
@@ -94,6 +97,36 @@ PARAMETERS = [
         [{"name": "q", "in": "query", "content": {"application/json": {"schema": STRING}}}],
         ["parameter-serialization"],
     ),
+    (
+        [query(schema={"type": "object"}, style="deepObject")],
+        [query(schema={"type": "object"}, style="deepObject", explode=True)],
+        [],
+    ),
+    ([query()], [query(allowReserved=True)], []),
+    ([query(allowReserved=True)], [query()], ["parameter-serialization"]),
+    # Null cannot be sent in a URL or header, so `Optional[str]` and `str` are the same there.
+    ([query(schema={"anyOf": [STRING, {"type": "null"}]})], [query(schema=STRING)], []),
+    ([{**query(schema={"type": ["string", "null"]}), "in": "header"}], [{**query(), "in": "header"}], []),
+    # One value is a list of one where values are repeated, or where it has no comma.
+    ([query(schema=INTEGER)], [query(schema=LIST_OF_INTEGERS)], ["parameter-type"]),
+    ([query()], [query(schema={"type": "array", "items": STRING})], ["parameter-type"]),
+    ([query(schema=INTEGER)], [query(schema=LIST_OF_INTEGERS, explode=False)], ["parameter-type"]),
+    ([query()], [query(schema={"type": "array", "items": STRING}, explode=False)], ["parameter-type", "request-type"]),
+    ([query(schema=INTEGER)], [query(schema={**LIST_OF_INTEGERS, "minItems": 2})], ["parameter-type", "request-type"]),
+    ([query(schema=LIST_OF_INTEGERS)], [query(schema=INTEGER)], ["request-type"]),
+    ([query(schema=LIST_OF_INTEGERS)], [query(schema={"type": "array", "items": STRING})], []),
+    # A number is text, and fits where its text does.
+    ([query(schema={"type": "boolean"})], [query(schema={"type": "string", "maxLength": 5})], ["parameter-type"]),
+    ([query(schema={"type": "boolean"})], [query(schema={"enum": ["true", "false"]})], ["parameter-type"]),
+    ([query(schema=INTEGER)], [query(schema={"type": "string", "maxLength": 5})], ["parameter-type", "request-bound"]),
+    # What is left out is what the default says.
+    ([query(schema={"default": 1})], [query(schema={"default": 2})], ["request-default"]),
+    ([query(schema={"default": 1})], [query(schema={})], ["request-default"]),
+    ([query(schema={})], [query(schema={"default": 1})], []),
+    ([query(schema={"default": None})], [query(schema={})], []),
+    ([query(schema={"default": 1}, required=True)], [query(schema={"default": 2}, required=True)], []),
+    # Names that differ in their case are two parameters of one document.
+    ([{**query(each), "in": "header"} for each in ("A", "a")], [{**query(each), "in": "header"} for each in ("a", "A")], []),
 ]
 
 
@@ -117,6 +150,12 @@ def test_parameters_by_reference() -> None:
     assert rules(old, get()) == ["parameter-removed"]
 
 
+def form(**encoding: Any) -> Any:
+    schema = {"type": "object", "properties": {"f": {"type": "array", "items": STRING}}}
+    media: dict[str, Any] = {"schema": schema, **({"encoding": {"f": encoding}} if encoding else {})}
+    return {"required": True, "content": {"multipart/form-data": media}}
+
+
 BODIES = [
     (None, body("application/json"), ["request-body-required"]),
     (None, body("application/json", required=False), []),
@@ -126,6 +165,15 @@ BODIES = [
     (body("application/json"), body("application/json", "text/plain"), []),
     (body("application/json; charset=utf-8"), body("Application/JSON"), []),
     (body("text/csv"), body("text/*"), []),
+    (body("text/*"), body("text/csv"), ["request-media-type-removed"]),
+    (body("text/csv;header=present"), body("text/csv"), []),
+    (body("text/csv"), body("text/csv;header=present"), ["request-media-type-removed"]),
+    (form(contentType="image/png, image/jpeg"), form(contentType="image/png"), ["request-encoding"]),
+    (form(contentType="image/png"), form(contentType="image/*"), []),
+    (form(contentType="image/png"), form(), []),
+    (form(), form(contentType="image/png"), ["request-encoding"]),
+    (form(explode=True), form(), []),
+    (form(), form(explode=False), ["request-encoding"]),
 ]
 
 
@@ -134,8 +182,18 @@ def test_bodies(old: Any, new: Any, expected: list[str]) -> None:
     assert rules(post(old), post(new)) == expected
 
 
-def content(*media_types: str) -> Any:
-    return {"content": {name: {"schema": STRING} for name in media_types}}
+def test_a_part_of_a_multipart_answer_keeps_its_media_type() -> None:
+    old, new = ({"responses": {"200": {"description": "", **form(contentType=kind)}}} for kind in ("image/png", "image/*"))
+    assert rules(document({"/x": {"get": old}}), document({"/x": {"get": new}})) == ["response-encoding"]
+    assert rules(document({"/x": {"get": new}}), document({"/x": {"get": old}})) == []
+
+
+def content(*media_types: str, schema: Any = STRING) -> Any:
+    return {"content": {name: {"schema": schema} for name in media_types}}
+
+
+def by_content(media_type: str, schema: Any) -> Any:
+    return {"headers": {"X-Total": {"content": {media_type: {"schema": schema}}}}}
 
 
 def headers(**fields: Any) -> Any:
@@ -143,20 +201,43 @@ def headers(**fields: Any) -> Any:
 
 
 RESPONSES = [
-    (answers(_200={}, _404={}), answers(_200={}), ["response-code-removed"]),
+    # Callers have to handle codes that are not documented, so an error's code may come and go.
+    (answers(_200={}, _404={}), answers(_200={}), []),
+    (answers(_200={}, default={}), answers(_200={}), []),
     (answers(_200={}), answers(_201={}), ["response-code-removed", "response-success-code-added"]),
     (answers(_200={}), answers(_200={}, _404={}), []),
     (answers(_200={}), answers(_200={}, _202={}), ["response-success-code-added"]),
     (answers(_200={}, default={}), answers(_200={}, _202={}, default={}), []),
     (answers(_200={}), answers(_2XX={}), ["response-success-code-added"]),
-    (answers(_2XX={}), answers(_200={}), ["response-code-removed"]),
+    (answers(_2XX={}), answers(_200={}), []),
+    (answers(_200={}, _201={}), answers(_2XX={}), ["response-success-code-added"]),
+    (answers(_200={}, _201={}), answers(_200={}), ["response-code-removed"]),
+    (answers(default=content("a/b")), answers(_200=content("a/b", schema=INTEGER)), ["response-type"]),
+    (answers(default=content("a/b")), answers(_200=content("a/b")), []),
+    (answers(default=content("a/b", schema=INTEGER)), answers(_200=content("a/b")), ["response-type"]),
+    (
+        answers(_200={}, default=content("a/b", schema=INTEGER)),
+        answers(_200={}, _404=content("a/b"), default=content("a/b", schema=INTEGER)),
+        ["response-type"],
+    ),
+    (answers(_4XX=content("a/b")), answers(_4XX=content("a/b"), _404=content("c/d")), ["response-media-type-removed"]),
     (answers(_200=content("a/b", "c/d")), answers(_200=content("a/b")), ["response-media-type-removed"]),
     (answers(_200=content("a/b")), answers(_200=content("a/b", "c/d")), []),
     (answers(_200=content("a/b")), answers(_200={}), ["response-media-type-removed"]),
     (answers(_200=content("a/b")), answers(_200=content("*/*")), ["response-media-type-removed"]),
     (answers(_200=headers()), answers(_200={}), ["response-header-removed"]),
     (answers(_200=headers(required=True)), answers(_200=headers()), ["response-header-optional"]),
-    (answers(_200=headers(schema=STRING)), answers(_200=headers(schema={"type": "integer"})), ["response-type"]),
+    (answers(_200=headers(schema=INTEGER)), answers(_200=headers(schema=STRING)), ["response-type"]),
+    (answers(_200=headers(schema=STRING)), answers(_200=headers(schema=INTEGER)), []),  # a number in a header is text
+    (answers(_200=headers(schema=STRING)), answers(_200=headers(schema={"type": ["string", "null"]})), []),
+    (answers(_200=by_content("a/b", INTEGER)), answers(_200=by_content("a/b", STRING)), ["response-type"]),
+    (answers(_200=by_content("a/b", STRING)), answers(_200=by_content("c/d", STRING)), ["response-header-serialization"]),
+    (answers(_200=content("a/b;v=1", "a/b;v=2")), answers(_200=content("a/b;v=2")), ["response-media-type-removed"]),
+    (answers(_200=content("a/b;v=1")), answers(_200=content("a/b")), ["response-media-type-removed"]),
+    (answers(_200=content("a/b")), answers(_200=content("a/b; charset=utf-8")), []),
+    (answers(_200=content("a/b")), answers(_200=content("a/b;v=2")), []),
+    (answers(_200=content("a/*")), answers(_200=content("a/b", "a/c")), []),
+    (answers(_200=content("a/*", schema=INTEGER)), answers(_200=content("a/b", "a/c")), ["response-type"]),
 ]
 
 
@@ -165,12 +246,16 @@ def test_responses(old: Any, new: Any, expected: list[str]) -> None:
     assert rules(old, new) == expected
 
 
+FLOW: Any = {"tokenUrl": "https://t", "scopes": {}}
+
 SCHEMES = {
     "key": {"type": "apiKey", "in": "header", "name": "X-Key"},
     "other": {"type": "apiKey", "in": "header", "name": "x-key"},
     "moved": {"type": "apiKey", "in": "query", "name": "X-Key"},
     "token": {"type": "http", "scheme": "bearer"},
-    "oauth": {"type": "oauth2", "flows": {"clientCredentials": {"tokenUrl": "https://t", "scopes": {}}}},
+    "oauth": {"type": "oauth2", "flows": {"clientCredentials": FLOW}},
+    "more": {"type": "oauth2", "flows": {"clientCredentials": FLOW, "password": FLOW}},
+    "elsewhere": {"type": "oauth2", "flows": {"clientCredentials": {"tokenUrl": "https://u", "scopes": {}}}},
 }
 
 SECURITY: list[tuple[Any, Any, bool]] = [
@@ -186,6 +271,9 @@ SECURITY: list[tuple[Any, Any, bool]] = [
     ([{"oauth": ["read"]}], [{"oauth": ["read", "write"]}], False),
     ([{"oauth": ["read", "write"]}], [{"oauth": ["read"]}], True),
     ([{}, {"key": []}], [{"key": []}], False),
+    ([{"oauth": []}], [{"more": []}], True),
+    ([{"more": []}], [{"oauth": []}], False),
+    ([{"oauth": []}], [{"elsewhere": []}], False),
 ]
 
 
@@ -213,7 +301,7 @@ def test_servers() -> None:
     one: Any = {
         "servers": [
             {"url": "https://a.example/"},
-            {"url": "https://{region}.example", "variables": {"region": {"default": "eu"}}},
+            {"url": "https://{region}.example", "variables": {"region": {"default": "eu", "enum": ["eu"]}}},
         ]
     }
     two: Any = {"servers": [{"url": "https://eu.example"}, {"url": "https://a.example"}]}
@@ -223,6 +311,118 @@ def test_servers() -> None:
     (found,) = changes(document(paths, **two), document(paths, **less))
     assert (found.rule.id, len(found.operations)) == ("server-removed", 2)
     assert rules(document(paths), document(paths, **two)) == []
+
+
+def server(url: str, **variables: Any) -> Any:
+    return {"url": url, "variables": {name: {"default": values[0], "enum": values} for name, values in variables.items()}}
+
+
+FREE = {"url": "https://{r}.example", "variables": {"r": {"default": "eu"}}}
+
+SERVERS: list[tuple[Any, Any, list[str]]] = [
+    ([server("/")], [], []),
+    ([server("/")], [server("https://a.example")], []),
+    ([server("https://a.example")], [], ["server-removed"]),
+    ([server("https://{r}.example", r=["eu", "us"])], [server("https://eu.example"), server("https://us.example")], []),
+    ([server("https://{r}.example", r=["eu", "us"])], [server("https://{r}.example", r=["eu"])], ["server-removed"]),
+    ([server("https://{r}.example", r=["eu", "us"])], [server("https://{x}.example", x=["us", "eu"])], []),
+    ([server("https://eu.example")], [FREE], []),
+    ([FREE], [server("https://eu.example")], ["server-removed"]),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "expected"), SERVERS, ids=range(len(SERVERS)))
+def test_servers_with_variables_are_sets_of_addresses(old: Any, new: Any, expected: list[str]) -> None:
+    paths = {"/a": {"get": {"responses": OK}}}
+    assert rules(document(paths, servers=old), document(paths, servers=new)) == expected
+
+
+def listed(*paths: str, **fields: Any) -> Any:
+    return document({path: {"get": {"responses": OK}, "post": {"responses": OK}} for path in paths}, **fields)
+
+
+def test_a_prefix_that_moves_between_server_and_paths_breaks_nothing() -> None:
+    old, new = (
+        listed("/x", "/y", servers=[{"url": "https://a/api"}]),
+        listed("/api/x", "/api/y", servers=[{"url": "https://a"}]),
+    )
+    assert rules(old, new) == []
+    assert rules(new, old) == []
+    relative = listed("/x", "/y", servers=[{"url": "/api"}]), listed("/api/x", "/api/y", servers=[{"url": "/"}])
+    assert rules(*relative) == rules(relative[0], listed("/api/x", "/api/y")) == []
+    lost = listed("/x", "/y", servers=[{"url": "https://a"}])
+    assert rules(old, lost) == ["server-removed"]
+
+
+def test_a_moved_prefix_is_one_finding() -> None:
+    for before, after in (("", "/v2"), ("/v1", "/v2"), ("/api/v1", "")):
+        old, new = (listed(*(f"{prefix}{path}" for path in ("/x", "/y", "/y/{id}"))) for prefix in (before, after))
+        (found,) = changes(old, new)
+        assert (found.rule.id, len(found.operations)) == ("operation-moved", 6)
+        assert f"from `{before or '/'}` to `{after or '/'}`" in found.what
+
+
+def test_what_changed_within_a_moved_prefix_is_still_found() -> None:
+    old, new = listed("/x", "/y"), listed("/v2/x", "/v2/y")
+    new["paths"]["/v2/x"]["get"]["parameters"] = [query(required=True)]
+    assert rules(old, new) == ["operation-moved", "parameter-required"]
+
+
+def test_path_parameters_travel_by_position() -> None:
+    def pair(path: str, schema: Any) -> Any:
+        named = [{"name": name, "in": "path", "required": True, "schema": schema[name]} for name in ("a", "b")]
+        return get(*named, path=path)
+
+    types = {"a": STRING, "b": INTEGER}
+    assert rules(pair("/{a}/{b}", types), pair("/{a}/{b}", types)) == []
+    assert "request-type" in rules(pair("/{a}/{b}", types), pair("/{b}/{a}", types))
+
+
+def test_a_webhook_s_answers_stay_accepted() -> None:
+    def hook(**codes: Any) -> Any:
+        sent = {"content": {"application/json": {"schema": STRING}}}
+        responses = {code.lstrip("_"): {"description": ""} for code in codes}
+        return document({}, webhooks={"created": {"post": {"requestBody": sent, "responses": responses}}})
+
+    assert rules(hook(_200=1), hook(_202=1)) == ["webhook-answer-code"]
+    assert rules(hook(_200=1), hook(_2XX=1)) == []
+    assert rules(hook(_200=1, _404=1), hook(_200=1)) == []
+
+
+def test_a_callback_is_known_by_its_expression() -> None:
+    def calling(name: str, expression: str) -> Any:
+        return get(callbacks={name: {expression: {"post": {"responses": OK}}}})
+
+    old = calling("done", "{$request.body#/url}")
+    assert rules(old, calling("done", "{$request.body#/callbackUrl}")) == ["webhook-removed"]
+    assert rules(old, calling("finished", "{$request.body#/url}")) == []
+
+
+def test_openapi_3_2_is_read() -> None:
+    both = document({"/x": {"query": {"responses": OK}, "additionalOperations": {"COPY": {"responses": OK}}}}, version="3.2.0")
+    assert rules(both, both) == []
+    for gone in ("query", "additionalOperations"):
+        less = copy.deepcopy(both)
+        del less["paths"]["/x"][gone]
+        assert rules(both, less) == ["operation-removed"]
+    streams = [answers(_200={"content": {"a/b": {"itemSchema": schema}}}) for schema in (INTEGER, STRING)]
+    assert rules(*streams) == ["response-type"]
+    refers: Any = answers(_200={"content": {"a/b": {"$ref": "#/components/mediaTypes/M"}}})
+    one, other = ({**refers, "components": {"mediaTypes": {"M": {"schema": schema}}}} for schema in (INTEGER, STRING))
+    assert rules(one, other) == ["response-type"]
+
+
+def test_a_removal_knows_whether_it_was_deprecated() -> None:
+    old = listed("/x", "/y")
+    for operation in old["paths"]["/x"].values():
+        operation |= {"deprecated": True, "x-sunset": "2026-01-31"}
+    (found,) = changes(old, listed("/y"))
+    assert (found.deprecated, found.sunset) == (True, "2026-01-31")
+    del old["paths"]["/x"]["get"]["deprecated"]
+    (found,) = changes(old, listed("/y"))
+    assert not found.deprecated
+    (found,) = changes(get(query(deprecated=True)), get())
+    assert found.deprecated
 
 
 def test_webhooks_go_the_other_way() -> None:

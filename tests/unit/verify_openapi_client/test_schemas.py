@@ -20,6 +20,14 @@ def thing(*required: str, **properties: Any) -> Any:
     return {"type": "object", "properties": properties, "required": list(required)}
 
 
+def patterned(**patterns: Any) -> Any:
+    return {"type": "object", "patternProperties": patterns}
+
+
+def conditional(schema: Any) -> Any:
+    return {"type": "object", "if": {"required": ["a"]}, "then": thing(b=schema)}
+
+
 NARROWER = [
     # (kind, wide, narrow): a request breaks from wide to narrow, an answer from narrow to wide
     ("type", {"type": ["string", "integer"]}, STRING),
@@ -62,6 +70,22 @@ NARROWER = [
     ("constraint", {"type": "array"}, {"type": "array", "contains": STRING}),
     ("constraint", {"type": "object"}, {"type": "object", "propertyNames": {"pattern": "^a"}}),
     ("type", {"not": INTEGER}, {"not": {"type": "number"}}),
+    ("bound", {"type": "object", "propertyNames": {"maxLength": 9}}, {"type": "object", "propertyNames": {"maxLength": 5}}),
+    ("type", patterned(**{"^a": {"type": "number"}}), patterned(**{"^a": INTEGER})),
+    ("constraint", {"type": "object"}, patterned(**{"^a": INTEGER})),
+    ("constraint", {"type": "object"}, {"type": "object", "dependentRequired": {"a": ["b"]}}),
+    (
+        "constraint",
+        {"dependentSchemas": {}, "type": "object"},
+        {"type": "object", "dependentSchemas": {"a": {"minProperties": 2}}},
+    ),
+    ("type", {"type": "array", "contains": {"type": "number"}}, {"type": "array", "contains": INTEGER}),
+    ("constraint", {"type": "array", "contains": STRING}, {"type": "array", "contains": STRING, "minContains": 2}),
+    ("constraint", {"type": "array", "contains": STRING}, {"type": "array", "contains": STRING, "maxContains": 2}),
+    ("type", conditional({"type": "number"}), conditional(INTEGER)),
+    ("constraint", STRING, {"type": "string", "contentSchema": INTEGER}),
+    ("format", STRING, {"type": "string", "contentEncoding": "base16"}),
+    ("format", STRING, {"type": "string", "contentMediaType": "text/html"}),
     ("alternative", {"anyOf": [STRING, thing(a=STRING)]}, STRING),
     ("alternative", {"anyOf": [STRING, INTEGER, {"type": "boolean"}]}, {"anyOf": [STRING, INTEGER]}),
     ("bound", {"allOf": [STRING, {"maxLength": 9}]}, {"type": "string", "maxLength": 5}),
@@ -118,6 +142,102 @@ def test_read_only_properties_are_not_sent_and_write_only_ones_not_answered() ->
     assert [change.detail for change in changes(answer(old), answer(new))] == ["id"]
     required = {**old, "required": ["id"]}
     assert rules(echo(old), echo(required)) == []
+    plain = thing(n=STRING)
+    assert rules(echo(plain), echo(thing(n={**STRING, "readOnly": True}))) == ["request-property-hidden"]
+    assert rules(answer(plain), answer(thing(n={**STRING, "writeOnly": True}))) == ["response-property-hidden"]
+    writable = {**required, "properties": {**old["properties"], "id": INTEGER}}
+    assert rules(echo(required), echo(writable)) == ["request-required"]
+    answered = thing("secret", a=STRING, id=INTEGER, secret=STRING)
+    assert rules(answer({**old, "required": ["secret"]}), answer(answered)) == []
+
+
+def test_a_default_of_a_request_is_part_of_what_it_means() -> None:
+    def page(*required: str, **size: Any) -> Any:
+        return thing(*required, size={"type": "integer", **size})
+
+    assert rules(echo(page(default=10)), echo(page(default=100))) == ["request-default"]
+    assert rules(echo(page(default=10)), echo(page())) == ["request-default"]
+    assert rules(echo(page()), echo(page(default=10))) == []
+    assert rules(echo(page("size", default=10)), echo(page("size", default=100))) == []
+    assert rules(answer(page(default=10)), answer(page(default=100))) == []
+    wrapped = [thing(size={"allOf": [{"$ref": "#/components/schemas/N"}], "default": number}) for number in (1, 2)]
+    assert rules(*(echo(each, schemas={"N": INTEGER}) for each in wrapped)) == ["request-default"]
+
+
+def test_one_of_refuses_what_fits_two_of_it() -> None:
+    loose, tight = ({keyword: [thing(a=STRING), thing(b=STRING)]} for keyword in ("anyOf", "oneOf"))
+    assert rules(echo(loose), echo(tight)) == ["request-alternative"]
+    assert rules(answer(loose), answer(tight)) == []
+    assert rules(echo(tight), echo(loose)) == []
+    short, long = {"type": "string", "maxLength": 3}, {"type": "string", "minLength": 5}
+    assert rules(echo({"anyOf": [short, long]}), echo({"oneOf": [short, long]})) == []
+    wider = {"type": "string", "maxLength": 7}
+    assert rules(echo({"oneOf": [short, long]}), echo({"oneOf": [wider, long]})) == ["request-alternative"]
+    assert (
+        rules(
+            echo({"anyOf": [closed(a=STRING), thing("b", b=STRING)]}), echo({"oneOf": [closed(a=STRING), thing("b", b=STRING)]})
+        )
+        == []
+    )
+
+
+def test_references_by_anchor_and_identifier_are_followed() -> None:
+    def schemas(target: Any) -> Any:
+        return {
+            "Anchored": {"$anchor": "here", **target},
+            "Own": {
+                "$id": "https://example.com/own",
+                "type": "object",
+                "properties": {
+                    "pointer": {"$ref": "#/$defs/n"},
+                    "dynamic": {"$dynamicRef": "#n"},
+                },
+                "$defs": {"n": {"$dynamicAnchor": "n", **target}},
+            },
+        }
+
+    references = ("#here", "https://example.com/own#/properties/pointer", "https://example.com/own#n")
+    for reference in references:
+        old, new = (answer({"$ref": reference}, schemas=schemas(each)) for each in (INTEGER, STRING))
+        assert rules(old, old) == []
+        assert rules(old, new) == ["response-type"]
+    old, new = (answer({"$ref": "#/components/schemas/Own"}, schemas=schemas(each)) for each in (INTEGER, STRING))
+    assert rules(old, new) == ["response-type"]
+
+
+def test_a_dynamic_reference_that_others_override_counts_with_all_of_them() -> None:
+    def schemas(item: Any) -> Any:
+        page = thing(items={"type": "array", "items": {"$dynamicRef": "#item"}})
+        return {
+            "Page": {"$id": "https://example.com/page", **page, "$defs": {"item": {"$dynamicAnchor": "item"}}},
+            "Pets": {
+                "$id": "https://example.com/pets",
+                "$ref": "page",
+                "$defs": {"pet": {"$dynamicAnchor": "item", **item}},
+            },
+        }
+
+    old, new = (answer({"$ref": "#/components/schemas/Pets"}, schemas=schemas(each)) for each in (INTEGER, STRING))
+    assert rules(old, old) == []
+    assert rules(old, new) == ["response-constraint"]
+
+
+def test_heirs_of_a_parent_with_a_discriminator_are_its_alternatives() -> None:
+    def pets(**cat: Any) -> Any:
+        pet = {"$ref": "#/components/schemas/Pet"}
+        return {
+            "Pet": {**thing("kind", kind=STRING), "discriminator": {"propertyName": "kind"}},
+            "Cat": {"allOf": [pet, *([thing(**cat)] if cat else [])]},
+        }
+
+    reference = {"$ref": "#/components/schemas/Pet"}
+    old = answer(reference, schemas=pets(lives=INTEGER))
+    assert rules(old, old) == []
+    assert rules(old, answer(reference, schemas=pets())) == ["response-property-removed"]
+    assert rules(old, answer(reference, schemas=pets(lives={"type": "number"}))) == ["response-type"]
+    more = {**pets(lives=INTEGER), "Dog": {"allOf": [reference]}}
+    assert rules(old, answer(reference, schemas=more)) == ["response-discriminator"]
+    assert rules(echo(reference, schemas=pets(lives=INTEGER)), echo(reference, schemas=more)) == []
 
 
 THREE_OH = {
@@ -173,6 +293,13 @@ EQUAL = [
     ({"properties": {"a": STRING}}, thing(a=STRING)),
     ({"$ref": "#/components/schemas/Loop"}, {"$ref": "#/components/schemas/Same"}),
     ({"anyOf": [{"$ref": "#/components/schemas/Self"}, STRING]}, STRING),
+    ({"type": "string", "pattern": "^.*$"}, STRING),
+    ({"type": "string", "pattern": r"^\d{1,}.*$"}, {"type": "string", "pattern": "^[0-9]+"}),
+    ({"type": "string", "format": "password"}, STRING),
+    ({"type": "string", "format": "byte"}, {"type": "string", "contentEncoding": "base64"}),
+    (patterned(**{r"^\d": {**STRING, "example": "x"}}), patterned(**{"^[0-9]": STRING})),
+    ({**STRING, "if": {"minLength": 1}}, STRING),
+    ({"not": {**INTEGER, "example": 1, "title": "x"}}, {"not": INTEGER}),
 ]
 
 
@@ -239,6 +366,15 @@ def test_a_discriminator_s_value_is_part_of_the_wire() -> None:
     other["discriminator"]["propertyName"] = "species"
     assert "request-discriminator" in rules(old, echo(other, schemas=PETS))
     assert rules(answer(union("Cat"), schemas=PETS), answer(union("Cat", "Dog"), schemas=PETS)) == ["response-alternative"]
+
+
+def test_a_discriminator_on_an_old_union_asks_for_its_values() -> None:
+    plain = union("Cat", "Dog")
+    del plain["discriminator"]
+    assert rules(echo(plain, schemas=PETS), echo(union("Cat", "Dog"), schemas=PETS)) == ["request-discriminator"]
+    assert rules(answer(plain, schemas=PETS), answer(union("Cat", "Dog"), schemas=PETS)) == []
+    constant = {name: thing("kind", kind={"const": name}) for name in ("Cat", "Dog")}
+    assert rules(echo(plain, schemas=constant), echo(union("Cat", "Dog"), schemas=constant)) == []
 
 
 def test_an_alternative_that_changed_says_what_changed() -> None:

@@ -27,17 +27,18 @@ def load(content: Any) -> specification.Specification:
     ("content", "said"),
     [
         ("", "is empty"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "is a Git LFS pointer"),
         ("\n ", "is empty"),
         (b"\xff\xfe", "is not UTF-8"),
         ("{", "is not JSON"),
-        ('{"openapi": NaN}', "NaN is no number of JSON"),
+        ('{"openapi": NaN}', "NaN is not a number of JSON"),
         ("<html>502 Bad Gateway</html>", "a single value"),
         ("a: b: c", "neither JSON nor YAML"),
         ("- a\n- b\n", "a list"),
         ("null", "a single value"),
         ({"swagger": "2.0", "info": {}}, "Swagger 2.0"),
         ({"info": {}}, "no field `openapi`"),
-        ({**MINIMAL, "openapi": "3.2.0"}, "OpenAPI '3.2.0'"),
+        ({**MINIMAL, "openapi": "3.3.0"}, "OpenAPI '3.3.0'"),
         ({**MINIMAL, "openapi": 3.1}, "OpenAPI 3.1"),
         ({"openapi": "3.1.0", "paths": {}}, "`info`"),
         ({"openapi": "3.0.3", "info": {"title": "", "version": ""}}, "no `paths`"),
@@ -46,7 +47,7 @@ def load(content: Any) -> specification.Specification:
         ({**MINIMAL, "paths": {"/a": []}}, "A path item has to be an object"),
         ({**MINIMAL, "paths": {"/a": {"get": 3}}}, "An operation has to be an object"),
         ({**MINIMAL, "paths": {"/a": {"get": {"responses": []}}}}, "`responses`"),
-        ({**MINIMAL, "paths": {"/a": {"get": {"responses": {"ok": {}}}}}}, "`ok` is no status code"),
+        ({**MINIMAL, "paths": {"/a": {"get": {"responses": {"ok": {}}}}}}, "`ok` is not a status code"),
         ({**MINIMAL, "paths": {"/a": {"parameters": {}}}}, "`parameters` has to be a list"),
         ({**MINIMAL, "paths": {"/a": {"parameters": [{"in": "query"}]}}}, "needs a `name`"),
         ({**MINIMAL, "components": {"schemas": []}}, "`components.schemas`"),
@@ -54,7 +55,7 @@ def load(content: Any) -> specification.Specification:
         ({**MINIMAL, "components": {"schemas": {"A": {"$ref": "https://evil.example/a.json"}}}}, "nothing is ever fetched"),
         ({**MINIMAL, "components": {"schemas": {"A": {"$ref": "other.yaml#/A"}}}}, "nothing is ever fetched"),
     ],
-    ids=range(27),
+    ids=range(28),
 )
 def test_what_is_no_usable_document_is_said(content: Any, said: str) -> None:
     with pytest.raises(UnusableInput) as caught:

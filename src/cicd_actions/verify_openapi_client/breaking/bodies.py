@@ -1,43 +1,61 @@
-"""Compares bodies: whether one is needed, its media types, and the schema of each."""
+"""Compares bodies: whether one is needed, its media types, the schema of each, and how the fields of forms are written."""
 
 from __future__ import annotations
 
+from cicd_actions.verify_openapi_client.breaking import media
 from cicd_actions.verify_openapi_client.breaking.change import Comparison
-from cicd_actions.verify_openapi_client.breaking.document import Part, mapping
+from cicd_actions.verify_openapi_client.breaking.document import Part, mapping, text
+from cicd_actions.verify_openapi_client.breaking.matching import covering
 from cicd_actions.verify_openapi_client.breaking.rules import Flow, rule
 
 BODY_REMOVED = rule(
     "request-body-removed",
-    "the request has no body any more",
+    "the request no longer has a body",
     whom="callers that send one",
-    why="What they send is ignored without a word, or refused.",
-    compatibly="Go on accepting the body, and ignore what is no longer needed.",
+    why="The API silently ignores what they send, or refuses it.",
+    compatibly="Keep accepting the body, and ignore what is no longer needed.",
 )
 BODY_REQUIRED = rule(
     "request-body-required",
     "the request needs a body",
     whom="callers that send none",
-    why="Requests without a body, which were accepted, are refused from now on.",
+    why="The API now refuses requests without a body, which it accepted.",
     compatibly="Keep the body optional, with defaults for callers that do not send it.",
 )
 REQUEST_MEDIA_TYPE = rule(
     "request-media-type-removed",
     "a media type is no longer accepted",
     whom="callers that send it",
-    why="Their requests are answered with 415 from now on.",
-    compatibly="Go on accepting the media type beside the new one.",
+    why="The API now answers their requests with 415.",
+    compatibly="Keep accepting the media type beside the new one.",
 )
 RESPONSE_MEDIA_TYPE = rule(
     "response-media-type-removed",
     "a media type is no longer answered",
     whom="callers that read it",
-    why="They are answered with another media type, or with 406.",
-    compatibly="Go on answering the media type to callers that ask for it.",
+    why="The API answers with another media type, or with 406.",
+    compatibly="Keep answering the media type to callers that ask for it.",
+)
+
+
+REQUEST_ENCODING = rule(
+    "request-encoding",
+    "a form's field has to be written another way",
+    whom="callers that send the form",
+    why="The API reads the field in another media type or style than the one that callers send.",
+    compatibly="Keep accepting the old media types and the old style, or add a new field.",
+)
+RESPONSE_ENCODING = rule(
+    "response-encoding",
+    "a part of a multipart answer is written another way",
+    whom="callers that read the part",
+    why="They read the part in the media type or style that it has today.",
+    compatibly="Keep the old media type, or add a new part.",
 )
 
 
 def compare_request(comparison: Comparison, label: str, old: Part, new: Part) -> None:
-    """Compare the request bodies of one operation."""
+    """Compares the request bodies of one operation."""
     before, after = comparison.old.followed(old.at("requestBody")), comparison.new.followed(new.at("requestBody"))
     place = f"{old.place}/requestBody"
     if after.raw is None:
@@ -59,25 +77,57 @@ def compare_request(comparison: Comparison, label: str, old: Part, new: Part) ->
 
 
 def compare_content(comparison: Comparison, label: str, old: Part, new: Part, flow: Flow) -> None:
-    """Compare the media types of two bodies (parts with `content`) and their schemas."""
-    after = {essence(name): part for name, part in new.at("content").entries()}
-    for name, part in old.at("content").entries():
-        other = after.get(essence(name)) or _covering(after, essence(name), flow)
-        if other is not None:
-            comparison.need(label, part.at("schema"), other.at("schema"), flow)
-            continue
-        found = RESPONSE_MEDIA_TYPE if flow is Flow.RESPONSE else REQUEST_MEDIA_TYPE
-        now = f" (Now: {', '.join(sorted(after))}.)" if after else ""
+    """Compares the media types of two bodies (parts with `content`) and their schemas.
+
+    A request's media type has to be accepted still. An answer's has to be answered still; a further one is no loss.
+    """
+    before, after = list(old.at("content").entries()), list(new.at("content").entries())
+    sent, known = (before, after) if flow is Flow.REQUEST else (after, before)
+    matched = covering(sent, known, lambda wide, narrow: media.rank(wide[0], narrow[0]))
+    pairs = matched.pairs if flow is Flow.REQUEST else [(known_, sent_) for sent_, known_ in matched.pairs]
+    for (_, part), (_, other) in pairs:
+        one, theirs = comparison.old.followed(part), comparison.new.followed(other)
+        one = Part(one.raw, one.pointer, part.place)
+        for keyword in ("schema", "itemSchema"):
+            comparison.need(label, one.at(keyword), theirs.at(keyword), flow)
+        _encodings(comparison, label, one, theirs, flow)
+    found = RESPONSE_MEDIA_TYPE if flow is Flow.RESPONSE else REQUEST_MEDIA_TYPE
+    for name, part in matched.missing if flow is Flow.RESPONSE else matched.unknown:
+        now = f" (Now: {', '.join(sorted(each for each, _ in after))}.)" if after else ""
         comparison.found(found, f"The media type {name} is removed.{now}", (label,), part, in_base=True)
 
 
-def essence(media_type: str) -> str:
-    """`Application/JSON; charset=utf-8` as `application/json` (RFC 9110, section 8.3.1)."""
-    return media_type.split(";", 1)[0].strip().lower()
+def _encodings(comparison: Comparison, label: str, old: Part, new: Part, flow: Flow) -> None:
+    """Compares how the fields of a form are written (OpenAPI 3.1.1, section 4.8.15)."""
+    before, after = dict(old.at("encoding").entries()), dict(new.at("encoding").entries())
+    if not before and not after:
+        return
+    fields = comparison.schemas.properties(old.at("schema")) & comparison.schemas.properties(new.at("schema"))
+    for name in sorted((before.keys() | after.keys()) & fields):
+        one, other = (mapping(side[name].raw) if name in side else {} for side in (before, after))
+        sent, known = (one, other) if flow is Flow.REQUEST else (other, one)
+        words = [_written(side) for side in (one, other)]
+        refused = _refused(text(sent.get("contentType")), text(known.get("contentType")))
+        if refused or words[0] != words[1]:
+            kinds = [text(side.get("contentType")) or "any media type" for side in (one, other)]
+            what = f"The field `{name}` goes from {kinds[0]}, {words[0]} to {kinds[1]}, {words[1]}."
+            found = REQUEST_ENCODING if flow is Flow.REQUEST else RESPONSE_ENCODING
+            at = Part(None, new.at("encoding", name).pointer, old.at("encoding", name).place)
+            comparison.found(found, what, (label,), at, in_base=False, detail=what)
 
 
-def _covering(known: dict[str, Part], media_type: str, flow: Flow) -> Part | None:
-    """A range that holds the media type. An answer of any type is no promise of this one."""
-    if flow is Flow.RESPONSE:
-        return None
-    return known.get(f"{media_type.split('/', 1)[0]}/*") or known.get("*/*")
+def _written(encoding: object) -> str:
+    """Says the style of a field, with the defaults of the style filled in."""
+    raw = mapping(encoding)
+    style = text(raw.get("style")) or "form"
+    explode = raw["explode"] if isinstance(raw.get("explode"), bool) else style == "form"
+    return f"style {style}{', exploded' if explode else ''}"
+
+
+def _refused(sent: str, known: str) -> bool:
+    """Returns whether a media type that is sent is not among the known ones; an absent list means any."""
+    accepted = [each.strip() for each in known.split(",") if each.strip()]
+    if not accepted:
+        return False
+    offered = [each.strip() for each in sent.split(",") if each.strip()]
+    return not offered or not all(any(media.rank(wide, one) for wide in accepted) for one in offered)

@@ -10,6 +10,8 @@ from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import unquote
 
+from cicd_actions.verify_openapi_client.breaking.references import rooted
+
 Json: TypeAlias = Any
 """A value as `json.loads` makes it."""
 
@@ -18,8 +20,8 @@ _NOTHING: Mapping[str, Json] = {}
 UNORDERED = frozenset({"required", "enum", "type", "allOf", "anyOf", "oneOf", "parameters", "security", "tags"})
 """Fields that hold arrays whose order means nothing."""
 
-METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
-"""The fields of a path item that are operations (OpenAPI 3.1.1, section 4.8.9)."""
+METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace", "query")
+"""The fields of a path item that are operations (OpenAPI 3.2.0, section 4.9; `query` is new in 3.2)."""
 
 
 def mapping(value: Json) -> Mapping[str, Json]:
@@ -134,10 +136,10 @@ def _settled(value: Json) -> Json:
 
 
 class Document:
-    """A parsed OpenAPI document. Nothing outside of it is ever read."""
+    """A parsed OpenAPI document. Nothing outside of it is ever read; pointers are those of the text."""
 
-    def __init__(self, root: Json) -> None:
-        self.root = Part(root, "#", "#")
+    def __init__(self, root: Json, *, rooted_already: bool = False) -> None:
+        self.root = Part(root if rooted_already else rooted(root), "#", "#")
 
     @cached_property
     def nullable_keyword(self) -> bool:

@@ -3,43 +3,69 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
+from cicd_actions.verify_openapi_client.breaking.constraints import READ
 from cicd_actions.verify_openapi_client.breaking.document import Part, canonical, mapping, sequence, text
+from cicd_actions.verify_openapi_client.breaking.patterns import normal
 from cicd_actions.verify_openapi_client.breaking.shape import TYPES, Bound, Shape, types_of
 
-if TYPE_CHECKING:
-    from cicd_actions.verify_openapi_client.breaking.shapes import Schemas
+_COMPARED_AS_TEXT = ("not", "if", "then", "else", "$dynamicRef")
 
-_COMPARED_AS_TEXT = (
-    "not", "if", "then", "else", "contains", "minContains", "maxContains", "propertyNames", "patternProperties",
-    "dependentRequired", "dependentSchemas", "unevaluatedItems", "contentSchema", "contentEncoding", "$dynamicRef",
+_CONDITION = ("if", "then", "else")
+"""`if` alone restricts nothing, and neither do the others without it (JSON Schema 2020-12, section 10.2.2)."""
+
+_SIZES = (
+    "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties", "minContains", "maxContains",
 )  # fmt: skip
 
-_SIZES = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
+_HINTS = frozenset({"password", "commonmark", "html", "markdown", "multiline", "textarea"})
+"""Formats that say how a form shows the value; every text has them (OpenAPI's format registry)."""
+
+_ENCODINGS = {"base64": "byte"}
+"""What OpenAPI 3.0 called the `contentEncoding` of 3.1."""
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What reading a schema asks of its document.
+
+    `nullable_keyword` says that it is OpenAPI 3.0; `text_of` gives a keyword's value as one text; `restricts` says whether a
+    schema restricts anything.
+    """
+
+    nullable_keyword: bool
+    text_of: Callable[[Part, str], str]
+    restricts: Callable[[Part], bool]
 
 
 class Reader:
     """Adds one part's keywords to a shape: each makes it narrower or leaves it as it is."""
 
-    def __init__(self, schemas: Schemas, shape: Shape, part: Part) -> None:
-        self._schemas = schemas
+    def __init__(self, dialect: Dialect, shape: Shape, part: Part) -> None:
+        self._dialect = dialect
         self._shape = shape
         self._part = part
         self._raw: Mapping[str, Any] = mapping(part.raw)
-        self._old = schemas.document.nullable_keyword
+        self._old = dialect.nullable_keyword
 
     def read(self) -> None:
+        """Reads every keyword."""
         self._types()
         self._enum()
         self._numbers()
         self._texts()
         self._objects()
         self._arrays()
+        for keyword in READ & self._raw.keys():
+            if isinstance(self._raw[keyword], (dict, bool)):
+                self._shape.constraints[keyword] = (*self._shape.constraints.get(keyword, ()), self._mark(keyword))
+        conditional = "if" in self._raw and not {"then", "else"}.isdisjoint(self._raw)
         for keyword in _COMPARED_AS_TEXT:
-            if keyword in self._raw:
-                text_of = self._schemas.text_of(self._mark(keyword), keyword)
+            if keyword in self._raw and (conditional or keyword not in _CONDITION):
+                text_of = self._dialect.text_of(self._mark(keyword), keyword)
                 self._shape.others[keyword] = self._shape.others.get(keyword, frozenset()) | {text_of}
 
     def _mark(self, keyword: str) -> Part:
@@ -122,14 +148,21 @@ class Reader:
             self._mark(keyword)
 
     def _texts(self) -> None:
-        written = text(self._raw.get("format"))
-        if not written and text(self._raw.get("contentMediaType")) == "application/octet-stream":
-            written = "binary"  # OpenAPI 3.1's word for 3.0's `format: binary`
+        written = {text(self._raw.get("format"))}
+        encoding, media = text(self._raw.get("contentEncoding")), text(self._raw.get("contentMediaType"))
+        if encoding:
+            written.add(_ENCODINGS.get(encoding.lower(), f"contentEncoding {encoding.lower()}"))
+        if media == "application/octet-stream":
+            written |= set() if encoding else {"binary"}  # OpenAPI 3.1's word for 3.0's `format: binary`
+        elif media:
+            written.add(media.lower())
+        written -= {"", *_HINTS}
         if written:
-            self._shape.formats |= {written}
-            self._mark("format" if "format" in self._raw else "contentMediaType")
-        if text(self._raw.get("pattern")):
-            self._shape.patterns |= {self._raw["pattern"]}
+            self._shape.formats |= written
+            self._mark(next(key for key in ("format", "contentEncoding", "contentMediaType") if key in self._raw))
+        pattern = normal(text(self._raw.get("pattern")))
+        if pattern:
+            self._shape.patterns |= {pattern}
             self._mark("pattern")
         if self._raw.get("uniqueItems") is True:
             self._shape.unique = True
@@ -148,7 +181,7 @@ class Reader:
             if value is False:
                 shape.additional = False
                 shape.where.setdefault("additionalProperties", self._part.at(keyword))
-            elif isinstance(value, dict) and self._schemas.whole([self._part.at(keyword)]).parts:
+            elif isinstance(value, dict) and self._dialect.restricts(self._part.at(keyword)):
                 known = shape.additional
                 if known is not False:
                     shape.additional = (*(known if isinstance(known, tuple) else ()), self._part.at(keyword))
@@ -156,12 +189,14 @@ class Reader:
 
     def _arrays(self) -> None:
         shape = self._shape
-        value = self._raw.get("items")
-        if value is False:
-            shape.items = False
-            self._mark("items")
-        elif isinstance(value, dict) and shape.items is not False:
-            shape.items = (*(shape.items if isinstance(shape.items, tuple) else ()), self._mark("items"))
+        for keyword in ("items", "unevaluatedItems"):
+            value = self._raw.get(keyword)
+            if value is False:
+                shape.items = False
+                shape.where.setdefault("items", self._part.at(keyword))
+            elif isinstance(value, dict) and shape.items is not False:
+                shape.items = (*(shape.items if isinstance(shape.items, tuple) else ()), self._part.at(keyword))
+                shape.where.setdefault("items", self._part.at(keyword))
         for index, part in enumerate(self._part.at("prefixItems").items()):
             if index < len(shape.prefix):
                 shape.prefix[index] = (*shape.prefix[index], part)

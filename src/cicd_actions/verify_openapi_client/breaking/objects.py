@@ -12,7 +12,7 @@ _HIDDEN_BY = {Flow.REQUEST: "readOnly", Flow.RESPONSE: "writeOnly"}
 
 
 def visible(shape: Shape, flow: Flow, schemas: Schemas) -> dict[str, tuple[Part, ...]]:
-    """The properties that travel this way: `readOnly` ones are not sent, `writeOnly` ones not answered."""
+    """Returns the properties that travel this way: `readOnly` ones are not sent, `writeOnly` ones not answered."""
     keyword = _HIDDEN_BY[flow]
     return {name: parts for name, parts in shape.properties.items() if not _says(parts, keyword, schemas)}
 
@@ -24,7 +24,7 @@ def _says(parts: tuple[Part, ...], keyword: str, schemas: Schemas) -> bool:
 
 
 def compare(sides: Sides, old: dict[str, tuple[Part, ...]], new: dict[str, tuple[Part, ...]]) -> None:
-    """Compare the objects of both sides; `old` and `new` are their visible properties."""
+    """Compares the objects of both sides; `old` and `new` are their visible properties."""
     for name, parts in old.items():
         if name in new:
             sides.need(*((parts, new[name]) if sides.old_is_sent else (new[name], parts)))
@@ -40,6 +40,10 @@ def compare(sides: Sides, old: dict[str, tuple[Part, ...]], new: dict[str, tuple
 def _removed(
     sides: Sides, name: str, parts: tuple[Part, ...], new: dict[str, tuple[Part, ...]], old: dict[str, tuple[Part, ...]]
 ) -> None:
+    if name in sides.new.properties:
+        word = "read-only" if sides.flow is Flow.REQUEST else "write-only"
+        sides.differ("property-hidden", f"The property `{name}` is now {word}.", detail=name, at=parts[0])
+        return
     open_to = sides.new.additional
     if isinstance(open_to, tuple):
         sides.need(*((parts, open_to) if sides.old_is_sent else (open_to, parts)))
@@ -73,15 +77,18 @@ def _added(sides: Sides, name: str, parts: tuple[Part, ...]) -> None:
 
 
 def _required(sides: Sides, old: dict[str, tuple[Part, ...]], new: dict[str, tuple[Part, ...]]) -> None:
-    known_properties = new if sides.old_is_sent else old
-    for name in sorted(sides.known.required - sides.sent.required):
-        if name in sides.known.properties and name not in known_properties:
-            continue  # it does not travel this way
+    sent, known = (_needed(sides.old, old), _needed(sides.new, new))[:: 1 if sides.old_is_sent else -1]
+    for name in sorted(known - sent):
         if sides.old_is_sent:
             word = "newly required" if name in old else "new and required"
             sides.differ("required", f"The property `{name}` is {word}.", "required", name)
         elif name in new or name not in old or sides.new.additional is not True:
             sides.differ("required", f"The property `{name}` is no longer always there.", "required", name)
+
+
+def _needed(shape: Shape, visible_: dict[str, tuple[Part, ...]]) -> set[str]:
+    """The required properties that travel this way."""
+    return {name for name in shape.required if name in visible_ or name not in shape.properties}
 
 
 def _additional(sides: Sides) -> None:
@@ -94,12 +101,12 @@ def _additional(sides: Sides) -> None:
     if sides.old_is_sent:
         what = "are refused" if known is False else "have to be of one type"
     else:
-        what = "may come" if known is False else "may be of any type"
+        what = "may be answered" if known is False else "may be of any type"
     sides.differ("additional", f"Further properties {what}.", "additionalProperties")
 
 
 def compare_arrays(sides: Sides) -> None:
-    """Compare the items of arrays."""
+    """Compares the items of arrays."""
     sent, known = sides.sent, sides.known
     for index in range(max(len(sent.prefix), len(known.prefix))):
         one, other = _item(sent, index), _item(known, index)

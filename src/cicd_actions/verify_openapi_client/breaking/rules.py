@@ -33,7 +33,10 @@ class Flow(str, Enum):
 
 @dataclass(frozen=True)
 class Rule:
-    """One kind of change. `whom` finishes "This breaks …"; `why` and `compatibly` are sentences."""
+    """One kind of change. `whom` finishes "This breaks …"; `why` and `compatibly` are sentences.
+
+    A `removal` is accepted once what is removed was deprecated.
+    """
 
     id: str
     title: str
@@ -41,6 +44,7 @@ class Rule:
     why: str
     compatibly: str
     effect: Effect = Effect.BREAKING
+    removal: bool = False
 
 
 _ALL: dict[str, Rule] = {}
@@ -56,11 +60,12 @@ def rule(
     why: str,
     compatibly: str,
     effect: Effect = Effect.BREAKING,
+    removal: bool = False,
 ) -> Rule:
-    """Make a rule known. Raises `ValueError` for an id that is taken."""
+    """Registers a rule. Raises `ValueError` for an id that is taken."""
     if id in _ALL:
         raise ValueError(f"two rules are called {id}")
-    made = Rule(id, title, whom, why, compatibly, effect)
+    made = Rule(id, title, whom, why, compatibly, effect, removal)
     _ALL[id] = made
     return made
 
@@ -72,20 +77,29 @@ def for_flow(kind: str, flow: Flow) -> Rule:
 
 _SENDERS = "callers that send it"
 _READERS = "callers that read the answer"
-_ADD_NEW = "Add a new property or operation beside it, mark the old one `deprecated`, and remove it when nobody uses it."
+_ADD_NEW = "Add a new property or operation beside it, mark the old one `deprecated`, and remove it when no caller uses it."
 
 
-def _both(kind: str, request: tuple[str, str, str], response: tuple[str, str, str], *, whom: str = "") -> None:
-    """Two rules of one difference: (title, why, compatibly) where the request narrows, and where the response widens."""
-    rule(f"request-{kind}", request[0], whom=whom or _SENDERS, why=request[1], compatibly=request[2])
-    rule(f"response-{kind}", response[0], whom=whom or _READERS, why=response[1], compatibly=response[2])
+def _both(kind: str, request: tuple[str, str, str], response: tuple[str, str, str], *, removal: bool = False) -> None:
+    """Registers two rules of one difference: (title, why, compatibly) where the request narrows, and the response widens."""
+    rule(f"request-{kind}", request[0], whom=_SENDERS, why=request[1], compatibly=request[2], removal=removal)
+    rule(f"response-{kind}", response[0], whom=_READERS, why=response[1], compatibly=response[2], removal=removal)
+
+
+DEFAULT = rule(
+    "request-default",
+    "a default changed or is removed",
+    whom="callers that leave the value out",
+    why="The API now does something else for the same request.",
+    compatibly="Keep the default. To change it, add a new parameter or property, or a new operation.",
+)
 
 
 _both(
     "type",
     (
         "a type is no longer accepted",
-        "What callers send today is refused from now on.",
+        "What callers send today is now refused.",
         f"Accept both types for a while. {_ADD_NEW}",
     ),
     (
@@ -98,20 +112,20 @@ _both(
     "null",
     (
         "null is no longer accepted",
-        "Callers that send null are refused from now on.",
-        "Go on accepting null, and read it as the default.",
+        "Callers that send null are now refused.",
+        "Keep accepting null, and read it as the default.",
     ),
     (
         "null may be answered",
         "Callers that read the value without a check for null fail on it.",
-        "Answer a value that means nothing, or add a new property that may be null.",
+        "Answer an empty value, or add a new property that may be null.",
     ),
 )
 _both(
     "enum",
     (
         "the values are restricted to an enum",
-        "Values outside the list, which were accepted, are refused from now on.",
+        "Values outside the list, which were accepted, are now refused.",
         "Accept any value, and map the unknown ones to one of the list.",
     ),
     (
@@ -124,8 +138,8 @@ _both(
     "enum-value",
     (
         "an enum's value is no longer accepted",
-        "Callers that send this value are refused from now on.",
-        "Go on accepting the value, and map it to its successor.",
+        "Callers that send this value are now refused.",
+        "Keep accepting the value, and map it to its successor.",
     ),
     (
         "an enum has a new value",
@@ -138,7 +152,7 @@ _both(
     (
         "the format is stricter",
         "Values that were accepted do not have the new format.",
-        "Go on accepting the old format, or add a new property with the new one.",
+        "Keep accepting the old format, or add a new property with the new one.",
     ),
     (
         "the format changed",
@@ -163,11 +177,11 @@ _both(
     "pattern",
     (
         "a pattern is new or changed",
-        "Values that were accepted may not match it. (Whether one pattern contains another cannot be told in general.)",
-        "Go on accepting what the old pattern accepted.",
+        "Values that were accepted may not match it. (Patterns are compared as text, apart from equal spellings.)",
+        "Keep accepting what the old pattern accepted.",
     ),
     (
-        "a pattern is gone or changed",
+        "a pattern is removed or changed",
         "Callers that rely on the pattern meet values that do not match it.",
         "Keep the pattern, or add a new property without it.",
     ),
@@ -176,26 +190,40 @@ _both(
     "required",
     (
         "a property is newly required",
-        "Requests without it, which were accepted, are refused from now on.",
+        "Requests without it, which were accepted, are now refused.",
         "Keep it optional, with a default for callers that do not send it.",
     ),
     (
         "a property may be missing from the answer",
         "Callers read it without a check, because it was always there.",
-        "Go on answering it always, with an empty or default value.",
+        "Keep answering it always, with an empty or default value.",
     ),
 )
 _both(
     "property-removed",
     (
         "a property is removed from the request",
-        "What callers send is ignored without a word, or refused.",
-        "Go on accepting it, mark it `deprecated`, and remove it when nobody sends it.",
+        "The API silently ignores what callers send, or refuses it.",
+        "Keep accepting it, mark it `deprecated`, and remove it when no caller sends it.",
     ),
     (
         "a property is removed from the answer",
         "Callers that read it get nothing.",
-        "Go on answering it, mark it `deprecated`, and remove it when nobody reads it.",
+        "Keep answering it, mark it `deprecated`, and remove it when no caller reads it.",
+    ),
+    removal=True,
+)
+_both(
+    "property-hidden",
+    (
+        "a property is now read-only",
+        "The API ignores or refuses what callers send in it.",
+        "Keep accepting it, and add a read-only property with another name.",
+    ),
+    (
+        "a property is now write-only",
+        "The answer no longer has the property.",
+        "Keep answering it, and add a write-only property with another name.",
     ),
 )
 _both(
@@ -203,7 +231,7 @@ _both(
     (
         "a property is no longer allowed",
         "The object takes no further properties, so requests that have this one are refused.",
-        "Go on accepting the property, and ignore it.",
+        "Keep accepting the property, and ignore it.",
     ),
     (
         "a property is added to a closed object",
@@ -215,21 +243,21 @@ _both(
     "additional",
     (
         "further properties are no longer accepted",
-        "Requests with properties beyond the listed ones are refused from now on.",
-        "Go on accepting further properties, and ignore them.",
+        "Requests with properties beyond the listed ones are now refused.",
+        "Keep accepting further properties, and ignore them.",
     ),
     (
         "further properties may be answered",
-        "Callers were promised that there are none beyond the listed ones, or of what type they are.",
-        "Keep the object closed, and put the rest into a property of its own.",
+        "The document promised that there are none beyond the listed ones, or promised their type.",
+        "Keep the object closed, and move the rest into a separate property.",
     ),
 )
 _both(
     "alternative",
     (
         "an alternative is no longer accepted",
-        "Callers that send this alternative are refused from now on.",
-        "Go on accepting the alternative for a while.",
+        "Callers that send this alternative are now refused.",
+        "Keep accepting the alternative for a while.",
     ),
     (
         "an alternative may be answered that was not there",
@@ -242,12 +270,12 @@ _both(
     (
         "the discriminator changed",
         "Callers send the old property or value to say which alternative it is.",
-        "Go on accepting the old discriminator beside the new one.",
+        "Keep accepting the old discriminator beside the new one.",
     ),
     (
         "the discriminator changed",
         "Callers tell the alternatives apart by the old property or value.",
-        "Go on answering the old discriminator beside the new one.",
+        "Keep answering the old discriminator beside the new one.",
     ),
 )
 _both(
@@ -255,10 +283,10 @@ _both(
     (
         "a constraint is new or changed",
         "Values that were accepted may not meet it.",
-        "Go on accepting what was accepted.",
+        "Keep accepting what was accepted.",
     ),
     (
-        "a constraint is gone or changed",
+        "a constraint is removed or changed",
         "Callers that rely on it meet values that do not meet it.",
         "Keep the constraint, or add a new property without it.",
     ),

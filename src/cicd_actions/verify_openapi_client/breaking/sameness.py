@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from cicd_actions.verify_openapi_client.breaking.document import Document, Part, mapping, text
+from cicd_actions.verify_openapi_client.breaking.families import Families
 
 
 class Sameness:
@@ -16,17 +17,24 @@ class Sameness:
         self._new = new
         self._references: dict[int, frozenset[str]] = {}
         self._equal: dict[tuple[int, int], bool] = {}
+        # Both documents outlive this object, so an id stays one value's.
+        self._heirs = Families(old).references | Families(new).references
         self._same_version = old.nullable_keyword == new.nullable_keyword
         self._changed = self._changed_references()
 
     def same(self, old: tuple[Part, ...], new: tuple[Part, ...]) -> bool:
-        """Whether the parts mean the same in both documents by their text alone."""
+        """Returns whether the parts mean the same in both documents by their text alone."""
         if not self._same_version or len(old) != len(new):
             return False
         return all(
-            self._alike(one.raw, other.raw) and not (self._changed & self.references(one.raw))
-            for one, other in zip(old, new, strict=True)
+            self._alike(one.raw, other.raw) and self._unchanged(one.raw, other.raw) for one, other in zip(old, new, strict=True)
         )
+
+    def _unchanged(self, one: Any, other: Any) -> bool:
+        """Whether nothing changed that two parts of equal text lead to; only heirs may make that differ."""
+        if not self._changed.isdisjoint(self.references(one)):
+            return False
+        return not self._heirs or self._changed.isdisjoint(self.references(other))
 
     def _alike(self, one: Any, other: Any) -> bool:
         key = id(one), id(other)  # as below, an id stays one value's
@@ -36,10 +44,10 @@ class Sameness:
         return known
 
     def references(self, raw: Any) -> frozenset[str]:
-        """Every `$ref` in the value."""
-        known = self._references.get(id(raw))  # the documents outlive this object, so an id stays one value's
+        """Returns every `$ref` in the value, and the components that inherit from what is in it."""
+        known = self._references.get(id(raw))
         if known is None:
-            known = self._references[id(raw)] = frozenset(_references(raw))
+            known = self._references[id(raw)] = frozenset(self._found(raw))
         return known
 
     def _changed_references(self) -> set[str]:
@@ -57,7 +65,7 @@ class Sameness:
             if old is None or new is None or not self._alike(old.raw, new.raw):
                 direct.add(reference)
                 continue
-            for inner in self.references(old.raw):
+            for inner in self.references(old.raw) | self.references(new.raw):
                 used_by.setdefault(inner, set()).add(reference)
                 waiting.append(inner)
         changed = set(direct)
@@ -69,22 +77,23 @@ class Sameness:
                     queue.append(user)
         return changed
 
+    def _found(self, raw: Any) -> set[str]:
+        found: set[str] = set()
+        stack = [raw]
+        while stack:
+            value = stack.pop()
+            if isinstance(value, dict):
+                if id(value) in self._heirs:
+                    found |= self._heirs[id(value)]
+                reference = text(mapping(value).get("$ref"))
+                if reference:
+                    found.add(reference)
+                stack.extend(item for item in value.values() if isinstance(item, (dict, list)))
+            elif isinstance(value, list):
+                stack.extend(item for item in value if isinstance(item, (dict, list)))
+        return found
+
 
 def _equal(one: Any, other: Any) -> bool:
     # Python takes `true` for `1`; the text does not. `==` comes first, because it stops at the first difference.
     return bool(one == other) and json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
-
-
-def _references(raw: Any) -> set[str]:
-    found: set[str] = set()
-    stack = [raw]
-    while stack:
-        value = stack.pop()
-        if isinstance(value, dict):
-            reference = text(mapping(value).get("$ref"))
-            if reference:
-                found.add(reference)
-            stack.extend(item for item in value.values() if isinstance(item, (dict, list)))
-        elif isinstance(value, list):
-            stack.extend(item for item in value if isinstance(item, (dict, list)))
-    return found

@@ -23,11 +23,21 @@ class Bound:
 
 @dataclass(frozen=True)
 class Whole:
-    """A schema with its references and `allOf` followed: the parts that all hold. No parts: everything is allowed."""
+    """A schema with its references and `allOf` followed: the parts that all hold. No parts: everything is allowed.
+
+    `heirs` are the components on the way that inherit from a parent with a discriminator; `default` is the outermost one.
+    """
 
     parts: tuple[Part, ...]
     never: bool = False
     null_too: bool = False
+    heirs: frozenset[str] = frozenset()
+    default: object = field(default=None, compare=False)
+
+    @property
+    def beside(self) -> tuple[bool, bool, frozenset[str]]:
+        """Returns what counts beside the parts."""
+        return self.never, self.null_too, self.heirs
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -35,6 +45,7 @@ class Whole:
             *(part.pointer for part in self.parts),
             *(("never",) if self.never else ()),
             *(("null",) if self.null_too else ()),
+            *(f"as {heir}" for heir in sorted(self.heirs)),
         )
 
 
@@ -61,6 +72,7 @@ class Shape:
     additional: tuple[Part, ...] | bool = True
     items: tuple[Part, ...] | bool = True
     prefix: list[tuple[Part, ...]] = field(default_factory=list)
+    constraints: dict[str, tuple[Part, ...]] = field(default_factory=dict)
     others: dict[str, frozenset[str]] = field(default_factory=dict)
     where: dict[str, Part] = field(default_factory=dict)
 
@@ -71,11 +83,15 @@ class Shape:
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a schema allows: null or not, and the alternatives (without null). `discriminator` is a property's name."""
+    """What a schema allows: null or not, and the alternatives (without null). `discriminator` is a property's name.
+
+    `exclusive` says that a value may fit one alternative only (`oneOf`).
+    """
 
     nullable: bool
     shapes: tuple[Shape, ...]
     discriminator: str = ""
+    exclusive: bool = False
 
 
 def types_of(value: Any) -> tuple[str, ...]:

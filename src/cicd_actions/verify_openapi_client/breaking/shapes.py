@@ -6,21 +6,25 @@ A schema becomes a list of alternatives, and each alternative one flat shape in 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from cicd_actions.verify_openapi_client.breaking.document import UNORDERED, Document, Part, canonical, mapping, sequence, text
-from cicd_actions.verify_openapi_client.breaking.keywords import Reader
+from cicd_actions.verify_openapi_client.breaking.families import Families
+from cicd_actions.verify_openapi_client.breaking.keywords import Dialect, Reader
+from cicd_actions.verify_openapi_client.breaking.references import NAMED
 from cicd_actions.verify_openapi_client.breaking.shape import SCALARS, Bound, Meaning, Shape, Whole
 
 _NOTES = frozenset(
     {
         "title", "description", "default", "example", "examples", "deprecated", "externalDocs", "xml", "$comment", "$id",
-        "$schema", "$anchor", "$defs", "definitions", "$ref", "allOf", "readOnly", "writeOnly", "nullable",
+        "$schema", "$anchor", "$dynamicAnchor", "$defs", "definitions", "$ref", "allOf", "readOnly", "writeOnly", "nullable",
     }
 )  # fmt: skip
 """Keywords that restrict no value by themselves (`$ref` and `allOf` are followed; the last three are read apart)."""
+
+_ANNOTATIONS = _NOTES - {"$ref", "allOf", "nullable", "readOnly", "writeOnly"}
 
 MOST_ALTERNATIVES = 512
 """A union of more, nested ones multiplied out, is compared by its text."""
@@ -33,6 +37,8 @@ class Schemas:
 
     def __init__(self, document: Document) -> None:
         self.document = document
+        self.families = Families(document)
+        self._dialect = Dialect(document.nullable_keyword, self.text_of, lambda part: bool(self.whole([part]).parts))
         self._meanings: dict[tuple[str, ...], Meaning] = {}
         self._wholes: dict[tuple[tuple[str, int], ...], Whole] = {}
 
@@ -50,6 +56,7 @@ class Schemas:
         seen: set[str] = set()
         leaves: list[Part] = []
         never = null_too = False
+        default: object = None
         old = self.document.nullable_keyword
         while stack:
             part = stack.pop()
@@ -62,6 +69,7 @@ class Schemas:
             reference = text(raw.get("$ref"))
             target = self.document.find(reference) if reference else None
             if not (reference and old):
+                default = raw.get("default") if default is None else default
                 # A wrapper's `nullable` beside `allOf` means the whole for all who write it, though OpenAPI 3.0.3
                 # would have it mean nothing there.
                 null_too = null_too or (old and raw.get("nullable") is True)
@@ -73,7 +81,9 @@ class Schemas:
                 stack.append(target)
         # In an order of their own, so that nothing depends on the order of `allOf`; the outermost usually comes first.
         leaves.sort(key=lambda part: (len(part.place), part.place))
-        return Whole(tuple(leaves), never, null_too)
+        return Whole(
+            tuple(leaves), never, null_too, self.families.heirs & seen if self.families.heirs else frozenset(), default
+        )
 
     def meaning(self, whole: Whole) -> Meaning:
         """What the schema allows, as alternatives."""
@@ -85,7 +95,7 @@ class Schemas:
     def _meant(self, whole: Whole) -> Meaning:
         if whole.never:
             return Meaning(False, ())
-        combined, discriminator = _Alternatives(self).of(whole)
+        combined, discriminator, exclusive = _Alternatives(self).of(whole)
         shapes = [self._shape(choice) for choice in combined]
         nullable = (
             whole.null_too or any(choice.null_too for choice in combined) or any("null" in shape.types for shape in shapes)
@@ -97,12 +107,12 @@ class Schemas:
                 shape.enum.pop("null", None)
             if shape.types and (shape.enum is None or shape.enum):
                 kept.append(shape)
-        return Meaning(nullable, tuple(_as_one_enum(kept)), discriminator if len(kept) > 1 else "")
+        return Meaning(nullable, tuple(_as_one_enum(kept)), discriminator if len(kept) > 1 else "", exclusive)
 
     def _shape(self, choice: _Choice) -> Shape:
         shape = Shape(choice.key, choice.pointer, choice.place, choice.name, choice.tags)
         for part in choice.parts:
-            Reader(self, shape, part).read()
+            Reader(self._dialect, shape, part).read()
         for group in choice.opaque:
             keyword = group.pointer.rsplit("/", 1)[-1]
             shape.others[keyword] = shape.others.get(keyword, frozenset()) | {self.text_of(group, keyword)}
@@ -116,11 +126,11 @@ class Schemas:
         return shape
 
     def text_of(self, part: Part, keyword: str) -> str:
-        """A keyword's value as one text, references replaced by what they mean: a renamed component reads the same."""
+        """Returns a keyword's value as one text, without notes, and with references replaced by what they mean."""
         budget = [5000]
         return canonical(self._inlined({keyword: part.raw}, (), budget, 40))
 
-    def _inlined(self, raw: Any, inside: tuple[str, ...], budget: list[int], levels: int) -> Any:
+    def _inlined(self, raw: Any, inside: tuple[str, ...], budget: list[int], levels: int, *, named: bool = False) -> Any:
         budget[0] -= 1
         if budget[0] < 0 or levels == 0:
             return raw
@@ -137,8 +147,8 @@ class Schemas:
                 return self._inlined(target.raw, (*inside, reference), budget, levels - 1)
         found: dict[str, Any] = {}
         for key, value in sorted(raw.items()):
-            if not (key in {"title", "description"} and isinstance(value, str)):
-                inner = self._inlined(value, inside, budget, levels - 1)
+            if named or key not in _ANNOTATIONS:
+                inner = self._inlined(value, inside, budget, levels - 1, named=not named and key in NAMED)
                 found[key] = sorted(inner, key=canonical) if key in UNORDERED and isinstance(inner, list) else inner
         return found
 
@@ -163,27 +173,40 @@ class _Alternatives:
     def __init__(self, schemas: Schemas) -> None:
         self._schemas = schemas
         self._discriminators: set[str] = set()
+        self._unions: list[str] = []
 
-    def of(self, whole: Whole) -> tuple[list[_Choice], str]:
+    def of(self, whole: Whole) -> tuple[list[_Choice], str, bool]:
+        """Returns the alternatives, the discriminator's property, and whether only one alternative may fit."""
         found = self._of(whole, ())
-        return found, self._discriminators.pop() if len(self._discriminators) == 1 else ""
+        discriminator = self._discriminators.pop() if len(self._discriminators) == 1 else ""
+        return found, discriminator, self._unions == ["oneOf"]
 
     def _of(self, whole: Whole, inside: tuple[str, ...]) -> list[_Choice]:
         first = whole.parts[0] if whole.parts else Part(None, "#", "#")
         found = [_Choice(whole.parts, whole.key, first.pointer, first.place)]
         for part in whole.parts:
-            for keyword in ("anyOf", "oneOf"):
-                group = part.at(keyword)
-                if not sequence(group.raw):
-                    continue
+            for keyword, group in self._groups(part, whole, inside):
                 if group.pointer in inside:
                     return []  # a union within itself adds nothing
+                self._unions.append(keyword)
                 options = self._options(part, group, (*inside, group.pointer)) if len(inside) < _DEEPEST_UNION else None
                 if options is None or len(found) * len(options) > MOST_ALTERNATIVES:
                     found = [replace(one, opaque=(*one.opaque, group)) for one in found]
                 else:
                     found = [_joined(one, option) for one in found for option in options]
         return found
+
+    def _groups(self, part: Part, whole: Whole, inside: tuple[str, ...]) -> Iterator[tuple[str, Part]]:
+        """Yields the unions of a part: `anyOf`, `oneOf`, and the components that inherit from it by `allOf`."""
+        for keyword in ("anyOf", "oneOf"):
+            group = part.at(keyword)
+            if sequence(group.raw):
+                yield keyword, group
+        family = self._schemas.families.of(part)
+        if family is None or family.pointer in inside:
+            return
+        if not whole.heirs & self._schemas.families.members(part):
+            yield "inherited", family
 
     def _options(self, owner: Part, group: Part, inside: tuple[str, ...]) -> list[_Choice]:
         tags = _Tags(self._schemas.document, owner)

@@ -1,4 +1,4 @@
-"""The two sides of one comparison: what may travel from now on, or may have, and what the other end goes by."""
+"""The two sides of one comparison: what is sent, and what the other end knows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ class Difference:
 
 
 class Pair(NamedTuple):
-    """A pair of schemas by their keys. `turned` says that the roles are swapped, as they are below `not`."""
+    """A pair of schemas by their keys. `turned` says that the roles are swapped, as they are below `not`.
+
+    `level` is `schema` or `shape` (one alternative of a schema); `text` where the value travels as text, in which a number is
+    a string too; `list` for text that may be repeated, where one value is a list of one.
+    """
 
     level: str
     old: tuple[str, ...]
@@ -47,7 +51,7 @@ class Sides:
     flow: Flow
     turned: bool
     looked: Looked[Pair, Difference] = field(default_factory=Looked)
-    needed: list[tuple[tuple[Part, ...], tuple[Part, ...]]] = field(default_factory=list)
+    needed: list[tuple[tuple[Part, ...], tuple[Part, ...], bool]] = field(default_factory=list)
 
     @property
     def old_is_sent(self) -> bool:
@@ -62,7 +66,7 @@ class Sides:
         return self.new if self.old_is_sent else self.old
 
     def differ(self, kind: str, what: str, keyword: str = "", detail: str = "", *, at: Part | None = None) -> None:
-        """Note a difference at a keyword of the new shape, or of the old one where only that has it.
+        """Notes a difference at a keyword of the new shape, or of the old one where only that has it.
 
         `at` is the place in the old document where that is known better.
         """
@@ -70,12 +74,13 @@ class Sides:
         self.looked.wrong.append(difference)
 
     def place(self, keyword: str = "", at: Part | None = None) -> tuple[str, bool, str]:
-        """Pointer, whether it is one of the base, and the place (the old document's, so that it stays)."""
+        """Returns the pointer, whether it is one of the base, and the place (the old document's, so that it stays)."""
         old = at or self.old.origin(keyword)
         if at is None and (keyword in self.new.where or keyword not in self.old.where):
             return self.new.origin(keyword).pointer, False, old.place
         return old.pointer, True, old.place
 
-    def need(self, sent: tuple[Part, ...], known: tuple[Part, ...]) -> None:
-        """Have the parts compared in the same direction."""
-        self.needed.append((sent, known) if self.old_is_sent else (known, sent))
+    def need(self, sent: tuple[Part, ...], known: tuple[Part, ...], *, turned: bool = False) -> None:
+        """Has the parts compared in the same direction; `turned` asks that `known` fits into `sent`."""
+        old, new = (sent, known) if self.old_is_sent else (known, sent)
+        self.needed.append((old, new, turned))

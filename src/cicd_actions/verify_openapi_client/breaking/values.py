@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from cicd_actions.verify_openapi_client.breaking.document import canonical
 from cicd_actions.verify_openapi_client.breaking.shape import Bound, Shape, types_of
 from cicd_actions.verify_openapi_client.breaking.sides import Sides
 
@@ -23,7 +25,7 @@ _SIZES = {
 
 
 def compare(sides: Sides) -> frozenset[str]:
-    """Note what differs; the types that both sides have are returned."""
+    """Notes what differs; returns the types that both sides have."""
     sent, known = sides.sent, sides.known
     extra = sent.types - known.types
     shared = sent.types & known.types
@@ -53,6 +55,32 @@ def named(types: Iterable[str]) -> str:
     if "number" in found:
         found.discard("integer")
     return " or ".join(sorted(found)) or "nothing"
+
+
+_LENGTHS = {"int32": (1, 11), "int64": (1, 20)}
+"""The characters of the least and the most that a value has as text."""
+
+
+def as_text(shape: Shape) -> Shape:
+    """Returns what a number, a boolean or any text is as text, the way parameters travel."""
+    enum = None if shape.enum is None else {canonical(_text(value)): _text(value) for value in shape.enum.values()}
+    if shape.types == {"boolean"} and enum is None:
+        enum = {canonical(word): word for word in ("true", "false")}
+    sizes = dict(shape.sizes)
+    if "string" not in shape.types:
+        least, most = next((_LENGTHS[name] for name in sorted(shape.formats) if name in _LENGTHS), (1, None))
+        if "number" not in shape.types and shape.lower is not None and shape.upper is not None:
+            lengths = [len(str(bound.value)) for bound in (shape.lower, shape.upper)]
+            least, most = 1 if shape.lower.value <= 0 <= shape.upper.value else min(lengths), max(lengths)
+        sizes = {"minLength": least, **({"maxLength": most} if most is not None else {})}
+    formats = frozenset() if "string" not in shape.types else shape.formats
+    types = frozenset({"string"})
+    key = (*shape.key, "text")
+    return replace(shape, key=key, types=types, enum=enum, sizes=sizes, formats=formats, lower=None, upper=None)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else canonical(value)
 
 
 def _enums(sides: Sides, shared: frozenset[str]) -> None:
@@ -142,7 +170,7 @@ def _is_multiple(number: Any, factor: Any) -> bool:
 
 
 def _values_in_bounds(sides: Sides, values: Iterable[Any]) -> None:
-    """A list of values needs no bound of its own: each of them has to meet the other side's."""
+    """A list of values needs no separate bound: each of them has to meet the other side's."""
     for value in values:
         if _within(value, sides.sent) and not _within(value, sides.known):
             sides.differ("bound", f"The value {value} of the enum lies outside the bounds.", "enum", str(value))

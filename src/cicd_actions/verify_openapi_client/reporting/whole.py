@@ -17,11 +17,11 @@ RULE_TEXTS: Mapping[str, RuleText] = {
     ),
     judgement.NONDETERMINISTIC: RuleText(
         "two generations of the client differ",
-        "Nothing can be said of a client that comes out differently each time: take dates and random names out of it.",
+        "A client that differs each time cannot be compared. Remove dates and random names from the generator.",
     ),
-    judgement.SKIPPED: RuleText("breaking changes were not looked for", "There was nothing to compare the document with."),
+    judgement.SKIPPED: RuleText("breaking changes could not be checked", "There was nothing to compare the document with."),
     judgement.EXPIRED: RuleText("an acknowledgement has ended", "Make the change compatible, or give a new date and reason."),
-    judgement.UNUSED: RuleText("an acknowledgement is of no change any more", "Remove it."),
+    judgement.UNUSED: RuleText("an acknowledgement no longer matches a change", "Remove it."),
 }
 
 
@@ -42,7 +42,7 @@ def as_json(judged: Judgement, headline: str) -> dict[str, Any]:
                 "schemas": [label for label, _ in judged.touched.schemas],
             },
             "fixed": list(judged.fixed),
-            "mend": judged.mend,
+            "fix": judged.fix_command,
         },
         "comparison": {
             "base": compared.origin,
@@ -55,7 +55,7 @@ def as_json(judged: Judgement, headline: str) -> dict[str, Any]:
 
 
 def _change(change: Change, judged: Judgement) -> dict[str, Any]:
-    accepted = judged.accepted(change)
+    ruling = judged.ruling(change)
     return {
         "rule": change.rule.id,
         "effect": change.rule.effect.value,
@@ -68,5 +68,8 @@ def _change(change: Change, judged: Judgement) -> dict[str, Any]:
         "why": change.rule.why,
         "compatibly": change.rule.compatibly,
         "fingerprint": change.fingerprint,
-        "accepted": accepted.reason if accepted else "",
+        "level": ruling.level.name.lower(),
+        "deprecated": change.deprecated,
+        "sunset": change.sunset,
+        "accepted": ruling.reason,
     }

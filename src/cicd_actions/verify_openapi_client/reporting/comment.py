@@ -52,7 +52,7 @@ def keep(runtime: Runtime, token: str, client: Sequence[str], verdict: Verdict, 
 
 
 def _marker(client: Sequence[str]) -> str:
-    """One comment for each client of a repository; it is found again by this line, which nobody sees."""
+    """One comment for each client of a repository; it is found again by this line, which readers do not see."""
     key = hashlib.sha256("\0".join(client).encode("utf-8", "replace")).hexdigest()[:12]
     return f"<!-- cicd-actions/verify-openapi-client {key} -->"
 
