@@ -20,6 +20,7 @@ class Environment(Mapping[str, str]):
     def __init__(self, variables: Mapping[str, str], redactor: Redactor) -> None:
         self._variables = dict(variables)
         self._redactor = redactor
+        self._withheld: set[str] = set()
 
     def __getitem__(self, name: str) -> str:
         return self._variables[name]
@@ -34,6 +35,10 @@ class Environment(Mapping[str, str]):
         """Redact a value that came another way, such as the password in a URL."""
         self._redactor.add(value)
 
+    def withhold(self, name: str) -> None:
+        """Keeps a variable from the programs that the action starts: none of them needs it."""
+        self._withheld.add(name)
+
     def for_programs(self) -> dict[str, str]:
         """The variables for a program that the action starts: without what was given to the action alone.
 
@@ -41,7 +46,7 @@ class Environment(Mapping[str, str]):
         secret that is not set arrives as an empty string, which a program would take for a value, and a workflow has no
         other way to say "none".
         """
-        return {name: value for name, value in self._variables.items() if value and name not in _OWN}
+        return {name: value for name, value in self._variables.items() if value and name not in _OWN | self._withheld}
 
     def secret(self, name: str, *, input: str) -> str:  # noqa: A002 - the word for it here
         """The value of the variable that the input `input` names. Raises `UnusableInput` when it is not set."""
