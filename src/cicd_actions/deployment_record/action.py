@@ -32,8 +32,7 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
 
 ACTION = Action(
     name="deployment-record",
-    summary="Records each release that passed or failed its gate. Refuses one that is older, that did not pass where it must,"
-    " or that could not be rolled back.",
+    summary="Records releases that passed or failed their gate. Refuses older ones, and ones that could not be rolled back.",
     inputs=Inputs,
     outputs=(
         Output("verdict", "`pass` when the phase did what it is for, `fail` when the deploy is refused, else `inconclusive`."),

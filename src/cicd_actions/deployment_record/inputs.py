@@ -118,7 +118,7 @@ class Inputs(EngineInputs, GateOptions, CheckInputs, RecordInputs, _Release):
 
     engine: str = declare(
         choice("", "swarm", "kubernetes", "docker", "command"),
-        "`start`, `adopt`: where the release runs: `swarm`, `kubernetes`, `docker` or `command`. `start` checks the rollback"
-        " there.",
+        "`start`, `adopt`: where the release runs: `swarm`, `kubernetes` (experimental), `docker` or `command`. `start` checks"
+        " the rollback there.",
     )
     environment: str = declare(string, "The environment's name, such as `staging`.", required=True)

@@ -10,6 +10,7 @@ from demo.picture import Picture
 from tests.e2e.workflows.conftest import Consumer
 from tests.e2e.workflows.test_two_lane import FILES, GREEN, pull_request
 from tests.e2e.workflows.world import OPERATIONS, World
+from tests.harness.releases import KEY
 
 DEPLOY = {
     "image-command": "python3 -I operations.py exists {image}",
@@ -40,8 +41,8 @@ def app(consumer: Consumer, world: World) -> Consumer:
 
 
 def go(app: Consumer, world: World, *event: object, **secrets: str) -> Picture:
-    surroundings = {"OPERATIONS": str(world.folder), "GITHUB_API_URL": world.github.url}
-    given = {"GITHUB_TOKEN": world.token, **secrets}
+    surroundings = world.begin(app.head)
+    given = {"GITHUB_TOKEN": world.token, "RECORD_KEY": KEY, **secrets}
     return app.run(*event, step_environment=surroundings, secrets=given)  # type: ignore[arg-type]
 
 
