@@ -106,7 +106,7 @@ class World:
     def __enter__(self) -> World:  # noqa: PYI034 - `Self` came with Python 3.11
         self.github.__enter__()
         settings.repository(self.github, REPOSITORY)
-        self.token = self.github.token(deployments="write", contents="read")
+        self.token = self.github.token(deployments="write", contents="read", actions="read")
         deployments.commits(self.github, REPOSITORY, [sha(number) for number in range(1, 10)])
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
