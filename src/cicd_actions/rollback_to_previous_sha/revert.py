@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cicd_actions.github.client import GitHub, segment
-from cicd_actions.github.errors import NotFound, Permission, Rejected
+from cicd_actions.github.errors import Permission, Rejected
 from cicd_actions.github.proof import default_branch
 from cicd_actions.rollback_to_previous_sha.plan import Facts, Plan
 from cicd_actions.toolkit.errors import ActionError, Failed, Inconclusive
@@ -90,11 +90,10 @@ def _push(github: GitHub, plan: Plan, branch: str, what: str) -> None:
             {"ref": f"refs/heads/{branch}", "sha": _field(made, "sha", what)},
             needs=CONTENTS,
         )
-    except Rejected:
-        try:
-            github.get(f"{github.repo}/git/ref/heads/{branch}", what, needs=CONTENTS)
-        except NotFound:
-            raise Failed(f"Could not {what}: GitHub refuses the branch {branch}.") from None
+    except Rejected as error:
+        # An earlier run may have ended between the branch and the pull request; it made the same commit.
+        if "already exists" not in error.what:
+            raise
 
 
 def _body(facts: Facts, plan: Plan, judged: Report, runtime: Runtime) -> str:

@@ -204,8 +204,6 @@ class Guard:
     def _heads(self) -> tuple[str, ...]:
         """Returns the revisions that the image to be deployed leads to."""
         known = alembic.history(self._said(self._current_image(), self._current_sha, "history", "--verbose"))
-        if not known:
-            raise NotAsked("the image to be deployed names no migration")
         parents = {parent for each in known.values() for parent in each.parents}
         return tuple(revision for revision in known if revision not in parents)
 

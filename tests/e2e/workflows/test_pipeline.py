@@ -190,7 +190,7 @@ def test_an_older_commit_is_refused(deploy: Consumer, world: World) -> None:
     run = go(deploy, world)
     assert steps(run)["Start the record"] == "failure"
     assert "Migrate" not in steps(run)
-    assert f"{older[:12]} is 1 commit behind {newer[:12]}" in run.errors()[0]
+    assert f"Cannot deploy {older[:12]}: it is 1 commit behind {newer[:12]}" in run.errors()[0]
     calls_deploy(deploy, world, **{"allow-older": True})  # type: ignore[arg-type]
     assert go(deploy, world).results() == {"call / deploy": "success"}
 
