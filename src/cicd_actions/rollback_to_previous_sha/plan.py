@@ -360,7 +360,7 @@ def _image(wanted: Wanted, recorded: str, *, opaque: bool) -> str:
     if not digest:
         raise Failed(
             f"Cannot roll {wanted.service} back to {recorded[:200]}: the record has no digest, so it cannot be deployed again.",
-            cause="An engine whose images are ids of its own recorded it.",
+            cause="An engine with opaque image ids recorded it.",
         )
     raise UnusableInput(
         f"`{wanted.image[:200]}` is not the repository of {wanted.service}'s image.",
