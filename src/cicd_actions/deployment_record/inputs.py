@@ -109,7 +109,11 @@ class _Release:
     audit_required: bool = declare(
         boolean, "`start`: do not deploy when the audit line cannot be written. `finish`: say so, exit 3.", default="false"
     )
-    timeout: float = declare(duration, "How long the action may take, the gate of `adopt` not counted.", default="2m")
+    timeout: float = declare(
+        duration,
+        "How long the action may take. The gate of `adopt` and the check of the rollback are not counted.",
+        default="2m",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

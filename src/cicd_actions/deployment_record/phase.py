@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cicd_actions.deployment_record.audit import AuditLog
 from cicd_actions.deployment_record.inputs import Inputs
@@ -47,6 +47,13 @@ class Phase:
             )
         records = Records(github, inputs.app, Trust.of(inputs, runtime))
         return cls(inputs, runtime, github, records, Run.of(runtime.variables), audit)
+
+    def renewed(self) -> Phase:
+        """Returns the same phase with its whole time again: what was checked meanwhile is not counted."""
+        deadline = self.runtime.deadline(self.inputs.timeout)
+        github = replace(self.github, deadline=deadline)
+        audit = replace(self.audit, deadline=deadline) if self.audit else None
+        return replace(self, github=github, records=self.records.within(github), audit=audit)
 
     @property
     def environment(self) -> str:

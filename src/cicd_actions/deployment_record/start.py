@@ -52,7 +52,9 @@ def start(phase: Phase) -> Report:
     _refuse_older(phase, history, current, sha)
     if phase.inputs.require_passed_in:
         _require_passed(phase, wanted)
+    _warn_of_another_commit(phase, sha)
     rollback = _rollback(phase, wanted, current)
+    phase = phase.renewed()
     _tell(phase, history, rollback)
     _close_orphans(phase, history)
     error = phase.write_audit("start", wanted, "")
@@ -102,6 +104,17 @@ def _refuse_older(phase: Phase, history: History, current: Release | None, sha: 
     unjudged = history.unjudged()
     if unjudged is not None and unjudged.sha != sha and (current is None or unjudged.id > current.record.id):
         _compare(phase, unjudged.sha, sha, f"{unjudged.sha[:12]}, whose deploy to {where} ended without a verdict")
+
+
+def _warn_of_another_commit(phase: Phase, sha: str) -> None:
+    """Warns of a deploy whose record will not count: without a key, the run has to be of the same commit."""
+    run = phase.runtime.variables.get("GITHUB_SHA", "")
+    if not phase.inputs.record_key and run and run != sha:
+        phase.warn(
+            "unprovable",
+            f"The record of {sha[:12]} will not count: this run is of {run[:12]}, and the record is not signed.",
+            "Sign the records:\n\n    with:\n      record-key: RECORD_KEY",
+        )
 
 
 def _compare(phase: Phase, base: str, sha: str, newest: str) -> None:
@@ -171,6 +184,8 @@ def _rollback(phase: Phase, wanted: Record, current: Release | None) -> Rollback
             deadline = phase.runtime.deadline(inputs.timeout)
             running = checks.what_runs(engine, inputs.services, deadline)
             facts = _facts(phase, wanted, running)
+            if current.identity == wanted.identity and not _others(facts, left):
+                return Rollback("none")
             to = target(facts, left, "")
             service = inputs.schema_service
             following = Running(service, wanted.services[service], sha=wanted.sha) if service in wanted.services else None
@@ -188,13 +203,17 @@ def _facts(phase: Phase, wanted: Record, running: dict[str, Running]) -> Facts:
     left = Left(wanted.sha, wanted.identity)
 
     def enough(history: History) -> bool:
-        good = [each for each in history.good(list(running)) if not left.is_of(each)]
+        good = _others(Facts(phase.environment, running, history), left)
         return bool(good) and len(good[0].sources) == len(running)
 
     def usable(history: History) -> bool:
-        return any(not left.is_of(each) for each in history.good(list(running)))
+        return bool(_others(Facts(phase.environment, running, history), left))
 
     return Facts(phase.environment, running, phase.records.history(phase.environment, enough, usable))
+
+
+def _others(facts: Facts, left: Left) -> list[Release]:
+    return [each for each in facts.history.good(facts.services) if not left.is_of(each)]
 
 
 def _tell(phase: Phase, history: History, rollback: Rollback) -> None:
@@ -212,6 +231,8 @@ def _tell(phase: Phase, history: History, rollback: Rollback) -> None:
                 f"No record in {phase.environment} proves that its writer may write it: {'; '.join(history.passed_over[:3])}."
             )
             fix = "`deployment-record` with `phase: verify-record` shows why."
+        elif history.good():
+            what, fix = f"No other release is recorded for {phase.records.name} in {phase.environment}.", ""
         else:
             what = f"Nothing is recorded for {phase.records.name} in {phase.environment}."
         if required == "true" or (required == "recorded" and history.passed_over):

@@ -66,9 +66,9 @@ class Trust:
         if inputs.record_key:
             key = runtime.environment.secret(inputs.record_key, input="record-key").encode()
             runtime.environment.withhold(inputs.record_key)
-        refs = inputs.records_refs or tuple(
-            ref for ref in (variables.get("GITHUB_REF_NAME", ""), default_branch(variables)) if ref
-        )
+        named = inputs.records_refs or (variables.get("GITHUB_REF_NAME", ""), default_branch(variables))
+        # A run names its branch or tag without the prefix.
+        refs = tuple(ref.removeprefix("refs/heads/").removeprefix("refs/tags/") for ref in named if ref)
         return cls(key, variables.get("GITHUB_REPOSITORY_ID", ""), inputs.records_app, refs, inputs.records_workflows)
 
     def signed(self, record: Record) -> dict[str, Any]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from pytest_httpserver import HTTPServer
 
 from tests.fakes.github import deployments
 from tests.harness.releases import REPOSITORY, World, digest, sha
@@ -105,6 +108,33 @@ def test_start_names_the_other_app_instead_of_a_first_deployment(world: World) -
     world.finish(1, "pass", app="shop")
     ended = world.start(2)
     assert any("but the app shop has" in found["message"] for found in ended.findings)
+
+
+def test_start_warns_of_a_record_that_its_run_cannot_prove(world: World) -> None:
+    given = {"phase": "start", "sha": sha(1), "services": world.digests(1), "record-key": ""}
+    for key, warned in (("", True), ("RECORD_KEY", False)):
+        ended = world.action("deployment-record", {**given, "record-key": key} if key else given, GITHUB_SHA=sha(2))
+        assert ("deployment-record/unprovable" in [found["rule"] for found in ended.findings]) == warned
+
+
+def test_the_registry_is_asked_by_digest_where_no_program_knows_an_image(world: World, httpserver: HTTPServer) -> None:
+    host = f"127.0.0.1:{httpserver.port}"
+    known = {"Docker-Content-Digest": digest(1)}
+    for name in world.services:
+        httpserver.expect_request(f"/v2/{name}/manifests/{digest(1)}", "HEAD").respond_with_data(headers=known)
+    world.build(1)
+    world.build(2)
+    services = "\n".join(f"{name}={host}/{name}@{digest(1)}" for name in world.services)
+    world.start(1, services=services)
+    world.runs(1)
+    world.finish(1, "pass", services=services)
+    following = services.replace(digest(1), digest(2))
+    assert world.start(2, **prove(world, 2, image_command="", services=following)).outputs["rollback"] == "possible"
+    httpserver.clear()
+    httpserver.expect_request(re.compile("/v2/.*")).respond_with_data(status=404)
+    ended = world.start(2, **prove(world, 2, image_command="", services=following))
+    assert (ended.code, ended.verdict) == (1, "fail")
+    assert digest(1) in ended.headline
 
 
 def test_start_says_why_records_do_not_count(world: World) -> None:

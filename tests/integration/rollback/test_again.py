@@ -172,6 +172,18 @@ def test_records_without_a_key_are_proven_by_their_runs(world: World) -> None:
     assert "no record in staging proves that its writer may write it" in refused.headline
 
 
+def test_a_rollback_costs_two_requests_before_it_and_three_after(three: World) -> None:
+    three.github.calls.clear()
+    assert three.roll_back().code == 0
+    assert [f"{call.verb} {call.path.rpartition('/')[2]}" for call in three.github.calls] == [
+        "GET deployments",
+        f"GET {sha(2)}...{sha(3)}",
+        "POST deployments",
+        "POST deployments",
+        "POST statuses",
+    ]
+
+
 def test_the_key_reaches_no_program(world: World) -> None:
     world.release(1)
     world.release(2, "fail")

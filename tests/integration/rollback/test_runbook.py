@@ -30,17 +30,18 @@ COMMANDS = [
 
 def command(start: str) -> str:
     (found,) = [line for line in COMMANDS if line.startswith(start)]
-    return found
+    return str(found)
 
 
 def asked(line: str, world: World) -> list[dict[str, Any]]:
     """What `gh api PATH --jq '.[] | {…}'` prints, each line as an object."""
     path, expression = shlex.split(line)[2], shlex.split(line)[4]
     url = f"{world.github.url}/{path.replace('ORG/APP', 'org/app').replace('production', 'staging')}"
-    deployments = httpx.get(url, headers={"Authorization": f"token {world.token}"}).raise_for_status().json()
+    deployments: list[dict[str, Any]] = httpx.get(url, headers={"Authorization": f"token {world.token}"}).json()
     inner = re.fullmatch(r"\.\[\] \| \{(.*)\}", expression)
     assert inner
-    fields = dict(part.split(": ") if ": " in part else (part, f".{part}") for part in inner[1].split(", "))
+    parts = [part.partition(": ") for part in inner[1].split(", ")]
+    fields = {name: way or f".{name}" for name, _, way in parts}
 
     def value(found: Any, way: str) -> Any:
         for key in way.strip(".").split("."):
