@@ -133,7 +133,7 @@ def test_a_forged_record_decides_nothing(three: World) -> None:
     forged = {"api": f"registry.test/api@{digest(9)}", "worker": f"evil.test/worker@{digest(9)}"}
     for task, verdict, services in (("passed", "pass", forged), ("quarantined", "fail", dict(release(three, 2)))):
         payload = {"schema": 1, "app": REPOSITORY, "environment": "staging", "sha": sha(9 if task == "passed" else 2)}
-        payload |= {"services": services, "verdict": verdict, "run": {"id": "1"}}  # type: ignore[dict-item]
+        payload |= {"services": services, "verdict": verdict, "run": {"id": "1"}}
         deployments.other_tool(
             three.github,
             REPOSITORY,
