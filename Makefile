@@ -40,7 +40,7 @@ lint: $(READY) ## ruff, mypy --strict, zizmor, and that the metadata is fresh
 	@$(VENV)/bin/zizmor --offline --quiet --persona pedantic .
 	@$(RUN) tools/metadata.py --check
 
-format: $(READY) ## let ruff mend what it can
+format: $(READY) ## let ruff fix what it can
 	@$(VENV)/bin/ruff check --fix .
 	@$(VENV)/bin/ruff format .
 

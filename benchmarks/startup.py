@@ -2,7 +2,7 @@
 
 The tree is the one a release carries; `python3` is the first on PATH. *First* is a job's first action: no byte code is kept
 yet; *later* ones find it under RUNNER_TEMP. Beside them: bare Python, curl, and `wait-on` (what the popular Node gates are
-made of), where they are at hand.
+made of), where they are available.
 
 Targets, for a machine on which `python3 -c pass` takes 10 ms, scaled to this one: health-gate's first request within 300 ms
 in a job's first action and 120 ms after that; no `--help` above 120 ms then.

@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
         screen.say(f"Logs and reports: {workspace.folder.relative_to(ROOT)}")
         try:
             with records(workspace.app) as kept:
-                screen.say(f"There is no GitHub here: a stand-in of its Deployments API keeps the records, at {kept.url}")
+                screen.say(f"GitHub is not available here: a stand-in for its Deployments API keeps the records, at {kept.url}")
                 story = Story(workspace, engine, screen, wanted, time.monotonic, kept)
                 right = story.tell()
                 close(story, screen, right=right, broken=bool(chosen.broken))

@@ -85,7 +85,7 @@ class Logged:
 
 @dataclass(frozen=True)
 class StartedAgain:
-    """act ended itself in the middle: what was told so far counts no more, the same run begins anew."""
+    """act ended itself half-way: its events so far no longer count, and the same run starts again."""
 
     reason: str
 
@@ -106,7 +106,7 @@ def job_name(path: str) -> str:
 
 
 def events(line: str) -> list[Event]:
-    """The events in one line of `act --json`; a line that is no JSON is a log line of no job."""
+    """The events in one line of `act --json`; a line that is not JSON is a log line of no job."""
     try:
         entry = json.loads(line)
     except ValueError:
@@ -136,7 +136,7 @@ def _of_step(entry: Mapping[str, object], job: str, step: str, text: str) -> lis
 
 
 def _of_command(entry: Mapping[str, object], job: str) -> list[Event] | None:
-    """The event that a workflow command is; None for the commands that are no event."""
+    """The event that a workflow command is; None for commands that are not an event."""
     match entry["command"]:
         case "set-output":
             identity = entry.get("stepID")
@@ -275,7 +275,7 @@ class Run(contextlib.AbstractContextManager["Run"]):
     def stop(self, grace: float = 10.0) -> None:
         """End act and every process of its steps: SIGINT, as GitHub's runner does, then SIGKILL after *grace* seconds.
 
-        act puts each step into a process group of its own, so the tree is followed, not the group.
+        act starts each step in a separate process group, so the tree is followed, not the group.
         """
         self._stopped = True
         if self._process.poll() is None:

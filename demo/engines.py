@@ -12,7 +12,7 @@ ENVIRONMENTS = ("staging", "production")
 
 
 class Engine(Protocol):
-    """What the story needs of it. Made before anything else: whoever makes one raises SetupError where it cannot run."""
+    """What the story needs of it. Made before anything else; making one raises SetupError where it cannot run."""
 
     name: str
     """The engine's name in the actions' input `engine`."""

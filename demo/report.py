@@ -29,7 +29,7 @@ def results(story: Story) -> list[str]:
 
 
 def caveat(story: Story) -> list[str]:
-    """What act leaves out of a red run, so that nobody looks for it."""
+    """Says what act leaves out of a red run, so that readers do not search for it."""
     last = story.planned[-1]
     if all(last in chapter.picture.jobs for chapter in story.chapters):
         return []

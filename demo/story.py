@@ -23,7 +23,7 @@ class Ending:
     """A second commit: the example's change to make, and what the pipeline has to do with it.
 
     `red` are the jobs that must fail, `reached` the ones that must have passed, `never` those that must not even have started.
-    `taken_back` are the environments that the way back led to the first release again, `refused` those in which the roll-out
+    `taken_back` are the environments that were rolled back to the first release, `refused` those in which the roll-out
     failed by itself and left what ran before.
     """
 
@@ -199,7 +199,7 @@ class Story:
         return chapter
 
     def explain(self, chapter: Chapter) -> None:
-        """What the failed jobs said last: whoever looks here first sees why."""
+        """What the failed jobs said last, so that a reader sees the cause first."""
         for name, job in chapter.picture.jobs.items():
             if job.result != "failure":
                 continue
@@ -244,7 +244,7 @@ class Story:
             verdict = back.get(environment, {}).get("verdict", "")
             self.expect(
                 (verdict == "pass") == (environment in ending.taken_back),
-                f"{environment}: the way back should have {'' if environment in ending.taken_back else 'not '}been gone",
+                f"{environment} should {'' if environment in ending.taken_back else 'not '}have been rolled back",
             )
             self.expect(
                 (environment in refused(chapter.picture)) == (environment in ending.refused),
@@ -290,7 +290,7 @@ def verdicts(picture: Picture) -> dict[str, str]:
 
 
 def taken_back(picture: Picture) -> dict[str, dict[str, str]]:
-    """What the way back reported, by environment, where it was gone."""
+    """What each rollback reported, by environment."""
     return {
         short(name).partition(" / ")[0]: dict(job.outputs["roll-back"])
         for name, job in picture.jobs.items()

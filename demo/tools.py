@@ -97,7 +97,7 @@ def node_folder(build: Path, requirements: Path, say: Callable[[str], None]) -> 
         return Path(found).parent
     target = build / "node"
     if not (target / "bin" / "npm").exists():
-        say("There is no Node.js 20.19 or newer: installing one from PyPI (once) …")
+        say("Cannot find Node.js 20.19 or newer: installing one from PyPI (once) …")
         shutil.rmtree(target, ignore_errors=True)
         pip = [
             sys.executable,

@@ -117,7 +117,7 @@ class Plain:
         elif isinstance(event, Annotated) and event.level == "error":
             self.line(event.job, "failure", event.message.splitlines()[0][:300] if event.message else "")
         elif isinstance(event, StartedAgain):
-            self.line("act", "cancelled", f"ended itself ({event.reason}), which is no fault of a step: the same run again")
+            self.line("act", "cancelled", f"ended itself ({event.reason}), which is not a step's fault: the same run again")
 
     def line(self, job: str, result: str, text: str) -> None:
         self.screen.say(f"{seconds(time.monotonic() - self.began):>7}  {self.screen.mark(result)} {short(job):<20} {text}")
@@ -181,5 +181,5 @@ def detail(job: Job) -> str:
 
 
 def step_name(name: str) -> str:
-    """A step without a name of its own is called after its action, without the commit."""
+    """A step without a name is called after its action, without the commit."""
     return name.partition("@")[0]

@@ -86,7 +86,7 @@ class Workspace:
 
     def run(self, *command: str, cwd: Path, variables: Mapping[str, str] | None = None) -> str:
         """What the program printed on stdout. *variables* come on top of the demo's own. Raises SetupError when it fails."""
-        # A session of its own: a second Ctrl-C at the terminal must not end the stopping of the environments.
+        # A separate session: a second Ctrl-C at the terminal must not end the stopping of the environments.
         environment = {**self.environment, **(variables or {})}
         done = subprocess.run(
             command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, start_new_session=True

@@ -9,14 +9,20 @@ from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.harness.fixtures"]
 
-# How long an example takes says something of the machine, not of the code: figures belong into benchmarks.
-# Where nothing may be skipped the examples are the same each time: a commit does not turn red by itself. The one profile there
-# is: another that a folder loads would be the one of every folder.
+# How long an example takes says something about the machine, not about the code: figures belong in benchmarks/.
+# In CI the examples are the same each time, so that a commit does not turn red by itself; the nightly run draws new ones.
+# Only this file loads a profile: a profile that a folder loads would apply to every folder.
 NO_SKIP = os.environ.get("CICD_ACTIONS_NO_SKIP") == "1"
-settings.register_profile(
-    "ours", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=40, derandomize=NO_SKIP
-)
-settings.load_profile("ours")
+_EXAMPLES = {"ci": 15, "default": 40, "nightly": 200}
+for _name, _count in _EXAMPLES.items():
+    settings.register_profile(
+        f"cicd-actions-{_name}",
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+        max_examples=_count,
+        derandomize=_name == "ci",
+    )
+settings.load_profile(f"cicd-actions-{os.environ.get('CICD_ACTIONS_EXAMPLES', 'ci' if NO_SKIP else 'default')}")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -54,9 +60,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 _skipped: list[str] = []
+_seconds: dict[str, float] = {}
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    folder = report.nodeid.partition("::")[0].rpartition("/")[0]
+    _seconds[folder] = _seconds.get(folder, 0.0) + report.duration
     if report.skipped and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         _skipped.append(f"{report.nodeid}: {reason}")
@@ -68,6 +77,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if NO_SKIP:
+        terminalreporter.section("seconds a folder, on all workers together")
+        for folder, seconds in sorted(_seconds.items(), key=lambda each: -each[1]):
+            terminalreporter.line(f"{seconds:8.1f}  {folder}")
     if NO_SKIP and _skipped:
         terminalreporter.section("skipped, though nothing may be skipped here")
         for line in _skipped:

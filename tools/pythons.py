@@ -1,4 +1,4 @@
-"""Prints the oldest and the newest usable Python at hand (3.10 or newer): on PATH, and in the folders of version managers."""
+"""Prints the oldest and the newest available Python (3.10 or newer): on PATH, and in the folders of version managers."""
 
 from __future__ import annotations
 

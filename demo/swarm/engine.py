@@ -98,7 +98,7 @@ class Swarm:
             state = self._client.services.get(f"{self._stack(environment)}_{service}")
             images = {task["Spec"]["ContainerSpec"]["Image"] for task in self._up(state)}
             sha = state.attrs["Spec"]["Labels"].get(REVISION, "")
-            # Replicas of two releases are no release, and the image from before the first one is none either.
+            # Replicas of two releases are not a release, nor is the image from before the first one.
             if len(images) == 1 and sha:
                 image = images.pop()
                 found[service] = {"image": image, "digest": image.partition("@")[2], "sha": sha}
@@ -118,7 +118,7 @@ class Swarm:
             return [one for several in found for one in several]
 
         # In this order: each may be removed when the ones before it are gone. Containers too: Swarm gives them their time to
-        # end, and nobody has any.
+        # end, and the port is free.
         self._remove("services", lambda: mine(client.services.list()), lambda one: one.remove())
         self._remove("containers", containers, lambda one: one.remove(force=True, v=True))
         self._remove("networks", lambda: mine(client.networks.list()), lambda one: one.remove())
@@ -138,7 +138,7 @@ class Swarm:
         if self._client.info()["Swarm"]["LocalNodeState"] == "active":
             return
         self._had_bridge = bool(self._client.networks.list(names=[BRIDGE]))
-        self._say("Making the engine a Swarm of its own; it leaves it at the end.")
+        self._say("Making the engine a Swarm; it leaves the Swarm at the end.")
         try:
             self._client.swarm.init(advertise_addr="127.0.0.1", listen_addr="127.0.0.1:2377")
         except errors.APIError as error:
@@ -274,7 +274,7 @@ def connected() -> docker.DockerClient:
     if host and not host.startswith("unix://"):
         raise SetupError(f"DOCKER_HOST names an engine elsewhere; the demo asks its releases at 127.0.0.1. {otherwise}")
     if not shutil.which("docker"):
-        raise SetupError(f"There is no `docker` program, which deploys the stacks. Install Docker. {otherwise}")
+        raise SetupError(f"Cannot find the `docker` program, which deploys the stacks. Install Docker. {otherwise}")
     try:
         client = docker.from_env(timeout=300)
         info = client.info()
@@ -309,7 +309,7 @@ def until(true: Callable[[], bool], otherwise: Callable[[], str]) -> None:
 
 
 def free_port() -> int:
-    """A port that nobody has: Swarm publishes on every address, so it is asked for on every address."""
+    """A free port: Swarm publishes on every address, so it is asked for on every address."""
     with socket.create_server(("", 0)) as one:
         return int(one.getsockname()[1])
 

@@ -5,7 +5,7 @@ COPY web/nginx.conf /etc/two-lane/nginx.conf
 COPY web/start.sh /usr/local/bin/start-web
 COPY dist /srv/two-lane
 USER 10001:10001
-# Sooner than in the example: nobody waits for a page that is there already.
+# Sooner than in the example: the page is there already.
 HEALTHCHECK --interval=2s --timeout=5s --start-period=10s --retries=3 \
     CMD ["curl", "--fail", "--silent", "--show-error", "--output", "/dev/null", "--max-time", "4", "http://127.0.0.1:8080/config.json"]
 CMD ["start-web"]

@@ -68,18 +68,20 @@ def run(argv: list[str], variables: Mapping[str, str], stdout: TextIO, stderr: T
         return 0
     _raise_on_signals()
     code = 0
+    # In a terminal, progress and errors go to standard error, and the report to standard output, which can be kept in a file.
+    printed = None if on_github or wants_json else stdout
     try:
         report = _judge(chosen, words[1:], runtime)
         code = report.verdict.exit_code
     except (Exception, Cancelled) as error:  # noqa: BLE001 - a defect of ours must say so, masked, and not look like a proven fail
         from cicd_actions.toolkit import ending  # noqa: PLC0415 - reports are made at the end; imports are start-up time
 
-        report = ending.report(error, chosen, runtime)
+        report, printed = ending.report(error, chosen, runtime), None
         code = error.exit_code if isinstance(error, (ActionError, Cancelled)) else Verdict.INCONCLUSIVE.exit_code
     from cicd_actions.toolkit.reporting import publish  # noqa: PLC0415 - the first request must not wait for it
 
     try:
-        publish(report, chosen, runtime, as_json=stdout if wants_json else None)
+        publish(report, chosen, runtime, as_json=stdout if wants_json else None, printed=printed)
     except OSError as error:
         runtime.log(f"The outputs or the job summary could not be written: {error}. The verdict was: {report.verdict}.")
         return code or Verdict.INCONCLUSIVE.exit_code  # whoever reads the outputs cannot be told of a pass

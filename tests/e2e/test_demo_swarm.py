@@ -68,7 +68,7 @@ def test_an_engine_that_is_no_swarm_is_none_afterwards() -> None:
         client = docker.DockerClient(daemon.socket)
         with Demo("--engine", "swarm", "--base", "127.0.0.1:9/nothing:1", variables={"DOCKER_HOST": daemon.socket}) as demo:
             assert demo.end() == 2, demo.text
-        assert "Making the engine a Swarm of its own" in demo.text
+        assert "Making the engine a Swarm" in demo.text
         assert "127.0.0.1:9/nothing:1 is not here and cannot be pulled" in demo.text
         assert client.info()["Swarm"]["LocalNodeState"] == "inactive"
         assert {one.name for one in client.networks.list()} == {"bridge", "host", "none"}

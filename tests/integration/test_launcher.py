@@ -99,7 +99,7 @@ def test_no_python_is_one_clear_line(tmp_path: Path) -> None:
         [ROOT / "bin" / "cicd-actions", "health-gate"], env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False
     )
     assert run.returncode == 2
-    assert run.stderr.startswith("cicd-actions needs Python 3.10 or newer, and there is no python3 on PATH")
+    assert run.stderr.startswith("cicd-actions needs Python 3.10 or newer, and PATH has no python3")
     assert run.stderr.count("\n") == 1
 
 

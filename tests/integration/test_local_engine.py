@@ -409,7 +409,7 @@ def test_logs_are_those_of_what_runs(engine: Engine, environment: str) -> None:
 
 def test_what_cannot_be_used_is_said(engine: Engine) -> None:
     image = engine.images["api", OLD]
-    assert "there is no image" in engine.run("roll-out", "api", "local/api:nope", OLD, "staging", code=1)
+    assert "does not exist; build it first" in engine.run("roll-out", "api", "local/api:nope", OLD, "staging", code=1)
     assert "was built from" in engine.run("roll-out", "api", image, NEW, "staging", code=2)
     assert "is not of web" in engine.run("roll-out", "web", image, OLD, "staging", code=2)
     assert "no image of this engine" in engine.run("exists", "docker.io/api:1", code=2)

@@ -61,7 +61,7 @@ def build(folder: Path, release: tree.Release) -> None:
         scratch.mkdir()
         tree.checkout(ROOT, release.commit, source)
         if release.action and not (source / "actions" / release.action / "action.yml").exists():
-            sys.exit(f"there is no action {release.action!r} in {release.commit}")
+            sys.exit(f"{release.commit} has no action {release.action!r}")
         tree.build(source, folder, release, uv=Path(uv), scratch=scratch)
 
 
@@ -77,7 +77,7 @@ def verify(commit: str) -> int:
         try:
             release = tree.Release(**json.loads((published / "release.json").read_text("utf-8")))
         except FileNotFoundError:
-            sys.exit(f"{commit} is no release: it has no release.json. Releases are the commits that the tags v1.2.3 name.")
+            sys.exit(f"{commit} is not a release: it has no release.json. Releases are the commits that the tags v1.2.3 name.")
         except (ValueError, TypeError) as error:
             sys.exit(f"{commit} has a release.json that no release has: {error}")
         source = commit_of(release.commit)
@@ -114,7 +114,7 @@ def commit_of(name: str) -> str:
     words = ["git", "-C", str(ROOT), "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
-        sys.exit(f"There is no commit {name!r} in this clone: fetch it (git fetch --tags origin).")
+        sys.exit(f"Cannot find commit {name!r} in this clone: fetch it (git fetch --tags origin).")
     return done.stdout.strip()
 
 

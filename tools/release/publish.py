@@ -30,7 +30,7 @@ def main(version: str, folder: Path) -> None:
     if last:
         git("fetch", "--quiet", remote, last, token=token)
     commit = git("commit-tree", tree(folder), *parents(last, source), "-m", f"{tag}\n\nBuilt from {source}.")
-    # One push, all or nothing, and only if nobody released in the meantime.
+    # One push, all or nothing, and only if no other release came in between.
     git(
         *("push", "--quiet", "--atomic", f"--force-with-lease=refs/heads/{BRANCH}:{last}", remote),
         *(f"{commit}:refs/heads/{BRANCH}", f"{commit}:refs/tags/{tag}"),
@@ -45,7 +45,7 @@ def main(version: str, folder: Path) -> None:
 
 
 def tree(folder: Path) -> str:
-    """The folder as a git tree, by an index of its own: the work tree and its index stay as they are."""
+    """The folder as a git tree, by a separate index: the work tree and its index stay as they are."""
     with tempfile.TemporaryDirectory() as temporary:
         index = str(Path(temporary, "index"))
         # --force: `lib/` is ignored in a checkout, and so may be files of a dependency.

@@ -1,7 +1,7 @@
 # The api's image. Build it from the repository's root:
 #   docker build -f infra/api.Dockerfile --build-arg RELEASE_SHA="$(git rev-parse HEAD)" .
 #
-# It serves, and nothing else: migrations are a job of their own, run once from this same image
+# It serves, and nothing else: migrations are a separate job, run once from this same image
 # before the roll-out (`alembic upgrade head`), never when a container starts.
 
 ARG PYTHON_IMAGE=python:3.13-slim-bookworm

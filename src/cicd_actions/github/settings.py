@@ -11,6 +11,7 @@ from cicd_actions.toolkit.errors import Inconclusive
 SECRETS = Permission("Secrets")
 VARIABLES = Permission("Variables")
 ENVIRONMENTS = Permission("Environments")
+DEPENDABOT = Permission("Dependabot secrets")
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,11 @@ def environment(github: GitHub, name: str, what: str) -> Listing:
     """Those of an environment."""
     path = f"{github.repo}/environments/{segment(name)}/{what}"
     return _listing(github, path, what, f"list the {what} of the environment `{name}`", ENVIRONMENTS)
+
+
+def dependabot(github: GitHub) -> Listing:
+    """Returns the secrets that Dependabot reads from its own store."""
+    return _listing(github, f"{github.repo}/dependabot/secrets", "secrets", "list Dependabot's secrets", DEPENDABOT)
 
 
 def _listing(github: GitHub, path: str, key: str, what: str, needs: Permission) -> Listing:

@@ -1,19 +1,19 @@
-"""Makes the documented block from what is used, and keeps every line that people wrote in it."""
+"""Generates the documented block from the uses, and keeps every line that people wrote in it."""
 
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from cicd_actions.secrets_doc_check.commands import setters
 from cicd_actions.secrets_doc_check.documentation import BEGIN, END
-from cicd_actions.secrets_doc_check.records import Kind, Use
-from cicd_actions.secrets_doc_check.wording import head
+from cicd_actions.secrets_doc_check.entry_text import head
+from cicd_actions.secrets_doc_check.model import Kind, Use, levels
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.printable import visible
 
-_NOTE = "<!-- Made by secrets-doc-check from what is used. Change what you like: only the lines `Used by` are made anew. -->"
+_NOTE = "<!-- Made by secrets-doc-check from the uses. Edit it freely: only the lines `Used by` are generated again. -->"
 _TITLES = {Kind.SECRET: "Secrets", Kind.VARIABLE: "Variables", Kind.SETTING: "Settings"}
 _GONE = "No longer used"
 _ITEM = re.compile(r"[-*+]\s+")
@@ -24,7 +24,7 @@ TODO = "TODO: what it is for"
 
 @dataclass
 class _Written:
-    """What stands in the block already, without the lines that are made anew."""
+    """What the block holds already, without the generated lines."""
 
     entries: dict[str, list[str]] = field(default_factory=dict)
     """The lines of each entry by name; names of one entry share them."""
@@ -33,9 +33,9 @@ class _Written:
 
 
 def updated(text: str, uses: Iterable[Use], elsewhere: frozenset[str], purposes: dict[str, str], path: str) -> str:
-    """The document with its block made anew. `elsewhere` are names that are documented outside of the block.
+    """Returns the document with its block generated again. `elsewhere` are names that are documented outside the block.
 
-    Without markers the block is put at the end. The same uses give the same text, and a second time changes nothing.
+    Without markers the block is added at the end. The same uses give the same text, and a second run changes nothing.
     Raises `UnusableInput` when the markers do not form one pair.
     """
     newline = "\r\n" if "\r\n" in text else "\n"
@@ -44,7 +44,7 @@ def updated(text: str, uses: Iterable[Use], elsewhere: frozenset[str], purposes:
     ends = [index for index, line in enumerate(lines) if line.strip() == END]
     if (len(begins), len(ends)) not in {(0, 0), (1, 1)} or (begins and begins[0] > ends[0]):
         raise UnusableInput(
-            f"The markers in {path} are not one pair, so the block cannot be found.",
+            f"Cannot find the block in {path}: its markers are not one pair.",
             fix=f"Leave exactly one of each, in this order:\n\n    {BEGIN}\n    {END}",
         )
     old = _read(lines[begins[0] + 1 : ends[0]]) if begins else _Written()
@@ -73,7 +73,11 @@ def _read(lines: Sequence[str]) -> _Written:
         if line.startswith("<!-- Made by secrets-doc-check") or _USED_BY.match(line):
             continue
         if item and named:
-            current = [line]
+            twice = next((written.entries[name.upper()] for name, _ in named.names if name.upper() in written.entries), None)
+            current = [line] if twice is None else twice
+            if twice is not None and named.rest and named.rest not in "\n".join(twice):
+                # A name that stands twice keeps what both entries say.
+                twice.append(f"  {named.rest}")
             for name, _ in named.names:
                 written.entries.setdefault(name.upper(), current)
         elif line.startswith("#"):
@@ -133,21 +137,24 @@ def _trimmed(lines: list[str]) -> list[str]:
 
 
 def _template(name: str, kind: Kind, uses: list[Use], purpose: str) -> list[str]:
-    lines = [f"- `{name}`: {purpose or TODO}"]
+    lines = [f"- `{name}`: {purpose or _derived(uses) or TODO}"]
     if kind is Kind.SETTING:
         sources = sorted({use.place.file for use in uses})
         shown = ", ".join(f"`{_plain(source)}`" for source in sources[:3])
         return [*lines, f"  - Lives in: TODO: the environment of the process that runs {shown}", "  - How: TODO"]
-    environments = sorted({one for use in uses for one in use.environments or ()})
-    shown = ", ".join(_plain(one) for one in environments)
-    where = f"environment{'s' if len(environments) > 1 else ''} {shown}" if environments else "repository"
-    flags = [f" --env {_plain(shlex.quote(one))}" for one in environments] or [""]
-    how = ", ".join(f"`gh {kind} set {name}{flag}`" for flag in flags)
+    where = " and ".join(_plain(level) for level in levels(uses)) or "TODO: the environment is known only when the job runs"
+    how = ", ".join(f"`{_plain(command)}`" for command in setters(name, uses))
     return [*lines, f"  - Lives in: {where}", f"  - How: {how}"]
 
 
+def _derived(uses: list[Use]) -> str:
+    """What the workflows themselves tell of the purpose: what takes the value."""
+    readers = list(dict.fromkeys(use.reads for use in uses if use.reads))
+    return _plain_markdown(f"read by {' and '.join(readers[:2])}") if readers else ""
+
+
 def _used_by(uses: list[Use]) -> str:
-    """The files and jobs, without line numbers: the text changes only when what it says does."""
+    """The files and jobs, without line numbers, so that the text changes only when the uses do."""
     places: dict[str, set[str]] = {}
     for use in uses:
         places.setdefault(use.place.file, set()).update({use.job} if _JOB.fullmatch(use.job) else set())
@@ -157,6 +164,11 @@ def _used_by(uses: list[Use]) -> str:
         shown.append(f"`{_plain(file)}`" + (f" (job{'s' if len(jobs) > 1 else ''} {', '.join(jobs)})" if jobs else ""))
     optional = " (optional)" if all(use.optional for use in uses) else ""
     return f"  - Used by: {'; '.join(shown)}{optional}"
+
+
+def _plain_markdown(text: str) -> str:
+    """Markdown of ours with names from outside, on one line, where a name cannot end a comment."""
+    return " ".join(visible(text).split()).replace("-->", "->").replace("<!--", "<-")
 
 
 def _plain(text: str) -> str:

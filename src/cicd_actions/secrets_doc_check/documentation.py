@@ -1,4 +1,8 @@
-"""The second list: the names that documentation explains, in lists, tables, headings, comments and code blocks."""
+"""The second list: the names that documentation explains.
+
+It reads lists, tables, headings, definition lists, comments, code blocks, prose under a heading about secrets, and the
+comments of an example dotenv file.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from cicd_actions.secrets_doc_check.records import Entry, Missing, Place
-from cicd_actions.secrets_doc_check.wording import cell_head, head, missing
+from cicd_actions.secrets_doc_check.entry_text import cell_head, head, missing
+from cicd_actions.secrets_doc_check.model import Entry, Missing, Place
 
 BEGIN = "<!-- secrets-doc-check: begin -->"
 END = "<!-- secrets-doc-check: end -->"
@@ -21,6 +25,14 @@ _ITEM = re.compile(r"(\s*)(?:[-*+]|\d{1,9}[.)])\s+(?=\S)")
 _FENCE = re.compile(r"\s{0,3}(`{3,}|~{3,})")
 _DOTENV = re.compile(r"\s*(?:export\s+)?([A-Z][A-Z0-9_]+)=([^#]*)(?:#\s*(.*))?")
 _SETTER = re.compile(r"\bgh\s+(?:secret|variable)\s+set\s+([A-Za-z_]\w*)(?:.{0,200}?\s(?:--env|-e)[= ]([\w./-]+))?")
+_DEFINITION = re.compile(r"\s{0,3}:\s+(?=\S)")
+_TERM = re.compile(r"\s*<dt>\s*(?:<code>)?\s*`?([A-Za-z_]\w*)`?\s*(?:</code>)?\s*</dt>(.*)", re.IGNORECASE)
+_TAG = re.compile(r"</?(?:dd|dl|dt|code|p|br)\b[^<>]{0,200}>", re.IGNORECASE)
+_WORD = re.compile(r"`(?:secrets\.|vars\.|env\.)?([A-Za-z_]\w*)`|(?<![\w`.-])([A-Z][A-Z0-9]*_[A-Z0-9_]+)(?![\w-])", re.ASCII)
+_USED_BY = re.compile(r"Used by:")
+_EXAMPLE = re.compile(r"(?:^|/)[\w.-]*\.?env\.(?:example|sample|template|dist)$")
+_EXAMPLE_LINE = re.compile(r"\s*(?:#\s*)?(?:export\s+)?([A-Z][A-Z0-9_]*)=([^#]*)(?:#\s*(.*))?")
+_PROSE_SUBJECT = re.compile(r"secret|credential|environment variable|\bvariables\b|\btokens?\b", re.IGNORECASE)
 _SUBJECT = re.compile(r"secret|variable|environment|credential|setting|config", re.IGNORECASE)
 _COLUMNS = (
     ("how", re.compile(r"\b(?:how|obtain|source|get|generate|set ?up|instructions?)\b", re.IGNORECASE)),
@@ -50,14 +62,38 @@ class _Reader:
     open: list[_Open] = field(default_factory=list)
     inside: bool = False
     """Between the markers of the generated block."""
+    prose: list[tuple[int, str]] = field(default_factory=list)
+    """The lines of the paragraph that is being read, by number."""
+    blank: bool = False
+    """Whether the line before was empty."""
 
     @property
     def around(self) -> str:
         return "\n".join(text for _, text in self.headings)
 
-    def add(self, name: str, place: Place, absent: tuple[Missing, ...], extra: str = "") -> None:
-        certain = self.certain or self.inside or bool(_SUBJECT.search(self.around))
-        self.entries.append(Entry(name.upper(), place, absent, certain, self._named(self.around + "\n" + extra)))
+    def add(
+        self, name: str, place: Place, absent: tuple[Missing, ...], extra: str = "", *, certain: bool | None = None
+    ) -> None:
+        """Adds an entry. `extra` is its text, in which environments are looked for."""
+        if certain is None:
+            certain = self.certain or self.inside or bool(_SUBJECT.search(self.around))
+        # A generated entry whose purpose nobody wrote yet documents nothing.
+        todo = self.inside and Missing.PURPOSE in absent
+        self.entries.append(Entry(name.upper(), place, absent, certain, self._named(self.around + "\n" + extra), todo))
+
+    def end_paragraph(self) -> None:
+        """Ends a paragraph; under a heading about secrets, it documents the names in it."""
+        lines, self.prose = self.prose, []
+        if not lines or self.inside or not _PROSE_SUBJECT.search(self.around):
+            return
+        text = "\n".join(line for _, line in lines)
+        absent = missing(text, around=self.around)
+        for number, line in lines:
+            for match in _WORD.finditer(line):
+                # Any word may stand in backticks, so it counts only when the name is used.
+                group = 1 if match[1] else 2
+                place = Place(self.path, number, match.start(group) + 1)
+                self.add(match[group], place, absent, text, certain=False)
 
     def _named(self, text: str) -> tuple[str, ...]:
         return tuple(sorted(set(re.findall(r"[\w./-]+", text)) & self.environments))
@@ -73,7 +109,12 @@ class _Reader:
 
 
 def scan(path: str, text: str, environments: Iterable[str] = (), *, first_line: int = 1) -> list[Entry]:
-    """The entries of a Markdown text. `environments` are the names to look for in headings and texts. Takes linear time."""
+    """Returns the entries of a Markdown text, or of an example dotenv file. Takes linear time.
+
+    `environments` are the names to look for in headings and texts.
+    """
+    if _EXAMPLE.search(path):
+        return _example(path, text, first_line)
     reader = _Reader(path, frozenset(environments), bool(_SUBJECT.search(path.rpartition("/")[2])))
     lines = text.splitlines()
     setters: list[tuple[str, Place, str]] = []
@@ -84,12 +125,14 @@ def scan(path: str, text: str, environments: Iterable[str] = (), *, first_line: 
         number = first_line + index
         index += 1
         if line.strip() in {BEGIN, END}:
+            reader.end_paragraph()
             reader.close(0, 1)
             reader.inside = line.strip() == BEGIN
             continue
         line = line[:LONGEST_LINE].replace("<!--", "    ").replace("-->", "   ")
         mark = _FENCE.match(line)
         if fence or mark:
+            reader.end_paragraph()
             if mark and (not fence or (mark[1].startswith(fence) and not line.strip().strip(mark[1][0]))):
                 fence = "" if fence else mark[1]
             else:
@@ -98,17 +141,60 @@ def scan(path: str, text: str, environments: Iterable[str] = (), *, first_line: 
             continue
         setters += _setters(path, line, number)
         if "|" in line and index < len(lines) and "-" in lines[index] and not lines[index].strip("|-: \t"):
+            reader.end_paragraph()
             reader.close(0, 0)
             index = _read_table(reader, lines, index - 1, first_line)
         else:
-            _read_line(reader, line, number)
+            following = lines[index] if index < len(lines) else ""
+            _read_line(reader, line, number, following)
+    reader.end_paragraph()
     reader.close(-1, 1)
     reader.close(-1, 0)
     return _with_setters(reader.entries, setters)
 
 
-def _read_line(reader: _Reader, line: str, number: int) -> None:
+def _example(path: str, text: str, first_line: int) -> list[Entry]:
+    """The entries of an example dotenv file: `NAME=` lines, commented or not, explained by the comment above or behind."""
+    entries: list[Entry] = []
+    comment: list[str] = []
+    for index, line in enumerate(text.splitlines()):
+        match = _EXAMPLE_LINE.fullmatch(line[:LONGEST_LINE])
+        if match:
+            said = "\n".join([*comment, match[3] or ""]).strip()
+            absent = missing(said)
+            if Missing.PURPOSE not in absent:
+                # The application's settings stand here too: an entry counts only where the name is used.
+                entries.append(
+                    Entry(match[1], Place(path, first_line + index, match.start(1) + 1), absent, certain=False, example=True)
+                )
+        elif line.lstrip().startswith("#"):
+            comment.append(line.lstrip("# \t"))
+            continue
+        if not line.strip():
+            comment = []
+    return entries
+
+
+def _read_definition(reader: _Reader, line: str, number: int, following: str) -> bool:
+    """A term of a definition list (`NAME`, then `: text`), or `<dt>NAME</dt>`; whether the line is one."""
+    term = _TERM.fullmatch(line)
+    named = head(line) if term is None and _DEFINITION.match(following) else None
+    if term is None and named is None:
+        return False
+    reader.end_paragraph()
+    reader.close(-1, 0)
+    if term:
+        names, text = [(term[1], Place(reader.path, number, term.start(1) + 1))], _TAG.sub(" ", term[2])
+    else:
+        names = [(name, Place(reader.path, number, offset + 1)) for name, offset in named.names] if named else []
+        text = named.rest if named else ""
+    reader.open.append(_Open(names, 0, [text]))
+    return True
+
+
+def _read_line(reader: _Reader, line: str, number: int, following: str) -> None:
     if heading := _HEADING.match(line):
+        reader.end_paragraph()
         level = len(heading[1])
         text = line[heading.end() :].strip().rstrip("#").strip()[:200]
         reader.close(-1, 0)
@@ -121,15 +207,14 @@ def _read_line(reader: _Reader, line: str, number: int) -> None:
         else:
             reader.headings.append((level, text))
         return
+    if _read_definition(reader, line, number, following):
+        return
     item = _ITEM.match(line)
     if item is None:
-        if line.strip() and reader.open:
-            indent = len(line) - len(line.lstrip())
-            if indent <= reader.open[-1].indent and not reader.open[-1].text:
-                reader.close(indent, 0)
-            if reader.open:
-                reader.open[-1].text.append(line.strip())
+        _read_text(reader, line, number)
         return
+    reader.end_paragraph()
+    reader.blank = False
     indent = len(item[1])
     reader.close(indent, 0)
     named = head(line[item.end() :])
@@ -137,7 +222,28 @@ def _read_line(reader: _Reader, line: str, number: int) -> None:
         names = [(name, Place(reader.path, number, item.end() + offset + 1)) for name, offset in named.names]
         reader.open.append(_Open(names, indent, [named.rest]))
     elif reader.open:
-        reader.open[-1].text.append(line[item.end() :])
+        # The line with the users is made from the workflows: it says nothing about the name.
+        if not (reader.inside and _USED_BY.match(line, item.end())):
+            reader.open[-1].text.append(line[item.end() :])
+    else:
+        reader.prose.append((number, line))
+
+
+def _read_text(reader: _Reader, line: str, number: int) -> None:
+    """A line that is neither heading nor item: it belongs to the open entry, or to a paragraph."""
+    if not line.strip():
+        reader.end_paragraph()
+        reader.blank = True
+        return
+    definition = _DEFINITION.match(line)
+    # Behind an empty line, a text without indentation is a paragraph of its own.
+    if reader.open and reader.blank and not definition:
+        reader.close(len(line) - len(line.lstrip()), 0)
+    reader.blank = False
+    if reader.open:
+        reader.open[-1].text.append(_TAG.sub(" ", line[definition.end() :] if definition else line).strip())
+    else:
+        reader.prose.append((number, line))
 
 
 def _only_asides(rest: str) -> bool:

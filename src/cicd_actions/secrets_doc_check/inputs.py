@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from cicd_actions.secrets_doc_check.code.scanning import Source, source
-from cicd_actions.secrets_doc_check.comparison import State
+from cicd_actions.secrets_doc_check.rules import State
 from cicd_actions.secrets_doc_check.tree import Glob, glob
 from cicd_actions.toolkit.grammar import NotUnderstood, choice, lines, optional, string
 from cicd_actions.toolkit.inputs import declare
@@ -17,15 +17,17 @@ _IGNORED = re.compile(r"([A-Za-z_]\w*)\s*:\s*(\S.*)")
 
 
 def ignored(text: str) -> tuple[str, str]:
-    """`NAME: reason`. The reason is required: in a year nobody remembers it."""
+    """Reads `NAME: reason`. The reason is required, so that the next reader knows it. Raises `NotUnderstood`."""
     match = _IGNORED.fullmatch(text)
     if match:
         return match[1].upper(), match[2]
-    raise NotUnderstood(f"`{text}` is no name with a reason", example=f"{text.strip(' :') or 'NAME'}: set by the platform team")
+    raise NotUnderstood(
+        f"`{text}` is not a name with a reason", example=f"{text.strip(' :') or 'NAME'}: set by the platform team"
+    )
 
 
 def document(text: str) -> str:
-    """The path of a Markdown file within the repository."""
+    """Reads the path of a Markdown file within the repository. Raises `NotUnderstood` for a pattern."""
     path = glob(text.strip()).text
     if any(sign in path for sign in "*?!"):
         raise NotUnderstood(f"`{text}` is a pattern, not a file", example="SECRETS.md")
@@ -34,7 +36,7 @@ def document(text: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """What is looked at, and what makes the check fail. Paths start at the repository's root."""
+    """Which files the check reads, and what makes it fail. Paths start at the repository's root."""
 
     workflows: tuple[Glob, ...] = declare(
         lines(glob),
@@ -43,36 +45,35 @@ class Inputs:
     )
     docs: tuple[Glob, ...] = declare(
         lines(glob),
-        "Documentation, one pattern per line. The comment block at the end of each workflow file is read as well.",
-        default="README.md\nSECRETS.md\ndocs/**/*.md",
+        "Documentation, one pattern per line. The comment block at the end of each workflow file counts too.",
+        default="README.md\nSECRETS.md\ndocs/**/*.md\ndocs/**/*.mdx\n**/.env.example",
     )
     code: tuple[Source, ...] = declare(
         lines(source),
-        "Code whose environment variables count: `auto`, or one pattern per line, with the kind in front where the file's"
-        " name does not say it (`python:`, `javascript:`, `dockerfile:`, `compose:`, `dotenv:`). Nothing by default.",
+        "Code whose environment variables count: `auto`, or one pattern per line. Write the kind in front where the file's"
+        " name does not tell it: `python:`, `javascript:`, `dockerfile:`, `compose:`, `dotenv:`.",
     )
     ignore: tuple[tuple[str, str], ...] = declare(
         lines(ignored),
-        "Names that do not count, one per line, each with the reason: `LEGACY_TOKEN: until the old pipeline is gone`.",
+        "Names to ignore, one per line, each with the reason: `LEGACY_TOKEN: until the old pipeline is gone`.",
     )
     fail_on: tuple[str, ...] = declare(
         lines(choice(*(state.value for state in State), NOTHING)),
-        "What fails the check, one per line: `undocumented`, `unused`, `unset`, `incomplete`, or `nothing`."
+        "What fails the check, one per line: `undocumented`, `broken`, `unset`, `incomplete`, `unused`, or `nothing`."
         " The rest is a warning.",
-        default=State.UNDOCUMENTED.value,
+        default=f"{State.UNDOCUMENTED}\n{State.BROKEN}",
     )
     github_token: str = declare(
         string,
-        "Token of an App or a fine-grained one with the repository permissions Secrets, Variables and Environments (read),"
-        " to see which names are set. GITHUB_TOKEN can never list secrets. Without it, that column is unknown.",
+        "Token that lists the names that are set, and reads called workflows of other repositories: an App's or a fine-grained"
+        " one with Secrets, Variables and Environments (read). `GITHUB_TOKEN` can never list secrets.",
         secret=True,
     )
     environments: tuple[str, ...] = declare(
-        lines(string), "Environments to ask GitHub for, one per line. By default those that the workflows name."
+        lines(string), "Environments to ask GitHub for, one per line. Default: those that the workflows name."
     )
     write: str | None = declare(
         optional(document),
-        "Document to write: the block between its markers is made from what is used, and what people wrote in it is kept."
-        " It is made when there is none.",
+        "Document to write. The block between its markers is generated from the uses; the text that people wrote in it stays.",
     )
-    check_write: str | None = declare(optional(document), "Document to check: fails if `write` would change it.")
+    check_write: str | None = declare(optional(document), "Document to check. The check fails if `write` would change it.")

@@ -1,4 +1,4 @@
-"""The files of the repository: found by globs, and read only when they lie within it and are of a sensible size."""
+"""The files of the repository: found by globs, and read only when they lie within it and have a sensible size."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cicd_actions.secrets_doc_check.records import Place, Remark
+from cicd_actions.secrets_doc_check.model import Place
+from cicd_actions.secrets_doc_check.rules import finding
+from cicd_actions.toolkit.findings import Finding
 from cicd_actions.toolkit.grammar import NotUnderstood
 
 LONGEST = 1024 * 1024
@@ -35,7 +37,7 @@ def glob(text: str) -> Glob:
     path = text[1:] if excludes else text
     path = path.removeprefix("./")
     if path.startswith("/") or ".." in path.split("/") or not path:
-        raise NotUnderstood(f"`{text}` is no path within the repository", example=".github/workflows/*.yml")
+        raise NotUnderstood(f"`{text}` is not a path within the repository", example=".github/workflows/*.yml")
     pattern = ""
     for part in re.split(r"(\*\*/|\*\*|\*|\?)", path):
         pattern += {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(part) or re.escape(part)
@@ -51,10 +53,10 @@ class _Unread(Exception):
 
 @dataclass
 class Tree:
-    """The repository's files. What could not be read is told in `remarks`."""
+    """The repository's files. `findings` tells what could not be read."""
 
     root: Path
-    remarks: list[Remark] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
     _paths: list[str] | None = None
 
     def __post_init__(self) -> None:
@@ -63,13 +65,13 @@ class Tree:
 
     @property
     def paths(self) -> list[str]:
-        """Every file that git knows or would add; without git, every file but those of well-known caches."""
+        """The files that git knows or would add, sorted; without git, all files but those of well-known caches."""
         if self._paths is None:
             listed = self._listed_by_git()
             self._paths = sorted(self._walked() if listed is None else listed)
             if len(self._paths) > MOST_FILES:
-                message = f"there are {len(self._paths)} files; only the first {MOST_FILES} are looked at"
-                self.remarks.append(Remark("too-large", message, Place(".", 1), unread=True))
+                message = f"the repository has {len(self._paths)} files; only the first {MOST_FILES} were read"
+                self.findings.append(finding("too-large", message, Place("", 0)))
                 del self._paths[MOST_FILES:]
         return self._paths
 
@@ -84,9 +86,10 @@ class Tree:
         ]
 
     def read(self, path: str, *, longest: int = LONGEST) -> str | None:
-        """The text of a file; `None` when there is none, or when it is told in `remarks` why it is not read.
+        """Returns the text of a file; `None` when there is none, or when it cannot be read, which `findings` tells.
 
-        A link that leads out of the repository, what is no plain file, what is too large and what is no UTF-8 is not read.
+        It does not read a link that leads out of the repository, anything but a plain file, a file that is too large, or
+        one that is not UTF-8.
         """
         # pathlib costs more than the reading itself where there are a thousand files.
         full = os.path.join(self.root, path)  # noqa: PTH118
@@ -98,25 +101,41 @@ class Tree:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except _Unread as unread:
-            remark = Remark(unread.rule, f"`{path}` {unread}", Place(path, unread.line), unread=True)
+            found = finding(unread.rule, f"`{path}` {unread}", Place(path, unread.line))
         except (OSError, RuntimeError) as error:
             reason = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
-            remark = Remark("unreadable-file", f"`{path}` cannot be read: {reason}", Place(path, 1), unread=True)
-        self.remarks.append(remark)
+            found = finding("unreadable-file", f"cannot read `{path}`: {reason}", Place(path, 1))
+        self.findings.append(found)
         return None
+
+    def glance(self, path: str) -> str | None:
+        """Returns the text of a file that is read only for a hint; `None`, without a finding, for what cannot be read."""
+        before = len(self.findings)
+        text = self.read(path)
+        del self.findings[before:]
+        return text
+
+    def marked(self, paths: list[str]) -> set[str]:
+        """Returns the paths that `.gitattributes` marks as generated or vendored (GitHub's linguist reads the same marks)."""
+        if not paths or ".gitattributes" not in {path.rpartition("/")[2] for path in self.paths}:
+            return set()
+        words = ["check-attr", "-z", "--stdin", "linguist-generated", "linguist-vendored"]
+        told = self._git(words, b"".join(os.fsencode(path) + b"\0" for path in paths))
+        parts = [os.fsdecode(part) for part in (told or b"").split(b"\0")]
+        return {path for path, _, value in zip(parts[::3], parts[1::3], parts[2::3], strict=False) if value in {"set", "true"}}
 
     def _text(self, full: str, kind: int, longest: int) -> str:
         folder = os.path.dirname(full)  # noqa: PTH120
         if folder not in self._folders:
             self._folders[folder] = self._within(os.path.realpath(folder))
         if not self._folders[folder] or (stat.S_ISLNK(kind) and not self._within(os.path.realpath(full))):
-            raise _Unread("outside-link", "is a link that leads out of the repository: it is not followed")
+            raise _Unread("outside-link", "is a link that leads out of the repository")
         if not stat.S_ISREG(kind) and not os.path.isfile(full):  # noqa: PTH113
-            raise _Unread("outside-link", "is no plain file, or a link to nothing")
+            raise _Unread("outside-link", "is not a plain file")
         with open(full, "rb") as file:  # noqa: PTH123
             raw = file.read(longest + 1)
         if len(raw) > longest:
-            raise _Unread("too-large", f"has more than {longest // 1024} KiB: it is not read")
+            raise _Unread("too-large", f"has more than {longest // 1024} KiB")
         try:
             return raw.decode("utf-8-sig")
         except UnicodeDecodeError as error:
@@ -128,15 +147,17 @@ class Tree:
         return (target + os.sep).startswith(self._real + os.sep) and not (target + os.sep).startswith(git + os.sep)
 
     def _listed_by_git(self) -> set[str] | None:
+        told = self._git(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        return None if told is None else {os.fsdecode(name) for name in told.split(b"\0") if name}
+
+    def _git(self, words: list[str], given: bytes = b"") -> bytes | None:
         # A hook for file monitoring that stands in the repository's configuration must not run.
-        command = ["git", "-c", "core.fsmonitor=false", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        command = ["git", "-c", "core.fsmonitor=false", *words]
         try:
-            done = subprocess.run(command, cwd=self.root, capture_output=True, timeout=60, check=False)
+            done = subprocess.run(command, cwd=self.root, input=given, capture_output=True, timeout=60, check=False)
         except (OSError, subprocess.SubprocessError):
             return None
-        if done.returncode:
-            return None
-        return {os.fsdecode(name) for name in done.stdout.split(b"\0") if name}
+        return None if done.returncode else done.stdout
 
     def _walked(self) -> set[str]:
         found: set[str] = set()

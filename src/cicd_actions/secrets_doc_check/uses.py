@@ -8,12 +8,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from cicd_actions.secrets_doc_check import calls
-from cicd_actions.secrets_doc_check.calls import Call, Files, Origin
+from cicd_actions.secrets_doc_check.calls import Call, Origin, Scope
 from cicd_actions.secrets_doc_check.guards import Guards, guards
-from cicd_actions.secrets_doc_check.records import GIVEN, NAME, Kind, Place, Remark, Use
+from cicd_actions.secrets_doc_check.model import GIVEN, NAME, Kind, Place, Use
+from cicd_actions.secrets_doc_check.repository_files import Files
+from cicd_actions.secrets_doc_check.rules import UNREAD, finding
 from cicd_actions.toolkit import yaml12
+from cicd_actions.toolkit.findings import Finding
 from cicd_actions.workflows.files import File, Job, Step
 from cicd_actions.workflows.inspection import Inspection, Reading
+from cicd_actions.workflows.references import references
+from cicd_actions.workflows.templates import expressions
 from cicd_actions.workflows.values import possible_of
 
 MOST_CALLS = 20_000
@@ -25,20 +30,20 @@ _SENSITIVE = re.compile(r"passw|secret|token|api[-_]?key|private[-_]?key|credent
 
 @dataclass
 class Found:
-    """The uses, and what was noticed on the way. Each use stands once, however many calls lead to it."""
+    """The uses, and the findings on the way. Each use stands once, however many calls lead to it."""
 
     uses: list[Use] = field(default_factory=list)
-    remarks: list[Remark] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
     interface: dict[str, list[tuple[File, str]]] = field(default_factory=dict)
-    """Secrets that callers outside of the repository hand in: the file that declares them, and its description."""
+    """Secrets that callers outside the repository hand in: the file that declares them, and its description."""
 
 
 def collect(inspections: Mapping[str, Inspection], files: Files) -> Found:
-    """The uses in these files. `files` also gives files that are not among them but are called."""
+    """Returns the uses in these files. `files` also gives files that are not among them but are called."""
     search = _Search(files)
     callable_only: list[File] = []
     for inspection in inspections.values():
-        search.remark_file(inspection)
+        search.report_file(inspection)
         if inspection.file.kind != "workflow":
             continue
         if inspection.file.starts_itself:
@@ -51,6 +56,29 @@ def collect(inspections: Mapping[str, Inspection], files: Files) -> Found:
     return search.found
 
 
+def dependabot(path: str, text: str) -> list[Use]:
+    """Returns the secrets that `.github/dependabot.yml` reads; Dependabot has a store of its own for them."""
+    try:
+        document = yaml12.read(text, strict=False)
+    except yaml12.NotYaml:
+        return []
+    uses: list[Use] = []
+    pending: list[yaml12.Node] = [document.root] if document.root else []
+    while pending:
+        node = pending.pop(0)
+        if isinstance(node, yaml12.Mapping):
+            pending += [value for _, value in node.entries]
+        elif isinstance(node, yaml12.Sequence):
+            pending += node.items
+        else:
+            for expression in expressions(node.text):
+                for reference in references(expression.tree, frozenset({"secrets"})) if expression.tree else ():
+                    if reference.name is not None:
+                        place = Place(path, *document.place_in(node, expression.start + reference.start))
+                        uses.append(Use(Kind.SECRET, reference.name.upper(), place, step="registries", dependabot=True))
+    return uses
+
+
 class _Search:
     def __init__(self, files: Files) -> None:
         self._files = files
@@ -60,19 +88,19 @@ class _Search:
         self._seen: set[object] = set()
         self._guards: dict[str, Guards] = {}
 
-    def remark_file(self, inspection: Inspection) -> None:
+    def report_file(self, inspection: Inspection) -> None:
         """Take over what is wrong in the file itself."""
         file = inspection.file
         for problem in (*file.problems, *inspection.problems):
-            place = Place(file.path, problem.line, problem.column)
-            self._remark(Remark(problem.rule, problem.message, place, problem.fix, problem.unread))
+            # What is read but not as GitHub wants it is refused; only what hides names is unread.
+            rule = "refused-file" if problem.rule in UNREAD and not problem.unread else problem.rule
+            self._report(finding(rule, problem.message, Place(file.path, problem.line, problem.column), problem.fix))
         if "workflow_dispatch" in file.triggers:
             for declared in file.inputs.values():
                 if _SENSITIVE.search(declared.name) and declared.kind in {"", "string"} and not declared.options:
-                    message = f"what is typed into the input `{declared.name}` is shown in the log and the run's page"
-                    fix = "Keep it as a secret of the repository or the environment."
-                    place = Place(file.path, declared.line, declared.column)
-                    self._remark(Remark("secret-input", message, place, fix, notice=True))
+                    message = f"GitHub shows what is typed into the input `{declared.name}` in the log and on the run's page"
+                    fix = "Store it as a secret of the repository or the environment."
+                    self._report(finding("secret-input", message, Place(file.path, declared.line, declared.column), fix))
 
     def follow(self, start: Call) -> None:
         """Collect the uses of a run, and of every run it calls."""
@@ -86,8 +114,8 @@ class _Search:
             self.visited.add(call.file.path)
             self._calls += 1
             if self._calls > MOST_CALLS:
-                message = f"more than {MOST_CALLS} calls between workflows: the rest is not followed"
-                self._remark(Remark("too-large", message, Place(call.file.path, 1), unread=True))
+                message = f"the workflows call each other in more than {MOST_CALLS} ways; the rest is skipped"
+                self._report(finding("too-large", message, Place(call.file.path, 1)))
                 return
             if call.interface:
                 for name, declared in call.file.secrets.items():
@@ -97,63 +125,100 @@ class _Search:
                 waiting += self._calls_of(call, inspection)
 
     def _collect(self, call: Call, inspection: Inspection) -> None:
-        where = {job.id: calls.environments(call, job) for job in call.file.jobs.values()}
+        scopes = {job.id: calls.scopes(call, job) for job in call.file.jobs.values()}
         if call.file.path not in self._guards:
             self._guards[call.file.path] = guards(inspection)
         guarded = self._guards[call.file.path]
+        start = self._files(call.via[0].file) if call.via else inspection
+        untrusted = bool(start and calls.UNTRUSTED & set(start.file.triggers))
         for reading in inspection.readings:
             kind = _KINDS.get(reading.context)
             if kind is None:
                 continue
             job = call.file.jobs.get(reading.job)
-            line, column = inspection.place(reading)
-            place = Place(call.file.path, line, column)
-            optional = reading.reference.optional or guarded.guards(reading) or self._spared(reading, job)
-            step = next((step for step in job.steps if step.index == reading.step), None) if job else None
-            for origin in self._origins(call, reading, kind, place, job):
-                use = Use(
-                    kind,
-                    origin.name,
-                    place,
-                    job.id if job else "",
-                    step.label if step else "",
-                    where[job.id] if job else (),
-                    optional or origin.optional,
-                    call.via,
-                    call.interface,
-                )
-                self._add(use, step, reading)
+            place = Place(call.file.path, *inspection.place(reading))
+            step = calls.step_of(job.steps, reading) if job else None
+            handing = bool(job and reading.path[:3] == ("jobs", job.id, "secrets"))
+            target = self._target(call.file, job) if job and handing else None
+            optional = reading.reference.optional or guarded.guards(reading) or _declared_optional(target, reading)
+            for name, named in self._names(call, reading, place, job, step, scopes.get(reading.job, [])):
+                # A workflow of another repository may read the name in an environment: any level that has it will do.
+                elsewhere = handing and target is None and name.upper() == reading.path[-1].upper()
+                where = None if elsewhere else named
+                for origin in self._origins(call, name, kind, place):
+                    own = call.handed is None or kind is Kind.VARIABLE or origin.name == name.upper()
+                    self._add(
+                        Use(
+                            kind,
+                            origin.name,
+                            place,
+                            job.id if job else "",
+                            step.label if step else "",
+                            # A name that the caller chose lives where the caller reads it, not in this job's environment.
+                            where if own else (),
+                            optional or origin.optional,
+                            call.via,
+                            call.interface,
+                            passes=target is not None,
+                            untrusted=untrusted and kind is Kind.SECRET,
+                            reads=_reader(step, reading),
+                        ),
+                        call.file.path,
+                        step,
+                        reading,
+                    )
 
-    def _add(self, use: Use, step: Step | None, reading: Reading) -> None:
-        inside = calls.handed_to([step], reading) if step else None
-        arrived = list(calls.arrivals(self._files, inside.uses, reading.path[-1])) if inside else []
+    def _names(
+        self, call: Call, reading: Reading, place: Place, job: Job | None, step: Step | None, scopes: list[Scope]
+    ) -> list[tuple[str, tuple[str, ...] | None]]:
+        """The names that a reading stands for, each with the environments of the job."""
+        if reading.name is not None:
+            return [(reading.name, calls.environments(scopes))]
+        index = reading.reference.index
+        chosen: dict[str, list[Scope]] = {}
+        resolved = index is not None and job is not None
+        for scope in scopes if index is not None else ():
+            values = possible_of(index, calls.with_env(scope.known, call.file, job, step)) if job else None
+            resolved = resolved and values is not None
+            for value in values or ():
+                if isinstance(value, str) and value:
+                    chosen.setdefault(value, []).append(scope)
+        if not resolved:
+            text = reading.reference.text or reading.context
+            message = f"cannot tell which {reading.context} `{text}` reads: the name is known only when the workflow runs"
+            self._report(finding("not-analysable", message, place, f"Name what is needed: `{reading.context}.NAME`."))
+        return [(name, calls.environments(chosen[name])) for name in sorted(chosen)]
+
+    def _add(self, use: Use, path: str, step: Step | None, reading: Reading) -> None:
+        inside = step if step and calls.takes(step, reading) else None
+        arrived = list(calls.arrivals(self._files, inside.uses, path, reading.path[-1])) if inside else []
         if arrived and all(arrival.optional for arrival in arrived):
             use = replace(use, optional=True)
         self._once(use)
         for arrival in arrived:
             optional = use.optional or arrival.optional
-            self._once(replace(use, place=arrival.place, via=(*use.via, use.place), optional=optional))
+            self._once(replace(use, place=arrival.place, via=(*use.via, use.place), optional=optional, reads=""))
 
     def _once(self, use: Use) -> None:
-        key = (use.kind, use.name, use.place, use.environments, use.optional, use.interface)
+        key = (use.kind, use.name, use.place, use.environments, use.optional, use.interface, use.untrusted)
         if key not in self._seen:
             self._seen.add(key)
             self.found.uses.append(use)
 
-    def _origins(self, call: Call, reading: Reading, kind: Kind, place: Place, job: Job | None) -> Iterator[Origin]:
-        """The names of this repository that a reading stands for."""
-        names = [reading.name] if reading.name is not None else self._dynamic(call, reading, place, job)
-        for name in names:
-            upper = name.upper()
-            if kind is Kind.SECRET and upper in GIVEN:
-                continue
-            if not NAME.fullmatch(name) or upper.startswith("GITHUB_"):
-                message = f"no {kind} can be called `{name}`: letters, digits and `_`, and neither a digit nor GITHUB_ in front"
-                self._remark(Remark("bad-name", message, place))
-            elif kind is Kind.VARIABLE:
-                yield Origin(upper, optional=False)
-            else:
-                yield from self._handed(call, upper, place)
+    def _origins(self, call: Call, name: str, kind: Kind, place: Place) -> Iterator[Origin]:
+        """The names of this repository that a name in the file stands for."""
+        upper = name.upper()
+        if kind is Kind.SECRET and upper in GIVEN:
+            return
+        if not NAME.fullmatch(name) or upper.startswith("GITHUB_"):
+            message = (
+                f"GitHub has no {kind} called `{name}`: a name has letters, digits and `_`, and no digit or GITHUB_ in front"
+            )
+            self._report(finding("bad-name", message, place, f"Rename the {kind}."))
+        elif kind is Kind.VARIABLE:
+            yield Origin(upper, optional=False)
+        else:
+            yield from self._handed(call, upper, place)
 
     def _handed(self, call: Call, name: str, place: Place) -> Iterator[Origin]:
         origins = call.origins(name)
@@ -165,64 +230,50 @@ class _Search:
         elif name not in call.file.secrets and call.via:
             message = f"`secrets.{name}` is empty here: {call.via[-1]} does not hand it over"
             fix = f"Hand it over where the workflow is called:\n\n    secrets:\n      {name}: ${{{{ secrets.{name} }}}}"
-            self._remark(Remark("not-handed-over", message, place, fix))
+            self._report(finding("not-handed-over", message, place, fix))
 
-    def _dynamic(self, call: Call, reading: Reading, place: Place, job: Job | None) -> list[str]:
-        """Remark a dynamic access. The names it can mean count as used where the file itself says them all."""
-        text = reading.reference.text or reading.context
-        message = f"`{text}` cannot be analysed: which {reading.context} it reads is known only when it runs"
-        fix = f"Name what is needed: `{reading.context}.NAME`."
-        self._remark(Remark("not-analysable", message, place, fix))
-        index = reading.reference.index
-        if index is None or job is None:
-            return []
-        return sorted(possible_of(index, calls.known_values(call, job)) or ())
-
-    def _spared(self, reading: Reading, job: Job | None) -> bool:
-        """Whether the reading hands a secret to a workflow that declares it as not required."""
-        if job is None or reading.path[:3] != ("jobs", job.id, "secrets"):
-            return False
-        target = self._target(job)
-        declared = target.file.secrets.get(reading.path[-1].upper()) if target else None
-        return declared is not None and not declared.required
-
-    def _target(self, job: Job) -> Inspection | None:
-        path = calls.local(job.uses)
+    def _target(self, file: File, job: Job) -> Inspection | None:
+        path = self._files.path_of(job.uses, file.path) if job.uses else None
         return self._files(path) if path else None
 
     def _calls_of(self, call: Call, inspection: Inspection) -> Iterator[Call]:
         for job in call.file.jobs.values():
             for step in job.steps:
-                self._check_inputs(call.file, step.node, calls.action_file(self._files, step.uses))
+                self._check_inputs(call.file, step.node, self._files.action(step.uses, call.file.path))
             if not job.uses:
                 continue
-            target = self._target(job)
+            target = self._target(call.file, job)
             if target is not None:
                 self._check_handed(call.file, job, target.file)
                 self._check_inputs(call.file, job.node, target)
                 yield calls.called(call, job, target.file, inspection)
-            elif calls.local(job.uses):
-                place = Place(call.file.path, job.line)
-                self._remark(Remark("missing-file", f"there is no workflow `{job.uses}`", place, unread=True))
+                continue
+            path = self._files.path_of(job.uses, call.file.path)
+            if path is not None and "@" not in path:
+                message = f"`{job.uses}` does not exist"
+                self._report(finding("missing-file", message, Place(call.file.path, job.line)))
             elif job.inherits:
                 message = (
-                    f"`secrets: inherit` hands every secret to {job.uses.partition('@')[0]}, which is not in this repository"
+                    f"`secrets: inherit` hands every secret to {job.uses.partition('@')[0]}, which is in another repository"
                 )
                 fix = "Name the secrets it needs:\n\n    secrets:\n      NAME: ${{ secrets.NAME }}"
-                self._remark(Remark("not-analysable", message, _place(call.file, job.node, "secrets", job.line), fix))
+                self._report(finding("not-analysable", message, _place(call.file, job.node, "secrets", job.line), fix))
 
     def _check_handed(self, file: File, job: Job, target: File) -> None:
         given = {key.text.upper(): key for key, _ in job.handed.entries} if job.handed else {}
         for name, key in given.items():
             if name not in target.secrets:
-                message = f"`{target.path}` declares no secret `{key.text}`, and GitHub refuses the call"
+                message = f"GitHub refuses this call: `{target.path}` declares no secret `{key.text}`"
                 fix = f"Declare it there, under `on.workflow_call.secrets`:\n\n    {key.text}:\n      required: true"
-                self._remark(Remark("unknown-secret", message, Place(file.path, key.line, key.column), fix))
+                self._report(finding("unknown-secret", message, Place(file.path, key.line, key.column), fix))
         for name, declared in target.secrets.items():
             if declared.required and name not in given and not job.inherits:
-                message = f"`{target.path}` requires the secret `{declared.name}`, which is not handed over"
+                message = (
+                    f"GitHub refuses this call: `{target.path}` requires the secret `{declared.name}`,"
+                    " and the job does not hand it over"
+                )
                 fix = f"    secrets:\n      {declared.name}: ${{{{ secrets.{declared.name} }}}}"
-                self._remark(Remark("not-handed-over", message, Place(file.path, job.line), fix))
+                self._report(finding("not-handed-over", message, Place(file.path, job.line), fix))
 
     def _check_inputs(self, file: File, node: yaml12.Mapping, target: Inspection | None) -> None:
         given = node.get("with")
@@ -230,13 +281,31 @@ class _Search:
             return
         for key, _ in given.entries:
             if key.text.lower() not in target.file.inputs and target.file.problems == []:
-                message = f"`{target.file.path}` declares no input `{key.text}`: what is handed in gets lost"
-                self._remark(Remark("unknown-input", message, Place(file.path, key.line, key.column)))
+                message = f"`{target.file.path}` declares no input `{key.text}`: its value gets lost"
+                self._report(finding("unknown-input", message, Place(file.path, key.line, key.column)))
 
-    def _remark(self, remark: Remark) -> None:
-        if remark not in self._seen:
-            self._seen.add(remark)
-            self.found.remarks.append(remark)
+    def _report(self, found: Finding) -> None:
+        if found not in self._seen:
+            self._seen.add(found)
+            self.found.findings.append(found)
+
+
+def _declared_optional(target: Inspection | None, reading: Reading) -> bool:
+    """Whether the reading hands a secret to a workflow that declares it as not required."""
+    declared = target.file.secrets.get(reading.path[-1].upper()) if target else None
+    return declared is not None and not declared.required
+
+
+def _reader(step: Step | None, reading: Reading) -> str:
+    """What takes the value, in Markdown, where the file names it: an input of an action, or a variable of a named step."""
+    if step is None or len(reading.path) < 2:
+        return ""
+    if reading.path[-2] == "with" and step.uses:
+        return f"the input `{reading.path[-1]}` of `{step.uses.partition('@')[0]}`"
+    name = step.node.get("name")
+    if reading.path[-2] == "env" and isinstance(name, yaml12.Scalar) and "${{" not in name.text:
+        return f'the variable `{reading.path[-1]}` of the step "{name.text}"'
+    return ""
 
 
 def _place(file: File, node: yaml12.Mapping, key: str, line: int) -> Place:

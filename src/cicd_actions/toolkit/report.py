@@ -69,10 +69,11 @@ class CodeBlock:
 
 @dataclass(frozen=True)
 class Details:
-    """Folded in Markdown, plain in a terminal."""
+    """Folded in Markdown, plain in a terminal; `summary_only` leaves the terminal with the title."""
 
     title: str
     blocks: Sequence[Block]
+    summary_only: bool = False
 
 
 Block: TypeAlias = "Paragraph | Heading | Bullets | Table | CodeBlock | Details"

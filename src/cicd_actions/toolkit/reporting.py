@@ -10,7 +10,7 @@ from typing import TextIO
 from cicd_actions.toolkit import markdown, terminal
 from cicd_actions.toolkit.definition import AnyAction
 from cicd_actions.toolkit.findings import Finding, Severity, worst_first
-from cicd_actions.toolkit.printable import shortened, visible
+from cicd_actions.toolkit.printable import defused, shortened, visible
 from cicd_actions.toolkit.report import Block, Code, CodeBlock, Inline, OutputValue, Paragraph, Report, Strong, Table
 from cicd_actions.toolkit.runtime import Runtime
 from cicd_actions.toolkit.verdict import Verdict
@@ -28,8 +28,14 @@ OUTPUT_LIMIT = 256 * 1024
 _MARKS = {Verdict.PASS: "✅", Verdict.FAIL: "❌", Verdict.INCONCLUSIVE: "⚠️"}
 
 
-def publish(report: Report, action: AnyAction, runtime: Runtime, *, as_json: TextIO | None = None) -> None:
-    """Say the report everywhere it is read. `as_json` is where one JSON object goes, alone, when it was asked for."""
+def publish(
+    report: Report, action: AnyAction, runtime: Runtime, *, as_json: TextIO | None = None, printed: TextIO | None = None
+) -> None:
+    """Writes the report everywhere it is read.
+
+    `as_json` takes one JSON object, alone, when it was asked for. `printed` takes the report as text in a terminal; without
+    it the text goes to the log.
+    """
     undeclared = set(report.outputs) - {output.name for output in action.outputs}
     if undeclared:
         raise AssertionError(f"{action.name} does not declare the outputs {sorted(undeclared)}")
@@ -46,7 +52,10 @@ def publish(report: Report, action: AnyAction, runtime: Runtime, *, as_json: Tex
         as_json.write(_as_json(report, action, outputs, runtime) + "\n")
         as_json.flush()
     for line in terminal.render(_log_blocks(report, action, annotated=runtime.on_github), clean):
-        runtime.log(line)
+        if printed is None:
+            runtime.log(line)
+        else:
+            print(defused(runtime.redactor(line)), file=printed)
 
 
 def _text(value: OutputValue, runtime: Runtime) -> str:

@@ -30,7 +30,7 @@ def _block(block: Block, clean: Callable[[str], str]) -> list[str]:
         return _table(block, clean)
     if isinstance(block, CodeBlock):
         return [f"    {line}".rstrip() for line in clean(block.text).splitlines()]
-    return [clean(block.title), *render(block.blocks, clean)]
+    return [clean(block.title), *([] if block.summary_only else render(block.blocks, clean))]
 
 
 def _plain(content: Inline, clean: Callable[[str], str]) -> str:

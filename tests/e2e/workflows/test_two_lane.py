@@ -245,7 +245,7 @@ def test_what_is_used_and_not_documented(app: Consumer, how: str, step: str, res
     assert jobs(run.results())["secrets"] == jobs(run.results())["check"] == result
     assert jobs(run.results())["api"] == "success"
     assert run.steps("call / secrets").get("What is used is documented", "") in {step, step or "skipped"}
-    told = [message for message in run.errors() if "`NOBODY_KNOWS` is used here and documented nowhere" in message]
+    told = [message for message in run.errors() if "`NOBODY_KNOWS` is used here and not documented" in message]
     assert len(told) == (how != "off")
     assert run.jobs["call / check"].outputs["check"]["complete"] == ("false" if how == "fail" else "true")
 
@@ -255,4 +255,4 @@ def test_a_document_that_is_not_up_to_date(app: Consumer) -> None:
     app.commit(UNDOCUMENTED)
     run = app.run()
     assert jobs(run.results())["check"] == "failure"
-    assert any("SECRETS.md is not what it would be if it were made anew" in message for message in run.errors())
+    assert any("SECRETS.md is out of date" in message for message in run.errors())

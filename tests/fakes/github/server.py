@@ -128,7 +128,9 @@ def route(verb: str, template: str, permission: str = "", level: str = "read") -
     """Register a function for a path of the API as its document writes it: `/repos/{owner}/{repo}/deployments`."""
 
     def register(handler: Handler) -> Handler:
-        pattern = re.compile(re.sub(r"\\?\{(\w+)\\?\}", r"(?P<\1>[^/]+)", re.escape(template)) + "/?")
+        # `{path}` is a file's path in a repository: the one parameter that holds slashes.
+        text = re.sub(r"\\?\{(\w+)\\?\}", r"(?P<\1>[^/]+)", re.escape(template)).replace("(?P<path>[^/]+)", "(?P<path>.+)")
+        pattern = re.compile(text + "/?")
         ROUTES.append(Route(verb, template, pattern, permission, level, handler))
         return handler
 

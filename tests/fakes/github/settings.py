@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +26,10 @@ class Repository:
     own: Names = field(default_factory=Names)
     organisation: Names = field(default_factory=Names)
     environments: dict[str, Names] = field(default_factory=dict)
+    dependabot: list[str] = field(default_factory=list)
+    """Secrets of Dependabot's own store."""
+    files: dict[str, str] = field(default_factory=dict)
+    """Texts by `path@commit`."""
 
 
 def repository(github: FakeGitHub, name: str) -> Repository:
@@ -94,6 +100,38 @@ def list_environments(call: Call) -> Answer:
     everything = list(existing(call).environments)
     shown, headers = call.page(everything)
     return Answer(200, {"total_count": len(everything), "environments": [_shown(call, name) for name in shown]}, headers)
+
+
+@route("GET", "/repos/{owner}/{repo}/dependabot/secrets", "dependabot_secrets")
+def list_dependabot_secrets(call: Call) -> Answer:
+    return _secrets(call, Names(existing(call).dependabot))
+
+
+@route("GET", "/repos/{owner}/{repo}/contents/{path}", "contents")
+def get_content(call: Call) -> Answer:
+    path = call.arguments["path"]
+    text = existing(call).files.get(f"{path}@{call.query.get('ref', '')}")
+    if text is None:
+        raise Refusal(404, "Not Found")
+    raw = text.encode()
+    here = f"{call.github.url}/repos/{call.repository}/contents/{path}"
+    return Answer(
+        200,
+        {
+            "type": "file",
+            "encoding": "base64",
+            "size": len(raw),
+            "name": path.rpartition("/")[2],
+            "path": path,
+            "content": base64.encodebytes(raw).decode(),
+            "sha": hashlib.sha1(raw, usedforsecurity=False).hexdigest(),
+            "url": here,
+            "git_url": here,
+            "html_url": here,
+            "download_url": here,
+            "_links": {"self": here, "git": here, "html": here},
+        },
+    )
 
 
 def _shown(call: Call, name: str) -> dict[str, Any]:

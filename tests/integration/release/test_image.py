@@ -55,7 +55,7 @@ def test_it_gates(image: str, httpserver: HTTPServer) -> None:
     assert passed.returncode == 0, passed.stderr
     failed = run(image, "health-gate", "--url", httpserver.url_for("/ready"), "--expect-version", "v3", "--timeout", "1s")
     assert failed.returncode == 1
-    assert "health-gate: fail" in failed.stderr
+    assert "health-gate: fail" in failed.stdout
 
 
 def test_it_is_nobody_and_brings_its_byte_code(image: str, docker_client: docker.DockerClient) -> None:

@@ -161,7 +161,7 @@ def rewritten(clone: Path, tree: Path, folder: Path, **facts: object) -> str:
         ({"action": "../../outside"}, "'../../outside' is not an action's name"),
         ({"version": 3}, "3 is not a semantic version"),
         ({"surprise": "x"}, "unexpected keyword argument 'surprise'"),
-        ({"commit": "f" * 40}, "There is no commit"),
+        ({"commit": "f" * 40}, "Cannot find commit"),
     ],
 )
 def test_what_a_release_commit_says_of_itself_is_not_believed(
@@ -174,7 +174,7 @@ def test_what_a_release_commit_says_of_itself_is_not_believed(
     assert not list(clone.glob("pwned*"))
 
 
-@pytest.mark.parametrize(("name", "said"), [("HEAD", "HEAD is no release"), ("v9.9.9", "There is no commit 'v9.9.9'")])
+@pytest.mark.parametrize(("name", "said"), [("HEAD", "HEAD is not a release"), ("v9.9.9", "Cannot find commit 'v9.9.9'")])
 def test_what_is_no_release_is_said_in_a_line(clone: Path, name: str, said: str) -> None:
     done = release(clone, "verify", name, check=False)
     assert (done.returncode, done.stdout) == (1, "")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,8 +12,17 @@ from cicd_actions.secrets_doc_check.inputs import Inputs
 from cicd_actions.toolkit.inputs import load
 from cicd_actions.toolkit.report import Report
 from cicd_actions.toolkit.runtime import Runtime
+from tests.fakes.github import FakeGitHub
+from tests.fakes.github.openapi import document
 
 Check = Callable[..., Report]
+
+
+@pytest.fixture
+def github() -> Iterator[FakeGitHub]:
+    """GitHub's API, with nothing in it."""
+    with FakeGitHub(document=document()) as fake:
+        yield fake
 
 
 @pytest.fixture

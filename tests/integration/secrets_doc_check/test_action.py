@@ -14,7 +14,7 @@ import yaml
 
 from cicd_actions import __main__ as program
 from cicd_actions.toolkit.errors import UnusableInput
-from cicd_actions.toolkit.report import Link, Table
+from cicd_actions.toolkit.report import Details, Link, Table
 from cicd_actions.toolkit.verdict import Verdict
 from tests.integration.secrets_doc_check.conftest import Check, fill, names
 
@@ -41,10 +41,10 @@ def rules(check: Check, **inputs: str) -> dict[str, str]:
     return {found.rule.partition("/")[2]: f"{found.file}:{found.line}" for found in report.findings}
 
 
-def test_all_is_well(project: Path, check: Check) -> None:
+def test_a_documented_name_passes(project: Path, check: Check) -> None:
     report = check({"fail-on": "undocumented\nunused\nincomplete"})
     assert (report.verdict, report.findings) == (Verdict.PASS, [])
-    assert report.headline == "1 names, all is well."
+    assert report.headline == "1 name, nothing to do."
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_ignored_names_have_a_reason_and_must_exist(project: Path, check: Check)
     assert report.verdict is Verdict.PASS
     assert [found.rule for found in report.findings] == ["secrets-doc-check/idle-ignore"]
     assert "set by the platform" in repr(report.blocks)
-    with pytest.raises(UnusableInput, match="no name with a reason"):
+    with pytest.raises(UnusableInput, match="not a name with a reason"):
         check({"ignore": "USED"})
 
 
@@ -93,7 +93,8 @@ def test_patterns_choose_the_files(project: Path, check: Check) -> None:
 
 def test_links_lead_to_the_lines(project: Path, check: Check) -> None:
     report = check({}, GITHUB_SERVER_URL="https://github.example", GITHUB_REPOSITORY="org/app", GITHUB_SHA="abc")
-    (table,) = [block for block in report.blocks if isinstance(block, Table)]
+    (folded,) = [block for block in report.blocks if isinstance(block, Details)]
+    (table,) = [block for block in folded.blocks if isinstance(block, Table)]
     links = [
         part.url for row in table.rows for cell in row if isinstance(cell, list) for part in cell if isinstance(part, Link)
     ]
@@ -179,12 +180,13 @@ def test_outputs_are_json_lists_and_the_report_a_table(project: Path) -> None:
     assert json.loads(outputs["undocumented"]) == ["USED"]
     assert json.loads(outputs["unused"]) == ["SPARE"]
     assert (outputs["unset"], outputs["incomplete"], outputs["verdict"]) == ("[]", "[]", "fail")
-    assert outputs["report"].startswith("| name | state | used | documented | set |\n")
+    assert outputs["broken"] == "[]"
+    assert outputs["report"].startswith("Read 1 workflow or action file, 1 document (SECRETS.md).\n\n| name | state |")
 
 
 def test_a_repository_without_anything(repository: Path, check: Check) -> None:
     report = check()
-    assert (report.verdict, report.headline) == (Verdict.PASS, "0 names, all is well.")
+    assert (report.verdict, report.headline) == (Verdict.PASS, "0 names, nothing to do.")
 
 
 def _examples() -> list[tuple[int, dict[str, object]]]:

@@ -12,7 +12,7 @@ import pytest
 
 from cicd_actions.secrets_doc_check import action
 from cicd_actions.secrets_doc_check.inputs import Inputs
-from cicd_actions.secrets_doc_check.records import Use
+from cicd_actions.secrets_doc_check.model import Use
 from cicd_actions.toolkit.inputs import load
 from cicd_actions.toolkit.runtime import Runtime
 

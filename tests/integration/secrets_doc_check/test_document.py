@@ -1,4 +1,4 @@
-"""`write` and `check-write`: the block is made from what is used, and nothing that people wrote is lost."""
+"""`write` and `check-write`: the block is generated from the uses, and no line that people wrote is lost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cicd_actions.secrets_doc_check import block
 from cicd_actions.secrets_doc_check.documentation import BEGIN, END
-from cicd_actions.secrets_doc_check.records import Kind, Place, Use
+from cicd_actions.secrets_doc_check.model import Kind, Place, Use
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.verdict import Verdict
 from tests.integration.secrets_doc_check.conftest import Check, fill, names
@@ -43,10 +43,10 @@ def test_a_document_is_made(project: Path, check: Check) -> None:
     )
     assert "### Variables\n\n- `HOST`" in text
     assert "ELSEWHERE" not in text
-    # Everything is listed, but a person has to say what it is for.
-    assert names(report, "undocumented") == []
-    assert names(report, "incomplete") == ["DEPLOY_KEY", "HOST"]
+    # A placeholder documents nothing: a person has to write what the name is for.
+    assert names(report, "undocumented") == ["DEPLOY_KEY", "HOST"]
     assert report.verdict is Verdict.FAIL
+    assert " still says TODO" in repr(report.blocks)
 
 
 def test_a_second_run_changes_nothing(project: Path, check: Check) -> None:
@@ -54,7 +54,7 @@ def test_a_second_run_changes_nothing(project: Path, check: Check) -> None:
     first = (project / "SECRETS.md").read_bytes()
     check({"write": "SECRETS.md"})
     assert (project / "SECRETS.md").read_bytes() == first
-    report = check({"check-write": "SECRETS.md"})
+    report = check({"check-write": "SECRETS.md", "fail-on": "broken"})
     assert report.verdict is Verdict.PASS
 
 
@@ -123,14 +123,14 @@ def test_a_link_that_leads_out_is_not_written_through(
     (project / "SECRETS.md").symlink_to(outside / "file.md")
     (project / "linked").symlink_to(outside)
     for target in ("SECRETS.md", "linked/new.md"):
-        with pytest.raises(UnusableInput, match="no file that can be read and written"):
+        with pytest.raises(UnusableInput, match="Cannot read and write"):
             check({"write": target})
     assert (outside / "file.md").read_text() == "theirs"
     assert sorted(path.name for path in outside.iterdir()) == ["file.md"]
 
 
 def test_both_inputs_at_once_are_refused(project: Path, check: Check) -> None:
-    with pytest.raises(UnusableInput, match="both given"):
+    with pytest.raises(UnusableInput, match="exclude each other"):
         check({"write": "SECRETS.md", "check-write": "SECRETS.md"})
 
 

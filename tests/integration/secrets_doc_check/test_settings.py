@@ -171,7 +171,8 @@ def test_a_token_without_a_repository(repository: Path, check: Check) -> None:
 
 def test_the_lines_to_paste_are_there(ask: Check, token: str) -> None:
     report = ask(token, fail_on="undocumented")
-    (paste,) = [block for block in report.blocks if isinstance(block, CodeBlock)]
+    paste, command = [block for block in report.blocks if isinstance(block, CodeBlock)]
+    assert command.text == "bin/cicd-actions secrets-doc-check --write SECRETS.md"
     assert (
         "- `NOWHERE`: what it is for. Lives in: environment production. How: `gh secret set NOWHERE --env production`."
         in paste.text

@@ -49,7 +49,7 @@ def test_a_log_has_a_line_for_what_ended_and_no_escape() -> None:
         "✗ verify / api         Lint  0.0s",
         "✗ verify / api         it is wrong",
         "✗ verify / api         failed in 0.0s",
-        "■ act                  ended itself (fatal error: a race), which is no fault of a step: the same run again",
+        "■ act                  ended itself (fatal error: a race), which is not a step's fault: the same run again",
     ]
     assert picture.results() == {}
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from cicd_actions.secrets_doc_check import documentation
 from cicd_actions.secrets_doc_check.code.scanning import SCANNERS, chosen, kind_of, source
-from cicd_actions.secrets_doc_check.records import Missing
+from cicd_actions.secrets_doc_check.entry_text import cell_head, head, missing
+from cicd_actions.secrets_doc_check.model import Missing
 from cicd_actions.secrets_doc_check.tree import Tree
-from cicd_actions.secrets_doc_check.wording import cell_head, head, missing
 from cicd_actions.workflows.files import read
 from cicd_actions.workflows.inspection import inspect
 
@@ -31,7 +31,7 @@ _CODE = st.lists(st.sampled_from(_CODE_PIECES), max_size=25).map("".join)
 _YAML = st.lists(st.sampled_from(_YAML_PIECES), max_size=20).map("".join)
 
 
-@settings(max_examples=300)
+@settings(max_examples=8 * settings().max_examples)
 @given(_MARKDOWN)
 def test_any_markdown_is_read(text: str) -> None:
     lines = text.splitlines()
@@ -40,7 +40,7 @@ def test_any_markdown_is_read(text: str) -> None:
         assert entry.name.lower() in lines[entry.place.line - 1].lower()
 
 
-@settings(max_examples=300)
+@settings(max_examples=8 * settings().max_examples)
 @given(_CODE, st.sampled_from(sorted(SCANNERS)))
 def test_any_code_is_read(text: str, kind: str) -> None:
     found = SCANNERS[kind]("x", text)
@@ -49,7 +49,7 @@ def test_any_code_is_read(text: str, kind: str) -> None:
         assert use.name
 
 
-@settings(max_examples=300)
+@settings(max_examples=8 * settings().max_examples)
 @given(_YAML, st.sampled_from([".github/workflows/x.yml", "x/action.yml"]))
 def test_any_workflow_is_read(text: str, path: str) -> None:
     inspection = inspect(read(path, text))

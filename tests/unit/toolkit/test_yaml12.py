@@ -268,7 +268,7 @@ _PIECES = (
 _pieces = st.lists(st.sampled_from(_PIECES), max_size=14).map("".join)
 
 
-@settings(max_examples=1000)
+@settings(max_examples=20 * settings().max_examples)
 @given(_pieces)
 def test_the_quick_reader_agrees_with_the_whole_parser(text: str) -> None:
     _agree(text)

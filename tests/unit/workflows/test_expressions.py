@@ -73,7 +73,7 @@ trees: st.SearchStrategy[Node] = st.recursive(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=10 * settings().max_examples)
 @given(trees)
 def test_what_is_written_reads_as_the_same_tree(tree: Node) -> None:
     assert bare(parse(written(tree))) == bare(tree)
@@ -88,7 +88,7 @@ def test_every_node_says_where_it_stands(tree: Node) -> None:
             assert bare(parse(piece)) == bare(node) or piece == getattr(node, "value", None)
 
 
-@settings(max_examples=500)
+@settings(max_examples=10 * settings().max_examples)
 @given(st.text(alphabet=st.sampled_from(list("ab1.'()[]*,!=<>&| -+\n\"}{$0xe_éN")), max_size=40))
 def test_no_text_does_anything_but_read_or_say_where_it_cannot(text: str) -> None:
     try:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Change a copy of this repository in a way that a pipeline has to notice. For the demo.
 
-  health     a release that is alive but never becomes ready: it wants a setting nobody has made
+  health     a release that is alive but never becomes ready: it needs a setting that does not exist
   contract   an endpoint's answer changes; its tests do too, but the client is not regenerated
   migration  a migration that works on a new database, as in CI, and fails on one that has data
   feature    nothing broken: a column, an endpoint that fills it, and a checkbox on the page
@@ -30,7 +30,7 @@ def main() -> int:
     top = _git("rev-parse", "--show-toplevel")
     if top.returncode != 0 or Path(top.stdout.strip()).resolve() != EXAMPLE:
         print(
-            "break.py: this is not a repository of its own. Copy the example to an empty folder, "
+            "break.py: this is not a separate repository. Copy the example to an empty folder, "
             "`git init` and commit it there, and run the copy's break.py.",
             file=sys.stderr,
         )

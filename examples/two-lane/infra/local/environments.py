@@ -77,7 +77,7 @@ class Environment:
     def variables(self, release: Release, given: Mapping[str, str]) -> dict[str, str]:
         """What a process of this release gets to see: little of ours, defaults, RELEASE_ENV.
 
-        Raises UnusableInput if RELEASE_ENV is no dotenv.
+        Raises UnusableInput if RELEASE_ENV is not a dotenv.
         """
         urls = self.urls()
         variables = {name: given[name] for name in _PASSED_ON if name in given}

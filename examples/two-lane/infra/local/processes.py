@@ -1,8 +1,8 @@
 """Processes that outlive the program that starts them, and that are never mistaken for others.
 
 A process records itself, in its own folder entry, before the program proper runs: it writes
-`ID.json` with its pid and start time, takes away `ID.starting`, and becomes the program. So there
-is no moment in which a process runs and nobody knows it, whoever is killed. Stopping takes the
+`ID.json` with its pid and start time, takes away `ID.starting`, and becomes the program. So a
+running process is always on record, whatever is killed. Stopping takes the
 `.starting` files away first: a process that has not come so far ends by itself.
 """
 
@@ -77,7 +77,7 @@ def start(
     cwd: Path,
     output: IO[bytes] | None,
 ) -> subprocess.Popen[bytes]:
-    """Start a program in a session of its own.
+    """Starts a program in a separate session.
 
     Args:
         folder: where processes are recorded.

@@ -74,7 +74,7 @@ class Releases:
         match = _IMAGE.fullmatch(image)
         if match is None:
             raise UnusableInput(
-                f"{image!r} is no image of this engine: local/api@sha256:… or local/api:COMMIT"
+                f"{image!r} is not an image of this engine: local/api@sha256:… or local/api:COMMIT"
             )
         service = checked_service(match["service"])
         digest: str | None = match["digest"]
@@ -89,7 +89,7 @@ class Releases:
         """Like find(), for a release that must be there, of that service and built from `sha`."""
         release = self.find(image)
         if release is None:
-            raise EngineError(f"there is no image {image}; build it first: engine.py build …")
+            raise EngineError(f"image {image} does not exist; build it first: engine.py build …")
         if release.service != checked_service(service):
             raise UnusableInput(f"{image} is not of {service}")
         if release.sha != sha:

@@ -57,7 +57,7 @@ def checked_name(kind: str, value: str) -> str:
 
 def checked_service(value: str) -> str:
     if value not in SERVICES:
-        raise UnusableInput(f"there is no service {value!r}, only {' and '.join(SERVICES)}")
+        raise UnusableInput(f"the service {value!r} does not exist, only {' and '.join(SERVICES)}")
     return value
 
 

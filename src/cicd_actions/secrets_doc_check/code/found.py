@@ -1,10 +1,12 @@
-"""What a scanner found in a file."""
+"""What a scanner finds in a file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from cicd_actions.secrets_doc_check.records import Kind, Place, Remark, Setting, Use
+from cicd_actions.secrets_doc_check.model import Kind, Place, Setting, Use
+from cicd_actions.secrets_doc_check.rules import finding
+from cicd_actions.toolkit.findings import Finding
 
 
 @dataclass
@@ -16,19 +18,22 @@ class CodeUses:
     uses: list[Use] = field(default_factory=list)
     settings: list[Setting] = field(default_factory=list)
     """What the file itself sets."""
-    remarks: list[Remark] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
 
     def use(self, name: str, line: int, column: int = 1, *, optional: bool = False, how: str = "") -> None:
+        """Adds a use of a variable."""
         self.uses.append(Use(Kind.SETTING, name, Place(self.path, line, column), step=how or self.how, optional=optional))
 
     def mention(self, name: str, line: int, column: int = 1) -> None:
-        """A text that may be a variable's name: it is read by a name that is put together somewhere else."""
+        """Adds a text that may be a variable's name, which other code reads by a name that it builds."""
         self.uses.append(Use(Kind.SETTING, name, Place(self.path, line, column), step="a text", optional=True, aside=True))
 
     def dynamic(self, text: str, line: int, column: int = 1) -> None:
-        message = f"`{text}` cannot be analysed: which variable it reads is known only when it runs"
-        self.remarks.append(Remark("not-analysable", message, Place(self.path, line, column), notice=True))
+        """Adds a finding: which variable is read is known only when the code runs."""
+        message = f"cannot tell which variable `{text}` reads: its name is known only when the code runs"
+        self.findings.append(finding("dynamic-setting", message, Place(self.path, line, column)))
 
     def unread(self, reason: str, line: int, column: int = 1) -> None:
-        message = f"`{self.path}` cannot be read: {reason}"
-        self.remarks.append(Remark("unreadable-code", message, Place(self.path, line, column)))
+        """Adds a finding: the file cannot be parsed."""
+        message = f"cannot read `{self.path}`: {reason}"
+        self.findings.append(finding("unreadable-code", message, Place(self.path, line, column)))

@@ -30,9 +30,16 @@ _BY_NAME = (
     ("dotenv", re.compile(r"(?:.*)?\.env\.(?:example|sample|template|dist)|env\.example")),
 )
 _NOT_THE_APPLICATION = re.compile(
-    r"(?:^|/)(?:tests?|__tests__|e2e|benchmarks?|fixtures?|node_modules|dist|build|vendor)/|(?:^|/)(?:test_[^/]*|conftest)\.py$"
-    r"|_test\.py$|\.(?:test|spec|stories)\.[cm]?[jt]sx?$|\.d\.[cm]?ts$|\.min\.js$|(?:^|/)[\w.-]+\.config\.[cm]?[jt]s$"
+    r"(?:^|/)(?:tests?|__tests__|e2e|benchmarks?|fixtures?|node_modules|dist|build|vendor(?:ed)?|third[_-]party|generated"
+    r"|__generated__|bower_components|\.yarn)/|(?:^|/)(?:test_[^/]*|conftest)\.py$"
+    r"|_test\.py$|\.(?:test|spec|stories)\.[cm]?[jt]sx?$|\.d\.[cm]?ts$|\.min\.js$|[._](?:gen|generated|pb2)\.\w+$|(?:^|/)[\w.-]+\.config\.[cm]?[jt]s$"
 )
+_GENERATED = re.compile(r"@generated|\bDO NOT EDIT\b|(?:auto[- ]?|Code )generated (?:by|from|with|code|file)", re.IGNORECASE)
+"""What generators write into the head of a file: Go's convention, Facebook's marker, and their like."""
+
+_HEAD = 1_000
+"""Characters of a file in which such a mark counts."""
+
 AUTO = "auto"
 
 
@@ -81,22 +88,25 @@ def chosen(tree: Tree, sources: Iterable[Source]) -> dict[str, str]:
 
 
 def scan(tree: Tree, sources: Iterable[Source]) -> list[CodeUses]:
-    """Read the files. Those that cannot be read are told in the tree's remarks.
+    """Returns what each file reads. The tree's findings tell which files could not be read.
 
-    With `auto`, what tests, tools and build results use is `aside`: nobody has to document it.
+    With `auto`, generated and vendored files are skipped, and uses in tests and tools are `aside`: they need no
+    documentation.
     """
     sources = list(sources)
     automatic = any(one.kind == AUTO for one in sources)
     results: list[CodeUses] = []
-    for path, kind in chosen(tree, sources).items():
-        text = tree.read(path)
-        if text is None:
+    files = chosen(tree, sources)
+    marked = tree.marked(list(files)) if automatic else set()
+    for path, kind in files.items():
+        text = tree.read(path) if path not in marked else None
+        if text is None or (automatic and _GENERATED.search(text, 0, _HEAD)):
             continue
         found = SCANNERS[kind](path, text)
         read = {use.name for use in found.uses if not use.aside}
         found.uses = [use for use in found.uses if not use.aside or use.name not in read]
         if automatic and _NOT_THE_APPLICATION.search(path):
             found.uses = [replace(use, aside=True) for use in found.uses]
-            found.remarks, found.settings = [], []
+            found.findings, found.settings = [], []
         results.append(found)
     return results

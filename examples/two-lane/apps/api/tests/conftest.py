@@ -45,7 +45,7 @@ def _migrated_database(_fresh_database: URL) -> URL:
 
 @pytest.fixture
 def empty_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[URL]:
-    """A database of its own without any table; DATABASE_URL names it."""
+    """A separate database without any table; DATABASE_URL names it."""
     for url in make_database(tmp_path):
         monkeypatch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
         yield url

@@ -34,7 +34,7 @@ def make_settings(url: URL, **changes: object) -> Settings:
 def make_database(folder: Path) -> Iterator[URL]:
     """Yield an empty database, and remove it.
 
-    A SQLite file, or where TEST_DATABASE_URL names a PostgreSQL server a database of its own on
+    A SQLite file, or where TEST_DATABASE_URL names a PostgreSQL server a separate database on
     that server, so its user needs CREATEDB; the database that the URL names is never touched.
     """
     server = os.environ.get("TEST_DATABASE_URL")

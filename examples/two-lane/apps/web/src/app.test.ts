@@ -30,7 +30,7 @@ function names(): (string | null)[] {
 
 function field(name: "name" | "description"): HTMLInputElement {
   const element = one(`[name=${name}]`);
-  if (!(element instanceof HTMLInputElement)) throw new Error(`${name} is no field`);
+  if (!(element instanceof HTMLInputElement)) throw new Error(`${name} is not a field`);
   return element;
 }
 
@@ -128,7 +128,7 @@ describe("the page", () => {
     expect(one("[data-api]").textContent).toBe("unknown");
   });
 
-  it("says something even when an error is no problem document", async () => {
+  it("says something even when an error is not a problem document", async () => {
     api.answers.push(new Response("<html>Bad gateway</html>", { status: 502 }));
     await start();
     expect(one("[role=alert]").textContent).toBe("The api answered with an error.");

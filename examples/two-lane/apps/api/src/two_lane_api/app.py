@@ -49,7 +49,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     # No migration here, on purpose: ten replicas would run it ten times, and a failing one would
-    # take the running release down. It is a job of its own, before the roll-out.
+    # take the running release down. It is a separate job, before the roll-out.
     settings: Settings = app.state.settings
     own_revisions()
     engine = make_engine(settings.sqlalchemy_url)

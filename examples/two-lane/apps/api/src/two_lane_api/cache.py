@@ -30,7 +30,7 @@ class ItemCache:
 
     @classmethod
     def connect(cls, url: str | None) -> ItemCache:
-        """Raises ValueError if `url` is no Redis URL. Nothing is connected yet."""
+        """Raises ValueError if `url` is not a Redis URL. Nothing is connected yet."""
         if url is None:
             return cls(None)
         from redis.asyncio import Redis  # noqa: PLC0415 (100 ms that most starts can do without)

@@ -13,7 +13,7 @@ router = APIRouter(prefix="/health", tags=["health"])
 
 @router.get("/live")
 async def get_liveness(request: Request) -> Liveness:
-    """The process answers. Says nothing about the database: restarting would not mend that."""
+    """The process answers. Says nothing about the database: a restart would not fix that."""
     return Liveness(version=_version(request))
 
 

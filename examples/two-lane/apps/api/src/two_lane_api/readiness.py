@@ -103,7 +103,7 @@ class ReadinessCheck:
         found = await cache
         if found is not None:
             checks["cache"] = found
-        # What failed stands first: whoever asks may show the beginning of the answer only.
+        # What failed stands first: a caller may show only the beginning of the answer.
         return dict(sorted(checks.items(), key=lambda check: check[1].status != "failed"))
 
 

@@ -13,7 +13,7 @@ export interface paths {
         };
         /**
          * Get Liveness
-         * @description The process answers. Says nothing about the database: restarting would not mend that.
+         * @description The process answers. Says nothing about the database: a restart would not fix that.
          */
         get: operations["get_liveness"];
         put?: never;

@@ -1,4 +1,4 @@
-"""The report: one table, worst first, the lines to paste, and annotations on the lines that use a name."""
+"""How the check is reported: the names worst first, the lines to paste, and a finding for each state of each name."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from cicd_actions.secrets_doc_check.comparison import Row, State
-from cicd_actions.secrets_doc_check.records import Column, Kind, Place, Remark, Use
-from cicd_actions.toolkit.findings import Finding, Severity
+from cicd_actions.secrets_doc_check.commands import setter, setters
+from cicd_actions.secrets_doc_check.inventory import Row
+from cicd_actions.secrets_doc_check.model import Column, Kind, Place, Use, levels
+from cicd_actions.secrets_doc_check.rules import State, finding
+from cicd_actions.toolkit.findings import Finding
 from cicd_actions.toolkit.report import Block, Bullets, Code, CodeBlock, Details, Inline, Link, Paragraph, Strong, Table
 
-NAME = "secrets-doc-check"
 MOST_PLACES = 5
-"""Places that are shown in a cell; the others are counted."""
+"""Places that a cell shows; the others are counted."""
+
+_HEAD = ("name", "state", "used", "documented", "set", "empty for")
 
 
 @dataclass(frozen=True)
@@ -24,23 +27,30 @@ class Links:
 
     def to(self, place: Place) -> Link | Code:
         server, repository, sha = (self.variables.get(f"GITHUB_{part}", "") for part in ("SERVER_URL", "REPOSITORY", "SHA"))
-        if not (server and repository and sha):
+        if not (server and repository and sha) or "@" in place.file:
             return Code(str(place))
         return Link(str(place), f"{server}/{repository}/blob/{sha}/{quote(place.file)}#L{place.line}")
 
 
 def blocks(rows: Sequence[Row], column: Column, links: Links) -> list[Block]:
-    """The table with the names that matter, what is ignored, and why something is unknown."""
+    """Returns the table of names that need something, the lines to paste, and the rest folded."""
     shown = [row for row in rows if not row.ignored]
+    # Without a token, whether a name is set is unknown for all of them: that is no reason to show each.
+    wrong = [row for row in shown if row.states or (row.unknown and column.looked)]
+    right = [row for row in shown if row not in wrong]
     made: list[Block] = []
-    if shown:
-        made.append(Table(("name", "state", "used", "documented", "set"), [_cells(row, column, links) for row in shown]))
-    paste = [_line(row) for row in shown if State.UNDOCUMENTED in row.states]
+    if wrong:
+        made.append(Table(_HEAD, [_cells(row, column, links) for row in wrong]))
+    paste = [line(row) for row in wrong if State.UNDOCUMENTED in row.states]
     if paste:
         made += [
-            Paragraph("To document what is used, add these lines, for example to SECRETS.md:"),
+            Paragraph("To document these names, add the lines to SECRETS.md, or let `write` add them:"),
             CodeBlock("\n".join(paste), "markdown"),
+            CodeBlock("bin/cicd-actions secrets-doc-check --write SECRETS.md", "console"),
         ]
+    if right:
+        title = f"Documented{' and set' if column.looked else ''} ({len(right)})" if wrong else f"All names ({len(right)})"
+        made.append(Details(title, [Table(_HEAD, [_cells(row, column, links) for row in right])], summary_only=True))
     spared = [row for row in rows if row.ignored]
     if spared:
         made.append(Details(f"Ignored ({len(spared)})", [Bullets([[Code(row.name), f": {row.ignored}"] for row in spared])]))
@@ -55,9 +65,19 @@ def _cells(row: Row, column: Column, links: Links) -> list[Inline]:
     for one in State:
         if one in row.states:
             state += [", " if state else "", Strong(one.value) if one is not State.UNUSED else one.value]
+    if row.defaulted and not row.entries:
+        state.append("optional, with a default")
     if row.hints:
         state.append(f" ({'; '.join(row.hints)})")
-    return [Code(row.name), state or "ok", _used(row, links), _documented(row, links), _set(row, column)]
+    untrusted = any(use.untrusted for use in row.uses)
+    return [
+        Code(row.name),
+        state or "ok",
+        _used(row, links),
+        _documented(row, links),
+        _set(row, column),
+        "pull requests of forks and Dependabot" if untrusted else "—",
+    ]
 
 
 def _used(row: Row, links: Links) -> Inline:
@@ -76,7 +96,7 @@ def _used(row: Row, links: Links) -> Inline:
 
 def _by_place(uses: Iterable[Use]) -> list[tuple[Place, list[Use]]]:
     places: dict[Place, list[Use]] = {}
-    # What is required first: that is where something breaks.
+    # Required uses first: those break when the name is empty.
     for use in sorted(uses, key=lambda use: (use.aside, use.optional)):
         places.setdefault(use.place, []).append(use)
     return list(places.items())
@@ -98,79 +118,69 @@ def _where(uses: list[Use]) -> str:
 
 
 def _documented(row: Row, links: Links) -> Inline:
-    if not row.entries:
+    places = list(dict.fromkeys(entry.place for entry in row.entries))
+    if not places:
         return "—"
     parts: list[str | Code | Link | Strong] = []
-    for index, entry in enumerate(row.entries[:MOST_PLACES]):
-        parts += ["; " if index else "", links.to(entry.place)]
+    for index, place in enumerate(places[:MOST_PLACES]):
+        parts += ["; " if index else "", links.to(place)]
     if row.missing:
         parts.append(f" without {' and '.join(str(part) for part in row.missing)}")
     return parts
 
 
 def _set(row: Row, column: Column) -> Inline:
-    levels = ", ".join(sorted({setting.level for setting in row.settings}))
+    found = ", ".join(sorted({setting.level for setting in row.settings}))
     missing = f"not set: {', '.join(row.unset)}" if row.unset else ""
     asked = any(kind is not Kind.SETTING for kind in row.kinds)
-    unknown = asked and (row.unknown or not column.looked or (not levels and bool(column.unknown)))
-    said = [part for part in (levels, missing, "unknown" if unknown and not missing else "") if part]
+    unknown = asked and (row.unknown or not column.looked or (not found and bool(column.unknown)))
+    said = [part for part in (found, missing, "unknown" if unknown and not missing else "") if part]
     return "; ".join(said) if said else "—"
 
 
-def _line(row: Row) -> str:
-    """The line to paste."""
-    kind = row.kinds[0]
-    if kind is Kind.SETTING:
+def line(row: Row) -> str:
+    """Returns the line that documents a name: to be pasted, with its purpose filled in."""
+    if row.kinds == [Kind.SETTING]:
         return f"- `{row.name}`: what it is for. Lives in: the environment of the process. How: how to set it."
-    environments = sorted({one for use in row.uses for one in use.environments or ()})
-    where = f"environment {' and '.join(environments)}" if environments else "repository"
-    flag = f" --env {environments[0]}" if environments else ""
-    return f"- `{row.name}`: what it is for. Lives in: {where}. How: `gh {kind} set {row.name}{flag}`."
+    where = " and ".join(levels(row.uses)) or "the environment of the job"
+    how = " and ".join(f"`{command}`" for command in setters(row.name, row.uses))
+    return f"- `{row.name}`: what it is for. Lives in: {where}. How: {how}."
 
 
-def findings(rows: Iterable[Row], remarks: Iterable[Remark], failing: frozenset[State]) -> list[Finding]:
-    """One finding for each state of each name, on the first line that uses it (or documents it), and one for each remark."""
+def findings(rows: Iterable[Row]) -> list[Finding]:
+    """Returns a finding for each state of each name, on the first line that uses it, or else documents it."""
     found: list[Finding] = []
     for row in rows:
-        for state in State:
-            if state in row.states:
-                severity = (
-                    Severity.ERROR if state in failing else Severity.NOTICE if state is State.UNUSED else Severity.WARNING
-                )
-                found.append(_finding(row, state, severity))
-    for remark in dict.fromkeys(remarks):
-        place = remark.place
-        severity = remark.severity
-        found.append(
-            Finding(
-                f"{NAME}/{remark.rule}", severity, _sentence(remark.message), place.file, place.line, place.column, remark.fix
+        found += [_finding(row, state) for state in State if state in row.states]
+        if not row.ignored and {Kind.SECRET, Kind.VARIABLE} <= set(row.kinds):
+            both = {kind: next(use for use in row.uses if use.kind is kind) for kind in (Kind.SECRET, Kind.VARIABLE)}
+            message = (
+                f"`{row.name}` is read as a secret ({both[Kind.SECRET].place}) and as a variable ({both[Kind.VARIABLE].place}):"
+                " GitHub stores the two apart"
             )
-        )
+            found.append(finding("two-kinds", message, both[Kind.VARIABLE].place, "Set both, or read one of them."))
     return found
 
 
-def _finding(row: Row, state: State, severity: Severity) -> Finding:
-    place = _place(row, state)
+def _finding(row: Row, state: State) -> Finding:
     places = len({use.place for use in row.uses})
     also = f" It is used in {places} places." if places > 1 else ""
     hints = f" {_sentence('; '.join(row.hints))}" if row.hints and state in {State.UNDOCUMENTED, State.UNSET} else ""
     kind = " and ".join(one.value for one in row.kinds)
     if state is State.UNDOCUMENTED:
-        message = f"The {kind} `{row.name}` is used here and documented nowhere.{hints}{also}"
-        fix = f"Document it:\n\n    {_line(row)}"
+        message = f"The {kind} `{row.name}` is used here and not documented.{hints}{also}"
+        fix = f"Document it:\n\n    {line(row)}"
     elif state is State.UNSET:
-        where = ", ".join(row.unset)
-        message = f"The {kind} `{row.name}` is empty here: it is not set ({where}).{hints}{also}"
-        fix = "\n".join(f"    gh {row.kinds[0]} set {row.name}{_flag(level)}" for level in row.unset)
+        message = f"The {kind} `{row.name}` is empty here: it is not set ({', '.join(row.unset)}).{hints}{also}"
+        fix = "\n".join(f"    {setter(row.kinds[0], row.name, level)}" for level in row.unset)
     elif state is State.INCOMPLETE:
         message = f"The documentation of `{row.name}` does not say {' and '.join(map(str, row.missing))}."
-        fix = f"Write it like this:\n\n    {_line(row)}"
+        fix = f"Write it like this:\n\n    {line(row)}"
     else:
         what = "documented" if row.entries else f"set ({', '.join(sorted({setting.level for setting in row.settings}))})"
-        message = f"`{row.name}` is {what}, and used nowhere that was looked at."
-        fix = "Remove it, let the input `code` find it, or give the reason why it stays in the input `ignore`."
-    file, line, column = (place.file, place.line, place.column) if place else ("", None, None)
-    return Finding(f"{NAME}/{state}", severity, message, file, line, column, fix, f"{state}:{row.name}")
+        message = f"`{row.name}` is {what}, and none of the files that were read uses it."
+        fix = "Remove it, let the input `code` find its use, or give a reason to keep it in the input `ignore`."
+    return finding(state.value, message, _place(row, state) or Place("", 0), fix, f"{state}:{row.name}")
 
 
 def _place(row: Row, state: State) -> Place | None:
@@ -178,10 +188,6 @@ def _place(row: Row, state: State) -> Place | None:
         return row.entries[0].place if row.entries else None
     required = [use for use in row.uses if not use.optional] or row.uses
     return required[0].place
-
-
-def _flag(level: str) -> str:
-    return f" --env {level.removeprefix('environment ')}" if level.startswith("environment ") else ""
 
 
 def _sentence(text: str) -> str:

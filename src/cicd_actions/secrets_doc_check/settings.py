@@ -1,11 +1,11 @@
-"""The third list: asks GitHub which names are set. What a token may not list is unknown, and says why."""
+"""The third list: asks GitHub which names are set. A level that the token may not list is unknown, with the reason."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from cicd_actions.secrets_doc_check.records import Column, Kind, Setting
+from cicd_actions.secrets_doc_check.model import DEPENDABOT, ORGANISATION, REPOSITORY, Column, Kind, Setting
 from cicd_actions.toolkit.errors import Inconclusive, UnusableInput
 from cicd_actions.toolkit.runtime import Runtime
 
@@ -15,10 +15,10 @@ SECONDS = 120.0
 _KINDS = {"secrets": Kind.SECRET, "variables": Kind.VARIABLE}
 
 
-def gather(token: str, environments: Iterable[str], runtime: Runtime) -> Column:
-    """The names that are set in the repository, its organisation and these environments.
+def gather(token: str, environments: Iterable[str], runtime: Runtime, *, dependabot: bool) -> Column:
+    """Returns the names that are set in the repository, its organisation, these environments, and for Dependabot.
 
-    Raises `UnusableInput` when GITHUB_REPOSITORY is not set, or the token is not accepted.
+    Raises `UnusableInput` when GITHUB_REPOSITORY is not set, or GitHub refuses the token.
     """
     from cicd_actions.github import settings  # noqa: PLC0415 - most runs have no token
     from cicd_actions.github.client import GitHub  # noqa: PLC0415
@@ -27,7 +27,7 @@ def gather(token: str, environments: Iterable[str], runtime: Runtime) -> Column:
     if not repository:
         raise UnusableInput(
             "The input `github-token` is given, but GITHUB_REPOSITORY is not set.",
-            cause="GitHub's runner sets it; elsewhere nobody does.",
+            cause="Only GitHub's runner sets it.",
             fix="    export GITHUB_REPOSITORY=owner/name",
         )
     github = GitHub(token, repository, runtime, runtime.deadline(SECONDS))
@@ -41,7 +41,7 @@ def gather(token: str, environments: Iterable[str], runtime: Runtime) -> Column:
             try:
                 found = listing()
             except Inconclusive as error:
-                # GitHub does not answer: it will not answer the next questions either.
+                # GitHub does not answer, so the next questions are not asked.
                 down = error.what
             else:
                 column.settings.extend(Setting(kind, name, level) for name in sorted(found.names))
@@ -51,8 +51,10 @@ def gather(token: str, environments: Iterable[str], runtime: Runtime) -> Column:
         column.unknown[kind, level] = down
 
     for what in _KINDS:
-        ask("repository", what, partial(settings.repository, github, what))
-        ask("organisation", what, partial(settings.organisation, github, what))
+        ask(REPOSITORY, what, partial(settings.repository, github, what))
+        ask(ORGANISATION, what, partial(settings.organisation, github, what))
         for name in environments:
             ask(f"environment {name}", what, partial(settings.environment, github, name, what))
+    if dependabot:
+        ask(DEPENDABOT, "secrets", partial(settings.dependabot, github))
     return column

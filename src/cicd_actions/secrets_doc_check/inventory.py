@@ -1,28 +1,28 @@
-"""Joins the three lists by name, and says what is missing where."""
+"""Joins the three lists by name, and tells what is missing where."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 
-from cicd_actions.secrets_doc_check.records import SWITCHES, Column, Entry, Kind, Missing, Setting, Use
+from cicd_actions.secrets_doc_check.model import (
+    DEPENDABOT,
+    ORGANISATION,
+    REPOSITORY,
+    SWITCHES,
+    Column,
+    Entry,
+    Kind,
+    Missing,
+    Place,
+    Setting,
+    Use,
+)
+from cicd_actions.secrets_doc_check.rules import State
 
 MOST_COMPARISONS = 20_000
 """Pairs of names that are compared for likeness: a bound for repositories with thousands of names."""
-
-
-class State(str, Enum):
-    """What can be wrong with a name: the words of `fail-on`, worst first."""
-
-    UNDOCUMENTED = "undocumented"
-    UNSET = "unset"
-    INCOMPLETE = "incomplete"
-    UNUSED = "unused"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass
@@ -39,14 +39,22 @@ class Row:
     unset: list[str] = field(default_factory=list)
     """Where it should be set and is not: `repository`, `environment production`."""
     unknown: bool = False
-    """Whether it is needed and nobody may say if it is set."""
+    """Whether it is needed and GitHub could not say if it is set."""
     hints: list[str] = field(default_factory=list)
+    todo: list[Place] = field(default_factory=list)
+    """Generated entries that still have their placeholder."""
     ignored: str = ""
     """The reason why it does not count."""
 
     @property
     def required(self) -> bool:
-        return any(not use.optional and not use.aside for use in self.uses)
+        return any(use.required for use in self.uses)
+
+    @property
+    def defaulted(self) -> bool:
+        """Whether it is a setting with a default wherever code reads it: it may stay undocumented."""
+        uses = [use for use in self.uses if not use.aside]
+        return bool(uses) and all(use.kind is Kind.SETTING and use.optional for use in uses)
 
     @property
     def kinds(self) -> list[Kind]:
@@ -65,19 +73,22 @@ class Row:
 
 
 def compare(uses: Iterable[Use], entries: Iterable[Entry], column: Column, ignored: Mapping[str, str]) -> list[Row]:
-    """One row a name, worst first. `ignored` gives the names that do not count, with the reasons."""
+    """Returns one row a name, worst first. `ignored` gives the names that do not count, with the reasons."""
     rows: dict[str, Row] = {}
     for use in uses:
         rows.setdefault(use.name.upper(), Row(use.name)).uses.append(use)
     for setting in column.settings:
         rows.setdefault(setting.name.upper(), Row(setting.name)).settings.append(setting)
     for entry in entries:
+        if entry.todo:
+            if entry.name in rows:
+                rows[entry.name].todo.append(entry.place)
         # A word in capitals somewhere in a text is an entry only when it is a name that is used or set.
-        if entry.certain or entry.name in rows:
+        elif entry.certain or entry.name in rows:
             rows.setdefault(entry.name, Row(entry.name)).entries.append(entry)
     for name, row in list(rows.items()):
         if not row.entries and all(use.aside for use in row.uses) and not any(_on_github(setting) for setting in row.settings):
-            # Set by an image or a compose file, or named in a test: nobody has to know.
+            # Set by an image or a compose file, or named in a test: it needs no documentation.
             del rows[name]
     for row in rows.values():
         row.ignored = ignored.get(row.name.upper(), "")
@@ -90,16 +101,18 @@ def compare(uses: Iterable[Use], entries: Iterable[Entry], column: Column, ignor
 def _judge(row: Row, column: Column) -> None:
     if row.uses and not all(use.aside for use in row.uses):
         if not row.entries:
-            row.states.add(State.UNDOCUMENTED)
+            if not row.defaulted:
+                row.states.add(State.UNDOCUMENTED)
         else:
-            lacking = set.intersection(*(set(entry.missing) for entry in row.entries))
+            settled = row.kinds == [Kind.SETTING]
+            lacking = set.intersection(*(set() if entry.example and settled else set(entry.missing) for entry in row.entries))
             row.missing = tuple(part for part in Missing if part in lacking)
             if row.missing:
                 row.states.add(State.INCOMPLETE)
     elif not row.uses and row.name not in SWITCHES and (row.entries or any(_owned(one) for one in row.settings)):
         row.states.add(State.UNUSED)
     for use in row.uses:
-        if use.kind is not Kind.SETTING and not use.optional and not use.interface:
+        if use.kind is not Kind.SETTING and not use.optional and not use.interface and not use.passes:
             _look_up(row, use, column)
     if row.unset:
         row.states.add(State.UNSET)
@@ -110,26 +123,24 @@ def _on_github(setting: Setting) -> bool:
 
 
 def _owned(setting: Setting) -> bool:
-    """Whether the repository itself set it on GitHub: what an organisation shares is nobody's mistake here."""
-    return _on_github(setting) and setting.level != "organisation"
+    """Whether the repository itself set it on GitHub: an organisation shares names with repositories that do not use them."""
+    return _on_github(setting) and setting.level != ORGANISATION
 
 
 def _look_up(row: Row, use: Use, column: Column) -> None:
-    levels = {setting.level for setting in row.settings if setting.kind is use.kind}
-    shared = ["repository", "organisation"]
-    if use.environments is None:
+    found = {setting.level for setting in row.settings if setting.kind is use.kind}
+    if not use.levels:
         # Any environment may be meant: one that has it is enough.
-        if not levels:
-            row.unknown = True
+        row.unknown = row.unknown or not found
         return
-    for environment in use.environments or ("",):
-        asked = [*([f"environment {environment}"] if environment else []), *shared]
-        if levels & set(asked):
+    for level in use.levels:
+        asked = [level] if level == DEPENDABOT else [level, REPOSITORY, ORGANISATION]
+        if found & set(asked):
             continue
-        if not column.looked or any((use.kind, level) in column.unknown for level in asked):
+        if not column.looked or any((use.kind, one) in column.unknown for one in asked):
             row.unknown = True
-        elif asked[0] not in row.unset:
-            row.unset.append(asked[0])
+        elif level not in row.unset:
+            row.unset.append(level)
 
 
 def _hint(rows: Iterable[Row]) -> None:
@@ -143,6 +154,7 @@ def _hint(rows: Iterable[Row]) -> None:
         compared += len(spare) + len(left)
         if compared > MOST_COMPARISONS:
             return
+        row.hints += [f"the entry in {place} still says TODO" for place in row.todo[:1]]
         for like in difflib.get_close_matches(row.name, [*spare], n=1, cutoff=0.75):
             row.hints.append(f"documented {like}, used {row.name}")
         for like in difflib.get_close_matches(row.name, [*left], n=1, cutoff=0.75):
@@ -158,6 +170,6 @@ def _elsewhere(row: Row) -> list[str]:
     for setting in row.settings:
         if setting.kind not in used and setting.kind is not Kind.SETTING:
             hints.append(f"set as a {setting.kind}, used as a {next(iter(used))}")
-        elif setting.level.startswith("environment ") and "repository" in row.unset:
+        elif setting.level.startswith("environment ") and REPOSITORY in row.unset:
             hints.append(f"set in the {setting.level}, which the job does not name")
     return list(dict.fromkeys(hints))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from cicd_actions.secrets_doc_check.records import Missing
+from cicd_actions.secrets_doc_check.model import Missing
 
 # A bare word is a name when it is in capitals; within backticks it may have any case.
 _ONE = re.compile(
@@ -71,7 +71,7 @@ _WHERE_LABEL = _label(r"where(?: it lives)?|lives? in|level|scope|location|store
 _HOW_LABEL = _label(r"how(?: to [\w ]{1,30})?|set(?: by| with)?|obtain(?:ed)?(?: from)?|source|get it|value|rotation")
 _WHERE = re.compile(
     r"\b(?:repositor(?:y|ies)|repo|environments?|organi[sz]ation|org|vault|key ?vault|secrets? manager|1password|bitwarden"
-    r"|doppler|parameter store|container|stack|compose file)\b",
+    r"|doppler|dependabot|parameter store|container|stack|compose file)\b",
     re.IGNORECASE,
 )
 _HOW = re.compile(

@@ -1,0 +1,140 @@
+"""The three lists: uses, documented entries, and what is set."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import Enum
+
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+"""What GitHub accepts as the name of a secret or variable. GitHub ignores the case and keeps upper case:
+https://docs.github.com/actions/reference/secrets-reference#naming-your-secrets"""
+
+GIVEN = frozenset({"GITHUB_TOKEN"})
+"""Secrets that GitHub makes itself."""
+
+SWITCHES = frozenset({"ACTIONS_STEP_DEBUG", "ACTIONS_RUNNER_DEBUG"})
+"""Names that the runner itself reads."""
+
+REPOSITORY = "repository"
+ORGANISATION = "organisation"
+DEPENDABOT = "Dependabot"
+
+
+class Kind(str, Enum):
+    """What a name stands for: a secret or a variable of GitHub, or an environment variable that code reads."""
+
+    SECRET = "secret"  # noqa: S105 - a word, not a password
+    VARIABLE = "variable"
+    SETTING = "setting"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """A place in the repository; lines and columns count from 1."""
+
+    file: str
+    line: int
+    column: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True)
+class Use:
+    """One use of a name.
+
+    `environments` are those of the job (`None`: the file does not tell which). `via` are the calls that lead here, from
+    the workflow that starts. `interface`: only callers outside this repository hand the name in. `aside`: a use in a test,
+    or a plain text in code, which needs no documentation but keeps a documented name from being unused. `passes`: the use
+    only hands the name on to a called workflow, whose own uses are listed too. `untrusted`: runs for pull requests of
+    forks, and of Dependabot, reach the use with an empty value. `reads` says what takes the value, where the file names it.
+    """
+
+    kind: Kind
+    name: str
+    place: Place
+    job: str = ""
+    step: str = ""
+    environments: tuple[str, ...] | None = ()
+    optional: bool = False
+    via: tuple[Place, ...] = ()
+    interface: bool = False
+    aside: bool = False
+    passes: bool = False
+    untrusted: bool = False
+    dependabot: bool = False
+    reads: str = ""
+
+    @property
+    def required(self) -> bool:
+        return not self.optional and not self.aside
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """Where the name has to be set for this use: `repository`, `environment NAME`, `Dependabot`; none if unknown."""
+        if self.dependabot:
+            return (DEPENDABOT,)
+        if self.environments is None:
+            return ()
+        return tuple(f"environment {name}" for name in self.environments) or (REPOSITORY,)
+
+
+def levels(uses: list[Use]) -> list[str]:
+    """Returns where a name has to be set for all these uses, the repository first; each place once."""
+    # What only hands a name on needs it where the called workflow reads it.
+    reading = [use for use in uses if not use.passes] or uses
+    found = {level for use in reading if use.kind is not Kind.SETTING for level in use.levels}
+    return sorted(found, key=lambda level: (level != REPOSITORY, level))
+
+
+class Missing(str, Enum):
+    """What an entry does not say."""
+
+    PURPOSE = "its purpose"
+    WHERE = "where it lives"
+    HOW = "how to set it"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A name in the documentation. `missing` is empty for a complete one.
+
+    `certain`: the entry stands where secrets are listed. Elsewhere a word in capitals may be anything, and counts only when
+    the name is used. `todo`: the generated entry still has its placeholder, so it documents nothing. `example`: the entry
+    stands in an example dotenv file, which tells where a setting lives, but nothing about GitHub.
+    """
+
+    name: str
+    place: Place
+    missing: tuple[Missing, ...] = ()
+    certain: bool = True
+    environments: tuple[str, ...] = ()
+    todo: bool = False
+    example: bool = False
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A name that is set on GitHub. `level` is `repository`, `organisation`, `Dependabot`, or `environment NAME`."""
+
+    kind: Kind
+    name: str
+    level: str
+
+
+@dataclass
+class Column:
+    """The third list: what is set, and which levels could not be read (with the reason)."""
+
+    settings: list[Setting] = field(default_factory=list)
+    unknown: dict[tuple[Kind, str], str] = field(default_factory=dict)
+    """By kind and level."""
+    looked: bool = False
