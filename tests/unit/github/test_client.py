@@ -144,7 +144,7 @@ def test_a_pause_that_is_no_number_is_passed_over(github: FakeGitHub, client: Ma
 
 def test_a_used_up_rate_limit_is_said_at_once(github: FakeGitHub, client: Make, token: str, waits: list[float]) -> None:
     github.remaining = 0
-    with pytest.raises(Inconclusive, match=r"rate limit is used up, and ends in 36\d\d s"):
+    with pytest.raises(Inconclusive, match=r"rate limit is used up. It ends in 36\d\d s"):
         names(client(token))
     assert waits == []
 
