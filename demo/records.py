@@ -11,6 +11,8 @@ from tests.fakes.github import FakeGitHub, deployments, settings
 
 REPOSITORY = "org/two-lane"
 
+KEY = "the key that signs the records of the demo"
+
 
 @dataclass(frozen=True)
 class Records:
@@ -34,4 +36,4 @@ def records(repository: Path) -> Iterator[Records]:
     with FakeGitHub() as github:
         settings.repository(github, REPOSITORY)
         deployments.kept(github, REPOSITORY).git = repository
-        yield Records(github, github.url, github.token(deployments="write", contents="read"))
+        yield Records(github, github.url, github.token(deployments="write", contents="read", actions="read"))

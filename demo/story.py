@@ -11,7 +11,7 @@ from demo.act import Act
 from demo.engines import ENVIRONMENTS, Engine
 from demo.picture import Picture
 from demo.plan import jobs
-from demo.records import Records
+from demo.records import KEY, Records
 from demo.view import Screen, seconds, short, watch
 from demo.workspace import WORKFLOW, Workspace, answer
 
@@ -187,7 +187,7 @@ class Story:
             event,
             log=log,
             variables=variables,
-            secrets={"GITHUB_TOKEN": self.records.token},
+            secrets={"GITHUB_TOKEN": self.records.token, "RECORD_KEY": KEY},
             step_environment=surroundings,
         ) as run:
             watch(run, picture, self.planned, self.screen)

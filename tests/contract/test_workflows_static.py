@@ -234,6 +234,8 @@ def test_secrets_reach_only_the_steps_that_need_them() -> None:
         ("build.yml", "api", "docker/login-action"),
         ("build.yml", "web", "docker/login-action"),
         ("deploy.yml", "deploy", "What is released"),  # masks their values
+        ("deploy.yml", "deploy", "Start the record"),  # proves the rollback with the programs that would do it
+        ("deploy.yml", "deploy", "Finish the record"),  # signs it
         ("deploy.yml", "deploy", "Migrate"),
         ("deploy.yml", "deploy", "Roll out"),
         ("deploy.yml", "deploy", "Roll back"),
@@ -422,6 +424,30 @@ def test_the_record_says_what_became_of_the_release() -> None:
     assert finish["verdict"].split()[1] == "steps.gate.outputs.verdict"
     assert "'pass'" not in finish["verdict"], "only the gate says pass"
     assert finish["deployment-id"] == "${{ steps.start.outputs.deployment-id }}"
+
+
+def test_the_rollback_is_proven_before_anything_moves() -> None:
+    by_name = {step.get("name"): step for _, step in steps(DEPLOY)}
+    start, back = by_name["Start the record"], by_name["Roll back"]
+    asked = ("engine", "stack", "context", "namespace", "schema-service", "schema-command", "allow-unverified")
+    programs = tuple(f"{name}-command" for name in ("running", "image", "job", "roll-out"))
+    assert {key: start["with"][key] for key in asked + programs} == {key: back["with"][key] for key in asked + programs}
+    assert start["env"] == back["env"]
+    assert start["with"]["require-rollback"] == "${{ inputs.allow-contract && 'false' || inputs.require-rollback }}"
+    for workflow in (DEPLOY, PIPELINE):
+        assert load(workflow)["on"]["workflow_call"]["inputs"]["require-rollback"]["default"] == "recorded"
+
+
+def test_every_step_that_reads_or_writes_records_has_their_key() -> None:
+    found = [
+        step for _, step in steps(DEPLOY) if re.search(r"(deployment-record|rollback-to-previous-sha)$", step.get("uses", ""))
+    ]
+    assert len(found) == 3
+    for step in found:
+        assert step["env"]["RECORD_KEY"] == "${{ secrets.RECORD_KEY }}"
+        assert step["with"]["record-key"] == "${{ secrets.RECORD_KEY != '' && 'RECORD_KEY' || '' }}"
+        assert step["with"]["records-refs"] == "${{ inputs.records-refs }}"
+    assert jobs(DEPLOY)["deploy"]["permissions"]["actions"] == "read"
 
 
 def test_the_gate_asks_both_services_for_the_commit_that_was_deployed() -> None:

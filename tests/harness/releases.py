@@ -50,22 +50,33 @@ class Ended:
         return self.outputs["verdict"]
 
 
+KEY = "a-key-of-the-environment-that-only-its-jobs-have"
+"""What `record-key` names in the tests."""
+
+
 def step(
     folder: Path, github: FakeGitHub, token: str, name: str, inputs: Mapping[str, str], *, run: str = "1", **variables: str
 ) -> Ended:
-    """Run an action in this process, for the environment `staging` unless the inputs say another."""
+    """Run an action in this process, for the environment `staging` unless the inputs say another.
+
+    Its records are signed, as the pipeline's are, unless the inputs or the variables say otherwise.
+    """
     output, summary = folder / "output", folder / "summary.md"
     for path in (output, summary):
         path.write_text("")
     log, stdout = io.StringIO(), io.StringIO()
     known = declarations(action(name).inputs)
-    usual = {key: value for key, value in {"github-token": token, "environment": "staging"}.items() if key in known}
+    defaults = {"github-token": token, "environment": "staging", "record-key": "RECORD_KEY"}
+    usual = {key: value for key, value in defaults.items() if key in known}
     environment = {
         "PATH": "/usr/bin:/bin",
         "INPUTS": json.dumps({**usual, **inputs}),
         "GITHUB_API_URL": github.url,
         "GITHUB_SERVER_URL": "https://github.com",
         "GITHUB_REPOSITORY": REPOSITORY,
+        "GITHUB_REPOSITORY_ID": "1",
+        "GITHUB_REF_NAME": "main",
+        "RECORD_KEY": KEY,
         "GITHUB_RUN_ID": run,
         "GITHUB_RUN_ATTEMPT": "1",
         "GITHUB_ACTOR": "someone",
@@ -95,7 +106,7 @@ class World:
     def __enter__(self) -> World:  # noqa: PYI034 - `Self` came with Python 3.11
         self.github.__enter__()
         settings.repository(self.github, REPOSITORY)
-        self.token = self.github.token(deployments="write", contents="read")
+        self.token = self.github.token(deployments="write", contents="read", actions="read")
         deployments.commits(self.github, REPOSITORY, [sha(number) for number in range(1, 10)])
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True

@@ -1,11 +1,11 @@
-"""The phase `adopt`: gates what runs now, and records it, so that the first deploy has a way back."""
+"""Runs the phase `adopt`: gates what runs now, and records it, so that the first deploy can be rolled back."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
 
-from cicd_actions.deployment_record.desk import Desk
+from cicd_actions.deployment_record.phase import Phase
 from cicd_actions.engines.inputs import connected
 from cicd_actions.engines.protocol import Engine, Running
 from cicd_actions.engines.reference import reference
@@ -19,54 +19,56 @@ from cicd_actions.toolkit.report import Code, Heading, Report, Table
 from cicd_actions.toolkit.verdict import Verdict
 
 
-def adopt(desk: Desk) -> Report:
+def adopt(phase: Phase) -> Report:
     """Raises `Failed` when something is recorded already, and for what does not run."""
-    inputs = desk.inputs
+    inputs = phase.inputs
     if not inputs.engine:
-        raise UnusableInput("`adopt` has to know where the release runs.", fix="    with:\n      engine: swarm")
+        raise UnusableInput(
+            "Cannot adopt a release: `engine` does not say where it runs.", fix="    with:\n      engine: swarm"
+        )
     if not inputs.has_targets:
         raise UnusableInput(
-            "`adopt` gates what runs before it is recorded, and nothing is named to gate.",
+            "Cannot adopt a release: neither `url` nor `targets` says how to gate it.",
             fix="    with:\n      url: https://staging.example.com/health/ready",
         )
-    desk.services()
-    history = desk.records.history(desk.environment, lambda history: bool(history.outcomes))
-    _refuse_recorded(desk, history)
-    with connected(inputs, desk.runtime) as engine:
+    phase.services()
+    history = phase.records.history(phase.environment, lambda history: bool(history.outcomes))
+    _refuse_recorded(phase, history)
+    with connected(inputs, phase.runtime) as engine:
         names = [each.service for each in inputs.services]
-        running = engine.running(names, desk.runtime.deadline(inputs.timeout))
+        running = engine.running(names, phase.runtime.deadline(inputs.timeout))
         services = {each.service: _image(engine, each, running.get(each.service)) for each in inputs.services}
-    sha = desk.sha(inputs.sha or _labelled(running.values()))
-    judged = gate(inputs, sha, desk.runtime)
+    sha = phase.sha(inputs.sha or _labelled(running.values()))
+    judged = gate(inputs, sha, phase.runtime)
     if judged.verdict is not Verdict.PASS:
-        headline = f"What runs in {desk.environment} did not pass its gate, so it is not recorded: {judged.headline}"
+        headline = f"What runs in {phase.environment} did not pass its gate, so it is not recorded: {judged.headline}"
         blocks = [Heading("The gate"), *judged.blocks]
         outputs = {"verdict": judged.verdict, "reason": headline}
-        return Report(judged.verdict, headline, {**outputs}, [*desk.findings, *judged.findings], blocks)
+        return Report(judged.verdict, headline, {**outputs}, [*phase.findings, *judged.findings], blocks)
     record = replace(
-        desk.record(Task.PASSED, sha, services, reason=judged.headline),
+        phase.record(Task.PASSED, sha, services, reason=judged.headline),
         verdict="pass",
         kind="adopt",
         schema=inputs.database_revision,
     )
-    number = desk.records.write(record)
-    error = desk.write_audit("adopt", record, "pass")
-    headline = f"{sha[:12]} runs in {desk.environment}, passed its gate, and is recorded as the release to go back to."
+    number = phase.records.write(record)
+    error = phase.write_audit("adopt", record, "pass")
+    headline = f"{sha[:12]} runs in {phase.environment}, passed its gate, and is recorded as the release to roll back to."
     verdict = Verdict.INCONCLUSIVE if error is not None and inputs.audit_required else Verdict.PASS
     return Report(
         verdict,
         headline if verdict is Verdict.PASS else f"{headline} {error.what if error else ''}",
         {"verdict": verdict, "record-id": str(number), "reason": headline},
-        [*desk.findings, *judged.findings],
+        [*phase.findings, *judged.findings],
         [Table(("service", "image"), [(Code(name), Code(image)) for name, image in services.items()]), *judged.blocks],
     )
 
 
-def _refuse_recorded(desk: Desk, history: History) -> None:
+def _refuse_recorded(phase: Phase, history: History) -> None:
     if history.outcomes:
         newest = history.outcomes[0]
         raise Failed(
-            f"{desk.environment} has records already, the newest of {newest.sha[:12]}: there is nothing to adopt.",
+            f"{phase.environment} has records already, the newest of {newest.sha[:12]}: there is nothing to adopt.",
             cause="Deploys make their records themselves; `adopt` is for an environment that was deployed otherwise so far.",
         )
 

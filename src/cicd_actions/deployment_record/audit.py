@@ -40,7 +40,7 @@ class AuditLog:
         expanded = runtime.environment.expand(url, input="audit-url")
         if urlsplit(expanded).scheme not in {"http", "https"} or not urlsplit(expanded).hostname:
             raise UnusableInput(
-                "The input `audit-url` is not a URL that can be posted to.",
+                "Cannot post to `audit-url`: it is not an HTTP URL.",
                 fix="    with:\n      audit-url: https://audit.example.com/deployments",
             )
         fields: dict[str, str] = {}
@@ -72,14 +72,14 @@ class AuditLog:
         def post() -> None:
             limit = self.deadline.timeout(ONE_REQUEST)
             if limit <= 0:
-                raise httpx.WriteTimeout("the time of this action is over")
+                raise httpx.WriteTimeout("the deadline passed")
             try:
                 within(limit, lambda: send(limit))
             except TimeoutError as error:
                 raise httpx.ReadTimeout(f"the answer did not come: {error}") from None
 
         def send(limit: float) -> None:
-            # The answer's body is nobody's business here, and may be endless: it is not read.
+            # The answer's body may be endless, and is not read.
             with client.stream("POST", self.url, content=line.encode(), headers=fields, timeout=limit) as answer:
                 if not answer.is_success:
                     raise httpx.HTTPStatusError(f"status {answer.status_code}", request=answer.request, response=answer)
@@ -91,7 +91,7 @@ class AuditLog:
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 said = shortened(visible(self.runtime.redactor(str(error) or type(error).__name__)), 200)
                 raise Inconclusive(
-                    f"The audit line could not be written to {place}: {said}",
+                    f"Could not write the audit line to {place}: {said}",
                     cause="The server is down, refuses the request, or was too slow for the input `timeout`.",
                     fix="Check `audit-url` and `audit-headers`; the line is written again by running the job again.",
                 ) from None

@@ -1,10 +1,10 @@
-"""The phase `finish`: the verdict is recorded, and the deploy's state is shown to people."""
+"""Runs the phase `finish`: records the verdict, and shows the deploy's state to people."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from cicd_actions.deployment_record.desk import Desk
+from cicd_actions.deployment_record.phase import Phase
 from cicd_actions.github.history import History
 from cicd_actions.github.release_record import Task
 from cicd_actions.toolkit.errors import UnusableInput
@@ -21,36 +21,36 @@ _SAID = {
 }
 
 
-def finish(desk: Desk) -> Report:
+def finish(phase: Phase) -> Report:
     """Raises `UnusableInput` for an empty verdict, and what `GitHub` raises when the record cannot be written."""
-    verdict = _verdict(desk)
-    sha, services = desk.sha(), desk.services()
-    deployment = desk.inputs.deployment_id or _started(desk, sha)
+    verdict = _verdict(phase)
+    sha, services = phase.sha(), phase.services()
+    deployment = phase.inputs.deployment_id or _started(phase, sha)
     record = replace(
-        desk.record(_TASKS.get(verdict, Task.DEPLOY), sha, services, reason=desk.inputs.reason),
+        phase.record(_TASKS.get(verdict, Task.DEPLOY), sha, services, reason=phase.inputs.reason),
         verdict=verdict if verdict in _TASKS else "",
-        revisions=desk.inputs.revisions,
-        schema=desk.inputs.database_revision,
+        revisions=phase.inputs.revisions,
+        schema=phase.inputs.database_revision,
         deployment=deployment,
     )
-    number = desk.records.write(record) if verdict in _TASKS else 0
-    headline = f"{sha[:12]} in {desk.environment} {_SAID[verdict]}."
+    number = phase.records.write(record) if verdict in _TASKS else 0
+    headline = f"{sha[:12]} in {phase.environment} {_SAID[verdict]}."
     if deployment:
-        desk.records.status(
+        phase.records.status(
             deployment,
             _STATES[verdict],
-            desk.runtime.redactor(desk.inputs.reason) or headline,
-            log_url=desk.run.url,
-            environment_url=desk.inputs.environment_url,
+            phase.runtime.redactor(phase.inputs.reason) or headline,
+            log_url=phase.run.url,
+            environment_url=phase.inputs.environment_url,
         )
     else:
-        desk.warn(
+        phase.warn(
             "no-start", "This run has no deploy that was started, so none is shown as ended.", "Use `phase: start` first."
         )
-    error = desk.write_audit("finish", record, verdict)
-    outcome = Verdict.INCONCLUSIVE if error is not None and desk.inputs.audit_required else Verdict.PASS
-    if error is not None and desk.inputs.audit_required:
-        desk.warn("audit", error.what, error.fix)
+    error = phase.write_audit("finish", record, verdict)
+    outcome = Verdict.INCONCLUSIVE if error is not None and phase.inputs.audit_required else Verdict.PASS
+    if error is not None and phase.inputs.audit_required:
+        phase.warn("audit", error.what, error.fix)
         headline += f" {error.what}"
     return Report(
         outcome,
@@ -61,12 +61,12 @@ def finish(desk: Desk) -> Report:
             "record-id": str(number) if number else "",
             "reason": headline,
         },
-        desk.findings,
+        phase.findings,
     )
 
 
-def _verdict(desk: Desk) -> str:
-    verdict = desk.inputs.verdict
+def _verdict(phase: Phase) -> str:
+    verdict = phase.inputs.verdict
     if verdict in _STATES:
         return verdict
     raise UnusableInput(
@@ -79,13 +79,13 @@ def _verdict(desk: Desk) -> str:
     )
 
 
-def _started(desk: Desk, sha: str) -> int:
+def _started(phase: Phase, sha: str) -> int:
     """The newest deploy that this run started of this commit; 0 when there is none."""
 
     def ours(history: History) -> int:
         for record in history.records:
-            if record.task is Task.DEPLOY and (record.sha, record.run.id) == (sha, desk.run.id):
+            if record.task is Task.DEPLOY and (record.sha, record.run.id) == (sha, phase.run.id):
                 return record.id
         return 0
 
-    return ours(desk.records.history(desk.environment, lambda history: ours(history) > 0))
+    return ours(phase.records.history(phase.environment, lambda history: ours(history) > 0))

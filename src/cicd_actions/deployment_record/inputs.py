@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from cicd_actions.engines.inputs import EngineInputs
+from cicd_actions.github.inputs import RecordInputs
 from cicd_actions.github.release_record import Revision
 from cicd_actions.health_gate.embedded import GateOptions
 from cicd_actions.roll_out.inputs import Wanted, services
+from cicd_actions.rollback_to_previous_sha.inputs import CheckInputs, web_url
 from cicd_actions.toolkit.grammar import NotUnderstood, boolean, choice, duration, lines, string, whole
 from cicd_actions.toolkit.inputs import declare
 
@@ -39,14 +40,6 @@ def _revision(fields: dict[str, object]) -> Revision:
     return Revision(revision, str(phase), str(message))
 
 
-def web_url(text: str) -> str:
-    """An `http` or `https` URL, or nothing. GitHub refuses any other as the URL of an environment."""
-    url = text.strip()
-    if url and (urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname):
-        raise NotUnderstood(f"`{url[:200]}` is not the URL of a page", example="https://staging.example.com")
-    return url
-
-
 def database_revisions(text: str) -> tuple[str, ...]:
     """One or several revisions, separated by commas or white space."""
     return tuple(part for part in re.split(r"[,\s]+", text.strip()) if part)
@@ -55,16 +48,16 @@ def database_revisions(text: str) -> tuple[str, ...]:
 @dataclass(frozen=True, kw_only=True)
 class _Release:
     phase: str = declare(
-        choice("start", "finish", "adopt"),
-        "`start` before anything moves: refuses a commit that must not be deployed, and shows the deploy as in progress."
-        " `finish` after the gate: records the verdict."
-        " `adopt`: gates and records what runs now, where nothing is recorded yet.",
+        choice("start", "finish", "adopt", "verify-record"),
+        "`start` before anything moves: refuses a commit that must not be deployed, and proves the rollback. `finish` after the"
+        " gate: records the verdict. `adopt`: gates and records what runs now. `verify-record`: shows which records count.",
         required=True,
     )
-    app: str = declare(string, "The application's name, where a repository has several. Empty: the repository.")
     environment_url: str = declare(web_url, "Where the environment is seen; GitHub shows it beside the deployment.")
     sha: str = declare(
-        string, "The full commit SHA. Empty: the run's commit; for `adopt` the SHA that the running services are labelled with."
+        string,
+        "The full commit SHA. Default: the run's commit; for `adopt` the SHA that the running services are labelled with; for"
+        " `verify-record` any.",
     )
     services: tuple[Wanted, ...] = declare(
         services,
@@ -84,19 +77,26 @@ class _Release:
         "`finish`: the database's revision after them: the output `to-revision` of run-migrations-oneshot.",
     )
     deployment_id: int = declare(
-        whole(0), "`finish`: the output `deployment-id` of `start`. 0: the newest deploy of this run is looked up.", default="0"
+        whole(0), "`finish`: the output `deployment-id` of `start`. Default: the newest deploy of this run.", default="0"
     )
     github_token: str = declare(
         string,
-        "A token with the permission `deployments: write`, and `contents: read` for `start`.",
+        "A token with the permission `deployments: write`, `contents: read` for `start`, and `actions: read` without"
+        " `record-key`.",
         secret=True,
         action_default="${{ github.token }}",
+    )
+    require_rollback: str = declare(
+        choice("false", "true", "recorded"),
+        "`start`: `true` refuses a release that could not be rolled back. `recorded` does so once a release is recorded here,"
+        " so that a first deploy gets through.",
+        default="false",
     )
     require_passed_in: str = declare(
         string, "`start`: an environment in which exactly these digests of this commit passed before: `staging`."
     )
     allow_older: bool = declare(
-        boolean, "`start`: deploy a commit that is behind the one recorded, or of which that cannot be told.", default="false"
+        boolean, "`start`: deploy a commit that is behind the recorded one, or whose order is not known.", default="false"
     )
     audit_url: str = declare(
         string,
@@ -109,15 +109,20 @@ class _Release:
     audit_required: bool = declare(
         boolean, "`start`: do not deploy when the audit line cannot be written. `finish`: say so, exit 3.", default="false"
     )
-    timeout: float = declare(duration, "How long the whole action may take, `adopt`'s gate not counted.", default="2m")
+    timeout: float = declare(
+        duration,
+        "How long the action may take. The gate of `adopt` and the check of the rollback are not counted.",
+        default="2m",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inputs(EngineInputs, GateOptions, _Release):
-    """What is recorded, and for `adopt` where it runs and how it is gated."""
+class Inputs(EngineInputs, GateOptions, CheckInputs, RecordInputs, _Release):
+    """What is recorded; for `start` and `adopt` where it runs, and for `adopt` how it is gated."""
 
     engine: str = declare(
         choice("", "swarm", "kubernetes", "docker", "command"),
-        "`adopt`: where the release runs: `swarm`, `kubernetes` (experimental), `docker` or `command`.",
+        "`start`, `adopt`: where the release runs: `swarm`, `kubernetes` (experimental), `docker` or `command`. `start` checks"
+        " the rollback there.",
     )
     environment: str = declare(string, "The environment's name, such as `staging`.", required=True)

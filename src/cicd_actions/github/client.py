@@ -1,4 +1,4 @@
-"""The one way to GitHub's API: bounded calls, retries for what passes, errors that name what is missing."""
+"""Calls GitHub's API: bounded calls, retries of transient errors, errors that name what is missing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class GitHub:
     """GitHub's API for one run of an action. `repository` is `owner/name`; `url` defaults to GITHUB_API_URL.
 
     Calls raise `Forbidden`, `NotFound`, `Rejected`, `UnusableInput` (a token that is not accepted), or `Inconclusive`:
-    GitHub cannot be reached, answers nonsense, its rate limit is used up, or the deadline is over.
+    GitHub cannot be reached, its answer is malformed, its rate limit is used up, or the deadline passed.
     """
 
     token: str = field(repr=False)
@@ -65,11 +65,11 @@ class GitHub:
         return f"/repos/{segment(owner)}/{segment(name)}"
 
     def get(self, path: str, what: str, *, needs: Permission, **parameters: str | int) -> Any:
-        """The JSON of a GET. `what` says what was wanted, for errors and the log: "read the environment staging"."""
+        """Returns the JSON of a GET. `what` says what was wanted, for errors and the log: "read the environment staging"."""
         return self._call("GET", path, what, needs, parameters=parameters)[1]
 
     def pages(self, path: str, what: str, *, needs: Permission, per_page: int = 100, **parameters: str | int) -> Iterator[Any]:
-        """The JSON of each page, by the `Link` header; the next one is asked for only when it is needed."""
+        """Yields the JSON of each page, by the `Link` header; it asks for the next one only when it is needed."""
         query: Mapping[str, str | int] = {**parameters, "per_page": per_page}
         for _ in range(MOST_PAGES):
             headers, page = self._call("GET", path, what, needs, parameters=query)
@@ -91,7 +91,7 @@ class GitHub:
         needs: Permission,
         repeatable: bool | None = None,
     ) -> Any:
-        """The JSON that answers a POST, PUT, PATCH or DELETE; `None` for an empty answer.
+        """Returns the JSON that answers a POST, PUT, PATCH or DELETE; `None` for an empty answer.
 
         A POST that is not `repeatable` is sent again only after an answer which says that nothing was done (a rate
         limit): behind a lost answer there may be a success.
@@ -112,7 +112,7 @@ class GitHub:
     ) -> tuple[dict[str, str], Any]:
         def call() -> tuple[dict[str, str], Any]:
             if self.deadline.expired:
-                raise Inconclusive(f"Could not {what}: the time of this action is over ({self.deadline.seconds:g} s).")
+                raise Inconclusive(f"Could not {what}: the deadline of this action passed ({self.deadline.seconds:g} s).")
             return self._requester().requestJsonAndCheck(verb, path, dict(parameters or {}), input=body)
 
         def again(error: BaseException) -> float | bool:
@@ -137,12 +137,12 @@ class GitHub:
 
 
 def segment(text: str) -> str:
-    """Text from outside as one segment of a path: neither `/` nor `..` in it can lead elsewhere."""
+    """Returns text from outside as one segment of a path: neither `/` nor `..` in it can lead elsewhere."""
     return quote(text, safe="") if text not in {".", ".."} else text.replace(".", "%2E")
 
 
 def _next_page(link: str) -> dict[str, str] | None:
-    """The query of the page that follows (RFC 8288 `Link` header, `rel="next"`)."""
+    """Returns the query of the page that follows (RFC 8288 `Link` header, `rel="next"`)."""
     if not link:
         return None
     from requests.utils import parse_header_links  # noqa: PLC0415 - comes with PyGithub

@@ -1,4 +1,4 @@
-"""Which of two commits is ahead, by GitHub's compare API."""
+"""Tells which of two commits is ahead, by GitHub's compare API."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ class Commit:
     sha: str
     title: str
     author: str
+    parents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How `head` stands to `base`: `ahead`, `behind`, `identical` or `diverged`; `unknown` when `base` is no longer there.
+    """How `head` relates to `base`: `ahead`, `behind`, `identical` or `diverged`; `unknown` when `base` no longer exists.
 
     `commits` are those of `head` that `base` has not, oldest first, at most a hundred of `total`.
     """
@@ -32,9 +33,21 @@ class Comparison:
     total: int = 0
     behind: int = 0
 
+    def mainline(self) -> list[Commit]:
+        """Returns the commits along the first parents, newest first: what `git revert` takes. Empty when not all are known."""
+        if self.total > len(self.commits):
+            return []
+        known = {each.sha: each for each in self.commits}
+        found: list[Commit] = []
+        at = self.commits[-1].sha if self.commits else ""
+        while at in known:
+            found.append(known.pop(at))
+            at = found[-1].parents[0] if found[-1].parents else ""
+        return found
+
 
 def compare(github: GitHub, base: str, head: str, *, commits: int = 1) -> Comparison:
-    """Compare two commits by their full SHAs. Raises what `GitHub` raises, `NotFound` only when `head` is not visible.
+    """Compares two commits by their full SHAs. Raises what `GitHub` raises, `NotFound` only when `head` is not visible.
 
     https://docs.github.com/rest/commits/commits#compare-two-commits
     """
@@ -50,7 +63,7 @@ def compare(github: GitHub, base: str, head: str, *, commits: int = 1) -> Compar
         github.get(f"{github.repo}/commits/{segment(head)}", f"read the commit {head[:12]}", needs=CONTENTS, per_page=1)
         return Comparison("unknown")
     if not isinstance(found, dict) or found.get("status") not in _STATUSES:
-        raise Inconclusive(f"Could not {what}: GitHub's answer says nothing of it.")
+        raise Inconclusive(f"Could not {what}: GitHub's answer has no status of the comparison.")
     return Comparison(
         status=str(found["status"]),
         commits=tuple(_commit(each) for each in found.get("commits", []) if isinstance(each, dict)),
@@ -65,4 +78,6 @@ def _commit(found: dict[str, object]) -> Commit:
     author = details.get("author")
     name = author.get("name") if isinstance(author, dict) else ""
     message = str(details.get("message") or "")
-    return Commit(str(found.get("sha", "")), message.partition("\n")[0], str(name or ""))
+    parents = found.get("parents")
+    before = tuple(str(each.get("sha", "")) for each in parents if isinstance(each, dict)) if isinstance(parents, list) else ()
+    return Commit(str(found.get("sha", "")), message.partition("\n")[0], str(name or ""), before)

@@ -26,7 +26,7 @@ def requester(url: str, token: str, deadline: Deadline) -> Requester:
     from github.Auth import Token  # noqa: PLC0415 - 300 ms of start-up time
     from github.Requester import Requester  # noqa: PLC0415
 
-    # A class of its own, because PyGithub keeps the connection classes on the class.
+    # A separate class, because PyGithub keeps the connection classes on the class.
     own: Any = type("BoundedRequester", (Requester,), {})
     own.injectConnectionClasses(*_connection_classes(deadline))
     made: Requester = own(

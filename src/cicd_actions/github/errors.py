@@ -1,4 +1,4 @@
-"""What GitHub's answers mean: which errors pass, how long a rate limit lasts, which permission was missing."""
+"""Explains GitHub's answers: which errors are transient, how long a rate limit lasts, which permission was missing."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Permission:
 
     @property
     def fix(self) -> str:
-        """What to write or to grant."""
+        """Returns what to write or to grant."""
         grant = f"give the App or the fine-grained token the repository permission `{self}`."
         if not self.job:
             return f"GITHUB_TOKEN can never have it. Make an App or a fine-grained token, and {grant}"
@@ -53,7 +53,7 @@ class Permission:
 
 
 def rate_limit(error: BaseException) -> float | None:
-    """The seconds to wait when the error is a rate limit; `None` for any other error."""
+    """Returns the seconds to wait when the error is a rate limit; `None` for any other error."""
     status, headers, message = _parts(error)
     if status not in {403, 429}:
         return None
@@ -67,14 +67,14 @@ def rate_limit(error: BaseException) -> float | None:
 
 
 def passing(error: BaseException) -> bool:
-    """Whether the same request may well succeed in a moment: a lost connection, a time-out, a 5xx answer."""
+    """Tells whether the same request may succeed in a moment: a lost connection, a timeout, a 5xx answer."""
     import requests  # noqa: PLC0415 - comes with PyGithub
 
     return isinstance(error, (requests.ConnectionError, requests.Timeout)) or _parts(error)[0] >= 500
 
 
 def explained(error: Exception, what: str, needs: Permission, url: str) -> ActionError:  # noqa: PLR0911 - one return for each meaning
-    """The error in our words. `what` is what was wanted, `needs` the permission for it."""
+    """Returns the error in our words. `what` is what was wanted, `needs` the permission for it."""
     import requests  # noqa: PLC0415 - comes with PyGithub
 
     status, headers, message = _parts(error)
@@ -83,14 +83,14 @@ def explained(error: Exception, what: str, needs: Permission, url: str) -> Actio
         return Inconclusive(f"Could not {what}: {url} cannot be reached.", cause=_short(str(error)))
     if not status:
         return Inconclusive(
-            f"Could not {what}: what answered at {url} does not speak like GitHub's API.", cause=_short(f"{error}")
+            f"Could not {what}: the server at {url} does not answer like GitHub's API.", cause=_short(f"{error}")
         )
     wait = rate_limit(error)
     if wait is not None:
         return Inconclusive(
-            f"Could not {what}: the token's rate limit is used up, and ends in {wait:.0f} s, after this action's time is over.",
+            f"Could not {what}: the token's rate limit is used up. It ends in {wait:.0f} s, after this action's deadline.",
             cause=said.strip(),
-            fix="Run it again later, or use an App's token, which has a limit of its own.",
+            fix="Run it again later, or use an App's token, which has a separate limit.",
         )
     if status == 401:
         return UnusableInput(
@@ -117,7 +117,7 @@ def explained(error: Exception, what: str, needs: Permission, url: str) -> Actio
 
 
 def _parts(error: BaseException) -> tuple[int, dict[str, str], str]:
-    """Status (0 for none), headers with lower-case names, and the message of the answer."""
+    """Returns status (0 for none), headers with lower-case names, and the message of the answer."""
     from github import GithubException  # noqa: PLC0415 - it is loaded when there is an error of it
 
     if not isinstance(error, GithubException):

@@ -1,14 +1,15 @@
-"""Records in GitHub's Deployments: read them in one request, write them, show a deploy's state to people."""
+"""Reads records from GitHub's Deployments in one request, writes them, and shows a deploy's state to people."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from cicd_actions.github.client import GitHub
 from cicd_actions.github.errors import Permission
 from cicd_actions.github.history import History
+from cicd_actions.github.proof import Proofs, TooManyRuns, Trust, Unproven
 from cicd_actions.github.release_record import NotARecord, Record, Task, read
 from cicd_actions.toolkit.errors import Inconclusive
 from cicd_actions.toolkit.printable import shortened, visible
@@ -25,39 +26,90 @@ _ORPHANS_LOOKED_AT = 20
 _ENDED_IN_A_ROW = 2
 
 Enough = Callable[[History], bool]
-"""Says of the records read so far whether older ones are still needed."""
+"""Tells of the records read so far whether older ones are not needed."""
 
 
 @dataclass
 class Records:
-    """The records of one app, in any environment of its repository."""
+    """The records of one app, in any environment of its repository. `app` is empty where the repository is the app."""
 
     github: GitHub
     app: str
+    trust: Trust
+    proofs: Proofs = field(init=False)
+    _proven: dict[int, Record | None] = field(default_factory=dict, init=False, repr=False)
+    _passed_over: dict[int, str] = field(default_factory=dict, init=False, repr=False)
+    _apps: set[str] = field(default_factory=set, init=False, repr=False)
 
-    def history(self, environment: str, enough: Enough) -> History:
-        """The newest records, until `enough`. Raises what `GitHub` raises.
+    def __post_init__(self) -> None:
+        self.proofs = Proofs(self.github, self.trust)
 
-        One request, unless more than a hundred other Deployments of that environment (other tools', other apps') are newer
-        than what is sought: then our tasks are asked for one by one. Of the deploys, the newest hundred are read at most.
+    @property
+    def name(self) -> str:
+        """The app's name in a record that is written now."""
+        return self.app or self.github.repository
+
+    def within(self, github: GitHub) -> Records:
+        """Returns the same records over another client, which may have another deadline."""
+        return Records(github, self.app, self.trust)
+
+    def history(self, environment: str, enough: Enough, usable: Enough | None = None) -> History:
+        """Returns the newest proven records, until `enough`. Raises what `GitHub` raises.
+
+        One request, and one for each workflow run that has to prove a record (`proof.MOST_RUNS` at most, none with a key).
+        Where more than a hundred other Deployments (other tools', other apps') are newer than what is sought, our tasks are
+        asked for one by one. Of the deploys, the newest hundred are read at most. `usable` tells whether the records of the
+        first page will do where older ones would only add to them.
         """
-        found, size = self._page(self.github.pages(self._path, _LIST, needs=READ, environment=environment), environment)
-        first = History.of(found, complete=size < 100)
-        if first.complete or enough(first):
-            return first
+        found: list[_Found] = []
+        complete = True
+        for spelling in _spellings(environment):
+            page: Any = next(self.github.pages(self._path, _LIST, needs=READ, environment=spelling), [])
+            found += self._ours(page, environment)
+            complete = complete and len(page) < PAGE
+        usable = usable or enough
+        history, satisfied = self._prove(found, enough, usable, complete=complete)
+        if complete and not satisfied:
+            found += self._spelled_otherwise(environment)
+            return self._prove(found, enough, usable, complete=True)[0]
+        if satisfied or usable(history):
+            return history
         return self._by_task(environment, found, enough)
 
+    def _spelled_otherwise(self, environment: str) -> Iterator[_Found]:
+        """Yields records of this environment in any case: two requests, made only where nothing else was found."""
+        for task in (Task.PASSED, Task.QUARANTINED):
+            page: Any = next(self.github.pages(self._path, _LIST, needs=READ, task=task.value), [])
+            yield from self._ours(page, environment)
+
     def of_sha(self, environment: str, sha: str) -> History:
-        """Everything recorded on one commit in an environment; one request."""
-        found, size = self._page(
-            self.github.pages(self._path, _LIST, needs=READ, environment=environment, sha=sha), environment
-        )
-        return History.of(found, complete=size < 100)
+        """Returns everything recorded on one commit in an environment; one request, and those for its proofs."""
+        found: list[_Found] = []
+        complete = True
+        for spelling in _spellings(environment):
+            page: Any = next(self.github.pages(self._path, _LIST, needs=READ, environment=spelling, sha=sha), [])
+            found += self._ours(page, environment)
+            complete = complete and len(page) < PAGE
+        return self._prove(found, _never, _never, complete=complete)[0]
+
+    def proofs_of(self, environment: str, most: int) -> list[tuple[Record, str, bool]]:
+        """Returns the newest records with a verdict, what proves each or why it does not count, and whether it counts."""
+        found: list[_Found] = []
+        for spelling in _spellings(environment):
+            found += self._ours(next(self.github.pages(self._path, _LIST, needs=READ, environment=spelling), []), environment)
+        outcomes = sorted((each for each in found if each.record.task is not Task.DEPLOY), key=_newest)[:most]
+        return [(each.record, *self._proof(each)) for each in outcomes]
+
+    def _proof(self, found: _Found) -> tuple[str, bool]:
+        try:
+            return self.proofs.of(found.deployment, found.record), True
+        except Unproven as reason:
+            return str(reason), False
 
     def write(self, record: Record) -> int:
-        """Makes the Deployment of a record; its id.
+        """Creates the Deployment of a record and returns its id.
 
-        After a lost answer it is made again: two equal records say the same as one.
+        It sends the request again after a lost answer: two equal records say the same as one.
         """
         made = self.github.send(
             "POST",
@@ -69,8 +121,9 @@ class Records:
                 # GitHub would otherwise merge the default branch into the ref, and refuse while a check is red or runs.
                 "auto_merge": False,
                 "required_contexts": [],
-                "payload": record.payload(),
-                "environment": record.environment,
+                "payload": self.trust.signed(record),
+                # GitHub takes names of environments in any case for the same, but filters Deployments by the exact text.
+                "environment": record.environment.lower(),
                 "description": _described(record),
             },
             needs=WRITE,
@@ -93,16 +146,16 @@ class Records:
                 "log_url": log_url,
                 "environment_url": environment_url,
                 # With several apps in one repository, the success of one must not make the other's look replaced.
-                "auto_inactive": self.app == self.github.repository,
+                "auto_inactive": self.name == self.github.repository,
             },
             needs=WRITE,
             repeatable=True,
         )
 
     def orphans(self, history: History) -> Iterator[Record]:
-        """Deploys that were started and never ended, newest first: their run was lost.
+        """Yields deploys that were started and never ended, newest first: their run was lost.
 
-        Each start closes what it finds, so behind two that ended there is nothing to look for.
+        Each start closes what it finds, so there is nothing to look for behind two that ended.
         """
         ended = 0
         for record in [each for each in history.records if each.task is Task.DEPLOY][:_ORPHANS_LOOKED_AT]:
@@ -115,7 +168,7 @@ class Records:
                     return
 
     def _state(self, deployment: int) -> str:
-        """The newest status of a Deployment; empty when it has none."""
+        """Returns the newest status of a Deployment; empty when it has none."""
         statuses = self.github.get(
             f"{self._path}/{deployment}/statuses", f"read the statuses of deployment {deployment}", needs=READ, per_page=1
         )
@@ -126,55 +179,113 @@ class Records:
     def _path(self) -> str:
         return f"{self.github.repo}/deployments"
 
-    def _page(self, pages: Iterator[Any], environment: str) -> tuple[list[Record], int]:
-        page: Any = next(pages, [])
-        return list(self._ours(page, environment)), len(page)
-
-    def _ours(self, page: Any, environment: str) -> Iterator[Record]:
+    def _ours(self, page: Any, environment: str) -> Iterator[_Found]:
         if not isinstance(page, list):
-            raise Inconclusive("Could not list the deployments: GitHub's answer is no list.")
+            raise Inconclusive("Could not list the deployments: GitHub's answer is not a list.")
         for deployment in page:
             try:
                 record = read(deployment)
             except NotARecord as reason:
-                self._tell_of(deployment, reason)
+                self._pass_over(deployment, reason)
                 continue
-            if (record.app, record.environment) == (self.app, environment):
-                yield record
+            if record.environment.lower() != environment.lower():
+                continue
+            if self._is_ours(record):
+                yield _Found(record, deployment)
+            else:
+                self._apps.add(record.app)
 
-    def _tell_of(self, deployment: Any, reason: NotARecord) -> None:
+    def _is_ours(self, record: Record) -> bool:
+        # GitHub keeps Deployments with their repository, so the name it had then is still the same repository.
+        renamed = self.name == self.github.repository and record.app == record.run.repository
+        return record.app == self.name or renamed
+
+    def _prove(self, found: list[_Found], enough: Enough, usable: Enough, *, complete: bool) -> tuple[History, bool]:
+        """Proves records newest first, until `enough`. Returns them, and whether that was enough.
+
+        Where they name too many workflow runs, those proven so far will do if they are `usable`.
+        """
+        proven: list[Record] = []
+
+        def so_far(*, whole: bool) -> History:
+            over = [self._passed_over[number] for number in sorted(self._passed_over, reverse=True)]
+            return History.of(proven, complete=whole, apps=self._apps, passed_over=over)
+
+        for each in sorted(found, key=_newest):
+            try:
+                record = self._proved(each)
+            except TooManyRuns:
+                if usable(history := so_far(whole=False)):
+                    return history, True
+                raise
+            if record is None:
+                continue
+            proven.append(record)
+            if enough(history := so_far(whole=False)):
+                return history, True
+        history = so_far(whole=complete)
+        return history, enough(history)
+
+    def _proved(self, found: _Found) -> Record | None:
+        number = found.record.id
+        if number not in self._proven:
+            try:
+                self.proofs.of(found.deployment, found.record)
+                self._proven[number] = found.record
+            except Unproven as reason:
+                self._proven[number] = None
+                self._pass_over(found.deployment, reason)
+        return self._proven[number]
+
+    def _pass_over(self, deployment: Any, reason: NotARecord) -> None:
         task = deployment.get("task") if isinstance(deployment, dict) else ""
-        if isinstance(task, str) and task.startswith("cicd-actions:"):
-            self.github.runtime.log(f"The deployment {deployment.get('id')} is passed over: {reason}.")
+        number = deployment.get("id") if isinstance(deployment, dict) else None
+        if isinstance(task, str) and task.startswith("cicd-actions:") and isinstance(number, int):
+            if number not in self._passed_over:
+                self.github.runtime.log(f"The record {number} does not count: {reason}.")
+            self._passed_over[number] = f"record {number}: {reason}"
 
-    def _by_task(self, environment: str, known: list[Record], enough: Enough) -> History:
+    def _by_task(self, environment: str, known: list[_Found], enough: Enough) -> History:
         streams = [
-            _Stream(task, self.github.pages(self._path, _LIST, needs=READ, environment=environment, task=task.value))
+            _Stream(task, self.github.pages(self._path, _LIST, needs=READ, environment=spelling, task=task.value))
             for task in Task
+            for spelling in _spellings(environment)
         ]
         while True:
             unread = [stream for stream in streams if not stream.done]
             if not unread:
-                return History.of([*known, *(record for stream in streams for record in stream.records)])
+                return self._prove(
+                    [*known, *(each for stream in streams for each in stream.found)], enough, enough, complete=True
+                )[0]
             # Only what is newer than the oldest record read of each task is a history without gaps.
             floor = max(stream.lowest for stream in unread)
-            whole = [record for stream in streams for record in stream.records if record.id >= floor]
-            so_far = History.of([*known, *whole], complete=False)
-            if all(stream.asked for stream in streams) and enough(so_far):
-                return so_far
+            if all(stream.asked for stream in streams):
+                whole = [each for stream in streams for each in stream.found if each.record.id >= floor]
+                so_far, satisfied = self._prove([*known, *whole], enough, enough, complete=False)
+                if satisfied:
+                    return so_far
             behind = max(unread, key=lambda stream: (not stream.asked, stream.lowest))
             page = next(behind.pages, None)
             behind.asked = True
             if page is None or not page:
                 behind.done = True
                 continue
-            behind.records += self._ours(page, environment)
+            behind.found += self._ours(page, environment)
             behind.lowest = min((each["id"] for each in page if isinstance(each, dict)), default=0)
-            # A deploy carries no verdict: old ones matter to nobody.
-            behind.done = len(page) < 100 or behind.task is Task.DEPLOY
+            # A deploy carries no verdict: old ones matter to nothing.
+            behind.done = len(page) < PAGE or behind.task is Task.DEPLOY
 
 
+PAGE = 100
 _LIST = "list the deployments"
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A record, and the Deployment that it was read from."""
+
+    record: Record
+    deployment: Mapping[str, Any]
 
 
 @dataclass
@@ -183,10 +294,23 @@ class _Stream:
 
     task: Task
     pages: Iterator[Any]
-    records: list[Record] = field(default_factory=list)
+    found: list[_Found] = field(default_factory=list)
     lowest: float = float("inf")
     asked: bool = False
     done: bool = False
+
+
+def _never(_: History) -> bool:
+    return False
+
+
+def _newest(found: _Found) -> int:
+    return -found.record.id
+
+
+def _spellings(environment: str) -> list[str]:
+    """Returns the spellings to ask for: GitHub matches text, and names of environments are the same in any case."""
+    return list(dict.fromkeys((environment.lower(), environment)))
 
 
 def _described(record: Record) -> str:

@@ -1,4 +1,4 @@
-"""What a record says, as a value and as the JSON payload of a GitHub Deployment."""
+"""Holds what a record says, as a value and as the JSON payload of a GitHub Deployment."""
 
 from __future__ import annotations
 
@@ -16,11 +16,15 @@ from cicd_actions.toolkit.verdict import Verdict
 
 SCHEMA = 1
 PAYLOAD_LIMIT = 8 * 1024
-"""Bytes of a payload as JSON: the limit we keep to. GitHub documents none; a page of a hundred records stays below 1 MiB."""
+"""Bytes of a payload as JSON: our own limit. GitHub documents none; a page of a hundred records stays below 1 MiB."""
+
+MAC_ROOM = 100
+"""Bytes that the signature adds to a payload: its key, its quotes and 64 hexadecimal digits."""
 
 _REASON_LIMIT = 300
 _SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _DIGEST = re.compile(r"(?:^|@)(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$")
+_RUN_URL = re.compile(r"https?://[^/]+/(?P<repository>[^/]+/[^/]+)/actions/runs/[0-9]+(?:/attempts/[0-9]+)?")
 
 
 class Task(str, Enum):
@@ -29,7 +33,7 @@ class Task(str, Enum):
     PASSED = "cicd-actions:passed"
     QUARANTINED = "cicd-actions:quarantined"
     DEPLOY = "cicd-actions:deploy"
-    """For people: it carries statuses, and says nothing of a verdict."""
+    """For people: it carries statuses and has no verdict."""
 
     def __str__(self) -> str:
         return self.value
@@ -50,9 +54,14 @@ def digest_of(image: str) -> str:
     return match[1] if match else ""
 
 
+def marked(image: str) -> str:
+    """Returns what tells one image from another: its digest, else the whole opaque id."""
+    return digest_of(image) or image
+
+
 @dataclass(frozen=True)
 class Revision:
-    """One migration that a release applied. `phase` is `expand`, `contract`, or empty where nobody said."""
+    """One migration that a release applied. `phase` is `expand`, `contract`, or empty where it is not known."""
 
     revision: str
     phase: str = ""
@@ -80,16 +89,22 @@ class Run:
             url += f"/attempts/{attempt}"
         return cls(run, attempt, url, variables.get("GITHUB_TRIGGERING_ACTOR") or variables.get("GITHUB_ACTOR", ""))
 
+    @property
+    def repository(self) -> str:
+        """Returns the repository as it was called when the run wrote the record, from the run's URL; empty without one."""
+        match = _RUN_URL.fullmatch(self.url)
+        return match["repository"] if match else ""
+
 
 @dataclass(frozen=True)
 class Record:
     """A release in an environment, and what became of it.
 
     `services` has for each service what the engine deploys: `repository@sha256:…`, a bare digest, or an opaque id.
-    `revisions` are the migrations that this deploy applied, oldest first; `revisions_dropped` says how many older ones did
-    not fit. `schema` holds the database's revisions after them (several when the history has several heads; empty when
-    nobody said). `kind` is `release`, `rollback` or `adopt`. `deployment` is the id of the Deployment with task
-    `cicd-actions:deploy` that this is the end of. `id` is 0 until GitHub gave one.
+    `revisions` are the migrations that this deploy applied, oldest first; `revisions_dropped` counts older ones that did not
+    fit. `schema` holds the database's revisions after them (several when the history has several heads; empty when unknown).
+    `kind` is `release`, `rollback` or `adopt`. `deployment` is the id of the Deployment with task `cicd-actions:deploy` that
+    this record ends. `id` is 0 until GitHub gave one.
     """
 
     task: Task
@@ -110,30 +125,24 @@ class Record:
 
     @property
     def identity(self) -> frozenset[tuple[str, str]]:
-        """What the release is made of: the digest of each service, else its opaque id.
+        """Returns what the release is made of: the digest of each service, else its opaque id.
 
-        The whole of it is quarantined, never one digest alone: a web image that did not change is part of the release that
-        failed *and* of the one to go back to.
+        A quarantine holds for the whole set, never for one digest: a web image that did not change belongs to the release that
+        failed *and* to the one to roll back to.
         """
-        return frozenset((service, digest_of(image) or image) for service, image in self.services.items())
-
-    @property
-    def digests(self) -> dict[str, str]:
-        return {service: digest_of(image) for service, image in self.services.items()}
-
-    @property
-    def has_contract(self) -> bool:
-        return any(revision.phase == "contract" for revision in self.revisions)
+        return frozenset((service, marked(image)) for service, image in self.services.items())
 
     def payload(self) -> dict[str, Any]:
-        """The payload, below `PAYLOAD_LIMIT`. What does not fit goes: messages first, then the oldest expand migrations.
+        """Returns the payload, below `PAYLOAD_LIMIT` with its signature.
 
-        Raises `UnusableInput` when the services alone are too many.
+        It drops what does not fit: messages first, then the oldest expand migrations. Raises `UnusableInput` when the services
+        alone are too many.
         """
+        limit = PAYLOAD_LIMIT - MAC_ROOM
         trimmed = replace(self, reason=shortened(visible(self.reason), _REASON_LIMIT))
-        if _size(_as_json(trimmed)) >= PAYLOAD_LIMIT:
+        if _size(_as_json(trimmed)) >= limit:
             trimmed = replace(trimmed, revisions=tuple(replace(each, message="") for each in trimmed.revisions))
-        while _size(_as_json(trimmed)) >= PAYLOAD_LIMIT:
+        while _size(_as_json(trimmed)) >= limit:
             kept = list(trimmed.revisions)
             # A contract migration is the rollback floor: it is the last to go.
             oldest = next((at for at, each in enumerate(kept) if each.phase != "contract"), 0)
@@ -182,24 +191,18 @@ def now() -> str:
 
 
 def read(deployment: object) -> Record:
-    """The record that a Deployment of the API is. Raises `NotARecord` when it is another tool's, or does not hold together.
+    """Returns the record that a Deployment of the API holds.
 
-    A payload comes back as an object, or as the text of one: GitHub keeps what it was sent.
+    Raises `NotARecord` when the Deployment is another tool's, or its fields contradict each other.
     """
     found = _object(deployment, "the deployment")
     try:
         task = Task(_text(found, "task"))
     except ValueError:
         raise NotARecord("another tool's task") from None
-    payload = found.get("payload")
-    if isinstance(payload, str):
-        try:
-            payload = json.loads(payload)
-        except ValueError:
-            raise NotARecord("a payload that is no JSON") from None
-    fields = _object(payload, "the payload")
+    fields = payload_of(found)
     if fields.get("schema") != SCHEMA:
-        raise NotARecord(f"a payload of schema {fields.get('schema')!r}, not {SCHEMA}")
+        raise NotARecord(f"its payload has schema {fields.get('schema')!r}, not {SCHEMA}")
     services = _object(fields.get("services"), "services")
     record = Record(
         task=task,
@@ -220,10 +223,21 @@ def read(deployment: object) -> Record:
     )
     # The Deployment's own SHA is GitHub's word for which commit was meant; a payload that differs was not written by us.
     if not is_sha(record.sha) or record.sha != _text(found, "sha"):
-        raise NotARecord("a payload whose commit is not the deployment's")
+        raise NotARecord("its payload names another commit than the Deployment")
     if task is not Task.DEPLOY and (not record.services or record.verdict != _VERDICTS[task]):
-        raise NotARecord("a verdict that does not fit its task, or no services")
+        raise NotARecord("its verdict does not fit its task, or it names no services")
     return record
+
+
+def payload_of(deployment: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a Deployment's payload. GitHub keeps what it was sent: an object, or the text of one. Raises `NotARecord`."""
+    payload = deployment.get("payload")
+    if isinstance(payload, str):
+        try:
+            payload = json.loads(payload)
+        except (ValueError, RecursionError):
+            raise NotARecord("its payload is not JSON") from None
+    return _object(payload, "the payload")
 
 
 _VERDICTS = {Task.PASSED: Verdict.PASS.value, Task.QUARANTINED: Verdict.FAIL.value}
@@ -236,32 +250,32 @@ def _revision(value: object) -> Revision:
 
 def _object(value: object, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise NotARecord(f"{what} is no object")
+        raise NotARecord(f"{what} is not an object")
     return value
 
 
 def _text(fields: Mapping[str, Any], key: str) -> str:
     value = fields.get(key, "")
     if not isinstance(value, str):
-        raise NotARecord(f"`{key}` is no text")
+        raise NotARecord(f"`{key}` is not text")
     return value
 
 
 def _own_text(value: object) -> str:
     if not isinstance(value, str) or not value:
-        raise NotARecord("a name or an image that is no text")
+        raise NotARecord("a name or an image that is not text")
     return value
 
 
 def _whole(fields: Mapping[str, Any], key: str) -> int:
     value = fields.get(key, 0)
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise NotARecord(f"`{key}` is no number")
+        raise NotARecord(f"`{key}` is not a number")
     return value
 
 
 def _list(fields: Mapping[str, Any], key: str) -> Sequence[Any]:
     value = fields.get(key, [])
     if not isinstance(value, list):
-        raise NotARecord(f"`{key}` is no list")
+        raise NotARecord(f"`{key}` is not a list")
     return value

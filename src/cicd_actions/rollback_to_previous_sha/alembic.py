@@ -90,7 +90,7 @@ def newer(of: Sequence[str], image: Mapping[str, Revision], known: Iterable[str]
 def deploy_phases(lines: Iterable[str], paths: Iterable[str]) -> dict[str, str]:
     """The phase of each module by its path, from `grep -H '^deploy_phase' PATH…`. One that does not say it is `expand`.
 
-    A value that is no plain text is neither, and comes back empty: nobody has checked it.
+    A value that is not plain text is neither, and comes back empty.
     """
     found = dict.fromkeys(paths, "expand")
     for line in lines:

@@ -1,45 +1,42 @@
-"""The steps for a person, for when the action cannot go on: exact commands as far as anything is known."""
+"""Gives a person the exact commands, as far as anything is known, for when the action cannot go on."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable
 from urllib.parse import quote
 
 from cicd_actions.engines.protocol import Engine, Image, Target
 from cicd_actions.engines.reference import reference
-from cicd_actions.github.release_record import Record, Task
+from cicd_actions.github.release_record import Task
 from cicd_actions.rollback_to_previous_sha.inputs import Inputs
+from cicd_actions.rollback_to_previous_sha.plan import Move
 from cicd_actions.toolkit.grammar import NotUnderstood
 
 
-def steps(inputs: Inputs, engine: Engine, repository: str, to: Record | None, moves: Mapping[str, Image]) -> str:
-    """Shell lines with comments. `moves` are the services that still have to go, and where; empty when that is not known."""
-    lines: list[str] = []
-    if to is None:
-        query = f"environment={quote(inputs.environment, safe='')}&task={quote(Task.PASSED.value, safe='')}&per_page=10"
-        lines += [
-            "# 1. Find the last release that passed its gate (the newest that is not the one to leave):",
-            shlex.join(
-                [
-                    "gh",
-                    "api",
-                    f"repos/{repository}/deployments?{query}",
-                    "--jq",
-                    ".[] | {id, sha, created_at, services: .payload.services}",
-                ]
-            ),
-            "# 2. Bring each service to its digest, in this order:",
-        ]
-        moves = {each.service: _placeholder(each.image) for each in inputs.services}
+def steps(inputs: Inputs, engine: Engine, repository: str, to_sha: str, moves: Iterable[Move]) -> str:
+    """Returns shell lines with comments. `moves` are the services still to roll back; without any, that is not known."""
+    targets = [Target(move.service, move.image, move.sha) for move in moves]
+    if targets:
+        lines = [f"# Roll each service back to {to_sha}, in this order:"]
+        again = f"# Then run this action again with `to-sha: {to_sha}`. It moves only what is left, and verifies it."
     else:
-        lines.append(f"# Bring each service to {to.sha}, in this order:")
-    sha = to.sha if to else ""
-    lines += [engine.by_hand(Target(service, image, sha)) for service, image in moves.items()]
-    lines.append(
-        "# Then see that it answers, and record it: run this action again, or `deployment-record` with `phase: finish`."
-    )
-    lines += [f"curl --fail --silent --show-error {shlex.quote(url)}" for _, url in inputs.url]
+        query = f"environment={quote(inputs.environment.lower(), safe='')}&task={quote(Task.PASSED.value, safe='')}&per_page=10"
+        asked = ["gh", "api", f"repos/{repository}/deployments?{query}"]
+        asked += [
+            "--jq",
+            ".[] | {id, sha, created_at, creator: .creator.login, run: .payload.run.url, services: .payload.services}",
+        ]
+        lines = [
+            "# 1. Find the last release that passed its gate: the newest whose run is a deploy that you know,",
+            "#    other than the release to leave.",
+            shlex.join(asked),
+            "# 2. Roll each service back to its digest, in this order:",
+        ]
+        targets = [Target(each.service, _placeholder(each.image)) for each in inputs.services]
+        again = "# Then verify and record it: run this action again with `to-sha:` and that commit."
+    lines += [engine.by_hand(target) for target in targets]
+    lines += [again, *(f"curl --fail --silent --show-error {shlex.quote(url)}" for _, url in inputs.url)]
     return "\n".join(lines)
 
 

@@ -1,83 +1,191 @@
-"""What is said at the end of a rollback, whichever end it was."""
+"""Reports how a rollback ended, and what comes next."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from cicd_actions.engines.protocol import RollOutFailed, Running
+from cicd_actions.engines.protocol import Engine, RollOutFailed, Running
+from cicd_actions.github.history import Release
 from cicd_actions.roll_out.action import evidence_blocks
 from cicd_actions.rollback_to_previous_sha import by_hand
-from cicd_actions.rollback_to_previous_sha.course import Course
-from cicd_actions.rollback_to_previous_sha.plan import Plan
+from cicd_actions.rollback_to_previous_sha.inputs import Inputs
+from cicd_actions.rollback_to_previous_sha.moves import Moved
+from cicd_actions.rollback_to_previous_sha.plan import Left, Move, Plan
+from cicd_actions.rollback_to_previous_sha.revert import Reverted
+from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import ActionError, Cancelled, UnusableInput
 from cicd_actions.toolkit.findings import Finding, Severity
-from cicd_actions.toolkit.report import Block, Code, CodeBlock, Heading, OutputValue, Paragraph, Report, Strong, Table
+from cicd_actions.toolkit.report import (
+    Block,
+    Bullets,
+    Code,
+    CodeBlock,
+    Heading,
+    Inline,
+    Link,
+    OutputValue,
+    Paragraph,
+    Report,
+    Strong,
+    Table,
+)
+from cicd_actions.toolkit.runtime import Runtime
 from cicd_actions.toolkit.verdict import Verdict
 
 ASKING = 15.0
 """Seconds to ask what runs now, after something went wrong."""
 
 
-def write_plan(course: Course, plan: Plan) -> Path:
-    """The plan as a JSON file that later steps may read."""
-    path = course.runtime.place(course.inputs.plan_file or course.runtime.scratch / "rollback-plan.json", input="plan-file")
+@dataclass(frozen=True)
+class Known:
+    """What is known of a rollback at some point; each step makes a new value with more in it."""
+
+    inputs: Inputs
+    runtime: Runtime
+    engine: Engine
+    deadline: Deadline
+    repository: str
+    left: Left = field(default_factory=Left)
+    to: Release | None = None
+    plan: Plan | None = None
+    path: Path | None = None
+    moved: Moved = field(default_factory=Moved)
+    judged: Report | None = None
+    unrecorded: ActionError | None = None
+    reverted: Reverted | None = None
+
+    @property
+    def still_to_move(self) -> list[Move]:
+        """The services that do not run the release yet."""
+        moves = self.plan.moves if self.plan else ()
+        return [each for each in moves if each.service not in self.moved.services and not each.already]
+
+    @property
+    def hand(self) -> str:
+        """The commands for a person; empty when nothing is left to move."""
+        if self.plan is not None and not self.still_to_move:
+            return ""
+        to = self.to.sha if self.to else ""
+        return by_hand.steps(self.inputs, self.engine, self.repository, to, self.still_to_move)
+
+    def outputs(self, verdict: Verdict, reason: str, *, rolled_back: bool = False) -> dict[str, OutputValue]:
+        return {
+            "rolled-back": rolled_back,
+            "verdict": verdict,
+            "from-sha": self.left.sha,
+            "to-sha": self.to.sha if self.to else "",
+            "plan": str(self.path or ""),
+            "pull-request": self.reverted.url if self.reverted else "",
+            "elapsed-ms": int(self.deadline.elapsed * 1000),
+            "reason": reason,
+        }
+
+
+def write_plan(inputs: Inputs, runtime: Runtime, plan: Plan) -> Path:
+    """Writes the plan as a JSON file that later steps may read, and returns its path. Raises `UnusableInput`."""
+    path = runtime.place(inputs.plan_file or runtime.scratch / "rollback-plan.json", input="plan-file")
     text = json.dumps(plan.as_json(), indent=2, ensure_ascii=False)
     try:
-        path.write_text(course.runtime.redactor(text) + "\n", "utf-8", errors="replace")
+        path.write_text(runtime.redactor(text) + "\n", "utf-8", errors="replace")
     except OSError as error:
         raise UnusableInput(
-            f"The plan could not be written to {path}: {error.strerror}.",
+            f"Could not write the plan to {path}: {error.strerror}.",
             fix="    with:\n      plan-file: ${{ runner.temp }}/rollback-plan.json",
         ) from None
     return path
 
 
-def planned(course: Course, plan: Plan, path: Path) -> Report:
-    """A dry run."""
-    headline = f"Dry run: {plan.environment} would go back to {plan.to.sha[:12]}. Nothing was changed."
-    if plan.unverified and not course.inputs.allow_unverified:
-        headline += " It would be refused, because something could not be checked; see below."
-    outputs = _outputs(course, Verdict.PASS, headline) | {"plan": str(path)}
-    return Report(Verdict.PASS, headline, outputs, blocks=plan.blocks())
+def planned(known: Known, plan: Plan) -> Report:
+    """Returns the report of a dry run."""
+    if plan.done:
+        headline = f"Dry run: {plan.environment} runs {plan.to.sha[:12]} already. It would be verified again."
+    else:
+        headline = f"Dry run: {plan.environment} would be rolled back to {plan.to.sha[:12]}. Nothing was changed."
+    if plan.unverified and not known.inputs.allow_unverified:
+        headline += " The rollback would be refused, because something could not be checked; see below."
+    return Report(Verdict.PASS, headline, known.outputs(Verdict.PASS, headline), blocks=plan.blocks())
 
 
-def ended(course: Course, plan: Plan, path: Path, judged: Report, unrecorded: ActionError | None) -> Report:
-    """All services are back, and the gate has judged them."""
+def ended(known: Known, plan: Plan, judged: Report) -> Report:
+    """Returns the report when every service runs the release, and the gate has judged it."""
     verdict = judged.verdict
-    seconds = max((each.seconds for each in course.arrived.values()), default=0.0)
-    back = f"{plan.environment} is back on {plan.to.sha[:12]}"
+    where = f"{plan.environment} runs {plan.to.sha[:12]}"
+    where += " and was already rolled back" if plan.done else " again"
     findings = [
-        Finding("rollback-to-previous-sha/note", Severity.WARNING, f"{service}: {note}")
-        for service, arrived in course.arrived.items()
+        Finding("rollback-to-previous-sha/note", Severity.WARNING, f"{arrived.service}: {note}")
+        for arrived in known.moved.arrived
         for note in arrived.notes
     ]
-    blocks: list[Block] = []
     if verdict is Verdict.PASS:
-        headline = f"{back}, which passed its gate again."
+        headline = f"{where}; it passed its gate."
     else:
-        word = "did not pass its gate either" if verdict is Verdict.FAIL else "could not be gated"
-        headline = f"{back}, which {word}: {judged.headline}"
+        word = "it failed its gate too" if verdict is Verdict.FAIL else "its gate could not judge it"
+        headline = f"{where}; {word}: {judged.headline}"
         findings.append(Finding("rollback-to-previous-sha/gate", Severity.ERROR, headline))
-    if unrecorded is not None:
-        headline += f" It is not recorded: {unrecorded.what}"
-        findings.append(
-            Finding("rollback-to-previous-sha/record", Severity.ERROR, unrecorded.what, fix=_recording(course, plan))
-        )
+    if known.unrecorded is not None:
+        headline += f" It is not recorded: {known.unrecorded.what}"
+        findings.append(Finding("rollback-to-previous-sha/record", Severity.ERROR, known.unrecorded.what, fix=_recording(plan)))
         verdict = Verdict.INCONCLUSIVE if verdict is Verdict.PASS else verdict
-    blocks += [Paragraph([Strong("Longest way back: "), f"{seconds:.1f} s."]), *plan.blocks()]
-    blocks += [Heading("The gate"), *judged.blocks]
-    outputs = _outputs(course, verdict, headline) | {"rolled-back": True, "plan": str(path)}
-    return Report(verdict, headline, outputs, findings, blocks)
+    if known.reverted is not None and known.reverted.problem is not None:
+        problem = known.reverted.problem
+        findings.append(Finding("rollback-to-previous-sha/revert", Severity.WARNING, problem.what, fix=problem.fix))
+    blocks: list[Block] = []
+    if known.moved.arrived:
+        seconds = max(each.seconds for each in known.moved.arrived)
+        blocks.append(Paragraph([Strong("Slowest service: "), f"{seconds:.1f} s."]))
+    blocks += [*plan.blocks(), Heading("The gate"), *judged.blocks, *_next(known, plan)]
+    return Report(verdict, headline, known.outputs(verdict, headline, rolled_back=True), findings, blocks)
 
 
-def stopped(course: Course, error: ActionError, path: Path | None) -> Report:
-    """Refused, not possible to tell, or failed on the way: what stands, and what a person does."""
-    begun = course.begun
+def _next(known: Known, plan: Plan) -> list[Block]:
+    """Returns what comes after a rollback: the branch still has the commits that were taken back."""
+    if not plan.taken_back or not plan.taken_back.total:
+        return []
+    total = plan.taken_back.total
+    steps: list[Inline] = [
+        "1 commit was taken back, and is still on its branch: the next deploy brings it again."
+        if total == 1
+        else f"{total} commits were taken back, and are still on their branch: the next deploy brings them again."
+    ]
+    if plan.stays:
+        names = ", ".join(each.revision for each in plan.stays)
+        steps.append(f"The migrations {names} stay applied. A revert must keep their modules.")
+    found: list[Block] = [Heading("What comes next"), Bullets(steps)]
+    if known.reverted is not None and known.reverted.url:
+        found.append(Paragraph(["Merge ", Link("the pull request that reverts them", known.reverted.url), "."]))
+    else:
+        found += [Paragraph("Fix them, or revert them:"), CodeBlock(revert_commands(plan), "shell")]
+    return found
+
+
+def revert_commands(plan: Plan) -> str:
+    """Returns the `git revert` commands that take the commits back for good."""
+    commits = plan.taken_back
+    mainline = commits.mainline() if commits else []
+    if not mainline:
+        return f"git revert --no-edit {plan.to.sha}..{plan.from_sha}"
+    lines: list[str] = []
+    plain: list[str] = []
+    for each in mainline:
+        if len(each.parents) < 2:
+            plain.append(each.sha)
+            continue
+        lines += [f"git revert --no-edit {' '.join(plain)}"] if plain else []
+        plain = []
+        lines.append(f"git revert --no-edit --mainline 1 {each.sha}")
+    lines += [f"git revert --no-edit {' '.join(plain)}"] if plain else []
+    return "\n".join(lines)
+
+
+def stopped(known: Known, error: ActionError) -> Report:
+    """Returns the report when the rollback was refused, could not be judged, or failed: what stands, and what a person does."""
+    begun = known.moved.begun
     headline = error.what.splitlines()[0]
     if begun:
-        headline += " The rollback stands where it stopped; it is not taken back itself."
+        headline += " The rollback stopped there and is not undone."
     blocks: list[Block] = []
     if error.what != headline and "\n" in error.what:
         blocks.append(Paragraph(error.what))
@@ -86,87 +194,64 @@ def stopped(course: Course, error: ActionError, path: Path | None) -> Report:
     if isinstance(error, RollOutFailed):
         blocks += evidence_blocks(error.service, error.evidence)
     if begun:
-        blocks += [Paragraph([Strong("What runs now:")]), _what_stands(course)]
-    hand = _by_hand(course) if begun or error.verdict is Verdict.INCONCLUSIVE else ""
+        blocks += [Paragraph([Strong("What runs now:")]), _what_stands(known)]
+    hand = known.hand if begun or error.verdict is Verdict.INCONCLUSIVE else ""
     if hand:
         blocks += [Heading("By hand"), CodeBlock(hand, "shell")]
-    if course.plan is not None:
-        blocks += course.plan.blocks()
+    if known.plan is not None:
+        blocks += known.plan.blocks()
     finding = Finding(
         f"rollback-to-previous-sha/{error.title.lower().replace(' ', '-')}",
         Severity.ERROR,
         "\n".join(part for part in (error.what, error.cause) if part),
         fix="\n".join(part for part in (error.fix, hand) if part),
     )
-    outputs = _outputs(course, error.verdict, headline) | {"plan": str(path) if path else ""}
-    return Report(error.verdict, headline, outputs, [finding], blocks, list_findings=False)
+    return Report(error.verdict, headline, known.outputs(error.verdict, headline), [finding], blocks, list_findings=False)
 
 
-def cancelled(course: Course, error: Cancelled, path: Path | None) -> Report:
-    """Cancelled: seconds are left, so nobody is asked anything any more."""
+def cancelled(known: Known, error: Cancelled) -> Report:
+    """Returns the report of a cancelled rollback. Seconds are left, so it asks nothing any more."""
     headline = f"The rollback was {error}."
     blocks: list[Block] = []
-    if course.plan is None or not course.begun:
+    if known.plan is None or (not known.moved.begun and not known.plan.done):
         headline += " Nothing was changed."
     else:
-        moves = course.plan.moves
-        if course.under_way:
-            headline += f" {course.under_way} was told to go back, and the engine goes on with it."
-        untouched = [name for name in course.still_to_go() if name != course.under_way]
+        if known.moved.under_way:
+            headline += f" The engine goes on rolling {known.moved.under_way} back."
+        untouched = [move.service for move in known.still_to_move if move.service != known.moved.under_way]
         if untouched:
             headline += f" Not begun: {', '.join(untouched)}."
-        if len(course.arrived) + sum(move.already for move in moves) == len(moves):
-            gated = f"the gate said {course.gated.verdict}" if course.gated else "the gate was not finished"
-            headline += f" Every service is back, {gated}; it may not be recorded."
-        hand = _by_hand(course)
-        blocks += [Heading("By hand"), CodeBlock(hand, "shell")] if hand else []
-    outputs = _outputs(course, Verdict.INCONCLUSIVE, headline) | {"plan": str(path) if path else ""}
+        if not known.still_to_move:
+            gated = f"its gate said {known.judged.verdict}" if known.judged else "its gate did not end"
+            headline += f" Every service runs {known.plan.to.sha[:12]}; {gated}. It may not be recorded: {_again(known.plan)}"
+        blocks += [Heading("By hand"), CodeBlock(known.hand, "shell")] if known.hand else []
+    outputs = known.outputs(Verdict.INCONCLUSIVE, headline)
     return Report(Verdict.INCONCLUSIVE, headline, outputs, blocks=blocks)
 
 
-def _outputs(course: Course, verdict: Verdict, reason: str) -> dict[str, OutputValue]:
-    return {
-        "rolled-back": False,
-        "verdict": verdict,
-        "from-sha": course.from_sha,
-        "to-sha": course.to.sha if course.to else "",
-        "elapsed-ms": int(course.deadline.elapsed * 1000),
-        "reason": reason,
-    }
-
-
-def _by_hand(course: Course) -> str:
-    moves = course.still_to_go()
-    if course.plan is not None and not moves:
-        return ""
-    return by_hand.steps(course.inputs, course.engine, course.github.repository, course.to if moves else None, moves)
-
-
-def _what_stands(course: Course) -> Table:
-    """Asked once more, because after a failure only the engine knows."""
-    plan = course.plan
-    moves = plan.moves if plan else ()
+def _what_stands(known: Known) -> Table:
+    """Returns what runs now: after a failure only the engine knows."""
+    moves = known.plan.moves if known.plan else ()
     now: Mapping[str, Running] = {}
     try:
-        now = course.engine.running([each.service for each in moves], course.runtime.deadline(ASKING))
+        now = known.engine.running([each.service for each in moves], known.runtime.deadline(ASKING))
     except ActionError as error:
-        course.runtime.log(f"What runs now could not be asked: {error.what}")
+        known.runtime.log(f"Could not ask what runs now: {error.what}")
     rows = []
     for move in moves:
         here = now.get(move.service)
         runs = (here.digest or here.image) if here else ""
-        back = bool(here and move.image.digest and here.digest == move.image.digest)
+        moving = bool(here and move.image.digest and here.digest == move.image.digest)
         ready = f"{here.ready} of {here.wanted} ready" if here and here.wanted is not None else "not known"
-        state = "back" if move.service in course.arrived or move.already else "on its way back" if back else "not back"
+        arrived = move.service in known.moved.services or move.already
+        state = "rolled back" if arrived else "being rolled back" if moving else "not rolled back"
         rows.append((Code(move.service), state, Code(runs or "not known"), ready, Code(move.reference)))
-    return Table(("service", "", "runs now", "replicas", "belongs to"), rows)
+    return Table(("service", "", "runs now", "replicas", "rolled back to"), rows)
 
 
-def _recording(course: Course, plan: Plan) -> str:
-    services = "\n".join(f"        {each.service}={each.reference}" for each in plan.moves)
-    return (
-        "Record it by hand, or the next rollback starts from what was left:\n\n"
-        "    uses: org/cicd-actions/deployment-record@<sha>\n    with:\n      phase: finish\n"
-        f"      environment: {course.inputs.environment}\n      sha: {plan.to.sha}\n      verdict: pass\n"
-        f"      services: |\n{services}"
-    )
+def _again(plan: Plan) -> str:
+    return f"run this action again with `to-sha: {plan.to.sha}`. It moves only what does not run that release yet."
+
+
+def _recording(plan: Plan) -> str:
+    return f"To verify and record it, {_again(plan)}"

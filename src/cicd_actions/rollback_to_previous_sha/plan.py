@@ -1,4 +1,4 @@
-"""The plan of a rollback: pure, made of what the records, the engine and GitHub said, and of nothing else."""
+"""Plans a rollback: pure, from what the records, the engine and GitHub said."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from cicd_actions.engines.protocol import Image, Running
 from cicd_actions.engines.reference import reference
 from cicd_actions.github.comparison import Comparison
-from cicd_actions.github.history import History, Identity
-from cicd_actions.github.release_record import Record, Revision, digest_of
+from cicd_actions.github.history import History, Identity, Release
+from cicd_actions.github.release_record import Revision, digest_of, marked
 from cicd_actions.roll_out.inputs import Wanted
 from cicd_actions.toolkit.errors import Failed, UnusableInput
 from cicd_actions.toolkit.grammar import NotUnderstood
@@ -18,12 +18,47 @@ from cicd_actions.toolkit.report import Block, Bullets, Code, Details, Heading, 
 
 
 @dataclass(frozen=True)
+class Left:
+    """The release to leave: its commit where that is known, and its digests. `release` is what a deploy recorded of it."""
+
+    sha: str = ""
+    identity: Identity = frozenset()
+    release: Release | None = None
+
+    def is_of(self, release: Release) -> bool:
+        """Tells whether this is a release; by its commit alone where the digests are not known."""
+        if not self.identity:
+            return release.sha == self.sha
+        return release.identity == self.identity or (self.release is None and release.identity <= self.identity)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What runs now, by service, and the records that count."""
+
+    environment: str
+    running: Mapping[str, Running]
+    history: History
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The services of the input, and no others."""
+        return tuple(self.running)
+
+    @property
+    def runs(self) -> Identity:
+        """What runs, as far as the engine can tell."""
+        return identity(self.running)
+
+
+@dataclass(frozen=True)
 class Move:
-    """One service that goes back. `image` is what is deployed; `already` says that it runs there and is up."""
+    """One service, the image to deploy, and the commit of that image."""
 
     service: str
     image: Image
     now: Running
+    sha: str = ""
 
     @property
     def reference(self) -> str:
@@ -31,9 +66,10 @@ class Move:
 
     @property
     def already(self) -> bool:
+        """Whether the service runs this image, and is up as far as the engine can tell."""
         here = self.now
-        same = here.digest == self.image.digest if self.image.digest else here.image == self.image.name
-        return same and here.settled and here.wanted is not None and here.ready == here.wanted
+        same = bool(here.digest or here.image) and _mark(here) == (self.image.digest or marked(self.image.name))
+        return same and here.settled and (here.wanted is None or here.ready == here.wanted)
 
 
 @dataclass(frozen=True)
@@ -42,28 +78,40 @@ class Plan:
 
     app: str
     environment: str
-    from_sha: str
-    to: Record
+    left: Left
+    to: Release
     moves: tuple[Move, ...]
-    left: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
     taken_back: Comparison | None = None
     stays: tuple[Revision, ...] = ()
     schema: str = ""
+    database: tuple[str, ...] = ()
     unverified: tuple[str, ...] = field(default=())
+    refused: Failed | None = None
+
+    @property
+    def from_sha(self) -> str:
+        return self.left.sha
+
+    @property
+    def done(self) -> bool:
+        """Whether every service runs the release already: nothing is left to move."""
+        return all(move.already for move in self.moves)
 
     @property
     def not_undone(self) -> tuple[str, ...]:
         """What a rollback leaves as it is."""
         said = ["what the release wrote: rows, files, messages that were sent, caches"]
         said += ["configuration and secrets that were changed beside the release"]
-        said += [f"the service {name}: the release to go back to has none" for name in self.left]
+        said += [f"the service {name}: the release to roll back to has none" for name in self.without]
         if self.stays:
-            said.insert(0, "the migrations named above: none is run down")
+            said.insert(0, "the migrations named above: none is downgraded")
         return tuple(said)
 
     def as_json(self) -> dict[str, Any]:
-        """For programs; digests and ids in full."""
+        """Returns the plan for programs; digests and ids in full."""
         commits = self.taken_back
+        record = self.to.record
         return {
             "schema": 1,
             "app": self.app,
@@ -75,9 +123,10 @@ class Plan:
             "to": {
                 "sha": self.to.sha,
                 "services": {each.service: each.reference for each in self.moves},
-                "record": self.to.id,
-                "run": self.to.run.url,
-                "at": self.to.at,
+                "commits": {each.service: each.sha for each in self.moves},
+                "record": record.id,
+                "run": record.run.url,
+                "at": record.at,
             },
             "already-there": [each.service for each in self.moves if each.already],
             "commits-taken-back": [{"sha": each.sha, "title": each.title} for each in commits.commits] if commits else [],
@@ -89,9 +138,14 @@ class Plan:
         }
 
     def blocks(self) -> list[Block]:
-        """For people: what moves first, then what is lost, then what stays."""
+        """Returns the plan for people: first what moves, then what is lost, then what stays."""
         rows: list[Sequence[Inline]] = [
-            (Code(each.service), Code(each.now.digest or each.now.image or "not known"), Code(each.reference), _how(each))
+            (
+                Code(each.service),
+                Code(each.now.digest or each.now.image or "not known"),
+                Code(each.reference),
+                "runs it already" if each.already else "",
+            )
             for each in self.moves
         ]
         found: list[Block] = [
@@ -102,10 +156,10 @@ class Plan:
                     Code(self.from_sha[:12] or "a commit that is not known"),
                     " to ",
                     Code(self.to.sha[:12]),
-                    f", which passed its gate in {self.environment} {self.to.at or 'at a time that is not recorded'}.",
+                    f", which passed its gate in {self.environment} {self.to.record.at or 'at a time that is not recorded'}.",
                 ]
             ),
-            Table(("service", "runs now", "goes back to", ""), rows),
+            Table(("service", "runs now", "rolled back to", ""), rows),
         ]
         found += self._commits()
         if self.schema:
@@ -115,7 +169,7 @@ class Plan:
                 (Code(each.revision), each.phase or "not known", each.message) for each in self.stays
             ]
             found += [Paragraph("Migrations that stay applied:"), Table(("revision", "phase", ""), stay)]
-        found += [Paragraph("Not undone by this:"), Bullets(list(self.not_undone))]
+        found += [Paragraph("A rollback does not undo:"), Bullets(list(self.not_undone))]
         if self.unverified:
             found += [Paragraph([Strong("Could not be checked:")]), Bullets(list(self.unverified))]
         return found
@@ -123,111 +177,202 @@ class Plan:
     def _commits(self) -> list[Block]:
         commits = self.taken_back
         if commits is None:
-            return [Paragraph("Which commits are taken back could not be asked.")]
+            return [Paragraph("GitHub could not say which commits are taken back.")]
         if not commits.total:
-            return [Paragraph("No commit is taken back: the release to go back to has all of them.")]
+            return [Paragraph("No commit is taken back: the release to roll back to has all of them.")]
         rows = [(Code(each.sha[:12]), each.title, each.author) for each in reversed(commits.commits)]
         more = f", {len(rows)} of them shown" if commits.total > len(rows) else ""
         return [Details(f"Commits taken back: {commits.total}{more}", [Table(("commit", "", "by"), rows)])]
 
 
-def _how(move: Move) -> str:
-    return "runs it already" if move.already else ""
+def _mark(running: Running) -> str:
+    return running.digest or marked(running.image)
 
 
 def identity(running: Mapping[str, Running]) -> Identity:
-    """What runs, as the records name it; empty when nobody can tell of one of the services."""
-    found = frozenset((name, each.digest or each.image) for name, each in running.items())
-    return found if all(image for _, image in found) else frozenset()
+    """Returns what runs, as the records name it; a service of which the engine cannot tell is not in it."""
+    return frozenset((name, _mark(each)) for name, each in running.items() if _mark(each))
 
 
-def leaving(running: Mapping[str, Running], history: History, current_sha: str) -> str:
-    """The commit that is left: as it was told, else by the services' labels, else by the record of what runs."""
-    labels = {each.sha for each in running.values()}
-    if current_sha or (len(labels) == 1 and "" not in labels):
-        return current_sha or labels.pop()
-    runs = identity(running)
-    return next((record.sha for record in history.outcomes if runs and record.identity == runs), "")
+def leaving(facts: Facts, current_sha: str) -> Left:
+    """Returns the release to leave.
 
-
-def target(history: History, *, to_sha: str, from_sha: str, runs: Identity, where: str) -> Record:
-    """The record to go back to. Raises `Failed` when there is none, `UnusableInput` when what runs is not known."""
-    if to_sha:
-        return _named(history, to_sha, where)
-    if not from_sha and not runs:
+    It is the newest deploy of `current_sha`. Without that it is the newest deploy, as long as its images run, or those of a
+    rollback from it that did not end. Otherwise something else was deployed by hand, and that is left. Only deploys count, so a
+    rollback that is run again leaves the same release. Raises `UnusableInput` when nothing says what runs.
+    """
+    deploys = facts.history.deploys(facts.services)
+    runs = facts.runs
+    if current_sha:
+        release = next((each for each in deploys if each.sha == current_sha), None)
+        if release is not None:
+            return Left(current_sha, release.identity, release)
+        return Left(current_sha, runs if _label(facts.running) == current_sha else frozenset())
+    if not runs:
         raise UnusableInput(
-            "Which release runs now is not known, so which one came before it is not either.",
-            cause="The services carry no label with the commit, and the engine names no digests.",
+            "Cannot tell which release runs now, so not which one came before it either.",
+            cause="The engine names no digests, and the services carry no label with the commit.",
             fix="    with:\n      current-sha: ${{ github.sha }}",
         )
-    found = history.last_good(not_sha=from_sha, not_services=runs or None)
-    if found is not None:
-        return found
-    if any(record.sha != from_sha for record in history.outcomes):
+    if deploys:
+        newest = deploys[0]
+        before = _newest_other(facts, Left(newest.sha, newest.identity, newest))
+        known = newest.identity | (before.identity if before else frozenset())
+        recorded = {service for service, _ in known}
+        if facts.history.rolled_back_to(facts.services) == newest.identity and newest.runs_in(runs):
+            # A rollback brought the newest deploy again, in place of something that was deployed by hand: that was left.
+            return Left()
+        if {each for each in runs if each[0] in recorded} <= known:
+            return Left(newest.sha, newest.identity, newest)
+    found = next((each for each in deploys if each.runs_in(runs)), None)
+    return Left(_label(facts.running) or (found.sha if found else ""), runs, found)
+
+
+def _label(running: Mapping[str, Running]) -> str:
+    """Returns the one commit that all services are labelled with; empty when there are several, or none."""
+    labels = {each.sha for each in running.values()}
+    return labels.pop() if len(labels) == 1 else ""
+
+
+def _newest_other(facts: Facts, left: Left) -> Release | None:
+    return next((each for each in facts.history.good(facts.services) if not left.is_of(each)), None)
+
+
+def target(facts: Facts, left: Left, to_sha: str) -> Release:
+    """Returns the release to roll back to: the newest good one with other digests than the one to leave.
+
+    Raises `Failed` when there is none.
+    """
+    where = facts.environment
+    if to_sha:
+        return _named(facts, to_sha)
+    found = _newest_other(facts, left)
+    unnamed = facts.history.unnamed(facts.services)
+    if unnamed is not None and (found is None or unnamed.id > found.record.id):
         raise Failed(
-            f"There is nothing to go back to in {where}: every other release recorded there is quarantined.",
-            cause="A release is quarantined when it failed its gate, until it passes one again.",
-            fix="Go forward: deploy a commit that mends what is broken.",
+            f"Cannot roll back: the last release that passed in {where} ({unnamed.sha[:12]}) has none of the services"
+            f" {', '.join(facts.services)}.",
+            cause=f"It is a release of {', '.join(unnamed.services)}: several applications share these records.",
+            fix="Give each application a name, here and in its deploys:\n\n    with:\n      app: shop\n\n"
+            "To roll back now, name the release:\n\n    with:\n      to-sha: <full commit sha>",
         )
-    raise Failed(
-        f"There is nothing to go back to: this is the first deployment to {where} that is recorded.",
-        cause="Only a release that passed its gate is gone back to, and no other one did.",
-        fix="Go forward, or stop the services. A release that ran there before the records began is kept by"
-        " `deployment-record` with `phase: adopt`, as long as it runs.",
+    if found is None:
+        raise _nothing(facts, left)
+    if left.release is not None and found.identity < left.identity:
+        new = sorted({service for service, _ in left.identity} - set(found.sources))
+        raise Failed(
+            f"Cannot roll back {', '.join(new)}: no earlier release has it, and the other services did not change.",
+            fix="Deploy a commit that fixes the problem, or stop the service.",
+        )
+    return found
+
+
+def _nothing(facts: Facts, left: Left) -> Failed:
+    where, history = facts.environment, facts.history
+    other = _uncounted(history)
+    if any(record.sha != left.sha for record in history.outcomes):
+        return Failed(
+            f"Cannot roll back: every other release recorded in {where} is quarantined.",
+            cause=f"A release is quarantined when it failed its gate, until it passes one again.{other}",
+            fix="Deploy a commit that fixes the problem.",
+        )
+    if history.passed_over:
+        return Failed(
+            f"Cannot roll back: no record in {where} proves that its writer may write it.",
+            cause=other.strip(),
+            fix="See why:\n\n    uses: org/cicd-actions/deployment-record@<full commit sha>\n    with:\n"
+            f"      phase: verify-record\n      environment: {where}",
+        )
+    if history.apps and not history.outcomes:
+        return Failed(
+            f"Cannot roll back: {where} has no record of this application.",
+            cause=f"It has records of the app {', '.join(sorted(history.apps)[:5])}.",
+            fix=f"    with:\n      app: {min(history.apps)}",
+        )
+    return Failed(
+        f"Cannot roll back: this is the first deployment to {where} that is recorded.",
+        cause="A rollback deploys only a release that passed its gate, and no other one did.",
+        fix="Deploy a commit that fixes the problem, or stop the services. `deployment-record` with `phase: adopt` records a"
+        " release that ran there before, as long as it runs.",
     )
 
 
-def _named(history: History, to_sha: str, where: str) -> Record:
+def _uncounted(history: History) -> str:
+    if not history.passed_over:
+        return ""
+    more = f" (and {len(history.passed_over) - 3} more)" if len(history.passed_over) > 3 else ""
+    return f" These do not count: {'; '.join(history.passed_over[:3])}{more}."
+
+
+def _named(facts: Facts, to_sha: str) -> Release:
+    where, history = facts.environment, facts.history
+    good = history.good(facts.services)
+    for release in good:
+        if release.sha == to_sha:
+            return release
     known = history.of_sha(to_sha)
-    for record in history.good():
-        if record.sha == to_sha:
-            return record
+    if known and not set(known[0].services) & set(facts.services):
+        raise Failed(
+            f"Cannot roll back to {to_sha[:12]}: it has none of the services {', '.join(facts.services)}.",
+            fix="Give each application a name, here and in its deploys:\n\n    with:\n      app: shop",
+        )
     if known:
         raise Failed(
-            f"{to_sha[:12]} is quarantined in {where}: it failed its gate there.",
-            cause=f"{known[0].reason or 'No reason is recorded.'} It stays so until it passes a gate there again.",
-            fix=_others(history, "Take another one"),
+            f"Cannot roll back to {to_sha[:12]}: it is quarantined in {where}, because it failed its gate there.",
+            cause=f"{known[0].reason or 'No reason is recorded.'} It stays quarantined until it passes a gate there.",
+            fix=_others(good, "Choose another one"),
         )
     raise Failed(
-        f"{to_sha[:12]} never passed its gate in {where}, so its images are not known and nothing says that it works there.",
-        fix=_others(history, "Recorded are"),
+        f"Cannot roll back to {to_sha[:12]}: it never passed its gate in {where}, so its images are not known.",
+        cause=_uncounted(history).strip(),
+        fix=_others(good, "These passed"),
     )
 
 
-def _others(history: History, word: str) -> str:
-    good = [record.sha for record in history.good()][:5]
-    return f"{word}:\n\n" + "\n".join(f"    to-sha: {sha}" for sha in good) if good else "No other one is recorded either."
+def _others(good: Sequence[Release], word: str) -> str:
+    lines = "\n".join(f"    to-sha: {release.sha}" for release in good[:5])
+    return f"{word}:\n\n{lines}" if good else "No other release is recorded either."
 
 
-def images(record: Record, wanted: Sequence[Wanted], *, opaque: bool) -> tuple[dict[str, str], list[str]]:
-    """What each service goes back to, in the order in which they go; and the services that the record does not have.
+def images(release: Release, wanted: Sequence[Wanted], *, opaque: bool) -> tuple[dict[str, str], list[str]]:
+    """Returns the image of each service, in the order of the input, and the services that the release does not have.
 
-    Raises `UnusableInput` when the record has a service whose repository nobody names.
+    Raises `UnusableInput` when the input does not name the repository of an image, `Failed` for an image from elsewhere.
     """
-    repositories = {each.service: each.image for each in wanted}
-    names = [
-        *(name for name in repositories if name in record.services),
-        *(name for name in record.services if name not in repositories),
-    ]
-    found = {name: _image(name, record.services[name], repositories.get(name, ""), opaque=opaque) for name in names}
-    return found, [name for name in repositories if name not in record.services]
+    recorded = release.services
+    found = {each.service: _image(each, recorded[each.service], opaque=opaque) for each in wanted if each.service in recorded}
+    return found, [each.service for each in wanted if each.service not in recorded]
 
 
-def _image(service: str, recorded: str, wanted: str, *, opaque: bool) -> str:
+def _image(wanted: Wanted, recorded: str, *, opaque: bool) -> str:
     digest = digest_of(recorded)
-    if opaque and recorded != digest:
+    repository = _repository(wanted.image)
+    if digest and repository:
+        return f"{repository}@{digest}"
+    if opaque and not digest:
+        elsewhere = _repository(recorded) if "/" in recorded else ""
+        if elsewhere and elsewhere != repository:
+            raise Failed(
+                f"Cannot roll {wanted.service} back to {recorded[:200]}: the record names another repository than `services`.",
+                fix=f"    with:\n      services: |\n        {wanted.service}={elsewhere}",
+            )
         return recorded
     if not digest:
         raise Failed(
-            f"The record names {recorded[:200]} for {service}, which is no digest: it cannot be deployed again as it was.",
-            cause="It was recorded by an engine whose images are ids of its own.",
+            f"Cannot roll {wanted.service} back to {recorded[:200]}: the record has no digest, so it cannot be deployed again.",
+            cause="An engine with opaque image ids recorded it.",
         )
+    raise UnusableInput(
+        f"`{wanted.image[:200]}` is not the repository of {wanted.service}'s image.",
+        fix=f"    with:\n      services: |\n        {wanted.service}=ghcr.io/org/{wanted.service}",
+    )
+
+
+def _repository(image: str) -> str:
+    """Returns the repository of an image; empty for a bare digest and for an id that is not a reference."""
+    if image == digest_of(image):
+        return ""  # a bare digest reads like a repository `sha256` with a tag
     try:
-        # A bare digest reads like a repository `sha256` with a tag.
-        repository = reference(wanted or ("" if recorded == digest else recorded)).repository
+        return reference(image).repository
     except NotUnderstood:
-        raise UnusableInput(
-            f"Where the image of {service} is kept is not known: the record has its digest alone.",
-            fix=f"    with:\n      services: |\n        {service}=ghcr.io/org/{service}",
-        ) from None
-    return f"{repository}@{digest}"
+        return ""

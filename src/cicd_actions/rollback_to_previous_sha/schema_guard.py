@@ -1,19 +1,20 @@
-"""The schema guard: can the code that is gone back to live with the database as it is?
+"""Guards the database's schema: can the release to roll back to live with the database as it is, or as it will be?
 
-A database is never taken back. So its revision is asked of the image to go back to; what that image does not know has to be
-`expand` migrations alone, which the code before them can live with by their definition.
+A rollback never downgrades a database. So the image to roll back to is asked whether it knows the database's revision.
+Migrations that it does not know have to be `expand`, which older code can live with by definition.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from cicd_actions.engines.protocol import Engine, Image, Job, Running
-from cicd_actions.github.history import History, phases
+from cicd_actions.github.history import Release, phases
 from cicd_actions.github.release_record import Record, Revision, Task
 from cicd_actions.rollback_to_previous_sha import alembic
-from cicd_actions.rollback_to_previous_sha.inputs import Inputs
+from cicd_actions.rollback_to_previous_sha.inputs import CheckInputs
+from cicd_actions.rollback_to_previous_sha.plan import Facts, Left
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import ActionError, Failed
 from cicd_actions.toolkit.printable import shortened, visible
@@ -26,19 +27,19 @@ _MOST_LINES = 100_000
 
 
 class SchemaRefused(Failed):
-    """A migration newer than the code to go back to is not one that this code can live with."""
+    """A migration is newer than the code to roll back to, and that code cannot live with it."""
 
     title = "Refused by the schema guard"
 
 
 class NotAsked(Exception):
-    """An image gave no answer that says anything; the text says why."""
+    """An image gave no usable answer; the text says why."""
 
 
 @dataclass(frozen=True)
 class Schema:
-    """The answer. `stays` are the migrations that the code to go back to does not know, oldest first; `said` tells how it is
-    known; `unverified` is not empty where it could not be found out. `database` are the database's revisions."""
+    """The answer. `stays` are the migrations that the code to roll back to does not know, oldest first; `said` tells how it is
+    known; `unverified` says what could not be found out. `database` are the database's revisions."""
 
     said: str
     stays: tuple[Revision, ...] = ()
@@ -46,26 +47,44 @@ class Schema:
     database: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Question:
+    """What is asked. `images` are those to roll back to, `now` is what `schema-service` runs.
+
+    With `pending`, `now` is what it is about to run, and the database is taken as it will be after that image's migrations.
+    """
+
+    facts: Facts
+    left: Left
+    release: Release
+    images: Mapping[str, Image]
+    now: Running | None
+    pending: bool = False
+
+
 @dataclass
 class Guard:
-    """One question to one database. `images` are the target's, `running` is what is left."""
+    """Answers one question about one database."""
 
-    inputs: Inputs
+    inputs: CheckInputs
+    asked: Question
     engine: Engine
-    history: History
-    to: Record
-    images: dict[str, Image]
-    running: dict[str, Running]
     deadline: Deadline
     runtime: Runtime
+    _told: dict[tuple[str, ...], list[str]] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def to(self) -> Record:
+        """The record of the release to roll back to that brought the migrations."""
+        return self.asked.release.sources.get(self.inputs.schema_service, self.asked.release.record)
 
     def answer(self) -> Schema:
-        """Raises `SchemaRefused` for a contract migration that the target does not know."""
+        """Returns what is known. Raises `SchemaRefused` for a contract migration that the target does not know."""
         if not self.inputs.schema_service:
             return self._by_records_alone()
         database: tuple[str, ...] = ()
         try:
-            database = self.history.database() or self._ask_database()
+            database = self._heads() if self.asked.pending else self.asked.facts.history.database() or self._ask_database()
             return self._judge(database)
         except NotAsked as why:
             said = f"whether {self.to.sha[:12]} can live with the database ({why})"
@@ -76,7 +95,10 @@ class Guard:
         self._refuse_contract(newer)
         said = "not asked, because `schema-service` names no service with migrations"
         return Schema(
-            f"{said}; the records name {len(newer)} newer ones" if newer else said, newer, "", self.history.database()
+            f"{said}; the records name {len(newer)} newer ones" if newer else said,
+            newer,
+            "",
+            self.asked.facts.history.database(),
         )
 
     def _judge(self, database: tuple[str, ...]) -> Schema:
@@ -90,30 +112,30 @@ class Guard:
         self._refuse_contract(newer)
         unsaid = [each.revision for each in newer if each.phase != "expand"]
         if unsaid:
-            raise NotAsked(f"nobody says whether {', '.join(unsaid)} is an expand or a contract migration")
+            raise NotAsked(f"nothing says whether {', '.join(unsaid)} is an expand or a contract migration")
         said = (
             f"at {at}, which {self.to.sha[:12]} does not know; everything newer is `expand`, made for older code to live with"
         )
         return Schema(said, tuple(newer), database=database)
 
     def _recorded(self) -> tuple[Revision, ...]:
-        found = {each.revision: each for record in self.history.since(self.to) for each in record.revisions}
+        found = {each.revision: each for record in self.asked.facts.history.since(self.to) for each in record.revisions}
         return tuple(found.values())
 
     def _newer(self, database: tuple[str, ...]) -> list[Revision]:
-        """What the target does not know, oldest first, with the phases that records or the current image tell."""
+        """Returns what the target does not know, oldest first, with the phases that records or the current image tell."""
         recorded = self._recorded()
         if self._records_are_whole(database, recorded):
             return list(recorded)
         service = self.inputs.schema_service
-        known = alembic.history(self._said(self.images[service], self.to.sha, "history", "--verbose"))
+        known = alembic.history(self._said(self.asked.images[service], self.to.sha, "history", "--verbose"))
         current = alembic.history(self._said(self._current_image(), self._current_sha, "history", "--verbose"))
         newer = alembic.newer(database, current, known)
         if newer is None:
             raise NotAsked(
                 "the image that runs now does not know the database's revision either, and the records do not name it"
             )
-        told = phases(self.history.records)
+        told = phases(self.asked.facts.history.records)
         unsaid = [each.path for each in newer if each.revision not in told and each.path]
         in_modules = self._phases_in(unsaid) if unsaid else {}
         return [
@@ -121,10 +143,10 @@ class Guard:
         ]
 
     def _records_are_whole(self, database: tuple[str, ...], recorded: Sequence[Revision]) -> bool:
-        """Whether the records name every migration since the target: each deploy has its verdict, and nothing was cut."""
-        since = self.history.since(self.to)
+        """Tells whether the records name every migration since the target: each deploy has its verdict, and nothing was cut."""
+        since = self.asked.facts.history.since(self.to)
         ended = {record.deployment for record in since}
-        begun = [record for record in self.history.records if record.task is Task.DEPLOY and record.id > self.to.id]
+        begun = [record for record in self.asked.facts.history.records if record.task is Task.DEPLOY and record.id > self.to.id]
         return (
             bool(self.to.schema)
             and all(record.id in ended for record in begun)
@@ -140,37 +162,37 @@ class Guard:
         safe = self._newest_safe({each.revision for each in contract})
         names = ", ".join(f"{each.revision}{f' ({each.message})' if each.message else ''}" for each in contract)
         fix = (
-            f"The newest release that is safe to go back to:\n\n    to-sha: {safe.sha}"
+            f"The newest release that is safe to roll back to:\n\n    with:\n      to-sha: {safe.sha}"
             if safe
-            else "No recorded release is safe to go back to. Go forward: deploy a commit that mends what is broken."
+            else "No recorded release is safe to roll back to. Deploy a commit that fixes the problem."
         )
         raise SchemaRefused(
-            f"{self.to.sha[:12]} cannot live with the database as it is: {names} is a contract migration that came after it.",
-            cause="A contract migration takes something away that older code uses, and no rollback brings data back.",
+            f"{self.to.sha[:12]} cannot live with the database as it {'will be' if self.asked.pending else 'is'}:"
+            f" {names} is a contract migration that came after it.",
+            cause="A contract migration removes something that older code uses, and no rollback brings data back.",
             fix=fix,
         )
 
-    def _newest_safe(self, contract: set[str]) -> Record | None:
-        """The newest good release from the floor on: the deploy that brought the last of the contract migrations."""
+    def _newest_safe(self, contract: set[str]) -> Release | None:
+        """Returns the newest good release from the floor on: the deploy that brought the last of the contract migrations."""
         brought = {
             each.revision: record.id
-            for record in self.history.outcomes
+            for record in self.asked.facts.history.outcomes
             for each in record.revisions
             if each.revision in contract
         }
         if set(brought) != contract:
             return None
         floor = max(brought.values())
-        left = frozenset((name, each.digest or each.image) for name, each in self.running.items())
-        for record in self.history.good():
-            if record.id >= floor and record.identity != left and record.sha != self.inputs.current_sha:
-                return record
+        for release in self.asked.facts.history.good(self.asked.facts.services):
+            if release.record.id >= floor and not self.asked.left.is_of(release):
+                return release
         return None
 
     # Questions to images
 
     def _ask_database(self) -> tuple[str, ...]:
-        """The database's revisions, asked with the image that runs now."""
+        """Returns the database's revisions, asked with the image that runs now."""
         lines, code = self._job(self._current_image(), self._current_sha, (*self.inputs.schema_command, "current"))
         ahead = alembic.lost(text for _, text in lines)
         if ahead:
@@ -179,8 +201,14 @@ class Guard:
             raise NotAsked(f"`alembic current` in the image that runs now ended with {code}: {_last(lines)}")
         return alembic.current(text for stream, text in lines if stream == "stdout")
 
+    def _heads(self) -> tuple[str, ...]:
+        """Returns the revisions that the image to be deployed leads to."""
+        known = alembic.history(self._said(self._current_image(), self._current_sha, "history", "--verbose"))
+        parents = {parent for each in known.values() for parent in each.parents}
+        return tuple(revision for revision in known if revision not in parents)
+
     def _target_knows(self, revision: str) -> bool:
-        image = self.images[self.inputs.schema_service]
+        image = self.asked.images[self.inputs.schema_service]
         lines, code = self._job(image, self.to.sha, (*self.inputs.schema_command, "show", revision))
         if code == 0:
             return alembic.shows((text for _, text in lines), revision)
@@ -196,21 +224,23 @@ class Guard:
         return alembic.deploy_phases((text for stream, text in lines if stream == "stdout"), paths)
 
     def _said(self, image: Image, sha: str, *words: str) -> list[str]:
-        lines, code = self._job(image, sha, (*self.inputs.schema_command, *words))
-        if code != 0:
-            raise NotAsked(f"`alembic {words[0]}` ended with {code}: {_last(lines)}")
-        return [text for stream, text in lines if stream == "stdout"]
+        key = (image.pinned, *words)
+        if key not in self._told:
+            lines, code = self._job(image, sha, (*self.inputs.schema_command, *words))
+            if code != 0:
+                raise NotAsked(f"`alembic {words[0]}` ended with {code}: {_last(lines)}")
+            self._told[key] = [text for stream, text in lines if stream == "stdout"]
+        return self._told[key]
 
     @property
     def _current_sha(self) -> str:
-        return self.running[self.inputs.schema_service].sha
+        return self.asked.now.sha if self.asked.now else ""
 
     def _current_image(self) -> Image:
-        now = self.running.get(self.inputs.schema_service)
-        if now is None or not now.image:
+        if self.asked.now is None or not self.asked.now.image:
             raise NotAsked(f"the engine cannot tell which image {self.inputs.schema_service} runs")
         try:
-            return self.engine.resolve(now.image, self.deadline)
+            return self.engine.resolve(self.asked.now.image, self.deadline)
         except ActionError as error:
             raise NotAsked(f"the image that runs now cannot be used: {error.what}") from None
 
@@ -245,9 +275,4 @@ class Guard:
 
 def _last(lines: Sequence[tuple[str, str]]) -> str:
     said = [text for _, text in lines if text.strip()][-3:]
-    return shortened(visible(" / ".join(said)), 300) or "it said nothing"
-
-
-def carried(schema: Schema, record: Record) -> Record:
-    """The record of a rollback also says where the database is: it stays there."""
-    return replace(record, schema=schema.database)
+    return shortened(visible(" / ".join(said)), 300) or "it printed nothing"

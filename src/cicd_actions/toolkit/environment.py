@@ -23,6 +23,7 @@ class Environment(Mapping[str, str]):
         self._variables = dict(variables)
         self._redactor = redactor
         self._fetched: set[str] = set()
+        self._withheld: set[str] = set()
 
     def __getitem__(self, name: str) -> str:
         return self._variables[name]
@@ -37,6 +38,10 @@ class Environment(Mapping[str, str]):
         """Redact a value that came another way, such as the password in a URL."""
         self._redactor.add(value)
 
+    def withhold(self, name: str) -> None:
+        """Keeps a variable from the programs that the action starts: none of them needs it."""
+        self._withheld.add(name)
+
     def for_programs(self, *, secrets: bool = True) -> dict[str, str]:
         """Returns the variables for a program that the action starts: without what was given to the action alone.
 
@@ -48,7 +53,9 @@ class Environment(Mapping[str, str]):
         return {
             name: value
             for name, value in self._variables.items()
-            if value and name not in _OWN and (secrets or not (name in self._fetched or database_password(value)))
+            if value
+            and name not in _OWN | self._withheld
+            and (secrets or not (name in self._fetched or database_password(value)))
         }
 
     def secret(self, name: str, *, input: str) -> str:  # noqa: A002 - the word for it here

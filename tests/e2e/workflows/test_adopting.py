@@ -55,7 +55,7 @@ class Guided:
         return self.consumer.commit({**workflow, "parent": before})
 
     def push(self) -> Picture:
-        surroundings = {"OPERATIONS": str(self.world.folder), "GITHUB_API_URL": self.world.github.url}
+        surroundings = self.world.begin(self.consumer.head)
         return self.consumer.run(step_environment=surroundings, secrets={"GITHUB_TOKEN": self.world.token})
 
     def records(self) -> list[tuple[str, str]]:

@@ -110,8 +110,7 @@ def said(consumer: Consumer, world: World) -> tuple[Picture, dict[str, Any]]:
     before = consumer.commit({".github/workflows/pipeline.yml": workflow(steps(world.url)), **FILES})
     world.put("staging", before)
     consumer.commit({"README.md": "The next release.\n"})
-    surroundings = {"OPERATIONS": str(world.folder), "GITHUB_API_URL": world.github.url}
-    run = consumer.run(step_environment=surroundings, secrets={"GITHUB_TOKEN": world.token})
+    run = consumer.run(step_environment=world.begin(consumer.head), secrets={"GITHUB_TOKEN": world.token})
     return run, json.loads((world.folder / "steps.json").read_text())
 
 

@@ -10,6 +10,7 @@ from demo.picture import Picture
 from tests.e2e.workflows.conftest import Consumer
 from tests.e2e.workflows.test_two_lane import FILES, GREEN, pull_request
 from tests.e2e.workflows.world import OPERATIONS, World
+from tests.harness.releases import KEY
 
 DEPLOY = {
     "image-command": "python3 -I operations.py exists {image}",
@@ -40,8 +41,8 @@ def app(consumer: Consumer, world: World) -> Consumer:
 
 
 def go(app: Consumer, world: World, *event: object, **secrets: str) -> Picture:
-    surroundings = {"OPERATIONS": str(world.folder), "GITHUB_API_URL": world.github.url}
-    given = {"GITHUB_TOKEN": world.token, **secrets}
+    surroundings = world.begin(app.head)
+    given = {"GITHUB_TOKEN": world.token, "RECORD_KEY": KEY, **secrets}
     return app.run(*event, step_environment=surroundings, secrets=given)  # type: ignore[arg-type]
 
 
@@ -158,6 +159,8 @@ def test_an_inconclusive_gate_takes_nothing_back(deploy: Consumer, world: World)
 def test_a_failed_migration_stops_before_the_roll_out(deploy: Consumer, world: World) -> None:
     before = deploy.head
     world.put("staging", before)
+    # The rollback's check asks with a job too, and would stop the deploy before the migration.
+    calls_deploy(deploy, world, **{"require-rollback": "false"})
     deploy.commit({"x": "1"})
     world.refuse("job api")
     run = go(deploy, world)
@@ -189,7 +192,7 @@ def test_an_older_commit_is_refused(deploy: Consumer, world: World) -> None:
     run = go(deploy, world)
     assert steps(run)["Start the record"] == "failure"
     assert "Migrate" not in steps(run)
-    assert f"{older[:12]} is 1 commit behind {newer[:12]}" in run.errors()[0]
+    assert f"Cannot deploy {older[:12]}: it is 1 commit behind {newer[:12]}" in run.errors()[0]
     calls_deploy(deploy, world, **{"allow-older": True})  # type: ignore[arg-type]
     assert go(deploy, world).results() == {"call / deploy": "success"}
 

@@ -9,13 +9,16 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from cicd_actions.github.release_record import Record, Task
+from cicd_actions.github.proof import Trust
+from cicd_actions.github.release_record import Record, Run, Task, now
 from tests.fakes.github import FakeGitHub, deployments, settings
 from tests.fakes.github.openapi import document
+from tests.harness.releases import KEY
 
 OPERATIONS = Path(__file__).with_name("operations.py")
 OLD = "sha256:" + "b" * 64
 REPOSITORY = "org/app"
+BOT = "github-actions[bot]"
 
 
 class World:
@@ -26,7 +29,13 @@ class World:
         self.url = url
         self.github = github
         settings.repository(github, REPOSITORY)
-        self.token = github.token(deployments="write", contents="read")
+        self.token = github.token(deployments="write", contents="read", actions="read")
+
+    def begin(self, sha: str) -> dict[str, str]:
+        """A run of a commit exists; what its steps have in their environment."""
+        number = len(deployments.kept(self.github, REPOSITORY).runs) + 1
+        deployments.run(self.github, REPOSITORY, number, sha)
+        return {"OPERATIONS": str(self.folder), "GITHUB_API_URL": self.github.url, "GITHUB_RUN_ID": str(number)}
 
     def tasks(self) -> list[tuple[str, str, str]]:
         """What is recorded, oldest first."""
@@ -45,8 +54,10 @@ class World:
         images = {service: f"local/{service}@{OLD}" for service in ("api", "web")}
         for service, image in images.items():
             (self.folder / environment / f"{service}.json").write_text(json.dumps({"image": image, "digest": OLD, "sha": sha}))
-        passed = Record(Task.PASSED, REPOSITORY, environment, sha, images, verdict="pass")
-        deployments.other_tool(self.github, REPOSITORY, environment, sha, task=passed.task.value, payload=passed.payload())
+        run = Run(self.begin(sha)["GITHUB_RUN_ID"])
+        passed = Record(Task.PASSED, REPOSITORY, environment, sha, images, verdict="pass", at=now(), run=run)
+        signed = Trust(key=KEY.encode()).signed(passed)
+        deployments.other_tool(self.github, REPOSITORY, environment, sha, task=passed.task.value, payload=signed, creator=BOT)
 
     def refuse(self, *lines: str) -> None:
         (self.folder / "refuse").write_text("\n".join(lines))

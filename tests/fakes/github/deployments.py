@@ -1,4 +1,4 @@
-"""Deployments, their statuses, commits, and the comparison of two commits."""
+"""Deployments, their statuses, workflow runs, commits, and the comparison of two commits."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from tests.fakes.github.comments import user
 from tests.fakes.github.server import Answer, Call, FakeGitHub, Refusal, route
-from tests.fakes.github.settings import existing
+from tests.fakes.github.settings import existing, repository
 
 ZERO = "0" * 40
 
@@ -29,6 +30,7 @@ class Kept:
     deployments: list[dict[str, Any]] = field(default_factory=list)
     statuses: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     commits: dict[str, Commit] = field(default_factory=dict)
+    runs: dict[int, dict[str, Any]] = field(default_factory=dict)
     git: Path | None = None
     """A repository to ask for commits that are not in `commits`."""
 
@@ -77,18 +79,93 @@ def commits(github: FakeGitHub, repository: str, line: Iterable[str], *, after: 
 
 
 def other_tool(
-    github: FakeGitHub, repository: str, environment: str, sha: str, *, task: str = "deploy", payload: Any = ""
+    github: FakeGitHub,
+    repository: str,
+    environment: str,
+    sha: str,
+    *,
+    task: str = "deploy",
+    payload: Any = "",
+    creator: str = "deployer[bot]",
 ) -> int:
-    """A deployment that another tool made; its id."""
+    """A deployment that another tool, App or person made; its id."""
     made = {"ref": sha, "environment": environment, "task": task, "payload": payload}
-    return int(_make(github, repository, sha, made)["id"])
+    return int(_make(github, repository, sha, made, creator)["id"])
+
+
+def run(
+    github: FakeGitHub,
+    repository: str,
+    number: int,
+    sha: str,
+    *,
+    branch: str = "main",
+    event: str = "push",
+    path: str = ".github/workflows/pipeline.yml",
+    head: str = "",
+    ended: str = "",
+) -> dict[str, Any]:
+    """A workflow run of the commit; `head` is the repository of its commit (a fork's), `ended` the time when it ended."""
+    with github.lock:
+        here, page = f"{github.url}/repos/{repository}", f"https://github.com/{repository}/actions/runs/{number}"
+        made: dict[str, Any] = {
+            "id": number,
+            "name": "Pipeline",
+            "node_id": f"WFR_{number}",
+            "head_branch": branch,
+            "head_sha": sha,
+            "path": path,
+            "run_number": number,
+            "run_attempt": 1,
+            "display_title": "A change",
+            "event": event,
+            "status": "completed" if ended else "in_progress",
+            "conclusion": "success" if ended else None,
+            "workflow_id": 1,
+            "check_suite_url": f"{here}/check-suites/{number}",
+            "url": f"{here}/actions/runs/{number}",
+            "html_url": page,
+            "pull_requests": [],
+            "created_at": _time(),
+            "updated_at": ended or _time(),
+            "run_started_at": _time(),
+            "workflow_url": f"{here}/actions/workflows/1",
+            "head_commit": None,
+            "repository": minimal(github, repository),
+            "head_repository": minimal(github, head or repository),
+            **{f"{key}_url": f"{here}/actions/runs/{number}/{key}" for key in ("jobs", "logs", "artifacts", "cancel", "rerun")},
+        }
+        kept(github, repository).runs[number] = made
+        return made
+
+
+def minimal(github: FakeGitHub, name: str) -> dict[str, Any]:
+    """A repository in GitHub's short form."""
+    owner, _, short = name.partition("/")
+    here = f"{github.url}/repos/{name}"
+    links = """archive assignees blobs branches collaborators comments commits compare contents contributors deployments
+        downloads events forks git_commits git_refs git_tags hooks issue_comment issue_events issues keys labels languages
+        merges milestones notifications pulls releases stargazers statuses subscribers subscription tags teams trees"""
+    return {
+        "id": repository(github, name).id,
+        "node_id": f"R_{name}",
+        "name": short,
+        "full_name": name,
+        "owner": user(owner, "Organization"),
+        "private": True,
+        "html_url": f"https://github.com/{name}",
+        "description": None,
+        "fork": False,
+        "url": here,
+        **{f"{key}_url": f"{here}/{key}" for key in links.split()},
+    }
 
 
 def _time() -> str:
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _make(github: FakeGitHub, repository: str, sha: str, body: dict[str, Any]) -> dict[str, Any]:
+def _make(github: FakeGitHub, repository: str, sha: str, body: dict[str, Any], creator: str) -> dict[str, Any]:
     with github.lock:
         number = github.state["deployment ids"] = github.state.get("deployment ids", 1000) + 1
         here = f"{github.url}/repos/{repository}"
@@ -105,7 +182,7 @@ def _make(github: FakeGitHub, repository: str, sha: str, body: dict[str, Any]) -
             "updated_at": _time(),
             "statuses_url": f"{here}/deployments/{number}/statuses",
             "repository_url": here,
-            "creator": None,
+            "creator": user(creator, "Bot" if creator.endswith("[bot]") else "User") if creator else None,
             "sha": sha,
             "ref": body["ref"],
             "payload": body.get("payload", {}),
@@ -143,7 +220,7 @@ def create_deployment(call: Call) -> Answer:
         raise Refusal(409, "Conflict: Commit status checks failed for the ref.")
     if here.knows_commits and here.commit(call.body["ref"]) is None:
         raise Refusal(422, f"No ref found for: {call.body['ref']}")
-    return Answer(201, _make(call.github, call.repository, call.body["ref"], call.body))
+    return Answer(201, _make(call.github, call.repository, call.body["ref"], call.body, call.token.login))
 
 
 def _deployment(call: Call) -> dict[str, Any]:
@@ -202,6 +279,15 @@ def _status(call: Call, deployment: dict[str, Any], body: dict[str, Any]) -> dic
         "log_url": body.get("log_url", ""),
         "performed_via_github_app": None,
     }
+
+
+@route("GET", "/repos/{owner}/{repo}/actions/runs/{run_id}", "actions")
+def get_run(call: Call) -> Answer:
+    number = call.arguments["run_id"]
+    found = _kept(call).runs.get(int(number)) if number.isdecimal() else None
+    if found is None:
+        raise Refusal(404, "Not Found")
+    return Answer(200, found)
 
 
 def _found(call: Call, sha: str) -> Commit:

@@ -74,13 +74,15 @@ class Refusal(Exception):
 class Token:
     """What a token may do: permissions by their API name (`secrets`, `actions_variables`, `deployments`) and level.
 
-    `repositories` limits what it sees (empty: everything). A token of `kind` `job` is the job's own GITHUB_TOKEN.
+    `repositories` limits what it sees (empty: everything). A token of `kind` `job` is the job's own GITHUB_TOKEN. `login` is
+    the account that creates what is made with it.
     """
 
     text: str
     permissions: Mapping[str, str] = field(default_factory=dict)
     repositories: tuple[str, ...] = ()
     kind: str = "app"
+    login: str = "github-actions[bot]"
 
     def may(self, permission: str, level: str) -> bool:
         return LEVELS.get(self.permissions.get(permission, ""), 0) >= LEVELS[level]
@@ -171,10 +173,17 @@ class FakeGitHub:
         if kind is None and self.problems:
             raise AssertionError("what was sent or answered is not GitHub's API:\n" + "\n".join(self.problems))
 
-    def token(self, *, repositories: Iterable[str] = (), kind: str = "app", **permissions: str) -> str:
+    def token(
+        self,
+        *,
+        repositories: Iterable[str] = (),
+        kind: str = "app",
+        login: str = "github-actions[bot]",
+        **permissions: str,
+    ) -> str:
         """A new token with these permissions: `token(secrets="read", environments="read")`."""
         text = f"ghs_fake{len(self.tokens):032d}"
-        self.tokens[text] = Token(text, permissions, tuple(repositories), kind)
+        self.tokens[text] = Token(text, permissions, tuple(repositories), kind, login)
         return text
 
     def fail(self, verb: str = "", path: str = "", **how: Any) -> Fault:

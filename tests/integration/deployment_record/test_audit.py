@@ -83,14 +83,14 @@ def test_a_finish_whose_line_is_required_and_missing_is_not_green(world: World, 
 def test_a_log_that_does_not_answer(world: World) -> None:
     ended = world.start(1, audit_url="http://127.0.0.1:9/audit", audit_required="true", timeout="2s")
     assert ended.code == 3
-    assert "could not be written to 127.0.0.1" in ended.headline
+    assert "Could not write the audit line to 127.0.0.1" in ended.headline
 
 
 def test_a_log_that_drips_ends_with_the_deadline(world: World) -> None:
     with dripping("headers") as address:
         ended = world.start(1, audit_url=f"http://{address}/audit", audit_required="true", timeout="4s")
     assert ended.code == 3
-    assert "could not be written to 127.0.0.1" in ended.headline
+    assert "Could not write the audit line to 127.0.0.1" in ended.headline
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def test_under_load_not_one_request_fails(site: Site, images: Images) -> None:
     assert not load.failures, load.failures
     assert set(load.answers) == {good.sha, bad.sha}
     assert site.stack.images_of("api") == {good.pinned}
-    # The engine was given no way back of its own: it would have led to the release that was left.
+    # The engine's own rollback was not armed: it would have led to the release that was left.
     spec = site.stack.client.services.get(f"{site.stack.name}_api").attrs["Spec"]
     assert spec["UpdateConfig"]["FailureAction"] != "rollback"
     assert spec["UpdateConfig"]["Order"] == "start-first"
@@ -89,7 +89,7 @@ def test_a_target_that_does_not_come_up_is_not_taken_back_itself(site: Site, ima
     site.record(good, "fail")
     ended = site.roll_back(timeout="40s")
     assert (ended.code, ended.verdict, ended.outputs["rolled-back"]) == (1, "fail", "false"), ended.log
-    assert "it is not taken back itself" in ended.headline
+    assert "is not undone" in ended.headline
     assert "cannot start: no such table: items" in ended.summary
     assert (
         f"docker service update --with-registry-auth --label-add org.opencontainers.image.revision={bad.sha}" in ended.summary
@@ -208,6 +208,6 @@ def test_a_contract_migration_is_refused(migrated: Migrated, release: Release, r
     assert migrated.stack.images_of("api") == {new.pinned}
     assert migrated.revision() == "0003"
     assert (f"to-sha: {safe.sha}" in ended.log) == recorded
-    # What knows the database's revision may be gone back to.
+    # A release that knows the database's revision may be rolled back to.
     assert migrated.roll_back(schema_service="api", schema_command=alembic_image.ALEMBIC).outputs["to-sha"] == safe.sha
     assert migrated.stack.images_of("api") == {safe.pinned}

@@ -18,8 +18,9 @@ NAMES = ("deployment-record", "rollback-to-previous-sha")
 
 
 def examples(name: str) -> Iterator[dict[str, Any]]:
-    """The steps in the README's blocks of YAML that use the action."""
-    text = (ROOT / "actions" / name / "README.md").read_text("utf-8")
+    """The steps in the README's and the runbook's blocks of YAML that use the action."""
+    pages = (ROOT / "actions" / name / "README.md", ROOT / "docs" / "rollback.md")
+    text = "\n".join(page.read_text("utf-8") for page in pages)
     for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL):
         document: Any = plain(read(block).root)
         steps = document["steps"] if isinstance(document, dict) else document
@@ -46,12 +47,13 @@ def test_an_example_does_what_it_says(world: World, httpserver: HTTPServer, name
     httpserver.expect_request("/deployments").respond_with_data("", status=201)
     known = {
         "github.sha": sha(2),
+        "inputs.to-sha": sha(1),
         "steps.start.outputs.deployment-id": "",
         "steps.gate.outputs.verdict": "pass",
         "steps.gate.outputs.reason": "all targets passed",
     }
     given = {key: value(text, known) for key, text in step["with"].items()}
-    services = tuple(line.partition("=")[0] for line in given["services"].split())
+    services = tuple(line.partition("=")[0] for line in given.get("services", "api=").split())
     world.services = services
     environment = given["environment"]
     # Where the example deploys, releases 1 and 2 ran before; `adopt` comes upon an environment without records.

@@ -144,7 +144,7 @@ def test_a_pause_that_is_no_number_is_passed_over(github: FakeGitHub, client: Ma
 
 def test_a_used_up_rate_limit_is_said_at_once(github: FakeGitHub, client: Make, token: str, waits: list[float]) -> None:
     github.remaining = 0
-    with pytest.raises(Inconclusive, match=r"rate limit is used up, and ends in 36\d\d s"):
+    with pytest.raises(Inconclusive, match=r"rate limit is used up. It ends in 36\d\d s"):
         names(client(token))
     assert waits == []
 
@@ -165,7 +165,7 @@ def test_an_answer_that_drips_ends_with_the_deadline(what: str) -> None:
 
 
 def test_nothing_is_asked_after_the_deadline(github: FakeGitHub, client: Make, token: str) -> None:
-    with pytest.raises(Inconclusive, match="the time of this action is over"):
+    with pytest.raises(Inconclusive, match="the deadline of this action passed"):
         names(client(token, seconds=0))
     assert github.calls == []
 
@@ -179,13 +179,13 @@ def test_an_answer_that_is_not_githubs(github: FakeGitHub, client: Make, token: 
 
 def test_an_answer_without_end(monkeypatch: pytest.MonkeyPatch, client: Make, token: str) -> None:
     monkeypatch.setattr("cicd_actions.github.connection.LARGEST_ANSWER", 20)
-    with pytest.raises(Inconclusive, match="does not speak like GitHub's API"):
+    with pytest.raises(Inconclusive, match="does not answer like GitHub's API"):
         names(client(token))
 
 
 def test_a_redirect_elsewhere_is_not_followed(github: FakeGitHub, client: Make, token: str) -> None:
     github.fail("GET", "secrets", status=301, headers={"Location": "http://elsewhere.invalid/"})
-    with pytest.raises(Inconclusive, match="does not speak like GitHub's API"):
+    with pytest.raises(Inconclusive, match="does not answer like GitHub's API"):
         names(client(token))
 
 

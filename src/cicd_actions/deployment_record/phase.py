@@ -1,13 +1,14 @@
-"""What every phase of deployment-record works with: the records, who asks, and the audit log."""
+"""Holds what every phase of deployment-record works with: the records, the run, and the audit log."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cicd_actions.deployment_record.audit import AuditLog
 from cicd_actions.deployment_record.inputs import Inputs
 from cicd_actions.github.client import GitHub
+from cicd_actions.github.proof import Trust
 from cicd_actions.github.records import Records
 from cicd_actions.github.release_record import Record, Run, Task, is_sha, now
 from cicd_actions.toolkit.errors import Inconclusive, UnusableInput
@@ -16,7 +17,7 @@ from cicd_actions.toolkit.runtime import Runtime
 
 
 @dataclass
-class Desk:
+class Phase:
     """One run of the action."""
 
     inputs: Inputs
@@ -28,12 +29,12 @@ class Desk:
     findings: list[Finding] = field(default_factory=list)
 
     @classmethod
-    def of(cls, inputs: Inputs, runtime: Runtime) -> Desk:
+    def of(cls, inputs: Inputs, runtime: Runtime) -> Phase:
         """Raises `UnusableInput`."""
         repository = runtime.variables.get("GITHUB_REPOSITORY", "")
         if not inputs.github_token:
             raise UnusableInput(
-                "The input `github-token` is empty, and records are kept on GitHub.",
+                "Cannot keep records: the input `github-token` is empty, and records are kept on GitHub.",
                 fix="    with:\n      github-token: ${{ github.token }}",
             )
         deadline = runtime.deadline(inputs.timeout)
@@ -44,36 +45,44 @@ class Desk:
                 "`audit-required` is true, and `audit-url` names no log.",
                 fix="    with:\n      audit-url: https://audit.example.com/deployments\n      audit-required: true",
             )
-        return cls(inputs, runtime, github, Records(github, inputs.app or repository), Run.of(runtime.variables), audit)
+        records = Records(github, inputs.app, Trust.of(inputs, runtime))
+        return cls(inputs, runtime, github, records, Run.of(runtime.variables), audit)
+
+    def renewed(self) -> Phase:
+        """Returns the same phase with its whole time again: what was checked meanwhile is not counted."""
+        deadline = self.runtime.deadline(self.inputs.timeout)
+        github = replace(self.github, deadline=deadline)
+        audit = replace(self.audit, deadline=deadline) if self.audit else None
+        return replace(self, github=github, records=self.records.within(github), audit=audit)
 
     @property
     def environment(self) -> str:
         return self.inputs.environment
 
     def sha(self, text: str = "") -> str:
-        """The release's commit: `text`, else the run's. Raises `UnusableInput`."""
+        """Returns the release's commit: `text`, else the run's. Raises `UnusableInput`."""
         found = text or self.inputs.sha or self.runtime.variables.get("GITHUB_SHA", "")
         if not is_sha(found):
             raise UnusableInput(
-                f"`{found[:80]}` is not a full commit SHA." if found else "Which commit this is about is not known.",
+                f"`{found[:80]}` is not a full commit SHA." if found else "Cannot tell which commit this is about.",
                 fix="    with:\n      sha: ${{ github.sha }}",
             )
         return found
 
     def services(self) -> dict[str, str]:
-        """The services of the release. Raises `UnusableInput` without any."""
+        """Returns the image of each service. Raises `UnusableInput` without any."""
         if not self.inputs.services:
             raise UnusableInput(
-                "The input `services` is empty: a record says which images a release is made of.",
+                "Cannot record a release: the input `services` is empty.",
                 fix="    with:\n      services: |\n        api=sha256:…\n        web=sha256:…",
             )
         return {each.service: each.image for each in self.inputs.services}
 
     def record(self, task: Task, sha: str, services: Mapping[str, str], *, reason: str = "") -> Record:
-        """A record of this run, its reason without secrets; a phase adds what it knows with `replace`."""
+        """Returns a record of this run, its reason without secrets; a phase adds what it knows with `replace`."""
         return Record(
             task=task,
-            app=self.records.app,
+            app=self.records.name,
             environment=self.environment,
             sha=sha,
             services=dict(services),
@@ -86,7 +95,7 @@ class Desk:
         self.findings.append(Finding(f"deployment-record/{rule}", severity, message, fix=fix))
 
     def write_audit(self, phase: str, record: Record, verdict: str) -> Inconclusive | None:
-        """The audit line. What went wrong is raised where it is required before a deploy, else returned and warned of."""
+        """Writes the audit line. Returns what went wrong, and warns of it where the line is not required."""
         if self.audit is None:
             return None
         line = {**record.payload(), "phase": phase, "repository": self.github.repository, "task": record.task.value}

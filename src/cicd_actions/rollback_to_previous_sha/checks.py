@@ -1,0 +1,209 @@
+"""Checks, before anything changes, that a rollback can be done: the records, what runs, the images, the database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from cicd_actions.engines.protocol import Engine, EngineUnreachable, Image, ImageMissing, Running, ServiceMissing
+from cicd_actions.github.client import GitHub
+from cicd_actions.github.comparison import Comparison, compare
+from cicd_actions.github.history import History, Release
+from cicd_actions.github.records import Records
+from cicd_actions.github.release_record import digest_of
+from cicd_actions.roll_out.inputs import Wanted
+from cicd_actions.rollback_to_previous_sha.inputs import CheckInputs
+from cicd_actions.rollback_to_previous_sha.plan import Facts, Left, Move, Plan, images, leaving, target
+from cicd_actions.rollback_to_previous_sha.schema_guard import Guard, Question, SchemaRefused
+from cicd_actions.toolkit.deadline import Deadline
+from cicd_actions.toolkit.errors import ActionError, Failed, Inconclusive, UnusableInput
+from cicd_actions.toolkit.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class Means:
+    """Whom the checks ask: the engine, the records on GitHub; and until when."""
+
+    engine: Engine
+    records: Records
+    deadline: Deadline
+    runtime: Runtime
+
+
+COMMITS_TIME = 5.0
+"""Seconds for the list of commits that are taken back: it is for people, and nothing waits longer for it."""
+
+
+def what_runs(engine: Engine, services: Sequence[Wanted], deadline: Deadline) -> dict[str, Running]:
+    """Returns what runs of each service. Raises `ServiceMissing`, `EngineUnreachable`."""
+    names = [each.service for each in services]
+    running = engine.running(names, deadline)
+    missing = [name for name in names if name not in running]
+    # The user's own programs may say nothing of a service that is down; rolling it out is what they are for.
+    if missing and not engine.opaque_images:
+        raise ServiceMissing(
+            f"Cannot roll back {', '.join(missing)}: this {engine.name} engine has no such service.",
+            fix="Correct its name in `services`. For Swarm, the input `stack` stands before it.",
+        )
+    return {name: running.get(name, Running(name)) for name in names}
+
+
+def read_facts(
+    records: Records, environment: str, running: Mapping[str, Running], current_sha: str = "", to_sha: str = ""
+) -> Facts:
+    """Returns the records back to the release to roll back to. Raises what `GitHub` raises."""
+
+    def chosen(history: History) -> tuple[Left, Release] | None:
+        facts = Facts(environment, running, history)
+        try:
+            left = leaving(facts, current_sha)
+            return left, target(facts, left, to_sha)
+        except ActionError:
+            return None
+
+    def usable(history: History) -> bool:
+        return chosen(history) is not None
+
+    def enough(history: History) -> bool:
+        found = chosen(history)
+        # A record of a part is laid over older ones, so they are read until every service has its image.
+        if found is None or len(found[1].sources) < len(running):
+            return False
+        return not current_sha or found[0].release is not None
+
+    try:
+        return Facts(environment, running, records.history(environment, enough, usable))
+    except UnusableInput as error:
+        # In an incident, a token that GitHub does not accept is one more reason why nothing is known.
+        raise Inconclusive(error.what, cause=error.cause, fix=error.fix) from None
+
+
+def found_images(
+    engine: Engine, wanted: Mapping[str, str], deadline: Deadline, runtime: Runtime
+) -> tuple[dict[str, Image], list[str]]:
+    """Returns every image at its recorded digest, and what could not be checked.
+
+    Where the engine cannot tell whether an image exists, its registry is asked for the digest. Raises `ImageMissing` that names
+    all missing ones, `EngineUnreachable`.
+    """
+    found: dict[str, Image] = {}
+    unverified: list[str] = []
+    missing: list[ImageMissing] = []
+    for service, image in wanted.items():
+        try:
+            found[service] = engine.resolve(image, deadline)
+            if not found[service].exists:
+                found[service] = _asked_of_registry(found[service], deadline, runtime)
+        except ImageMissing as error:
+            missing.append(error)
+            continue
+        except EngineUnreachable as error:
+            if service not in found:
+                raise
+            unverified.append(f"whether the image {image} of {service} exists: {error.what}")
+            continue
+        if not found[service].exists:
+            unverified.append(f"whether the image {image} of {service} exists: this engine cannot tell")
+    if missing:
+        raise ImageMissing(
+            "\n".join(error.what for error in missing),
+            cause="An image of the release to roll back to was deleted, so it cannot run again. Nothing was changed.",
+            fix="Keep the images of the last releases in the registry. Now deploy a commit that fixes the problem, or roll back"
+            " to an older release:\n\n    with:\n      to-sha: <full commit sha>",
+        )
+    return found, unverified
+
+
+def _asked_of_registry(image: Image, deadline: Deadline, runtime: Runtime) -> Image:
+    if not digest_of(image.name):
+        return image
+    from cicd_actions.engines.registry import Registry  # noqa: PLC0415 - httpx; engines mostly ask themselves
+
+    registry = Registry(runtime)
+    try:
+        return replace(image, digest=registry.resolve(image.name, deadline).digest, exists=True)
+    finally:
+        registry.close()
+
+
+def commits(github: GitHub, runtime: Runtime, from_sha: str, to_sha: str) -> Comparison | None:
+    """Returns the commits that are taken back; `None` when GitHub did not say in time."""
+    if not from_sha:
+        return None
+    quick = GitHub(github.token, github.repository, runtime, runtime.deadline(COMMITS_TIME), github.url, attempts=1)
+    try:
+        found = compare(quick, to_sha, from_sha, commits=100)
+    except ActionError as error:
+        runtime.log(f"The commits that are taken back are not listed: {error.what}")
+        return None
+    return None if found.status == "unknown" else found
+
+
+def plan(
+    inputs: CheckInputs,
+    services: Sequence[Wanted],
+    means: Means,
+    facts: Facts,
+    left: Left,
+    to: Release,
+    *,
+    next_release: Running | None = None,
+) -> Plan:
+    """Returns the plan, with everything checked that can be checked before anything changes.
+
+    `next_release` is what `schema-service` is about to run; without it the rollback is planned from what runs now. The plan
+    says what could not be checked, and whether the schema guard refuses it. Raises `ImageMissing`, `Inconclusive`,
+    `UnusableInput`.
+    """
+    wanted, without = images(to, services, opaque=means.engine.opaque_images)
+    found, unverified = found_images(means.engine, wanted, means.deadline, means.runtime)
+    made = Plan(
+        app=means.records.name,
+        environment=facts.environment,
+        left=left,
+        to=to,
+        moves=tuple(Move(name, image, facts.running[name], to.sources[name].sha) for name, image in found.items()),
+        without=tuple(without),
+        taken_back=commits(means.records.github, means.runtime, left.sha, to.sha),
+        unverified=tuple(unverified),
+    )
+    service = inputs.schema_service
+    if service and service not in found:
+        raise UnusableInput(
+            f"`schema-service` is {service}, which is not one of the services that are rolled back ({', '.join(found)}).",
+            fix=f"    with:\n      schema-service: {next(iter(found), 'api')}",
+        )
+    now = next_release or (facts.running[service] if service else None)
+    asked = Question(facts, left, to, found, now, pending=next_release is not None)
+    try:
+        schema = Guard(inputs, asked, means.engine, means.deadline, means.runtime).answer()
+    except SchemaRefused as error:
+        return replace(made, refused=error)
+    return replace(
+        made,
+        stays=schema.stays,
+        schema=schema.said,
+        database=schema.database,
+        unverified=(*made.unverified, *((schema.unverified,) if schema.unverified else ())),
+    )
+
+
+def refuse(inputs: CheckInputs, made: Plan) -> None:
+    """Raises what the schema guard refused, and `Inconclusive` for what was not checked, unless `allow-unverified` is set."""
+    if made.refused is not None:
+        raise made.refused
+    if made.unverified and not inputs.allow_unverified:
+        raise Inconclusive(
+            "Nothing was changed, because something could not be checked: " + "; ".join(made.unverified) + ".",
+            cause="A rollback to an image that is not there, or that does not fit the database, makes things worse.",
+            fix="Check it by hand. Then, to go on without this check:\n\n    with:\n      allow-unverified: true",
+        )
+
+
+def refuse_engine(engine: Engine, roll_out_command: object) -> None:
+    """Raises `Failed` for an engine that has no means to roll back."""
+    if engine.name == "command" and roll_out_command is None:
+        raise Failed(
+            "Cannot roll back: the engine `command` has no `roll-out-command`.",
+            fix="    with:\n      roll-out-command: ./infra/rollout.sh {service} {image} {sha} {environment}",
+        )

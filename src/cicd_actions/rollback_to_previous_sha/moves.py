@@ -1,0 +1,141 @@
+"""Carries a plan out: rolls each service back by digest, verifies the release, and records what became of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from cicd_actions.engines.protocol import Engine, RolledOut, Target
+from cicd_actions.github.client import GitHub
+from cicd_actions.github.records import Records
+from cicd_actions.github.release_record import Record, Run, Task, now
+from cicd_actions.health_gate.embedded import GateOptions, gate
+from cicd_actions.rollback_to_previous_sha.plan import Facts, Plan
+from cicd_actions.toolkit.deadline import Deadline
+from cicd_actions.toolkit.report import Report
+from cicd_actions.toolkit.runtime import Runtime
+from cicd_actions.toolkit.verdict import Verdict
+from cicd_actions.toolkit.yaml12 import plain, read
+
+ATTEMPTS = 8
+"""Calls to GitHub before a person takes over: about a minute, when each of them fails at once."""
+
+RECORD_TIME = 60.0
+"""Seconds for the records at the end, counted separately: a slow roll-out must not leave them unwritten."""
+
+
+@dataclass(frozen=True)
+class Moved:
+    """How far a rollback came: the services that arrived, and the one whose change was begun and did not end."""
+
+    arrived: tuple[RolledOut, ...] = ()
+    under_way: str = ""
+
+    @property
+    def begun(self) -> bool:
+        return bool(self.arrived or self.under_way)
+
+    @property
+    def services(self) -> frozenset[str]:
+        return frozenset(each.service for each in self.arrived)
+
+
+def moves(plan: Plan, engine: Engine, deadline: Deadline, runtime: Runtime) -> Iterator[Moved]:
+    """Rolls each service back once, in order, and yields how far it came before and after each of them.
+
+    Raises what the engine raises; nothing is undone then.
+    """
+    moved = Moved()
+    for move in plan.moves:
+        if move.already:
+            runtime.log(f"{move.service} runs {move.reference} already.")
+            continue
+        runtime.log(f"Rolling {move.service} back to {move.reference}.")
+        yield (moved := replace(moved, under_way=move.service))
+        # The engine's own rollback would lead to the release that is being left.
+        done = engine.roll_out(Target(move.service, move.image, move.sha), move.now, deadline, way_back=False)
+        runtime.log(f"{move.service} is rolled back after {done.seconds:.1f} s.")
+        yield (moved := Moved((*moved.arrived, done)))
+
+
+def verify(inputs: GateOptions, plan: Plan, runtime: Runtime) -> Report:
+    """Gates the release on the commit of each service."""
+    shas = {move.service: move.sha for move in plan.moves}
+    if len(set(shas.values())) > 1:
+        inputs = _of_several_commits(inputs, shas, plan.to.sha)
+    return gate(inputs, plan.to.sha, runtime)
+
+
+def _of_several_commits(inputs: GateOptions, shas: Mapping[str, str], newest: str) -> GateOptions:
+    """Returns the gate's options with the commit of the service that each target is named after."""
+    if "\n" not in inputs.targets.strip() and inputs.targets.strip() and not inputs.targets.strip().startswith(("-", "[", "{")):
+        return inputs  # the path of a file: it says itself what to expect
+    given = plain(read(inputs.targets).root) if inputs.targets.strip() else []
+    targets = [dict(each) if isinstance(each, dict) else {"url": each} for each in (given if isinstance(given, list) else [])]
+    targets += [{"name": name, "url": url} if name else {"url": url} for name, url in inputs.url]
+    if inputs.check_version and "{sha}" not in inputs.targets:
+        targets = [{"expect-version": "{sha}", **each} for each in targets]
+    filled = [json.loads(json.dumps(each).replace("{sha}", shas.get(str(each.get("name", "")), newest))) for each in targets]
+    return replace(inputs, url=(), targets=json.dumps(filled), check_version=False)
+
+
+def record(inputs_url: str, records: Records, facts: Facts, plan: Plan, judged: Report, runtime: Runtime) -> None:
+    """Records the outcome. `inputs_url` is where the environment is seen.
+
+    `pass` makes the release the last good one and quarantines the release that was left; `fail` quarantines the release itself.
+    Each commit gets a record with its own images alone. Raises what `GitHub` raises.
+    """
+    github = records.github
+    records = records.within(
+        GitHub(github.token, github.repository, runtime, runtime.deadline(RECORD_TIME), github.url, attempts=ATTEMPTS)
+    )
+    base = Record(
+        task=Task.DEPLOY,
+        app=plan.app,
+        environment=plan.environment,
+        sha=plan.to.sha,
+        services={},
+        reason=runtime.redactor(judged.headline),
+        kind="rollback",
+        run=Run.of(runtime.variables),
+        at=now(),
+    )
+    references = {move.service: move.reference for move in plan.moves}
+    parts = [
+        replace(base, sha=part.sha, services={name: references[name] for name in part.services}) for part in plan.to.parts()
+    ]
+    shown = records.write(parts[-1])
+    task = {Verdict.PASS: Task.PASSED, Verdict.FAIL: Task.QUARANTINED}.get(judged.verdict)
+    if judged.verdict is Verdict.PASS:
+        _quarantine_left(records, base, facts, plan)
+    for part in parts if task else ():
+        outcome = replace(part, task=task or Task.DEPLOY, verdict=judged.verdict.value)
+        records.write(replace(outcome, deployment=shown, schema=plan.database))
+    states = {Verdict.PASS: "success", Verdict.FAIL: "failure", Verdict.INCONCLUSIVE: "error"}
+    records.status(
+        shown,
+        states[judged.verdict],
+        f"Rolled back from {plan.from_sha[:12] or 'a commit that is not known'}: {base.reason}",
+        log_url=base.run.url,
+        environment_url=inputs_url,
+    )
+
+
+def _quarantine_left(records: Records, base: Record, facts: Facts, plan: Plan) -> None:
+    """A release that passed and was left later must not be rolled back to: it is quarantined, as it was recorded."""
+    left = plan.left.release
+    if left is None or left.record.id < plan.to.record.id:
+        return
+    if any(each.identity == left.identity for each in facts.history.good(facts.services)):
+        records.write(
+            replace(
+                base,
+                task=Task.QUARANTINED,
+                verdict=Verdict.FAIL.value,
+                sha=left.sha,
+                services=dict(left.record.services),
+                reason=f"rolled back to {plan.to.sha[:12]}",
+                schema=plan.database,
+            )
+        )

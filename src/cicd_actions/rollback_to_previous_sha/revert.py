@@ -1,0 +1,132 @@
+"""Opens one pull request that reverts the commits which a rollback took back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from cicd_actions.github.client import GitHub, segment
+from cicd_actions.github.errors import Permission, Rejected
+from cicd_actions.github.proof import default_branch
+from cicd_actions.rollback_to_previous_sha.plan import Facts, Plan
+from cicd_actions.toolkit.errors import ActionError, Failed, Inconclusive
+from cicd_actions.toolkit.markdown import escaped
+from cicd_actions.toolkit.printable import visible
+from cicd_actions.toolkit.report import Report
+from cicd_actions.toolkit.runtime import Runtime
+
+CONTENTS = Permission("Contents", "write", job="contents")
+PULLS = Permission("Pull requests", "write", job="pull-requests")
+
+
+@dataclass(frozen=True)
+class Reverted:
+    """The pull request's URL, or why there is none."""
+
+    url: str = ""
+    problem: ActionError | None = None
+
+
+def revert(github: GitHub, facts: Facts, plan: Plan, judged: Report, runtime: Runtime) -> Reverted:
+    """Returns the pull request that reverts what was taken back: the one that exists, else a new one.
+
+    Its one commit stands on the commit that was left and has the files of the commit that was rolled back to. Merging it takes
+    exactly those commits back, and keeps later ones. The rollback itself is done, so no error is raised.
+    """
+    try:
+        return Reverted(_pull_request(github, facts, plan, judged, runtime))
+    except ActionError as error:
+        return Reverted(problem=error)
+
+
+def _pull_request(github: GitHub, facts: Facts, plan: Plan, judged: Report, runtime: Runtime) -> str:
+    what = "open a pull request that reverts the commits"
+    commits = plan.taken_back
+    if commits is None or commits.status != "ahead":
+        raise Failed(
+            f"Could not {what}: {plan.from_sha[:12] or 'the commit that was left'} is not known to come after"
+            f" {plan.to.sha[:12]}.",
+            fix="Revert them by hand; the summary has the command.",
+        )
+    branch = f"cicd-actions/revert-{plan.from_sha[:12]}-to-{plan.to.sha[:12]}"
+    existing = github.get(
+        f"{github.repo}/pulls",
+        "look for a pull request that reverts the commits",
+        needs=PULLS,
+        head=f"{github.owner}:{branch}",
+        state="all",
+        per_page=1,
+    )
+    if isinstance(existing, list) and existing:
+        return _url(existing[0], what)
+    _push(github, plan, branch, what)
+    base = default_branch(runtime.variables) or runtime.variables.get("GITHUB_REF_NAME", "")
+    title = f"Revert to {plan.to.sha[:12]}, which {plan.environment} runs again"
+    body = {"title": title, "head": branch, "base": base, "body": runtime.redactor(_body(facts, plan, judged, runtime))}
+    return _url(github.send("POST", f"{github.repo}/pulls", what, body, needs=PULLS), what)
+
+
+def _push(github: GitHub, plan: Plan, branch: str, what: str) -> None:
+    """Creates the branch with its commit, unless an earlier run did."""
+    commit = github.get(f"{github.repo}/git/commits/{segment(plan.to.sha)}", what, needs=CONTENTS)
+    tree = commit.get("tree") if isinstance(commit, dict) else None
+    made = github.send(
+        "POST",
+        f"{github.repo}/git/commits",
+        what,
+        {
+            "message": f"Revert to {plan.to.sha}\n\nThe release {plan.from_sha} was rolled back in {plan.environment}.",
+            "tree": _field(tree, "sha", what),
+            "parents": [plan.from_sha],
+        },
+        needs=CONTENTS,
+        repeatable=True,
+    )
+    try:
+        github.send(
+            "POST",
+            f"{github.repo}/git/refs",
+            what,
+            {"ref": f"refs/heads/{branch}", "sha": _field(made, "sha", what)},
+            needs=CONTENTS,
+        )
+    except Rejected as error:
+        # An earlier run may have ended between the branch and the pull request; it made the same commit.
+        if "already exists" not in error.what:
+            raise
+
+
+def _body(facts: Facts, plan: Plan, judged: Report, runtime: Runtime) -> str:
+    left = next((each for each in facts.history.of_sha(plan.from_sha) if each.verdict == "fail"), None)
+    server, run = runtime.variables.get("GITHUB_SERVER_URL", ""), runtime.variables.get("GITHUB_RUN_ID", "")
+    commits = plan.taken_back.commits if plan.taken_back else ()
+    lines = [
+        f"{_inert(plan.environment)} was rolled back from {plan.from_sha} to {plan.to.sha}.",
+        "",
+        f"- The gate of the release that was left: {_inert(left.reason) if left and left.reason else 'no verdict is recorded'}",
+        f"- The gate after the rollback: {_inert(judged.headline)}",
+        f"- The run: {server}/{runtime.variables.get('GITHUB_REPOSITORY', '')}/actions/runs/{run}",
+        "",
+        "Commits that this reverts:",
+        "",
+        *(f"- {each.sha[:12]} {_inert(each.title)}" for each in commits[:50]),
+    ]
+    if plan.stays:
+        names = ", ".join(_inert(each.revision) for each in plan.stays)
+        lines += ["", f"The migrations {names} stay applied in the database: keep their modules when you merge this."]
+    return "\n".join(lines)
+
+
+def _inert(text: str) -> str:
+    return escaped(visible(text))
+
+
+def _field(found: Any, key: str, what: str) -> str:
+    value = found.get(key) if isinstance(found, dict) else None
+    if not isinstance(value, str) or not value:
+        raise Inconclusive(f"Could not {what}: GitHub's answer has no `{key}`.")
+    return value
+
+
+def _url(found: Any, what: str) -> str:
+    return _field(found, "html_url", what)

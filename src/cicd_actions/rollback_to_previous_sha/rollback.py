@@ -1,0 +1,75 @@
+"""Runs one rollback: facts, plan, moves, gate, records."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cicd_actions.engines.protocol import Engine
+from cicd_actions.github.client import GitHub
+from cicd_actions.github.proof import Trust
+from cicd_actions.github.records import Records
+from cicd_actions.health_gate.embedded import check
+from cicd_actions.rollback_to_previous_sha import checks, outcome
+from cicd_actions.rollback_to_previous_sha.inputs import Inputs
+from cicd_actions.rollback_to_previous_sha.moves import ATTEMPTS, moves, record, verify
+from cicd_actions.rollback_to_previous_sha.outcome import Known
+from cicd_actions.rollback_to_previous_sha.plan import leaving, target
+from cicd_actions.rollback_to_previous_sha.revert import revert
+from cicd_actions.toolkit.errors import ActionError, Cancelled, UnusableInput
+from cicd_actions.toolkit.report import Report
+from cicd_actions.toolkit.runtime import Runtime
+from cicd_actions.toolkit.verdict import Verdict
+
+
+def run(inputs: Inputs, runtime: Runtime, engine: Engine) -> Report:
+    """Returns the report of a rollback. Raises `UnusableInput` before anything moved, and `Cancelled` with a report."""
+    _refuse_unusable(inputs, runtime)
+    deadline = runtime.deadline(inputs.timeout)
+    github = GitHub(inputs.github_token, runtime.variables.get("GITHUB_REPOSITORY", ""), runtime, deadline, attempts=ATTEMPTS)
+    records = Records(github, inputs.app, Trust.of(inputs, runtime))
+    means = checks.Means(engine, records, deadline, runtime)
+    known = Known(inputs, runtime, engine, deadline, github.repository)
+    try:
+        checks.refuse_engine(engine, inputs.roll_out_command)
+        running = checks.what_runs(engine, inputs.services, deadline)
+        facts = checks.read_facts(records, inputs.environment, running, inputs.current_sha, inputs.to_sha)
+        known = replace(known, left=(left := leaving(facts, inputs.current_sha)))
+        known = replace(known, to=(to := target(facts, left, inputs.to_sha)))
+        plan = checks.plan(inputs, inputs.services, means, facts, left, to)
+        known = replace(known, plan=plan, path=outcome.write_plan(inputs, runtime, plan))
+        if inputs.dry_run and plan.refused is None:
+            return outcome.planned(known, plan)
+        checks.refuse(inputs, plan)
+        for moved in moves(plan, engine, deadline, runtime):
+            known = replace(known, moved=moved)
+        known = replace(known, judged=(judged := verify(inputs, plan, runtime)))
+        try:
+            record(inputs.environment_url, records, facts, plan, judged, runtime)
+        except ActionError as error:
+            known = replace(known, unrecorded=error)
+        if inputs.revert and judged.verdict is Verdict.PASS:
+            known = replace(known, reverted=revert(records.github, facts, plan, judged, runtime))
+        return outcome.ended(known, plan, judged)
+    except UnusableInput as error:
+        if known.moved.begun:
+            return outcome.stopped(known, error)
+        raise
+    except ActionError as error:
+        return outcome.stopped(known, error)
+    except Cancelled as error:
+        error.report = outcome.cancelled(known, error)
+        raise
+
+
+def _refuse_unusable(inputs: Inputs, runtime: Runtime) -> None:
+    if not inputs.has_targets:
+        raise UnusableInput(
+            "Cannot verify a rollback: neither `url` nor `targets` names what to probe.",
+            fix="    with:\n      url: |\n        https://api.example.com/health/ready",
+        )
+    if not inputs.github_token:
+        raise UnusableInput(
+            "Cannot read the records: the input `github-token` is empty, and the records are kept on GitHub.",
+            fix="    with:\n      github-token: ${{ github.token }}",
+        )
+    check(inputs, runtime)

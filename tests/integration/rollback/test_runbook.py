@@ -1,0 +1,112 @@
+"""The commands of docs/rollback.md, each run as it is written, with its words in capitals filled in."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from cicd_actions.github.release_record import digest_of
+from cicd_actions.rollback_to_previous_sha.inputs import CheckInputs
+from cicd_actions.toolkit.inputs import declarations
+from tests.harness.releases import World, digest, sha
+from tests.harness.stack import Images, Stack
+
+ROOT = Path(__file__).resolve().parents[3]
+PAGE = (ROOT / "docs" / "rollback.md").read_text("utf-8")
+COMMANDS = [
+    line
+    for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+    for line in block.splitlines()
+    if line and not line.startswith("#")
+]
+
+
+def command(start: str) -> str:
+    (found,) = [line for line in COMMANDS if line.startswith(start)]
+    return str(found)
+
+
+def asked(line: str, world: World) -> list[dict[str, Any]]:
+    """What `gh api PATH --jq '.[] | {…}'` prints, each line as an object."""
+    path, expression = shlex.split(line)[2], shlex.split(line)[4]
+    url = f"{world.github.url}/{path.replace('ORG/APP', 'org/app').replace('production', 'staging')}"
+    deployments: list[dict[str, Any]] = httpx.get(url, headers={"Authorization": f"token {world.token}"}).json()
+    inner = re.fullmatch(r"\.\[\] \| \{(.*)\}", expression)
+    assert inner
+    parts = [part.partition(": ") for part in inner[1].split(", ")]
+    fields = {name: way or f".{name}" for name, _, way in parts}
+
+    def value(found: Any, way: str) -> Any:
+        for key in way.strip(".").split("."):
+            found = found[key]
+        return found
+
+    return [{name: value(each, way) for name, way in fields.items()} for each in deployments]
+
+
+def test_every_command_of_the_page_is_tested_here() -> None:
+    assert [line.split("'")[0].split()[:3] for line in COMMANDS] == [
+        ["gh", "api"],
+        ["gh", "api"],
+        ["docker", "run", "--rm"],
+        ["docker", "service", "update"],
+        ["kubectl", "set", "image"],
+        ["git", "revert", "--no-edit"],
+    ]
+
+
+def test_the_queries_find_the_records(world: World) -> None:
+    world.release(1)
+    world.release(2, "fail")
+    passed, quarantined = (line for line in COMMANDS if line.startswith("gh api"))
+    (found,) = asked(passed, world)
+    assert (found["sha"], found["creator"]) == (sha(1), "github-actions[bot]")
+    assert found["run"] == "https://github.com/org/app/actions/runs/1/attempts/1"
+    assert {name: digest_of(image) for name, image in found["services"].items()} == {"api": digest(1), "web": digest(1)}
+    (found,) = asked(quarantined, world)
+    assert (found["sha"], found["reason"]) == (sha(2), "gated 2")
+    # What the action prints when it cannot go on is the same query.
+    world.github.fail("GET", "/deployments$", status=503, times=1000)
+    printed = world.roll_back(timeout="1s", environment="production").log
+    assert passed.replace("ORG/APP", "org/app") in printed
+
+
+def test_the_question_to_an_image_is_the_one_that_the_guard_asks() -> None:
+    words = shlex.split(command("docker run"))
+    assert words[-3:] == [declarations(CheckInputs)["schema-command"].default, "show", "REVISION"]
+
+
+def test_kubectl_sets_the_image(tmp_path: Path) -> None:
+    set_image, _, status = command("kubectl").partition(" && ")
+    manifest = tmp_path / "deployment.json"
+    containers = [{"name": "api", "image": "old"}]
+    spec = {
+        "selector": {"matchLabels": {"a": "b"}},
+        "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": containers}},
+    }
+    manifest.write_text(json.dumps({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "api"}, "spec": spec}))
+    filled = set_image.replace("DIGEST", "a" * 64).replace("IMAGE", "r.test/api")
+    words = [word for word in filled.replace("SERVICE", "api").split() if word != "deployment/api"]
+    done = subprocess.run([*words, "--local", "--filename", str(manifest), "--output", "json"], capture_output=True, check=True)
+    assert json.loads(done.stdout)["spec"]["template"]["spec"]["containers"][0]["image"] == f"r.test/api@sha256:{'a' * 64}"
+    assert status == "kubectl rollout status deployment/SERVICE"
+
+
+@pytest.mark.swarm
+def test_docker_rolls_a_service_of_a_stack_back(stack: Stack, images: Images) -> None:
+    good, bad = images.app(), images.app()
+    stack.service("api", bad.pinned, replicas=1)
+    line = (
+        command("docker service update")
+        .replace("IMAGE@sha256:DIGEST", good.pinned)
+        .replace("STACK_SERVICE", f"{stack.name}_api")
+    )
+    subprocess.run(shlex.split(line), check=True, capture_output=True, timeout=120)
+    assert stack.images_of("api") == {good.pinned}
