@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import gc
 import os
-import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,7 +89,7 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
 def _gather(inputs: Inputs, runtime: Runtime) -> _Gathered:
     tree = Tree(runtime.workspace)
     fetch = _fetcher(inputs.github_token, runtime) if inputs.github_token else None
-    files = Files(tree, runtime.variables.get("GITHUB_REPOSITORY") or _origin(tree.root), fetch)
+    files = Files(tree, runtime.variables.get("GITHUB_REPOSITORY") or tree.origin(), fetch)
     inspections = {path: one for path in tree.matching(inputs.workflows) if (one := files(path)) is not None}
     found = uses.collect(inspections, files)
     gathered = _Gathered(tree, found.uses, [*found.findings, *files.findings], workflows=len(inspections))
@@ -135,17 +134,6 @@ def _fetcher(token: str, runtime: Runtime) -> Fetch:
             raise Unavailable(error.what) from None
 
     return fetch
-
-
-def _origin(root: Path) -> str:
-    """The `owner/name` of the checkout's remote `origin`; nothing where there is none."""
-    command = ["git", "config", "--local", "--get", "remote.origin.url"]
-    try:
-        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    parts = done.stdout.strip().removesuffix(".git").replace(":", "/").split("/")
-    return "/".join(parts[-2:]) if len(parts) > 2 else ""
 
 
 _GIVEN = frozenset("CI HOME HOSTNAME LANG LC_ALL LOGNAME PATH PWD SHELL TEMP TERM TMP TMPDIR TZ USER VIRTUAL_ENV".split())  # noqa: SIM905

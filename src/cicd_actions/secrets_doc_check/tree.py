@@ -116,6 +116,12 @@ class Tree:
         del self.findings[before:]
         return text
 
+    def origin(self) -> str:
+        """Returns the `owner/name` of the checkout's remote `origin`; nothing where there is none."""
+        told = self._git(["config", "--local", "--get", "remote.origin.url"])
+        parts = (told or b"").decode("utf-8", "replace").strip().removesuffix(".git").replace(":", "/").split("/")
+        return "/".join(parts[-2:]) if len(parts) > 2 else ""
+
     def marked(self, paths: list[str]) -> set[str]:
         """Returns the paths that `.gitattributes` marks as generated or vendored (GitHub's linguist reads the same marks)."""
         if not paths or ".gitattributes" not in {path.rpartition("/")[2] for path in self.paths}:
