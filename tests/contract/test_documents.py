@@ -57,7 +57,7 @@ ALL = list(examples())
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_what_no_cluster_has_seen_yet_is_called_experimental(page: Path) -> None:
     text = page.read_text("utf-8")
-    assert "experimental" in text or not re.search(r"engine: kubernetes|`engine` .*`kubernetes`", text)
+    assert "experimental" in text.lower() or not re.search(r"engine: kubernetes|`engine` .*`kubernetes`", text)
 
 
 def test_every_page_with_examples_is_read() -> None:

@@ -53,9 +53,10 @@ def _named_url(text: str) -> tuple[str, str]:
     found = re.fullmatch(r"([\w][\w .-]*)=(.*)", text)
     if found:
         return found[1].strip(), found[2].strip()
-    mistaken = re.fullmatch(r"([\w][\w .-]*?)(?::\s+|\s+)([a-z]+://\S+)", text)
-    if mistaken:
-        raise NotUnderstood(f"`{text}` is neither a URL nor `name=URL`", example=f"{mistaken[1]}={mistaken[2]}")
+    name, _, url = text.strip().rpartition(" ")
+    name = name.rstrip(" :")
+    if re.fullmatch(r"[\w][\w .-]*", name) and re.fullmatch(r"[a-z]+://\S+", url):
+        raise NotUnderstood(f"`{text}` is neither a URL nor `name=URL`", example=f"{name}={url}")
     return "", text
 
 

@@ -193,12 +193,13 @@ def _safe(text: str) -> str:
 
 
 def _example(text: str) -> str:
-    """The text as a suggestion, when `parse` takes it."""
+    """The text as a suggestion, without its user's name and password, when `parse` takes it so."""
+    shown = _safe(text)
     try:
-        parse(text)
+        parse(shown)
     except NotUnderstood:
         return EXAMPLE
-    return _safe(text)
+    return shown
 
 
 def join(base: Url, location: str) -> Url:

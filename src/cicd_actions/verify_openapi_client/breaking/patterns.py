@@ -11,7 +11,7 @@ from functools import lru_cache
 _CLASSES = {r"\d": "0-9", r"\w": "A-Za-z0-9_"}
 """ECMA-262, section 22.2.2.9: without flags these hold ASCII alone."""
 
-_WORD = re.compile(r"\\.|\[\^?\]?|\]|\{\d*,?\d*\}|.", re.DOTALL)
+_WORD = re.compile(r"\\.|\[\^?\]?|\]|\{\d*(?:,\d*)?\}|.", re.DOTALL)
 _COUNTS = {"{0,}": "*", "{1,}": "+", "{0,1}": "?", "{1}": "", "{1,1}": ""}
 
 
