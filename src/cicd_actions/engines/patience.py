@@ -1,4 +1,4 @@
-"""Asking again while an engine does not answer: it may be restarting, and what it was told goes on."""
+"""Retries while an engine does not answer: it may be restarting, and what it was told goes on."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ PAUSE = 0.5
 
 
 def answered(call: Callable[[], T], deadline: Deadline, runtime: Runtime) -> T:
-    """The result of a call that changes nothing; `EngineUnreachable` is raised only when the deadline is near."""
-    told = False
+    """Returns the result of a call that changes nothing. Raises `EngineUnreachable` only when the deadline is near."""
+    earlier: EngineUnreachable | None = None
     while True:
         try:
             return call()
         except EngineUnreachable as error:  # noqa: PERF203 - one pass a half second
             if deadline.remaining <= PAUSE:
-                raise
-            if not told:
-                runtime.log(f"{error.what} Asking again.")
-                told = True
+                # The last call had too little time for an answer: an earlier one tells more.
+                raise earlier if earlier is not None and "timed out" in error.what else error from None
+            if earlier is None:
+                runtime.log(f"{error.what} Trying again.")
+            if earlier is None or "timed out" not in error.what:
+                earlier = error
             runtime.sleep(PAUSE)
