@@ -374,7 +374,7 @@ def test_api_server_that_does_not_answer_is_asked_again(
     path = tmp_path / "kubeconfig"
     path.write_text(nowhere)
     engine = Kubernetes(make_runtime(KUBECONFIG=str(path)))
-    log.on("Asking again", lambda: path.write_text(real))
+    log.on("Trying again", lambda: path.write_text(real))
     assert engine.running(["api"], Deadline(60))["api"].image == OLD
     path.write_text(nowhere)
     with pytest.raises(EngineUnreachable, match="kubectl get deployment"):

@@ -69,7 +69,7 @@ def test_the_engine_restarts_in_the_middle(daemon: Daemon, make_runtime: Callabl
     restarted.join()
     now = engine.running(["api"], deadline)["api"]
     assert (now.sha, now.ready) == (new.sha, 1)
-    assert any("Asking again" in line for line in said), said
+    assert any("Trying again" in line for line in said), said
     engine.close()
     client.close()
 
