@@ -6,6 +6,7 @@ therefore known by what it is, never by its place in an answer.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,8 +16,22 @@ from cicd_actions.health_gate.observation import Observation
 Address = tuple[int, Any]
 """Address family, and what `connect` takes."""
 
-ABSENCES = 8
+MISTAKEN = 0.001
+"""Highest chance that an address which the name server still gives is taken for gone."""
+
+ABSENCES = 60
 """Look-ups in a row without an address after which it is gone, however many addresses are known."""
+
+
+def absences(known: int, present: int) -> int:
+    """Returns after how many look-ups in a row without it an address is gone.
+
+    A name server may draw `present` of its `known` addresses at random for each answer: a draw leaves one out with a
+    chance of `1 - present / known`.
+    """
+    if present >= known:
+        return 1
+    return min(math.ceil(math.log(MISTAKEN) / math.log(1 - present / known)), ABSENCES)
 
 
 def shown(address: Address) -> str:
@@ -55,11 +70,11 @@ class Addresses:
         present = {shown(address): address for address in found}
         for name, address in present.items():
             self._known.setdefault(name, _Known(address[0]))
+        gone = absences(len(self._known), len(present))
         for name, known in list(self._known.items()):
             known.absent = 0 if name in present else known.absent + 1
-            # A name server that gives one of its n addresses at a time leaves each one out n - 1 times in a row. An
-            # address that was never probed has proven nothing, and is forgotten at once.
-            if known.absent >= min(len(self._known), ABSENCES) or (known.absent and not known.turn):
+            # An address that was never probed has proven nothing, and is forgotten at once.
+            if known.absent >= gone or (known.absent and not known.turn):
                 del self._known[name]
         chosen = [self._longest_unprobed(present)]
         if self._known[chosen[0]].family not in self._reached:

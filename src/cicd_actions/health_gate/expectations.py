@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -101,7 +102,8 @@ def json_rule(text: str) -> JsonRule:
             example=_completed(text, path, what),
         )
     if operator == "=~":
-        return JsonRule(text, path, operator, pattern(_unquoted(value)), _except_count(text, path, what))
+        what = _except_count(text, path, what)
+        return JsonRule(text, path, operator, _matching(json_rule, text, _unquoted(value), before), what)
     try:
         wanted = json.loads(value)
     except (ValueError, RecursionError):
@@ -180,16 +182,28 @@ def header_rule(text: str) -> HeaderRule:
             example=f"{(name and name[0]) or 'Content-Type'} == value",
         )
     if found[2] == "=~":
-        pattern(found[3])
+        _matching(header_rule, text, found[3].strip(), f"{found[1]} ")
     return HeaderRule(text, found[1], found[2], found[3].strip())
 
 
 def pattern(text: str) -> re.Pattern[str]:
     """Compiles a regular expression of Python's; `.` does not match a line's end, `^` and `$` match at lines."""
     try:
-        return re.compile(text, re.MULTILINE)
+        with warnings.catch_warnings():
+            # `[[` and the like mean what they always meant; Python warns that a later version may read them otherwise.
+            warnings.simplefilter("ignore")
+            return re.compile(text, re.MULTILINE)
     except (re.error, RecursionError, OverflowError) as error:
         raise NotUnderstood(f"`{text}` is not a regular expression: {error}", example=re.escape(text)) from None
+
+
+def _matching(rule: Callable[[str], object], text: str, value: str, before: str) -> re.Pattern[str]:
+    """Compiles the pattern of a rule's line. Raises `NotUnderstood` with a whole line that the rule accepts."""
+    try:
+        return pattern(value)
+    except NotUnderstood as error:
+        line = f"{before.rstrip()} =~ {re.escape(value)}"
+        raise NotUnderstood(f"`{text}`: {error}", example=line if fits(rule, line) else "") from None
 
 
 def patterns(text: str) -> tuple[re.Pattern[str], ...]:

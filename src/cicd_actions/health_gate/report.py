@@ -11,6 +11,7 @@ from cicd_actions.health_gate.advice import usual_cause
 from cicd_actions.health_gate.gate import Gate, Watched
 from cicd_actions.health_gate.judge import MISSED, State
 from cicd_actions.health_gate.observation import Observation
+from cicd_actions.toolkit import private
 from cicd_actions.toolkit.findings import Finding, Severity
 from cicd_actions.toolkit.printable import shortened, visible
 from cicd_actions.toolkit.report import Block, Code, CodeBlock, Inline, OutputValue, Paragraph, Report, Strong, Table
@@ -291,7 +292,7 @@ def _addresses_as_json(each: Watched) -> list[dict[str, object]]:
 def _write(file: Path, document: dict[str, object], runtime: Runtime) -> Finding | None:
     """Writes the file. Returns why it could not: the verdict stands anyway, since a rollback may depend on it."""
     try:
-        file.write_text(json.dumps(_cleaned(document, runtime), ensure_ascii=False, indent=1) + "\n", "utf-8")
+        private.write(file, json.dumps(_cleaned(document, runtime), ensure_ascii=False, indent=1) + "\n")
     except OSError as error:
         said = f"Could not write the JSON report to {file}: {error.strerror}."
         return Finding(rule="health-gate/report", severity=Severity.WARNING, message=said)

@@ -15,6 +15,7 @@ from cicd_actions.rollback_to_previous_sha.inputs import Inputs
 from cicd_actions.rollback_to_previous_sha.moves import Moved
 from cicd_actions.rollback_to_previous_sha.plan import Left, Move, Plan
 from cicd_actions.rollback_to_previous_sha.revert import Reverted
+from cicd_actions.toolkit import private
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import ActionError, Cancelled, UnusableInput
 from cicd_actions.toolkit.findings import Finding, Severity
@@ -89,7 +90,7 @@ def write_plan(inputs: Inputs, runtime: Runtime, plan: Plan) -> Path:
     path = runtime.place(inputs.plan_file or runtime.scratch / "rollback-plan.json", input="plan-file")
     text = json.dumps(plan.as_json(), indent=2, ensure_ascii=False)
     try:
-        path.write_text(runtime.redactor(text) + "\n", "utf-8", errors="replace")
+        private.write(path, runtime.redactor(text) + "\n")
     except OSError as error:
         raise UnusableInput(
             f"Could not write the plan to {path}: {error.strerror}.",

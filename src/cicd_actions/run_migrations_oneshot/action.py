@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from pathlib import Path
 
 from cicd_actions.engines.inputs import connected
 from cicd_actions.engines.protocol import Engine, Image
@@ -16,7 +15,6 @@ from cicd_actions.run_migrations_oneshot.known_tools import tool_in
 from cicd_actions.run_migrations_oneshot.outcome import NAME, Outcome
 from cicd_actions.run_migrations_oneshot.progress import Progress
 from cicd_actions.run_migrations_oneshot.schema import SchemaDumps
-from cicd_actions.toolkit import private
 from cicd_actions.toolkit.definition import Action, Output
 from cicd_actions.toolkit.errors import ActionError, Cancelled, UnusableInput
 from cicd_actions.toolkit.findings import Finding, Severity
@@ -30,7 +28,9 @@ RESOLVING = 60.0
 def run(inputs: Inputs, runtime: Runtime) -> Report:
     """Migrate once. Raises `UnusableInput`; everything else, an engine that does not answer included, is in the report."""
     alembic = alembic_in(inputs.command)
-    journal = Journal(runtime, runtime.scratch / f"{NAME}-{secrets.token_hex(4)}.log")
+    # Without the runner's temporary folder no later step reads the log, and it would be left behind in the workspace.
+    kept = bool(runtime.variables.get("RUNNER_TEMP"))
+    journal = Journal(runtime, runtime.scratch / f"{NAME}-{secrets.token_hex(4)}.log", kept=kept)
     try:
         with connected(inputs, runtime) as engine:
             image = engine.resolve(inputs.image, runtime.deadline(RESOLVING))
@@ -105,10 +105,7 @@ class _Alembic:
 
     def _keep_sql(self, progress: Progress) -> None:
         if progress.sql:
-            path = Path(self._journal.path).with_suffix(".sql")
-            with private.opened(path) as file:
-                file.write(self._runtime.redactor(progress.sql))
-            self._outcome.sql_file = path
+            self._outcome.sql_file = self._journal.keep(".sql", progress.sql, asked=True)
 
 
 def _other(inputs: Inputs, runtime: Runtime, engine: Engine, image: Image, journal: Journal) -> Report:
@@ -150,7 +147,13 @@ def _stopped(error: ActionError, journal: Journal) -> Report:
     rule = f"{NAME}/{error.title.lower().replace(' ', '-')}"
     message = "\n".join(part for part in (error.what, error.cause) if part)
     finding = Finding(rule, Severity.ERROR, message, fix=error.fix)
-    outputs = {"status": "failed", "verdict": error.verdict, "reason": error.what, "log": str(journal.path), "applied": []}
+    outputs = {
+        "status": "failed",
+        "verdict": error.verdict,
+        "reason": error.what,
+        "log": str(journal.path or ""),
+        "applied": [],
+    }
     return Report(error.verdict, error.what.splitlines()[0], dict(outputs), [finding], blocks, list_findings=False)
 
 

@@ -19,14 +19,18 @@ MOST = 20 * 1024 * 1024
 
 
 class Journal:
-    """Lines may come from several threads. What is written is redacted, and no line can act as a workflow command."""
+    """Lines may come from several threads. What is written is redacted, and no line can act as a workflow command.
 
-    def __init__(self, runtime: Runtime, path: Path) -> None:
+    `path` is the file, `None` when it is not kept: the log is then only shown.
+    """
+
+    def __init__(self, runtime: Runtime, path: Path, *, kept: bool = True) -> None:
         self._runtime = runtime
         self._lock = threading.Lock()
         self._left = MOST
-        self._file: TextIO = private.opened(path)
-        self.path = path
+        self._base = path
+        self._file: TextIO | None = private.opened(path) if kept else None
+        self.path = path if kept else None
         self.last: deque[str] = deque(maxlen=LAST)
 
     def line(self, text: str, *, own: bool = False) -> None:
@@ -40,10 +44,23 @@ class Journal:
             if not own:
                 self.last.append(clean)
             self._runtime.log(shown)
-            if self._left > 0 and not self._file.closed:
+            if self._left > 0 and self._file and not self._file.closed:
                 self._file.write(f"{shown}\n" if len(shown) < self._left else "… the rest is not kept: the log is too long\n")
                 self._left -= len(shown) + 1
 
+    def keep(self, suffix: str, text: str, *, asked: bool = False) -> Path | None:
+        """Writes another file beside the log, if that is kept or an input `asked` for the file. Returns its path."""
+        if self.path is None and not asked:
+            return None
+        path = self._base.with_suffix(suffix)
+        private.write(path, self._runtime.redactor(text))
+        return path
+
+    def facts(self) -> list[str]:
+        """Returns where the log is, for the report."""
+        return [f"Log: {self.path}"] if self.path else []
+
     def close(self) -> None:
-        with self._lock:
-            self._file.close()
+        if self._file:
+            with self._lock:
+                self._file.close()

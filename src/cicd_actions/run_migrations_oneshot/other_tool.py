@@ -61,7 +61,7 @@ def report(known: Outcome, inputs: Inputs, journal: Journal, image: str) -> Repo
         "from-revision": before.at if before else "",
         "to-revision": after.at if after else (before.at if before and known.end is None else ""),
         "reason": "" if verdict is Verdict.PASS else what,
-        "log": str(journal.path),
+        "log": str(journal.path or ""),
         "applied": [{"revision": name, "message": "", "phase": "", "seconds": 0.0} for name in applied],
         "schema-diff": str(known.schema.path or "") if known.schema else "",
     }
@@ -77,7 +77,7 @@ def report(known: Outcome, inputs: Inputs, journal: Journal, image: str) -> Repo
         blocks.append(Table(("migration", "state"), [(Code(name), state[name]) for name in pending]))
     if verdict is not Verdict.PASS and journal.last:
         blocks += [Paragraph(f"The last {len(journal.last)} lines:"), CodeBlock("\n".join(journal.last))]
-    blocks.append(Bullets([*facts, f"Log: {journal.path}"]))
+    blocks.append(Bullets([*facts, *journal.facts()]))
     if verdict is Verdict.PASS:
         return Report(verdict, what, outputs, warnings, blocks)
     finding = Finding("run-migrations-oneshot/failed", Severity.ERROR, what, fix=fix)

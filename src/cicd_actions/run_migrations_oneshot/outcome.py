@@ -218,7 +218,7 @@ class Outcome:
         facts += backup_facts(self.backup)
         if self.schema and self.schema.path:
             facts.append(f"Schema difference: {self.schema.path}")
-        elif self.schema:
+        elif self.schema and self.schema.problem:
             facts.append(f"Schema difference: not known; {self.schema.problem}")
         if self.sql_file:
             facts.append(f"SQL: {self.sql_file}")
@@ -230,11 +230,11 @@ class Outcome:
         if progress.moved:
             facts.append("While it waited for the lock, another run applied migrations; what was left was read again.")
         facts += self.notes
-        facts.append(f"Log: {self.journal.path}")
+        facts += self.journal.facts()
         return [Bullets(facts), *self._schema_block()]
 
     def _schema_block(self) -> list[Block]:
-        if self.schema is None or self.schema.path is None:
+        if self.schema is None or self.schema.problem:
             return []
         lines = self.schema.lines
         if not lines:
@@ -358,7 +358,7 @@ class Outcome:
             "applied": applied,
             "sql": str(self.sql_file or ""),
             "schema-diff": str(self.schema.path or "") if self.schema else "",
-            "log": str(self.journal.path),
+            "log": str(self.journal.path or ""),
             "reason": reason,
         }
 

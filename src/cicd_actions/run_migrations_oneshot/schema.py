@@ -46,16 +46,11 @@ class SchemaDumps:
         if isinstance(self._before, str) or isinstance(after, str):
             return SchemaDiff(problem=next(each for each in (self._before, after) if isinstance(each, str)))
         lines = tuple(
-            line.rstrip("\n") for line in difflib.unified_diff(self._before[1], after[1], "before", "after", n=2, lineterm="")
+            line.rstrip("\n") for line in difflib.unified_diff(self._before, after, "before", "after", n=2, lineterm="")
         )
-        path = self._file("schema.diff")
-        path.write_text("\n".join(lines) + "\n" if lines else "", encoding="utf-8")
-        return SchemaDiff(lines, path)
+        return SchemaDiff(lines, self._journal.keep(".schema.diff", "\n".join(lines) + "\n" if lines else ""))
 
-    def _file(self, name: str) -> Path:
-        return Path(self._journal.path).with_suffix(f".{name}")
-
-    def _dump(self, when: str) -> tuple[Path, list[str]] | str:
+    def _dump(self, when: str) -> list[str] | str:
         self._journal.line(f"Schema {when}: {self._words[0]}", own=True)
         done = run_program(self._words, self._inputs, self._runtime, self._image, None)
         if done.exit_code != 0 or done.timed_out:
@@ -63,6 +58,5 @@ class SchemaDumps:
             self._journal.line(problem, own=True)
             return problem
         text = self._runtime.redactor(done.stdout)
-        path = self._file(f"schema-{when}.sql")
-        path.write_text(text, encoding="utf-8")
-        return path, [line for line in text.splitlines() if not _NOISE.match(line)]
+        self._journal.keep(f".schema-{when}.sql", text)
+        return [line for line in text.splitlines() if not _NOISE.match(line)]

@@ -29,6 +29,7 @@ def variables(environment: Mapping[str, str]) -> dict[str, str]:
     needed = {name: environment[name] for name in _NEEDED if name in environment}
     return needed | {
         "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_ATTR_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_OPTIONAL_LOCKS": "0",
         "GIT_TERMINAL_PROMPT": "0",

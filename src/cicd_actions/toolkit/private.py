@@ -9,6 +9,12 @@ from typing import TextIO
 MODE = 0o600
 
 
+def write(path: Path, content: str | bytes) -> None:
+    """Writes a whole file as `opened` does; text as UTF-8."""
+    with opened(path) as file:
+        file.buffer.write(content.encode("utf-8", "replace") if isinstance(content, str) else content)
+
+
 def opened(path: Path) -> TextIO:
     """Opens a file for writing text, empty and with the mode 0600, also where it stood before with another."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0), MODE)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from cicd_actions.toolkit import git
 from cicd_actions.toolkit.errors import Inconclusive, UnusableInput
 
 _SETTINGS = (
-    ("core.fsmonitor", "false"),
     ("core.untrackedCache", "false"),
     ("core.splitIndex", "false"),
     ("core.quotePath", "false"),
@@ -20,7 +20,7 @@ _SETTINGS = (
     ("diff.noprefix", "false"),
     ("diff.mnemonicPrefix", "false"),
 )
-"""Programs and caches that the repository's settings may name would write beside the private index."""
+"""What the repository's own settings could change: caches are written beside the private index, and output would differ."""
 
 NOT_LITERAL = {"GIT_LITERAL_PATHSPECS": "0"}
 """For `check-ignore`, which refuses the setting; a leading `./` keeps a name from being taken for a pattern."""
@@ -40,7 +40,7 @@ class GitFailed(Exception):
 
 @dataclass(frozen=True)
 class Repository:
-    """A work tree and its `.git`. `variables` are the step's; those of git's own that point elsewhere are dropped."""
+    """A work tree and its `.git`. `variables` are the step's; git gets the few that it needs."""
 
     root: Path
     git_dir: Path
@@ -137,14 +137,10 @@ def _git(
     stdin: bytes = b"",
     env: Mapping[str, str] | None = None,
 ) -> bytes:
-    settings = [word for key, value in (*_SETTINGS, ("safe.directory", "*")) for word in ("-c", f"{key}={value}")]
-    whole = {name: value for name, value in variables.items() if not name.startswith("GIT_")}
-    whole |= {"GIT_OPTIONAL_LOCKS": "0", "GIT_LITERAL_PATHSPECS": "1", "GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1"}
-    whole |= {"LC_ALL": "C", **(env or {})}
+    started = git.command(*(word for key, value in _SETTINGS for word in ("-c", f"{key}={value}")), *words)
+    whole = git.variables(variables) | {"GIT_LITERAL_PATHSPECS": "1", "LC_ALL": "C", **(env or {})}
     try:
-        done = subprocess.run(
-            ["git", *settings, *words], cwd=cwd, env=whole, input=stdin, capture_output=True, timeout=TIMEOUT, check=False
-        )
+        done = subprocess.run(started, cwd=cwd, env=whole, input=stdin, capture_output=True, timeout=TIMEOUT, check=False)
     except subprocess.TimeoutExpired:
         raise Inconclusive(f"git {' '.join(words)} was not finished after {TIMEOUT:g} s.") from None
     except OSError as error:

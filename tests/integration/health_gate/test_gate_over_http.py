@@ -31,7 +31,7 @@ def test_a_healthy_target_passes_with_the_first_probe(gate: Gate, httpserver: HT
 
 def test_a_wrong_status_up_to_the_deadline_fails_and_says_what_came(gate: Gate, httpserver: HTTPServer) -> None:
     httpserver.expect_request("/").respond_with_data("the database is gone", status=503)
-    report = gate(url=f"api={httpserver.url_for('/')}", timeout="300ms")
+    report = gate(url=f"api={httpserver.url_for('/')}", timeout="1s")
     assert report.outputs["verdict"] == "fail"
     assert report.outputs["failed-targets"] == ["api"]
     assert "expected status 200; got: status 503" in str(report.outputs["reason"])
@@ -71,6 +71,6 @@ def test_a_name_that_does_not_resolve_is_inconclusive(gate: Gate, url: str) -> N
 
 
 def test_a_refused_connection_fails(gate: Gate, closed_port: int) -> None:
-    report = gate(url=f"http://127.0.0.1:{closed_port}/", timeout="300ms")
+    report = gate(url=f"http://127.0.0.1:{closed_port}/", timeout="1s")
     assert report.outputs["verdict"] == "fail"
     assert "refused the connection" in str(report.outputs["reason"])

@@ -191,7 +191,7 @@ def test_no_text_from_outside_acts(raw: Any, command_line: Any) -> None:
         connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY)
 
     ran = command_line(
-        "--url", raw(answers).url, "--version-from", "header:X-Version", "--expect-version", "v2", "--timeout", "400ms",
+        "--url", raw(answers).url, "--version-from", "header:X-Version", "--expect-version", "v2", "--timeout", "1s",
         "--report", "out/report.json",
     )  # fmt: skip
     assert ran.code == 1
@@ -314,7 +314,7 @@ def test_redirect_loops_end(raw: Any, command_line: Any, follows: str) -> None:
     def answers(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n")
 
-    ran = command_line("--url", raw(answers).url, "--allow-redirects", follows, "--timeout", "400ms")
+    ran = command_line("--url", raw(answers).url, "--allow-redirects", follows, "--timeout", "1s")
     assert ran.code == 1
     assert ("loop" if follows == "true" else "a redirect to /again") in ran.stdout
 
@@ -325,6 +325,6 @@ def test_redirects_without_end_end(raw: Any, command_line: Any) -> None:
     def answers(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: /%d\r\nContent-Length: 0\r\n\r\n" % next(count))
 
-    ran = command_line("--url", raw(answers).url, "--allow-redirects", "true", "--timeout", "400ms")
+    ran = command_line("--url", raw(answers).url, "--allow-redirects", "true", "--timeout", "1s")
     assert ran.code == 1
     assert "more than 10 redirects" in ran.stdout

@@ -144,4 +144,4 @@ def test_stream_of_events_is_not_waited_for_when_only_the_status_is_asked(gate: 
     server = raw(events)
     report = gate(url=server.url, request_timeout="20s", timeout="10s")
     assert report.outputs["verdict"] == "pass"
-    assert gate(url=server.url, expect_body="data", timeout="400ms").outputs["verdict"] != "pass"
+    assert gate(url=server.url, expect_body="data", timeout="1s").outputs["verdict"] != "pass"

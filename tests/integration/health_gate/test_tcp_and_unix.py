@@ -24,7 +24,7 @@ def test_tcp_target_passes_when_the_port_accepts_a_connection(gate: Gate) -> Non
 
 
 def test_tcp_target_fails_when_the_port_refuses(gate: Gate, closed_port: int) -> None:
-    report = gate(targets=f"- {{name: db, url: 'tcp://127.0.0.1:{closed_port}'}}", timeout="300ms")
+    report = gate(targets=f"- {{name: db, url: 'tcp://127.0.0.1:{closed_port}'}}", timeout="1s")
     assert report.outputs["verdict"] == "fail"
     assert "db: expected a connection; got: 127.0.0.1" in str(report.outputs["reason"])
 
@@ -42,6 +42,6 @@ def test_connect_to_a_unix_socket_sends_the_host_of_the_url(gate: Gate, raw: Any
 
 
 def test_connect_to_a_unix_socket_that_is_not_there_fails(gate: Gate, tmp_path: Path) -> None:
-    report = gate(targets=f"- {{url: 'http://app/', connect-to: 'unix:{tmp_path}/no.sock'}}", timeout="300ms")
+    report = gate(targets=f"- {{url: 'http://app/', connect-to: 'unix:{tmp_path}/no.sock'}}", timeout="1s")
     assert report.outputs["verdict"] == "fail"
     assert "no.sock refused the connection" in str(report.outputs["reason"])

@@ -124,7 +124,7 @@ def test_ca_file_may_hold_comments_in_any_charset(gate: Gate, raw: Any, authorit
 
 
 def test_http_where_https_was_expected(gate: Gate, raw: Any) -> None:
-    report = gate(url=f"https://127.0.0.1:{raw(healthy).port}/", timeout="400ms", request_timeout="2s")
+    report = gate(url=f"https://127.0.0.1:{raw(healthy).port}/", timeout="1s", request_timeout="2s")
     assert report.outputs["verdict"] == "fail"
     # The server waits for a line's end that TLS may not send, or answers with what is not TLS.
     assert rule(report) in {"garbage", "timeout", "closed"}

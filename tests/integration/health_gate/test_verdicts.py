@@ -68,7 +68,7 @@ class TestInconclusive:
 
     def test_429_after_a_wrong_answer_is_a_fail(self, gate: Gate, raw: Any) -> None:
         server = raw(in_turn(answers("500 No"), answers("429 Too Many Requests")))
-        assert gate(url=server.url, timeout="400ms").outputs["verdict"] == "fail"
+        assert gate(url=server.url, timeout="1s").outputs["verdict"] == "fail"
 
     def test_a_proxys_407(self, gate: Gate, raw: Any, variables: dict[str, str]) -> None:
         proxy = raw(answers("407 Proxy Authentication Required"))
@@ -80,7 +80,7 @@ class TestInconclusive:
 
     def test_a_proxy_that_is_not_there(self, gate: Gate, variables: dict[str, str], closed_port: int) -> None:
         variables["HTTP_PROXY"] = f"http://127.0.0.1:{closed_port}"
-        report = gate(url="http://example.invalid/", timeout="300ms")
+        report = gate(url="http://example.invalid/", timeout="1s")
         assert report.outputs["verdict"] == "inconclusive"
         assert "the gate cannot use the proxy" in str(report.outputs["reason"])
 
@@ -126,7 +126,7 @@ class TestInconclusive:
         empty = {"status": "success", "data": {"resultType": "vector", "result": []}}
         metrics = raw(answers("200 OK", body=json.dumps(empty).encode()))
         app = raw(healthy)
-        report = gate(url=app.url, metric_url=metrics.url, metric_query="up", metric_max="1", timeout="400ms")
+        report = gate(url=app.url, metric_url=metrics.url, metric_query="up", metric_max="1", timeout="1s")
         assert report.outputs["verdict"] == "inconclusive"
         assert rule(report) == "no-data"
 
@@ -394,7 +394,7 @@ def test_secrets_are_shown_nowhere(raw: Any, command_line: Any, tmp_path: Path) 
 
     server = raw(echoes)
     ran = command_line(
-        "--url", f"http://user:hunter22@127.0.0.1:{server.port}/", "--headers", "X-Token: $TOKEN", "--timeout", "300ms",
+        "--url", f"http://user:hunter22@127.0.0.1:{server.port}/", "--headers", "X-Token: $TOKEN", "--timeout", "1s",
         "--report", "report.json", TOKEN=secret,
     )  # fmt: skip
     assert b"X-Token: " + secret.encode() in server.requests[0]

@@ -6,7 +6,7 @@ import contextlib
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cicd_actions.health_gate.answer import Answer
@@ -74,6 +74,8 @@ def test_a_rule_is_taken_apart_at_the_operator_outside_of_brackets(text: str, pa
         ("$.a == ~ ^o", '$.a == "~ ^o"'),
         ("nonsense", "$.status exists"),
         ("x y == 1", "$.x y == 1"),
+        ("$.a every =~ [[", r"$.a every =~ \[\["),
+        ('$.a =~ "("', r"$.a =~ \("),
     ],
 )
 def test_json_rule_refused_line_is_quoted_and_the_example_is_a_rule(text: str, example: str) -> None:
@@ -85,6 +87,7 @@ def test_json_rule_refused_line_is_quoted_and_the_example_is_a_rule(text: str, e
 
 
 @given(st.text(alphabet="$.a[]*=~<>! \"'\\1existcounvry", max_size=30))
+@example("$.a =~[[")
 def test_json_rule_no_example_is_refused(text: str) -> None:
     try:
         json_rule(text)
@@ -327,3 +330,14 @@ def test_no_body_breaks_the_check(body: bytes, cut: bool) -> None:
         status_set("2xx"), [json_rule("$..a == 1")], body=patterns("a+"), version="1", version_from=version_source("json:$.v")
     )
     check(expectations, answer(body, cut=cut))
+
+
+def test_header_rule_refused_pattern_gives_a_whole_line() -> None:
+    with pytest.raises(NotUnderstood) as caught:
+        header_rule("X-Version =~ v(")
+    assert caught.value.example == r"X-Version =~ v\("
+
+
+@pytest.mark.parametrize("text", ["[[a]", "[a&&b]", "[a||b]", "[a~~b]"])
+def test_pattern_python_warns_of_is_used_as_it_is(text: str) -> None:
+    assert pattern(text).search("a")

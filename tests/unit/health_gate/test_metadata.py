@@ -23,6 +23,7 @@ def test_is_metadata_in_each_spelling_is_true(address: str) -> None:
     "address",
     [
         "127.0.0.1", "::1", "10.0.0.1", "169.253.1.1", "168.63.129.17", "100.100.100.201", "2001:db8::1", "fd00::1",
+        "fd20:ce:1::5",
         "::ffff:10.0.0.1", "app",
     ],
 )  # fmt: skip

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from pathlib import Path
 
-from cicd_actions.toolkit import sarif
+from cicd_actions.toolkit import private, sarif
 from cicd_actions.toolkit.report import OutputValue, Report
 from cicd_actions.toolkit.runtime import Runtime
 from cicd_actions.verify_openapi_client.breaking.rules import RULES, Effect
@@ -45,9 +44,7 @@ def report(tool: str, judged: Judgement, inputs: Inputs, runtime: Runtime, resul
 
 
 def _write(path: Path, content: object, runtime: Runtime) -> Path:
-    path.write_text(runtime.redactor(json.dumps(content, indent=1, ensure_ascii=True)) + "\n", encoding="utf-8")
-    with contextlib.suppress(OSError):
-        path.chmod(0o644)
+    private.write(path, runtime.redactor(json.dumps(content, indent=1, ensure_ascii=True)) + "\n")
     return path
 
 
@@ -55,5 +52,5 @@ def _patch(judged: Judgement, results: Path) -> Path | str:
     if not judged.drift:
         return ""
     path = results / "client.patch"
-    path.write_bytes(judged.drift.patch)
+    private.write(path, judged.drift.patch)
     return path
