@@ -209,6 +209,7 @@ def test_a_service_is_there_already_unless_the_engine_says_it_is_not_up() -> Non
     assert Move("api", Image(f"r/api@{digest(1)}", opaque=True), Running("api", f"r/api@{digest(1)}")).already
     assert not Move("api", image, Running("api", "x", digest(1), "", 1, 2)).already
     assert not Move("api", image, Running("api", "x", digest(1), "", 2, 2, settled=False)).already
+    assert not Move("api", image, Running("api", "x", digest(1), "", 2, 2, unfinished=True)).already
     assert not Move("api", image, Running("api", "x", digest(2), "", 2, 2)).already
     assert not Move("api", Image("", opaque=True), Running("api")).already
 
