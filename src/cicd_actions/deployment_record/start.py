@@ -191,6 +191,8 @@ def _rollback(phase: Phase, wanted: Record, current: Release | None) -> Rollback
             following = Running(service, wanted.services[service], sha=wanted.sha) if service in wanted.services else None
             means = checks.Means(engine, phase.records, deadline, phase.runtime)
             plan = checks.plan(inputs, inputs.services, means, facts, left, to, next_release=following)
+            # What runs already has to be replaced too, once the next release runs.
+            checks.examine(engine, plan.moves, deadline)
             checks.refuse(inputs, plan)
     except ActionError as error:
         answer = "unknown" if isinstance(error, Inconclusive) else "impossible"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from cicd_actions.engines.protocol import Engine, EngineUnreachable, Image, ImageMissing, Running, ServiceMissing
+from cicd_actions.engines.protocol import Engine, EngineUnreachable, Image, ImageMissing, Running, ServiceMissing, Target
 from cicd_actions.github.client import GitHub
 from cicd_actions.github.comparison import Comparison, compare
 from cicd_actions.github.history import History, Release
@@ -186,6 +186,12 @@ def plan(
         database=schema.database,
         unverified=(*made.unverified, *((schema.unverified,) if schema.unverified else ())),
     )
+
+
+def examine(engine: Engine, moves: Iterable[Move], deadline: Deadline) -> None:
+    """Raises `Refused` for a service that the engine cannot replace without losing something, and what the engine raises."""
+    for move in moves:
+        engine.examine(Target(move.service, move.image, move.sha), move.now, deadline)
 
 
 def refuse(inputs: CheckInputs, made: Plan) -> None:
