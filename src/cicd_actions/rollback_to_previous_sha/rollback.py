@@ -11,7 +11,7 @@ from cicd_actions.github.records import Records
 from cicd_actions.health_gate.embedded import check
 from cicd_actions.rollback_to_previous_sha import checks, outcome
 from cicd_actions.rollback_to_previous_sha.inputs import Inputs
-from cicd_actions.rollback_to_previous_sha.moves import ATTEMPTS, moves, record, verify
+from cicd_actions.rollback_to_previous_sha.moves import ATTEMPTS, empty, moves, record, verify
 from cicd_actions.rollback_to_previous_sha.outcome import Known
 from cicd_actions.rollback_to_previous_sha.plan import leaving, target
 from cicd_actions.rollback_to_previous_sha.revert import revert
@@ -43,7 +43,10 @@ def run(inputs: Inputs, runtime: Runtime, engine: Engine) -> Report:
         checks.refuse(inputs, plan)
         for moved in moves(plan, engine, deadline, runtime):
             known = replace(known, moved=moved)
-        known = replace(known, judged=(judged := verify(inputs, plan, runtime)))
+        judged = verify(inputs, plan, runtime)
+        if judged.verdict is Verdict.PASS and not inputs.allow_empty and (nothing := empty(plan, known.moved)):
+            judged = replace(judged, verdict=Verdict.INCONCLUSIVE, headline=f"{', '.join(nothing)} runs no replica.")
+        known = replace(known, judged=judged)
         try:
             record(inputs.environment_url, records, facts, plan, judged, runtime)
         except ActionError as error:
