@@ -22,12 +22,13 @@ from cicd_actions.toolkit.runtime import Runtime
 
 @dataclass(frozen=True)
 class Means:
-    """Whom the checks ask: the engine, the records on GitHub; and until when."""
+    """Whom the checks ask: the engine, the records on GitHub; and until when. `release` are the release's variables."""
 
     engine: Engine
     records: Records
     deadline: Deadline
     runtime: Runtime
+    release: Mapping[str, str]
 
 
 COMMITS_TIME = 5.0
@@ -176,7 +177,7 @@ def plan(
     now = next_release or (facts.running[service] if service else None)
     asked = Question(facts, left, to, found, now, pending=next_release is not None)
     try:
-        schema = Guard(inputs, asked, means.engine, means.deadline, means.runtime).answer()
+        schema = Guard(inputs, asked, means.engine, means.deadline, means.runtime, means.release).answer()
     except SchemaRefused as error:
         return replace(made, refused=error)
     return replace(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from cicd_actions.engines.inputs import release_variables
 from cicd_actions.engines.protocol import Engine
 from cicd_actions.github.client import GitHub
 from cicd_actions.github.proof import Trust
@@ -27,7 +28,7 @@ def run(inputs: Inputs, runtime: Runtime, engine: Engine) -> Report:
     deadline = runtime.deadline(inputs.timeout)
     github = GitHub(inputs.github_token, runtime.variables.get("GITHUB_REPOSITORY", ""), runtime, deadline, attempts=ATTEMPTS)
     records = Records(github, inputs.app, Trust.of(inputs, runtime))
-    means = checks.Means(engine, records, deadline, runtime)
+    means = checks.Means(engine, records, deadline, runtime, release_variables(inputs, runtime))
     known = Known(inputs, runtime, engine, deadline, github.repository)
     try:
         checks.refuse_engine(engine, inputs.roll_out_command)
