@@ -59,7 +59,7 @@ class Site:
         assert done.code == 0, done.log
         await_text(self.url, built.sha)
 
-    def roll_back(self, **inputs: str) -> Ended:
+    def roll_back(self, variables: dict[str, str] | None = None, **inputs: str) -> Ended:
         given = {
             **self.engine,
             "services": f"api={self.repository}",
@@ -69,7 +69,7 @@ class Site:
             "gate-timeout": "20s",
             **{key.replace("_", "-"): text for key, text in inputs.items()},
         }
-        return self.act("rollback-to-previous-sha", given)
+        return self.act("rollback-to-previous-sha", given, **variables or {})
 
-    def act(self, name: str, inputs: dict[str, str]) -> Ended:
-        return step(self.folder, self.github, self.token, name, inputs)
+    def act(self, name: str, inputs: dict[str, str], **variables: str) -> Ended:
+        return step(self.folder, self.github, self.token, name, inputs, **variables)

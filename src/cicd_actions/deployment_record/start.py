@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cicd_actions.deployment_record.phase import Phase
-from cicd_actions.engines.inputs import connected
+from cicd_actions.engines.inputs import connected, release_variables
 from cicd_actions.engines.protocol import Running
 from cicd_actions.github.comparison import compare
 from cicd_actions.github.history import History, Release
@@ -189,8 +189,10 @@ def _rollback(phase: Phase, wanted: Record, current: Release | None) -> Rollback
             to = target(facts, left, "")
             service = inputs.schema_service
             following = Running(service, wanted.services[service], sha=wanted.sha) if service in wanted.services else None
-            means = checks.Means(engine, phase.records, deadline, phase.runtime)
+            means = checks.Means(engine, phase.records, deadline, phase.runtime, release_variables(inputs, phase.runtime))
             plan = checks.plan(inputs, inputs.services, means, facts, left, to, next_release=following)
+            # What runs already has to be replaced too, once the next release runs.
+            checks.examine(engine, plan.moves, deadline)
             checks.refuse(inputs, plan)
     except ActionError as error:
         answer = "unknown" if isinstance(error, Inconclusive) else "impossible"

@@ -89,6 +89,12 @@ def connected(inputs: EngineInputs, runtime: Runtime) -> Iterator[Engine]:
         engine.close()
 
 
+def release_variables(inputs: EngineInputs, runtime: Runtime) -> dict[str, str]:
+    """Returns the variables of the release, masked; none without `env-file-variable`. Raises `UnusableInput`."""
+    file = inputs.env_file_variable
+    return runtime.environment.file(file, input="env-file-variable") if file else {}
+
+
 def _in_the_environment(inputs: EngineInputs) -> EngineInputs:
     """Returns the inputs with `{environment}` filled in, so that one line serves staging and production."""
     places = {name: getattr(inputs, name) for name in ("stack", "context", "namespace")}
@@ -136,8 +142,7 @@ def _command(inputs: EngineInputs, runtime: Runtime) -> Engine:
         job=inputs.job_command,
         logs=inputs.logs_command,
     )
-    file = inputs.env_file_variable or ""
-    release = runtime.environment.file(file, input="env-file-variable") if file else {}
+    release, file = release_variables(inputs, runtime), inputs.env_file_variable or ""
     return Command(runtime, programs, environment=inputs.environment, release=release, file=file)
 
 

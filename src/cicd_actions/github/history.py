@@ -52,7 +52,8 @@ class Release:
 class History:
     """Records of one app and environment, newest (highest id) first.
 
-    `complete` is false when older ones exist that were not read; everything newer than the oldest record here is here.
+    `complete` is false when older ones exist that were not read; everything newer than the oldest record here is here. An
+    adopted release counts only in a complete history: it has to be the first.
     `apps` are the other apps with records in this environment; `passed_over` says which records do not count, and why.
     """
 
@@ -76,13 +77,21 @@ class History:
         return cls(ordered, complete, frozenset(apps), tuple(passed_over))
 
     @property
+    def conclusive(self) -> bool:
+        """Whether older records, which were not read, change nothing here: a rollback's record counts by an older one."""
+        standing = _Standing((), complete=self.complete)
+        for record in reversed(self.outcomes):
+            standing.add(record)
+        return self.complete or not standing.unresolved
+
+    @property
     def outcomes(self) -> tuple[Record, ...]:
         """The records with a verdict: passed and quarantined."""
         return tuple(record for record in self.records if record.task is not Task.DEPLOY)
 
     def good(self, services: Collection[str] = ()) -> list[Release]:
         """Returns the passed releases that are not quarantined, each once, newest first; of `services` alone where given."""
-        standing = _Standing(services)
+        standing = _Standing(services, complete=self.complete)
         for record in reversed(self.outcomes):
             standing.add(record)
         seen: set[tuple[str, Identity]] = set()
@@ -96,7 +105,7 @@ class History:
 
     def deploys(self, services: Collection[str] = ()) -> list[Release]:
         """Returns what each deploy brought, or meant to bring, newest first: rollbacks are not among them."""
-        standing = _Standing(services)
+        standing = _Standing(services, complete=self.complete)
         found = []
         for record in reversed(self.records):
             release = standing.add(record)
@@ -106,7 +115,7 @@ class History:
 
     def rolled_back_to(self, services: Collection[str] = ()) -> Identity | None:
         """Returns what the newest record says a rollback brought; `None` when the newest record is not of a rollback."""
-        standing = _Standing(services)
+        standing = _Standing(services, complete=self.complete)
         newest, release = None, None
         for record in reversed(self.records):
             newest, release = record, standing.add(record)
@@ -120,7 +129,7 @@ class History:
 
     def verdict_on(self, identity: Identity, services: Collection[str] = ()) -> Record | None:
         """Returns the newest record with a verdict on exactly this release; `None` when there is none."""
-        standing = _Standing(services)
+        standing = _Standing(services, complete=self.complete)
         newest = None
         for record in reversed(self.outcomes):
             release = standing.add(record)
@@ -155,10 +164,15 @@ class History:
 
 
 class _Standing:
-    """The releases of records that are added oldest first, and the newest verdict on each identity."""
+    """The releases of records that are added oldest first, and the newest verdict on each identity.
 
-    def __init__(self, services: Collection[str]) -> None:
+    `unresolved` says whether a rollback's record went to a release that none of them made.
+    """
+
+    def __init__(self, services: Collection[str], *, complete: bool) -> None:
         self._services = services
+        self._complete = complete
+        self.unresolved = False
         self.passed: list[Release] = []
         self._verdicts: dict[Identity, Task] = {}
 
@@ -183,7 +197,7 @@ class _Standing:
     def _may_pass(self, record: Record, own: Collection[str]) -> bool:
         """A rollback's record is held to the records of what it rolled back to, an adopted release to being the first."""
         if record.kind == "adopt":
-            return not self.passed
+            return self._complete and not self.passed
         if record.kind != "rollback":
             return True
         known = {
@@ -191,7 +205,9 @@ class _Standing:
             for old in self.passed
             for service, source in old.sources.items()
         }
-        return all((record.sha, service, marked(record.services[service])) in known for service in own)
+        found = all((record.sha, service, marked(record.services[service])) in known for service in own)
+        self.unresolved = self.unresolved or not found
+        return found
 
 
 def phases(records: Iterable[Record]) -> Mapping[str, str]:

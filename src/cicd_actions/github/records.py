@@ -59,7 +59,7 @@ class Records:
         One request, and one for each workflow run that has to prove a record (`proof.MOST_RUNS` at most, none with a key).
         Where more than a hundred other Deployments (other tools', other apps') are newer than what is sought, our tasks are
         asked for one by one. Of the deploys, the newest hundred are read at most. `usable` tells whether the records of the
-        first page will do where older ones would only add to them.
+        first page will do where older ones would only add to them. Neither is asked of records that need older ones to count.
         """
         found: list[_Found] = []
         complete = True
@@ -72,7 +72,7 @@ class Records:
         if complete and not satisfied:
             found += self._spelled_otherwise(environment)
             return self._prove(found, enough, usable, complete=True)[0]
-        if satisfied or usable(history):
+        if satisfied or (history.conclusive and usable(history)):
             return history
         return self._by_task(environment, found, enough)
 
@@ -215,16 +215,16 @@ class Records:
             try:
                 record = self._proved(each)
             except TooManyRuns:
-                if usable(history := so_far(whole=False)):
+                if (history := so_far(whole=False)).conclusive and usable(history):
                     return history, True
                 raise
             if record is None:
                 continue
             proven.append(record)
-            if enough(history := so_far(whole=False)):
+            if enough(history := so_far(whole=False)) and history.conclusive:
                 return history, True
         history = so_far(whole=complete)
-        return history, enough(history)
+        return history, history.conclusive and enough(history)
 
     def _proved(self, found: _Found) -> Record | None:
         number = found.record.id

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from cicd_actions.engines.protocol import Engine, EngineUnreachable, Image, ImageMissing, Running, ServiceMissing
+from cicd_actions.engines.protocol import Engine, EngineUnreachable, Image, ImageMissing, Running, ServiceMissing, Target
 from cicd_actions.github.client import GitHub
 from cicd_actions.github.comparison import Comparison, compare
 from cicd_actions.github.history import History, Release
@@ -22,12 +22,13 @@ from cicd_actions.toolkit.runtime import Runtime
 
 @dataclass(frozen=True)
 class Means:
-    """Whom the checks ask: the engine, the records on GitHub; and until when."""
+    """Whom the checks ask: the engine, the records on GitHub; and until when. `release` are the release's variables."""
 
     engine: Engine
     records: Records
     deadline: Deadline
     runtime: Runtime
+    release: Mapping[str, str]
 
 
 COMMITS_TIME = 5.0
@@ -176,7 +177,7 @@ def plan(
     now = next_release or (facts.running[service] if service else None)
     asked = Question(facts, left, to, found, now, pending=next_release is not None)
     try:
-        schema = Guard(inputs, asked, means.engine, means.deadline, means.runtime).answer()
+        schema = Guard(inputs, asked, means.engine, means.deadline, means.runtime, means.release).answer()
     except SchemaRefused as error:
         return replace(made, refused=error)
     return replace(
@@ -186,6 +187,12 @@ def plan(
         database=schema.database,
         unverified=(*made.unverified, *((schema.unverified,) if schema.unverified else ())),
     )
+
+
+def examine(engine: Engine, moves: Iterable[Move], deadline: Deadline) -> None:
+    """Raises `Refused` for a service that the engine cannot replace without losing something, and what the engine raises."""
+    for move in moves:
+        engine.examine(Target(move.service, move.image, move.sha), move.now, deadline)
 
 
 def refuse(inputs: CheckInputs, made: Plan) -> None:

@@ -87,6 +87,12 @@ class _Rollback:
         "Plan and check everything, and change nothing. Its jobs, if it has to ask an image, only read.",
         default="false",
     )
+    allow_empty: bool = declare(
+        boolean,
+        "Lets the rollback of a service pass that runs no replica. Without it such a rollback is inconclusive, because nothing"
+        " proves the image.",
+        default="false",
+    )
     revert: str = declare(
         choice("", "pull-request"),
         "`pull-request` opens a pull request that reverts the commits which were rolled back, once. It takes the permissions"

@@ -59,6 +59,13 @@ def moves(plan: Plan, engine: Engine, deadline: Deadline, runtime: Runtime) -> I
         yield (moved := Moved((*moved.arrived, done)))
 
 
+def empty(plan: Plan, moved: Moved) -> list[str]:
+    """Returns the services that run no replica of the release, so that nothing proves their image."""
+    found = {each.service for each in moved.arrived if each.replicas == 0}
+    found |= {move.service for move in plan.moves if move.already and move.now.empty}
+    return [move.service for move in plan.moves if move.service in found]
+
+
 def verify(inputs: GateOptions, plan: Plan, runtime: Runtime) -> Report:
     """Gates the release on the commit of each service."""
     shas = {move.service: move.sha for move in plan.moves}

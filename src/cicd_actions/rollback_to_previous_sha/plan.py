@@ -66,10 +66,10 @@ class Move:
 
     @property
     def already(self) -> bool:
-        """Whether the service runs this image, and is up as far as the engine can tell."""
+        """Whether the service runs this image, is up as far as the engine can tell, and no killed run left anything of it."""
         here = self.now
         same = bool(here.digest or here.image) and _mark(here) == (self.image.digest or marked(self.image.name))
-        return same and here.settled and (here.wanted is None or here.ready == here.wanted)
+        return same and here.settled and not here.unfinished and (here.wanted is None or here.ready == here.wanted)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from cicd_actions.engines.inputs import release_variables
 from cicd_actions.engines.protocol import Engine
 from cicd_actions.github.client import GitHub
 from cicd_actions.github.proof import Trust
@@ -11,7 +12,7 @@ from cicd_actions.github.records import Records
 from cicd_actions.health_gate.embedded import check
 from cicd_actions.rollback_to_previous_sha import checks, outcome
 from cicd_actions.rollback_to_previous_sha.inputs import Inputs
-from cicd_actions.rollback_to_previous_sha.moves import ATTEMPTS, moves, record, verify
+from cicd_actions.rollback_to_previous_sha.moves import ATTEMPTS, empty, moves, record, verify
 from cicd_actions.rollback_to_previous_sha.outcome import Known
 from cicd_actions.rollback_to_previous_sha.plan import leaving, target
 from cicd_actions.rollback_to_previous_sha.revert import revert
@@ -27,7 +28,7 @@ def run(inputs: Inputs, runtime: Runtime, engine: Engine) -> Report:
     deadline = runtime.deadline(inputs.timeout)
     github = GitHub(inputs.github_token, runtime.variables.get("GITHUB_REPOSITORY", ""), runtime, deadline, attempts=ATTEMPTS)
     records = Records(github, inputs.app, Trust.of(inputs, runtime))
-    means = checks.Means(engine, records, deadline, runtime)
+    means = checks.Means(engine, records, deadline, runtime, release_variables(inputs, runtime))
     known = Known(inputs, runtime, engine, deadline, github.repository)
     try:
         checks.refuse_engine(engine, inputs.roll_out_command)
@@ -37,12 +38,16 @@ def run(inputs: Inputs, runtime: Runtime, engine: Engine) -> Report:
         known = replace(known, to=(to := target(facts, left, inputs.to_sha)))
         plan = checks.plan(inputs, inputs.services, means, facts, left, to)
         known = replace(known, plan=plan, path=outcome.write_plan(inputs, runtime, plan))
+        checks.examine(engine, [move for move in plan.moves if not move.already], deadline)
         if inputs.dry_run and plan.refused is None:
             return outcome.planned(known, plan)
         checks.refuse(inputs, plan)
         for moved in moves(plan, engine, deadline, runtime):
             known = replace(known, moved=moved)
-        known = replace(known, judged=(judged := verify(inputs, plan, runtime)))
+        judged = verify(inputs, plan, runtime)
+        if judged.verdict is Verdict.PASS and not inputs.allow_empty and (nothing := empty(plan, known.moved)):
+            judged = replace(judged, verdict=Verdict.INCONCLUSIVE, headline=f"{', '.join(nothing)} runs no replica.")
+        known = replace(known, judged=judged)
         try:
             record(inputs.environment_url, records, facts, plan, judged, runtime)
         except ActionError as error:

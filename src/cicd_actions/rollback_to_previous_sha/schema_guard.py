@@ -71,6 +71,7 @@ class Guard:
     engine: Engine
     deadline: Deadline
     runtime: Runtime
+    release: Mapping[str, str] = field(default_factory=dict, repr=False)
     _told: dict[tuple[str, ...], list[str]] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -256,7 +257,10 @@ class Guard:
             name="schema-guard",
             image=image,
             command=command,
-            environment={name: self.runtime.environment.secret(name, input="schema-env") for name in self.inputs.schema_env},
+            environment={
+                **self.release,
+                **{name: self.runtime.environment.secret(name, input="schema-env") for name in self.inputs.schema_env},
+            },
             like=service,
             networks=self.inputs.schema_networks,
             working_directory=self.inputs.schema_working_directory,

@@ -171,13 +171,16 @@ def test_an_expand_migration_stays_applied(migrated: Migrated, release: Release,
     old, new = release(FIRST), release(FIRST, EXPAND)
     migrated.repository = old.repository
     migrated.upgrade(old)
-    migrated.serve(old, replicas=1, env=[f"DATABASE_URL={migrated.address}"])
+    # The service has the database's address, or it stands in the release's variables alone.
+    line = f"DATABASE_URL={migrated.address}"
+    migrated.serve(old, replicas=1, env=[line] if recorded else [])
     migrated.record(old, "pass", **({"database_revision": "0001"} if recorded else {}))
     migrated.upgrade(new)
     migrated.roll_out(new)
     applied = '[{"revision": "0002", "phase": "expand", "message": "Do 0002"}]'
     migrated.record(new, "fail", **({"revisions": applied, "database_revision": "0002"} if recorded else {}))
-    ended = migrated.roll_back(schema_service="api", schema_command=alembic_image.ALEMBIC)
+    file = {} if recorded else {"env_file_variable": "RELEASE_ENV"}
+    ended = migrated.roll_back({"RELEASE_ENV": line}, schema_service="api", schema_command=alembic_image.ALEMBIC, **file)
     assert (ended.code, ended.verdict, ended.outputs["rolled-back"]) == (0, "pass", "true"), ended.log
     assert migrated.columns() == {"id", "name", "note"}
     assert migrated.revision() == "0002"

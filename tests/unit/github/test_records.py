@@ -259,3 +259,34 @@ class TestCompare:
         github.fail("GET", "/compare/", text="[]", status=200)
         with pytest.raises(Inconclusive, match="no status of the comparison"):
             compare(client(token), sha(1), sha(3))
+
+
+def test_a_rollback_to_an_older_release_counts_before_releases_in_between(github: FakeGitHub, records: Records) -> None:
+    put(github, record(1), record(2), record(3, Task.QUARANTINED), record(1, kind="rollback"), record(4, Task.QUARANTINED))
+    found = last_good(records.history("staging", good))
+    assert found is not None
+    assert (found.sha, found.kind) == (sha(1), "rollback")
+
+
+def test_a_rollback_to_a_release_behind_the_first_page_counts_too(github: FakeGitHub, records: Records) -> None:
+    put(github, record(1), *(record(n, Task.DEPLOY) for n in range(10, 110)), record(2), record(1, kind="rollback"))
+    found = last_good(records.history("staging", good))
+    assert found is not None
+    assert (found.sha, found.kind) == (sha(1), "rollback")
+
+
+@pytest.mark.parametrize("between", [0, 100])
+def test_an_adopted_release_counts_only_as_the_first_however_few_records_are_needed(
+    github: FakeGitHub, records: Records, between: int
+) -> None:
+    put(github, record(1), *(record(n, Task.DEPLOY) for n in range(10, 10 + between)), record(66, kind="adopt"))
+    found = last_good(records.history("staging", good))
+    assert found is not None
+    assert found.sha == sha(1)
+
+
+def test_an_adopted_release_counts_where_nothing_passed_before_it(github: FakeGitHub, records: Records) -> None:
+    put(github, *(record(n, Task.DEPLOY) for n in range(10, 110)), record(1, kind="adopt"), record(2, Task.QUARANTINED))
+    found = last_good(records.history("staging", good))
+    assert found is not None
+    assert found.sha == sha(1)

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cicd_actions.engines.protocol import Image, Running
+from cicd_actions.engines.protocol import Image, RolledOut, Running
 from cicd_actions.github.comparison import Commit, Comparison
 from cicd_actions.github.history import History, Release
 from cicd_actions.github.release_record import Record, Revision, Task
 from cicd_actions.roll_out.inputs import Wanted
+from cicd_actions.rollback_to_previous_sha.moves import Moved, empty
 from cicd_actions.rollback_to_previous_sha.outcome import revert_commands
 from cicd_actions.rollback_to_previous_sha.plan import Facts, Left, Move, Plan, identity, images, leaving, target
 from cicd_actions.toolkit import markdown
@@ -209,8 +210,19 @@ def test_a_service_is_there_already_unless_the_engine_says_it_is_not_up() -> Non
     assert Move("api", Image(f"r/api@{digest(1)}", opaque=True), Running("api", f"r/api@{digest(1)}")).already
     assert not Move("api", image, Running("api", "x", digest(1), "", 1, 2)).already
     assert not Move("api", image, Running("api", "x", digest(1), "", 2, 2, settled=False)).already
+    assert not Move("api", image, Running("api", "x", digest(1), "", 2, 2, unfinished=True)).already
     assert not Move("api", image, Running("api", "x", digest(2), "", 2, 2)).already
     assert not Move("api", Image("", opaque=True), Running("api")).already
+
+
+def test_services_that_run_nothing_are_found_whether_they_moved_or_not() -> None:
+    there = {name: Running(name, "x", digest(1), "", wanted, wanted) for name, wanted in {"api": 2, "web": 0, "old": 0}.items()}
+    moves = tuple(Move(name, Image(f"r/{name}", digest(2 if name == "web" else 1)), now) for name, now in there.items())
+    made = Plan(
+        "app", "staging", Left(sha(2)), release(record(1, 1)), (*moves, Move("own", Image("id", opaque=True), Running("own")))
+    )
+    assert empty(made, Moved((RolledOut("web", 1.0, replicas=0), RolledOut("own", 1.0)))) == ["web", "old"]
+    assert empty(made, Moved((RolledOut("web", 1.0, replicas=1),))) == ["old"]
 
 
 def test_identity_leaves_out_what_the_engine_cannot_tell() -> None:
