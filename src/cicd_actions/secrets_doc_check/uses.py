@@ -57,7 +57,7 @@ def collect(inspections: Mapping[str, Inspection], files: Files) -> Found:
 
 
 def dependabot(path: str, text: str) -> list[Use]:
-    """Returns the secrets that `.github/dependabot.yml` reads; Dependabot has a store of its own for them."""
+    """Returns the secrets that `.github/dependabot.yml` reads; Dependabot has its own store for them."""
     try:
         document = yaml12.read(text, strict=False)
     except yaml12.NotYaml:

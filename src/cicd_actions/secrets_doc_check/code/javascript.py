@@ -83,7 +83,7 @@ def _read(found: CodeUses, tokens: list[Token], start: int, after: int, place: t
         names = _destructured(tokens, start)
         for name, optional in names or ():
             _use(found, name, place, how, following="??" if optional else "")
-        # `import.meta.env` as a whole is handed on: nobody can say what is read of it.
+        # `import.meta.env` as a whole is handed on: what is read of it is not known.
         if names is None:
             found.dynamic(how, *place)
 
