@@ -158,7 +158,7 @@ def test_without_git_caches_are_passed_over(project: Path, check: Check, monkeyp
 
 
 def test_text_from_outside_cannot_act(project: Path) -> None:
-    """Names of files, jobs and steps come from whoever opened the pull request."""
+    """Names of files, jobs and steps come from the author of the pull request."""
     evil = "x%0A::error::owned\\n::add-mask::a|<img src=x>"
     fill(
         project, {".github/workflows/ev|il`\n::error::x.yml": WORKFLOW.replace("build:", f'"{evil}":').replace("USED", "EVIL")}
@@ -203,7 +203,7 @@ def test_the_examples_of_the_readme_run(project: Path, check: Check, index: int,
     inputs = {name: text for name, text in inputs.items() if name != "github-token"}
     if "check-write" in inputs:
         check({"write": inputs["check-write"]})
-    # Without the token of the example nobody knows what is set.
+    # Without the token of the example it is not known what is set.
     expected = Verdict.INCONCLUSIVE if "unset" in inputs.get("fail-on", "") else Verdict.PASS
     assert check(inputs).verdict is expected
 
