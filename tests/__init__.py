@@ -1,1 +1,1 @@
-"""The tests. A package, because an installed library may bring a package `tests` of its own."""
+"""The tests. A package, because an installed library may bring its own package `tests`."""

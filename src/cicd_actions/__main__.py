@@ -84,7 +84,7 @@ def run(argv: list[str], variables: Mapping[str, str], stdout: TextIO, stderr: T
         publish(report, chosen, runtime, as_json=stdout if wants_json else None, printed=printed)
     except OSError as error:
         runtime.log(f"The outputs or the job summary could not be written: {error}. The verdict was: {report.verdict}.")
-        return code or Verdict.INCONCLUSIVE.exit_code  # whoever reads the outputs cannot be told of a pass
+        return code or Verdict.INCONCLUSIVE.exit_code  # the outputs' reader must not see a pass
     return code
 
 

@@ -30,7 +30,7 @@ def test_what_does_not_fit_is_told(document: Document) -> None:
     assert document.check_request("GET", path, {"per_page": "100", "page": "2"}, None) == []
     assert document.check_request("GET", path, {"per_page": "many", "other": "1"}, {"a": 1}) == [
         f"GET {path}: no parameter `other`",
-        f"GET {path}: the parameter `per_page` is no number",
+        f"GET {path}: the parameter `per_page` is not a number",
         f"GET {path}: takes no body",
     ]
     assert document.check_answer("GET", path, 200, {"total_count": 0, "secrets": []}) == []

@@ -326,8 +326,8 @@ def test_the_document_is_exported_and_the_client_compared() -> None:
     given = compare["with"]
     assert inputs["client-fail-on"]["default"] == "drift"
     assert "comment" not in given, "a called workflow that asks for more than its caller grants fails at start"
-    # What cannot be had of the base is no failure of the change.
-    before = [step for step in lanes["spec"]["steps"] if "callers have now" in step.get("name", "")]
+    # A base that is not available does not fail the change.
+    before = [step for step in lanes["spec"]["steps"] if "the current API" in step.get("name", "")]
     assert [step["continue-on-error"] for step in before] == [True] * 3
     assert lanes["spec"]["outputs"]["base"] == "${{ steps.base.outcome == 'success' }}"
     assert given["base-spec"].startswith("${{ needs.spec.outputs.base == 'true' && ")
@@ -410,7 +410,7 @@ def test_the_release_that_runs_again_is_gated_like_the_one_that_was_left() -> No
     assert (back["gate-timeout"], back["stable-for"]) == (gate["timeout"], gate["stable-for"])
     assert back["current-sha"] == "${{ github.sha }}"
     out = by_name["Roll out"]["with"]
-    # What goes back goes all at once: what ran before is known to work.
+    # A rollback moves all services at once: what ran before is known to work.
     engine = {key: value for key, value in out.items() if key not in {"services", "sha", "parallelism"}}
     assert {key: back[key] for key in engine} == engine
 

@@ -1,1 +1,1 @@
-"""Stand-ins for what cannot be had in a test."""
+"""Stand-ins for what is not available in a test."""

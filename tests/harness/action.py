@@ -1,4 +1,4 @@
-"""Runs an action as a step does: a process of its own, inputs in INPUTS, one JSON object on standard output."""
+"""Runs an action as a step does: a separate process, inputs in INPUTS, one JSON object on standard output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A demo that runs in a process of its own, and what it left behind."""
+"""A demo that runs in a separate process, and what it left behind."""
 
 from __future__ import annotations
 

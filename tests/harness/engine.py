@@ -51,7 +51,7 @@ def answering(host: str | None = None) -> bool:
 
 
 def _listening(host: str) -> bool:
-    """Whether somebody listens at a socket file: the library leaves a socket open where nobody does."""
+    """Whether somebody listens at a socket file: the library leaves a socket open where no process listens."""
     if not host.startswith("unix://"):
         return True
     with socket.socket(socket.AF_UNIX) as tried:
@@ -63,7 +63,7 @@ def _listening(host: str) -> bool:
 
 
 class Daemon:
-    """A Docker Engine of one's own. `alone`: in a network of its own, so that it may be a second Swarm on this machine."""
+    """A separate Docker Engine. `alone`: in a separate network, so that it may be a second Swarm on this machine."""
 
     def __init__(self, folder: Path, *, alone: bool = False) -> None:
         self.folder = folder

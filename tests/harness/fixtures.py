@@ -112,7 +112,7 @@ def overlay(swarm: docker.DockerClient) -> Iterator[str]:
 
 @pytest.fixture
 def stack(swarm: docker.DockerClient, images: Images, overlay: str) -> Iterator[Stack]:
-    """A stack of its own for the test."""
+    """A separate stack for the test."""
     made = Stack(swarm, images, overlay)
     yield made
     made.close()

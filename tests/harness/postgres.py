@@ -73,7 +73,7 @@ class Postgres:
 
     @contextmanager
     def deaf(self) -> Iterator[None]:
-        """Nobody new is let in or told anything; the sessions that are there go on."""
+        """No new session is let in or answered; the sessions that are there go on."""
         pid = int((self._folder / "data/postmaster.pid").read_text().splitlines()[0])
         os.kill(pid, signal.SIGSTOP)
         try:

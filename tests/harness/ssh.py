@@ -1,4 +1,4 @@
-"""An ssh server of the tests' own on the loopback, with keys of its own; nothing of this machine's ssh is read or changed."""
+"""The tests' ssh server on the loopback, with its own keys; nothing of this machine's ssh is read or changed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class SshServer:
             f"ListenAddress 127.0.0.1\nHostKey {self.folder}/host\nAuthorizedKeysFile {self.folder}/authorized\n"
             "PermitRootLogin yes\nStrictModes no\nUsePAM no\nPasswordAuthentication yes\nPidFile none\n"
         )
-        # What it changes into while nobody is logged in; where the machine's own has never run, nobody made it.
+        # What it changes into while no user is logged in; where the machine's own has never run, it is missing.
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
         self.port = free_port()
         with (self.folder / "sshd.log").open("wb") as log:

@@ -87,7 +87,7 @@ class Engine:
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """The example copied into a repository of its own, four releases of its api and two of its page."""
+    """The example copied into a separate repository, four releases of its api and two of its page."""
     tree = tmp_path_factory.mktemp("example")
     names = subprocess.run(["git", "ls-files", "-z", "--", "."], cwd=EXAMPLE, capture_output=True, text=True, check=True)
     for name in filter(None, names.stdout.split("\0")):
@@ -112,7 +112,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 @pytest.fixture
 def environment(engine: Engine, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A name of its own; whatever the test did, nothing is left when it is stopped."""
+    """A separate name; whatever the test did, nothing is left when it is stopped."""
     name = re.sub(r"\W+", "-", str(request.node.name).removeprefix("test_"))[-60:].strip("-_")
     yield name
     engine.run("stop", name)
@@ -283,7 +283,7 @@ def test_a_roll_out_that_is_killed_leaves_what_stop_can_clean(engine: Engine, en
     roll_out.kill()
     roll_out.communicate()
     (left,) = set(engine.records(environment, "api-*.json")) - {old}
-    assert alive(left), "nobody was there to stop it"
+    assert alive(left), "no process was there to stop it"
     assert get(f"{engine.url(environment)}/health/live")[2]["X-Version"] == OLD
     engine.run("stop", environment)
     assert engine.records(environment) == []

@@ -63,7 +63,7 @@ def tracked() -> list[Path]:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """The example as a repository of its own."""
+    """The example as a separate repository."""
     copy = tmp_path / "copy"
     for path in tracked():
         target = copy / path.relative_to(EXAMPLE)
@@ -306,7 +306,7 @@ def test_lock_files_are_those_that_may_be_committed() -> None:
     assert "apps/web/pnpm-lock.yaml" in names
     assert not any(name.endswith("uv.lock") for name in names)
     ignored = (EXAMPLE / ".gitignore").read_text(encoding="utf-8")
-    assert "uv.lock" not in ignored, "whoever starts from the example commits theirs"
+    assert "uv.lock" not in ignored, "an adopter of the example commits theirs"
     assert not re.search(r"https?://|tarball:", (EXAMPLE / "apps" / "web" / "pnpm-lock.yaml").read_text(encoding="utf-8"))
 
 

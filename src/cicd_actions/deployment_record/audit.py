@@ -47,7 +47,7 @@ class AuditLog:
         for line in headers:
             name, colon, value = (part.strip() for part in line.partition(":"))
             if not colon or not name.replace("-", "").isalnum():
-                # The line is not repeated: whoever forgot the colon may have written a token.
+                # The line is not repeated: without its colon, it may be a token.
                 raise UnusableInput(
                     "A line of the input `audit-headers` is not `Name: value`.",
                     fix='    with:\n      audit-headers: "Authorization: Bearer $AUDIT_TOKEN"',

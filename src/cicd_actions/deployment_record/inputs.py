@@ -25,9 +25,9 @@ def revisions(text: str) -> tuple[Revision, ...]:
     try:
         found = json.loads(text)
     except ValueError as error:
-        raise NotUnderstood(f"it is no JSON ({error})", example=_REVISIONS) from None
+        raise NotUnderstood(f"it is not JSON ({error})", example=_REVISIONS) from None
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
-        raise NotUnderstood("it is no JSON list of objects", example=_REVISIONS)
+        raise NotUnderstood("it is not a JSON list of objects", example=_REVISIONS)
     return tuple(_revision(each) for each in found)
 
 

@@ -135,7 +135,7 @@ class Command:
         """Refuses nothing: only the user's programs know what a roll-out would lose."""
 
     def roll_out(self, target: Target, before: Running, deadline: Deadline, *, way_back: bool = True) -> RolledOut:
-        """Runs `roll-out-command`. Only the program knows whether it armed a rollback of its own."""
+        """Runs `roll-out-command`. Only the program knows whether it armed its own rollback."""
         words = self._needed(self._programs.roll_out, "roll-out-command", "roll a service out")
         started = self._runtime.clock()
         done = self._run(words, target, deadline)

@@ -32,7 +32,7 @@ T = TypeVar("T")
 Json = dict[str, Any]
 
 TIDY = 10.0
-"""Seconds that an answer may take when the deadline is over: what was begun has to be taken away all the same."""
+"""Seconds that an answer may take when the deadline is over: what was begun still has to be taken away."""
 
 SECOND = 1_000_000_000
 """Docker counts durations in nanoseconds."""

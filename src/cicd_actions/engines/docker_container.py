@@ -323,7 +323,7 @@ def _problems(slot: Slot, others: Iterable[Json]) -> Iterable[tuple[str, str]]:
             if str(host.get(kind) or "").partition("container:")[2] in known:
                 yield (
                     f"{name} shares its {kind.removesuffix('Mode').lower()} namespace, and would keep the old one",
-                    f"Give {name} a network of its own, or update both with `docker compose up`.",
+                    f"Give {name} its own network, or update both with `docker compose up`.",
                 )
         if any(entry.partition(":")[0].lstrip("/") == slot.name for entry in host.get("Links") or []):
             yield (

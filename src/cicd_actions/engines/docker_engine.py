@@ -58,10 +58,10 @@ class DockerEngine:
         self._api.close()
 
     def by_hand(self, target: Target) -> str:
-        """Returns a command and a comment: a container's image cannot be changed, so the container has to be created anew."""
+        """Returns a command and a comment: a container's image cannot be changed, so the container has to be created again."""
         pull = shlex.join(["docker", "pull", target.image.pinned])
         inspect = shlex.join(["docker", "inspect", target.service])
-        return f"{pull}  # then create {target.service} anew from it, with the options that `{inspect}` shows"
+        return f"{pull}  # then create {target.service} again from it, with the options that `{inspect}` shows"
 
     def running(self, services: Sequence[str], deadline: Deadline) -> Mapping[str, Running]:
         self._api.deadline = deadline

@@ -21,8 +21,9 @@ class EngineInputs:
 
     engine: str = declare(
         choice("swarm", "kubernetes", "docker", "command"),
-        "The place where the release runs: `swarm`, `kubernetes`, `docker` (one engine, no orchestrator) or `command` (your"
-        " programs). DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH locate Docker, KUBECONFIG locates Kubernetes.",
+        "The place where the release runs: `swarm`, `kubernetes` (experimental), `docker` (one engine, no orchestrator) or"
+        " `command` (your programs). DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH locate Docker, KUBECONFIG locates"
+        " Kubernetes.",
         required=True,
     )
     environment: str = declare(

@@ -1,6 +1,6 @@
-"""Decides which hosts a registry may send a login to: only those of its own domain, and never in plain text.
+"""Decides which hosts a registry may send a login to: only those of the registry's domain, and never in plain text.
 
-A registry names its token service itself (`realm`) and may redirect. Both can be forged by whoever answers for it, so a login
+A registry names its token service itself (`realm`) and may redirect. Both can be forged by a server in its place, so a login
 for registry.example.com goes to hosts under example.com alone. There is no list of public suffixes here (it changes weekly
 and has 200 kB); the rule below refuses more than such a list would.
 """
@@ -12,7 +12,7 @@ import ipaddress
 _SECOND_LEVELS = frozenset(
     {"ac", "co", "com", "edu", "go", "gob", "gouv", "gov", "govt", "gv", "mil", "ne", "net", "or", "org"}
 )
-"""Below a country's two letters, these are not owned by one party: example.co.uk has three labels of its own."""
+"""Below a country's two letters, these are not owned by one party: example.co.uk has three labels."""
 
 _SHARED = frozenset(
     {

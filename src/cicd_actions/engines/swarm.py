@@ -436,7 +436,7 @@ class _SwarmJob:
             with self._api.asking("remove the job"):
                 self._api.client.remove_service(self._identity)
                 if container:
-                    # Swarm would send SIGTERM and wait; whoever gets here has waited.
+                    # Swarm would send SIGTERM and wait; this code has waited already.
                     self._api.client.remove_container(container, force=True, v=True)
         except sdk.NotFound:
             return

@@ -88,7 +88,7 @@ def disarmed(spec: Json) -> Json:
 
 
 def is_armed(spec: Json) -> bool:
-    """Whether the service still has a roll-out's settings in the place of its own."""
+    """Whether the service still has a roll-out's settings instead of the ones before it."""
     return bool(_noted(spec)[0])
 
 

@@ -63,7 +63,7 @@ def _named_url(text: str) -> tuple[str, str]:
 def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon or not _TOKEN.fullmatch(name.strip()):
-        # The line is not repeated: whoever forgot the colon may have written a token.
+        # The line is not repeated: without its colon, it may be a token.
         raise NotUnderstood("a line is not `Name: value`", example="Authorization: Bearer $TOKEN")
     if name.strip().lower() in {"host", "content-length", "transfer-encoding", "connection"}:
         raise NotUnderstood(f"the gate sets the header {name.strip()} itself; a host goes into the key `host` of a target")

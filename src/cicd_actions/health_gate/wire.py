@@ -23,7 +23,7 @@ CHUNK = 16 * 1024
 STAGGER = 0.25
 """Seconds before the next address is tried beside the first (RFC 8305, section 5: "Connection Attempt Delay")."""
 
-# What an error says when the connection could not even be begun, or nobody answered; the place comes in.
+# What an error says when the connection could not even be begun, or no server answered; the place comes in.
 _SAID = (
     ({errno.ETIMEDOUT}, "connect-timeout", "no answer", "{} did not answer the connection attempt"),
     ({errno.EHOSTUNREACH, getattr(errno, "EHOSTDOWN", errno.EHOSTUNREACH)}, "no-route", "no route", "no route to {}"),

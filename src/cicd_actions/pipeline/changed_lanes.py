@@ -3,7 +3,7 @@
 Whatever cannot be told runs everything: a lane is left out only when the files prove that it is not concerned.
 
 - pull request, merge queue: a lane runs when its files changed. What the api lane touches concerns the web lane too (the
-  OpenAPI document may change). A file that belongs to no lane and is no documentation concerns both.
+  OpenAPI document may change). A file that belongs to no lane and is not documentation concerns both.
 - push: a release is made from it, so both lanes run in full, except when nothing but documentation changed. (Were lanes
   picked here too, a push to web alone could release an api whose own push was red.)
 - everything else (workflow_dispatch, schedule): both lanes.
@@ -83,7 +83,7 @@ def changed_files(base: str, head: str) -> list[str] | None:
 
 
 def left(base: str, head: str) -> str:
-    """The commit where *head* left *base*: what callers have now. Empty when git does not have them, or they share none."""
+    """The commit where *head* left *base*: the current API. Empty when git does not have them, or they share none."""
     command = git.command("merge-base", base, head, "--")
     done = subprocess.run(command, env=git.variables(os.environ), capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else ""
@@ -93,7 +93,7 @@ def decide(event_name: str, files: Iterable[str] | None, api: str, web: str, doc
     """Which lanes the changed *files* need; None as *files* means that they are not known. Raises RefusedEventError."""
     if event_name in {"pull_request_target", "workflow_run"}:
         raise RefusedEventError(
-            f"this workflow runs the code of a change, which must not happen on {event_name}: secrets are at hand there. "
+            f"this workflow runs the code of a change, which must not happen on {event_name}: secrets are available there. "
             "Use `on: pull_request`"
         )
     if event_name not in {"pull_request", "merge_group", "push"}:

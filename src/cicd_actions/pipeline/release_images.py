@@ -46,7 +46,7 @@ def release(images: str, digests: str) -> dict[str, str]:
 
 
 def check_urls(lines: str, environment: str) -> None:
-    """Raises DeployError for a service of which nobody knows where it will answer: the gate would be too late to say so."""
+    """Raises DeployError for a service whose address is not known: the gate would be too late to say so."""
     for line in lines.splitlines():
         service, _, url = line.partition("=")
         if not url.startswith(("http://", "https://")):

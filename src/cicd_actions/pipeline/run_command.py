@@ -1,6 +1,6 @@
 """Run one program of the caller's from an argument list, never through a shell.
 
-The command line is written by whoever wrote the workflow; the values come from outside (a commit, an image's name). So it is
+The command line is written by the workflow's author; the values come from outside (a commit, an image's name). So it is
 split first and filled afterwards: a value is always part of exactly one argument.
 """
 
@@ -46,9 +46,9 @@ def last_json_object(text: str, name: str) -> dict[str, object]:
     try:
         result = json.loads(lines[-1])
     except ValueError as error:
-        raise Unusable(f"{name}: the last line it printed is no JSON") from error
+        raise Unusable(f"{name}: the last line it printed is not JSON") from error
     if not isinstance(result, dict):
-        raise Unusable(f"{name}: the last line it printed is no JSON object")
+        raise Unusable(f"{name}: the last line it printed is not a JSON object")
     return result
 
 

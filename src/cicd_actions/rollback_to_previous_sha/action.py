@@ -28,7 +28,7 @@ ACTION = Action(
     inputs=Inputs,
     outputs=(
         Output("rolled-back", "`true` when every service runs the release to roll back to, else `false`."),
-        Output("verdict", "`pass` when that release passed its gate again (also: a dry run), `fail` or `inconclusive`."),
+        Output("verdict", "`pass` when that release passed its gate after it (also: a dry run), `fail` or `inconclusive`."),
         Output("from-sha", "The commit that was left; empty when it is not known."),
         Output("to-sha", "The commit that was rolled back to."),
         Output("plan", "Path of the plan as JSON."),

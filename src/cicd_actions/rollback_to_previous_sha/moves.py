@@ -27,7 +27,7 @@ RECORD_TIME = 60.0
 
 @dataclass(frozen=True)
 class Moved:
-    """How far a rollback came: the services that arrived, and the one whose change was begun and did not end."""
+    """The progress of a rollback: the services that arrived, and the one whose change was begun and did not end."""
 
     arrived: tuple[RolledOut, ...] = ()
     under_way: str = ""

@@ -97,7 +97,7 @@ def _duplicate(progress: Progress, _inputs: Inputs) -> Explanation:
     return Explanation(
         f"{len(files)} files declare the same revision {text(progress.fields, 'revision')}: {', '.join(files)}.",
         "A revision file was copied. Alembic keeps only one of them, so the other one never runs.",
-        'Give the copy a revision of its own and set its `down_revision`, or delete it:\n\n    alembic revision -m "…"',
+        'Give the copy its own revision and set its `down_revision`, or delete it:\n\n    alembic revision -m "…"',
     )
 
 

@@ -162,8 +162,8 @@ def variables(inputs: Inputs, runtime: Runtime) -> dict[str, str]:
         found[inputs.database_url_env] = runtime.environment.secret(inputs.database_url_env, input="database-url-env")
     for name in inputs.env:
         found[name] = runtime.environment.secret(name, input="env")
-    # Drivers and servers quote a URL's parts, so the password is a secret of its own. (Where the job takes the URL over from
-    # the service, nobody here knows it; the program hides the password in its own words.)
+    # Drivers and servers quote a URL's parts, so the password is a separate secret. (Where the job takes the URL over from
+    # the service, it is not known here; the program hides the password in its own words.)
     for password in _passwords(found.get(inputs.database_url_env, "")):
         runtime.redactor.add(password)
     return found

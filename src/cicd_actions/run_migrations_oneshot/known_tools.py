@@ -1,6 +1,6 @@
 """Tools that report their state by a command: Prisma and golang-migrate. They are asked before and after the migration.
 
-Both take an advisory lock of their own while they migrate:
+Both take their own advisory lock while they migrate:
 https://www.prisma.io/docs/orm/prisma-migrate/workflows/development-and-production#advisory-locking
 https://github.com/golang-migrate/migrate/blob/master/database/postgres/README.md
 """

@@ -341,7 +341,7 @@ class Outcome:
 
     def _outputs(self, status: str, verdict: Verdict, reason: str) -> dict[str, OutputValue]:
         progress = self.progress
-        # A revision that ran in several databases is one migration for whoever reads the output.
+        # A revision that ran in several databases is one migration for the output's reader.
         seconds: dict[str, float] = {}
         for found, each in self._applied():
             seconds[found.revision] = seconds.get(found.revision, 0.0) + each

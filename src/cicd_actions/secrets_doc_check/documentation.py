@@ -77,7 +77,7 @@ class _Reader:
         """Adds an entry. `extra` is its text, in which environments are looked for."""
         if certain is None:
             certain = self.certain or self.inside or bool(_SUBJECT.search(self.around))
-        # A generated entry whose purpose nobody wrote yet documents nothing.
+        # A generated entry whose purpose is not written yet documents nothing.
         todo = self.inside and Missing.PURPOSE in absent
         self.entries.append(Entry(name.upper(), place, absent, certain, self._named(self.around + "\n" + extra), todo))
 
@@ -236,7 +236,7 @@ def _read_text(reader: _Reader, line: str, number: int) -> None:
         reader.blank = True
         return
     definition = _DEFINITION.match(line)
-    # Behind an empty line, a text without indentation is a paragraph of its own.
+    # Behind an empty line, a text without indentation is a separate paragraph.
     if reader.open and reader.blank and not definition:
         reader.close(len(line) - len(line.lstrip()), 0)
     reader.blank = False

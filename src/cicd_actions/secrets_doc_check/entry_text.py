@@ -86,7 +86,7 @@ _CLAUSE = re.compile(r"\n+|;\s+|(?<=[.!?])\s+|\s[·|]\s")
 
 
 def missing(text: str, *, purpose: str = "", where: str = "", how: str = "", around: str = "") -> tuple[Missing, ...]:
-    """What an entry does not say, by its text and by the cells of its own for the three; `around` are its headings."""
+    """What an entry does not say, by its text and by its own cells for the three; `around` are its headings."""
     says_purpose, says_where, says_how = (_meant(cell) for cell in (purpose, where, how))
     says_where |= bool(_WHERE.search(around))
     for clause in _CLAUSE.split(text):

@@ -35,7 +35,7 @@ class Links:
 def blocks(rows: Sequence[Row], column: Column, links: Links) -> list[Block]:
     """Returns the table of names that need something, the lines to paste, and the rest folded."""
     shown = [row for row in rows if not row.ignored]
-    # Without a token, whether a name is set is unknown for all of them: that is no reason to show each.
+    # Without a token, whether a name is set is unknown for all of them: so each is not shown.
     wrong = [row for row in shown if row.states or (row.unknown and column.looked)]
     right = [row for row in shown if row not in wrong]
     made: list[Block] = []

@@ -57,7 +57,7 @@ def collect(inspections: Mapping[str, Inspection], files: Files) -> Found:
 
 
 def dependabot(path: str, text: str) -> list[Use]:
-    """Returns the secrets that `.github/dependabot.yml` reads; Dependabot has a store of its own for them."""
+    """Returns the secrets that `.github/dependabot.yml` reads; Dependabot has its own store for them."""
     try:
         document = yaml12.read(text, strict=False)
     except yaml12.NotYaml:
@@ -210,7 +210,9 @@ class _Search:
         upper = name.upper()
         if kind is Kind.SECRET and upper in GIVEN:
             return
-        if not NAME.fullmatch(name) or upper.startswith("GITHUB_"):
+        # A called workflow may declare `access-token`: the caller chooses the repository's secret behind it.
+        renamed = kind is Kind.SECRET and upper in call.file.secrets and (call.interface or call.handed is not None)
+        if not renamed and (not NAME.fullmatch(name) or upper.startswith("GITHUB_")):
             message = (
                 f"GitHub has no {kind} called `{name}`: a name has letters, digits and `_`, and no digit or GITHUB_ in front"
             )
@@ -229,7 +231,11 @@ class _Search:
             yield from (Origin(origin.name, origin.optional or spared) for origin in origins)
         elif name not in call.file.secrets and call.via:
             message = f"`secrets.{name}` is empty here: {call.via[-1]} does not hand it over"
-            fix = f"Hand it over where the workflow is called:\n\n    secrets:\n      {name}: ${{{{ secrets.{name} }}}}"
+            fix = (
+                f"Declare it in {call.file.path}:\n\n    on:\n      workflow_call:\n        secrets:\n          {name}:\n"
+                "            required: true\n\nThen hand it over where the workflow is called:\n\n"
+                f"    secrets:\n      {name}: ${{{{ secrets.{name} }}}}"
+            )
             self._report(finding("not-handed-over", message, place, fix))
 
     def _target(self, file: File, job: Job) -> Inspection | None:

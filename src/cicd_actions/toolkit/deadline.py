@@ -12,7 +12,7 @@ from cicd_actions.toolkit.errors import Failed
 T = TypeVar("T")
 
 Clock = Callable[[], float]
-"""Seconds on a clock that never goes back, such as `time.monotonic`."""
+"""Seconds on a clock that never runs backwards, such as `time.monotonic`."""
 
 
 class Deadline:
@@ -42,10 +42,10 @@ class Deadline:
         return min(limit, self.remaining)
 
     def check(self, what: str) -> None:
-        """Raise `Failed` when the time is over; `what` names what was being done ("waiting for the api's replicas")."""
+        """Raise `Failed` when the deadline passed; `what` names what was being done ("waiting for the api's replicas")."""
         if self.expired:
             raise Failed(
-                f"The time is over: {what} was not finished after {self.seconds:g} s.",
+                f"The deadline passed: {what} was not finished after {self.seconds:g} s.",
                 fix="If it is only slow, raise the input `timeout`.",
             )
 
@@ -53,7 +53,7 @@ class Deadline:
 def within(seconds: float, call: Callable[[], T]) -> T:
     """What `call` returns or raises; `TimeoutError` when it takes longer than `seconds`.
 
-    For libraries whose own time limit is one of each wait: a server that sends a byte now and then holds them for ever.
+    For libraries whose own time limit is one of each wait: a server that sends a byte now and then holds them forever.
     A call that is late is left alone in its thread, which ends with the process at the latest.
     """
     returned: list[T] = []

@@ -13,7 +13,7 @@ _ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 
 
 class NotDotenv(ValueError):
-    """The text is no dotenv file. Says the line's number, never the line: it may be a secret."""
+    """The text is not a dotenv file. Says the line's number, never the line: it may be a secret."""
 
 
 def parse(text: str) -> dict[str, str]:

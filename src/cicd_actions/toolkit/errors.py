@@ -54,7 +54,7 @@ class Inconclusive(ActionError):
 class Cancelled(BaseException):
     """The run was cancelled by a signal.
 
-    A BaseException, so that no `except Exception` on the way takes it for a failure of its own. GitHub's runner sends
+    A BaseException, so that no `except Exception` on the way takes it for its own failure. GitHub's runner sends
     SIGINT, SIGTERM 7.5 s later, and kills 2.5 s after that: https://docs.github.com/actions/reference/workflow-cancellation-reference
     """
 

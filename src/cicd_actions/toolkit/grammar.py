@@ -28,7 +28,7 @@ _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
 
 
 def duration(text: str) -> float:
-    """`500ms`, `20s`, `5m`, `1h`, or `0s`: seconds. A bare number is an error, because nobody can tell its unit."""
+    """`500ms`, `20s`, `5m`, `1h`, or `0s`: seconds. A bare number is an error, because its unit is not known."""
     match = _DURATION.fullmatch(text.strip())
     if match:
         return float(match[1]) * _UNITS[match[2]]
@@ -138,7 +138,7 @@ def variable_name(text: str) -> str:
     """The name of an environment variable (letters, digits, `_`); never its value."""
     if _VARIABLE.fullmatch(text.strip()):
         return text.strip()
-    # The text itself is not repeated: whoever wrote a value here by mistake wrote a secret.
+    # The text itself is not repeated: a value written here by mistake is a secret.
     raise NotUnderstood("this is not the name of an environment variable", example="DATABASE_URL")
 
 

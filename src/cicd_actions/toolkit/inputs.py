@@ -96,7 +96,7 @@ def from_json(text: str) -> dict[str, str]:
 def from_flags(argv: list[str], inputs: type[Any]) -> dict[str, str]:
     """The inputs among the flags `--name value` or `--name=value`; a flag given twice adds a line.
 
-    Raises `UnusableInput` for a word that is no flag, and for a flag without a value.
+    Raises `UnusableInput` for a word that is not a flag, and for a flag without a value.
     """
     known = declarations(inputs)
     values: dict[str, str] = {}

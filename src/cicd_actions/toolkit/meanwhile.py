@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class Meanwhile(Generic[T]):
-    """`work` in a thread of its own, begun at once. A cancelled action does not wait for it, as it would for a pool's."""
+    """`work` in a separate thread, begun at once. A cancelled action does not wait for it, as it would for a pool's."""
 
     def __init__(self, work: Callable[[], T]) -> None:
         self._work = work

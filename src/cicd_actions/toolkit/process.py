@@ -1,6 +1,6 @@
 """Runs a program given as a list of arguments: never through a shell, with a time limit, its output bounded.
 
-The program gets a process group of its own, and the whole group is ended: a child that it left behind would hold the
+The program gets its own process group, and the whole group is ended: a child that it left behind would hold the
 deploy's locks, ports and files.
 """
 
@@ -146,7 +146,7 @@ def run(  # noqa: PLR0913 - a program's surroundings are many
         _close_input(process)
         # Also when cancelled: what the program says on SIGTERM is still handed over.
         for name, reader in readers.items():
-            # The cancellation may come before a reader was started, or just as it was: whoever is first has the pipe.
+            # The cancellation may come before a reader was started, or just as it was: the first one has the pipe.
             if reader.ident is not None:
                 reader.join(GRACE)
             else:

@@ -108,7 +108,7 @@ class _Search:
             self._tails.setdefault(literal[-SHORTEST:], []).append(literal)
         self._head: re.Pattern[str] | None = None
         self._tail: re.Pattern[str] | None = None
-        # Digits with separators are dumps, which have columns of their own: they are found whole.
+        # Digits with separators are dumps, which have their own columns: they are found whole.
         self._letters = "\0".join(["", *sorted(form for form in encoded if not {":", " "} & {*form}), ""])
         self._grams: set[str] = set()
 

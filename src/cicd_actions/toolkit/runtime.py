@@ -51,7 +51,7 @@ class Runtime:
     def place(self, path: str | Path, *, input: str) -> Path:  # noqa: A002 - the word for it here
         """Where a file is to be written that was asked for as *path*; its folder is made.
 
-        Asked before the work begins, so that nobody waits for a result that cannot be kept. What lies in the workspace may be
+        Asked before the work begins, so that no run waits for a result that cannot be kept. What lies in the workspace may be
         somebody else's commit: a symbolic link there that leads out of it is not followed. Raises `UnusableInput`.
         """
         here = self.workspace
@@ -80,7 +80,7 @@ class Runtime:
         return Deadline(seconds, self.clock)
 
     def log(self, text: str) -> None:
-        """Write text, whoever it comes from: secrets are masked, and no line of it can act as a workflow command."""
+        """Write text from any source: secrets are masked, and no line of it can act as a workflow command."""
         self._write(defused(self.redactor(text)))
 
     @contextmanager

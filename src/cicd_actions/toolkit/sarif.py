@@ -36,7 +36,7 @@ def document(
     """One run of `tool` as an object that `json.dumps` writes.
 
     `elsewhere` is the file for findings that have none: GitHub shows no result without a place. There is no
-    `security-severity`: what is found here is no vulnerability. Texts have to be redacted by the caller.
+    `security-severity`: what is found here is not a vulnerability. Texts have to be redacted by the caller.
     """
     ordered = worst_first(findings)[:MOST_RESULTS]
     ids = sorted({found.rule for found in ordered})

@@ -240,7 +240,7 @@ class _Open:
 
 
 class _Builder:
-    """Turns PyYAML's events into nodes, with a stack of its own: no depth of nesting can exhaust Python's."""
+    """Turns PyYAML's events into nodes, with its own stack: no depth of nesting can exhaust Python's."""
 
     def __init__(self, document: Document, *, fold_case: bool, most_nodes: int) -> None:
         self._document = document
@@ -414,7 +414,7 @@ def _skip_space(text: str, at: int, scalar: Scalar) -> int:
 
 
 def _past(text: str, at: int, scalar: Scalar, char: str) -> int:
-    """Past the next character that is no white space; it is `char`, or an escape for it."""
+    """Past the next character that is not white space; it is `char`, or an escape for it."""
     at = _skip_space(text, at, scalar)
     if scalar.style == '"' and text[at : at + 1] == "\\":
         escape = _ESCAPE.match(text, at)

@@ -224,7 +224,7 @@ def read(path: str, text: str) -> File:
         message = f"the key `{twice.key}` stands in line {twice.first_line} already; GitHub refuses the file"
         file.problems.append(Problem("duplicate-key", message, twice.line, twice.column))
     if not isinstance(document.root, Mapping):
-        what = "is empty" if document.root is None else "is no mapping"
+        what = "is empty" if document.root is None else "is not a mapping"
         file.problems.append(Problem("broken-file", f"this {kind} {what}", 1, 1, unread=True))
         return file
     _notice_merges(file)
@@ -274,7 +274,7 @@ def _read_workflow(file: File, root: Mapping) -> None:
         if isinstance(node, Mapping):
             file.jobs.setdefault(key.text, Job(key.text, node, key.line, _steps(file, node.get("steps"))))
         else:
-            file.problems.append(Problem("broken-file", f"the job `{key.text}` is no mapping", key.line, key.column))
+            file.problems.append(Problem("broken-file", f"the job `{key.text}` is not a mapping", key.line, key.column))
 
 
 def _read_action(file: File, root: Mapping) -> None:
@@ -293,9 +293,9 @@ def _steps(file: File, node: Node | None) -> list[Step]:
         if isinstance(item, Mapping):
             steps.append(Step(index, item))
         else:
-            file.problems.append(Problem("broken-file", f"step {index + 1} is no mapping", item.line, item.column))
+            file.problems.append(Problem("broken-file", f"step {index + 1} is not a mapping", item.line, item.column))
     if node is not None and not isinstance(node, Sequence):
-        file.problems.append(Problem("broken-file", "`steps:` is no list", node.line, node.column))
+        file.problems.append(Problem("broken-file", "`steps:` is not a list", node.line, node.column))
     return steps
 
 

@@ -1,4 +1,4 @@
-"""docs/adopting.md, followed: its steps for records and a way back, as they are written there, in an outside repository.
+"""docs/adopting.md, followed: its steps for records and a rollback, as they are written there, in an outside repository.
 
 Only what is the reader's own is replaced: the engine, the images, the address, and how long the gate waits for what is sick.
 """

@@ -99,7 +99,7 @@ def test_lanes_that_did_not_run_release_nothing_and_that_is_no_failure(consumer:
 
 @pytest.mark.parametrize("verdict", ["", "inconclusive", "fail"])
 def test_production_waits_for_a_gate_that_passed(consumer: Consumer, verdict: str) -> None:
-    """Even if the job were green without it: a verdict that is missing is no pass, and neither is the run."""
+    """Even if the job were green without it: a verdict that is missing is not a pass, and neither is the run."""
     found = ended(run(consumer, outputs={"staging": {"verdict": verdict}}))
     assert "production" not in found
     assert found["result"] == "failure"

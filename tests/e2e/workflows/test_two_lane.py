@@ -113,12 +113,12 @@ def test_red_web_lint_and_drift_hide_no_test(app: Consumer) -> None:
 
 
 def test_what_a_change_breaks_is_told_from_what_callers_have_now(app: Consumer) -> None:
-    """The client is generated anew, so the lane is green; that callers break is a warning, unless it is asked to fail."""
+    """The client is generated again, so the lane is green; that callers break is a warning, unless it is asked to fail."""
     base = app.head
     app.commit({name: document("/health") for name in ("apps/api/openapi.json", "apps/web/generated.json")})
     run = app.run("pull_request", pull_request(app, base))
     assert jobs(run.results())["check"] == "success"
-    assert run.steps("call / spec")["Export the OpenAPI document that callers have now"] == "success"
+    assert run.steps("call / spec")["Export the OpenAPI document of the current API"] == "success"
     assert any("/items" in message for message in [found.message for found in run.annotations if found.level == "warning"])
     assert f"Compared with `openapi-of-{base}.json`." in run.log("call / web")
     app.calls("two-lane.yml", {**GREEN, "client-fail-on": "drift\nbreaking"})
@@ -136,8 +136,8 @@ def test_a_base_that_cannot_be_exported_is_said_and_fails_nothing(app: Consumer)
     app.commit({"apps/api/openapi.json": FILES["apps/api/openapi.json"]})
     run = app.run("pull_request", pull_request(app, base))
     assert jobs(run.results())["check"] == "success"
-    assert run.steps("call / spec")["Export the OpenAPI document that callers have now"] == "failure"
-    assert "the document that callers have now could not be had or exported" in run.log("call / web")
+    assert run.steps("call / spec")["Export the OpenAPI document of the current API"] == "failure"
+    assert "the document of the current API is not available" in run.log("call / web")
 
 
 def test_red_test(app: Consumer) -> None:

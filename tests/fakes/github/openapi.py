@@ -32,7 +32,7 @@ class Document:
         problems = [f"{verb} {template}: no parameter `{name}`" for name in query if name not in known]
         for name, value in query.items():
             if name in known and known[name]["schema"].get("type") == "integer" and not value.isdigit():
-                problems.append(f"{verb} {template}: the parameter `{name}` is no number")
+                problems.append(f"{verb} {template}: the parameter `{name}` is not a number")
         described: dict[str, Any] | None = operation.get("requestBody")
         if body is not None and described is None:
             problems.append(f"{verb} {template}: takes no body")
@@ -72,7 +72,7 @@ class Document:
     def _misfits(self, schema: dict[str, Any] | None, value: Any, where: str) -> list[str]:
         if schema is None:
             return []
-        # OpenAPI 3.0's `nullable` is no JSON Schema: the only difference that matters for these messages.
+        # OpenAPI 3.0's `nullable` is not JSON Schema: the only difference that matters for these messages.
         validator = Draft4Validator({**_nullable(schema), "components": self._components})
         return [f"{where}: {'/'.join(map(str, error.path))}: {error.message[:300]}" for error in validator.iter_errors(value)]
 

@@ -2,7 +2,7 @@
 
 What it knows of a part of the API stands in a module of that part (`settings.py`, `deployments.py`): functions that are
 registered with `route`. Each says which permission of a token it needs. Requests and answers are held against GitHub's own
-OpenAPI document where that is at hand (`openapi.py`); what does not fit is kept in `problems`, which `stop` raises.
+OpenAPI document where that is available (`openapi.py`); what does not fit is kept in `problems`, which `stop` raises.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Call:
 
 @dataclass
 class Answer:
-    """What goes back: a status, JSON (nothing for `None`), headers."""
+    """The response: a status, JSON (nothing for `None`), headers."""
 
     status: int = 200
     body: Any = None

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.docker
 
 
 class Host:
-    """Containers of one test on a network of their own."""
+    """Containers of one test on a separate network."""
 
     def __init__(self, client: docker.DockerClient, images: Images) -> None:
         self.client = client
@@ -188,7 +188,7 @@ def test_an_image_that_was_never_pushed(host: Host, images: Images, engine: Dock
     with pytest.raises(ImageMissing):
         engine.resolve(f"{local.repository}:none", Deadline(10))
     with pytest.raises(ServiceMissing):
-        engine.roll_out(Target("nobody", image), before, Deadline(10))
+        engine.roll_out(Target("absent", image), before, Deadline(10))
 
 
 def test_an_engine_that_is_not_there(make_runtime: Callable[..., Runtime]) -> None:

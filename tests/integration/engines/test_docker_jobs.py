@@ -130,7 +130,7 @@ print(len(socket.getaddrinfo(os.environ['PEER'], 8000)) > 0, os.getcwd())
     assert "correct-horse" not in shown, "what is taken over from a service is masked too"
     assert "production" in shown
     with pytest.raises(ServiceMissing):
-        place.run(place.python("pass", like="nobody"))
+        place.run(place.python("pass", like="absent"))
 
 
 def test_the_command_replaces_entrypoint_and_command(place: Place) -> None:

@@ -23,7 +23,7 @@ COMPOSE = "com.docker.compose."
 
 
 class Host:
-    """Containers of one test, all named after it, on a network with addresses of its own."""
+    """Containers of one test, all named after it, on a network with its own addresses."""
 
     def __init__(self, client: docker.DockerClient) -> None:
         self.client = client
@@ -191,11 +191,11 @@ def test_a_scaled_service_moves_whole_and_comes_back_whole(
     engine.close()
 
 
-@pytest.mark.parametrize("beside", ["nobody", "network", "link"])
+@pytest.mark.parametrize("beside", ["none", "network", "link"])
 def test_what_would_be_lost_is_refused_before_anything_moves(host: Host, built: tuple[Built, Built], beside: str) -> None:
     old, new = built
     network = "bridge" if beside == "link" else host.mark
-    first = host.run("api", old.pinned, network=network, auto_remove=beside == "nobody")
+    first = host.run("api", old.pinned, network=network, auto_remove=beside == "none")
     if beside == "network":
         host.run("beside", old.pinned, network=f"container:{first.id}", command=["sleep", "600"])
     elif beside == "link":
@@ -203,7 +203,7 @@ def test_what_would_be_lost_is_refused_before_anything_moves(host: Host, built: 
     there = host.images()
     ended = Step("roll-out", inputs(host.name("api"), new)).end()
     assert (ended.code, ended.outputs["rolled-out"]) == (1, ""), ended.log
-    expected = {"nobody": "--rm", "network": "shares its network namespace", "link": "is linked to it"}
+    expected = {"none": "--rm", "network": "shares its network namespace", "link": "is linked to it"}
     assert expected[beside] in ended.log
     assert host.images() == there
     first.reload()

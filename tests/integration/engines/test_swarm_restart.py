@@ -29,7 +29,7 @@ def daemon(docker_client: docker.DockerClient) -> Iterator[Daemon]:
     try:
         made.start()
     except NotHere as error:
-        pytest.skip(f"no engine of one's own: {error}")
+        pytest.skip(f"no separate engine: {error}")
     client = docker.DockerClient(base_url=made.socket)
     client.images.load(b"".join(docker_client.images.get(BASE).save(named=BASE)))
     client.swarm.init(advertise_addr="127.0.0.1", listen_addr="127.0.0.1:2377")
@@ -43,7 +43,7 @@ def test_the_engine_restarts_in_the_middle(daemon: Daemon, make_runtime: Callabl
     client = docker.DockerClient(base_url=daemon.socket)
     images = Images(client, "local.test")
     old, new = images.app(push=False), images.app(push=False, START_DELAY="2")
-    # On the host's network (here: the engine's own), since this engine has no other; each replica takes a port of its own.
+    # On the host's network (here: the engine's own), since this engine has no other; each replica takes its own port.
     patient = {"test": ["CMD-SHELL", "curl -fs http://127.0.0.1:$(cat /port)/"], "interval": 300_000_000, "retries": 300}
     client.services.create(identity(client, old), name="api", networks=["host"], env=["PORT=0"], healthcheck=patient)
     runtime = make_runtime(DOCKER_HOST=daemon.socket)

@@ -61,7 +61,7 @@ Handler = Callable[[socket.socket], None]
 
 
 class RawServer:
-    """Hands each connection to a function in a thread of its own; nothing of HTTP is done for it."""
+    """Hands each connection to a function in a separate thread; nothing of HTTP is done for it."""
 
     def __init__(
         self,
@@ -180,7 +180,7 @@ CommandLine = Callable[..., Ran]
 
 @pytest.fixture
 def command_line(tmp_path: Path, variables: dict[str, str]) -> CommandLine:
-    """Runs `cicd-actions health-gate` in a process of its own, as a step on GitHub."""
+    """Runs `cicd-actions health-gate` in a separate process, as a step on GitHub."""
 
     def run(*words: str, **extra: str) -> Ran:
         files = {name: tmp_path / name.lower() for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}

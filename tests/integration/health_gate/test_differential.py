@@ -68,7 +68,7 @@ DECISIONS = (
     )),
     (
         "curl",
-        "A transfer coding that can be undone is undone, and `identity` or none is no coding.",
+        "A transfer coding that can be undone is undone, and `identity` or none is not a coding.",
         (
             "framing: transfer identity", "framing: transfer identity and length", "framing: transfer identity and chunked",
             "framing: transfer gzip and chunked", "framing: transfer gzip", "framing: transfer gzip and length",

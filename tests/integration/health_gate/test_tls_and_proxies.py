@@ -130,7 +130,7 @@ def test_http_where_https_was_expected(gate: Gate, raw: Any) -> None:
     assert rule(report) in {"garbage", "timeout", "closed"}
 
 
-@pytest.mark.parametrize("content", [None, "this is no certificate"])
+@pytest.mark.parametrize("content", [None, "this is not a certificate"])
 def test_a_ca_file_that_cannot_be_used_is_an_unusable_input(gate: Gate, tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "ca.pem"
     if content:

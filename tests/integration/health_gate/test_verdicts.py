@@ -339,7 +339,7 @@ def _gone(pid: int) -> None:
 
 @pytest.fixture
 def full_backlog() -> Iterator[int]:
-    """A port that drops every further attempt to connect: its queue is full, and nobody accepts."""
+    """A port that drops every further attempt to connect: its queue is full, and no process accepts."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
         listener.bind(("127.0.0.1", 0))

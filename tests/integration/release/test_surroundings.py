@@ -48,7 +48,7 @@ exec "$1/bin/cicd-actions" "$2" --help
 
 
 def pythons() -> Iterator[tuple[str, Path]]:
-    """Every supported Python at hand, one of each version; at least the one that runs the tests."""
+    """Every supported Python available, one of each version; at least the one that runs the tests."""
     found = {(sys.version_info[0], sys.version_info[1]): Path(sys.executable)}
     for python in candidates():
         told = version(python) if python.name.removeprefix("python3.").isdigit() else None

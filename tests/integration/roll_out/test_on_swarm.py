@@ -1,4 +1,4 @@
-"""roll-out on a real Swarm: what arrives, what goes back, and what is said."""
+"""roll-out on a real Swarm: what arrives, what is rolled back, and what is said."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def moved(world: World) -> list[str]:
 
 
 def assert_done(world: World, ended: Ended) -> None:
-    """It moved nothing, verified release 2, and recorded it; release 2 is no worse off."""
+    """It moved nothing, verified release 2, and recorded it; release 2 is not worse off."""
     assert (ended.code, ended.verdict, ended.outputs["rolled-back"]) == (0, "pass", "true"), ended.log
     assert (ended.outputs["from-sha"], ended.outputs["to-sha"]) == (sha(3), sha(2))
     assert "was already rolled back" in ended.headline

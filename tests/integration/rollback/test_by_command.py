@@ -491,7 +491,7 @@ def test_cancelled_in_the_middle_it_says_what_stands(world: World) -> None:
     assert "The engine goes on rolling web back" in ended["headline"]
     assert world.running() == {"api": sha(1), "web": sha(2)}
     assert f"roll-out web {world.image('web', 1)} {sha(1)}" in log
-    # Nothing is recorded: nobody knows yet.
+    # Nothing is recorded: the result is not known yet.
     assert world.tasks()[-1] == ("quarantined", "2")
 
 

@@ -113,7 +113,7 @@ def postgres(swarm: docker.DockerClient) -> Iterator[tuple[Postgres, str]]:
 
 
 class Migrated(Site):
-    """A site whose api has migrations, and a database of its own."""
+    """A site whose api has migrations, and its own database."""
 
     database: str
     server: Postgres

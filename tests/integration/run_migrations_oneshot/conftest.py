@@ -1,4 +1,4 @@
-"""A PostgreSQL server, databases of one's own, and the action run in this process on the `command` engine."""
+"""A PostgreSQL server, separate databases, and the action run in this process on the `command` engine."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class Migrating:
         return Ended(report, "\n".join([report.headline, *lines]), log.getvalue(), seconds)
 
     def start(self, project: Project, url: str, *, variables: dict[str, str] | None = None, **inputs: str) -> Program:
-        """As a program of its own, for signals and for GitHub's files."""
+        """As a separate program, for signals and for GitHub's files."""
         environment = {**self.variables(url), "GITHUB_ACTIONS": "true", "PYTHONPATH": str(ROOT / "src"), **(variables or {})}
         for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"):
             environment[name] = str(self.scratch / f"{name}-{uuid.uuid4().hex}")

@@ -226,7 +226,7 @@ def test_a_relative_target_is_settled_before_the_lock(
 def test_an_engine_that_the_application_keeps_with_a_pool(
     database: Database, project: Callable[..., Project], migrate: Migrating
 ) -> None:
-    """Each run of env.py has an event loop of its own, and a connection of asyncpg belongs to the loop that made it."""
+    """Each run of env.py has its own event loop, and a connection of asyncpg belongs to the loop that made it."""
     made = three(project(asynchronous=True))
     kept = "engine = create_async_engine(os.environ['DATABASE_URL'])\n"
     (made.folder / "kept.py").write_text("import os\nfrom sqlalchemy.ext.asyncio import create_async_engine\n" + kept)

@@ -314,7 +314,7 @@ def test_a_run_that_is_killed_is_looked_after(database: Database, project: Calla
 def test_a_transaction_of_env_py_that_nobody_commits(
     driver: str, database: Database, project: Callable[..., Project], migrate: Migrating
 ) -> None:
-    """Alembic leaves the commit to whoever began, and exits 0: https://github.com/sqlalchemy/alembic/issues/1050 and others."""
+    """Alembic leaves the commit to its caller, and exits 0: https://github.com/sqlalchemy/alembic/issues/1050 and others."""
     made = project(asynchronous=driver == "asyncpg", on_connection="connection.execute(text('SELECT 1'))").revision("r1", TABLE)
 
     ended = migrate(made, database.url(driver))

@@ -1,4 +1,4 @@
-"""What is found out before anything is touched, and said so that nobody has to look further."""
+"""What is found out before anything is touched, and said so that the reader need not look further."""
 
 from __future__ import annotations
 

@@ -158,7 +158,7 @@ def test_without_git_caches_are_passed_over(project: Path, check: Check, monkeyp
 
 
 def test_text_from_outside_cannot_act(project: Path) -> None:
-    """Names of files, jobs and steps come from whoever opened the pull request."""
+    """Names of files, jobs and steps come from the author of the pull request."""
     evil = "x%0A::error::owned\\n::add-mask::a|<img src=x>"
     fill(
         project, {".github/workflows/ev|il`\n::error::x.yml": WORKFLOW.replace("build:", f'"{evil}":').replace("USED", "EVIL")}
@@ -203,7 +203,7 @@ def test_the_examples_of_the_readme_run(project: Path, check: Check, index: int,
     inputs = {name: text for name, text in inputs.items() if name != "github-token"}
     if "check-write" in inputs:
         check({"write": inputs["check-write"]})
-    # Without the token of the example nobody knows what is set.
+    # Without the token of the example it is not known what is set.
     expected = Verdict.INCONCLUSIVE if "unset" in inputs.get("fail-on", "") else Verdict.PASS
     assert check(inputs).verdict is expected
 
@@ -220,3 +220,22 @@ def test_the_documentation_in_the_readme_is_complete(project: Path, check: Check
     fill(project, {"SECRETS.md": example, ".github/workflows/ci.yml": WORKFLOW.replace("${{ secrets.USED }}", references)})
     report = check({"fail-on": "undocumented\nincomplete\nunused"})
     assert (report.verdict, report.findings) == (Verdict.PASS, [])
+
+
+def test_a_declared_secret_with_a_hyphen_stands_for_the_callers_secret(project: Path, check: Check) -> None:
+    """GitHub's own example of `on.workflow_call.secrets` declares `access-token`."""
+    called = (
+        "on:\n  workflow_call:\n    secrets:\n      access-token:\n        required: true\n        description: Reads\n"
+        "jobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - run: x\n        env:\n"
+        "          TOKEN: ${{ secrets.access-token }}\n"
+    )
+    caller = (
+        "on: push\njobs:\n  a:\n    uses: ./.github/workflows/called.yml\n    secrets:\n"
+        "      access-token: ${{ secrets.PACKAGES_TOKEN }}\n"
+    )
+    fill(project, {".github/workflows/called.yml": called})
+    assert names(check({}), "broken") == []
+    fill(project, {".github/workflows/caller.yml": caller})
+    report = check({})
+    assert names(report, "broken") == []
+    assert "PACKAGES_TOKEN" in names(report, "undocumented")

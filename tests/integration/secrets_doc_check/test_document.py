@@ -72,7 +72,7 @@ def test_what_people_wrote_stays(project: Path, check: Check) -> None:
     for piece in ("# Ours\n\nBefore.\n", "opens the door,\n  and closes it\n", "We rotate them in spring.\n", "\n\nAfter.\n"):
         assert piece in made
     assert "- `NEW_ONE`: TODO" in made
-    # What is no longer used is kept, under a heading of its own.
+    # What is no longer used is kept, under a separate heading.
     assert made.index("### No longer used") < made.index("- `HOST`")
     check({"write": "SECRETS.md"})
     assert path.read_text() == made

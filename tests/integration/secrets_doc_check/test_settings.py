@@ -43,7 +43,7 @@ def github() -> Iterator[FakeGitHub]:
     with FakeGitHub(document=document()) as fake:
         known = settings.repository(fake, "org/app")
         known.own.secrets += ["IN_REPOSITORY", "DATABASE_URI", "LEFT_OVER"]
-        known.own.variables |= {"MIXED_UP": "a value that nobody may see"}
+        known.own.variables |= {"MIXED_UP": "a value that no reader may see"}
         known.organisation.variables |= {"IN_ORGANISATION": "x", "OF_OTHERS": "y"}
         known.environments["production"] = Names(["IN_ENVIRONMENT"])
         yield fake
@@ -86,7 +86,7 @@ def test_each_level_is_looked_at(ask: Check, token: str) -> None:
 
 
 def test_values_are_never_told(ask: Check, token: str) -> None:
-    assert "nobody may see" not in shown(ask(token))
+    assert "no reader may see" not in shown(ask(token))
 
 
 def test_the_table_tells_where_a_name_is_set(ask: Check, token: str) -> None:

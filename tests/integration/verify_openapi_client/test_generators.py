@@ -39,7 +39,7 @@ class Example:
         subprocess.run([str(self.api / ".venv/bin/python"), "scripts/export_openapi.py", str(target)], cwd=self.api, check=True)
 
     def change(self, *edits: tuple[str, str, str]) -> None:
-        """Replace texts of files; each has to be there. The document is exported anew."""
+        """Replace texts of files; each has to be there. The document is exported again."""
         for path, old, new in edits:
             file = self.project.root / path
             text = file.read_text()

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.network, pytest.mark.node]
 _PACKAGES = ("@actions/expressions@0.3.61", "@actions/workflow-parser@0.3.61")
 
 # Reads a list of texts; gives the shape of each tree, null where GitHub's parser refuses the text, and "unknown" where it
-# does so because of a name or a number of arguments, which is no matter of grammar.
+# does so because of a name or a number of arguments, which does not concern the grammar.
 _PROGRAM = """
 import {Lexer, Parser} from "@actions/expressions";
 import {readFileSync} from "node:fs";

@@ -201,7 +201,7 @@ def alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    # Its parent is gone: whoever adopted it has not waited for it yet.
+    # Its parent is gone: the process that adopted it has not waited for it yet.
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
 

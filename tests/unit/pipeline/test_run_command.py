@@ -96,7 +96,7 @@ def test_a_result_becomes_an_output(tmp_path: Path) -> None:
 def test_a_result_that_is_missing_fails(tmp_path: Path) -> None:
     code, out, output = run(tmp_path, command="echo done", result="json")
     assert (code, output) == (1, "")
-    assert "::error::echo: the last line it printed is no JSON" in out
+    assert "::error::echo: the last line it printed is not JSON" in out
 
 
 def test_a_failed_program_has_no_result(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ class Releases:
     def find(self, image: str) -> Release | None:
         """The release that `local/SERVICE@sha256:…` or `local/SERVICE:SHA` names, if it is there.
 
-        Raises UnusableInput if it is no such name, EngineError if the folder was changed.
+        Raises UnusableInput if it is not such a name, EngineError if the folder was changed.
         """
         match = _IMAGE.fullmatch(image)
         if match is None:

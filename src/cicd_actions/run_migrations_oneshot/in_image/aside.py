@@ -30,7 +30,7 @@ class Aside:
     def _run(self) -> None:
         try:
             self._result = self._body()
-        except BaseException as error:  # noqa: BLE001 - whoever asks for the result gets it
+        except BaseException as error:  # noqa: BLE001 - the caller that asks for the result gets it
             self._error = error
 
 

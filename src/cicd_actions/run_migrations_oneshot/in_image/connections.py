@@ -115,7 +115,7 @@ class Connections:
         if name == "postgresql":
             found.version = session.version_of(found.dbapi)
             found.pid = session.backend_of(found.dbapi)
-        # After the pid is known: whoever closes from here on ends this session too.
+        # After the pid is known: closing from here on ends this session too.
         if self._closed:
             raise SystemExit("the run is being ended")
         if name == "postgresql":
@@ -126,7 +126,7 @@ class Connections:
     def _prepare(self, found: Session, *, migrating: bool) -> None:
         wire = session.wire_pid(found.dbapi)
         if wire is not None and wire != found.pid:
-            # Settings and a session's lock would stay behind in the pooler's connection, for whoever gets it next.
+            # Settings and a session's lock would stay behind in the pooler's connection, for the client that gets it next.
             found.dbapi.commit()
             raise Stop("pooler", host=str(found.engine.url.host or ""), port=found.engine.url.port)
         self.recovery = bool(self.recovery) or session.in_recovery(found.dbapi)

@@ -1,4 +1,4 @@
-"""Waits for the signals that end a run, and for its time limit, in a thread of its own.
+"""Waits for the signals that end a run, and for its time limit, in a separate thread.
 
 The signals are blocked in the main thread and taken by `sigwait`: a driver in C may keep that thread for hours, and as
 process 1 of a container a signal that is neither blocked nor handled is dropped by the kernel.
@@ -15,7 +15,7 @@ ENDING = 4.0
 after (`job.GRACE`)."""
 
 ENDING_AT_THE_LIMIT = 20.0
-"""The same at the time limit, after which nobody kills: a database that is slow is worth waiting for."""
+"""The same at the time limit, after which nothing kills the program: a database that is slow is worth waiting for."""
 
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGALRM}
 

@@ -60,7 +60,7 @@ class Output:
         if len(line) <= 4096:
             try:
                 os.write(self._writing, line)
-            except OSError:  # the filter is gone, and with it whoever read it
+            except OSError:  # the filter is gone, and with it the reader
                 return
 
     def _forward(self, reading: int, drained: int) -> None:

@@ -79,13 +79,13 @@ def _in_file(path: str) -> Iterable[str]:
             text = file.read()
     except (OSError, ValueError):
         return ()
-    # A whole dotenv file may be one secret: its values are secrets of their own.
+    # A whole dotenv file may be one secret: each of its values is a secret too.
     values = {value.strip().strip("'\"") for value in re.findall(r"^\s*(?:export\s+)?\w+=(.+)$", text, re.MULTILINE)}
     return {text.strip(), *values, *passwords(text)}
 
 
 class Redaction:
-    """Hides what it was told, and every password of a URL, whoever wrote it."""
+    """Hides what it was told, and every password of a URL, wherever it comes from."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._hidden: set[str] = set()

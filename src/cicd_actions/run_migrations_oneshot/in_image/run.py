@@ -66,7 +66,7 @@ class Run:
         self._options = options
         self._arguments = arguments
         self._channel = channel
-        self._word = threading.Lock()  # whoever takes it says how the run ended
+        self._word = threading.Lock()  # the thread that takes it says how the run ended
         self._unwound = threading.Event()
         self._guard = Guard(self._ended_from_outside)
         self._settings = session.Settings(

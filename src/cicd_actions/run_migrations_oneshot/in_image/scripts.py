@@ -23,7 +23,7 @@ class _Line(CommandLine):  # type: ignore[misc]  # Any where Alembic is not inst
 
 
 class Scripts:
-    """The migrations that `alembic upgrade` would run. `configured` returns Alembic's configuration, anew for each run of
+    """The migrations that `alembic upgrade` would run. `configured` returns Alembic's configuration, a new one for each run of
     env.py where that is possible; `destination` and `tag` are the command's."""
 
     def __init__(self, configured: Callable[[], Any], destination: str, tag: Any = None) -> None:

@@ -152,7 +152,7 @@ def invalid_indexes(dbapi: Any) -> list[str]:
         dbapi,
         "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) FROM pg_index i"
         " JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
-        # One that a session is building right now is not valid yet; nobody left it behind.
+        # One that a session is building right now is not valid yet, and was not left behind.
         " WHERE NOT i.indisvalid AND n.nspname NOT LIKE 'pg\\_%' AND NOT EXISTS"
         " (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid) ORDER BY 1",
     )

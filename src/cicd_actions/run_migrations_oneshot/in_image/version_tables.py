@@ -68,7 +68,7 @@ def version_table(context: Any, at: Any, scripts: Scripts, connections: Connecti
 
 
 def heads_of(table: VersionTable, seconds: float = 10.0) -> tuple[str, ...]:
-    """Returns the table's heads now, read on a fresh connection. No version table is no head."""
+    """Returns the table's heads now, read on a fresh connection. Without a version table there is no head."""
 
     def read(dbapi: Any) -> tuple[str, ...]:
         try:

@@ -70,7 +70,7 @@ def _assignments(rest: str, *, old_form: bool) -> Iterator[tuple[str, bool]]:
 
 
 def compose(path: str, text: str) -> CodeUses:
-    """What a Compose or stack file takes from the environment of whoever runs it, and what it hands through by name alone."""
+    """What a Compose or stack file takes from the environment in which it runs, and what it hands through by name alone."""
     found = CodeUses(path, "Compose file")
     try:
         document = yaml12.read(text, strict=False)

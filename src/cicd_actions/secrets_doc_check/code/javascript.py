@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from cicd_actions.secrets_doc_check.code.found import CodeUses
 
 BUILT_IN = frozenset({"MODE", "BASE_URL", "PROD", "DEV", "SSR", "NODE_ENV"})
-"""What Vite and bundlers put there themselves: https://vite.dev/guide/env-and-mode#built-in-constants"""
+"""What Vite and bundlers put there themselves: https://vite.dev/guide/env-and-mode#built-in-constants. npm sets `npm_…`."""
 
 _TOKEN = re.compile(
     r"(?P<space>\s+)|(?P<comment>//[^\n]*|/\*.*?(?:\*/|\Z))|(?P<text>'(?:[^'\\\n]|\\.)*'?|\"(?:[^\"\\\n]|\\.)*\"?)"
@@ -83,13 +83,13 @@ def _read(found: CodeUses, tokens: list[Token], start: int, after: int, place: t
         names = _destructured(tokens, start)
         for name, optional in names or ():
             _use(found, name, place, how, following="??" if optional else "")
-        # `import.meta.env` as a whole is handed on: nobody can say what is read of it.
+        # `import.meta.env` as a whole is handed on: what is read of it is not known.
         if names is None:
             found.dynamic(how, *place)
 
 
 def _use(found: CodeUses, name: str, place: tuple[int, int], how: str, *, following: str) -> None:
-    if following == "=" or name in BUILT_IN or not re.fullmatch(r"[A-Za-z_]\w*", name):
+    if following == "=" or name in BUILT_IN or name.startswith("npm_") or not re.fullmatch(r"[A-Za-z_]\w*", name):
         return
     found.use(name, *place, optional=following in {"??", "||", "??=", "||=", "===", "!==", "==", "!="}, how=how)
 

@@ -25,7 +25,7 @@ def scan(path: str, text: str) -> CodeUses:
         _read_module(found, tree, text.splitlines())
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = error.lineno if isinstance(error, SyntaxError) and error.lineno else 1
-        found.unread(f"it is no Python of this interpreter ({type(error).__name__})", line)
+        found.unread(f"it is not Python of this interpreter ({type(error).__name__})", line)
     return found
 
 

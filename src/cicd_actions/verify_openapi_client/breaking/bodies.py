@@ -79,7 +79,7 @@ def compare_request(comparison: Comparison, label: str, old: Part, new: Part) ->
 def compare_content(comparison: Comparison, label: str, old: Part, new: Part, flow: Flow) -> None:
     """Compares the media types of two bodies (parts with `content`) and their schemas.
 
-    A request's media type has to be accepted still. An answer's has to be answered still; a further one is no loss.
+    A request's media type has to be accepted still. An answer's has to be answered still; a further one breaks nothing.
     """
     before, after = list(old.at("content").entries()), list(new.at("content").entries())
     sent, known = (before, after) if flow is Flow.REQUEST else (after, before)

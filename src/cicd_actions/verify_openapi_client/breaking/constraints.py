@@ -1,4 +1,4 @@
-"""Compares the keywords that hold schemas of their own, part by part where that decides it."""
+"""Compares the keywords that hold schemas themselves, part by part where that decides it."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ class Graph(Generic[K, D]):
         return found
 
     def _mark(self) -> None:
-        """Gather for each bad pair the bits of its own and of what is below it.
+        """Gather for each bad pair its own bits and those of what is below it.
 
         Pairs on a circle share them: those are the strongly connected components, which Tarjan's algorithm closes one
         after the other, each after all that it leads to (https://doi.org/10.1137/0201010). That takes time linear in the

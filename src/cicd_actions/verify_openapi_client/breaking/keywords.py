@@ -117,7 +117,7 @@ class Reader:
         lower, upper = _number(self._raw.get("minimum")), _number(self._raw.get("maximum"))
         over, under = self._raw.get("exclusiveMinimum"), self._raw.get("exclusiveMaximum")
         shape = self._shape
-        # In OpenAPI 3.0 the exclusive ones are booleans beside the bound, in 3.1 bounds of their own.
+        # In OpenAPI 3.0 the exclusive ones are booleans beside the bound, in 3.1 separate bounds.
         for keyword, value, exclusive in (
             ("minimum", lower, over is True),
             ("exclusiveMinimum", _number(over), True),

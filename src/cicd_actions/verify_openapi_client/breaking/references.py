@@ -142,7 +142,7 @@ def _own_base(schema: Mapping[str, Any], base: str) -> str:
 
 
 def _joined(base: str, reference: str) -> str:
-    """Joins a reference to its base; one that is no address stays as it is."""
+    """Joins a reference to its base; one that is not an address stays as it is."""
     try:
         return urljoin(base, reference)
     except ValueError:

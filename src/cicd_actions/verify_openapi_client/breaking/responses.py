@@ -83,7 +83,7 @@ def _rank(wide: str, narrow: str) -> int:
 
 def _headers(comparison: Comparison, label: str, old: Part, new: Part) -> None:
     if old.at("headers").raw is None:
-        return  # a new header is no loss
+        return  # a new header breaks nothing
     # The media types say what `Content-Type` is.
     before, after = (
         [entry for entry in each.at("headers").entries() if entry[0].lower() != "content-type"] for each in (old, new)

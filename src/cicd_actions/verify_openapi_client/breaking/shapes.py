@@ -79,7 +79,7 @@ class Schemas:
                     stack.extend(reversed(list(part.at("allOf").items())))
             if target is not None:
                 stack.append(target)
-        # In an order of their own, so that nothing depends on the order of `allOf`; the outermost usually comes first.
+        # In their own order, so that nothing depends on the order of `allOf`; the outermost usually comes first.
         leaves.sort(key=lambda part: (len(part.place), part.place))
         return Whole(
             tuple(leaves), never, null_too, self.families.heirs & seen if self.families.heirs else frozenset(), default
