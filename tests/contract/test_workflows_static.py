@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from cicd_actions.toolkit.yaml12 import plain, read
+from cicd_actions.workflows import expressions
+from cicd_actions.workflows.syntax import Access, Call, Comparison, Context, Literal, Logical, Node
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -326,11 +328,60 @@ def test_the_document_is_exported_and_the_client_compared() -> None:
     given = compare["with"]
     assert inputs["client-fail-on"]["default"] == "drift"
     assert "comment" not in given, "a called workflow that asks for more than its caller grants fails at start"
-    # A base that is not available does not fail the change.
+    # The web lane alone judges a base that could not be exported.
     before = [step for step in lanes["spec"]["steps"] if "the current API" in step.get("name", "")]
     assert [step["continue-on-error"] for step in before] == [True] * 3
-    assert lanes["spec"]["outputs"]["base"] == "${{ steps.base.outcome == 'success' }}"
     assert given["base-spec"].startswith("${{ needs.spec.outputs.base == 'true' && ")
+
+
+def _value(node: Node, contexts: dict[str, Any]) -> Any:
+    """Evaluates the part of GitHub's expressions that the test below needs."""
+    match node:
+        case Context(name=name):
+            return contexts[name]
+        case Access(of=of, key=Literal(value=key)):
+            return _value(of, contexts)[key]
+        case Comparison(operator=operator, left=left, right=right):
+            return (_value(left, contexts) == _value(right, contexts)) is (operator == "==")
+        case Call(name="contains", arguments=(text, part)):
+            return _value(part, contexts) in _value(text, contexts)
+        case Logical(operator=operator, operands=operands):
+            return (any if operator == "||" else all)(_value(each, contexts) for each in operands)
+        case Literal(value=value):
+            return value
+    raise AssertionError(node)
+
+
+@pytest.mark.parametrize(
+    ("exported", "base", "fail_on", "rules", "compares"),
+    [
+        ("success", "abc", "drift", "", True),
+        ("failure", "abc", "drift", "", False),
+        ("failure", "abc", "drift\nbreaking", "", True),
+        ("skipped", "abc", "generated-symbol", "", True),
+        ("failure", "abc", "drift", "body-removed: error", True),
+        ("failure", "abc", "drift", "body-removed: warn", False),
+        ("skipped", "", "breaking", "", False),
+    ],
+)
+def test_base_export_failed_fails_the_lane_where_the_comparison_can(
+    exported: str, base: str, fail_on: str, rules: str, *, compares: bool
+) -> None:
+    output = jobs(TWO_LANE)["spec"]["outputs"]["base"].removeprefix("${{ ").removesuffix(" }}")
+    contexts = {
+        "steps": {"base": {"outcome": exported}},
+        "needs": {"changes": {"outputs": {"base": base}}},
+        "inputs": {"client-fail-on": fail_on, "client-rules": rules},
+    }
+    assert _value(expressions.parse(output), contexts) is compares
+
+
+def test_every_input_of_the_comparison_reaches_the_action() -> None:
+    given = next(step for _, step in steps(TWO_LANE) if step.get("uses") == "$/actions/verify-openapi-client")["with"]
+    assert given["rules"] == "${{ inputs.client-rules }}"
+    for name in ("two-lane", "pipeline"):
+        inputs = load(ROOT / ".github" / "workflows" / f"{name}.yml")["on"]["workflow_call"]["inputs"]
+        assert inputs["client-rules"] == {**inputs["client-rules"], "type": "string", "default": ""}
 
 
 def test_installations_are_cached_by_their_lock_files() -> None:

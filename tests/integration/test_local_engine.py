@@ -412,9 +412,9 @@ def test_what_cannot_be_used_is_said(engine: Engine) -> None:
     assert "does not exist; build it first" in engine.run("roll-out", "api", "local/api:nope", OLD, "staging", code=1)
     assert "was built from" in engine.run("roll-out", "api", image, NEW, "staging", code=2)
     assert "is not of web" in engine.run("roll-out", "web", image, OLD, "staging", code=2)
-    assert "no image of this engine" in engine.run("exists", "docker.io/api:1", code=2)
+    assert "not an image of this engine" in engine.run("exists", "docker.io/api:1", code=2)
     assert "no environment" in engine.run("running", "../elsewhere", code=2)
-    assert "no service 'db'" in engine.run("build", "db", OLD, code=2)
+    assert "the service 'db' does not exist" in engine.run("build", "db", OLD, code=2)
     assert "TWO_LANE_STATE" in engine.run("stop", code=2, TWO_LANE_STATE="")
     bad = engine.run("job", "api", image, OLD, "staging", "--", "true", code=2, RELEASE_ENV='A=1\nPASSWORD="hunter2')
     assert "line 2" in bad

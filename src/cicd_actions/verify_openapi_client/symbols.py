@@ -96,7 +96,7 @@ def _change(found: Rule, what: str, operation: Operation, at: Part, detail: str)
 
 
 def _components(old: Document, new: Document) -> Iterator[Change]:
-    sameness = Sameness(old, new)
+    sameness: Sameness | None = None  # which takes a look at the whole of both documents
     for kind in _KINDS:
         before, after = (dict(document.root.at("components", kind).entries()) for document in (old, new))
         added = {name: part for name, part in after.items() if name not in before}
@@ -104,6 +104,7 @@ def _components(old: Document, new: Document) -> Iterator[Change]:
             if name in after:
                 yield from _enum_names(name, part, after[name])
                 continue
+            sameness = sameness or Sameness(old, new)
             renamed = _renamed(name, part, added, sameness)
             what = f"{renamed} is what `{name}` was." if renamed else f"`{name}` is gone."
             yield Change(COMPONENT, what, (), part.pointer, True, part.place, renamed)

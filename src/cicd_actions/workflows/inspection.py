@@ -130,7 +130,9 @@ def _refused(file: File, reading: Reading) -> tuple[str, str] | None:
     if context == "vars" or secrets_allowed(reading.path):
         return None
     if reading.site.condition:
-        fix = "Put the secret into `env:` of the job, and ask for that: `if: env.NAME != ''`."
+        fix = "Set the secret in the job's `env:`, and test that in the `if:` of its steps: `if: env.NAME != ''`."
+        if "steps" not in reading.path:
+            fix += " The `if:` of a job cannot read `env` either."
         return "GitHub does not give `secrets` to an `if:`", fix
     return f"GitHub does not give `secrets` to `{_shown(reading.path)}`", "Hand the secret over by `env:` or `with:` of a step."
 

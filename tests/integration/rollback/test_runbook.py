@@ -92,7 +92,7 @@ def test_kubectl_sets_the_image(tmp_path: Path) -> None:
         "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": containers}},
     }
     manifest.write_text(json.dumps({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "api"}, "spec": spec}))
-    filled = set_image.replace("DIGEST", "a" * 64).replace("IMAGE", "r.test/api")
+    filled = set_image.replace("DIGEST", "a" * 64).replace("IMAGE", "r.test/api").replace("CONTAINER", "api")
     words = [word for word in filled.replace("SERVICE", "api").split() if word != "deployment/api"]
     done = subprocess.run([*words, "--local", "--filename", str(manifest), "--output", "json"], capture_output=True, check=True)
     assert json.loads(done.stdout)["spec"]["template"]["spec"]["containers"][0]["image"] == f"r.test/api@sha256:{'a' * 64}"

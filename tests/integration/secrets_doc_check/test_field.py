@@ -235,6 +235,17 @@ def test_what_github_refuses_fails_by_default(repository: Path, check: Check, fi
     assert check({"fail-on": "undocumented"}).verdict is Verdict.PASS
 
 
+@pytest.mark.parametrize(("job", "says"), [("    if: secrets.KEY\n", True), ("", False)], ids=["job", "step"])
+def test_secret_in_a_condition_gets_a_fix_that_github_accepts_there(
+    repository: Path, check: Check, job: str, *, says: bool
+) -> None:
+    step = "[{run: x}]" if job else "[{if: secrets.KEY, run: x}]"
+    fill(repository, {FLOW: workflow(step, job=job), "SECRETS.md": "- KEY: x\n"})
+    found = [each for each in check({}).findings if each.rule.endswith("unavailable-context")]
+    assert len(found) == 1
+    assert ("The `if:` of a job cannot read `env` either." in found[0].fix) is says
+
+
 # --- names that are built
 
 

@@ -88,14 +88,16 @@ class Part(NamedTuple):
         """The value below these keys; `None` as its `raw` where there is none."""
         raw = self.raw
         for key in keys:
-            raw = mapping(raw).get(key)
+            raw = raw.get(key) if isinstance(raw, dict) else None
         pointer = join(self.pointer, *keys)
         return Part(raw, pointer, pointer if self.place == self.pointer else join(self.place, *keys))
 
     def entries(self) -> Iterator[tuple[str, Part]]:
         """The members of an object."""
+        same = self.place == self.pointer
         for key, value in mapping(self.raw).items():
-            yield str(key), Part(value, join(self.pointer, key), join(self.place, key))
+            pointer = join(self.pointer, key)
+            yield str(key), Part(value, pointer, pointer if same else join(self.place, key))
 
     def items(self) -> Iterator[Part]:
         """The members of an array; each place ends with a name of what stands there."""
@@ -140,6 +142,7 @@ class Document:
 
     def __init__(self, root: Json, *, rooted_already: bool = False) -> None:
         self.root = Part(root if rooted_already else rooted(root), "#", "#")
+        self._found: dict[str, Part | None] = {}
 
     @cached_property
     def nullable_keyword(self) -> bool:
@@ -148,6 +151,11 @@ class Document:
 
     def find(self, reference: str) -> Part | None:
         """What a `$ref` within the document means; `None` when there is nothing."""
+        if reference not in self._found:
+            self._found[reference] = self._find(reference)
+        return self._found[reference]
+
+    def _find(self, reference: str) -> Part | None:
         if not reference.startswith("#/") and reference != "#":
             return None
         raw: Json = self.root.raw

@@ -18,9 +18,9 @@ def visible(shape: Shape, flow: Flow, schemas: Schemas) -> dict[str, tuple[Part,
 
 
 def _says(parts: tuple[Part, ...], keyword: str, schemas: Schemas) -> bool:
-    if any(mapping(part.raw).get(keyword) is True for part in parts):
-        return True
-    return any(mapping(part.raw).get(keyword) is True for part in schemas.whole(parts).parts)
+    # A part without a reference or `allOf` is all that `whole` would find.
+    followed = any(isinstance(part.raw, dict) and ("$ref" in part.raw or "allOf" in part.raw) for part in parts)
+    return any(mapping(part.raw).get(keyword) is True for part in (*parts, *(schemas.whole(parts).parts if followed else ())))
 
 
 def compare(sides: Sides, old: dict[str, tuple[Part, ...]], new: dict[str, tuple[Part, ...]]) -> None:

@@ -177,7 +177,8 @@ def _both(comparison: Comparison, label: str, old: Parameter, new: Parameter) ->
     if comparison.schemas.sameness.same(old.schema_parts, new.schema_parts) and old.written == new.written:
         return
     before, after = comparison.schemas.meanings(old.schema_parts, new.schema_parts)
-    if not old.required:
+    # What has to be sent needs no default: that it became required says it all.
+    if not old.required and not new.required:
         _default(comparison, label, new, comparison.schemas.defaults(old.schema_parts, new.schema_parts))
     if _rewritten(old, before, new, after) and (old.schema_parts or new.schema_parts):
         what = f"The {new.location} parameter `{new.name}` goes from {old.written} to {new.written}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from cicd_actions.verify_openapi_client.breaking.document import Document, Part, mapping, text
+from cicd_actions.verify_openapi_client.breaking.document import Document, Part
 from cicd_actions.verify_openapi_client.breaking.families import Families
 
 
@@ -79,21 +79,25 @@ class Sameness:
 
     def _found(self, raw: Any) -> set[str]:
         found: set[str] = set()
-        stack = [raw]
+        heirs = self._heirs
+        stack = [raw] if isinstance(raw, (dict, list)) else []
         while stack:
             value = stack.pop()
             if isinstance(value, dict):
-                if id(value) in self._heirs:
-                    found |= self._heirs[id(value)]
-                reference = text(mapping(value).get("$ref"))
-                if reference:
+                if id(value) in heirs:
+                    found |= heirs[id(value)]
+                reference = value.get("$ref")
+                if reference and isinstance(reference, str):
                     found.add(reference)
-                stack.extend(item for item in value.values() if isinstance(item, (dict, list)))
-            elif isinstance(value, list):
-                stack.extend(item for item in value if isinstance(item, (dict, list)))
+                stack += [item for item in value.values() if isinstance(item, (dict, list))]
+            else:
+                stack += [item for item in value if isinstance(item, (dict, list))]
         return found
 
 
 def _equal(one: Any, other: Any) -> bool:
     # Python takes `true` for `1`; the text does not. `==` comes first, because it stops at the first difference.
-    return bool(one == other) and json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+    # `repr` is the faster text, and is the same unless the keys stand in another order.
+    return bool(one == other) and (
+        repr(one) == repr(other) or json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from cicd_actions.verify_openapi_client.breaking.document import Part
@@ -39,7 +40,7 @@ class Whole:
         """Returns what counts beside the parts."""
         return self.never, self.null_too, self.heirs
 
-    @property
+    @cached_property
     def key(self) -> tuple[str, ...]:
         return (
             *(part.pointer for part in self.parts),
