@@ -3,6 +3,8 @@ ARG BASE
 FROM ${BASE}
 COPY site /app/site
 RUN python3 -m compileall -q -j 0 /app/site
+# The example's image has it on the PATH, from its environment: a rollback's check asks it what it knows of the database.
+RUN printf '#!/bin/sh\nexec python3 -m alembic "$@"\n' >/usr/local/bin/alembic && chmod +x /usr/local/bin/alembic
 COPY alembic.ini /app/
 COPY src /app/src
 WORKDIR /app
