@@ -61,8 +61,9 @@ def test_a_push_goes_to_production_built_once(app: Consumer, world: World) -> No
     journal = world.journal()
     verbs = [entry[0] for entry in journal]
     assert sorted(verbs[:2]) == ["build", "build"]
-    one = ["exists", "job", "exists", "exists", "running", "roll-out", "roll-out"]
-    assert verbs[2:] == one * 2
+    # What runs is asked as often as an engine needs it; what acts, once.
+    one = ["exists", "job", "exists", "exists", "roll-out", "roll-out"]
+    assert [verb for verb in verbs[2:] if verb != "running"] == one * 2
     images = [entry[2] for entry in journal if entry[0] == "roll-out"]
     assert images[:2] == images[2:]
     assert all(re.fullmatch(r"local/(api|web)@sha256:[0-9a-f]{64}", image) for image in images)
@@ -165,7 +166,7 @@ def test_a_failed_migration_stops_before_the_roll_out(deploy: Consumer, world: W
     world.refuse("job api")
     run = go(deploy, world)
     assert steps(run)["Migrate"] == "failure"
-    assert "`schema up` ended with exit code 7." in run.errors()[0]
+    assert "`schema up` failed with exit code 7." in run.errors()[0]
     assert not {"Roll out", "Gate", "Roll back"} & set(steps(run))
     assert world.runs("staging") == {"api": before, "web": before}
 

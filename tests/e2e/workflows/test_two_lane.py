@@ -128,16 +128,20 @@ def test_what_a_change_breaks_is_told_from_what_callers_have_now(app: Consumer) 
     assert any("/items" in message for message in run.errors())
 
 
-def test_a_base_that_cannot_be_exported_is_said_and_fails_nothing(app: Consumer) -> None:
+@pytest.mark.parametrize(("fail_on", "result"), [("drift", "success"), ("drift\nbreaking", "failure")])
+def test_a_base_that_cannot_be_exported_is_said_and_fails_where_it_is_compared(
+    app: Consumer, fail_on: str, result: str
+) -> None:
     app.git("rm", "--quiet", "apps/api/openapi.json")
     app.commit({"apps/api/main.py": ""})
     base = app.head
-    app.calls("two-lane.yml", {**GREEN, "client-fail-on": "drift\nbreaking"})
+    app.calls("two-lane.yml", {**GREEN, "client-fail-on": fail_on})
     app.commit({"apps/api/openapi.json": FILES["apps/api/openapi.json"]})
     run = app.run("pull_request", pull_request(app, base))
-    assert jobs(run.results())["check"] == "success"
+    assert jobs(run.results())["check"] == result
     assert run.steps("call / spec")["Export the OpenAPI document of the current API"] == "failure"
-    assert "the document of the current API is not available" in run.log("call / web")
+    said = "the document of the current API is not available" if result == "success" else "base-spec"
+    assert said in run.log("call / web")
 
 
 def test_red_test(app: Consumer) -> None:
