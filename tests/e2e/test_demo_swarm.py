@@ -34,7 +34,7 @@ def test_one_release_goes_through_and_one_that_is_never_ready_is_refused(swarm: 
     jobs = demo.jobs()
     assert jobs["staging / deploy"] == ["✓", "✗"]
     assert jobs["production / deploy"] == ["✓", "–"]
-    assert re.search(r"api did not come up healthy, and Swarm took it back\.", text)
+    assert re.search(r"api did not come up healthy, and Swarm rolled it back\.", text)
     # Once in each environment, by a job on the Swarm.
     migrated = re.findall(
         r"postgresql \d+ by asyncpg: at base .* head is 0005", (demo.folder / "logs" / "run-1.log").read_text()

@@ -140,8 +140,10 @@ def test_a_base_that_cannot_be_exported_is_said_and_fails_where_it_is_compared(
     run = app.run("pull_request", pull_request(app, base))
     assert jobs(run.results())["check"] == result
     assert run.steps("call / spec")["Export the OpenAPI document of the current API"] == "failure"
-    said = "the document of the current API is not available" if result == "success" else "base-spec"
-    assert said in run.log("call / web")
+    if result == "success":
+        assert "the document of the current API is not available" in run.log("call / web")
+    else:
+        assert any("base-spec" in message for message in run.errors())
 
 
 def test_red_test(app: Consumer) -> None:

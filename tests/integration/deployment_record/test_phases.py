@@ -190,7 +190,7 @@ class TestFinish:
     @pytest.mark.parametrize(
         ("inputs", "said"),
         [
-            ({"revisions": "{}"}, "no JSON list"),
+            ({"revisions": "{}"}, "not a JSON list"),
             ({"revisions": '[{"revision": "1", "phase": "later"}]'}, "neither `expand` nor `contract`"),
             ({"sha": "abc"}, "not a full commit SHA"),
             ({"services": ""}, "`services` is empty"),
