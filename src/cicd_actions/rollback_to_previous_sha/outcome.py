@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cicd_actions.engines.protocol import Engine, RollOutFailed, Running
+from cicd_actions.engines.protocol import ChangedMeanwhile, Engine, RollOutFailed, Running
 from cicd_actions.github.history import Release
 from cicd_actions.roll_out.action import evidence_blocks
 from cicd_actions.rollback_to_previous_sha import by_hand
@@ -198,7 +198,12 @@ def stopped(known: Known, error: ActionError) -> Report:
         blocks += [Paragraph([Strong("What runs now:")]), _what_stands(known)]
     hand = known.hand if begun or error.verdict is Verdict.INCONCLUSIVE else ""
     if hand:
-        blocks += [Heading("By hand"), CodeBlock(hand, "shell")]
+        blocks.append(Heading("By hand"))
+        if isinstance(error, ChangedMeanwhile):
+            warning = "These commands replace what was set meanwhile. Find out first who set it, and why."
+            blocks.append(Paragraph([Strong(warning)]))
+            hand = f"# {warning}\n{hand}"
+        blocks.append(CodeBlock(hand, "shell"))
     if known.plan is not None:
         blocks += known.plan.blocks()
     finding = Finding(
