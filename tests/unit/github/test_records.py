@@ -16,8 +16,14 @@ from tests.fakes.github import FakeGitHub, deployments, settings
 
 Make = Callable[..., GitHub]
 REPOSITORY = "org/app"
-AT = now()
+AT = ""
 TRUST = Trust(key=b"a key of the environment", repository="1")
+
+
+@pytest.fixture(autouse=True)
+def _at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The records of a test are written now: a signed time that is much older than the Deployment counts as copied."""
+    monkeypatch.setitem(globals(), "AT", now())
 
 
 def sha(number: int) -> str:
