@@ -18,7 +18,7 @@ REFERENCES ?=
 BASE ?=
 RELEASE := .build/release/$(if $(ACTION),$(ACTION)-)$(VERSION)
 
-.PHONY: help demo test lint format metadata lock release image verify-release bench clean
+.PHONY: help demo test golden lint format metadata lock release image verify-release bench clean
 
 help: ## what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ demo: $(READY) ## run the example's pipeline end to end (BREAK=health, contract 
 
 test: $(READY) ## run the tests, many at a time (PYTEST="-k gate" hands options on)
 	@$(RUN) -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder $(PYTEST)
+
+golden: $(READY) ## keep the summaries that the actions write now (tests/golden)
+	@CICD_ACTIONS_GOLDEN=write $(RUN) -m pytest -q $(wildcard tests/integration/*/test_summaries.py)
 
 lint: $(READY) ## ruff, mypy --strict, zizmor, and that the metadata is fresh
 	@$(VENV)/bin/ruff check .
@@ -68,7 +71,8 @@ verify-release: $(READY) ## rebuild a release commit and compare every byte: COM
 	@$(RUN) -m tools.release verify $(COMMIT)
 
 bench: $(READY) ## print the figures and hold them to their targets
-	@for file in benchmarks/*.py; do echo "== $$file"; $(RUN) $$file || exit 1; done
+	@missed=; for file in benchmarks/*.py; do echo "== $$file"; $(RUN) $$file || missed="$$missed $$file"; done; \
+	    test -z "$$missed" || { echo "missed a target or failed:$$missed"; exit 1; }
 
 clean: ## remove what make made
 	rm -rf .build .cache .demo
