@@ -18,7 +18,7 @@ REFERENCES ?=
 BASE ?=
 RELEASE := .build/release/$(if $(ACTION),$(ACTION)-)$(VERSION)
 
-.PHONY: help demo test golden lint format metadata lock release image verify-release bench clean
+.PHONY: help demo test golden pictures lint format metadata lock release image verify-release bench clean
 
 help: ## what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ test: $(READY) ## run the tests, many at a time (PYTEST="-k gate" hands options 
 
 golden: $(READY) ## keep the summaries that the actions write now (tests/golden)
 	@CICD_ACTIONS_GOLDEN=write $(RUN) -m pytest -q $(wildcard tests/integration/*/test_summaries.py)
+
+pictures: $(READY) ## draw the pictures of the README from the kept summaries
+	@$(RUN) -m tools.picture tests/golden/health-gate/fail.md docs/images/red-gate.svg
 
 lint: $(READY) ## ruff, mypy --strict, zizmor, and that the metadata is fresh
 	@$(VENV)/bin/ruff check .
