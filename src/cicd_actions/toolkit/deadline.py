@@ -42,7 +42,7 @@ class Deadline:
         return min(limit, self.remaining)
 
     def check(self, what: str) -> None:
-        """Raise `Failed` when the deadline passed; `what` names what was being done ("waiting for the api's replicas")."""
+        """Raises `Failed` when the deadline passed; `what` names what was being done ("waiting for the api's replicas")."""
         if self.expired:
             raise Failed(
                 f"The deadline passed: {what} was not finished after {self.seconds:g} s.",
@@ -51,7 +51,7 @@ class Deadline:
 
 
 def within(seconds: float, call: Callable[[], T]) -> T:
-    """What `call` returns or raises; `TimeoutError` when it takes longer than `seconds`.
+    """Returns what `call` returns, or raises what it raises; `TimeoutError` when it takes longer than `seconds`.
 
     For libraries whose own time limit is one of each wait: a server that sends a byte now and then holds them forever.
     A call that is late is left alone in its thread, which ends with the process at the latest.

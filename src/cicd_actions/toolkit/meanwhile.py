@@ -26,7 +26,7 @@ class Meanwhile(Generic[T]):
             self._error = error
 
     def result(self) -> T:
-        """What the work came to, once it is done. Raises what it raised."""
+        """Waits for the work, and returns or raises what it did."""
         self._thread.join()
         if self._error is not None:
             raise self._error

@@ -33,7 +33,7 @@ class RuleText:
 def document(
     tool: str, findings: Iterable[Finding], rules: Mapping[str, RuleText], *, version: str = "", elsewhere: str = ""
 ) -> dict[str, Any]:
-    """One run of `tool` as an object that `json.dumps` writes.
+    """Returns one run of `tool` as an object that `json.dumps` writes.
 
     `elsewhere` is the file for findings that have none: GitHub shows no result without a place. There is no
     `security-severity`: what is found here is not a vulnerability. Texts have to be redacted by the caller.
