@@ -50,7 +50,7 @@ class Runtime:
         """A folder for files that later steps of the job may read: the runner's temporary one, else the workspace."""
         return Path(self.variables.get("RUNNER_TEMP") or self.workspace)
 
-    def place(self, path: str | Path, *, input: str) -> Path:  # noqa: A002 - the word for it here
+    def place(self, path: str | Path, *, input: str) -> Path:
         """Where a file is to be written that was asked for as *path*; its folder is made.
 
         Asked before the work begins, so that no run waits for a result that cannot be kept. What lies in the workspace may be

@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 
 from cicd_actions.toolkit import process
+from cicd_actions.toolkit.background import Background
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import Failed, UnusableInput
-from cicd_actions.toolkit.meanwhile import Meanwhile
 from cicd_actions.toolkit.report import Report
 from cicd_actions.toolkit.runtime import Runtime
 from cicd_actions.verify_openapi_client import (
@@ -53,7 +53,7 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
             spec_path, spec = _exported(copy, inputs, where, runtime, deadline)
         else:
             spec_path = _seen_from(copy, repo, folder / inputs.spec, folder)
-        comparing = Meanwhile(partial(_compared, inputs, repo, folder, spec, runtime))
+        comparing = Background(partial(_compared, inputs, repo, folder, spec, runtime))
         generator = _generator(inputs, where, paths, spec_path, runtime, deadline)
         found = drift.find(copy, repo, generator)
         # The generator's time has paid for these.
