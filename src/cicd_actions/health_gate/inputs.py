@@ -145,7 +145,7 @@ class Inputs:
     )
     interval: float = declare(
         _duration_from(SHORTEST_PAUSE),
-        "Longest pause between two probes of a target; the first pauses last tens of milliseconds.",
+        "Longest pause between two probes of a target. The first pauses last an eighth of a second.",
         default="2s",
     )
     consecutive_successes: int = declare(whole(1, 100000), "Right answers in a row that make a target healthy.", default="1")
