@@ -236,7 +236,6 @@ class Gate:
             if each.judge.done or self.clock() >= end:
                 return
             at = each.schedule.next_probe(
-                each.judge.probes,
                 seen,
                 end,
                 holds_until=each.judge.holds_until,

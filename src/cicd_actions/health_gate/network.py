@@ -68,7 +68,7 @@ class Network:
         try:
             stream: wire.Stream = tcp
             if not via:
-                progress.route.connected(addresses, tcp.family)
+                progress.route.connected(tcp.address)
             if proxy and via and via.secure:
                 progress.phase = Phase.TUNNELLING
                 stream = await self._secured(stream, Trust(ca_file=request.trust.ca_file), server_name(via.authority))

@@ -53,13 +53,10 @@ class Stream(Protocol):
 class TcpStream:
     """A connected socket."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, address: Address) -> None:
+        self.address = address
         self._socket = sock
         self._loop = asyncio.get_running_loop()
-
-    @property
-    def family(self) -> int:
-        return self._socket.family
 
     async def send(self, data: bytes) -> None:
         await self._loop.sock_sendall(self._socket, data)
@@ -130,20 +127,21 @@ class TlsStream:
 
 async def connect(addresses: list[Address], place: str) -> TcpStream:
     """A connection to the first address that accepts one. Raises `Trouble`; `place` names the other side in it."""
-    running: dict[asyncio.Task[socket.socket], None] = {}
+    running: dict[asyncio.Task[socket.socket], Address] = {}
     waiting = list(addresses)
     errors: list[OSError] = []
     try:
         while waiting or running:
             if waiting:
-                running[asyncio.ensure_future(_connect(waiting.pop(0)))] = None
+                address = waiting.pop(0)
+                running[asyncio.ensure_future(_connect(address))] = address
             done, _ = await asyncio.wait(running, timeout=STAGGER if waiting else None, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
-                del running[task]
+                address = running.pop(task)
                 error = task.exception()
                 if error is None:
                     _drop(done, task)
-                    return TcpStream(task.result())
+                    return TcpStream(task.result(), address)
                 if not isinstance(error, OSError):
                     raise error
                 errors.append(error)

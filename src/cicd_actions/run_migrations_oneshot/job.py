@@ -101,7 +101,9 @@ class Jobs:
     def other(self, words: tuple[str, ...]) -> JobEnd:
         """Runs a command as it is."""
         listener = _Listener(Progress(), self._journal, "")
-        return self._run(replace(self._job, command=words), self._inputs.timeout, listener.line)
+        # A program that ignores SIGTERM, as most do that are process 1, would outlive a short timeout by all of `GRACE`.
+        grace = min(GRACE, self._inputs.timeout / 5)
+        return self._run(replace(self._job, command=words, grace=grace), self._inputs.timeout, listener.line)
 
     def answer(self, words: tuple[str, ...]) -> str:
         """Runs a command that only reports, and returns what it printed on both streams."""

@@ -46,9 +46,13 @@ class Runtime:
         return Path.cwd()
 
     @property
-    def scratch(self) -> Path:
-        """A folder for files that later steps of the job may read: the runner's temporary one, else the workspace."""
-        return Path(self.variables.get("RUNNER_TEMP") or self.workspace)
+    def scratch(self) -> Path | None:
+        """Returns the runner's temporary folder, for files that later steps of the job may read.
+
+        `None` where there is no runner to empty it: only files that an input asks for may be left there.
+        """
+        named = self.variables.get("RUNNER_TEMP")
+        return Path(named) if named else None
 
     def place(self, path: str | Path, *, input: str) -> Path:
         """Where a file is to be written that was asked for as *path*; its folder is made.

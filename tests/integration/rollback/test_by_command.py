@@ -54,6 +54,18 @@ def test_the_plan_says_everything_and_is_a_file(world: World) -> None:
         assert said in ended.summary
 
 
+def test_plan_without_the_runners_folder_leaves_no_file(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.release(1)
+    world.release(2)
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    monkeypatch.chdir(workspace)
+    given = {**world.engine, "services": world.release_lines, "url": f"api={world.url}/api", "dry-run": "true"}
+    ended = world.action("rollback-to-previous-sha", given, run="900", RUNNER_TEMP="")
+    assert (ended.code, ended.outputs["plan"]) == (0, "")
+    assert list(workspace.iterdir()) == []
+
+
 def test_a_dry_run_changes_nothing(world: World) -> None:
     world.release(1)
     world.release(2)
