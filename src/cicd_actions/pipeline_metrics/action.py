@@ -1,0 +1,34 @@
+"""Defines pipeline-metrics: what the runs and the records of repositories say, as figures, a dashboard and exports."""
+
+from __future__ import annotations
+
+from cicd_actions.pipeline_metrics.inputs import Inputs
+from cicd_actions.toolkit.definition import Action, Output
+from cicd_actions.toolkit.report import Report
+from cicd_actions.toolkit.runtime import Runtime
+
+
+def run(inputs: Inputs, runtime: Runtime) -> Report:
+    """Collects and computes. Raises `ActionError`."""
+    from cicd_actions.pipeline_metrics.measure import measure  # noqa: PLC0415 - `--help` needs none of it
+
+    return measure(inputs, runtime)
+
+
+ACTION = Action(
+    name="pipeline-metrics",
+    summary="Measures pipelines from runs and records: success, duration, flakiness, cost and DORA, with a dashboard.",
+    inputs=Inputs,
+    outputs=(
+        Output(
+            "verdict",
+            "`fail` when a condition of `fail-on` holds, `inconclusive` when something is not known, else `pass`.",
+        ),
+        Output("figures", 'The figures as JSON by metric: `{"success-rate": 96.2, …}`; `null` where the samples are too few.'),
+        Output("dashboard", "The path of the dashboard's page."),
+        Output("reason", "One sentence: what was found."),
+    ),
+    run=run,
+    icon="bar-chart-2",
+    color="blue",
+)
