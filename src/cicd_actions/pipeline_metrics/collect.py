@@ -416,7 +416,7 @@ def pairs(releases: Sequence[Release]) -> Iterator[tuple[str, str]]:
 
 
 def _reaches(page: Sequence[Any], known: int, since: int) -> bool:
-    """Whether a page of Deployments, newest first, goes back to what is known or is too old."""
+    """Whether a page of Deployments, newest first, reaches what is known, or what is too old."""
     last = page[-1] if page else None
     return not isinstance(last, dict) or int(last.get("id") or 0) <= known or seconds(last.get("created_at")) < since
 
