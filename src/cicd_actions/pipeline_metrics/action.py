@@ -4,16 +4,6 @@ from __future__ import annotations
 
 from cicd_actions.pipeline_metrics.inputs import Inputs
 from cicd_actions.toolkit.definition import Action, Output
-from cicd_actions.toolkit.report import Report
-from cicd_actions.toolkit.runtime import Runtime
-
-
-def run(inputs: Inputs, runtime: Runtime) -> Report:
-    """Collects and computes. Raises `ActionError`."""
-    from cicd_actions.pipeline_metrics.measure import measure  # noqa: PLC0415 - `--help` needs none of it
-
-    return measure(inputs, runtime)
-
 
 ACTION = Action(
     name="pipeline-metrics",
@@ -28,7 +18,7 @@ ACTION = Action(
         Output("dashboard", "The path of the dashboard's page."),
         Output("reason", "One sentence: what was found."),
     ),
-    run=run,
+    run="cicd_actions.pipeline_metrics.run.run",
     icon="bar-chart-2",
     color="blue",
 )

@@ -174,6 +174,6 @@ class Measurement:
             ) from None
 
 
-def measure(inputs: Inputs, runtime: Runtime) -> Report:
+def run(inputs: Inputs, runtime: Runtime) -> Report:
     """Returns the figures of the window. Raises `UnusableInput`."""
     return Measurement(inputs, runtime).report()
