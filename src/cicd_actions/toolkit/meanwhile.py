@@ -10,14 +10,20 @@ T = TypeVar("T")
 
 
 class Meanwhile(Generic[T]):
-    """`work` in a separate thread, begun at once. A cancelled action does not wait for it, as it would for a pool's."""
+    """`work` in a separate thread, begun at once unless `later`. A cancelled action does not wait for it, as for a pool's."""
 
-    def __init__(self, work: Callable[[], T]) -> None:
+    def __init__(self, work: Callable[[], T], *, later: bool = False) -> None:
         self._work = work
         self._results: list[T] = []
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._do, daemon=True)
-        self._thread.start()
+        if not later:
+            self.start()
+
+    def start(self) -> None:
+        """Begins the work, unless it has begun."""
+        if self._thread.ident is None:
+            self._thread.start()
 
     def _do(self) -> None:
         try:
@@ -27,6 +33,7 @@ class Meanwhile(Generic[T]):
 
     def result(self) -> T:
         """What the work came to, once it is done. Raises what it raised."""
+        self.start()
         self._thread.join()
         if self._error is not None:
             raise self._error

@@ -6,7 +6,7 @@ import datetime as dt
 import os
 import shlex
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,8 +44,8 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
             spec_path, spec = _exported(copy, inputs, where, runtime, deadline)
         else:
             spec_path = _seen_from(copy, repo, folder / inputs.spec, folder)
-        comparing = Meanwhile(partial(_compared, inputs, repo, folder, spec, runtime))
-        generator = _generator(inputs, where, paths, spec_path, runtime, deadline)
+        comparing = Meanwhile(partial(_compared, inputs, repo, folder, spec, runtime), later=True)
+        generator = _generator(inputs, where, paths, spec_path, runtime, deadline, comparing.start)
         found = drift.find(copy, repo, generator)
         # The generator's time has paid for these.
         from cicd_actions.verify_openapi_client import evidence  # noqa: PLC0415
@@ -150,6 +150,7 @@ def _generator(
     spec: str,
     runtime: Runtime,
     deadline: Deadline,
+    beside: Callable[[], None],
 ) -> generation.Generator:
     clients = [os.path.relpath(path, where) for path in paths]
     if len(clients) > 1 and any("{client}" in word for word in inputs.generate_command):
@@ -165,6 +166,7 @@ def _generator(
         client=paths,
         runtime=runtime,
         deadline=deadline,
+        beside=beside,
     )
 
 
