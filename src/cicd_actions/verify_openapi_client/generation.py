@@ -35,7 +35,7 @@ class Generator:
     client: Sequence[str]
     runtime: Runtime
     deadline: Deadline
-    beside: Callable[[], None]
+    beside: Callable[[], object]
 
     def run(self, shadow: Shadow) -> None:
         """Generate the client in the copy.
