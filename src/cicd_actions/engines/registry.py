@@ -19,7 +19,8 @@ import httpx
 from cicd_actions.engines.protocol import EngineUnreachable, Image, ImageMissing, WrongDigest
 from cicd_actions.engines.reference import Reference, is_digest, reference
 from cicd_actions.engines.registry_trust import loopback, may_get_login
-from cicd_actions.toolkit.deadline import Deadline, within
+from cicd_actions.toolkit.background import within
+from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.retry import Retry
 from cicd_actions.toolkit.runtime import Runtime
 

@@ -11,7 +11,8 @@ import requests
 from github.Auth import Token
 from github.Requester import Requester
 
-from cicd_actions.toolkit.deadline import Deadline, within
+from cicd_actions.toolkit.background import within
+from cicd_actions.toolkit.deadline import Deadline
 
 LONGEST_CALL = 20.0
 """Seconds one request may take, to the last byte of its answer."""

@@ -85,7 +85,7 @@ class TlsStream:
         while True:
             try:
                 self._tls.do_handshake()
-            except ssl.SSLWantReadError:  # noqa: PERF203 - the loop is the handshake
+            except ssl.SSLWantReadError:
                 await self._flush()
                 await self._fill()
             except ssl.SSLError:
@@ -104,7 +104,7 @@ class TlsStream:
         while True:
             try:
                 return self._tls.read(CHUNK)
-            except ssl.SSLWantReadError:  # noqa: PERF203 - the loop is the reading
+            except ssl.SSLWantReadError:
                 await self._flush()
                 await self._fill()
             except ssl.SSLZeroReturnError:

@@ -135,7 +135,7 @@ def _fetcher(token: str, runtime: Runtime) -> Fetch:
     return fetch
 
 
-_GIVEN = frozenset("CI HOME HOSTNAME LANG LC_ALL LOGNAME PATH PWD SHELL TEMP TERM TMP TMPDIR TZ USER VIRTUAL_ENV".split())  # noqa: SIM905
+_GIVEN = frozenset("CI HOME HOSTNAME LANG LC_ALL LOGNAME PATH PWD SHELL TEMP TERM TMP TMPDIR TZ USER VIRTUAL_ENV".split())
 
 
 def _given(name: str) -> bool:

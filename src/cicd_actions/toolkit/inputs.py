@@ -45,7 +45,7 @@ class Declaration:
 
 def declare(
     parse: Callable[[str], T],
-    help: str,  # noqa: A002 - the word that argparse and click use
+    help: str,
     *,
     default: str = "",
     required: bool = False,

@@ -54,7 +54,7 @@ class Runtime:
         named = self.variables.get("RUNNER_TEMP")
         return Path(named) if named else None
 
-    def place(self, path: str | Path, *, input: str) -> Path:  # noqa: A002 - the word for it here
+    def place(self, path: str | Path, *, input: str) -> Path:
         """Returns where to write a file that was asked for as `path`, and makes its folder.
 
         Asked before the work begins, so that no run waits for a result that cannot be kept. What lies in the workspace may be

@@ -53,7 +53,7 @@ RULES: Mapping[str, Rule] = _ALL
 
 
 def rule(
-    id: str,  # noqa: A002 - what it is
+    id: str,
     title: str,
     *,
     whom: str,
