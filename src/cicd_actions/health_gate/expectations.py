@@ -55,10 +55,6 @@ class Expectations:
     def reads_body(self) -> bool:
         return bool(self.json_rules or self.body or (self.version_from and self.version_from.kind == "json"))
 
-    @property
-    def needs_preparation(self) -> bool:
-        return bool(self.json_rules or (self.version_from and self.version_from.kind == "json"))
-
     def prepare(self) -> None:
         """Compiles the JSONPaths. Raises `UnusableInput` for text that is not a JSONPath."""
         for rule in self.json_rules:

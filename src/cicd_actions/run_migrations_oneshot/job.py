@@ -59,7 +59,6 @@ class Jobs:
             grace=GRACE,
         )
         self.last = Ran(Progress())
-        self.without_service = False
 
     def alembic(self, command: AlembicCommand, *, mode: str, contract: bool) -> Ran:
         """Run the program in the image. The result is also `last` while it runs, and when `Cancelled` passes through."""
@@ -122,7 +121,6 @@ class Jobs:
         try:
             return self._engine.job(job, self._runtime.deadline(limit), line)
         except ServiceMissing:
-            self.without_service = True
             self._journal.line(
                 f"There is no service {job.like} yet: the job gets only what `env`, `env-file-variable` and `network` name.",
                 own=True,

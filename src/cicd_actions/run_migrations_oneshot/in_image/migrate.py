@@ -134,7 +134,6 @@ class Alembic(Run):
             "at": tables_of.joined([table.before for table in self._tables]),
             "tables": len(self._tables),
             "external": first.external,
-            "transactional": first.transactional,
             "shared": any(table.shared and len(table.steps) > 1 for table in self._tables),
             "invalid": self._invalid,
         }
