@@ -31,8 +31,8 @@ MOST_RUNS = 20
 """Runs that one action asks GitHub about. Each costs a request; the last good release needs one to three of them."""
 
 STALEST = 900.0
-"""Seconds between the time a record names and the time GitHub created it: retries and clock skew. A signed payload that
-somebody copies into a new Deployment later is older than this."""
+"""Seconds between the time a record names and the time GitHub created it: one request and clock skew, since each attempt to
+write a record is signed with its own time. A signed payload that somebody copies into a new Deployment later is older."""
 
 SKEW = 60.0
 """Seconds that the times of a run and of a Deployment may contradict each other; GitHub keeps both to the second."""

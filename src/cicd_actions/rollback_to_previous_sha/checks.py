@@ -109,7 +109,7 @@ def found_images(
     if missing:
         raise ImageMissing(
             "\n".join(error.what for error in missing),
-            cause="An image of the release to roll back to was deleted, so it cannot run again. Nothing was changed.",
+            cause="An image of the release to roll back to was deleted, so it cannot run again.",
             fix="Keep the images of the last releases in the registry. Now deploy a commit that fixes the problem, or roll back"
             " to an older release:\n\n    with:\n      to-sha: <full commit sha>",
         )
@@ -201,7 +201,7 @@ def refuse(inputs: CheckInputs, made: Plan) -> None:
         raise made.refused
     if made.unverified and not inputs.allow_unverified:
         raise Inconclusive(
-            "Nothing was changed, because something could not be checked: " + "; ".join(made.unverified) + ".",
+            "Could not check everything that a rollback needs: " + "; ".join(made.unverified) + ".",
             cause="A rollback to an image that is not there, or that does not fit the database, makes things worse.",
             fix="Check it by hand. Then, to go on without this check:\n\n    with:\n      allow-unverified: true",
         )
