@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "src"))
 
 from cicd_actions.__main__ import action, names  # noqa: E402 - the path had to be set first
+from cicd_actions.pipeline_file import schema  # noqa: E402
 from cicd_actions.toolkit.definition import AnyAction  # noqa: E402
 from cicd_actions.toolkit.manual import action_yml, cell, readme_tables  # noqa: E402
 from cicd_actions.toolkit.yaml12 import plain, read  # noqa: E402
@@ -71,9 +72,18 @@ def overview() -> dict[Path, str]:
     return {readme: between(readme.read_text("utf-8"), "\n".join(lines) + "\n", readme)}
 
 
+def pipeline_file() -> dict[Path, str]:
+    """The JSON Schema of the pipeline file, and the tables of its keys."""
+    page = ROOT / "docs" / "pipeline-file.md"
+    return {
+        ROOT / "docs" / "cicd.schema.json": schema.text(),
+        page: between(page.read_text("utf-8"), schema.tables(), page),
+    }
+
+
 def main(argv: list[str]) -> int:
     """Exit code 1 when something differed under `--check`."""
-    files = guide() | overview()
+    files = guide() | overview() | pipeline_file()
     for name in names():
         files |= expected(action(name))
     stale = [(path, text) for path, text in files.items() if not path.exists() or path.read_text("utf-8") != text]
