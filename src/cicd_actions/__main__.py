@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cicd_actions.toolkit.report import Report
 
 
-COMMANDS = {"plan": "cicd_actions.pipeline.plan"}
+COMMANDS = {"plan": "cicd_actions.pipeline.plan", "run-lane": "cicd_actions.pipeline.run_lane"}
 """Commands that are not actions by themselves: the pipeline's own, by the module that defines each."""
 
 
