@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
+import requests
+
+from cicd_actions.github import connection
 from cicd_actions.github.errors import Permission, explained, passing, rate_limit
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import ActionError, Inconclusive, UnusableInput
@@ -130,9 +133,7 @@ class GitHub:
 
     def _requester(self) -> Requester:
         if self._made is None:
-            from cicd_actions.github.connection import requester  # noqa: PLC0415 - 300 ms of start-up time
-
-            self._made = requester(self.url, self.token, self.deadline)
+            self._made = connection.requester(self.url, self.token, self.deadline)
         return self._made
 
 
@@ -145,9 +146,8 @@ def _next_page(link: str) -> dict[str, str] | None:
     """Returns the query of the page that follows (RFC 8288 `Link` header, `rel="next"`)."""
     if not link:
         return None
-    from requests.utils import parse_header_links  # noqa: PLC0415 - comes with PyGithub
 
-    for found in parse_header_links(link):
+    for found in requests.utils.parse_header_links(link):
         if found.get("rel") == "next":
             return dict(parse_qsl(urlsplit(found["url"]).query))
     return None

@@ -11,15 +11,14 @@ import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
+
+import jsonpath
 
 from cicd_actions.health_gate.answer import LARGE_BODY, Answer
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.grammar import NotUnderstood, StatusSet, fits
 from cicd_actions.toolkit.printable import beginning
-
-if TYPE_CHECKING:
-    import jsonpath
 
 SHOWN = 200
 """Characters of an answer that a message repeats."""
@@ -252,18 +251,16 @@ class Expectations:
 
     def _compiled(self, path: str, name: str, text: str) -> jsonpath.JSONPath:
         if path not in self._paths:
-            import jsonpath as library  # noqa: PLC0415 - 50 ms, which the first request must not wait for
-
             try:
-                made = library.JSONPathEnvironment(strict=True).compile(path)
-            except (library.JSONPathError, RecursionError) as error:
+                made = jsonpath.JSONPathEnvironment(strict=True).compile(path)
+            except (jsonpath.JSONPathError, RecursionError) as error:
                 said = str(error).partition("\n")[0]
                 raise UnusableInput(
                     f"The input `{name}` cannot be used: `{path}` is not a JSONPath of RFC 9535: {said}.",
                     cause=f"The line was: {text}",
                     fix="For example:\n\n    $.status\n    $.checks[0].name\n    $['key with spaces']",
                 ) from None
-            if not isinstance(made, library.JSONPath):
+            if not isinstance(made, jsonpath.JSONPath):
                 raise UnusableInput(f"The input `{name}` cannot be used: `{path}` joins several paths, and one is wanted.")
             self._paths[path] = made
         return self._paths[path]

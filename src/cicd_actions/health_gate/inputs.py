@@ -19,6 +19,7 @@ from cicd_actions.toolkit import grammar
 from cicd_actions.toolkit.grammar import (
     NotUnderstood,
     StatusSet,
+    argv,
     boolean,
     choice,
     duration,
@@ -77,7 +78,6 @@ def _method(text: str) -> str:
 
 
 def _argv(text: str) -> tuple[str, ...]:
-    from cicd_actions.toolkit.process import argv  # noqa: PLC0415 - few targets are commands; imports are start-up time
 
     return argv(text)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email.utils
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -122,12 +123,11 @@ def _moment(text: str) -> float | None:
     """Returns an HTTP date as seconds since 1970; `None` for anything else."""
     if not re.fullmatch(r"[A-Za-z0-9 ,:+-]{20,40}", text.strip()):
         return None
-    from email.utils import mktime_tz, parsedate_tz  # noqa: PLC0415 - rarely needed, and an import is start-up time
 
-    parsed = parsedate_tz(text)
+    parsed = email.utils.parsedate_tz(text)
     if parsed is None:
         return None
     try:
-        return float(mktime_tz(parsed))
+        return float(email.utils.mktime_tz(parsed))
     except (ValueError, OverflowError):
         return None

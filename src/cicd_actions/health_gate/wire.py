@@ -10,13 +10,11 @@ import asyncio
 import contextlib
 import errno
 import socket
-from typing import TYPE_CHECKING, Protocol
+import ssl
+from typing import Protocol
 
 from cicd_actions.health_gate.addresses import Address
 from cicd_actions.health_gate.observation import Trouble, unjudged
-
-if TYPE_CHECKING:
-    import ssl
 
 CHUNK = 16 * 1024
 
@@ -79,9 +77,7 @@ class TlsStream:
     """TLS over another stream, by OpenSSL's memory buffers: also over a proxy's tunnel."""
 
     def __init__(self, below: Stream, context: ssl.SSLContext, server_name: str) -> None:
-        import ssl  # noqa: PLC0415 - only https needs it
 
-        self._ssl = ssl
         self._below = below
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
@@ -92,10 +88,10 @@ class TlsStream:
         while True:
             try:
                 self._tls.do_handshake()
-            except self._ssl.SSLWantReadError:  # noqa: PERF203 - the loop is the handshake
+            except ssl.SSLWantReadError:  # noqa: PERF203 - the loop is the handshake
                 await self._flush()
                 await self._fill()
-            except self._ssl.SSLError:
+            except ssl.SSLError:
                 with contextlib.suppress(OSError):
                     await self._flush()  # the alert, so that the server's log says why
                 raise
@@ -111,12 +107,12 @@ class TlsStream:
         while True:
             try:
                 return self._tls.read(CHUNK)
-            except self._ssl.SSLWantReadError:  # noqa: PERF203 - the loop is the reading
+            except ssl.SSLWantReadError:  # noqa: PERF203 - the loop is the reading
                 await self._flush()
                 await self._fill()
-            except self._ssl.SSLZeroReturnError:
+            except ssl.SSLZeroReturnError:
                 return b""
-            except self._ssl.SSLEOFError:
+            except ssl.SSLEOFError:
                 # Many servers end without saying so; whether the answer was whole, HTTP's framing knows.
                 return b""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cicd_actions.engines.protocol import ChangedMeanwhile, Engine, RollOutFailed, Running
 from cicd_actions.github.history import Release
-from cicd_actions.roll_out.action import evidence_blocks
+from cicd_actions.roll_out.run import evidence_blocks
 from cicd_actions.rollback_to_previous_sha import by_hand
 from cicd_actions.rollback_to_previous_sha.inputs import Inputs
 from cicd_actions.rollback_to_previous_sha.moves import Moved

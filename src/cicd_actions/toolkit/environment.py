@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 
+from cicd_actions.toolkit import dotenv
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.redaction import Redactor
 
@@ -88,7 +89,6 @@ class Environment(Mapping[str, str]):
     def file(self, name: str, *, input: str) -> dict[str, str]:  # noqa: A002 - the word for it here
         """The variables of the dotenv file that the variable `name` holds. Raises `UnusableInput`."""
         text = self.secret(name, input=input)
-        from cicd_actions.toolkit import dotenv  # noqa: PLC0415 - an import is start-up time
 
         try:
             found = dotenv.parse(text)

@@ -10,7 +10,6 @@ import codecs
 import contextlib
 import io
 import os
-import shlex
 import signal
 import subprocess
 import threading
@@ -21,42 +20,11 @@ from pathlib import Path
 from typing import IO
 
 from cicd_actions.toolkit.errors import UnusableInput
-from cicd_actions.toolkit.grammar import NotUnderstood
 from cicd_actions.toolkit.lines import Line, Lines
 from cicd_actions.toolkit.redaction import CUT, Redactor
 
 GRACE = 2.0
 """Seconds between SIGTERM and SIGKILL: within the 7.5 s that GitHub's runner gives a cancelled job."""
-
-_SHELL_WORDS = {"&&", "||", "|", ";", "&", ">", ">>", "<", "2>&1", "2>"}
-
-
-def argv(text: str) -> tuple[str, ...]:
-    """A program and its arguments: words with the quoting of a shell, or a JSON array of strings.
-
-    Nothing is expanded, and there is no shell: an operator such as `&&` is an error that says so.
-    """
-    if text.lstrip().startswith("["):
-        import json  # noqa: PLC0415 - only this form needs it
-
-        try:
-            found = json.loads(text)
-        except ValueError as error:
-            raise NotUnderstood(f"it looks like a JSON array but is none ({error})", example='["make", "deploy"]') from None
-        if not found or not all(isinstance(word, str) for word in found):
-            raise NotUnderstood("the JSON array of a command holds strings, and at least one", example='["make", "deploy"]')
-        return tuple(found)
-    try:
-        words = shlex.split(text)
-    except ValueError as error:
-        raise NotUnderstood(f"`{text}` cannot be split into words: {error}", example="./deploy.sh production") from None
-    operators = [word for word in words if word in _SHELL_WORDS]
-    if operators:
-        raise NotUnderstood(
-            f"`{operators[0]}` belongs to a shell, and commands run without one; put the line into a script, or name the shell",
-            example=f"bash -c {shlex.quote(text)}",
-        )
-    return tuple(words)
 
 
 def filled(words: Sequence[str], values: Mapping[str, str]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -180,7 +181,6 @@ def _stamps(folder: Path) -> Iterator[tuple[str, Stamp]]:
 @contextmanager
 def shadow(repository: Repository, scratch: Path | None) -> Iterator[Shadow]:
     """A filled copy below `scratch` (else the system's temporary folder); it is gone at the end, also of a cancelled run."""
-    import tempfile  # noqa: PLC0415 - beside its only use
 
     folder = Path(tempfile.mkdtemp(prefix="openapi-client-", dir=scratch))
     made = Shadow(repository, folder)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from cicd_actions.toolkit import yaml12
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.verify_openapi_client import validity
 from cicd_actions.verify_openapi_client.breaking import references
@@ -128,7 +129,6 @@ def _json(text: str) -> Any:
 
 
 def _yaml(text: str, name: str, input_: str) -> Any:
-    from cicd_actions.toolkit.yaml12 import NotYaml, plain, read  # noqa: PLC0415 - most documents are JSON
 
     size = len(text.encode())
     if size > LONGEST_YAML:
@@ -138,8 +138,8 @@ def _yaml(text: str, name: str, input_: str) -> Any:
             fix="Export the document as JSON, of which 32 MB are read.",
         )
     try:
-        return _string_keys(plain(read(text, longest=LONGEST_YAML, most_nodes=MOST_NODES).root))
-    except NotYaml as error:
+        return _string_keys(yaml12.plain(yaml12.read(text, longest=LONGEST_YAML, most_nodes=MOST_NODES).root))
+    except yaml12.NotYaml as error:
         raise UnusableInput(f"{name} is neither JSON nor YAML: {error}", fix=_check(input_)) from None
 
 
