@@ -159,7 +159,7 @@ ACTION = Action(
     summary="Shows what the pipeline file runs for an event, and why.",
     inputs=Inputs,
     outputs=OUTPUTS,
-    run=run,
+    run="cicd_actions.pipeline.plan.run",
     icon="map",
     color="blue",
 )

@@ -18,9 +18,9 @@ from cicd_actions.pipeline_file.rules import PLACEHOLDER
 from cicd_actions.toolkit.definition import Action, Output
 from cicd_actions.toolkit.errors import Failed, UnusableInput
 from cicd_actions.toolkit.findings import Finding, Severity
-from cicd_actions.toolkit.grammar import choice, duration, string
+from cicd_actions.toolkit.grammar import argv, choice, duration, string
 from cicd_actions.toolkit.inputs import declare
-from cicd_actions.toolkit.process import argv, filled
+from cicd_actions.toolkit.process import filled
 from cicd_actions.toolkit.report import Block, Code, Heading, Inline, Report, Table
 from cicd_actions.toolkit.runtime import Runtime
 from cicd_actions.toolkit.verdict import Verdict
@@ -276,7 +276,7 @@ ACTION = Action(
     summary="Installs a lane, prepares it, and runs each of its checks whatever the others do.",
     inputs=Inputs,
     outputs=(Output("installed", "`true` once the packages are installed."),),
-    run=run,
+    run="cicd_actions.pipeline.run_lane.run",
     icon="check",
     color="blue",
 )

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar, cast
 from cicd_actions.toolkit import yaml12
 from cicd_actions.toolkit.grammar import nearest
 from cicd_actions.toolkit.yaml12 import Node, Scalar
+from cicd_actions.toolkit.yaml12.nodes import kind_of_plain
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -178,7 +179,7 @@ class Choice(Kind[str]):
     def __init__(self, *allowed: str) -> None:
         self.allowed = allowed
         self.example = allowed[0]
-        self._values = {word: Scalar(word, yaml12.kind_of_plain(word), "", 0, 0, 0, 0).value() for word in allowed}
+        self._values = {word: Scalar(word, kind_of_plain(word), "", 0, 0, 0, 0).value() for word in allowed}
 
     def read(self, node: Node, path: Path, reading: Reading) -> str | None:
         for word, value in self._values.items() if isinstance(node, Scalar) else ():
