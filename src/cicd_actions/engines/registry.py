@@ -50,7 +50,7 @@ class Registry:
         self._client: httpx.Client | None = None
 
     def close(self) -> None:
-        """Close the connections."""
+        """Closes the connections."""
         if self._client is not None:
             self._client.close()
 
@@ -196,7 +196,6 @@ class Registry:
         return realm
 
     def _login(self, registry: str) -> tuple[str, str] | None:
-
         found = docker.auth.load_config().resolve_authconfig(registry) or {}
         name, password = found.get("username") or found.get("Username"), found.get("password") or found.get("Password")
         if not name or not password:
@@ -225,7 +224,6 @@ def _explained(error: httpx.HTTPError) -> str:
 
 
 def _basic(name: str, password: str) -> str:
-
     return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
 
 
@@ -234,6 +232,6 @@ def _transient(error: BaseException) -> float | bool:
     if isinstance(error, httpx.HTTPStatusError):
         wait = error.response.headers.get("Retry-After", "")
         if error.response.status_code in {408, 429, 502, 503, 504}:
-            return float(wait) if wait.isdigit() else True
+            return float(wait) if re.fullmatch("[0-9]{1,9}", wait) else True
         return False
     return isinstance(error, httpx.TransportError)

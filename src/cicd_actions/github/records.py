@@ -46,7 +46,7 @@ class Records:
 
     @property
     def name(self) -> str:
-        """The app's name in a record that is written now."""
+        """Returns the app's name in a record that is written now."""
         return self.app or self.github.repository
 
     def within(self, github: GitHub) -> Records:

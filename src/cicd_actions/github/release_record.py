@@ -44,12 +44,12 @@ class NotARecord(ValueError):
 
 
 def is_sha(text: str) -> bool:
-    """A full commit SHA, in lower case: 40 hexadecimal digits (64 in a SHA-256 repository)."""
+    """Returns whether the text is a full commit SHA: 40 hexadecimal digits in lower case (64 in a SHA-256 repository)."""
     return bool(_SHA.fullmatch(text))
 
 
 def digest_of(image: str) -> str:
-    """The digest that `image` ends with (`repository@sha256:…`, or the bare digest); empty when it has none."""
+    """Returns the digest that `image` ends with (`repository@sha256:…`, or the bare digest); empty when it has none."""
     match = _DIGEST.search(image)
     return match[1] if match else ""
 
@@ -79,7 +79,7 @@ class Run:
 
     @classmethod
     def of(cls, variables: Mapping[str, str]) -> Run:
-        """From the variables that GitHub sets in every step."""
+        """Reads it from the variables that GitHub sets in every step."""
         run = variables.get("GITHUB_RUN_ID", "")
         attempt = variables.get("GITHUB_RUN_ATTEMPT", "")
         repository = variables.get("GITHUB_REPOSITORY", "")
@@ -186,7 +186,7 @@ def _size(payload: Mapping[str, Any]) -> int:
 
 
 def now() -> str:
-    """The time in UTC to the second, as GitHub writes it."""
+    """Returns the time in UTC to the second, as GitHub writes it."""
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -30,7 +30,7 @@ class Mismatch:
 
     @property
     def label(self) -> str:
-        """A few characters for a timeline."""
+        """Returns a few characters for a timeline."""
         return {"version": "other version", "latency": "slow"}.get(self.kind, self.kind.replace("-", " "))
 
 

@@ -25,7 +25,7 @@ _EXAMPLE = "    targets: |\n      - name: api\n        url: https://api.example.
 
 
 def targets(inputs: Inputs, environment: Environment, folder: Path) -> list[Target]:
-    """All targets, metrics last. Relative paths start at `folder`. Raises `UnusableInput`."""
+    """Returns all targets, metrics last. Relative paths start at `folder`. Raises `UnusableInput`."""
     defaults = {
         field.name.replace("_", "-"): getattr(inputs, field.name)
         for field in dataclasses.fields(inputs)

@@ -92,7 +92,7 @@ class Target:
 
     @property
     def place(self) -> str:
-        """What is probed, for people; without credentials."""
+        """Returns what is probed, for people; without credentials."""
         if self.tcp:
             return f"tcp://{bracketed(self.tcp[0])}:{self.tcp[1]}"
         return str(self.request.url) if self.request else " ".join(self.command)

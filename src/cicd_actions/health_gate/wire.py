@@ -46,7 +46,7 @@ class Stream(Protocol):
     async def send(self, data: bytes) -> None: ...
 
     async def receive(self) -> bytes:
-        """What has come, at least one byte; empty at the end."""
+        """Returns the bytes that have arrived, at least one; empty at the end."""
         ...
 
 
@@ -126,7 +126,7 @@ class TlsStream:
 
 
 async def connect(addresses: list[Address], place: str) -> TcpStream:
-    """A connection to the first address that accepts one. Raises `Trouble`; `place` names the other side in it."""
+    """Returns a connection to the first address that accepts one. Raises `Trouble`; `place` names the other side in it."""
     running: dict[asyncio.Task[socket.socket], Address] = {}
     waiting = list(addresses)
     errors: list[OSError] = []

@@ -17,7 +17,7 @@ class NotDotenv(ValueError):
 
 
 def parse(text: str) -> dict[str, str]:
-    """The variables of a dotenv text. `$NAME` inside a value is not expanded: a password may hold one.
+    """Returns the variables of a dotenv text. `$NAME` inside a value is not expanded: a password may hold one.
 
     Quoted values may span lines; in double quotes `\\n`, `\\r`, `\\t`, `\\"`, `\\\\` and `\\$` are escapes. The last of
     two equal names wins, as in a shell. Raises `NotDotenv`.

@@ -13,7 +13,7 @@ from cicd_actions.toolkit.verdict import Verdict
 
 
 def report(error: Exception | Cancelled, chosen: AnyAction, runtime: Runtime) -> Report:
-    """What is said of an error that ended the run. Where a defect happened is logged, masked."""
+    """Returns the report of an error that ended the run. Logs where a defect happened, masked."""
     if isinstance(error, ActionError):
         return _failed(error, chosen)
     if isinstance(error, Cancelled):

@@ -53,7 +53,7 @@ def declare(
     action_default: str = "",
     blank: bool = True,
 ) -> T:
-    """A field of an inputs class. `default` is text in the input's grammar, exactly as it stands in `action.yml`.
+    """Declares a field of an inputs class. `default` is text in the input's grammar, exactly as it stands in `action.yml`.
 
     `secret` values are redacted everywhere. `action_default` is the default in `action.yml` alone, for an expression
     such as `${{ github.token }}`, which means nothing outside GitHub. `blank=False` hands white space to the parser: an
@@ -64,13 +64,13 @@ def declare(
 
 
 def declared(inputs: type[Any], name: str) -> Any:
-    """The same input as another action's: `url: str = declared(Other, "url")`. `name` is the field's."""
+    """Declares the same input as another action's: `url: str = declared(Other, "url")`. `name` is the field's."""
     (field,) = (field for field in dataclasses.fields(inputs) if field.name == name)
     return dataclasses.field(metadata=field.metadata)
 
 
 def declarations(inputs: type[Any]) -> dict[str, Declaration]:
-    """Every input of the class by its kebab-case name, in the order of the class."""
+    """Returns every input of the class by its kebab-case name, in the order of the class."""
     return {
         field.name.replace("_", "-"): field.metadata["input"]
         for field in dataclasses.fields(inputs)
@@ -79,7 +79,7 @@ def declarations(inputs: type[Any]) -> dict[str, Declaration]:
 
 
 def from_json(text: str) -> dict[str, str]:
-    """The inputs of a composite step, as `toJSON(inputs)` writes them: an object of strings.
+    """Reads the inputs of a composite step, as `toJSON(inputs)` writes them: an object of strings.
 
     Raises `UnusableInput` when the text is something else.
     """
@@ -109,7 +109,7 @@ def from_json(text: str) -> dict[str, str]:
 
 
 def from_flags(argv: list[str], inputs: type[Any]) -> dict[str, str]:
-    """The inputs among the flags `--name value` or `--name=value`; a flag given twice adds a line.
+    """Reads the inputs among the flags `--name value` or `--name=value`; a flag given twice adds a line.
 
     Raises `UnusableInput` for a word that is not a flag, and for a flag without a value.
     """
@@ -132,7 +132,7 @@ def from_flags(argv: list[str], inputs: type[Any]) -> dict[str, str]:
 
 
 def load(inputs: type[T], values: Mapping[str, str], redactor: Redactor) -> T:
-    """The typed object. An empty value means the default, as it does for GitHub.
+    """Returns the typed object. An empty value means the default, as it does for GitHub.
 
     Every input is read before anything is said, so one run shows all mistakes. Raises `UnusableInput`.
     """

@@ -20,7 +20,7 @@ EXIT_CODES: Mapping[int, str] = {
 
 
 def usage(action: AnyAction) -> str:
-    """The text of `--help`."""
+    """Returns the text of `--help`."""
     lines = [f"usage: cicd-actions {action.name} [--input VALUE …] [--json]", "", action.summary, "", "inputs:"]
     for name, declaration in declarations(action.inputs).items():
         lines.append(f"  --{name}{_default(declaration)}")
@@ -41,7 +41,7 @@ def _default(declaration: Declaration) -> str:
 
 
 def action_yml(action: AnyAction, *, depth: int) -> str:
-    """`action.yml`: metadata and one step. `depth` is how many folders the launcher's root is above the action's."""
+    """Returns `action.yml`: metadata and one step. `depth` is how many folders the launcher's root is above the action's."""
     quoted = json.dumps
     lines = [
         "# Made from the action's definition by `make metadata`; a test holds the two together.",
@@ -83,7 +83,7 @@ def action_yml(action: AnyAction, *, depth: int) -> str:
 
 
 def readme_tables(action: AnyAction) -> str:
-    """The README's part between its markers: inputs, outputs and exit codes."""
+    """Returns the README's part between its markers: inputs, outputs and exit codes."""
     lines = ["## Inputs", "", "| input | default | meaning |", "| --- | --- | --- |"]
     for name, declaration in declarations(action.inputs).items():
         default = declaration.action_default or declaration.default
@@ -97,5 +97,5 @@ def readme_tables(action: AnyAction) -> str:
 
 
 def cell(text: str) -> str:
-    """Text that fits into a cell of a Markdown table."""
+    """Returns text that fits into a cell of a Markdown table."""
     return text.replace("|", "\\|").replace("\n", " ")

@@ -114,7 +114,7 @@ class _Search:
         self._grams: set[str] = set()
 
     def places(self, text: str) -> list[tuple[int, int]]:
-        """Start and end of each secret, and of each part of one beside a cut or at the edge of a line of base64."""
+        """Returns start and end of each secret, and of each part of one beside a cut or at the edge of a line of base64."""
         plain = _as_one_space(text)
         found = [match.span() for match in self._whole.finditer(plain)]
         if CUT in text or "..." in text:

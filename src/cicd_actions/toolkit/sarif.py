@@ -37,7 +37,7 @@ class RuleText:
 def document(
     tool: str, findings: Iterable[Finding], rules: Mapping[str, RuleText], *, version: str = "", elsewhere: str = ""
 ) -> dict[str, Any]:
-    """One run of `tool` as an object that `json.dumps` writes.
+    """Returns one run of `tool` as an object that `json.dumps` writes.
 
     `elsewhere` is the file for findings that have none: GitHub shows no result without a place. Texts have to be redacted
     by the caller.

@@ -11,7 +11,7 @@ from cicd_actions.toolkit.report import Block, Bullets, Code, CodeBlock, Heading
 
 
 def render(blocks: Iterable[Block], clean: Callable[[str], str]) -> list[str]:
-    """The lines of the blocks; tables are aligned, folded parts are shown."""
+    """Returns the lines of the blocks; aligns tables, and shows folded parts."""
     lines: list[str] = []
     for block in blocks:
         if lines:

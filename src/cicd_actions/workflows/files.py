@@ -42,7 +42,7 @@ class Site:
 
     @property
     def condition(self) -> bool:
-        """Whether it is an `if:`, whose whole text is an expression."""
+        """Returns whether it is an `if:`, whose whole text is an expression."""
         if self.is_key:
             return False
         path = self.path
@@ -90,7 +90,7 @@ class Step:
 
     @property
     def label(self) -> str:
-        """What GitHub shows of it, or near that."""
+        """Returns what GitHub shows of it, or near that."""
         for key in ("name", "id", "uses", "run"):
             text = scalar_text(self.node.get(key)).strip()
             if text:
@@ -112,12 +112,12 @@ class Job:
 
     @property
     def uses(self) -> str:
-        """The reusable workflow that it calls, or nothing."""
+        """Returns the reusable workflow that it calls, or nothing."""
         return scalar_text(self.node.get("uses"))
 
     @property
     def environment(self) -> Scalar | None:
-        """The name of its environment, which may be an expression."""
+        """Returns the name of its environment, which may be an expression."""
         node = self.node.get("environment")
         if isinstance(node, Mapping):
             node = node.get("name")
@@ -125,12 +125,12 @@ class Job:
 
     @property
     def inherits(self) -> bool:
-        """Whether it hands on every secret: `secrets: inherit`."""
+        """Returns whether it hands on every secret: `secrets: inherit`."""
         return scalar_text(self.node.get("secrets")) == "inherit"
 
     @property
     def handed(self) -> Mapping | None:
-        """The secrets it hands to the workflow it calls, by name."""
+        """Returns the secrets it hands to the workflow it calls, by name."""
         node = self.node.get("secrets")
         return node if isinstance(node, Mapping) else None
 
@@ -154,16 +154,16 @@ class File:
 
     @property
     def callable(self) -> bool:
-        """Whether other workflows can call it."""
+        """Returns whether other workflows can call it."""
         return "workflow_call" in self.triggers
 
     @property
     def starts_itself(self) -> bool:
-        """Whether an event starts it (so its secrets are those of this repository)."""
+        """Returns whether an event starts it (so its secrets are those of this repository)."""
         return self.kind == "workflow" and (not self.callable or len(self.triggers) > 1)
 
     def sites(self) -> Iterator[Site]:
-        """Every text that holds an expression, keys included, in the order of the file; aliases once for each use."""
+        """Returns every text that holds an expression, keys included, in the order of the file; aliases once for each use."""
         # The way to a node is a chain of keys, which becomes a path only for the few texts that count.
         pending: list[tuple[Node, _Chain, bool]] = []
         if isinstance(self.document.root, Mapping):
@@ -199,18 +199,18 @@ def _path(chain: _Chain) -> tuple[str, ...]:
 
 
 def scalar_text(node: Node | None) -> str:
-    """The text of a scalar; nothing for anything else."""
+    """Returns the text of a scalar; nothing for anything else."""
     return node.text if isinstance(node, Scalar) else ""
 
 
 def kind_of(path: str) -> Kind:
-    """What a file is by its name: `action.yml` is an action's metadata anywhere but among the workflows."""
+    """Returns what a file is by its name: `action.yml` is an action's metadata anywhere but among the workflows."""
     folder, _, name = path.rpartition("/")
     return "action" if name in {"action.yml", "action.yaml"} and not folder.endswith(".github/workflows") else "workflow"
 
 
 def read(path: str, text: str) -> File:
-    """The model of a file. Never raises: what is wrong stands in `problems`."""
+    """Returns the model of a file. Never raises: what is wrong stands in `problems`."""
     kind = kind_of(path)
     try:
         document = yaml12.read(text, strict=False, fold_case=True, longest=LONGEST, most_nodes=MOST_NODES)

@@ -41,7 +41,7 @@ class Inspection:
     problems: list[Problem] = field(default_factory=list)
 
     def place(self, reading: Reading) -> tuple[int, int]:
-        """Line and column of a reading."""
+        """Returns line and column of a reading."""
         return self.file.document.place_in(reading.site.scalar, reading.offset)
 
 
@@ -64,7 +64,7 @@ def _known(source: str) -> tuple[tuple[Reference, ...], tuple[tuple[str, int], .
 
 
 def inspect(file: File) -> Inspection:
-    """Read every expression of the file."""
+    """Reads every expression of the file."""
     inspection = Inspection(file)
     for site in file.sites():
         if site.scalar.tag:
@@ -141,7 +141,7 @@ _STEP_KEYS = frozenset({"name", "run", "with", "env", "continue-on-error", "time
 
 
 def secrets_allowed(path: tuple[str, ...]) -> bool:
-    """Whether GitHub gives the context `secrets` to this place of a workflow."""
+    """Returns whether GitHub gives the context `secrets` to this place of a workflow."""
     if path[0] == "env":
         return True
     if path[0] != "jobs" or len(path) < 3:
