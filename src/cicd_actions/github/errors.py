@@ -74,7 +74,7 @@ def passing(error: BaseException) -> bool:
     return isinstance(error, (requests.ConnectionError, requests.Timeout)) or _parts(error)[0] >= 500
 
 
-def explained(error: Exception, what: str, needs: Permission, url: str) -> ActionError:  # noqa: PLR0911 - one return for each meaning
+def explained(error: Exception, what: str, needs: Permission, url: str) -> ActionError:
     """Returns the error in our words. `what` is what was wanted, `needs` the permission for it."""
     status, headers, message = _parts(error)
     said = f" GitHub says: {message}." if message else ""
