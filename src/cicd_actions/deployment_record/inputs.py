@@ -11,9 +11,10 @@ from cicd_actions.github.inputs import RecordInputs
 from cicd_actions.github.release_record import Revision
 from cicd_actions.health_gate.embedded import GateOptions
 from cicd_actions.roll_out.inputs import Wanted, services
-from cicd_actions.rollback_to_previous_sha.inputs import CheckInputs, web_url
+from cicd_actions.rollback_to_previous_sha.inputs import CheckInputs
+from cicd_actions.rollback_to_previous_sha.inputs import Inputs as Rollback
 from cicd_actions.toolkit.grammar import NotUnderstood, boolean, choice, duration, lines, string, whole
-from cicd_actions.toolkit.inputs import declare
+from cicd_actions.toolkit.inputs import declare, declared
 
 _REVISIONS = '[{"revision": "0005", "phase": "expand", "message": "add a column"}]'
 
@@ -53,7 +54,7 @@ class _Release:
         " gate: records the verdict. `adopt`: gates and records what runs now. `verify-record`: shows which records count.",
         required=True,
     )
-    environment_url: str = declare(web_url, "Where the environment is seen; GitHub shows it beside the deployment.")
+    environment_url: str = declared(Rollback, "environment_url")
     sha: str = declare(
         string,
         "The full commit SHA. Default: the run's commit; for `adopt` the SHA that the running services are labelled with; for"

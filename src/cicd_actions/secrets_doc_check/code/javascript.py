@@ -50,7 +50,6 @@ def scan(path: str, text: str) -> CodeUses:
 
 
 def _place(breaks: list[int], at: int) -> tuple[int, int]:
-
     line = bisect_right(breaks, at)
     return line + 1, at - (breaks[line - 1] if line else 0) + 1
 
