@@ -16,11 +16,13 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from cicd_actions.__main__ import action, names  # noqa: E402 - the path had to be set first
 from cicd_actions.pipeline_audit.pages import pages  # noqa: E402
+from cicd_actions.pipeline_metrics.metrics import METRICS  # noqa: E402
 from cicd_actions.toolkit.definition import AnyAction  # noqa: E402
 from cicd_actions.toolkit.manual import action_yml, cell, readme_tables  # noqa: E402
 from cicd_actions.toolkit.yaml12 import plain, read  # noqa: E402
 
 BEGIN = "<!-- made by make metadata -->"
+FIGURES = "<!-- the metrics, made by make metadata -->"
 END = "<!-- end -->"
 
 
@@ -33,6 +35,8 @@ def expected(chosen: AnyAction) -> dict[Path, str]:
     folder = ROOT / "actions" / chosen.name
     readme = folder / "README.md"
     text = readme.read_text("utf-8") if readme.exists() else f"# {chosen.name}\n\n{chosen.summary}\n\n{BEGIN}\n{END}\n"
+    if chosen.name == "pipeline-metrics":
+        text = figures(text, readme)
     return {
         # In a checkout an action stands two folders below the launcher's root.
         folder / "action.yml": action_yml(chosen, depth=2),
@@ -40,13 +44,23 @@ def expected(chosen: AnyAction) -> dict[Path, str]:
     }
 
 
-def between(text: str, tables: str, path: Path) -> str:
+def between(text: str, tables: str, path: Path, begin: str = BEGIN) -> str:
     """The text with the tables between its markers. Raises `ValueError` when it has none."""
-    before, begin, rest = text.partition(BEGIN)
+    before, found, rest = text.partition(begin)
     _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{path.relative_to(ROOT)} needs the lines `{BEGIN}` and `{END}`; the tables go between them")
-    return f"{before}{BEGIN}\n\n{tables}\n{END}{after}"
+    if not found or not end:
+        raise ValueError(f"{path.relative_to(ROOT)} needs the lines `{begin}` and `{END}`; the tables go between them")
+    return f"{before}{begin}\n\n{tables}\n{END}{after}"
+
+
+def figures(text: str, path: Path) -> str:
+    """The README of pipeline-metrics with the table of its metrics."""
+    lines = ["| metric | what it is | what it is not | source |", "| --- | --- | --- | --- |"]
+    for each in METRICS.values():
+        target = f" Target: {each.target}." if each.target else ""
+        cells = (f"`{each.id}`", f"**{each.title}**: {each.definition}{target}", each.is_not, each.source)
+        lines.append(f"| {' | '.join(map(cell, cells))} |")
+    return between(text, "\n".join(lines) + "\n", path, FIGURES)
 
 
 def guide() -> dict[Path, str]:

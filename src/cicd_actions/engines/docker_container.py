@@ -14,6 +14,7 @@ from cicd_actions.engines import docker_settings
 from cicd_actions.engines.docker_api import DockerApi, Json
 from cicd_actions.engines.protocol import REVISION, Refused, Target
 from cicd_actions.engines.reference import reference
+from cicd_actions.toolkit.errors import ActionError
 from cicd_actions.toolkit.grammar import NotUnderstood
 
 SERVICE = "org.cicd-actions.service"
@@ -174,6 +175,18 @@ class Containers:
         self.stop(old)
         self._api.client.rename(old["Id"], name + _KEPT)
 
+    def discard(self, container: str, *, volumes: bool) -> None:
+        """Removes a container that this run made. `volumes`: with the unnamed ones that nothing else uses."""
+        if not container:
+            return
+        try:
+            with self._api.asking("remove a container"):
+                self._api.client.remove_container(container, force=True, v=volumes)
+        except sdk.NotFound:
+            return
+        except ActionError as error:
+            self._api.runtime.log(f"Could not remove the container {container[:12]}: {error.what}")
+
     def was_set_aside(self, identity: str) -> bool:
         """Whether this run set the container aside, so that this run may start it again."""
         return identity in self._set_aside
@@ -264,6 +277,13 @@ class Containers:
                 identity = str(self._api.client.create_container_from_config(config, old["Name"].lstrip("/") + suffix)["Id"])
                 for network in more:
                     self._api.client.join(network, identity, joined[network])
+                if not docker_settings.has_mac(self._api.container(identity) or {}, config.get("MacAddress")):
+                    raise Refused(
+                        f"Cannot replace {target.service}: this engine did not give the new container the MAC address"
+                        f" {config['MacAddress']}.",
+                        cause="The old container still runs.",
+                        fix="Create the container without `--mac-address`.",
+                    )
         except BaseException as error:
             if identity:
                 self._api.client.remove_container(identity, force=True, v=True)

@@ -31,8 +31,8 @@ MOST_RUNS = 20
 """Runs that one action asks GitHub about. Each costs a request; the last good release needs one to three of them."""
 
 STALEST = 900.0
-"""Seconds between the time a record names and the time GitHub created it: retries and clock skew. A signed payload that
-somebody copies into a new Deployment later is older than this."""
+"""Seconds between the time a record names and the time GitHub created it: one request and clock skew, since each attempt to
+write a record is signed with its own time. A signed payload that somebody copies into a new Deployment later is older."""
 
 SKEW = 60.0
 """Seconds that the times of a run and of a Deployment may contradict each other; GitHub keeps both to the second."""
@@ -99,6 +99,8 @@ class Proofs:
 
     github: GitHub
     trust: Trust
+    known: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Runs that were read already, by their number: GitHub is not asked about them."""
     _runs: dict[str, dict[str, Any] | None] = field(default_factory=dict, init=False, repr=False)
 
     def of(self, deployment: Mapping[str, Any], record: Record) -> str:
@@ -158,7 +160,9 @@ class Proofs:
         if begun is None or created is None or created < begun - SKEW or over:
             raise Unproven(f"it was not created while the run {number} that it names was at work")
 
-    def _asked(self, number: str) -> dict[str, Any] | None:
+    def _asked(self, number: str) -> Mapping[str, Any] | None:
+        if number in self.known:
+            return self.known[number]
         if number not in self._runs:
             if len(self._runs) >= MOST_RUNS:
                 raise TooManyRuns(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cicd_actions.github.client import GitHub
 from cicd_actions.github.errors import Permission
 from cicd_actions.github.history import History
 from cicd_actions.github.proof import Proofs, TooManyRuns, Trust, Unproven
-from cicd_actions.github.release_record import NotARecord, Record, Task, read
+from cicd_actions.github.release_record import NotARecord, Record, Task, now, read
 from cicd_actions.toolkit.errors import Inconclusive
 from cicd_actions.toolkit.printable import shortened, visible
 
@@ -109,23 +109,28 @@ class Records:
     def write(self, record: Record) -> int:
         """Creates the Deployment of a record and returns its id.
 
-        It sends the request again after a lost answer: two equal records say the same as one.
+        It sends the request again after a lost answer: two equal records say the same as one. Each attempt is signed with its
+        own time, since a signed time that differs from GitHub's counts as a copy.
         """
-        made = self.github.send(
-            "POST",
-            self._path,
-            f"record {record.sha[:12]} in {record.environment}",
-            {
+
+        def body() -> dict[str, Any]:
+            return {
                 "ref": record.sha,
                 "task": record.task.value,
                 # GitHub would otherwise merge the default branch into the ref, and refuse while a check is red or runs.
                 "auto_merge": False,
                 "required_contexts": [],
-                "payload": self.trust.signed(record),
+                "payload": self.trust.signed(replace(record, at=now())),
                 # GitHub takes names of environments in any case for the same, but filters Deployments by the exact text.
                 "environment": record.environment.lower(),
                 "description": _described(record),
-            },
+            }
+
+        made = self.github.send(
+            "POST",
+            self._path,
+            f"record {record.sha[:12]} in {record.environment}",
+            body,
             needs=WRITE,
             repeatable=True,
         )

@@ -104,7 +104,7 @@ class Record:
     `revisions` are the migrations that this deploy applied, oldest first; `revisions_dropped` counts older ones that did not
     fit. `schema` holds the database's revisions after them (several when the history has several heads; empty when unknown).
     `kind` is `release`, `rollback` or `adopt`. `deployment` is the id of the Deployment with task `cicd-actions:deploy` that
-    this record ends. `id` is 0 until GitHub gave one.
+    this record ends. `id` is 0 until GitHub gave one, and `at` is empty until `Records.write` sends the record.
     """
 
     task: Task
@@ -120,7 +120,7 @@ class Record:
     schema: tuple[str, ...] = ()
     run: Run = field(default_factory=Run)
     deployment: int = 0
-    at: str = ""
+    at: str = field(default="", compare=False)
     id: int = field(default=0, compare=False)
 
     @property

@@ -69,7 +69,7 @@ _TOKEN = re.compile(
 )
 _QUOTED = re.compile(r"""'([^']*)'|"((?:\\.|[^"\\])*)"|\\(.)""", re.DOTALL)
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*\+?=", re.ASCII)
-_KEYWORDS = frozenset("if then elif else fi while until do done ! time { } function in esac".split())  # noqa: SIM905
+_KEYWORDS = frozenset("if then elif else fi while until do done ! time { } function in esac".split())
 _FINE = frozenset({"true", ":", "echo", "printf"})
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cicd_actions.engines.protocol import Engine, EngineUnreachable, Image, ImageMissing, Running, ServiceMissing, Target
+from cicd_actions.engines.registry import Registry
 from cicd_actions.github.client import GitHub
 from cicd_actions.github.comparison import Comparison, compare
 from cicd_actions.github.history import History, Release
@@ -108,7 +109,7 @@ def found_images(
     if missing:
         raise ImageMissing(
             "\n".join(error.what for error in missing),
-            cause="An image of the release to roll back to was deleted, so it cannot run again. Nothing was changed.",
+            cause="An image of the release to roll back to was deleted, so it cannot run again.",
             fix="Keep the images of the last releases in the registry. Now deploy a commit that fixes the problem, or roll back"
             " to an older release:\n\n    with:\n      to-sha: <full commit sha>",
         )
@@ -118,7 +119,6 @@ def found_images(
 def _asked_of_registry(image: Image, deadline: Deadline, runtime: Runtime) -> Image:
     if not digest_of(image.name):
         return image
-    from cicd_actions.engines.registry import Registry  # noqa: PLC0415 - httpx; engines mostly ask themselves
 
     registry = Registry(runtime)
     try:
@@ -201,7 +201,7 @@ def refuse(inputs: CheckInputs, made: Plan) -> None:
         raise made.refused
     if made.unverified and not inputs.allow_unverified:
         raise Inconclusive(
-            "Nothing was changed, because something could not be checked: " + "; ".join(made.unverified) + ".",
+            "Could not check everything that a rollback needs: " + "; ".join(made.unverified) + ".",
             cause="A rollback to an image that is not there, or that does not fit the database, makes things worse.",
             fix="Check it by hand. Then, to go on without this check:\n\n    with:\n      allow-unverified: true",
         )

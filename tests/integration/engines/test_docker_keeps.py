@@ -145,6 +145,44 @@ def test_roll_out_keeps_addresses_links_and_names(host: Host, built: tuple[Built
     assert attributes["HostConfig"]["Links"] == [f"/{host.name('db')}:/{service}/database"]
 
 
+def test_roll_out_on_the_hosts_network_stops_the_old_first_and_rolls_back(
+    host: Host, images: Images, built: tuple[Built, Built], engine: DockerEngine
+) -> None:
+    old, new = built
+    service, port = host.name("api"), free_port()
+    url = f"http://127.0.0.1:{port}/"
+    host.run("api", old.pinned, network="host", environment={"PORT": str(port)})
+    await_text(url, old.sha)
+    before = engine.running([service], Deadline(30))[service]
+    (note,) = roll_out(engine, service, new)
+    assert "because only one container can hold the host's network." in note
+    await_text(url, new.sha)
+    assert host.get("api").attrs["HostConfig"]["NetworkMode"] == "host"
+    crash = images.app(CRASH="1")
+    with pytest.raises(RollOutFailed) as failed:
+        roll_out(engine, service, crash)
+    assert failed.value.reverted is True
+    await_text(url, new.sha)
+    engine.revert(target(engine, service, new), before, Deadline(60))
+    await_text(url, old.sha)
+
+
+def test_roll_out_refused_at_the_second_replica_takes_the_first_one_back(
+    host: Host, images: Images, built: tuple[Built, Built]
+) -> None:
+    old, new = built[0], images.app()
+    for number in (1, 2):
+        host.replica(number, old.pinned)
+    step = Step("roll-out", {**inputs("web", new), "stack": host.mark})
+    step.await_log("a new container started beside the old one")
+    host.client.api.remove_image(new.pinned, force=True)
+    ended = step.end()
+    assert (ended.code, ended.outputs["rolled-out"]) == (1, "false"), ended.log
+    assert "Cannot create a new container of web: No such image" in ended.outputs["reason"]
+    assert ended.outputs["reason"].endswith("What ran before runs again (web).")
+    assert host.images() == dict.fromkeys(("web-1", "web-2"), old.pinned)
+
+
 def test_labels_of_an_image_never_claim_a_service(
     host: Host, images: Images, built: tuple[Built, Built], make_runtime: Callable[..., Runtime]
 ) -> None:

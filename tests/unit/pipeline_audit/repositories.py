@@ -29,10 +29,10 @@ def token(prefix: str, body: str = "ExampleExampleExampleExampleEx") -> str:
 class _Listed(Tree):
     """A tree whose files are known: without git, which would take most of the time."""
 
-    def grep(self, words: list[str]) -> set[str] | None:  # noqa: ARG002
+    def grep(self, words: list[str]) -> set[str] | None:
         return None
 
-    def _git(self, words: list[str], given: bytes = b"", allowed: tuple[int, ...] = (0,)) -> bytes | None:  # noqa: ARG002
+    def _git(self, words: list[str], given: bytes = b"", allowed: tuple[int, ...] = (0,)) -> bytes | None:
         return None
 
 
