@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from cicd_actions.pipeline_audit.effects import (
+    CLOUD_FOUNDRY,
     COMPOSE,
     DOCKER,
     ECS,
@@ -77,6 +78,7 @@ _DEPLOYS: tuple[tuple[str, Platform], ...] = (
     (r"firebase deploy\b", hosted("Firebase", service=False)),
     (r"argocd app (sync|set)\b|flux reconcile\b", Platform("Argo CD or Flux", rolls_back=True)),
     (r"nomad (job )?run\b|levant deploy\b", NOMAD),
+    (r"cf (push|v3-push|zdt-push)\b", CLOUD_FOUNDRY),
     (r"kamal (deploy|redeploy)\b", Platform("Kamal", rolls_back=True, waits=True)),
     (r"(cap|bundle exec cap|mina|dep) (\S+ )?deploy\b", Platform("a deploy tool over SSH", rolls_back=True, image=False)),
     (r"ansible-playbook\b(?!.*--(syntax-check|list-))", Platform("Ansible", image=False)),
@@ -179,7 +181,8 @@ _OTHER: tuple[tuple[str, Kind, str], ...] = (
     ),
     (
         (
-            r"kubectl (.* )?(rollout status|wait)\b|argocd app wait\b|aws (.* )?ecs wait services-stable\b"
+            r"kubectl (.* )?(rollout status|wait)\b|aws (.* )?deploy wait\b|argocd app wait\b"
+            r"|aws (.* )?ecs wait services-stable\b"
             r"|docker-stack-wait"
         ),
         Kind.VERIFY,
@@ -270,7 +273,7 @@ _OTHER: tuple[tuple[str, Kind, str], ...] = (
 )
 
 _BUILD = re.compile(
-    r"docker (buildx )?(build|bake)\b|docker image build\b|(docker compose|docker-compose) (.* )?build\b"
+    r"docker (buildx )?(build|bake)\b|docker image build\b|az acr build\b|(docker compose|docker-compose) (.* )?build\b"
     r"|podman build\b|buildah (bud|build)\b"
     r"|pack build\b|ko build\b|jib|skaffold build\b|gcloud builds submit\b|earthly\b|nixpacks build\b"
 )
@@ -297,6 +300,7 @@ _COMMENT_API = re.compile(
 
 _Builder = Callable[[Command], "Effect | None"]
 _COMPILED = [(re.compile(pattern), platform) for pattern, platform in _DEPLOYS]
+_DEPLOY_WORD = re.compile(r"deploy|roll-?out|release|update|restart", re.IGNORECASE)
 _COMPILED_REMOTE = [(re.compile(pattern), platform) for pattern, platform in _REMOTE_DEPLOYS]
 _COMPILED_OTHER = [(re.compile(pattern), kind, what) for pattern, kind, what in _OTHER]
 
@@ -313,7 +317,7 @@ def _effects(command: Command) -> Iterator[Effect]:
     detail = shown(text)
     if _BUILD.match(text):
         yield Effect(Kind.BUILD, "image", detail=detail, images=_tags(command), files=_dockerfile(command), **common)
-        if command.has("--push") or "bake" in text:
+        if command.has("--push") or "bake" in text or text.startswith(("az acr", "gcloud builds")):
             yield Effect(Kind.PUSH, "image", detail=detail, images=_tags(command), **common)
         return
     if _PUSH.match(text):
@@ -333,9 +337,9 @@ def _deploys(command: Command, text: str, detail: str, common: dict[str, Any]) -
     if any(command.has(option) for option in _DRY) or re.search(r"--dry-run(=(client|server))?\b", text):
         return
     remote = command.remote or command.has("-H", "--host", "--context", "--host=")
-    for pattern, platform in _COMPILED + _COMPILED_REMOTE:
-        if not pattern.match(text):
-            continue
+    matching = (platform for pattern, platform in _COMPILED + _COMPILED_REMOTE if pattern.match(text))
+    platform = next(matching, SERVER if remote and _runs_deploy_script(command) else None)
+    if platform is not None:
         server = platform in {COMPOSE, DOCKER, SERVER}
         yield Effect(
             Kind.DEPLOY,
@@ -352,7 +356,12 @@ def _deploys(command: Command, text: str, detail: str, common: dict[str, Any]) -
             by_digest=bool(_DIGEST.search(text)),
             **common | {"remote": remote},
         )
-        return
+
+
+def _runs_deploy_script(command: Command) -> bool:
+    """Whether a script of the server runs that is called a deploy; what it does cannot be read."""
+    name = command.words[1] if command.program in {"bash", "sh", "zsh"} and len(command.words) > 1 else command.words[0]
+    return "/" in name and bool(_DEPLOY_WORD.search(name.rpartition("/")[2]))
 
 
 def _waits(command: Command, platform: Platform) -> bool:

@@ -66,7 +66,7 @@ class Item:
         return None if self.since is None else self.since + dt.timedelta(days=self.tier.days)
 
     def overdue(self, today: dt.date) -> bool:
-        """Tells whether it is open, and its time is over; a critical one always is."""
+        """Tells whether it is open, and its deadline passed; a critical one always is."""
         if self.state is not State.OPEN:
             return False
         return self.tier is Tier.CRITICAL or (self.due is not None and today > self.due)

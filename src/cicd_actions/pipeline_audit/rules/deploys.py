@@ -47,7 +47,8 @@ def _no_rollback(facts: Facts) -> Iterator[Answer]:
         yield NO_DEPLOY
         return
     documented = _documented(facts)
-    prepared = [job for job, effect in facts.pipeline.all(Kind.ROLLBACK)]
+    prepared = [job for job, _ in facts.pipeline.all(Kind.ROLLBACK)]
+    prepared += [job for job in facts.pipeline.jobs if re.search(r"roll-?back", job.words, re.IGNORECASE)]
     for job in once(facts.deploying):
         _, effect = facts.deploys_of(job)[0]
         in_run = [one for one in prepared if one.entry.path == job.entry.path]
@@ -141,7 +142,7 @@ def _verified(facts: Facts, job: JobRun) -> Iterator[Answer]:
         effect for effect in later if effect.kind is Kind.VERIFY or (effect.kind is Kind.TEST and effect.what == "end to end")
     ]
     checks += [effect for one in facts.after(job) if _smoke(one) for effect in one.of(Kind.TEST)]
-    named = [step for step in job.steps if step.place.line > deploy.place.line and _smoke_words(step.step.label)]
+    named = [step for step in job.steps[max(job.effects[last][0], 0) + 1 :] if _smoke_words(step.step.label)]
     good = [
         effect
         for effect in checks
@@ -170,7 +171,7 @@ def _verified(facts: Facts, job: JobRun) -> Iterator[Answer]:
 
 
 def _smoke_words(text: str) -> bool:
-    return bool(re.search(r"smoke|health|verif|e2e|end-to-end|ready|ping|check", text, re.IGNORECASE))
+    return bool(re.search(r"smoke|health|verif|e2e|end-to-end|ready|\bping\b|\bcheck(s|ing)?\b", text, re.IGNORECASE))
 
 
 def _smoke(job: JobRun) -> bool:

@@ -91,10 +91,7 @@ REBUILT = Rule(
     Tier.CRITICAL,
     "A release is built once; every environment runs the same digests.",
     "A second build can hold other dependencies: what staging proved is not what production runs.",
-    (
-        "jobs:\n  build: …\n  staging:\n    needs: build\n  production:\n    needs: [build, staging]   # the"
-        " digest of `build`, no build of its own"
-    ).replace("of its own", "again"),
+    "jobs:\n  build: …\n  staging:\n    needs: build\n  production:\n    needs: [build, staging] # runs the digest of `build`",
     _rebuilt,
     {
         ".github/workflows/deploy.yml": _HEAD
