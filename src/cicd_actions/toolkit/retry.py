@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import email.utils
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -26,7 +27,7 @@ def retry_after(text: str) -> float | bool:
 
     `True`, to retry in one's own time, for a header that is missing or cannot be read.
     """
-    if text.isascii() and text.isdigit():
+    if re.fullmatch("[0-9]{1,9}", text):
         return float(text)
     try:
         when = email.utils.parsedate_to_datetime(text)
