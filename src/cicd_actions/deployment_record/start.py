@@ -8,7 +8,7 @@ from cicd_actions.deployment_record.locks import refuse_locked
 from cicd_actions.deployment_record.phase import Phase
 from cicd_actions.engines.inputs import connected, release_variables
 from cicd_actions.engines.protocol import Running
-from cicd_actions.github.comparison import compare
+from cicd_actions.github.commits import compare
 from cicd_actions.github.history import History, Release
 from cicd_actions.github.release_record import Record, Task, digest_of
 from cicd_actions.rollback_to_previous_sha import checks

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from cicd_actions.engines.protocol import Engine, EngineUnreachable, Image, ImageMissing, Running, ServiceMissing, Target
 from cicd_actions.engines.registry import Registry
 from cicd_actions.github.client import GitHub
-from cicd_actions.github.comparison import Comparison, compare
+from cicd_actions.github.commits import Comparison, compare
 from cicd_actions.github.history import History, Release
 from cicd_actions.github.records import Records
 from cicd_actions.github.release_record import Record, digest_of, lock_described

@@ -8,7 +8,7 @@ from typing import Any
 
 from cicd_actions.engines.protocol import Image, Running
 from cicd_actions.engines.reference import repository_of
-from cicd_actions.github.comparison import Comparison
+from cicd_actions.github.commits import Comparison
 from cicd_actions.github.history import History, Identity, Release
 from cicd_actions.github.release_record import Revision, digest_of, marked
 from cicd_actions.roll_out.inputs import Wanted

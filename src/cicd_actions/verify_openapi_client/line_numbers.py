@@ -18,7 +18,7 @@ LONGEST = 8 * 1024 * 1024
 _WORD = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 
 
-def lines(specification: Specification, pointers: Iterable[str]) -> dict[str, int]:
+def of(specification: Specification, pointers: Iterable[str]) -> dict[str, int]:
     """The line, from 1, of each pointer that leads somewhere; a longer path than there is gives its last known part."""
     wanted = {pointer: tokens(pointer) for pointer in pointers}
     if not wanted or len(specification.text) > LONGEST:
