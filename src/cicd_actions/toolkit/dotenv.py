@@ -13,7 +13,7 @@ _ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 
 
 class NotDotenv(ValueError):
-    """The text is not a dotenv file. Says the line's number, never the line: it may be a secret."""
+    """Raised for text that is not a dotenv file. Names the line by its number: the line itself may be a secret."""
 
 
 def parse(text: str) -> dict[str, str]:

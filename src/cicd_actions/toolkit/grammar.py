@@ -1,4 +1,4 @@
-"""The grammar of inputs: durations, booleans, whole numbers, status sets, lists of lines, choices.
+"""Reads the grammar of inputs: durations, booleans, whole numbers, status sets, lists of lines, choices.
 
 Each parser takes the text of an input and returns its value, or raises `NotUnderstood` with what to write instead.
 """
@@ -19,7 +19,7 @@ Parser = Callable[[str], T]
 
 
 class NotUnderstood(ValueError):
-    """The text does not fit the grammar. `example` is a value that does."""
+    """Raised for text that does not fit the grammar. `example` is a value that fits."""
 
     def __init__(self, problem: str, *, example: str = "") -> None:
         super().__init__(problem)
@@ -107,7 +107,7 @@ def choice(*allowed: str) -> Parser[str]:
 
 @dataclass(frozen=True)
 class StatusSet:
-    """HTTP status codes: exact ones and whole classes (`2xx`)."""
+    """Holds HTTP status codes: exact ones and whole classes (`2xx`)."""
 
     text: str
     codes: frozenset[int]
@@ -141,7 +141,7 @@ def variable_name(text: str) -> str:
     """Reads the name of an environment variable (letters, digits, `_`). Its errors never repeat the text."""
     if _VARIABLE.fullmatch(text.strip()):
         return text.strip()
-    # The text itself is not repeated: a value written here by mistake is a secret.
+    # A value that was written here by mistake is a secret, so the text is not repeated.
     raise NotUnderstood("this is not the name of an environment variable", example="DATABASE_URL")
 
 
@@ -171,9 +171,9 @@ def argv(text: str) -> tuple[str, ...]:
         try:
             found = json.loads(text)
         except ValueError as error:
-            raise NotUnderstood(f"it looks like a JSON array but is none ({error})", example='["make", "deploy"]') from None
+            raise NotUnderstood(f"it looks like a JSON array and is not one ({error})", example='["make", "deploy"]') from None
         if not found or not all(isinstance(word, str) for word in found):
-            raise NotUnderstood("the JSON array of a command holds strings, and at least one", example='["make", "deploy"]')
+            raise NotUnderstood("the JSON array of a command holds one string or more", example='["make", "deploy"]')
         return tuple(found)
     try:
         words = shlex.split(text)
@@ -182,7 +182,7 @@ def argv(text: str) -> tuple[str, ...]:
     operators = [word for word in words if word in _SHELL_WORDS]
     if operators:
         raise NotUnderstood(
-            f"`{operators[0]}` belongs to a shell, and commands run without one; put the line into a script, or name the shell",
+            f"`{operators[0]}` belongs to a shell, and commands run without one; move the line to a script, or name the shell",
             example=f"bash -c {shlex.quote(text)}",
         )
     return tuple(words)

@@ -1,4 +1,4 @@
-"""One definition of an action's inputs: a frozen dataclass whose fields are declared with `declare`.
+"""Defines an action's inputs: a frozen dataclass whose fields are declared with `declare`.
 
 The same definition reads the JSON object of a composite step, the flags of a shell, and writes `--help`, `action.yml` and
 the table in the README.
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True)
 class Declaration:
-    """What is known of one input: how its text is read, what it means, and its default as text.
+    """Describes one input: how its text is read, what it means, and its default as text.
 
     `blank` says what text of nothing but white space means: the default, or text like any other.
     """
@@ -87,12 +87,12 @@ def from_json(text: str) -> dict[str, str]:
         found = json.loads(text)
     except ValueError as error:
         raise UnusableInput(
-            "The variable INPUTS does not hold JSON.",
+            "Could not read the inputs: the variable INPUTS does not hold JSON.",
             cause=f"{error}.",
-            fix="It is set by the action itself:\n\n    env:\n      INPUTS: ${{ toJSON(inputs) }}",
+            fix="The action sets it itself:\n\n    env:\n      INPUTS: ${{ toJSON(inputs) }}",
         ) from None
     if not isinstance(found, dict):
-        raise UnusableInput("The variable INPUTS holds JSON, but not an object of inputs.")
+        raise UnusableInput("Could not read the inputs: the variable INPUTS holds JSON, but not an object.")
     values: dict[str, str] = {}
     for name, value in found.items():
         if isinstance(value, bool):
@@ -103,7 +103,7 @@ def from_json(text: str) -> dict[str, str]:
             values[name] = ""
         else:
             raise UnusableInput(
-                f"The input `{name}` is not text.", fix=f"Write it as a block of text:\n\n    {name}: |\n      …"
+                f"Cannot use the input `{name}`: it is not text.", fix=f"Write it as a block of text:\n\n    {name}: |\n      …"
             )
     return values
 
@@ -118,7 +118,7 @@ def from_flags(argv: list[str], inputs: type[Any]) -> dict[str, str]:
     words = iter(argv)
     for word in words:
         if not word.startswith("--") or word == "--":
-            raise UnusableInput(f"`{word}` is not a flag.", fix="Inputs are given as `--name value`; see --help.")
+            raise UnusableInput(f"`{word}` is not a flag.", fix="Write inputs as `--name value`; see --help.")
         name, equals, value = word[2:].partition("=")
         if name not in known:
             raise UnusableInput(_unknown(name, known, what="flag", prefix="--"))
@@ -150,7 +150,7 @@ def load(inputs: type[T], values: Mapping[str, str], redactor: Redactor) -> T:
         try:
             parsed[name.replace("-", "_")] = declaration.read(text)
         except NotUnderstood as error:
-            problems.append(f"The input `{name}` cannot be used: {error}.")
+            problems.append(f"Cannot use the input `{name}`: {error}.")
             if error.example:
                 fixes.append(as_yaml(name, error.example))
     if problems:

@@ -1,4 +1,4 @@
-"""Writes what people read of an action's definition: `--help`, `action.yml`, and the tables of its README."""
+"""Writes an action's definition for people: `--help`, `action.yml`, and the tables of its README."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from cicd_actions.toolkit.inputs import Declaration, declarations
 EXIT_CODES: Mapping[int, str] = {
     0: "pass",
     1: "fail: proven wrong, or refused",
-    2: "an input cannot be used",
-    3: "inconclusive: nothing could be judged",
+    2: "unusable input",
+    3: "inconclusive: the action could not judge",
     130: "cancelled (SIGINT)",
     143: "cancelled (SIGTERM)",
 }
@@ -30,7 +30,7 @@ def usage(action: AnyAction) -> str:
         lines.append(f"  {output.name}")
         lines += textwrap.wrap(output.help, 96, initial_indent=" " * 6, subsequent_indent=" " * 6)
     lines += ["", "exit codes:", *(f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())]
-    lines += ["", "A flag given twice adds a line. --json prints outputs and findings as one JSON object."]
+    lines += ["", "A flag that is given twice adds a line. --json prints outputs and findings as one JSON object."]
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""What an action is handed to work with: variables, clock, redactor, and the log."""
+"""Holds what an action works with: variables, clock, redactor, and the log."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cicd_actions.toolkit.redaction import SHORTEST, Redactor
 
 @dataclass
 class Runtime:
-    """Everything an action takes from its surroundings; only `cicd_actions.__main__` builds it from the real ones.
+    """Holds everything an action takes from its surroundings; only `cicd_actions.__main__` builds it from the real ones.
 
     `log_stream` carries progress: standard output on GitHub (where commands are read), standard error elsewhere.
     """
@@ -37,7 +37,7 @@ class Runtime:
 
     @property
     def on_github(self) -> bool:
-        """GitHub's runner, or one that says it is one."""
+        """Returns whether this is GitHub's runner, or one that says it is."""
         return self.variables.get("GITHUB_ACTIONS") == "true"
 
     @property
@@ -57,8 +57,8 @@ class Runtime:
     def place(self, path: str | Path, *, input: str) -> Path:
         """Returns where to write a file that was asked for as `path`, and makes its folder.
 
-        Asked before the work begins, so that no run waits for a result that cannot be kept. What lies in the workspace may be
-        somebody else's commit: a symbolic link there that leads out of it is not followed. Raises `UnusableInput`.
+        Actions call it before their work begins, so that no run waits for a result that has no place. The workspace may be
+        somebody else's commit: a symbolic link in it that leads out is refused. Raises `UnusableInput`.
         """
         here = self.workspace
         asked = Path(os.path.normpath(here / path))
@@ -76,7 +76,7 @@ class Runtime:
             why = getattr(error, "strerror", None) or str(error)
         if why:
             raise UnusableInput(
-                f"The file {asked} of the input `{input}` cannot be written: {why}.",
+                f"Cannot write the file {asked} of the input `{input}`: {why}.",
                 fix=f"    with:\n      {input}: ${{{{ runner.temp }}}}/{asked.name}",
             )
         return asked

@@ -1,4 +1,4 @@
-"""The model of a workflow file or an action's metadata file, with the line of everything, and what is wrong with it.
+"""Models a workflow file or an action's metadata file: every key with its line, and the problems of the file.
 
 A file is never given up for one mistake: what cannot be read is a problem with its place, and the rest is there.
 """
@@ -22,7 +22,7 @@ Kind = Literal["workflow", "action"]
 
 @dataclass(frozen=True)
 class Problem:
-    """Something wrong in a file. `unread` says that a part of the file could therefore not be looked at."""
+    """A problem in a file. `unread` says that it hides a part of the file from the reader."""
 
     rule: str
     message: str
@@ -56,7 +56,7 @@ class Site:
 
 
 def is_step(path: tuple[str, ...]) -> bool:
-    """Whether a path leads to a step: one of a job or a composite action, or one that runs beside others (`parallel`)."""
+    """Returns whether a path leads to a step: one of a job, of a composite action, or beside others (`parallel`)."""
     first = 2 if path[0] == "jobs" else 1
     rest = path[first:]
     return (
@@ -215,13 +215,13 @@ def read(path: str, text: str) -> File:
     try:
         document = yaml12.read(text, strict=False, fold_case=True, longest=LONGEST, most_nodes=MOST_NODES)
     except NotYaml as error:
-        message = f"this file cannot be read as YAML: {error.problem}"
+        message = f"could not read this file as YAML: {error.problem}"
         return File(
             path, kind, Document(""), [Problem("broken-file", message, error.line or 1, error.column or 1, unread=True)]
         )
     file = File(path, kind, document)
     for twice in document.duplicates:
-        message = f"the key `{twice.key}` stands in line {twice.first_line} already; GitHub refuses the file"
+        message = f"line {twice.first_line} has the key `{twice.key}` already; GitHub refuses the file"
         file.problems.append(Problem("duplicate-key", message, twice.line, twice.column))
     if not isinstance(document.root, Mapping):
         what = "is empty" if document.root is None else "is not a mapping"
@@ -248,7 +248,7 @@ def _notice_merges(file: File) -> None:
         for key, value in node.entries:
             pending.append(value)
             if key.text == "<<" and not key.style:
-                message = "GitHub follows anchors and aliases, but not merges (`<<`): it refuses this file"
+                message = "GitHub refuses merges (`<<`) in a file; it follows only anchors and aliases"
                 fix = "Write the keys out, or put an alias in place of the whole mapping: `env: *name`."
                 file.problems.append(Problem("merge-key", message, key.line, key.column, fix))
 

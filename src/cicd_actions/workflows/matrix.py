@@ -1,4 +1,4 @@
-"""The combinations of a job's matrix, as far as the file itself tells.
+"""Combines the values of a job's matrix, as far as the file itself tells.
 
 The order of `exclude` and `include` is GitHub's:
 https://docs.github.com/actions/how-tos/write-workflows/choose-what-workflows-do/run-job-variations
