@@ -86,6 +86,15 @@ def test_lock_costs_start_no_request(world: World) -> None:
     assert [call.verb for call in world.github.calls if call.path.endswith("/deployments")] == ["GET", "POST"]
 
 
+def test_lock_whose_answer_is_lost_is_written_again_and_one_unlock_is_enough(world: World) -> None:
+    world.github.fail("POST", "/deployments$", drop=True, after=True)
+    assert act(world, "lock", reason="x").code == 0
+    assert [task for task, _ in world.tasks()] == ["lock", "lock"]
+    assert world.start(1).code == 1
+    assert act(world, "unlock").code == 0
+    assert world.start(1).code == 0
+
+
 def test_lock_that_is_not_proven_forbids_nothing(world: World) -> None:
     act(world, "lock", reason="mine")
     payload = dict(deployments.kept(world.github, REPOSITORY).deployments[-1]["payload"])
