@@ -22,7 +22,7 @@ from cicd_actions.toolkit.yaml12 import Mapping, Node, NotYaml, Scalar, read
 from cicd_actions.toolkit.yaml12 import Sequence as YamlSequence
 
 LONGEST = 1024 * 1024
-MOST_BLAMED = 100
+MOST_BLAMED = 50
 """Files that git is asked about: the worst findings first."""
 
 

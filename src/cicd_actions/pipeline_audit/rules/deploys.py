@@ -49,9 +49,12 @@ def _no_rollback(facts: Facts) -> Iterator[Answer]:
     documented = _documented(facts)
     prepared = [job for job, _ in facts.pipeline.all(Kind.ROLLBACK)]
     prepared += [job for job in facts.pipeline.jobs if re.search(r"roll-?back", job.words, re.IGNORECASE)]
+    by_run: dict[str, list[JobRun]] = {}
+    for one in prepared:
+        by_run.setdefault(one.entry.path, []).append(one)
     for job in once(facts.deploying):
         _, effect = facts.deploys_of(job)[0]
-        in_run = [one for one in prepared if one.entry.path == job.entry.path]
+        in_run = by_run.get(job.entry.path)
         if all(one.rolls_back or (one.platform and one.platform.rolls_back) for _, one in facts.deploys_of(job)):
             yield Held(f"{effect.what} keeps the previous release and returns to it.", effect.place)
         elif in_run:
@@ -622,13 +625,13 @@ def _silent(facts: Facts) -> Iterator[Answer]:
         yield NO_DEPLOY
         return
     told: set[str] = set()
+    watching = [one for one in facts.pipeline.jobs if "workflow_run" in one.entry.triggers and one.of(Kind.NOTIFY)]
     for job in once(facts.deploying):
         if job.entry.path in told:
             continue
         told.add(job.entry.path)
         run = facts.run_of(job)
         found = [(one, step) for one in run for step in one.steps if any(effect.kind is Kind.NOTIFY for effect in step.effects)]
-        watching = [one for one in facts.pipeline.jobs if "workflow_run" in one.entry.triggers and one.of(Kind.NOTIFY)]
         fails = [
             one
             for one, step in found

@@ -388,6 +388,8 @@ def _long_lived(facts: Facts) -> Iterator[Answer]:
 
 def _stored(job: JobRun) -> Iterator[tuple[Place, str]]:
     """Where `env:` gives a job a cloud's key from a secret; not for stores that only speak the same protocol."""
+    if not any(name in job.file.document.text for name in _KEY_VARIABLES):
+        return
     for node in [job.job.node, *(step.step.node for step in job.steps)]:
         block = node.get("env")
         entries = block.entries if isinstance(block, Mapping) else []
