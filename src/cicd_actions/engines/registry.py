@@ -21,7 +21,7 @@ from cicd_actions.engines.reference import Reference, is_digest, reference
 from cicd_actions.engines.registry_trust import loopback, may_get_login
 from cicd_actions.toolkit.background import within
 from cicd_actions.toolkit.deadline import Deadline
-from cicd_actions.toolkit.retry import Retry
+from cicd_actions.toolkit.retry import Retry, retry_after
 from cicd_actions.toolkit.runtime import Runtime
 
 CALL = 15.0
@@ -230,8 +230,6 @@ def _basic(name: str, password: str) -> str:
 def _transient(error: BaseException) -> float | bool:
     """Retried: no answer, and answers that say "later" (RFC 9110, sections 15.5.9 and 15.6; RFC 6585, section 4)."""
     if isinstance(error, httpx.HTTPStatusError):
-        wait = error.response.headers.get("Retry-After", "")
-        if error.response.status_code in {408, 429, 502, 503, 504}:
-            return float(wait) if re.fullmatch("[0-9]{1,9}", wait) else True
-        return False
+        later = error.response.status_code in {408, 429, 502, 503, 504}
+        return retry_after(error.response.headers.get("Retry-After", "")) if later else False
     return isinstance(error, httpx.TransportError)

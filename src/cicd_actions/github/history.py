@@ -136,11 +136,14 @@ class History:
         return [each for each in reversed(self.outcomes) if each.id > record.id]
 
     def unjudged(self) -> Record | None:
-        """Returns the newest deploy without a verdict: it was inconclusive, cancelled or lost, and may have moved something."""
+        """Returns the newest deploy without a verdict: it was inconclusive, cancelled or lost, and may have moved something.
+
+        A run that is started again deploys again, so the verdict on its first attempt says nothing about the second.
+        """
         judged = {record.deployment for record in self.outcomes}
-        judged_runs = {(record.sha, record.run.id) for record in self.outcomes if record.run.id}
+        attempts = {(record.sha, record.run.id, record.run.attempt) for record in self.outcomes if record.run.id}
         for record in self.records:
-            known = record.id in judged or (record.sha, record.run.id) in judged_runs
+            known = record.id in judged or (record.sha, record.run.id, record.run.attempt) in attempts
             if record.task is Task.DEPLOY and record.kind != "rollback" and not known:
                 return record
         return None

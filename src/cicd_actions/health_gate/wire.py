@@ -74,7 +74,6 @@ class TlsStream:
     """TLS over another stream, also a proxy's tunnel, in OpenSSL's memory buffers."""
 
     def __init__(self, below: Stream, context: ssl.SSLContext, server_name: str) -> None:
-
         self._below = below
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()

@@ -155,7 +155,6 @@ def fits(parse: Parser[object], example: str) -> bool:
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Returns the known word that `word` was probably meant to be."""
-
     found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return found[0] if found else None
 

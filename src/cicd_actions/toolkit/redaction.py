@@ -307,7 +307,6 @@ def _percent(escapes: str) -> list[Piece]:
 
 
 def _entity(escape: str) -> list[Piece]:
-
     return [(html.unescape(escape), len(escape))]
 
 

@@ -104,13 +104,11 @@ class Runtime:
 
     def command(self, name: str, message: str, **properties: str | int) -> None:
         """Issues a workflow command. The message and the properties are redacted and escaped."""
-
         cleaned = {key: self.redactor(str(value)) for key, value in properties.items()}
         self._write(str(command.Command(name, cleaned, self.redactor(message))))
 
     def mask(self, secret: str) -> None:
         """Redacts a value here, and on GitHub in every later step of the job as well."""
-
         self.redactor.add(secret)
         if self.on_github and len(secret) >= SHORTEST:
             self._write(str(command.Command("add-mask", {}, secret)))

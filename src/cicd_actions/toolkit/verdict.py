@@ -11,7 +11,7 @@ class Verdict(str, Enum):
     Only `fail` may trigger a rollback.
     """
 
-    PASS = "pass"  # noqa: S105 - a verdict, no password
+    PASS = "pass"
     FAIL = "fail"
     INCONCLUSIVE = "inconclusive"
 
