@@ -218,15 +218,14 @@ def _of_scheme(text: str) -> tuple[str, str] | None:
     return f"`{scheme}://…`: {why}", "" if "@" in rest else example
 
 
-_SOCKET = re.compile(r"(?:[a-z]+\+)?unix:(?://)?(?P<path>[^:?#]*)(?:[:?#].*)?|https?://unix:(?P<nginx>/[^:?#]*)(?:[:?#].*)?")
-
-
 def _socket(text: str) -> str:
     """Returns the YAML of a target for a Unix socket that is written as a URL (curl, nginx, `requests-unixsocket`)."""
-    found = _SOCKET.fullmatch(text.strip())
+    if "unix:" not in text:
+        return ""
+    found = re.fullmatch(r"(?:https?://(?=unix:/)|[a-z]+\+)?unix:(?://)?([^:?#]*)(?:[:?#].*)?", text.strip())
     if not found:
         return ""
-    path = found["nginx"] or found["path"]
+    path = found[1]
     if "%2F" in path.upper():  # the path of the socket stands where a host would, and a path of HTTP follows it
         path = path.lstrip("/").partition("/")[0]
     place = f"unix:/{unquote(path).lstrip('/')}"

@@ -162,8 +162,9 @@ def as_yaml(name: str, value: str) -> str:
     """Returns the lines of YAML that set a key to a text."""
     if "\n" in value:
         return "\n".join([f"{name}: |", *(f"  {line}" for line in value.splitlines())])
-    # Plain text that YAML would read as something else is quoted; JSON strings are YAML strings.
-    return f"{name}: {value if _PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=False)}"
+    # What YAML would read as a comment, a mapping or a list is quoted (YAML 1.2, section 7.3.3); JSON strings are YAML strings.
+    plain = re.fullmatch(r"[A-Za-z0-9$/.^(_](?:[^\s:#,]|(?<=\S)#|:(?=\S)| (?=[^\s#]))*", value)
+    return f"{name}: {value if plain else json.dumps(value, ensure_ascii=False)}"
 
 
 def instead(*keys: str, under: str = "with") -> str:
@@ -172,10 +173,6 @@ def instead(*keys: str, under: str = "with") -> str:
     if under:
         shown = [f"{under}:", *(f"  {line}" for line in shown)]
     return "\n".join(["Write instead:", "", *(f"    {line}" for line in shown)])
-
-
-_PLAIN = re.compile(r"[A-Za-z0-9$/.^(_](?:[^\s:#,]|(?<=\S)#|:(?=\S)| (?=[^\s#]))*")
-"""Text that stands in YAML without quotes: no comment, no mapping, no list (YAML 1.2, section 7.3.3)."""
 
 
 def _example(declaration: Declaration) -> str:
