@@ -18,7 +18,7 @@ REFERENCES ?=
 BASE ?=
 RELEASE := .build/release/$(if $(ACTION),$(ACTION)-)$(VERSION)
 
-.PHONY: help demo test lint format metadata lock release image verify-release bench clean
+.PHONY: help demo test coverage mutation golden pictures lint format metadata lock release image verify-release bench clean
 
 help: ## what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,10 +33,30 @@ demo: $(READY) ## run the example's pipeline end to end (BREAK=health, contract 
 test: $(READY) ## run the tests, many at a time (PYTEST="-k gate" hands options on)
 	@$(RUN) -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder $(PYTEST)
 
-lint: $(READY) ## ruff, mypy --strict, zizmor, and that the metadata is fresh
+coverage: $(READY) ## measure which lines and branches of src/ the tests run (PYTEST="tests/unit" for a part)
+	@rm -rf .build/coverage && mkdir -p .build/coverage
+	@$(VENV)/bin/coverage run -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder $(PYTEST)
+	@$(VENV)/bin/coverage combine --quiet
+	@$(VENV)/bin/coverage report
+
+MUTATION := .build/venv-mutation
+$(MUTATION)/ready: requirements/mutation.txt tools/bootstrap.py
+	@$(PYTHON) tools/bootstrap.py $(MUTATION) requirements/mutation.txt
+
+mutation: $(MUTATION)/ready ## change the safety rules one by one, and see whether a test fails (RULES="*judge*" for a part)
+	@$(MUTATION)/bin/python -m tools.mutation $(RULES)
+
+golden: $(READY) ## keep the summaries that the actions write now (tests/golden)
+	@CICD_ACTIONS_GOLDEN=write $(RUN) -m pytest -q $(wildcard tests/integration/*/test_summaries.py)
+
+pictures: $(READY) ## draw the pictures of the README from the kept summaries
+	@$(RUN) -m tools.picture tests/golden/health-gate/fail.md docs/images/red-gate.svg
+
+lint: $(READY) ## ruff, mypy --strict, vulture, zizmor, and that the metadata is fresh
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
+	@$(VENV)/bin/vulture
 	@$(VENV)/bin/zizmor --offline --quiet --persona pedantic .
 	@$(RUN) tools/metadata.py --check
 
@@ -52,6 +72,7 @@ COMPILE = $(VENV)/bin/uv pip compile --universal --generate-hashes --python-vers
 lock: $(READY) ## resolve the locked requirements again, for the oldest Python
 	@$(COMPILE) pyproject.toml -o requirements/runtime.txt
 	@$(COMPILE) requirements/dev.in -o requirements/dev.txt
+	@$(COMPILE) requirements/mutation.in -o requirements/mutation.txt
 	@$(COMPILE) requirements/node.in -o requirements/node.txt
 
 release: $(READY) ## build a release's tree of HEAD: VERSION=1.2.3, one action alone with ACTION=health-gate
@@ -68,7 +89,8 @@ verify-release: $(READY) ## rebuild a release commit and compare every byte: COM
 	@$(RUN) -m tools.release verify $(COMMIT)
 
 bench: $(READY) ## print the figures and hold them to their targets
-	@for file in benchmarks/*.py; do echo "== $$file"; $(RUN) $$file || exit 1; done
+	@missed=; for file in benchmarks/*.py; do echo "== $$file"; $(RUN) $$file || missed="$$missed $$file"; done; \
+	    test -z "$$missed" || { echo "missed a target or failed:$$missed"; exit 1; }
 
 clean: ## remove what make made
 	rm -rf .build .cache .demo

@@ -7,7 +7,7 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.harness.fixtures"]
+pytest_plugins = ["tests.harness.fixtures", "tests.harness.golden"]
 
 # How long an example takes says something about the machine, not about the code: figures belong in benchmarks/.
 # In CI the examples are the same each time, so that a commit does not turn red by itself; the nightly run draws new ones.

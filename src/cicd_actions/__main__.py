@@ -6,10 +6,11 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
+from cicd_actions.toolkit import ending, manual, reporting
 from cicd_actions.toolkit.definition import AnyAction
 from cicd_actions.toolkit.errors import ActionError, Cancelled, UnusableInput
 from cicd_actions.toolkit.inputs import from_flags, from_json, load
@@ -31,6 +32,13 @@ def action(name: str) -> AnyAction:
         raise UnusableInput(f"There is no action `{name}`.", fix=f"There are: {', '.join(names())}.")
     module = importlib.import_module(f"cicd_actions.{name.replace('-', '_')}.action")
     found: AnyAction = module.ACTION
+    return found
+
+
+def function(chosen: AnyAction) -> Callable[[Any, Runtime], Report]:
+    """Returns the function that runs the action."""
+    module, _, name = chosen.run.rpartition(".")
+    found: Callable[[Any, Runtime], Report] = getattr(importlib.import_module(module), name)
     return found
 
 
@@ -62,9 +70,7 @@ def run(argv: list[str], variables: Mapping[str, str], stdout: TextIO, stderr: T
         runtime.log(str(error))
         return error.exit_code
     if {"--help", "-h"} & set(words[1:]):
-        from cicd_actions.toolkit.manual import usage  # noqa: PLC0415 - only --help needs it
-
-        print(usage(chosen), file=stdout)
+        print(manual.usage(chosen), file=stdout)
         return 0
     _raise_on_signals()
     code = 0
@@ -74,14 +80,11 @@ def run(argv: list[str], variables: Mapping[str, str], stdout: TextIO, stderr: T
         report = _judge(chosen, words[1:], runtime)
         code = report.verdict.exit_code
     except (Exception, Cancelled) as error:  # noqa: BLE001 - a defect of ours must say so, masked, and not look like a proven fail
-        from cicd_actions.toolkit import ending  # noqa: PLC0415 - reports are made at the end; imports are start-up time
-
         report, printed = ending.report(error, chosen, runtime), None
         code = error.exit_code if isinstance(error, (ActionError, Cancelled)) else Verdict.INCONCLUSIVE.exit_code
-    from cicd_actions.toolkit.reporting import publish  # noqa: PLC0415 - the first request must not wait for it
 
     try:
-        publish(report, chosen, runtime, as_json=stdout if wants_json else None, printed=printed)
+        reporting.publish(report, chosen, runtime, as_json=stdout if wants_json else None, printed=printed)
     except OSError as error:
         runtime.log(f"The outputs or the job summary could not be written: {error}. The verdict was: {report.verdict}.")
         return code or Verdict.INCONCLUSIVE.exit_code  # the outputs' reader must not see a pass
@@ -91,7 +94,7 @@ def run(argv: list[str], variables: Mapping[str, str], stdout: TextIO, stderr: T
 def _judge(chosen: AnyAction, words: list[str], runtime: Runtime) -> Report:
     values = from_json(runtime.variables["INPUTS"]) if runtime.variables.get("INPUTS") else {}
     values |= from_flags(words, chosen.inputs)
-    return chosen.run(load(chosen.inputs, values, runtime.redactor), runtime)
+    return function(chosen)(load(chosen.inputs, values, runtime.redactor), runtime)
 
 
 def _raise_on_signals() -> None:

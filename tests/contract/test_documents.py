@@ -15,6 +15,7 @@ from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.inputs import load
 from cicd_actions.toolkit.runtime import Runtime
 from cicd_actions.toolkit.yaml12 import plain, read
+from tools.picture import draw
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
@@ -92,3 +93,13 @@ def problems(inputs: type[Any], given: dict[str, str]) -> list[str]:
     except UnusableInput as error:
         return error.what.splitlines()
     return []
+
+
+def test_readme_has_at_most_900_words() -> None:
+    """A newcomer reads one page; the guides have the rest."""
+    assert len((ROOT / "README.md").read_text("utf-8").split()) <= 900
+
+
+def test_picture_in_the_readme_is_what_the_gate_writes() -> None:
+    summary = (ROOT / "tests/golden/health-gate/fail.md").read_text("utf-8")
+    assert (ROOT / "docs/images/red-gate.svg").read_text("utf-8") == draw(summary), "make pictures"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cicd_actions.__main__ import action, names
+from cicd_actions.__main__ import action, function, names
 from cicd_actions.toolkit.inputs import declarations, load
 from cicd_actions.toolkit.redaction import Redactor
 from tools import metadata
@@ -50,6 +51,13 @@ def test_names_are_kebab_case_and_described(name: str) -> None:
     assert chosen.summary.endswith(".")
     assert len(chosen.summary) <= 125, "GitHub's Marketplace shows 125 characters"
     assert {"verdict", "reason"} <= {output.name for output in chosen.outputs}
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_run_of_an_action_names_a_function_of_its_inputs(name: str) -> None:
+    run = function(chosen := action(name))
+    assert [each.annotation for each in inspect.signature(run).parameters.values()] == ["Inputs", "Runtime"]
+    assert inspect.getmodule(run).Inputs is chosen.inputs  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("name", ACTIONS)
@@ -99,7 +107,8 @@ def test_imports_run_one_way() -> None:
     package = ROOT / "src" / "cicd_actions"
     layers = {"toolkit": 0, "engines": 1, "github": 1, "workflows": 1}
     # A higher action may use a lower one, never the reverse.
-    above = {"deployment_record": 4, "rollback_to_previous_sha": 3, "verify_migrations": 3, "roll_out": 2, "health_gate": 2}
+    above = {"pipeline_audit": 5, "deployment_record": 4, "rollback_to_previous_sha": 3, "roll_out": 2, "health_gate": 2}
+    above["verify_migrations"] = 3
     for path in package.glob("*/**/*.py"):
         own = path.relative_to(package).parts[0]
         for imported in re.findall(r"^\s*(?:from|import) cicd_actions\.(\w+)", path.read_text("utf-8"), re.MULTILINE):

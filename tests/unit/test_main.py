@@ -35,9 +35,10 @@ Body = Callable[[Inputs, Runtime], Report]
 class Run:
     def __init__(self, folder: Path, body: Body, *words: str, monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
         outputs = (Output("verdict", "The verdict."), Output("reason", "Why."))
-        chosen = Action("sample", "A sample.", Inputs, outputs, body, "heart", "green")
+        chosen = Action("sample", "A sample.", Inputs, outputs, "", "heart", "green")
         monkeypatch.setattr(program, "names", lambda: ["sample"])
         monkeypatch.setattr(program, "action", lambda _name: chosen)
+        monkeypatch.setattr(program, "function", lambda _action: body)
         self.output = folder / "output"
         self.output.write_text("")
         out, err = io.StringIO(), io.StringIO()

@@ -4,31 +4,6 @@ from __future__ import annotations
 
 from cicd_actions.deployment_record.inputs import Inputs
 from cicd_actions.toolkit.definition import Action, Output
-from cicd_actions.toolkit.report import Report
-from cicd_actions.toolkit.runtime import Runtime
-
-
-def run(inputs: Inputs, runtime: Runtime) -> Report:
-    """Runs one phase. Raises `ActionError`."""
-    from cicd_actions.deployment_record.phase import Phase  # noqa: PLC0415 - `--help` needs none of it
-
-    phase = Phase.of(inputs, runtime)
-    if inputs.phase == "start":
-        from cicd_actions.deployment_record.start import start  # noqa: PLC0415 - one phase is one run
-
-        return start(phase)
-    if inputs.phase == "finish":
-        from cicd_actions.deployment_record.finish import finish  # noqa: PLC0415
-
-        return finish(phase)
-    if inputs.phase == "verify-record":
-        from cicd_actions.deployment_record.verify import verify  # noqa: PLC0415
-
-        return verify(phase)
-    from cicd_actions.deployment_record.adopt import adopt  # noqa: PLC0415
-
-    return adopt(phase)
-
 
 ACTION = Action(
     name="deployment-record",
@@ -46,7 +21,7 @@ ACTION = Action(
         ),
         Output("reason", "One sentence: what happened."),
     ),
-    run=run,
+    run="cicd_actions.deployment_record.run.run",
     icon="book-open",
     color="blue",
 )

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
-from cicd_actions.toolkit.deadline import Deadline, within
+import httpx
+
+from cicd_actions.toolkit.background import within
+from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import Inconclusive, UnusableInput
 from cicd_actions.toolkit.printable import shortened, visible
 from cicd_actions.toolkit.retry import Retry
 from cicd_actions.toolkit.runtime import Runtime
-
-if TYPE_CHECKING:
-    import httpx
 
 ONE_REQUEST = 10.0
 """Seconds that one attempt may take."""
@@ -63,7 +64,6 @@ class AuditLog:
         The `Idempotency-Key` is the same for each attempt, so a line whose answer was lost is not kept twice:
         https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
         """
-        import httpx  # noqa: PLC0415 - only runs with an audit log need it
 
         line = json.dumps(record, separators=(",", ":"), sort_keys=True) + "\n"
         key = hashlib.sha256(line.encode()).hexdigest()
@@ -98,7 +98,6 @@ class AuditLog:
 
     @staticmethod
     def _again(error: BaseException) -> float | bool:
-        import httpx  # noqa: PLC0415 - loaded already
 
         if isinstance(error, httpx.HTTPStatusError):
             status = error.response.status_code
@@ -116,6 +115,5 @@ def _asked(answer: httpx.Response) -> float | bool:
         when = parsedate_to_datetime(text)
     except ValueError:
         return True
-    import datetime as dt  # noqa: PLC0415 - beside its only use
 
     return max(0.0, (when - dt.datetime.now(when.tzinfo)).total_seconds())

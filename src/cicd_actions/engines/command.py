@@ -16,7 +16,6 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from cicd_actions.engines.protocol import (
     ChangedMeanwhile,
@@ -232,8 +231,12 @@ class Command:
         # The runner ends every process with this variable when the job is over.
         variables = self._variables(release=True, secrets=True)
         variables.pop("RUNNER_TRACKING_ID", None)
-        handle, path = tempfile.mkstemp(prefix=f"take-back-{target.service}-", suffix=".log", dir=self._runtime.scratch)
-        with os.fdopen(handle, "wb") as output:
+        folder, prefix = self._runtime.scratch, f"take-back-{target.service}-"
+        with (
+            tempfile.NamedTemporaryFile(prefix=prefix, suffix=".log", dir=folder, delete=False)  # only its owner may read it
+            if folder
+            else open(os.devnull, "wb") as output  # noqa: PTH123 - it has the `name` that the other file has
+        ):
             try:
                 process = subprocess.Popen(
                     self._filled(words, target),
@@ -246,7 +249,7 @@ class Command:
             except OSError as error:
                 raise UnusableInput(f"Could not start the program `{words[0]}`: {error.strerror}.") from None
         self._left_running.append(process)
-        self._runtime.log(f"{target.service}: started the rollback to {target.image.name}, which logs to {Path(path)}.")
+        self._runtime.log(f"{target.service}: started the rollback to {target.image.name}, which logs to {output.name}.")
 
     def _ask(self, words: Sequence[str], target: Target, deadline: Deadline) -> Finished:
         return run(self._filled(words, target), timeout=deadline.timeout(QUESTION), env=self._variables())

@@ -7,6 +7,7 @@ from typing import Any
 
 import docker
 import requests
+from docker import auth
 from docker import errors as sdk
 
 from cicd_actions.engines import docker_ssh
@@ -141,7 +142,6 @@ class Client(docker.APIClient):  # type: ignore[misc]
         self._raise_for_status(response)
 
     def _credentials(self, image: str) -> dict[str, str]:
-        from docker import auth  # noqa: PLC0415 - part of the library
 
         registry, _ = auth.resolve_repository_name(image)
         header = auth.get_config_header(self, registry)

@@ -80,11 +80,11 @@ class DockerEngine:
         self._api.deadline = deadline
         return self._api.resolve(image, deadline)
 
-    def examine(self, target: Target, before: Running, deadline: Deadline) -> None:  # noqa: ARG002
+    def examine(self, target: Target, before: Running, deadline: Deadline) -> None:
         self._api.deadline = deadline
         self._containers.examine(target.service)
 
-    def roll_out(self, target: Target, before: Running, deadline: Deadline, *, way_back: bool = True) -> RolledOut:  # noqa: ARG002
+    def roll_out(self, target: Target, before: Running, deadline: Deadline, *, way_back: bool = True) -> RolledOut:
         self._api.deadline = deadline
         started = self._runtime.clock()
         service = target.service

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from cicd_actions.engines import command, docker_engine, kubernetes, swarm
 from cicd_actions.engines.protocol import Engine
 from cicd_actions.toolkit.errors import UnusableInput
-from cicd_actions.toolkit.grammar import choice, duration, optional, string, variable_name, whole
+from cicd_actions.toolkit.grammar import argv, choice, duration, optional, string, variable_name, whole
 from cicd_actions.toolkit.inputs import declare
-from cicd_actions.toolkit.process import argv
 from cicd_actions.toolkit.runtime import Runtime
 
 
@@ -109,25 +109,21 @@ def _in_the_environment(inputs: EngineInputs) -> EngineInputs:
 
 
 def _swarm(inputs: EngineInputs, runtime: Runtime) -> Engine:
-    from cicd_actions.engines.swarm import Swarm  # noqa: PLC0415 - the docker library costs 0.2 s
 
-    return Swarm(runtime, stack=inputs.stack, parallelism=inputs.parallelism, monitor=inputs.monitor)
+    return swarm.Swarm(runtime, stack=inputs.stack, parallelism=inputs.parallelism, monitor=inputs.monitor)
 
 
 def _kubernetes(inputs: EngineInputs, runtime: Runtime) -> Engine:
-    from cicd_actions.engines.kubernetes import Kubernetes  # noqa: PLC0415 - only what is used is loaded
 
-    return Kubernetes(runtime, context=inputs.context, namespace=inputs.namespace, container=inputs.container)
+    return kubernetes.Kubernetes(runtime, context=inputs.context, namespace=inputs.namespace, container=inputs.container)
 
 
 def _docker(inputs: EngineInputs, runtime: Runtime) -> Engine:
-    from cicd_actions.engines.docker_engine import DockerEngine  # noqa: PLC0415 - the docker library costs 0.2 s
 
-    return DockerEngine(runtime, project=inputs.stack, monitor=inputs.monitor)
+    return docker_engine.DockerEngine(runtime, project=inputs.stack, monitor=inputs.monitor)
 
 
 def _command(inputs: EngineInputs, runtime: Runtime) -> Engine:
-    from cicd_actions.engines.command import Command, Programs  # noqa: PLC0415 - only what is used is loaded
 
     if inputs.roll_out_command is None and inputs.job_command is None and inputs.running_command is None:
         raise UnusableInput(
@@ -136,7 +132,7 @@ def _command(inputs: EngineInputs, runtime: Runtime) -> Engine:
             "      roll-out-command: ./infra/rollout.sh {service} {image} {sha} {environment}\n"
             "      running-command: ./infra/running.sh {environment}",
         )
-    programs = Programs(
+    programs = command.Programs(
         roll_out=inputs.roll_out_command,
         running=inputs.running_command,
         image=inputs.image_command,
@@ -144,7 +140,7 @@ def _command(inputs: EngineInputs, runtime: Runtime) -> Engine:
         logs=inputs.logs_command,
     )
     release, file = release_variables(inputs, runtime), inputs.env_file_variable or ""
-    return Command(runtime, programs, environment=inputs.environment, release=release, file=file)
+    return command.Command(runtime, programs, environment=inputs.environment, release=release, file=file)
 
 
 _MAKERS: dict[str, Callable[[EngineInputs, Runtime], Engine]] = {

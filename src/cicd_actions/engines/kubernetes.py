@@ -101,11 +101,11 @@ class Kubernetes:
     def resolve(self, image: str, deadline: Deadline) -> Image:
         return self._registry.resolve(image, deadline)
 
-    def examine(self, target: Target, before: Running, deadline: Deadline) -> None:  # noqa: ARG002
+    def examine(self, target: Target, before: Running, deadline: Deadline) -> None:
         if refusal := workloads.unmovable(self._deployment(target.service, deadline)):
             raise refusal
 
-    def roll_out(self, target: Target, before: Running, deadline: Deadline, *, way_back: bool = True) -> RolledOut:  # noqa: ARG002
+    def roll_out(self, target: Target, before: Running, deadline: Deadline, *, way_back: bool = True) -> RolledOut:
         started = self._runtime.clock()
         workload = self._deployment(target.service, deadline)
         if refusal := workloads.unmovable(workload):

@@ -6,18 +6,21 @@ Docker's (https://distribution.github.io/distribution/spec/auth/token/), logins 
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 import ssl
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+import docker
 import httpx
 
 from cicd_actions.engines.protocol import EngineUnreachable, Image, ImageMissing, WrongDigest
 from cicd_actions.engines.reference import Reference, is_digest, reference
 from cicd_actions.engines.registry_trust import loopback, may_get_login
-from cicd_actions.toolkit.deadline import Deadline, within
+from cicd_actions.toolkit.background import within
+from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.retry import Retry
 from cicd_actions.toolkit.runtime import Runtime
 
@@ -193,9 +196,8 @@ class Registry:
         return realm
 
     def _login(self, registry: str) -> tuple[str, str] | None:
-        from docker import auth  # noqa: PLC0415 - only a registry that asks for a login needs the docker library
 
-        found = auth.load_config().resolve_authconfig(registry) or {}
+        found = docker.auth.load_config().resolve_authconfig(registry) or {}
         name, password = found.get("username") or found.get("Username"), found.get("password") or found.get("Password")
         if not name or not password:
             return None
@@ -223,7 +225,6 @@ def _explained(error: httpx.HTTPError) -> str:
 
 
 def _basic(name: str, password: str) -> str:
-    import base64  # noqa: PLC0415 - beside its only use
 
     return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
 

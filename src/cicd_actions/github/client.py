@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
+import requests
+
+from cicd_actions.github import connection
 from cicd_actions.github.errors import Permission, explained, passing, rate_limit
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import ActionError, Inconclusive, UnusableInput
@@ -68,6 +71,16 @@ class GitHub:
         """Returns the JSON of a GET. `what` says what was wanted, for errors and the log: "read the environment staging"."""
         return self._call("GET", path, what, needs, parameters=parameters)[1]
 
+    def changed(self, path: str, what: str, etag: str, *, needs: Permission, **parameters: str | int) -> tuple[str, Any]:
+        """Returns the answer's ETag and its JSON; `None` instead of the JSON when it is still what has the ETag `etag`.
+
+        Such an answer does not count against the rate limit:
+        https://docs.github.com/rest/using-the-rest-api/best-practices-for-using-the-rest-api#use-conditional-requests
+        """
+        known = {"If-None-Match": etag} if etag else {}
+        headers, found = self._call("GET", path, what, needs, parameters=parameters, headers=known)
+        return headers.get("etag", ""), found
+
     def pages(self, path: str, what: str, *, needs: Permission, per_page: int = 100, **parameters: str | int) -> Iterator[Any]:
         """Yields the JSON of each page, by the `Link` header; it asks for the next one only when it is needed."""
         query: Mapping[str, str | int] = {**parameters, "per_page": per_page}
@@ -109,11 +122,12 @@ class GitHub:
         parameters: Mapping[str, str | int] | None = None,
         body: Mapping[str, Any] | None = None,
         repeatable: bool = True,
+        headers: Mapping[str, str] | None = None,
     ) -> tuple[dict[str, str], Any]:
         def call() -> tuple[dict[str, str], Any]:
             if self.deadline.expired:
                 raise Inconclusive(f"Could not {what}: the deadline of this action passed ({self.deadline.seconds:g} s).")
-            return self._requester().requestJsonAndCheck(verb, path, dict(parameters or {}), input=body)
+            return self._requester().requestJsonAndCheck(verb, path, dict(parameters or {}), dict(headers or {}), input=body)
 
         def again(error: BaseException) -> float | bool:
             if isinstance(error, ActionError):
@@ -130,9 +144,7 @@ class GitHub:
 
     def _requester(self) -> Requester:
         if self._made is None:
-            from cicd_actions.github.connection import requester  # noqa: PLC0415 - 300 ms of start-up time
-
-            self._made = requester(self.url, self.token, self.deadline)
+            self._made = connection.requester(self.url, self.token, self.deadline)
         return self._made
 
 
@@ -145,9 +157,8 @@ def _next_page(link: str) -> dict[str, str] | None:
     """Returns the query of the page that follows (RFC 8288 `Link` header, `rel="next"`)."""
     if not link:
         return None
-    from requests.utils import parse_header_links  # noqa: PLC0415 - comes with PyGithub
 
-    for found in parse_header_links(link):
+    for found in requests.utils.parse_header_links(link):
         if found.get("rel") == "next":
             return dict(parse_qsl(urlsplit(found["url"]).query))
     return None

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import ssl
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from cicd_actions.toolkit.deadline import Deadline, within
+import requests
+from github.Auth import Token
+from github.Requester import Requester
 
-if TYPE_CHECKING:
-    from github.Requester import Requester
+from cicd_actions.toolkit.background import within
+from cicd_actions.toolkit.deadline import Deadline
 
 LONGEST_CALL = 20.0
 """Seconds one request may take, to the last byte of its answer."""
@@ -23,8 +25,6 @@ API_VERSION = "2022-11-28"
 
 def requester(url: str, token: str, deadline: Deadline) -> Requester:
     """PyGithub's requester on a bounded connection. It retries nothing and throttles nothing by itself."""
-    from github.Auth import Token  # noqa: PLC0415 - 300 ms of start-up time
-    from github.Requester import Requester  # noqa: PLC0415
 
     # A separate class, because PyGithub keeps the connection classes on the class.
     own: Any = type("BoundedRequester", (Requester,), {})
@@ -44,8 +44,6 @@ def requester(url: str, token: str, deadline: Deadline) -> Requester:
 
 
 def _connection_classes(deadline: Deadline) -> tuple[Any, Any]:
-    import requests  # noqa: PLC0415 - comes with PyGithub
-    from github.Requester import Requester  # noqa: PLC0415
 
     session = requests.Session()
     session.auth = Requester.noopAuth  # otherwise a .netrc file would replace the token

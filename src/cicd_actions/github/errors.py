@@ -7,6 +7,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+import github
+import requests
+
 from cicd_actions.toolkit.errors import ActionError, Failed, Inconclusive, UnusableInput
 from cicd_actions.toolkit.printable import shortened, visible
 
@@ -68,14 +71,12 @@ def rate_limit(error: BaseException) -> float | None:
 
 def passing(error: BaseException) -> bool:
     """Tells whether the same request may succeed in a moment: a lost connection, a timeout, a 5xx answer."""
-    import requests  # noqa: PLC0415 - comes with PyGithub
 
     return isinstance(error, (requests.ConnectionError, requests.Timeout)) or _parts(error)[0] >= 500
 
 
 def explained(error: Exception, what: str, needs: Permission, url: str) -> ActionError:  # noqa: PLR0911 - one return for each meaning
     """Returns the error in our words. `what` is what was wanted, `needs` the permission for it."""
-    import requests  # noqa: PLC0415 - comes with PyGithub
 
     status, headers, message = _parts(error)
     said = f" GitHub says: {message}." if message else ""
@@ -118,9 +119,8 @@ def explained(error: Exception, what: str, needs: Permission, url: str) -> Actio
 
 def _parts(error: BaseException) -> tuple[int, dict[str, str], str]:
     """Returns status (0 for none), headers with lower-case names, and the message of the answer."""
-    from github import GithubException  # noqa: PLC0415 - it is loaded when there is an error of it
 
-    if not isinstance(error, GithubException):
+    if not isinstance(error, github.GithubException):
         return 0, {}, ""
     data: Any = error.data
     message = data.get("message") if isinstance(data, dict) else ""

@@ -127,16 +127,6 @@ class History:
             (each for each in self.outcomes if each.task is Task.PASSED and not set(each.services) & set(services)), None
         )
 
-    def verdict_on(self, identity: Identity, services: Collection[str] = ()) -> Record | None:
-        """Returns the newest record with a verdict on exactly this release; `None` when there is none."""
-        standing = _Standing(services, complete=self.complete)
-        newest = None
-        for record in reversed(self.outcomes):
-            release = standing.add(record)
-            if release is not None and release.identity == identity:
-                newest = record
-        return newest
-
     def of_sha(self, sha: str) -> list[Record]:
         """Returns the records with a verdict on a commit, newest first."""
         return [record for record in self.outcomes if record.sha == sha]

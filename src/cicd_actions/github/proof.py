@@ -99,6 +99,8 @@ class Proofs:
 
     github: GitHub
     trust: Trust
+    known: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Runs that were read already, by their number: GitHub is not asked about them."""
     _runs: dict[str, dict[str, Any] | None] = field(default_factory=dict, init=False, repr=False)
 
     def of(self, deployment: Mapping[str, Any], record: Record) -> str:
@@ -158,7 +160,9 @@ class Proofs:
         if begun is None or created is None or created < begun - SKEW or over:
             raise Unproven(f"it was not created while the run {number} that it names was at work")
 
-    def _asked(self, number: str) -> dict[str, Any] | None:
+    def _asked(self, number: str) -> Mapping[str, Any] | None:
+        if number in self.known:
+            return self.known[number]
         if number not in self._runs:
             if len(self._runs) >= MOST_RUNS:
                 raise TooManyRuns(

@@ -2,22 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from cicd_actions.health_gate.inputs import Inputs
 from cicd_actions.toolkit.definition import Action, Output
-
-if TYPE_CHECKING:
-    from cicd_actions.toolkit.report import Report
-    from cicd_actions.toolkit.runtime import Runtime
-
-
-def run(inputs: Inputs, runtime: Runtime) -> Report:
-    """Runs the gate, from inputs to report. Raises `UnusableInput`, and `Cancelled` with a report of what the gate saw."""
-    from cicd_actions.health_gate import running  # noqa: PLC0415 - `--help` needs none of it
-
-    return running.run(inputs, runtime)
-
 
 ACTION = Action(
     name="health-gate",
@@ -33,7 +19,7 @@ ACTION = Action(
         Output("reason", "The verdict and its evidence in a sentence."),
         Output("report", "Path of the JSON report, as given in the input `report`."),
     ),
-    run=run,
+    run="cicd_actions.health_gate.run.run",
     icon="heart",
     color="green",
 )

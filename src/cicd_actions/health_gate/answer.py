@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from dataclasses import dataclass
 
@@ -55,7 +56,6 @@ def _declared(content_type: str) -> str:
     found = re.search(r""";[ \t]*charset[ \t]*=[ \t]*["']?([0-9A-Za-z._:-]{1,40})""", content_type, re.IGNORECASE)
     if not found:
         return ""
-    import codecs  # noqa: PLC0415 - beside its only use
 
     try:
         codec = codecs.lookup(found[1])

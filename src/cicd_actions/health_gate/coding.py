@@ -6,6 +6,7 @@ The gate asks for `identity`; some servers compress anyway.
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -69,7 +70,6 @@ class _Layer:
     """One coding."""
 
     def __init__(self, name: str) -> None:
-        import zlib  # noqa: PLC0415 - nearly no answer needs it
 
         self._zlib = zlib
         self._name = name

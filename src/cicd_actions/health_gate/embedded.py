@@ -7,8 +7,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from cicd_actions.health_gate.expectations import JsonRule, VersionSource
+from cicd_actions.health_gate import reading, run
 from cicd_actions.health_gate.inputs import Inputs
+from cicd_actions.health_gate.rules import JsonRule, VersionSource
 from cicd_actions.toolkit.grammar import StatusSet, boolean, duration, text_block
 from cicd_actions.toolkit.inputs import declarations, declare, declared
 from cicd_actions.toolkit.report import Report
@@ -69,13 +70,9 @@ def gate_inputs(options: GateOptions, sha: str) -> Inputs:
 
 def check(options: GateOptions, runtime: Runtime) -> None:
     """Raises `UnusableInput` for what the gate itself would find too late, after something moved."""
-    from cicd_actions.health_gate.reading import targets  # noqa: PLC0415 - see `gate`
-
-    targets(gate_inputs(options, "0" * 40), runtime.environment, runtime.workspace)
+    reading.targets(gate_inputs(options, "0" * 40), runtime.environment, runtime.workspace)
 
 
 def gate(options: GateOptions, sha: str, runtime: Runtime) -> Report:
     """Runs the gate on a commit. Raises `UnusableInput`, and `Cancelled` with a report of what the gate saw."""
-    from cicd_actions.health_gate.action import run  # noqa: PLC0415 - an action that is refused before needs none of it
-
-    return run(gate_inputs(options, sha), runtime)
+    return run.run(gate_inputs(options, sha), runtime)

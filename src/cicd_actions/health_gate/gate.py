@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from cicd_actions.health_gate import command_probe, http_probe, metric_probe, tcp_probe
 from cicd_actions.health_gate.history import History, source
 from cicd_actions.health_gate.judge import Judge, State
 from cicd_actions.health_gate.network import Network
@@ -16,6 +19,9 @@ from cicd_actions.health_gate.observation import Observation
 from cicd_actions.health_gate.schedule import Schedule
 from cicd_actions.health_gate.targets import Target
 from cicd_actions.toolkit.verdict import Verdict
+
+if sys.platform != "win32":
+    import resource
 
 HEARTBEAT = 30.0
 """Seconds between two lines that name the targets which the gate still waits for."""
@@ -207,14 +213,9 @@ class Gate:
 
     async def _prober(self, target: Target) -> Prober:
         if target.tcp is not None:
-            from cicd_actions.health_gate.tcp_probe import TcpProber  # noqa: PLC0415 - few gates need it
-
-            return TcpProber(target, target.tcp, self._network.resolver, self.clock)
+            return tcp_probe.TcpProber(target, target.tcp, self._network.resolver, self.clock)
         if target.request is None:
-            from cicd_actions.health_gate.command_probe import CommandProber  # noqa: PLC0415 - few gates need it
-
-            return CommandProber(target, self.variables, self.clock, self._deciding)
-        from cicd_actions.health_gate import http_probe, metric_probe  # noqa: PLC0415 - most gates need only the first
+            return command_probe.CommandProber(target, self.variables, self.clock, self._deciding)
 
         if target.metric is not None:
             # Any address of the metric's server will do: it is not the service that is gated.
@@ -235,7 +236,6 @@ class Gate:
             if each.judge.done or self.clock() >= end:
                 return
             at = each.schedule.next_probe(
-                each.judge.probes,
                 seen,
                 end,
                 holds_until=each.judge.holds_until,
@@ -249,8 +249,6 @@ class Gate:
 
     def _chance(self) -> Callable[[], float]:
         if self.chance is None:
-            import random  # noqa: PLC0415 - not before the first probe; imports are start-up time
-
             self.chance = random.random
         return self.chance
 
@@ -294,9 +292,7 @@ def _standing(each: Watched, now: float) -> str:
 
 def _room() -> int:
     """Returns how many connections may be open. Raises the soft limit of open files as far as the hard one allows."""
-    try:
-        import resource  # noqa: PLC0415 - Windows has none
-    except ImportError:
+    if sys.platform == "win32":
         return 400
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = CONNECTIONS + 100

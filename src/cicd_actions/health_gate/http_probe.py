@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from cicd_actions.health_gate import urls
+from cicd_actions.health_gate import tls, urls
 from cicd_actions.health_gate.addresses import Addresses, Route
 from cicd_actions.health_gate.answer import Answer
 from cicd_actions.health_gate.exchange import Phase, Progress, Request, exchange, network_trouble
@@ -255,8 +255,6 @@ def _timeout(progress: Progress, seconds: float, *, cut: bool) -> Trouble:
 def _os_trouble(error: OSError, progress: Progress) -> Trouble:
     ssl = sys.modules.get("ssl")
     if ssl is not None and isinstance(error, ssl.SSLError):
-        from cicd_actions.health_gate import tls  # noqa: PLC0415 - loaded already, since TLS was spoken
-
         if progress.phase is Phase.TUNNELLING:
             return unjudged("proxy", "proxy", f"the gate cannot use the proxy: {tls.trouble(error, 'the proxy').came}")
         return tls.trouble(error, progress.host)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import h11
 
-from cicd_actions.health_gate import metadata, proxies, wire
+from cicd_actions.health_gate import metadata, proxies, tls, wire
 from cicd_actions.health_gate.addresses import Address
 from cicd_actions.health_gate.exchange import Phase, Progress, Request, Rooms, Wire
 from cicd_actions.health_gate.observation import Outcome, Trouble, unjudged
@@ -34,8 +34,6 @@ class Network:
     def context(self, trust: Trust) -> ssl.SSLContext:
         """Returns the TLS context, which is made once. Raises `UnusableInput`."""
         if trust not in self._contexts:
-            from cicd_actions.health_gate import tls  # noqa: PLC0415 - only https needs it
-
             self._contexts[trust] = tls.context(trust)
         return self._contexts[trust]
 
@@ -70,7 +68,7 @@ class Network:
         try:
             stream: wire.Stream = tcp
             if not via:
-                progress.route.connected(addresses, tcp.family)
+                progress.route.connected(tcp.address)
             if proxy and via and via.secure:
                 progress.phase = Phase.TUNNELLING
                 stream = await self._secured(stream, Trust(ca_file=request.trust.ca_file), server_name(via.authority))

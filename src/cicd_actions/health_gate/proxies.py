@@ -7,6 +7,7 @@ a web server hands a visitor's header `Proxy` to a CGI program under that name. 
 from __future__ import annotations
 
 import base64
+import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -104,7 +105,6 @@ def _within(host: str, entry: str) -> bool:
     """Whether both are addresses, and the entry is the same one in any spelling or a network that contains it."""
     if not _ADDRESS.fullmatch(host):
         return False
-    import ipaddress  # noqa: PLC0415 - only an address in the URL needs it
 
     try:
         address = ipaddress.ip_address(host.partition("%")[0])

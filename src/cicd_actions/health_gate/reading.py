@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cicd_actions.health_gate.inputs import KEYS, OF_METRICS, OF_THE_GATE, Inputs
 from cicd_actions.health_gate.targets import Settings, Target, metric, target
+from cicd_actions.toolkit import yaml12
 from cicd_actions.toolkit.environment import Environment
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.grammar import nearest
@@ -91,7 +93,6 @@ def _unique(name: str, names: set[str]) -> str:
 
 def _of_yaml(text: str, folder: Path) -> list[tuple[dict[str, str], str]]:
     """The keys of each target as text, and where it stands."""
-    from cicd_actions.toolkit import yaml12  # noqa: PLC0415 - a parser of YAML is start-up time
 
     source = "the input `targets`"
     if "\n" not in text.strip() and not text.strip().startswith(("-", "[", "{")):
@@ -124,7 +125,6 @@ def _file(path: Path, name: str) -> str:
 
 
 def _target(node: yaml12.Node, source: str, number: int) -> tuple[dict[str, str], str]:
-    from cicd_actions.toolkit import yaml12  # noqa: PLC0415 - see above
 
     place = f"{source}, line {node.line}"
     if isinstance(node, yaml12.Scalar) and node.text.startswith(("http://", "https://", "tcp://")):
@@ -153,9 +153,6 @@ _JOINTS = {"headers": ": ", "expect-header": " == "}
 
 def _text(key: str, node: yaml12.Node, where: str) -> str:
     """A value as the text that an input would have: lists become lines, mappings of headers too."""
-    import json  # noqa: PLC0415 - beside its only use
-
-    from cicd_actions.toolkit import yaml12  # noqa: PLC0415 - see above
 
     if isinstance(node, yaml12.Scalar):
         return "" if node.kind == "null" else node.text

@@ -54,7 +54,7 @@ class TcpProber:
         host, port = self.place
         chosen = route.candidates(host, await self.resolver.resolve(host, port))
         stream = await wire.connect(chosen, f"{bracketed(host)}:{port}")
-        route.connected(chosen, stream.family)
+        route.connected(stream.address)
         stream.close()
 
 

@@ -10,6 +10,8 @@ import socket
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, urljoin
 
+import idna
+
 from cicd_actions.toolkit.grammar import NotUnderstood
 
 PORTS = {"http": 80, "https": 443}
@@ -159,7 +161,6 @@ def _ipv6(text: str, url: str) -> str:
 
 def _ascii(host: str) -> str:
     """The name as IDNA 2008 writes it, after the mappings of UTS 46 (lower case, full-width letters), as curl does."""
-    import idna  # noqa: PLC0415 - few names need it
 
     try:
         mapped = idna.uts46_remap(host, std3_rules=False, transitional=False)

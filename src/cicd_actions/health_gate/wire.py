@@ -10,13 +10,11 @@ import asyncio
 import contextlib
 import errno
 import socket
-from typing import TYPE_CHECKING, Protocol
+import ssl
+from typing import Protocol
 
 from cicd_actions.health_gate.addresses import Address
 from cicd_actions.health_gate.observation import Trouble, unjudged
-
-if TYPE_CHECKING:
-    import ssl
 
 CHUNK = 16 * 1024
 
@@ -55,13 +53,10 @@ class Stream(Protocol):
 class TcpStream:
     """A connected socket."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, address: Address) -> None:
+        self.address = address
         self._socket = sock
         self._loop = asyncio.get_running_loop()
-
-    @property
-    def family(self) -> int:
-        return self._socket.family
 
     async def send(self, data: bytes) -> None:
         await self._loop.sock_sendall(self._socket, data)
@@ -79,9 +74,7 @@ class TlsStream:
     """TLS over another stream, by OpenSSL's memory buffers: also over a proxy's tunnel."""
 
     def __init__(self, below: Stream, context: ssl.SSLContext, server_name: str) -> None:
-        import ssl  # noqa: PLC0415 - only https needs it
 
-        self._ssl = ssl
         self._below = below
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
@@ -92,10 +85,10 @@ class TlsStream:
         while True:
             try:
                 self._tls.do_handshake()
-            except self._ssl.SSLWantReadError:  # noqa: PERF203 - the loop is the handshake
+            except ssl.SSLWantReadError:
                 await self._flush()
                 await self._fill()
-            except self._ssl.SSLError:
+            except ssl.SSLError:
                 with contextlib.suppress(OSError):
                     await self._flush()  # the alert, so that the server's log says why
                 raise
@@ -111,12 +104,12 @@ class TlsStream:
         while True:
             try:
                 return self._tls.read(CHUNK)
-            except self._ssl.SSLWantReadError:  # noqa: PERF203 - the loop is the reading
+            except ssl.SSLWantReadError:
                 await self._flush()
                 await self._fill()
-            except self._ssl.SSLZeroReturnError:
+            except ssl.SSLZeroReturnError:
                 return b""
-            except self._ssl.SSLEOFError:
+            except ssl.SSLEOFError:
                 # Many servers end without saying so; whether the answer was whole, HTTP's framing knows.
                 return b""
 
@@ -134,20 +127,21 @@ class TlsStream:
 
 async def connect(addresses: list[Address], place: str) -> TcpStream:
     """A connection to the first address that accepts one. Raises `Trouble`; `place` names the other side in it."""
-    running: dict[asyncio.Task[socket.socket], None] = {}
+    running: dict[asyncio.Task[socket.socket], Address] = {}
     waiting = list(addresses)
     errors: list[OSError] = []
     try:
         while waiting or running:
             if waiting:
-                running[asyncio.ensure_future(_connect(waiting.pop(0)))] = None
+                address = waiting.pop(0)
+                running[asyncio.ensure_future(_connect(address))] = address
             done, _ = await asyncio.wait(running, timeout=STAGGER if waiting else None, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
-                del running[task]
+                address = running.pop(task)
                 error = task.exception()
                 if error is None:
                     _drop(done, task)
-                    return TcpStream(task.result())
+                    return TcpStream(task.result(), address)
                 if not isinstance(error, OSError):
                     raise error
                 errors.append(error)

@@ -15,8 +15,8 @@ from collections.abc import Mapping, MutableMapping
 
 from cicd_actions.pipeline import step
 from cicd_actions.toolkit import dotenv, redaction
-from cicd_actions.toolkit.grammar import NotUnderstood
-from cicd_actions.toolkit.process import argv, filled
+from cicd_actions.toolkit.grammar import NotUnderstood, argv
+from cicd_actions.toolkit.process import filled
 
 DOTENV = "RELEASE_ENV"
 # A secret that is not set arrives as an empty string, which a program would take for a value.

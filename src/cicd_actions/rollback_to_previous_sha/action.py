@@ -1,25 +1,9 @@
-"""Defines rollback-to-previous-sha, and runs one rollback from its inputs to its report."""
+"""Defines rollback-to-previous-sha: rolls back to the last release that passed its gate, and verifies it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from cicd_actions.rollback_to_previous_sha.inputs import Inputs
 from cicd_actions.toolkit.definition import Action, Output
-
-if TYPE_CHECKING:
-    from cicd_actions.toolkit.report import Report
-    from cicd_actions.toolkit.runtime import Runtime
-
-
-def run(inputs: Inputs, runtime: Runtime) -> Report:
-    """Runs one rollback. Raises `UnusableInput`, and `Cancelled` with a report of what stands."""
-    from cicd_actions.engines.inputs import connected  # noqa: PLC0415 - `--help` needs none of it
-    from cicd_actions.rollback_to_previous_sha import rollback  # noqa: PLC0415
-
-    with connected(inputs, runtime) as engine:
-        return rollback.run(inputs, runtime, engine)
-
 
 ACTION = Action(
     name="rollback-to-previous-sha",
@@ -36,7 +20,7 @@ ACTION = Action(
         Output("elapsed-ms", "How long it took, the gate included, in milliseconds."),
         Output("reason", "One sentence: what happened."),
     ),
-    run=run,
+    run="cicd_actions.rollback_to_previous_sha.rollback.run",
     icon="rotate-ccw",
     color="orange",
 )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cicd_actions.engines.protocol import Engine, EngineUnreachable, Image, ImageMissing, Running, ServiceMissing, Target
+from cicd_actions.engines.registry import Registry
 from cicd_actions.github.client import GitHub
 from cicd_actions.github.comparison import Comparison, compare
 from cicd_actions.github.history import History, Release
@@ -118,7 +119,6 @@ def found_images(
 def _asked_of_registry(image: Image, deadline: Deadline, runtime: Runtime) -> Image:
     if not digest_of(image.name):
         return image
-    from cicd_actions.engines.registry import Registry  # noqa: PLC0415 - httpx; engines mostly ask themselves
 
     registry = Registry(runtime)
     try:

@@ -10,9 +10,8 @@ from cicd_actions.github.inputs import RecordInputs
 from cicd_actions.github.release_record import is_sha
 from cicd_actions.health_gate.embedded import GateOptions
 from cicd_actions.roll_out.inputs import Wanted, services
-from cicd_actions.toolkit.grammar import NotUnderstood, boolean, choice, duration, lines, string, variable_name, whole
+from cicd_actions.toolkit.grammar import NotUnderstood, argv, boolean, choice, duration, lines, string, variable_name, whole
 from cicd_actions.toolkit.inputs import declare
-from cicd_actions.toolkit.process import argv
 
 
 def commit(text: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cicd_actions.engines.protocol import ChangedMeanwhile, Engine, RollOutFailed, Running
 from cicd_actions.github.history import Release
-from cicd_actions.roll_out.action import evidence_blocks
+from cicd_actions.roll_out.run import evidence_blocks
 from cicd_actions.rollback_to_previous_sha import by_hand
 from cicd_actions.rollback_to_previous_sha.inputs import Inputs
 from cicd_actions.rollback_to_previous_sha.moves import Moved
@@ -85,9 +85,15 @@ class Known:
         }
 
 
-def write_plan(inputs: Inputs, runtime: Runtime, plan: Plan) -> Path:
-    """Writes the plan as a JSON file that later steps may read, and returns its path. Raises `UnusableInput`."""
-    path = runtime.place(inputs.plan_file or runtime.scratch / "rollback-plan.json", input="plan-file")
+def write_plan(inputs: Inputs, runtime: Runtime, plan: Plan) -> Path | None:
+    """Writes the plan as a JSON file that later steps may read, and returns its path.
+
+    Without a path in `plan-file` and a runner's temporary folder there is no file. Raises `UnusableInput`.
+    """
+    asked = inputs.plan_file or (runtime.scratch and runtime.scratch / "rollback-plan.json")
+    if not asked:
+        return None
+    path = runtime.place(asked, input="plan-file")
     text = json.dumps(plan.as_json(), indent=2, ensure_ascii=False)
     try:
         private.write(path, runtime.redactor(text) + "\n")

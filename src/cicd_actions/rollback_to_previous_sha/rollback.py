@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cicd_actions.engines.inputs import release_variables
+from cicd_actions.engines.inputs import connected, release_variables
 from cicd_actions.engines.protocol import Engine
 from cicd_actions.github.client import GitHub
 from cicd_actions.github.proof import Trust
@@ -22,7 +22,13 @@ from cicd_actions.toolkit.runtime import Runtime
 from cicd_actions.toolkit.verdict import Verdict
 
 
-def run(inputs: Inputs, runtime: Runtime, engine: Engine) -> Report:
+def run(inputs: Inputs, runtime: Runtime) -> Report:
+    """Runs one rollback. Raises `UnusableInput` before anything moved, and `Cancelled` with a report."""
+    with connected(inputs, runtime) as engine:
+        return _run(inputs, runtime, engine)
+
+
+def _run(inputs: Inputs, runtime: Runtime, engine: Engine) -> Report:
     """Returns the report of a rollback. Raises `UnusableInput` before anything moved, and `Cancelled` with a report."""
     _refuse_unusable(inputs, runtime)
     deadline = runtime.deadline(inputs.timeout)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cicd_actions.engines.inputs import EngineInputs
-from cicd_actions.toolkit.grammar import boolean, duration, lines, optional, string, variable_name, whole
+from cicd_actions.toolkit.grammar import argv, boolean, duration, lines, optional, string, variable_name, whole
 from cicd_actions.toolkit.inputs import declare
-from cicd_actions.toolkit.process import argv
 
 
 @dataclass(frozen=True, kw_only=True)

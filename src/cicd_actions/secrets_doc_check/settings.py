@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from cicd_actions.github import settings
+from cicd_actions.github.client import GitHub
 from cicd_actions.secrets_doc_check.model import DEPENDABOT, ORGANISATION, REPOSITORY, Column, Kind, Setting
 from cicd_actions.toolkit.errors import Inconclusive, UnusableInput
 from cicd_actions.toolkit.runtime import Runtime
@@ -20,8 +22,6 @@ def gather(token: str, environments: Iterable[str], runtime: Runtime, *, dependa
 
     Raises `UnusableInput` when GITHUB_REPOSITORY is not set, or GitHub refuses the token.
     """
-    from cicd_actions.github import settings  # noqa: PLC0415 - most runs have no token
-    from cicd_actions.github.client import GitHub  # noqa: PLC0415
 
     repository = runtime.variables.get("GITHUB_REPOSITORY", "")
     if not repository:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
-
-if TYPE_CHECKING:  # every action starts with this module, and most of what a report is made of is needed at its end only
-    from cicd_actions.toolkit.report import Report
-    from cicd_actions.toolkit.runtime import Runtime
+from typing import Any, Generic, TypeVar
 
 I = TypeVar("I")  # noqa: E741 - the inputs' type
 
@@ -25,6 +20,8 @@ class Output:
 class Action(Generic[I]):
     """One action. `summary` is one sentence for the Marketplace, `--help` and the README's table.
 
+
+    `run` is the dotted name of the function that takes inputs and runtime, and returns the report: `--help` loads none of it.
     `icon` (a Feather icon) and `color` are the branding that GitHub's Marketplace shows.
     """
 
@@ -32,7 +29,7 @@ class Action(Generic[I]):
     summary: str
     inputs: type[I]
     outputs: tuple[Output, ...]
-    run: Callable[[I, Runtime], Report]
+    run: str
     icon: str
     color: str
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 
+from cicd_actions.toolkit import dotenv
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.redaction import Redactor
 
@@ -58,7 +59,7 @@ class Environment(Mapping[str, str]):
             and (secrets or not (name in self._fetched or database_password(value)))
         }
 
-    def secret(self, name: str, *, input: str) -> str:  # noqa: A002 - the word for it here
+    def secret(self, name: str, *, input: str) -> str:
         """The value of the variable that the input `input` names. Raises `UnusableInput` when it is not set."""
         value = self._variables.get(name, "")
         if not value:
@@ -73,7 +74,7 @@ class Environment(Mapping[str, str]):
         self._fetched.add(name)
         return value
 
-    def expand(self, text: str, *, input: str, form: Callable[[str], str] = str) -> str:  # noqa: A002 - the word for it here
+    def expand(self, text: str, *, input: str, form: Callable[[str], str] = str) -> str:
         """`text` with `$NAME` and `${NAME}` replaced by the variable's value in a form; `$$` is a dollar sign.
 
         Raises `UnusableInput` when a variable is not set.
@@ -85,10 +86,9 @@ class Environment(Mapping[str, str]):
 
         return _REFERENCE.sub(value, text)
 
-    def file(self, name: str, *, input: str) -> dict[str, str]:  # noqa: A002 - the word for it here
+    def file(self, name: str, *, input: str) -> dict[str, str]:
         """The variables of the dotenv file that the variable `name` holds. Raises `UnusableInput`."""
         text = self.secret(name, input=input)
-        from cicd_actions.toolkit import dotenv  # noqa: PLC0415 - an import is start-up time
 
         try:
             found = dotenv.parse(text)

@@ -5,7 +5,10 @@ Each parser takes the text of an input and returns its value, or raises `NotUnde
 
 from __future__ import annotations
 
+import difflib
+import json
 import re
+import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -152,7 +155,35 @@ def fits(parse: Parser[object], example: str) -> bool:
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that `word` was probably meant to be."""
-    import difflib  # noqa: PLC0415 - only an error needs it, and every import is start-up time
 
     found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return found[0] if found else None
+
+
+_SHELL_WORDS = {"&&", "||", "|", ";", "&", ">", ">>", "<", "2>&1", "2>"}
+
+
+def argv(text: str) -> tuple[str, ...]:
+    """A program and its arguments: words with the quoting of a shell, or a JSON array of strings.
+
+    Nothing is expanded, and there is no shell: an operator such as `&&` is an error that says so.
+    """
+    if text.lstrip().startswith("["):
+        try:
+            found = json.loads(text)
+        except ValueError as error:
+            raise NotUnderstood(f"it looks like a JSON array but is none ({error})", example='["make", "deploy"]') from None
+        if not found or not all(isinstance(word, str) for word in found):
+            raise NotUnderstood("the JSON array of a command holds strings, and at least one", example='["make", "deploy"]')
+        return tuple(found)
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise NotUnderstood(f"`{text}` cannot be split into words: {error}", example="./deploy.sh production") from None
+    operators = [word for word in words if word in _SHELL_WORDS]
+    if operators:
+        raise NotUnderstood(
+            f"`{operators[0]}` belongs to a shell, and commands run without one; put the line into a script, or name the shell",
+            example=f"bash -c {shlex.quote(text)}",
+        )
+    return tuple(words)

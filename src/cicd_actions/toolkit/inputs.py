@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
 from cicd_actions.toolkit.errors import UnusableInput
-from cicd_actions.toolkit.grammar import NotUnderstood, Parser, nearest
+from cicd_actions.toolkit.grammar import NotUnderstood, Parser, fits, nearest
 from cicd_actions.toolkit.redaction import Redactor
 
 T = TypeVar("T")
@@ -20,31 +21,45 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True)
 class Declaration:
-    """What is known of one input: how its text is read, what it means, and its default as text."""
+    """What is known of one input: how its text is read, what it means, and its default as text.
+
+    `blank` says what text of nothing but white space means: the default, or text like any other.
+    """
 
     parse: Parser[Any]
     help: str
-    default: str
-    required: bool
-    secret: bool
-    action_default: str
+    default: str = ""
+    required: bool = False
+    secret: bool = False
+    action_default: str = ""
+    blank: bool = True
+
+    def read(self, text: str) -> Any:
+        """Returns the value of the text, or the default. Raises `NotUnderstood`; its `example` is one that `parse` takes."""
+        unset = not text.strip() if self.blank else not text
+        try:
+            return self.parse(self.default if unset else text)
+        except NotUnderstood as error:
+            raise NotUnderstood(str(error), example=error.example if fits(self.parse, error.example) else "") from None
 
 
 def declare(
     parse: Callable[[str], T],
-    help: str,  # noqa: A002 - the word that argparse and click use
+    help: str,
     *,
     default: str = "",
     required: bool = False,
     secret: bool = False,
     action_default: str = "",
+    blank: bool = True,
 ) -> T:
     """A field of an inputs class. `default` is text in the input's grammar, exactly as it stands in `action.yml`.
 
     `secret` values are redacted everywhere. `action_default` is the default in `action.yml` alone, for an expression
-    such as `${{ github.token }}`, which means nothing outside GitHub.
+    such as `${{ github.token }}`, which means nothing outside GitHub. `blank=False` hands white space to the parser: an
+    expectation of blank lines only would expect nothing.
     """
-    declaration = Declaration(parse, help, default, required, secret, action_default)
+    declaration = Declaration(parse, help, default, required, secret, action_default, blank)
     return cast("T", dataclasses.field(metadata={"input": declaration}))
 
 
@@ -133,23 +148,34 @@ def load(inputs: type[T], values: Mapping[str, str], redactor: Redactor) -> T:
             problems.append(f"The input `{name}` is required. {declaration.help}")
             continue
         try:
-            parsed[name.replace("-", "_")] = declaration.parse(text if text.strip() else declaration.default)
+            parsed[name.replace("-", "_")] = declaration.read(text)
         except NotUnderstood as error:
             problems.append(f"The input `{name}` cannot be used: {error}.")
             if error.example:
-                fixes.append(_as_yaml(name, error.example))
+                fixes.append(as_yaml(name, error.example))
     if problems:
-        fix = "Write instead:\n\n    with:\n" + "\n".join(fixes) if fixes else ""
-        raise UnusableInput("\n".join(problems), fix=fix)
+        raise UnusableInput("\n".join(problems), fix=instead(*fixes) if fixes else "")
     return inputs(**parsed)
 
 
-def _as_yaml(name: str, example: str) -> str:
-    if "\n" in example:
-        return "\n".join([f"      {name}: |", *(f"        {line}" for line in example.splitlines())])
-    # Plain scalars that YAML or an expression would read as something else are quoted; JSON strings are YAML strings.
-    plain = example and all(char.isalnum() or char in "-_./" for char in example)
-    return f"      {name}: {example if plain else json.dumps(example, ensure_ascii=False)}"
+def as_yaml(name: str, value: str) -> str:
+    """Returns the lines of YAML that set a key to a text."""
+    if "\n" in value:
+        return "\n".join([f"{name}: |", *(f"  {line}" for line in value.splitlines())])
+    # Plain text that YAML would read as something else is quoted; JSON strings are YAML strings.
+    return f"{name}: {value if _PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=False)}"
+
+
+def instead(*keys: str, under: str = "with") -> str:
+    """Returns the fix that shows which YAML to write: keys of `with`, or keys alone."""
+    shown = [line for key in keys for line in key.splitlines()]
+    if under:
+        shown = [f"{under}:", *(f"  {line}" for line in shown)]
+    return "\n".join(["Write instead:", "", *(f"    {line}" for line in shown)])
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9$/.^(_](?:[^\s:#,]|(?<=\S)#|:(?=\S)| (?=[^\s#]))*")
+"""Text that stands in YAML without quotes: no comment, no mapping, no list (YAML 1.2, section 7.3.3)."""
 
 
 def _example(declaration: Declaration) -> str:

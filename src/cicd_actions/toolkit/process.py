@@ -10,53 +10,23 @@ import codecs
 import contextlib
 import io
 import os
-import shlex
 import signal
 import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
+from cicd_actions.toolkit.background import Background
 from cicd_actions.toolkit.errors import UnusableInput
-from cicd_actions.toolkit.grammar import NotUnderstood
 from cicd_actions.toolkit.lines import Line, Lines
 from cicd_actions.toolkit.redaction import CUT, Redactor
 
 GRACE = 2.0
 """Seconds between SIGTERM and SIGKILL: within the 7.5 s that GitHub's runner gives a cancelled job."""
-
-_SHELL_WORDS = {"&&", "||", "|", ";", "&", ">", ">>", "<", "2>&1", "2>"}
-
-
-def argv(text: str) -> tuple[str, ...]:
-    """A program and its arguments: words with the quoting of a shell, or a JSON array of strings.
-
-    Nothing is expanded, and there is no shell: an operator such as `&&` is an error that says so.
-    """
-    if text.lstrip().startswith("["):
-        import json  # noqa: PLC0415 - only this form needs it
-
-        try:
-            found = json.loads(text)
-        except ValueError as error:
-            raise NotUnderstood(f"it looks like a JSON array but is none ({error})", example='["make", "deploy"]') from None
-        if not found or not all(isinstance(word, str) for word in found):
-            raise NotUnderstood("the JSON array of a command holds strings, and at least one", example='["make", "deploy"]')
-        return tuple(found)
-    try:
-        words = shlex.split(text)
-    except ValueError as error:
-        raise NotUnderstood(f"`{text}` cannot be split into words: {error}", example="./deploy.sh production") from None
-    operators = [word for word in words if word in _SHELL_WORDS]
-    if operators:
-        raise NotUnderstood(
-            f"`{operators[0]}` belongs to a shell, and commands run without one; put the line into a script, or name the shell",
-            example=f"bash -c {shlex.quote(text)}",
-        )
-    return tuple(words)
 
 
 def filled(words: Sequence[str], values: Mapping[str, str]) -> tuple[str, ...]:
@@ -129,28 +99,28 @@ def run(  # noqa: PLR0913 - a program's surroundings are many
         ) from None
     streams = {"stdout": _Stream(process.stdout, limit), "stderr": _Stream(process.stderr, limit)}
     lines = {name: Lines(name, on_line, redactor) for name in streams} if on_line is not None else {}
-    readers = {
-        name: threading.Thread(target=stream.read, args=(lines.get(name),), daemon=True) for name, stream in streams.items()
-    }
-    # `process.wait` with a time limit looks every 50 ms; without one, in a thread, it knows at once.
-    waiter = threading.Thread(target=process.wait, daemon=True)
+    readers: dict[str, Background[None]] = {}
     timed_out = False
     try:
-        for thread in (*readers.values(), threading.Thread(target=_feed, args=(process, stdin), daemon=True), waiter):
-            thread.start()
-        waiter.join(max(timeout - (time.monotonic() - started), 0.001))
-        timed_out = waiter.is_alive()
+        for name, stream in streams.items():
+            readers[name] = Background(partial(stream.read, lines.get(name)))
+        Background(partial(_feed, process, stdin))
+        # `process.wait` with a time limit looks every 50 ms; without one, in a thread, it knows at once.
+        timed_out = not Background(process.wait).wait(max(timeout - (time.monotonic() - started), 0.001))
     finally:
         # Also after a good end: a child in the background would keep the pipes open, and the readers waiting.
         end(process, grace)
         _close_input(process)
         # Also when cancelled: what the program says on SIGTERM is still handed over.
-        for name, reader in readers.items():
+        for name, stream in streams.items():
             # The cancellation may come before a reader was started, or just as it was: the first one has the pipe.
-            if reader.ident is not None:
-                reader.join(GRACE)
+            if name in readers:
+                readers[name].wait(GRACE)
             else:
-                streams[name].close()
+                stream.close()
+    for reader in readers.values():
+        if reader.wait(0):
+            reader.result()  # raises what `on_line` raised
     return Finished(
         argv=tuple(words),
         exit_code=process.returncode,

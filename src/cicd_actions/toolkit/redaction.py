@@ -7,6 +7,7 @@ other: a secret in JSON within JSON is found as one in plain text is. What is fo
 from __future__ import annotations
 
 import binascii
+import html
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
@@ -297,7 +298,6 @@ def _percent(escapes: str) -> list[Piece]:
 
 
 def _entity(escape: str) -> list[Piece]:
-    import html  # noqa: PLC0415 - an import is start-up time, and only text with entities needs it
 
     return [(html.unescape(escape), len(escape))]
 

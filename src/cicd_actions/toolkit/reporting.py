@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
+from actions_toolkit import file_command
+
 from cicd_actions.toolkit import markdown, terminal
 from cicd_actions.toolkit.definition import AnyAction
 from cicd_actions.toolkit.findings import Finding, Severity, worst_first
@@ -81,10 +83,9 @@ def _write_outputs(outputs: Mapping[str, str], runtime: Runtime) -> None:
     path = runtime.variables.get("GITHUB_OUTPUT")
     if not path:
         return
-    from actions_toolkit.file_command import prepare_key_value_message  # noqa: PLC0415 - an import is start-up time
 
     # The delimiter is random and new for each output, so no value can end it.
-    text = "".join(prepare_key_value_message(name, value) + "\n" for name, value in outputs.items())
+    text = "".join(file_command.prepare_key_value_message(name, value) + "\n" for name, value in outputs.items())
     with Path(path).open("a", encoding="utf-8", errors="replace", newline="") as file:
         file.write(text)
 

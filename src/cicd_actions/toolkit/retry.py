@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+import tenacity
+
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.runtime import Runtime
 
@@ -33,7 +35,6 @@ class Retry:
         Pauses double from half a second with jitter, as in "Exponential Backoff And Jitter" (AWS Architecture Blog).
         A pause that would outlast the deadline is not begun: the error is raised at once.
         """
-        import tenacity  # noqa: PLC0415 - an import is start-up time, and most runs retry nothing
 
         backoff = tenacity.wait_random_exponential(multiplier=0.5, max=LONGEST_PAUSE)
 

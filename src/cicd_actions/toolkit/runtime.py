@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
+from actions_toolkit import command
+
 from cicd_actions.toolkit.deadline import Clock, Deadline
 from cicd_actions.toolkit.environment import Environment
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.printable import defused
-from cicd_actions.toolkit.redaction import Redactor
+from cicd_actions.toolkit.redaction import SHORTEST, Redactor
 
 
 @dataclass
@@ -44,11 +46,15 @@ class Runtime:
         return Path.cwd()
 
     @property
-    def scratch(self) -> Path:
-        """A folder for files that later steps of the job may read: the runner's temporary one, else the workspace."""
-        return Path(self.variables.get("RUNNER_TEMP") or self.workspace)
+    def scratch(self) -> Path | None:
+        """Returns the runner's temporary folder, for files that later steps of the job may read.
 
-    def place(self, path: str | Path, *, input: str) -> Path:  # noqa: A002 - the word for it here
+        `None` where there is no runner to empty it: only files that an input asks for may be left there.
+        """
+        named = self.variables.get("RUNNER_TEMP")
+        return Path(named) if named else None
+
+    def place(self, path: str | Path, *, input: str) -> Path:
         """Where a file is to be written that was asked for as *path*; its folder is made.
 
         Asked before the work begins, so that no run waits for a result that cannot be kept. What lies in the workspace may be
@@ -98,20 +104,16 @@ class Runtime:
 
     def command(self, name: str, message: str, **properties: str | int) -> None:
         """Issue a workflow command. The message and the properties are redacted and escaped."""
-        from actions_toolkit.command import Command  # noqa: PLC0415 - an import is start-up time
 
         cleaned = {key: self.redactor(str(value)) for key, value in properties.items()}
-        self._write(str(Command(name, cleaned, self.redactor(message))))
+        self._write(str(command.Command(name, cleaned, self.redactor(message))))
 
     def mask(self, secret: str) -> None:
         """Redact a value here, and on GitHub in every later step of the job as well."""
-        from cicd_actions.toolkit.redaction import SHORTEST  # noqa: PLC0415 - beside its only use
 
         self.redactor.add(secret)
         if self.on_github and len(secret) >= SHORTEST:
-            from actions_toolkit.command import Command  # noqa: PLC0415 - an import is start-up time
-
-            self._write(str(Command("add-mask", {}, secret)))
+            self._write(str(command.Command("add-mask", {}, secret)))
 
     def _write(self, text: str) -> None:
         # A log that can no longer be written (a closed pipe, a full disk) must not decide what happens to a deploy.

@@ -24,10 +24,14 @@ _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTICE
 
 @dataclass(frozen=True)
 class RuleText:
-    """What a rule is: `title` names it in a few words, `help` says why it is one and what to do."""
+    """What a rule is: `title` names it in a few words, `help` says why it is one and what to do.
+
+    `security` is GitHub's `security-severity` from 0 to 10, for rules that are about security or safety.
+    """
 
     title: str
     help: str = ""
+    security: float | None = None
 
 
 def document(
@@ -35,8 +39,8 @@ def document(
 ) -> dict[str, Any]:
     """One run of `tool` as an object that `json.dumps` writes.
 
-    `elsewhere` is the file for findings that have none: GitHub shows no result without a place. There is no
-    `security-severity`: what is found here is not a vulnerability. Texts have to be redacted by the caller.
+    `elsewhere` is the file for findings that have none: GitHub shows no result without a place. Texts have to be redacted
+    by the caller.
     """
     ordered = worst_first(findings)[:MOST_RESULTS]
     ids = sorted({found.rule for found in ordered})
@@ -60,6 +64,8 @@ def _rule(id_: str, text: RuleText | None) -> dict[str, Any]:
     found: dict[str, Any] = {"id": id_, "shortDescription": {"text": title}}
     if text and text.help:
         found["help"] = {"text": text.help}
+    if text and text.security is not None:
+        found["properties"] = {"security-severity": f"{text.security:.1f}", "tags": ["security"]}
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import unicodedata
 from collections.abc import Callable, Iterable
 from itertools import zip_longest
@@ -63,7 +64,6 @@ def _table(table: Table, clean: Callable[[str], str]) -> list[str]:
 def _wrapped(text: str) -> list[str]:
     if len(text) <= WIDEST and "\n" not in text:
         return [text]
-    import textwrap  # noqa: PLC0415 - most cells are short, and an import takes time
 
     return [part for line in text.split("\n") for part in textwrap.wrap(line, WIDEST) or [""]]
 

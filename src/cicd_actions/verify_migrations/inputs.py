@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from fnmatch import fnmatchcase
 
-from cicd_actions.toolkit import grammar, process
+from cicd_actions.toolkit import grammar
 from cicd_actions.toolkit.grammar import NotUnderstood
 from cicd_actions.toolkit.inputs import declare
 from cicd_actions.verify_migrations.rules import CLASSES
@@ -50,7 +50,7 @@ class Inputs:
     """Holds what the caller wants. Paths start from `working_directory`."""
 
     command: tuple[str, ...] = declare(
-        process.argv,
+        grammar.argv,
         "The command that migrates the database, as words without a shell: `alembic upgrade head`, also behind a launcher such"
         " as `uv run`. Of any other tool, only what the server sees is judged.",
         default="alembic upgrade head",
@@ -75,21 +75,21 @@ class Inputs:
         " before the push.",
     )
     base_install_command: tuple[str, ...] | None = declare(
-        grammar.optional(process.argv),
+        grammar.optional(grammar.argv),
         "A command that installs the base's environment in a separate work tree, such as `uv sync --frozen`. Default: the"
         " base's code runs in the environment of this change.",
     )
     base_command: tuple[str, ...] | None = declare(
-        grammar.optional(process.argv),
+        grammar.optional(grammar.argv),
         "A command that builds the base's schema in an empty database. Default: the base's own `command`.",
     )
     rows: int = declare(grammar.whole(1, 10_000), "Generated rows for each table.", default="100")
     seed_command: tuple[str, ...] | None = declare(
-        grammar.optional(process.argv), "A command that adds rows to the base's schema, run in the base's work tree."
+        grammar.optional(grammar.argv), "A command that adds rows to the base's schema, run in the base's work tree."
     )
     seed_sql: str = declare(grammar.string, "A file of SQL that adds rows to the base's schema, from `working-directory`.")
     old_tests_command: tuple[str, ...] | None = declare(
-        grammar.optional(process.argv),
+        grammar.optional(grammar.argv),
         "A command that runs the base's own tests against the migrated database, in the base's work tree. It must not migrate.",
     )
     table_sizes: str = declare(

@@ -1,4 +1,4 @@
-"""Builds what runs now, runs the change on it once, looks, and goes back and forth. Judges nothing but what happened."""
+"""Builds what runs now, runs the change on it once, looks at it, downgrades, and upgrades again. It judges nothing."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from cicd_actions.toolkit.background import Background
 from cicd_actions.toolkit.errors import Inconclusive
 from cicd_actions.toolkit.findings import Severity
-from cicd_actions.toolkit.meanwhile import Meanwhile
 from cicd_actions.toolkit.runtime import Runtime
 from cicd_actions.verify_migrations import catalog as catalogs
 from cicd_actions.verify_migrations import old_code, project, replay, segments, trace, traffic
@@ -159,7 +159,7 @@ class Verification:
             failed_before = replay.run(connection, listed)
             counts = _counts(connection, before)
             trace.arm(connection)
-            unkind = Meanwhile(partial(self._hostile, base, options))
+            unkind = Background(partial(self._hostile, base, options))
             head = self.programs.python(self.head, "upgrade", address, trace=True, **options)
             hostile = unkind.result()
             if "scripts" not in head:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cicd_actions.toolkit import grammar, process
+from cicd_actions.toolkit import grammar
 from cicd_actions.toolkit.inputs import declare
 from cicd_actions.verify_openapi_client import levels
 
@@ -25,17 +25,17 @@ class Inputs:
         "The OpenAPI document (JSON or YAML), usually the api lane's artifact. Set either this or `spec-command`.",
     )
     spec_command: tuple[str, ...] | None = declare(
-        grammar.optional(process.argv),
+        grammar.optional(grammar.argv),
         "A command that exports the document in-process: to the path `{spec}` if that is one of its words, else to its output."
         " Commands are words without a shell, run in a copy of the work tree.",
     )
     generate_command: tuple[str, ...] = declare(
-        process.argv,
+        grammar.argv,
         "The generator. `{spec}` is the document's path, `{client}` the client's.",
         default="pnpm exec openapi-typescript {spec} -o {client}",
     )
     format_command: tuple[str, ...] | None = declare(
-        grammar.optional(process.argv),
+        grammar.optional(grammar.argv),
         "A formatter to run on the result. A word `{client}` becomes one word for each client path.",
     )
     export_hint: str = declare(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import bisect
+import json
 import re
 from collections.abc import Iterable
 from typing import Any
 
+from cicd_actions.toolkit import yaml12
 from cicd_actions.verify_openapi_client.breaking.document import tokens
 from cicd_actions.verify_openapi_client.specification import LONGEST_YAML, Specification
 
@@ -45,7 +47,6 @@ def _in_json(text: str, wanted: dict[str, list[str]]) -> dict[str, int]:
 
 def _walk(text: str, tree: dict[str, Any], offsets: dict[tuple[str, ...], int]) -> None:
     """Where each value of the tree starts; a member of an object starts at its key. The text is known to be JSON."""
-    import json  # noqa: PLC0415 - for a key's escapes
 
     # One frame for each open bracket: its tree (None outside of what is wanted), its path, its index (None in objects).
     stack: list[tuple[dict[str, Any] | None, tuple[str, ...], list[int] | None]] = []
@@ -92,19 +93,18 @@ def _at_index(
 
 
 def _in_yaml(text: str, wanted: dict[str, list[str]]) -> dict[str, int]:
-    from cicd_actions.toolkit.yaml12 import Mapping, Node, Sequence, read  # noqa: PLC0415 - few documents are YAML
 
-    root = read(text, longest=LONGEST_YAML).root
+    root = yaml12.read(text, longest=LONGEST_YAML).root
     found: dict[str, int] = {}
     for pointer, keys in wanted.items():
-        node: Node | None = root
+        node: yaml12.Node | None = root
         line = 1
         for key in keys:
-            if isinstance(node, Mapping):
+            if isinstance(node, yaml12.Mapping):
                 name = node.key(key)
                 node = node.get(key)
                 line = name.line if name is not None else line
-            elif isinstance(node, Sequence) and key.isdigit() and int(key) < len(node.items):
+            elif isinstance(node, yaml12.Sequence) and key.isdigit() and int(key) < len(node.items):
                 node = node.items[int(key)]
                 line = node.line
             else:

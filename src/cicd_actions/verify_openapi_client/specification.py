@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from cicd_actions.toolkit import yaml12
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.verify_openapi_client import validity
 from cicd_actions.verify_openapi_client.breaking import references
@@ -42,7 +43,7 @@ class Specification:
     yaml: bool
 
 
-def load(path: Path, *, input: str, name: str = "") -> Specification:  # noqa: A002 - the word for it here
+def load(path: Path, *, input: str, name: str = "") -> Specification:
     """Reads the document in a file. Raises `UnusableInput`, which names the input `input`."""
     shown = name or str(path)
     try:
@@ -58,13 +59,13 @@ def load(path: Path, *, input: str, name: str = "") -> Specification:  # noqa: A
     return parse(content, input=input, name=shown)
 
 
-def check_size(size: int, *, input: str, name: str) -> None:  # noqa: A002 - the word for it here
+def check_size(size: int, *, input: str, name: str) -> None:
     """Raises `UnusableInput` for a document of more bytes than are read."""
     if size > LONGEST_JSON:
         _too_long(name, size, LONGEST_JSON, input)
 
 
-def parse(content: bytes, *, input: str, name: str) -> Specification:  # noqa: A002 - the word for it here
+def parse(content: bytes, *, input: str, name: str) -> Specification:
     """Reads the document in these bytes. Raises `UnusableInput`, which names the input `input`."""
     check_size(len(content), input=input, name=name)
     try:
@@ -128,7 +129,6 @@ def _json(text: str) -> Any:
 
 
 def _yaml(text: str, name: str, input_: str) -> Any:
-    from cicd_actions.toolkit.yaml12 import NotYaml, plain, read  # noqa: PLC0415 - most documents are JSON
 
     size = len(text.encode())
     if size > LONGEST_YAML:
@@ -138,8 +138,8 @@ def _yaml(text: str, name: str, input_: str) -> Any:
             fix="Export the document as JSON, of which 32 MB are read.",
         )
     try:
-        return _string_keys(plain(read(text, longest=LONGEST_YAML, most_nodes=MOST_NODES).root))
-    except NotYaml as error:
+        return _string_keys(yaml12.plain(yaml12.read(text, longest=LONGEST_YAML, most_nodes=MOST_NODES).root))
+    except yaml12.NotYaml as error:
         raise UnusableInput(f"{name} is neither JSON nor YAML: {error}", fix=_check(input_)) from None
 
 

@@ -17,11 +17,11 @@ LONGEST = 21_000
 DEEPEST = 50
 
 FUNCTIONS = frozenset(
-    "always cancelled case contains endswith failure format fromjson hashfiles join startswith success tojson".split()  # noqa: SIM905
+    "always cancelled case contains endswith failure format fromjson hashfiles join startswith success tojson".split()
 )
 """Every function, in lower case: GitHub does not mind the case."""
 
-CONTEXTS = frozenset("env github inputs job jobs matrix needs runner secrets steps strategy vars".split())  # noqa: SIM905
+CONTEXTS = frozenset("env github inputs job jobs matrix needs runner secrets steps strategy vars".split())
 
 
 class NotAnExpression(ValueError):

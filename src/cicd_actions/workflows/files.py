@@ -150,7 +150,6 @@ class File:
     """Inputs of `workflow_call`, `workflow_dispatch` or the action, by lower-case name."""
     jobs: dict[str, Job] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
-    composite: bool = False
 
     @property
     def callable(self) -> bool:
@@ -283,7 +282,6 @@ def _read_action(file: File, root: Mapping) -> None:
     if not isinstance(runs, Mapping):
         file.problems.append(Problem("broken-file", "this action has no `runs:`", root.line, root.column, unread=True))
         return
-    file.composite = scalar_text(runs.get("using")) == "composite"
     file.steps = _steps(file, runs.get("steps"))
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from cicd_actions.health_gate.action import ACTION
+from cicd_actions.health_gate import run as gate_run
 from cicd_actions.health_gate.inputs import Inputs
 from cicd_actions.toolkit.inputs import load
 from cicd_actions.toolkit.report import Report
@@ -44,7 +44,7 @@ def gate(variables: dict[str, str], log: io.StringIO) -> Callable[..., Report]:
     def run(**inputs: str) -> Report:
         runtime = Runtime(variables, log)
         values = {name.replace("_", "-"): text for name, text in inputs.items()}
-        return ACTION.run(load(Inputs, values, runtime.redactor), runtime)
+        return gate_run.run(load(Inputs, values, runtime.redactor), runtime)
 
     return run
 

@@ -54,6 +54,18 @@ def test_the_plan_says_everything_and_is_a_file(world: World) -> None:
         assert said in ended.summary
 
 
+def test_plan_without_the_runners_folder_leaves_no_file(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.release(1)
+    world.release(2)
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    monkeypatch.chdir(workspace)
+    given = {**world.engine, "services": world.release_lines, "url": f"api={world.url}/api", "dry-run": "true"}
+    ended = world.action("rollback-to-previous-sha", given, run="900", RUNNER_TEMP="")
+    assert (ended.code, ended.outputs["plan"]) == (0, "")
+    assert list(workspace.iterdir()) == []
+
+
 def test_a_dry_run_changes_nothing(world: World) -> None:
     world.release(1)
     world.release(2)
@@ -410,6 +422,34 @@ class TestSchema:
         assert ended.code == 1
         assert "0002" in ended.headline
         assert self.jobs(world)[0] == "alembic current"
+
+    def test_guard_after_a_deploy_whose_run_was_lost_asks_the_images(self, world: World) -> None:
+        """No record says what the lost deploy migrated, so the records since then do not name every migration."""
+        world.build(1, **chain("-"))
+        world.release(1, database_revision="0001")
+        world.build(2, **chain("-", "contract"))
+        assert world.start(2).code == 0
+        world.build(3, **chain("-", "contract", "expand"))
+        applied = json.dumps([{"revision": "0003", "phase": "expand", "message": "m"}])
+        world.release(3, "fail", revisions=applied, database_revision="0003")
+        self.at(world, "0003")
+        ended = world.roll_back(schema_service="api")
+        assert (ended.code, ended.verdict) == (1, "fail")
+        assert "0002" in ended.headline
+
+    def test_guard_names_no_release_from_before_the_last_contract_migration_as_safe(self, world: World) -> None:
+        phases = ("-", "contract", "contract")
+        for number in (1, 2, 3):
+            world.build(number, **chain(*phases[:number]))
+        world.release(1, database_revision="0001")
+        for number in (2, 3):
+            applied = json.dumps([{"revision": f"000{number}", "phase": "contract", "message": "m"}])
+            verdict = ("fail",) if number == 3 else ()
+            world.release(number, *verdict, revisions=applied, database_revision=f"000{number}")
+        self.at(world, "0003")
+        ended = world.roll_back(to_sha=sha(1), schema_service="api")
+        assert ended.code == 1
+        assert "No recorded release is safe to roll back to" in ended.log
 
     def test_without_a_service_the_records_alone_decide(self, world: World) -> None:
         self.two(world, ("-",), ("-", "contract"), recorded=True)

@@ -22,8 +22,8 @@ from typing import Any
 
 import pytest
 
-from cicd_actions.run_migrations_oneshot.action import run
 from cicd_actions.run_migrations_oneshot.inputs import Inputs
+from cicd_actions.run_migrations_oneshot.run import run
 from cicd_actions.toolkit import terminal
 from cicd_actions.toolkit.inputs import load
 from cicd_actions.toolkit.report import Report

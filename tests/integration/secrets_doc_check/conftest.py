@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cicd_actions.secrets_doc_check.action import run
 from cicd_actions.secrets_doc_check.inputs import Inputs
+from cicd_actions.secrets_doc_check.run import run
 from cicd_actions.toolkit.inputs import load
 from cicd_actions.toolkit.report import Report
 from cicd_actions.toolkit.runtime import Runtime

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cicd_actions.secrets_doc_check import action
+from cicd_actions.secrets_doc_check import run
 from cicd_actions.secrets_doc_check.inputs import Inputs
 from cicd_actions.secrets_doc_check.model import Use
 from cicd_actions.toolkit.inputs import load
@@ -46,8 +46,8 @@ def examine(inputs: dict[str, str]) -> dict[str, Any]:
     """What comes out of a run in the present folder."""
     runtime = Runtime({}, io.StringIO())
     read = load(Inputs, inputs, runtime.redactor)
-    report = action.run(read, runtime)
-    gathered = action._gather(read, runtime)
+    report = run.run(read, runtime)
+    gathered = run._gather(read, runtime)
     uses: dict[str, list[str]] = {}
     for use in gathered.uses:
         uses.setdefault(use.name, []).append(shown(use))

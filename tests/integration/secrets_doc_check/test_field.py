@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cicd_actions.secrets_doc_check import action
+from cicd_actions.secrets_doc_check import run
 from cicd_actions.secrets_doc_check.inputs import Inputs
 from cicd_actions.secrets_doc_check.model import Use
 from cicd_actions.toolkit.inputs import load
@@ -40,7 +40,7 @@ def uses(repository: Path, make_runtime: Callable[..., Runtime]) -> Callable[[],
     def gathered() -> dict[str, list[Use]]:
         runtime = make_runtime(GITHUB_REPOSITORY="org/app")
         found: dict[str, list[Use]] = {}
-        for use in action._gather(load(Inputs, {}, runtime.redactor), runtime).uses:
+        for use in run._gather(load(Inputs, {}, runtime.redactor), runtime).uses:
             found.setdefault(use.name, []).append(use)
         return found
 

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from cicd_actions.toolkit import process
 from cicd_actions.toolkit.errors import Cancelled, UnusableInput
-from cicd_actions.toolkit.grammar import NotUnderstood
 
 PYTHON = sys.executable
 SLEEPER = "import time; time.sleep(600)"
@@ -133,18 +132,6 @@ def test_a_program_may_read_its_input_or_leave_it() -> None:
 def test_a_program_that_is_not_there_is_said() -> None:
     with pytest.raises(UnusableInput, match="`no-such-program-here` could not be started"):
         process.run(["no-such-program-here"], timeout=5)
-
-
-def test_commands_are_words_not_shell() -> None:
-    assert process.argv("./deploy.sh 'a b' \"c\" $HOME") == ("./deploy.sh", "a b", "c", "$HOME")
-    assert process.argv('["./deploy.sh", "a b"]') == ("./deploy.sh", "a b")
-    for text in ("make && make install", "a | b", "a > b"):
-        with pytest.raises(NotUnderstood, match="belongs to a shell") as caught:
-            process.argv(text)
-        assert process.argv(caught.value.example)[:2] == ("bash", "-c")
-    for text in ("'open", "[1]", "[]", '["a"'):
-        with pytest.raises(NotUnderstood):
-            process.argv(text)
 
 
 @given(st.dictionaries(st.sampled_from(["service", "image", "sha"]), st.text()), st.lists(st.text()))

@@ -175,7 +175,7 @@ def test_a_rollback_that_is_run_again_moves_nothing(
     for trail in ([tried],) if by_hand else ([], [tried]):
         try:
             again = chosen([*records, *trail], after, current=current)
-        except Failed:  # noqa: PERF203 - twice at most
+        except Failed:
             assert by_hand
         else:
             assert again.identity == to.identity

@@ -101,3 +101,15 @@ def test_optional_is_none_only_when_nothing_was_written() -> None:
     parse = grammar.optional(grammar.duration)
     assert parse("  ") is None
     assert parse("0s") == 0
+
+
+def test_argv_of_a_line_is_its_words_and_no_shell() -> None:
+    assert grammar.argv("./deploy.sh 'a b' \"c\" $HOME") == ("./deploy.sh", "a b", "c", "$HOME")
+    assert grammar.argv('["./deploy.sh", "a b"]') == ("./deploy.sh", "a b")
+    for text in ("make && make install", "a | b", "a > b"):
+        with pytest.raises(NotUnderstood, match="belongs to a shell") as caught:
+            grammar.argv(text)
+        assert grammar.argv(caught.value.example)[:2] == ("bash", "-c")
+    for text in ("'open", "[1]", "[]", '["a"'):
+        with pytest.raises(NotUnderstood):
+            grammar.argv(text)

@@ -5,8 +5,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cicd_actions.toolkit import yaml12, yaml12_block
-from cicd_actions.toolkit.yaml12 import Mapping, NotYaml, Scalar, Sequence, plain, read
+from cicd_actions.toolkit import yaml12
+from cicd_actions.toolkit.yaml12 import Mapping, NotYaml, Scalar, Sequence, block, events, plain, read
 
 
 @pytest.mark.parametrize(
@@ -214,14 +214,14 @@ def _shape(node: yaml12.Node | None) -> object:
 
 def _by_the_whole_parser(text: str) -> yaml12.Document:
     document = yaml12.Document(text)
-    yaml12._Builder(document, fold_case=False, most_nodes=1000).build()
+    events.Builder(document, fold_case=False, most_nodes=1000).build()
     return document
 
 
 def _agree(text: str) -> bool:
     """Whether the quick reader took the text; then the whole parser takes it too, and both made the same of it."""
     quick = yaml12.Document(text)
-    if not yaml12_block.read(quick, fold_case=False, most_nodes=1000):
+    if not block.read(quick, fold_case=False, most_nodes=1000):
         return False
     whole = _by_the_whole_parser(text)
     assert _shape(quick.root) == _shape(whole.root)

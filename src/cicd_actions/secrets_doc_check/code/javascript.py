@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 
 from cicd_actions.secrets_doc_check.code.found import CodeUses
@@ -49,7 +50,6 @@ def scan(path: str, text: str) -> CodeUses:
 
 
 def _place(breaks: list[int], at: int) -> tuple[int, int]:
-    from bisect import bisect_right  # noqa: PLC0415 - beside its only use
 
     line = bisect_right(breaks, at)
     return line + 1, at - (breaks[line - 1] if line else 0) + 1

@@ -28,12 +28,12 @@ def main(options: dict[str, Any]) -> None:
     except Stop as stop:
         result["stop"] = str(stop)
         code = 1
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - the project's code may do anything
+    except (Exception, SystemExit) as error:
         problems.show(error)
         files = [str(each["path"]) for each in result.get("scripts", [])]
         result["error"] = problems.described(error, files)
         code = 1
-    with open(options["result"], "w", encoding="utf-8") as file:  # noqa: PTH123
+    with open(options["result"], "w", encoding="utf-8") as file:
         json.dump(result, file, default=str)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -106,7 +106,7 @@ def _after(scripts: Scripts, options: dict[str, Any], result: dict[str, Any]) ->
 
     try:
         scripts.run(down)
-    except Exception as error:  # noqa: BLE001 - what it says is the result
+    except Exception as error:
         problems.show(error)
         result["downgrade_error"] = problems.described(error, [each["path"] for each in result["scripts"]])
         result["downgrade_error"]["not_implemented"] = isinstance(error, (NotImplementedError, AttributeError))
@@ -125,7 +125,7 @@ _PROGRAMS: dict[str, Callable[[Scripts, dict[str, Any], dict[str, Any]], None]] 
 
 
 def _upward(scripts: Scripts, at: Any) -> list[Any]:
-    return list(scripts.directory._upgrade_revs(scripts.destination, at))  # noqa: SLF001 - no public way
+    return list(scripts.directory._upgrade_revs(scripts.destination, at))
 
 
 def _noted(steps: list[Any], statements: Statements, done: list[dict[str, Any]]) -> Iterator[Any]:
@@ -139,8 +139,8 @@ def _noted(steps: list[Any], statements: Statements, done: list[dict[str, Any]])
 
 def _listed(scripts: Scripts) -> list[dict[str, Any]]:
     """Returns every revision file, also where the graph has mistakes."""
-    loaded = list(scripts.directory._load_revisions())  # noqa: SLF001 - no public way without a walk of the graph
-    scripts.directory.revision_map._generator = lambda: loaded  # noqa: SLF001
+    loaded = list(scripts.directory._load_revisions())
+    scripts.directory.revision_map._generator = lambda: loaded
     return [
         {
             "revision": script.revision,
@@ -199,7 +199,7 @@ def _key(scripts: Scripts, salt: str) -> str:
             names[:] = [name for name in names if name != "__pycache__"]
             for file in sorted(files):
                 if file.endswith((".py", ".sql")):
-                    path = os.path.join(root, file)  # noqa: PTH118
-                    with open(path, "rb") as opened:  # noqa: PTH123
+                    path = os.path.join(root, file)
+                    with open(path, "rb") as opened:
                         digest.update(file.encode() + b"\0" + hashlib.sha256(opened.read()).digest())
     return digest.hexdigest()[:20]

@@ -19,7 +19,7 @@ def needs(metadata: Any) -> list[dict[str, Any]]:
 
 def differences(context: Any, metadata: Any) -> list[str]:
     """Returns where the models and the database differ, by Alembic's own comparison with the project's own settings."""
-    from alembic.autogenerate import compare_metadata  # noqa: PLC0415 - not needed by every program
+    from alembic.autogenerate import compare_metadata
 
     return sorted({text for diff in compare_metadata(context, metadata) for text in _texts(diff) if "cicd_vm" not in text})
 
@@ -40,7 +40,7 @@ def _table(table: Any, classes: dict[Any, str]) -> dict[str, Any]:
 def _column(column: Any) -> dict[str, Any]:
     try:
         type_ = column.type.compile(dialect=postgresql.dialect())
-    except Exception:  # noqa: BLE001 - a type of the application's may do anything
+    except Exception:
         type_ = str(type(column.type).__name__)
     return {
         "name": column.name,
@@ -49,7 +49,7 @@ def _column(column: Any) -> dict[str, Any]:
         "primary": bool(column.primary_key),
         "client_default": column.default is not None,
         # A key of whole numbers without a default is left to the server.
-        "server_default": column.server_default is not None or column is column.table._autoincrement_column,  # noqa: SLF001
+        "server_default": column.server_default is not None or column is column.table._autoincrement_column,
         "computed": getattr(column, "computed", None) is not None,
     }
 
@@ -57,7 +57,7 @@ def _column(column: Any) -> dict[str, Any]:
 def _classes() -> dict[Any, str]:
     """Returns the mapped class of each table, as people write it."""
     try:
-        from sqlalchemy.orm import Mapper  # noqa: PLC0415 - projects without the ORM need not load it
+        from sqlalchemy.orm import Mapper
     except ImportError:
         return {}
     found: dict[Any, str] = {}
@@ -88,8 +88,8 @@ def _said(part: Any) -> str:
 
 def loaded_below(folder: str) -> list[str]:
     """Returns the modules of this process that were loaded from a folder, without installed packages."""
-    import os  # noqa: PLC0415
-    import sys  # noqa: PLC0415
+    import os
+    import sys
 
     files = [getattr(module, "__file__", None) or "" for module in list(sys.modules.values())]
     inside = [os.path.realpath(file) for file in files if file]

@@ -10,35 +10,28 @@ _KEPT = [entry for entry in sys.path if entry]
 sys.path[:] = _KEPT
 
 import importlib  # noqa: E402 - after the path
-import importlib.util  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
 
 
 def main() -> None:
     """Goes on with the interpreter that has the tool, and runs the program that the options name."""
-    with open(sys.argv[1], encoding="utf-8") as file:  # noqa: PTH123 - nothing more is needed
+    with open(sys.argv[1], encoding="utf-8") as file:
         options = json.load(file)
     # Only this package: what the action itself depends on must not stand in for what the project does not have.
-    spec = importlib.util.spec_from_file_location(
-        "cicd_actions",
-        os.path.join(options["source"], "__init__.py"),  # noqa: PTH118
-        submodule_search_locations=[options["source"]],
-    )
-    assert spec is not None and spec.loader is not None  # noqa: S101, PT018 - a file that is there
-    package = importlib.util.module_from_spec(spec)
+    package = type(sys)("cicd_actions")
+    package.__path__ = [options["source"]]
     sys.modules["cicd_actions"] = package
     written, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # the action's own folder stays as it is
-    spec.loader.exec_module(package)
     interpreter = importlib.import_module("cicd_actions.run_migrations_oneshot.in_image.interpreter")
     if not interpreter.has_tool(options["tool"]) and len(sys.argv) == 2:
         other = interpreter.python_of(options["script"])
         if other:
-            with open(__file__ if "__file__" in globals() else options["start"], encoding="utf-8") as file:  # noqa: PTH123
+            with open(__file__ if "__file__" in globals() else options["start"], encoding="utf-8") as file:
                 text = file.read()
             os.execv(other, [other, "-c", text, sys.argv[1], "again"])  # noqa: S606
     if options["module"]:  # `python -m alembic` has the working directory in front; the script `alembic` has not
-        sys.path[:0] = [os.getcwd()]  # noqa: PTH109 - text
+        sys.path[:0] = [os.getcwd()]
     sys.dont_write_bytecode = written
     for needed in (
         "alembic.config",

@@ -73,7 +73,7 @@ class Statements:
             self.found.append(entry)
 
     def _place(self) -> tuple[str, int]:
-        frame: Any = sys._getframe()  # noqa: SLF001 - a traceback of the whole stack would be slow
+        frame: Any = sys._getframe()
         while frame is not None:
             if frame.f_code.co_filename in self._files:
                 return frame.f_code.co_filename, frame.f_lineno

@@ -26,10 +26,6 @@ class Flow(str, Enum):
     def __str__(self) -> str:
         return self.value
 
-    @property
-    def reverse(self) -> Flow:
-        return Flow.RESPONSE if self is Flow.REQUEST else Flow.REQUEST
-
 
 @dataclass(frozen=True)
 class Rule:
@@ -53,7 +49,7 @@ RULES: Mapping[str, Rule] = _ALL
 
 
 def rule(
-    id: str,  # noqa: A002 - what it is
+    id: str,
     title: str,
     *,
     whom: str,

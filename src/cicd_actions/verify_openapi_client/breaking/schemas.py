@@ -70,6 +70,8 @@ class SchemaComparison:
     def _whole_pair(
         self, old: tuple[Part, ...], new: tuple[Part, ...], flow: Flow, *, turned: bool, level: str = "schema"
     ) -> Pair | None:
+        old = tuple([self._old.document.followed(part, bare=True) for part in old])
+        new = tuple([self._new.document.followed(part, bare=True) for part in new])
         if self.sameness.same(old, new):
             return None
         one, other = self._old.whole(old), self._new.whole(new)

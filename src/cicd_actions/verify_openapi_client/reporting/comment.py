@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cicd_actions.github.client import GitHub
+from cicd_actions.github.errors import Permission
 from cicd_actions.toolkit import markdown
 from cicd_actions.toolkit.errors import ActionError
 from cicd_actions.toolkit.printable import visible
@@ -42,8 +44,6 @@ def keep(
         return "There is no pull request to comment on; the report is in the job summary."
     if not token:
         return "There is no token for the comment (`github-token`); the report is in the job summary."
-    from cicd_actions.github.client import GitHub  # noqa: PLC0415 - an import is start-up time
-    from cicd_actions.github.errors import Permission  # noqa: PLC0415
 
     marker = _marker(client)
     needs = Permission("Pull requests", "write", job="pull-requests")

@@ -11,7 +11,7 @@ from cicd_actions.toolkit.runtime import Runtime
 from cicd_actions.verify_openapi_client.breaking.rules import RULES, Effect
 from cicd_actions.verify_openapi_client.inputs import Inputs
 from cicd_actions.verify_openapi_client.judgement import Judgement
-from cicd_actions.verify_openapi_client.reporting import summary, whole
+from cicd_actions.verify_openapi_client.reporting import comment, summary, whole
 
 
 def report(tool: str, judged: Judgement, inputs: Inputs, runtime: Runtime, results: Path) -> Report:
@@ -21,8 +21,6 @@ def report(tool: str, judged: Judgement, inputs: Inputs, runtime: Runtime, resul
     blocks = summary.blocks(judged, text)
     findings = judged.findings()
     if inputs.comment:
-        from cicd_actions.verify_openapi_client.reporting import comment  # noqa: PLC0415 - an import is start-up time
-
         runtime.log(comment.keep(runtime, inputs.github_token, judged.client, verdict, headline, blocks))
     texts = {id_: sarif.RuleText(rule.title, f"{rule.why} {rule.compatibly}") for id_, rule in RULES.items()}
     texts |= whole.RULE_TEXTS

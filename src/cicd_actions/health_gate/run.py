@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from cicd_actions.health_gate import proxies, reading
+from cicd_actions.health_gate import proxies, reading, report
 from cicd_actions.health_gate.gate import Gate
 from cicd_actions.health_gate.inputs import Inputs
 from cicd_actions.toolkit.errors import Cancelled
@@ -29,9 +29,8 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
     gate = Gate(targets, inputs.timeout, runtime.environment.for_programs(), runtime.log)
     with _signals(gate):
         asyncio.run(gate.run())
-    from cicd_actions.health_gate.report import report  # noqa: PLC0415 - the first request must not wait for it
 
-    made = report(gate, runtime, inputs.report, file)
+    made = report.report(gate, runtime, inputs.report, file)
     if gate.cancelled_by is not None:
         cancelled = Cancelled(gate.cancelled_by)
         cancelled.report = made

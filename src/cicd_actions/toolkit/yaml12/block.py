@@ -1,7 +1,7 @@
 """Reads the plain block style in which nearly every YAML file is written: about fifteen times as fast as a whole parser.
 
 It reads a part of YAML, and only what that part means without a doubt: keys of one word, block collections, plain and quoted
-texts on one line, `|` and `>` blocks, short lists in brackets. For everything else it gives up, and `yaml12` reads
+texts on one line, `|` and `>` blocks, short lists in brackets. For everything else it gives up, and `events` reads
 the text with PyYAML. Tests hold the two to each other, node for node.
 """
 
@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 
-from cicd_actions.toolkit.yaml12 import DEEPEST, Document, Duplicate, Mapping, Node, Scalar, Sequence, kind_of_plain
+from cicd_actions.toolkit.yaml12.nodes import DEEPEST, Mapping, Node, Scalar, Sequence, kind_of_plain
+from cicd_actions.toolkit.yaml12.source_map import Document, Duplicate
 
 # Tabs, carriage returns, controls and the line breaks of YAML 1.1 are left to the whole parser.
 _UNUSUAL = re.compile(r"[^\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")

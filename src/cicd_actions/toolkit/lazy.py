@@ -1,0 +1,120 @@
+"""Loads the modules that cost start-up time when one of their names is first used, not when they are imported.
+
+Every file imports at its top. `LAZY` lists the modules whose load is put off: `import httpx` then costs nothing, and the first
+`httpx.Client` loads it. `from httpx import Client` uses a name, so it loads the module at once.
+
+`importlib.util.LazyLoader` does not fit: it loads a module when a second file imports it, since the import statement reads
+`__spec__`, and before Python 3.11.9 a second thread can meet a module that is half loaded.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec, PathFinder
+from threading import RLock
+from types import ModuleType
+from typing import Any
+
+LAZY = frozenset(
+    {
+        # Libraries: 20 to 300 ms.
+        "docker",
+        "github",
+        "httpx",
+        "idna",
+        "jsonpath",
+        "requests",
+        "tenacity",
+        "yaml",
+        # 2 to 5 ms each, and most runs need none of them.
+        "actions_toolkit.command",
+        "actions_toolkit.file_command",
+        "difflib",
+        "email.utils",
+        "html",
+        "random",
+        # What only one engine, one kind of target, or the end of a run needs.
+        "cicd_actions.engines.command",
+        "cicd_actions.engines.docker_engine",
+        "cicd_actions.engines.kubernetes",
+        "cicd_actions.engines.swarm",
+        "cicd_actions.github.connection",
+        "cicd_actions.health_gate.command_probe",
+        "cicd_actions.health_gate.metric_probe",
+        "cicd_actions.health_gate.reading",
+        "cicd_actions.health_gate.report",
+        "cicd_actions.health_gate.run",
+        "cicd_actions.health_gate.tcp_probe",
+        "cicd_actions.health_gate.tls",
+        "cicd_actions.toolkit.dotenv",
+        "cicd_actions.toolkit.ending",
+        "cicd_actions.toolkit.manual",
+        "cicd_actions.toolkit.reporting",
+        "cicd_actions.toolkit.yaml12",
+        # What the time of verify-openapi-client's generator pays for.
+        "cicd_actions.verify_openapi_client.acknowledge",
+        "cicd_actions.verify_openapi_client.comparison",
+        "cicd_actions.verify_openapi_client.evidence",
+        "cicd_actions.verify_openapi_client.judgement",
+        "cicd_actions.verify_openapi_client.reporting.files",
+    }
+)
+
+_LOADING = RLock()
+
+
+class _Unloaded(ModuleType):
+    """A module that is not loaded yet. It turns into an ordinary one when it is."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name != "__spec__":  # each import statement reads it
+            with _LOADING:
+                _load(self)
+        return ModuleType.__getattribute__(self, name)
+
+
+class _Loader:
+    """Runs the module's own loader later."""
+
+    def __init__(self, own: Any) -> None:
+        self.own = own
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        made: ModuleType | None = self.own.create_module(spec)
+        return made
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__class__ = _Unloaded
+
+
+class _Finder:
+    @staticmethod
+    def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if name not in LAZY:
+            return None
+        spec = PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _Loader(spec.loader)  # type: ignore[assignment]
+        return spec
+
+
+def install() -> None:
+    """Makes the imports of `LAZY` lazy from now on."""
+    if _Finder not in sys.meta_path:
+        sys.meta_path.insert(0, _Finder)
+
+
+def _load(module: ModuleType) -> None:
+    """Loads the module, unless this thread is at it or it is done. A load that fails is tried again at the next use."""
+    spec: Any = object.__getattribute__(module, "__spec__")
+    loader = spec.loader
+    if not isinstance(loader, _Loader):
+        return
+    spec.loader = object.__getattribute__(module, "__dict__")["__loader__"] = loader.own
+    try:
+        loader.own.exec_module(module)
+    except BaseException:
+        spec.loader = loader
+        raise
+    module.__class__ = ModuleType
