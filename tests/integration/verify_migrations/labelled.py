@@ -80,8 +80,8 @@ FIRST = (
     bad("reindex", "sql('reindex table {t}')"),
     bad(
         "foreign_key",
-        "op.create_foreign_key('{t}_fk', '{t}', '{t}_other', ['e'], ['id'])",
-        _OTHER + "alter table {t} add e int;",
+        "op.create_foreign_key('{t}_fk', '{t}', '{t}_other', ['{t}_other_id'], ['id'])",
+        _OTHER + "alter table {t} add {t}_other_id int;",
     ),
     bad("check", "op.create_check_constraint('{t}_ck', '{t}', 'a > 0')"),
     # Data
@@ -109,8 +109,8 @@ FIRST = (
     ),
     good(
         "foreign_key_not_valid",
-        "op.create_foreign_key('{t}_fk', '{t}', '{t}_other', ['e'], ['id'], postgresql_not_valid=True)",
-        _OTHER + "alter table {t} add e int;",
+        "op.create_foreign_key('{t}_fk', '{t}', '{t}_other', ['{t}_other_id'], ['id'], postgresql_not_valid=True)",
+        _OTHER + "alter table {t} add {t}_other_id int;",
     ),
     good("check_not_valid", "op.create_check_constraint('{t}_ck', '{t}', 'a > -5', postgresql_not_valid=True)"),
     good("widen", "op.alter_column('{t}', 'b', type_=sa.String(80))"),
@@ -224,7 +224,7 @@ SECOND = (
         "validate_key",
         "sql('alter table {t} validate constraint {t}_fk')",
         _OTHER
-        + "alter table {t} add e int; alter table {t} add constraint {t}_fk foreign key (e) references {t}_other(id) not valid;",
+        + "alter table {t} add {t}_other_id int; alter table {t} add constraint {t}_fk foreign key ({t}_other_id) references {t}_other(id) not valid;",
     ),
     good("reindex_concurrently", "apart:\n    sql('reindex table concurrently {t}')"),
     good(
