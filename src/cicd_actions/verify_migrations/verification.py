@@ -366,7 +366,7 @@ class Verification:
             self._add(self._down(rule, f"the downgrade of {failed} fails: {error['text']}", by_revision.get(failed)))
         done = {each["revision"]: each["statements"] for each in round_.get("downgraded") or ()}
         rest = _after_mark(trace.entries(connection))
-        left = False
+        missing = False
         moved = iter([each for each in rest if each.kind == "revision"])
         for revision, count in done.items():
             part = by_revision.get(revision)
@@ -378,10 +378,12 @@ class Verification:
                 listed = "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more" if len(wrong) > 5 else "")
                 rule = "downgrade-differs" if count else "downgrade-missing"
                 self._add(self._down(rule, f"after the downgrade of {revision}: {listed}", part))
-                left = True
+                missing = not count
                 break  # what an older one finds is a consequence
-        if round_.get("error") and not left:
-            self._add(self._down("upgrade-again-fails", f"after its downgrade: {round_['error']['text']}", parts[-1]))
+        # A missing downgrade explains it. Where there is one, what it leaves is in the way of the next deploy.
+        if round_.get("error") and not missing:
+            again = round_.get("running") or parts[-1].revision
+            self._add(Trouble("upgrade-again-fails", f"{again} fails after its downgrade: {round_['error']['text']}", again))
 
     def _down(self, rule: str, what: str, part: Segment | None) -> Trouble:
         soft = part is not None and catalogs.additive(part.before, part.after)

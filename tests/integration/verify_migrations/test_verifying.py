@@ -101,6 +101,20 @@ def test_migration_that_refuses_unkind_rows_only_warns(verify: Verify, project: 
     assert (ended.code, rules(ended, "warning")) == (0, {"fails-on-data", "models-differ"})
 
 
+def test_required_column_without_a_default_is_refused_twice(verify: Verify, project: MigrationRepository) -> None:
+    column = 'sa.Column("age", sa.Integer, nullable=False)'
+    project.models(models(f", {column}"))
+    project.revision("a2", f'op.add_column("users", {column})', 'op.drop_column("users", "age")').commit()
+    assert {"fails-on-data", "new-required-column"} <= rules(verify(project))
+
+
+def test_type_that_a_downgrade_leaves_is_in_the_way(verify: Verify, project: MigrationRepository) -> None:
+    project.revision(
+        "a2", 'op.create_table("t", sa.Column("m", sa.Enum("a", "b", name="mood")))', 'op.drop_table("t")'
+    ).commit()
+    assert "upgrade-again-fails" in rules(verify(project), "error")
+
+
 def test_migration_that_refuses_all_rows_is_judged_on_empty_tables(verify: Verify, project: MigrationRepository) -> None:
     project.revision("a2", 'op.create_check_constraint("c", "users", "name = id::text")', 'op.drop_constraint("c", "users")')
     project.commit()
@@ -113,7 +127,7 @@ def test_migration_that_fails_is_reported_with_its_line(verify: Verify, project:
     project.revision("a2", 'op.drop_table("zz")').commit()
     ended = verify(project)
     (found,) = [each for each in ended.findings if each["severity"] == "error"]
-    assert (ended.code, found["rule"], found["line"]) == (1, "verify-migrations/upgrade-fails", 12), ended.log
+    assert (ended.code, found["rule"], found["line"]) == (1, "verify-migrations/upgrade-fails", 11), ended.log
     assert json.loads(ended.outputs["phases"]) == {"a2": "unknown"}
 
 
