@@ -133,14 +133,14 @@ class Command:
     def examine(self, target: Target, before: Running, deadline: Deadline) -> None:
         """Refuses nothing: only the user's programs know what a roll-out would lose."""
 
-    def roll_out(self, target: Target, before: Running, deadline: Deadline, *, way_back: bool = True) -> RolledOut:
+    def roll_out(self, target: Target, before: Running, deadline: Deadline, *, rollback: bool = True) -> RolledOut:
         """Runs `roll-out-command`. Only the program knows whether it armed its own rollback."""
         words = self._needed(self._programs.roll_out, "roll-out-command", "roll a service out")
         started = self._runtime.clock()
         done = self._run(words, target, deadline)
         arrived = done.exit_code == 0 and not done.timed_out
         # How the program names the release is known only now; a revert tells by it whether somebody else came in between.
-        now = self._look(target.service, QUESTION) if way_back or not arrived else None
+        now = self._look(target.service, QUESTION) if rollback or not arrived else None
         if now is not None:
             self._after_ours[target.service] = now
         if arrived:

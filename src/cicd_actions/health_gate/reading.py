@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cicd_actions.health_gate.inputs import KEYS, OF_METRICS, OF_THE_GATE, Inputs
 from cicd_actions.health_gate.targets import Settings, Target, metric, target
@@ -15,9 +15,6 @@ from cicd_actions.toolkit.environment import Environment
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.grammar import nearest
 
-if TYPE_CHECKING:
-    from cicd_actions.toolkit import yaml12
-
 LONGEST_FILE = 1024 * 1024
 MOST_TARGETS = 5000
 
@@ -25,7 +22,7 @@ _EXAMPLE = "    targets: |\n      - name: api\n        url: https://api.example.
 
 
 def targets(inputs: Inputs, environment: Environment, folder: Path) -> list[Target]:
-    """All targets, metrics last. Relative paths start at `folder`. Raises `UnusableInput`."""
+    """Returns all targets, metrics last. Relative paths start at `folder`. Raises `UnusableInput`."""
     defaults = {
         field.name.replace("_", "-"): getattr(inputs, field.name)
         for field in dataclasses.fields(inputs)
@@ -93,7 +90,6 @@ def _unique(name: str, names: set[str]) -> str:
 
 def _of_yaml(text: str, folder: Path) -> list[tuple[dict[str, str], str]]:
     """The keys of each target as text, and where it stands."""
-
     source = "the input `targets`"
     if "\n" not in text.strip() and not text.strip().startswith(("-", "[", "{")):
         source = text.strip()
@@ -125,7 +121,6 @@ def _file(path: Path, name: str) -> str:
 
 
 def _target(node: yaml12.Node, source: str, number: int) -> tuple[dict[str, str], str]:
-
     place = f"{source}, line {node.line}"
     if isinstance(node, yaml12.Scalar) and node.text.startswith(("http://", "https://", "tcp://")):
         return {"url": node.text}, f"target {number} ({place})"
@@ -153,7 +148,6 @@ _JOINTS = {"headers": ": ", "expect-header": " == "}
 
 def _text(key: str, node: yaml12.Node, where: str) -> str:
     """A value as the text that an input would have: lists become lines, mappings of headers too."""
-
     if isinstance(node, yaml12.Scalar):
         return "" if node.kind == "null" else node.text
     if isinstance(node, yaml12.Sequence) and all(isinstance(item, yaml12.Scalar) for item in node.items):

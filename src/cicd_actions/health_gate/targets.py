@@ -92,7 +92,7 @@ class Target:
 
     @property
     def place(self) -> str:
-        """What is probed, for people; without credentials."""
+        """Returns what is probed, for people; without credentials."""
         if self.tcp:
             return f"tcp://{bracketed(self.tcp[0])}:{self.tcp[1]}"
         return str(self.request.url) if self.request else " ".join(self.command)
@@ -186,12 +186,12 @@ class Settings:
 
         `example` is a value of the key; `fix` is a target in YAML where other keys change too.
         """
-        place = f"The key `{key}` of {self._where}" if self._where else f"The input `{key}`"
+        place = f"the key `{key}` of {self._where}" if self._where else f"the input `{key}`"
         if fix:
             fix = instead(as_yaml("targets", f"{fix}\n"))
         elif example:
             fix = instead(as_yaml(key, example), under="" if self._where else "with")
-        return UnusableInput(f"{place} cannot be used: {problem}.", fix=fix)
+        return UnusableInput(f"Cannot use {place}: {problem}.", fix=fix)
 
 
 TCP = "tcp://"

@@ -60,12 +60,12 @@ class Url:
 
     @property
     def credentials(self) -> str:
-        """`user:password`, or nothing: one of the two may be empty, as in `:token@`."""
+        """Returns `user:password`, or nothing: one of the two may be empty, as in `:token@`."""
         return f"{self.user}:{self.password}" if self.user or self.password else ""
 
     @property
     def authority(self) -> str:
-        """The `Host` header: with the port where it is not the scheme's own, and without a zone (RFC 6874, section 4)."""
+        """Returns the `Host` header: the port only where it is not the scheme's own, no zone (RFC 6874, section 4)."""
         return self._authority(self.host.partition("%")[0])
 
     def _authority(self, host: str) -> str:

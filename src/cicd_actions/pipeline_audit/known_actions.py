@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from cicd_actions.pipeline_audit.commands import shown
 from cicd_actions.pipeline_audit.effects import (
+    CLOUD_FOUNDRY,
     ECS,
     FLY,
     GITOPS,
@@ -65,6 +66,9 @@ _DEPLOYS: dict[str, Platform] = {
     "kitconcept/docker-stack-deploy": SWARM,
     "cssnr/stack-deploy-action": SWARM,
     "cssnr/portainer-stack-deploy-action": SWARM,
+    "deployphp/action": Platform("Deployer", rolls_back=True, image=False),
+    "cloud-gov/cg-cli-tools": CLOUD_FOUNDRY,
+    "citizen-of-planet-earth/cf-cli-action": CLOUD_FOUNDRY,
     "serverless/github-action": hosted("AWS Lambda"),
     "hashicorp/nomad-deploy": Platform("Nomad"),
 }
@@ -192,7 +196,13 @@ _OUR_WORKFLOWS: dict[str, tuple[Kind, ...]] = {
 _OUR = re.compile(r"(?:[\w.-]+/cicd-actions/|\$/(?:actions/)?|\./(?:actions/)?|\./release/)([a-z-]+)(?:@.*)?$")
 _OUR_WORKFLOW = re.compile(r"[\w.-]+/cicd-actions/\.github/workflows/([a-z-]+)\.yml@")
 
-_ENTRY = {"superfly/flyctl-actions": "args", "cloudflare/wrangler-action": "command", "netlify/actions": "args"}
+_ENTRY = {
+    "superfly/flyctl-actions": "args",
+    "cloudflare/wrangler-action": "command",
+    "netlify/actions": "args",
+    "cloud-gov/cg-cli-tools": "cf_command",
+    "citizen-of-planet-earth/cf-cli-action": "command",
+}
 """Actions that run whatever their input says: they deploy only when it says so."""
 
 
@@ -314,6 +324,8 @@ def _deployed(repository: str, platform: Platform, given: Mapping[str, str], det
         if repository == "cloudflare/wrangler-action" and words and not re.search(r"deploy|publish", words):
             return
         if repository == "netlify/actions" and "deploy" not in words:
+            return
+        if platform is CLOUD_FOUNDRY and not re.match(r"(v3-|zdt-)?push\b", words):
             return
     preview = (platform is _VERCEL and "--prod" not in given.get("vercel-args", "")) or (
         platform is _NETLIFY and "production-deploy" in given and given["production-deploy"].lower() == "false"

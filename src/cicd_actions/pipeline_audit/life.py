@@ -22,7 +22,7 @@ from cicd_actions.toolkit.yaml12 import Mapping, Node, NotYaml, Scalar, read
 from cicd_actions.toolkit.yaml12 import Sequence as YamlSequence
 
 LONGEST = 1024 * 1024
-MOST_BLAMED = 100
+MOST_BLAMED = 50
 """Files that git is asked about: the worst findings first."""
 
 
@@ -66,7 +66,7 @@ class Item:
         return None if self.since is None else self.since + dt.timedelta(days=self.tier.days)
 
     def overdue(self, today: dt.date) -> bool:
-        """Tells whether it is open, and its time is over; a critical one always is."""
+        """Tells whether it is open, and its deadline passed; a critical one always is."""
         if self.state is not State.OPEN:
             return False
         return self.tier is Tier.CRITICAL or (self.due is not None and today > self.due)

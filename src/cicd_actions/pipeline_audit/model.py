@@ -10,7 +10,7 @@ from functools import cached_property
 from cicd_actions.pipeline_audit import known_actions, stages
 from cicd_actions.pipeline_audit.commands import effects_of, gitops, shown
 from cicd_actions.pipeline_audit.effects import COMPOSE, DOCKER, GITOPS, SERVER, Effect, Kind, Platform
-from cicd_actions.pipeline_audit.repository import Repository
+from cicd_actions.pipeline_audit.repository import Repository, vendored
 from cicd_actions.pipeline_audit.shell import Command, commands
 from cicd_actions.pipeline_audit.stages import Stage
 from cicd_actions.secrets_doc_check.calls import DEEPEST, Call, called, environments, scopes, with_env
@@ -20,7 +20,9 @@ from cicd_actions.workflows.files import File, Job, Step, scalar_text
 from cicd_actions.workflows.inspection import Inspection
 from cicd_actions.workflows.values import Known, Value, possible
 
-WORKFLOWS = re.compile(r"\.github/workflows/[^/]+\.ya?ml")
+WORKFLOWS = re.compile(r"\.github/workflows/[^/]+\.ya?ml|(?:[^/]+/)*action\.ya?ml")
+"""Workflows, and the metadata of actions anywhere."""
+
 MOST_JOBS = 20_000
 """Jobs that are followed, calls included: a workflow that calls itself in circles is stopped by the depth, not by this."""
 
@@ -186,7 +188,7 @@ class Pipeline:
 def build(repository: Repository) -> Pipeline:
     """Returns the model of a checkout."""
     files = repository.files
-    paths = [path for path in repository.tree.paths if WORKFLOWS.fullmatch(path)]
+    paths = [path for path in repository.tree.paths if WORKFLOWS.fullmatch(path) and not vendored(path)]
     inspections = {path: one for path in paths if (one := files(path)) is not None}
     pipeline = Pipeline(repository, inspections)
     for one in inspections.values():

@@ -51,7 +51,7 @@ class Repository:
         return [
             path
             for path in self.tree.paths
-            if any(fnmatch(path.rpartition("/")[2], pattern) for pattern in patterns) and not _vendored(path)
+            if any(fnmatch(path.rpartition("/")[2], pattern) for pattern in patterns) and not vendored(path)
         ]
 
     def yaml(self, path: str) -> list[Node]:
@@ -109,12 +109,13 @@ class Repository:
     @cached_property
     def documents(self) -> list[tuple[str, str]]:
         """The Markdown files that people are expected to read, with their text."""
-        found = [path for path in self.tree.paths if path.lower().endswith((".md", ".mdx", ".rst")) and not _vendored(path)]
+        found = [path for path in self.tree.paths if path.lower().endswith((".md", ".mdx", ".rst")) and not vendored(path)]
         found = [path for path in found if path.count("/") <= 3][:300]
         return [(path, text[:_DOCUMENT_SIZE]) for path in found if (text := self.text(path))]
 
 
-def _vendored(path: str) -> bool:
+def vendored(path: str) -> bool:
+    """Tells whether a file is a copy of somebody else's, or made for a test."""
     return bool(re.search(r"(^|/)(node_modules|vendor|third_party|\.venv|venv|site-packages|fixtures|testdata)/", path))
 
 

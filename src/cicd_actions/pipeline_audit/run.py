@@ -145,7 +145,7 @@ def _results(runtime: Runtime) -> Path:
 
 
 def _json(path: Path, content: object, runtime: Runtime) -> Path:
-    private.write(path, runtime.redactor(json.dumps(content, indent=1, ensure_ascii=True)) + "\n")
+    private.write(path, runtime.redactor(json.dumps(content, ensure_ascii=True)) + "\n")
     return path
 
 

@@ -212,7 +212,7 @@ _PREFIXES = {
     "doppler": 1,
     "infisical": 1,
 }
-"""Programs that start the command after them, with the number of words of their own."""
+"""Programs that start the command after them, with the number of words that they take themselves."""
 
 _RUNNERS = re.compile(
     r"(uv|poetry|pipenv|pdm|hatch|rye|conda|mamba|devbox) run |(npx|bunx|pnpx) |(pnpm|yarn|npm|bun) (exec|dlx|x) |bundle exec "
@@ -254,8 +254,18 @@ def _inner(command: Command, stdin: str) -> Iterator[Command]:
         yield from _contained(command)
     elif program == "kubectl" and "exec" in words and "--" in words:
         yield from _again(command, list(words[words.index("--") + 1 :]), wrapper="kubectl exec")
+    elif program == "az" and "run-command" in words:
+        yield from _script(command.option("--scripts") or "", command, remote=True)
+    elif program == "aws" and "send-command" in words:
+        yield from _script(_ssm(command.option("--parameters") or ""), command, remote=True)
     elif program in {"fly", "flyctl"} and "console" in words:
         yield from _script(command.option("-C", "--command") or "", command, remote=True)
+
+
+def _ssm(parameters: str) -> str:
+    """The commands that AWS Systems Manager is given: `commands=["a","b"]`, or JSON."""
+    found = re.findall(r'"((?:\\.|[^"\\])*)"', parameters.partition("[")[2])
+    return "\n".join(found) or parameters.partition("=")[2]
 
 
 def _again(command: Command, words: list[str], wrapper: str = "") -> Iterator[Command]:

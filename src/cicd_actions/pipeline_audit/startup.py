@@ -105,6 +105,8 @@ def _of_script(
     for command in found:
         for path in _named_scripts(repository, command, folder):
             inner = repository.text(path) or ""
+            if not serving and not _serves(inner):
+                continue
             for one in _of_script(repository, inner, Place(path, 1), folder, serving=True, depth=1):
                 yield Startup(one.place, one.detail, (place,))
         if command.program in {"npm", "pnpm", "yarn", "bun"}:
@@ -148,18 +150,52 @@ def _serves(script: str) -> bool:
 
 
 def of_compose(repository: Repository, path: str) -> Iterator[Startup]:
-    """Yields the migrations that the services of a Compose file start together with a server."""
+    """Yields the migrations that the services of a Compose file start together with a server.
+
+    A service that ends, and that others wait for, is a one-shot job.
+    """
     folder = path.rpartition("/")[0]
     for root in repository.yaml(path):
         services = root.get("services") if isinstance(root, Mapping) else None
-        for _, service in services.entries if isinstance(services, Mapping) else ():
-            if not isinstance(service, Mapping):
+        ended = waited_for(root)
+        for name, service in services.entries if isinstance(services, Mapping) else ():
+            if not isinstance(service, Mapping) or name.text in ended:
                 continue
             for key in ("command", "entrypoint"):
                 node = service.get(key)
                 script = _script_of(node)
                 if node is not None and script:
                     yield from _of_script(repository, script, Place(path, node.line), folder, serving=_serves(script))
+
+
+def waited_for(root: Node) -> set[str]:
+    """Returns the services of a Compose file that others wait for until they have ended successfully."""
+    services = root.get("services") if isinstance(root, Mapping) else None
+    found: set[str] = set()
+    for _, service in services.entries if isinstance(services, Mapping) else ():
+        needed = service.get("depends_on") if isinstance(service, Mapping) else None
+        for key, value in needed.entries if isinstance(needed, Mapping) else ():
+            if isinstance(value, Mapping) and scalar_text(value.get("condition")) == "service_completed_successfully":
+                found.add(key.text)
+    return found
+
+
+def one_shot(repository: Repository, path: str) -> Place | None:
+    """Returns where a Compose file has a service that migrates, ends, and is waited for."""
+    for root in repository.yaml(path):
+        services = root.get("services") if isinstance(root, Mapping) else None
+        for name, service in services.entries if isinstance(services, Mapping) else ():
+            if isinstance(service, Mapping) and name.text in waited_for(root):
+                script = " ".join(_script_of(service.get(key)) for key in ("entrypoint", "command"))
+                started = [
+                    one
+                    for command in commands(script)
+                    for file in _named_scripts(repository, command, "")
+                    for one in commands(repository.text(file) or "")
+                ]
+                if any(_migrates(one) for one in [*commands(script), *started]):
+                    return Place(path, name.line)
+    return None
 
 
 def _script_of(node: Node | None) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cicd_actions.engines.protocol import ChangedMeanwhile, Engine, RollOutFailed, Running
 from cicd_actions.github.history import Release
+from cicd_actions.github.release_record import Record, lock_described
 from cicd_actions.roll_out.run import evidence_blocks
 from cicd_actions.rollback_to_previous_sha import by_hand
 from cicd_actions.rollback_to_previous_sha.inputs import Inputs
@@ -50,6 +51,7 @@ class Known:
     deadline: Deadline
     repository: str
     left: Left = field(default_factory=Left)
+    lock: Record | None = None
     to: Release | None = None
     plan: Plan | None = None
     path: Path | None = None
@@ -126,6 +128,9 @@ def ended(known: Known, plan: Plan, judged: Report) -> Report:
         for arrived in known.moved.arrived
         for note in arrived.notes
     ]
+    if known.lock is not None:
+        passed = f"{plan.environment} is locked, and still is. The rollback passed through: {lock_described(known.lock)}"
+        findings.append(Finding("rollback-to-previous-sha/locked", Severity.NOTICE, passed))
     if verdict is Verdict.PASS:
         headline = f"{where}; it passed its gate."
     else:
@@ -190,11 +195,9 @@ def revert_commands(plan: Plan) -> str:
 def stopped(known: Known, error: ActionError) -> Report:
     """Returns the report when the rollback was refused, could not be judged, or failed: what stands, and what a person does."""
     begun = known.moved.begun
-    headline = error.what.splitlines()[0]
-    if begun:
-        headline += " The rollback stopped there and is not undone."
+    headline = f"{error.what.splitlines()[0]} {_consequence(known)}"
     blocks: list[Block] = []
-    if error.what != headline and "\n" in error.what:
+    if "\n" in error.what:
         blocks.append(Paragraph(error.what))
     blocks += [Paragraph(text) for text in (error.cause,) if text]
     blocks += [CodeBlock(text) for text in (error.fix,) if text]
@@ -219,6 +222,20 @@ def stopped(known: Known, error: ActionError) -> Report:
         fix="\n".join(part for part in (error.fix, hand) if part),
     )
     return Report(error.verdict, headline, known.outputs(error.verdict, headline), [finding], blocks, list_findings=False)
+
+
+def _consequence(known: Known) -> str:
+    """Returns what moved and what did not, for a rollback that ended early."""
+    moved = known.moved
+    if not moved.begun:
+        return "Nothing was changed."
+    untouched = [each.service for each in known.still_to_move if each.service != moved.under_way]
+    parts = (
+        ("Rolled back, and left so: {}.", [each.service for each in moved.arrived]),
+        ("Begun, and not undone: {}.", [moved.under_way] if moved.under_way else []),
+        ("Not rolled back: {}.", untouched),
+    )
+    return " ".join(words.format(", ".join(services)) for words, services in parts if services)
 
 
 def cancelled(known: Known, error: Cancelled) -> Report:

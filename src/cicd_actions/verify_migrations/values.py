@@ -64,7 +64,7 @@ def tame(type_: Type, label: str, i: int, known: Mapping[str, Any]) -> str | Non
     return make(type_, i) if make else None
 
 
-def hostile(type_: Type, label: str, i: int, known: Mapping[str, Any]) -> str | None:  # noqa: PLR0911 - one a kind of type
+def hostile(type_: Type, label: str, i: int, known: Mapping[str, Any]) -> str | None:
     """Returns a value that is legal and unkind: the longest, the least, or the same as another row's."""
     kind = i % 3
     if kind == 2 or type_.array or type_.base in known:

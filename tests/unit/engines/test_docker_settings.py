@@ -105,6 +105,7 @@ def test_alone_with_addresses_and_volumes() -> None:
     assert docker_settings.endpoint(state, "shop", takes_over=True) == {
         "Aliases": ["api"],
         "IPAMConfig": {"IPv4Address": "10.9.0.7"},
+        "MacAddress": "02:42:ac:11:00:09",
     }
     assert docker_settings.endpoint(state, "shop", takes_over=False) == {}
     assert docker_settings.can_be_tried(state)

@@ -47,10 +47,14 @@ def _no_rollback(facts: Facts) -> Iterator[Answer]:
         yield NO_DEPLOY
         return
     documented = _documented(facts)
-    prepared = [job for job, effect in facts.pipeline.all(Kind.ROLLBACK)]
+    prepared = [job for job, _ in facts.pipeline.all(Kind.ROLLBACK)]
+    prepared += [job for job in facts.pipeline.jobs if re.search(r"roll-?back", job.words, re.IGNORECASE)]
+    by_run: dict[str, list[JobRun]] = {}
+    for one in prepared:
+        by_run.setdefault(one.entry.path, []).append(one)
     for job in once(facts.deploying):
         _, effect = facts.deploys_of(job)[0]
-        in_run = [one for one in prepared if one.entry.path == job.entry.path]
+        in_run = by_run.get(job.entry.path)
         if all(one.rolls_back or (one.platform and one.platform.rolls_back) for _, one in facts.deploys_of(job)):
             yield Held(f"{effect.what} keeps the previous release and returns to it.", effect.place)
         elif in_run:
@@ -141,7 +145,7 @@ def _verified(facts: Facts, job: JobRun) -> Iterator[Answer]:
         effect for effect in later if effect.kind is Kind.VERIFY or (effect.kind is Kind.TEST and effect.what == "end to end")
     ]
     checks += [effect for one in facts.after(job) if _smoke(one) for effect in one.of(Kind.TEST)]
-    named = [step for step in job.steps if step.place.line > deploy.place.line and _smoke_words(step.step.label)]
+    named = [step for step in job.steps[max(job.effects[last][0], 0) + 1 :] if _smoke_words(step.step.label)]
     good = [
         effect
         for effect in checks
@@ -170,7 +174,7 @@ def _verified(facts: Facts, job: JobRun) -> Iterator[Answer]:
 
 
 def _smoke_words(text: str) -> bool:
-    return bool(re.search(r"smoke|health|verif|e2e|end-to-end|ready|ping|check", text, re.IGNORECASE))
+    return bool(re.search(r"smoke|health|verif|e2e|end-to-end|ready|\bping\b|\bcheck(s|ing)?\b", text, re.IGNORECASE))
 
 
 def _smoke(job: JobRun) -> bool:
@@ -230,7 +234,7 @@ def _workflow_name(job: JobRun) -> str:
     return (scalar_text(root.get("name")) if isinstance(root, Mapping) else "") or job.entry.path
 
 
-def _staged(facts: Facts, job: JobRun, staged_files: set[str]) -> Answer:  # noqa: PLR0911 - one return for each case
+def _staged(facts: Facts, job: JobRun, staged_files: set[str]) -> Answer:
     _, effect = facts.deploys_of(job)[0]
     before = [one for one in job.ancestors if Stage.STAGING in one.stages]
     if before:
@@ -621,13 +625,13 @@ def _silent(facts: Facts) -> Iterator[Answer]:
         yield NO_DEPLOY
         return
     told: set[str] = set()
+    watching = [one for one in facts.pipeline.jobs if "workflow_run" in one.entry.triggers and one.of(Kind.NOTIFY)]
     for job in once(facts.deploying):
         if job.entry.path in told:
             continue
         told.add(job.entry.path)
         run = facts.run_of(job)
         found = [(one, step) for one in run for step in one.steps if any(effect.kind is Kind.NOTIFY for effect in step.effects)]
-        watching = [one for one in facts.pipeline.jobs if "workflow_run" in one.entry.triggers and one.of(Kind.NOTIFY)]
         fails = [
             one
             for one, step in found

@@ -31,12 +31,15 @@ def _rebuilt(facts: Facts) -> Iterator[Answer]:
         yield NotApplicable("The release has one environment only.")
         return
     told: set[Place] = set()
+    by_run: dict[str, list[JobRun]] = {}
+    for one in facts.staging:
+        by_run.setdefault(one.entry.path, []).append(one)
     for job in once(facts.production):
         builds = _builds(job)
         if Stage.STAGING in job.stages:
             yield from _rebuilt_for_each(job, builds)
             continue
-        staged = [one for one in facts.staging if one.entry is job.entry] or facts.staging
+        staged = by_run.get(job.entry.path) or facts.staging
         shared = {key for one in staged for key in _builds(one)}
         fresh = [effect for key, effect in builds.items() if key not in shared]
         if fresh and shared:
@@ -91,10 +94,7 @@ REBUILT = Rule(
     Tier.CRITICAL,
     "A release is built once; every environment runs the same digests.",
     "A second build can hold other dependencies: what staging proved is not what production runs.",
-    (
-        "jobs:\n  build: …\n  staging:\n    needs: build\n  production:\n    needs: [build, staging]   # the"
-        " digest of `build`, no build of its own"
-    ).replace("of its own", "again"),
+    "jobs:\n  build: …\n  staging:\n    needs: build\n  production:\n    needs: [build, staging] # runs the digest of `build`",
     _rebuilt,
     {
         ".github/workflows/deploy.yml": _HEAD

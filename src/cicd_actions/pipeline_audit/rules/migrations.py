@@ -119,7 +119,8 @@ def _migrate_first(facts: Facts) -> Iterator[Answer]:
             yield answer
     if found:
         return
-    platform = _before_by_platform(facts)
+    jobs = [place for path in _compose_files(facts) if (place := startup.one_shot(facts.repository, path)) is not None]
+    platform = next(iter(jobs), None) or _before_by_platform(facts)
     if platform:
         yield Held("The platform runs the migrations before the roll-out.", platform)
     elif facts.migrating:

@@ -224,7 +224,7 @@ def _broad(facts: Facts) -> Iterator[Answer]:
         missing = [job for job in file.jobs.values() if job.node.get("permissions") is None]
         writes = _writes(top)
         if top is None and missing:
-            if facts.settings and facts.settings.default_token == "read":  # noqa: S105 - a word, not a password
+            if facts.settings and facts.settings.default_token == "read":
                 yield Held("The repository's default token only reads.", Place(file.path, 1))
             else:
                 yield Broken(
@@ -276,21 +276,27 @@ def _unpinned(facts: Facts) -> Iterator[Answer]:
     owner = facts.repository.name.partition("/")[0].lower()
     broken = False
     for file in facts.pipeline.files:
+        places: dict[str, list[int]] = {}
         for uses_, line in _used(file):
+            if _third_party(uses_, owner):
+                places.setdefault(uses_, []).append(line)
+        for uses_, lines in places.items():
+            broken = True
             name, _, ref = uses_.partition("@")
-            theirs = name.partition("/")[0].lower()
-            if name.startswith(("./", "$/", "docker://")) or not ref or theirs in {"actions", "github", owner} or "${{" in name:
-                continue
-            if not _SHA.fullmatch(ref) and ref != "<sha>":
-                broken = True
-                yield Broken(
-                    Place(file.path, line),
-                    f"`{uses_}` can become other code at any time: pin it to a full commit SHA.",
-                    f"uses: {name}@<40 hex digits> # {ref}",
-                    key=name,
-                )
+            also = f" Also in line {', '.join(map(str, lines[1:]))}." if len(lines) > 1 else ""
+            message = f"`{uses_}` can become other code at any time: pin it to a full commit SHA.{also}"
+            yield Broken(Place(file.path, lines[0]), message, f"uses: {name}@<40 hex digits> # {ref}", key=name)
     if not broken:
         yield Held("Every third-party action is pinned to a commit.")
+
+
+def _third_party(uses_: str, owner: str) -> bool:
+    """Whether an action of somebody else is not pinned to a commit."""
+    name, _, ref = uses_.partition("@")
+    theirs = name.partition("/")[0].lower()
+    if name.startswith(("./", "$/", "docker://")) or not ref or theirs in {"actions", "github", owner} or "${{" in name:
+        return False
+    return not _SHA.fullmatch(ref) and ref != "<sha>"
 
 
 def _used(file: File) -> Iterator[tuple[str, int]]:
@@ -382,6 +388,8 @@ def _long_lived(facts: Facts) -> Iterator[Answer]:
 
 def _stored(job: JobRun) -> Iterator[tuple[Place, str]]:
     """Where `env:` gives a job a cloud's key from a secret; not for stores that only speak the same protocol."""
+    if not any(name in job.file.document.text for name in _KEY_VARIABLES):
+        return
     for node in [job.job.node, *(step.step.node for step in job.steps)]:
         block = node.get("env")
         entries = block.entries if isinstance(block, Mapping) else []

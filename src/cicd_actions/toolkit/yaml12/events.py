@@ -37,7 +37,6 @@ class Builder:
         self._anchors: dict[str, tuple[Node, int] | None] = {}
 
     def build(self) -> None:
-
         documents = 0
         try:
             for event in yaml.parse(self._document.text, Loader=_with_tabs(yaml.SafeLoader)):
