@@ -99,6 +99,7 @@ class Verification:
                 database=new,
                 built=bool(self.inputs.base_command),
                 head_folder=str(self.repo.root),
+                moved=[] if self.base.separate else [str(self.repo.root), str(self.base.root)],
             )
         _usable(facts)
         kept = BASE + facts["key"]
