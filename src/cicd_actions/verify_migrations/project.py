@@ -60,6 +60,7 @@ class Programs:
         assert command is not None  # noqa: S101 - asked before
         result = self.scratch / f"{program}-{len(list(self.scratch.iterdir()))}.json"
         whole = {
+            "moved": [],
             **options,
             "program": "alembic_program",
             "program_name": program,

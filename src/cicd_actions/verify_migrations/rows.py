@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -50,12 +50,14 @@ class Column:
 
 @dataclass
 class Table:
-    """A table that gets rows. `parents`: the columns of each foreign key, and the table and columns that it points to."""
+    """A table that gets rows. `parents`: the columns of each foreign key, and the table and columns that it points to.
+    `guessed` are those that only a name such as `user_id` tells: orderly rows keep to them."""
 
     oid: str
     name: str
     columns: dict[int, Column]
     parents: list[tuple[list[int], str, list[int]]]
+    guessed: list[tuple[list[int], str, list[int]]]
     checks: dict[str, list[int]]
 
     def column(self, label: str) -> Column | None:
@@ -99,7 +101,11 @@ class Rows:
         """Returns the tables so that those that a foreign key points to come first, as far as they are no circle."""
         left, done, found = dict(self.tables), set[str](), list[Table]()
         while left:
-            ready = [t for t in left.values() if all(to in done or to == t.oid or to not in left for _, to, _ in t.parents)]
+            ready = [
+                t
+                for t in left.values()
+                if all(to in done or to == t.oid or to not in left for _, to, _ in [*t.parents, *t.guessed])
+            ]
             for table in ready or [next(iter(left.values()))]:
                 found.append(table)
                 done.add(table.oid)
@@ -109,7 +115,7 @@ class Rows:
     def row(self, table: Table, i: int, *, hostile: bool = False, fresh: bool = False) -> dict[str, str]:
         """Returns row `i` as SQL constants by column. `fresh`: a row that comes after the filled ones."""
         given: dict[int, str | None] = {}
-        for columns, target, targets in table.parents:
+        for columns, target, targets in table.parents if hostile else [*table.parents, *table.guessed]:
             known = self._known(target, targets)
             if known:
                 alone = all(table.columns[at].unique for at in columns if at in table.columns)
@@ -242,7 +248,25 @@ def _tables(catalog: Mapping[str, Any], domains: Mapping[str, Any]) -> dict[str,
         for oid, table in (catalog["tables"] or {}).items()
         if table["kind"] in {"r", "p"} and not table["child"] and not is_version_table(table)
     }
-    return {oid: _table(oid, table, catalog["tables"], domains) for oid, table in listed.items()}
+    found = {oid: _table(oid, table, catalog["tables"], domains) for oid, table in listed.items()}
+    for table in found.values():
+        table.guessed += _guessed(table, found)
+    return found
+
+
+def _guessed(table: Table, tables: Mapping[str, Table]) -> Iterator[tuple[list[int], str, list[int]]]:
+    held = {at for columns, _, _ in table.parents for at in columns}
+    for at, column in table.columns.items():
+        stem = column.name.removesuffix("_id")
+        if at in held or stem == column.name or column.unique:
+            continue
+        names = {f'"{each}"' for each in (stem, f"{stem}s", f"{stem}es", f"{stem.removesuffix('y')}ies")}
+        for other in tables.values():
+            keys = [key for key, one in other.columns.items() if one.key]
+            fits = len(keys) == 1 and other.columns[keys[0]].type.base == column.type.base
+            if fits and other.name.rpartition(".")[2] in names:
+                yield [at], other.oid, keys
+                break
 
 
 def _table(oid: str, table: Mapping[str, Any], tables: Mapping[str, Any], domains: Mapping[str, Any]) -> Table:
@@ -269,7 +293,7 @@ def _table(oid: str, table: Mapping[str, Any], tables: Mapping[str, Any], domain
         for column in columns.values():
             if column.name == key:
                 column.pool += pool
-    return Table(oid, qualified(table), columns, parents, checks)
+    return Table(oid, qualified(table), columns, parents, [], checks)
 
 
 def _column(column: Mapping[str, Any], unique: bool, key: bool, domains: Mapping[str, Any]) -> Column:

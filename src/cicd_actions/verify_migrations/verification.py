@@ -45,6 +45,7 @@ class Base:
 
     tame: str
     hostile: str
+    empty: str
     facts: Mapping[str, Any]
     cached: bool
 
@@ -70,7 +71,7 @@ class Verification:
         if self.programs.alembic is None:
             self._other_tool(base)
         else:
-            self._alembic(base)
+            self._alembic(base, base.tame)
         return self.found
 
     # What runs now
@@ -98,19 +99,20 @@ class Verification:
                 database=new,
                 built=bool(self.inputs.base_command),
                 head_folder=str(self.repo.root),
+                moved=[] if self.base.separate else [str(self.repo.root), str(self.base.root)],
             )
         _usable(facts)
         kept = BASE + facts["key"]
         if facts["cached"]:
-            return Base(f"{kept}_t", f"{kept}_h", facts, cached=True)
+            return Base(f"{kept}_t", f"{kept}_h", kept, facts, cached=True)
         with self.server.connect(new) as connection:
             connection.rows(trace.CATALOG)
         filled = {kind: self._filled(new, kind) for kind in ("tame", "hostile")}
         if not self._seeds:  # a seed may change without a trace, so nothing is kept
             self.server.prune(kept)
-            self.server.keep(new, kept)
+            new = self.server.keep(new, kept)
             filled = {kind: self.server.keep(database, f"{kept}_{kind[0]}") for kind, database in filled.items()}
-        return Base(filled["tame"], filled["hostile"], facts, cached=False)
+        return Base(filled["tame"], filled["hostile"], new, facts, cached=False)
 
     @property
     def _seeds(self) -> bool:
@@ -148,8 +150,8 @@ class Verification:
 
     # The change, with Alembic
 
-    def _alembic(self, base: Base) -> None:
-        database = self.server.create("head", base.tame)
+    def _alembic(self, base: Base, template: str) -> None:
+        database = self.server.create("head" if template == base.tame else "bare", template)
         address = self.server.address.at(database)
         known = [each["revision"] for each in base.facts["scripts"]]
         options = {"known": known, "several_heads": len(base.facts["heads"]) > 1}
@@ -159,13 +161,19 @@ class Verification:
             failed_before = replay.run(connection, listed)
             counts = _counts(connection, before)
             trace.arm(connection)
-            unkind = Background(partial(self._hostile, base, options))
+            first = template == base.tame
+            unkind = Background(partial(self._hostile, base, options) if first else dict[str, Any])
             head = self.programs.python(self.head, "upgrade", address, trace=True, **options)
             hostile = unkind.result()
             if "scripts" not in head:
                 raise _broken("this change's revisions", head)
-            self._graph(base.facts, head)
-            if self._stopped(head, hostile):
+            if first:
+                self._graph(base.facts, head)
+                if self._refused_rows(head):
+                    connection.close()
+                    self._alembic(base, base.empty)
+                    return
+            if self._stopped(head):
                 return
             steps = [each["revision"] for each in head["steps"]]
             after = connection.document(_CATALOG)
@@ -214,7 +222,27 @@ class Verification:
         for each in self.found.new:
             each["file"] = self._relative(each["path"])
 
-    def _stopped(self, head: Mapping[str, Any], hostile: Mapping[str, Any]) -> bool:
+    def _refused_rows(self, head: Mapping[str, Any]) -> bool:
+        """Returns whether the migration only refuses rows, which are made up: empty tables show the rest."""
+        error = head.get("error")
+        running = self._running(head)
+        if not error or not running or error.get("sqlstate", "")[:2] not in {"22", "23"}:
+            return False
+        detail = f" ({error['detail']})" if error.get("detail") else ""
+        self._add(
+            Trouble(
+                "fails-on-data",
+                f"{running} fails on orderly rows: {error['text']}{detail}",
+                running,
+                line=error.get("line") or 0,
+            )
+        )
+        self.found.not_judged.append(
+            f"{running} refuses the generated rows, so the tables were empty. Give it rows by `seed-sql`."
+        )
+        return True
+
+    def _stopped(self, head: Mapping[str, Any]) -> bool:
         """Returns whether the upgrade did not come to its end, and says so."""
         error = head.get("error")
         if head.get("stop"):
@@ -229,8 +257,6 @@ class Verification:
         if not running and error.get("missing"):
             raise _broken("this change's env.py", head)
         what = f"{running or 'env.py'} fails: {error['text']}"
-        if "error" not in hostile and running:
-            what += " (on orderly rows; it runs on others)"
         whole = place if place.is_absolute() else self.head.folder / place
         self._add(
             Trouble(
@@ -316,7 +342,7 @@ class Verification:
 
     def _unkind(self, hostile: Mapping[str, Any]) -> None:
         error = hostile.get("error")
-        if error:
+        if error and not any(each.rule == "fails-on-data" for each in self.found.troubles):
             running = self._running(hostile)
             what = f"{running} fails on rows with NULL, empty, longest or equal values: {error['text']}"
             detail = f" ({error['detail']})" if error.get("detail") else ""
@@ -341,7 +367,7 @@ class Verification:
             self._add(self._down(rule, f"the downgrade of {failed} fails: {error['text']}", by_revision.get(failed)))
         done = {each["revision"]: each["statements"] for each in round_.get("downgraded") or ()}
         rest = _after_mark(trace.entries(connection))
-        left = False
+        missing = False
         moved = iter([each for each in rest if each.kind == "revision"])
         for revision, count in done.items():
             part = by_revision.get(revision)
@@ -353,10 +379,12 @@ class Verification:
                 listed = "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more" if len(wrong) > 5 else "")
                 rule = "downgrade-differs" if count else "downgrade-missing"
                 self._add(self._down(rule, f"after the downgrade of {revision}: {listed}", part))
-                left = True
+                missing = not count
                 break  # what an older one finds is a consequence
-        if round_.get("error") and not left:
-            self._add(self._down("upgrade-again-fails", f"after its downgrade: {round_['error']['text']}", parts[-1]))
+        # A missing downgrade explains it. Where there is one, what it leaves is in the way of the next deploy.
+        if round_.get("error") and not missing:
+            again = round_.get("running") or parts[-1].revision
+            self._add(Trouble("upgrade-again-fails", f"{again} fails after its downgrade: {round_['error']['text']}", again))
 
     def _down(self, rule: str, what: str, part: Segment | None) -> Trouble:
         soft = part is not None and catalogs.additive(part.before, part.after)

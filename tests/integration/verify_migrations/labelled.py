@@ -80,8 +80,8 @@ FIRST = (
     bad("reindex", "sql('reindex table {t}')"),
     bad(
         "foreign_key",
-        "op.create_foreign_key('{t}_fk', '{t}', '{t}_other', ['e'], ['id'])",
-        _OTHER + "alter table {t} add e int;",
+        "op.create_foreign_key('{t}_fk', '{t}', '{t}_other', ['{t}_other_id'], ['id'])",
+        _OTHER + "alter table {t} add {t}_other_id int;",
     ),
     bad("check", "op.create_check_constraint('{t}_ck', '{t}', 'a > 0')"),
     # Data
@@ -109,8 +109,8 @@ FIRST = (
     ),
     good(
         "foreign_key_not_valid",
-        "op.create_foreign_key('{t}_fk', '{t}', '{t}_other', ['e'], ['id'], postgresql_not_valid=True)",
-        _OTHER + "alter table {t} add e int;",
+        "op.create_foreign_key('{t}_fk', '{t}', '{t}_other', ['{t}_other_id'], ['id'], postgresql_not_valid=True)",
+        _OTHER + "alter table {t} add {t}_other_id int;",
     ),
     good("check_not_valid", "op.create_check_constraint('{t}_ck', '{t}', 'a > -5', postgresql_not_valid=True)"),
     good("widen", "op.alter_column('{t}', 'b', type_=sa.String(80))"),
@@ -224,7 +224,7 @@ SECOND = (
         "validate_key",
         "sql('alter table {t} validate constraint {t}_fk')",
         _OTHER
-        + "alter table {t} add e int; alter table {t} add constraint {t}_fk foreign key (e) references {t}_other(id) not valid;",
+        + "alter table {t} add {t}_other_id int; alter table {t} add constraint {t}_fk foreign key ({t}_other_id) references {t}_other(id) not valid;",
     ),
     good("reindex_concurrently", "apart:\n    sql('reindex table concurrently {t}')"),
     good(
@@ -265,3 +265,41 @@ SECOND = (
     good("statistics", "sql('alter table {t} alter a set statistics 500'); apart:\n    sql('analyze {t}')"),
 )
 """26 dangerous and 21 safe ones of harder shapes."""
+
+_DEFAULT = """
+sql('alter table {t} alter e set default 1')
+sql('update {t} set e = 1 where a > 0')
+sql('alter table {t} alter e set not null')
+sql('alter table {t} alter e drop default')
+"""
+
+REPORTED = (
+    # https://github.com/sbdchd/squawk/issues/115
+    bad("default_update_not_null", _DEFAULT, "alter table {t} add e int;", "sa.Column('e', sa.Integer)"),
+    # https://github.com/sbdchd/squawk/pull/144
+    good("not_null_with_default", "sql('alter table {t} add e boolean not null default false')"),
+    # https://github.com/ankane/strong_migrations/issues/98
+    bad("plain_drop_index", "sql('drop index {t}_i')", "create index {t}_i on {t}(a);"),
+    # https://github.com/ankane/strong_migrations/issues/119
+    bad(
+        "drop_foreign_key",
+        "op.drop_constraint('{t}_fk', '{t}')",
+        _OTHER
+        + "alter table {t} add {t}_other_id int; alter table {t} add constraint {t}_fk foreign key ({t}_other_id) references {t}_other(id);",
+    ),
+    # https://github.com/ankane/strong_migrations/issues/187
+    good("new_table_with_key", "sql('create table {t}_n(id int primary key, t_id int references {t}(id))')"),
+    # https://github.com/kaaveland/eugene/issues/109
+    bad(
+        "update_under_lock",
+        "sql('alter table {t} add constraint {t}_fk foreign key (a) references {t}(id) not valid'); sql('update {t} set c = b')",
+    ),
+    # https://github.com/braintree/pg_ha_migrations/pull/62
+    good("volatile_now", "sql('alter table {t} add e timestamptz not null default current_timestamp')"),
+    # https://github.com/doctolib/safe-pg-migrations/issues/48
+    bad(
+        "both_steps_at_once",
+        "sql('alter table {t} add constraint {t}_ck check (a > 0) not valid'); sql('alter table {t} validate constraint {t}_ck')",
+    ),
+)
+"""What others reported of linters and tracers: missed, or a false alarm."""

@@ -11,7 +11,7 @@ import pytest
 
 from tests.harness.migration_repository import MigrationRepository
 from tests.integration.verify_migrations.conftest import Verify
-from tests.integration.verify_migrations.labelled import FIRST, SECOND, Case
+from tests.integration.verify_migrations.labelled import FIRST, REPORTED, SECOND, Case
 
 pytestmark = pytest.mark.postgres
 
@@ -64,7 +64,7 @@ def judged(verify: Verify, folder: Path, cases: Sequence[Case]) -> tuple[set[str
     return set(found), found
 
 
-@pytest.mark.parametrize(("cases", "least"), [(FIRST, 30), (SECOND, 25)], ids=["first", "second"])
+@pytest.mark.parametrize(("cases", "least"), [(FIRST, 30), (SECOND, 25), (REPORTED, 5)], ids=["first", "second", "reported"])
 def test_labelled_migrations_are_told_apart(verify: Verify, tmp_path: Path, cases: Sequence[Case], least: int) -> None:
     found, rules = judged(verify, tmp_path / "app", cases)
     dangerous = {case.name for case in cases if case.dangerous}

@@ -114,7 +114,11 @@ def _after(scripts: Scripts, options: dict[str, Any], result: dict[str, Any]) ->
         return
     statements.begin("")
     result["again"] = []
-    scripts.run(lambda at, _context: _noted(_upward(scripts, at), statements, result["again"]))
+    try:
+        scripts.run(lambda at, _context: _noted(_upward(scripts, at), statements, result["again"]))
+    except BaseException:
+        result["running"] = statements.revision
+        raise
 
 
 _PROGRAMS: dict[str, Callable[[Scripts, dict[str, Any], dict[str, Any]], None]] = {

@@ -6,8 +6,6 @@ import gc
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy.dialects import postgresql
-
 from cicd_actions.run_migrations_oneshot.in_image.problems import relative
 
 
@@ -38,13 +36,8 @@ def _table(table: Any, classes: dict[Any, str]) -> dict[str, Any]:
 
 
 def _column(column: Any) -> dict[str, Any]:
-    try:
-        type_ = column.type.compile(dialect=postgresql.dialect())
-    except Exception:
-        type_ = str(type(column.type).__name__)
     return {
         "name": column.name,
-        "type": type_,
         "nullable": bool(column.nullable),
         "primary": bool(column.primary_key),
         "client_default": column.default is not None,

@@ -30,6 +30,10 @@ def main() -> None:
             with open(__file__ if "__file__" in globals() else options["start"], encoding="utf-8") as file:
                 text = file.read()
             os.execv(other, [other, "-c", text, sys.argv[1], "again"])  # noqa: S606
+    if options["moved"]:
+        # The environment may have the project from the other work tree (an editable install).
+        here, there = options["moved"]
+        sys.path[:] = [_moved(entry, here, there) for entry in sys.path]
     if options["module"]:  # `python -m alembic` has the working directory in front; the script `alembic` has not
         sys.path[:0] = [os.getcwd()]
     sys.dont_write_bytecode = written
@@ -45,6 +49,11 @@ def main() -> None:
     program = importlib.import_module("cicd_actions.verify_migrations.in_project." + options["program"])
     sys.dont_write_bytecode = written
     program.main(options)
+
+
+def _moved(entry: str, here: str, there: str) -> str:
+    inside = (entry + os.sep).startswith(here + os.sep) and "-packages" not in entry and "lib" + os.sep + "python" not in entry
+    return there + entry[len(here) :] if inside else entry
 
 
 if __name__ == "__main__":
