@@ -113,6 +113,7 @@ def test_imports_run_one_way() -> None:
         "pipeline_file": 5,
         "deployment_record": 4,
         "rollback_to_previous_sha": 3,
+        "verify_migrations": 3,
         "roll_out": 2,
         "health_gate": 2,
     }

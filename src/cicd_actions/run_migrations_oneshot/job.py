@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import unquote, urlsplit
 
 from cicd_actions.engines.protocol import Engine, Image, Job, JobEnd, ServiceMissing
-from cicd_actions.run_migrations_oneshot import program
+from cicd_actions.run_migrations_oneshot import program, proven
 from cicd_actions.run_migrations_oneshot.command_line import AlembicCommand
 from cicd_actions.run_migrations_oneshot.inputs import Inputs
 from cicd_actions.run_migrations_oneshot.journal import Journal
@@ -79,6 +79,7 @@ class Jobs:
             sql=inputs.sql,
             single_head=inputs.expect_single_head,
             contract=contract,
+            proven=proven.load(inputs.proven_phases) if inputs.proven_phases else {},
             script=command.script,
             module=command.module,
             tool=command.tool,
