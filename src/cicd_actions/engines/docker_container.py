@@ -320,10 +320,10 @@ class Containers:
                 identity = str(self._api.client.create_container_from_config(config, old["Name"].lstrip("/") + suffix)["Id"])
                 for network in more:
                     self._api.client.join(network, identity, joined[network])
-                if not docker_settings.has_mac(self._api.container(identity) or {}, config.get("MacAddress")):
+                mac = config.get("MacAddress")
+                if mac and not docker_settings.has_mac(self._api.container(identity), mac):
                     raise Refused(
-                        f"Cannot replace {target.service}: this engine did not give the new container the MAC address"
-                        f" {config['MacAddress']}.",
+                        f"Cannot replace {target.service}: this engine did not give the new container the MAC address {mac}.",
                         cause="The old container still runs.",
                         fix="Create the container without `--mac-address`.",
                     )
