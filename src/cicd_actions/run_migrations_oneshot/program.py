@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from cicd_actions.run_migrations_oneshot.command_line import AlembicCommand
+from cicd_actions.run_migrations_oneshot.command_line import MigrationCommand
 
 # In the order in which they import each other.
 _STANDARD = (
@@ -64,6 +64,6 @@ def text(tool: str = "alembic") -> str:
     return f"{boot}\n\nstart({sources!r})\n"
 
 
-def words(alembic: AlembicCommand, options: Options) -> Sequence[str]:
+def words(alembic: MigrationCommand, options: Options) -> Sequence[str]:
     """Returns the job's arguments."""
     return (*alembic.launcher, alembic.python, "-c", text(options.tool), json.dumps(asdict(options)), *alembic.arguments)
