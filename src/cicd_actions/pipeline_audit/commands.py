@@ -309,6 +309,7 @@ _DEPLOY = _any(pattern for pattern, _ in _ALL_DEPLOYS)
 _DOES = _any(pattern for pattern, _, _ in _OTHER)
 
 
+_DRY_RUN = re.compile(r"--dry-run(=(client|server))?\b")
 _DEPLOY_WORD = re.compile(r"deploy|roll-?out|release|update|restart", re.IGNORECASE)
 
 
@@ -345,12 +346,11 @@ def _effects(command: Command) -> Iterator[Effect]:
 
 
 def _deploys(command: Command, text: str, detail: str, common: dict[str, Any]) -> Iterator[Effect]:
-    if any(command.has(option) for option in _DRY) or re.search(r"--dry-run(=(client|server))?\b", text):
-        return
     remote = command.remote or command.has("-H", "--host", "--context", "--host=")
     match = _DEPLOY.match(text)
     platform = _ALL_DEPLOYS[_index(match)][1] if match else SERVER if remote and _runs_deploy_script(command) else None
-    if platform is not None:
+    dry = platform is not None and (command.has(*_DRY) or _DRY_RUN.search(text) is not None)
+    if platform is not None and not dry:
         server = platform in {COMPOSE, DOCKER, SERVER}
         yield Effect(
             Kind.DEPLOY,

@@ -124,7 +124,7 @@ class JobRun:
                 pending += job.needs
         return list(found.values())
 
-    @property
+    @cached_property
     def words(self) -> str:
         """Its names and those of its callers, for guesses."""
         callers = " ".join(place.file for place in self.via)
@@ -335,9 +335,11 @@ def _steps(
     repository: Repository, file: File, job: Job, steps: list[Step], known: Known, via: tuple[Place, ...], depth: int
 ) -> Iterator[StepRun]:
     folder = _default_folder(file, job)
+    outer = with_env(known, file, job, None) if depth == 0 else known
     for step in steps:
         place = Place(file.path, step.node.line)
-        inner = with_env(known, file, job, step) if depth == 0 else known
+        # Nearly no step has variables: what is known of the job is then known of the step.
+        inner = with_env(known, file, job, step) if depth == 0 and step.node.get("env") is not None else outer
         uses = step.uses.strip()
         given_node = step.node.get("with")
         given = {
