@@ -424,7 +424,7 @@ def _reaches(page: Sequence[Any], known: int, since: int) -> bool:
 def _run(found: Mapping[str, Any]) -> Run:
     home, head = found.get("repository"), found.get("head_repository")
     same = isinstance(home, dict) and isinstance(head, dict) and home.get("id") == head.get("id")
-    attempt = found.get("run_attempt")
+    attempt, status = found.get("run_attempt"), _name(found.get("status"))
     return Run(
         found["id"],
         attempt if isinstance(attempt, int) else 1,
@@ -433,8 +433,8 @@ def _run(found: Mapping[str, Any]) -> Run:
         _name(found.get("head_branch")),
         _name(found.get("event")),
         _name(found.get("head_sha")),
-        _name(found.get("status")),
-        _name(found.get("conclusion")),
+        status,
+        _name(found.get("conclusion")) if status == "completed" else "",
         seconds(found.get("created_at")),
         seconds(found.get("run_started_at")) or seconds(found.get("created_at")),
         seconds(found.get("updated_at")),
