@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.harness.action import Ended
+from tests.harness.alembic_project import OTHER_TOOLS, python_with
 from tests.harness.migration_repository import MigrationRepository
 from tests.integration.verify_migrations.conftest import Verify, rules
 
@@ -187,3 +188,50 @@ def test_server_with_other_data_is_refused(verify: Verify, project: MigrationRep
         assert "allow-other-data: true" in refused.log
     finally:
         verify.server.sql("drop database elsewhere")
+
+
+_SETTINGS = """
+import os
+from urllib.parse import urlsplit
+url = urlsplit(os.environ["DATABASE_URL"])
+DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql", "NAME": url.path[1:], "USER": url.username,
+                         "PASSWORD": url.password, "HOST": url.hostname, "PORT": url.port}}
+INSTALLED_APPS = ["shop"]
+SECRET_KEY = "of-tests"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+"""
+_INITIAL = """
+from django.db import migrations, models
+class Migration(migrations.Migration):
+    initial = True
+    operations = [migrations.CreateModel("Item", [("id", models.BigAutoField(primary_key=True)), ("name", models.TextField())])]
+"""
+_INDEX = """
+from django.db import migrations, models
+class Migration(migrations.Migration):
+    dependencies = [("shop", "0001_initial")]
+    operations = [migrations.AddIndex("Item", models.Index(fields=["name"], name="i")),
+                  migrations.AddField("Item", "age", models.IntegerField(default=0))]
+"""
+
+
+def test_django_project_is_judged_by_the_server_alone(verify: Verify, tmp_path: Path) -> None:
+    folder = tmp_path / "django"
+    folder.mkdir()
+    project = MigrationRepository(folder)
+    (folder / "shop/migrations").mkdir(parents=True)
+    for name, text in {
+        "manage.py": "import sys\nfrom django.core import management\nmanagement.execute_from_command_line(sys.argv)\n",
+        "config.py": _SETTINGS,
+        "shop/__init__.py": "",
+        "shop/migrations/__init__.py": "",
+        "shop/migrations/0001_initial.py": _INITIAL,
+    }.items():
+        (folder / name).write_text(text)
+    project.commit()
+    (folder / "shop/migrations/0002_index.py").write_text(_INDEX)
+    project.commit()
+    python = python_with(OTHER_TOOLS)
+    ended = verify(project, command=f"env DJANGO_SETTINGS_MODULE=config {python}/python manage.py migrate", driver="")
+    assert json.loads(ended.outputs["new"]) == ["shop.0002_index"], ended.log
+    assert {"blocking-index", "new-required-column"} <= rules(ended, "error")
