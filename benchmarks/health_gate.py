@@ -197,8 +197,9 @@ def detections(made: Release, runs: int) -> None:
             lambda url: made.command("--json", "--url", url), environment, refused=refused, runs=runs
         )
         say(f"health-gate, {name} (at most {probes} probes)", statistics.median(delays), 0.070)
-        # The delay is as likely to be 0 as a whole gap: the median of a sample is off by this much in two of three samples.
-        say("    give or take", (max(delays) - min(delays)) / (2 * (runs + 2) ** 0.5))
+        first, _, third = statistics.quantiles(delays)
+        # A delay is as likely to be 0 as a whole gap: the median of such a sample is off by this much in one of three.
+        say("    give or take", (third - first) / (runs + 2) ** 0.5)
         if gaps:
             say("    at any moment between two probes", at_any_moment(gaps))
         if probes > 40:

@@ -87,7 +87,7 @@ class History:
     @property
     def outcomes(self) -> tuple[Record, ...]:
         """Returns the records with a verdict: passed and quarantined."""
-        return tuple(record for record in self.records if record.task is not Task.DEPLOY)
+        return tuple(record for record in self.records if record.judged)
 
     def good(self, services: Collection[str] = ()) -> list[Release]:
         """Returns the passed releases that are not quarantined, each once, newest first; of `services` alone where given."""
@@ -183,7 +183,7 @@ class _Standing:
             if not self._may_pass(record, own):
                 return None
             self.passed.append(release)
-        if record.task is not Task.DEPLOY:
+        if record.judged:
             self._verdicts[release.identity] = record.task
         return release
 

@@ -119,7 +119,7 @@ class Records:
         found: list[_Found] = []
         for spelling in _spellings(environment):
             found += self._ours(next(self.github.pages(self._path, _LIST, needs=READ, environment=spelling), []), environment)
-        outcomes = sorted((each for each in found if each.record.task is not Task.DEPLOY), key=_newest)[:most]
+        outcomes = sorted((each for each in found if each.record.judged), key=_newest)[:most]
         return [(each.record, *self._proof(each)) for each in outcomes]
 
     def _proof(self, found: _Found) -> tuple[str, bool]:

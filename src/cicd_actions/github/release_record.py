@@ -129,8 +129,13 @@ class Record:
     at: str = field(default="", compare=False)
     id: int = field(default=0, compare=False)
 
+    @property
+    def judged(self) -> bool:
+        """Whether the record is a verdict on a release: it passed, or it failed and is quarantined."""
+        return self.task in _VERDICTS
+
     def locks(self, now: float) -> bool:
-        """Whether this record forbids deploys at a time, in seconds since 1970. A signed or proven lock that ended does not."""
+        """Whether this record forbids deploys at a time, in seconds since 1970."""
         return self.task is Task.LOCK and self.kind == "lock" and (not self.until or now < (time_of(self.until) or 0.0))
 
     @property

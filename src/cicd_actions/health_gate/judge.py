@@ -120,7 +120,7 @@ class Judge:
     def _wrong(self, seen: Observation) -> None:
         if seen.permanent:
             self.state = State.FAILED
-            self.reason = "waiting cannot cure this"
+            self.reason = "waiting does not fix this"
             return
         if seen.outcome is Outcome.BROKEN and self.streak and self.forgiven < self.rules.flake_budget:
             self.forgiven += 1

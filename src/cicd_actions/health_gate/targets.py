@@ -268,7 +268,8 @@ def _tcp(settings: Settings, name: str, place: tuple[str, int]) -> Target:
     for key in ("expect-version", "version-from", "expect-json", "expect-body", "expect-header"):
         if settings(key):
             problem = f"the target `{name}` only connects, so no answer says whether it holds; clear it on this target"
-            raise settings.unusable(key, problem, '""')
+            fix = f"- {as_yaml('url', f'{TCP}{bracketed(place[0])}:{place[1]}')}\n  {as_yaml(key, '')}"
+            raise settings.unusable(key, problem, fix=fix)
     expectations = Expectations(max_latency=settings("max-latency"))
     return Target(name, tcp=place, expectations=expectations, **_pace(settings, fresh=connections(settings("replicas"))))
 

@@ -247,7 +247,7 @@ class Collection:
                 record = read(each)
             except NotARecord:
                 continue
-            if record.task is not Task.DEPLOY and seconds(each.get("created_at")) >= self.facts.since:
+            if record.judged and seconds(each.get("created_at")) >= self.facts.since:
                 found.append((each, record))
         return found
 

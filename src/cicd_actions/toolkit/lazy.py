@@ -52,6 +52,7 @@ LAZY = frozenset(
         "cicd_actions.toolkit.manual",
         "cicd_actions.toolkit.reporting",
         "cicd_actions.toolkit.yaml12",
+        "cicd_actions.toolkit.yaml12.tabs",
         # What the time of verify-openapi-client's generator pays for.
         "cicd_actions.verify_openapi_client.acknowledge",
         "cicd_actions.verify_openapi_client.comparison",
