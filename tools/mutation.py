@@ -1,7 +1,7 @@
 """Changes the safety rules one by one and sees whether a test fails: `python -m tools.mutation [NAME…]`.
 
 mutmut makes the changes and runs the tests that cover each. The run fails when fewer than 90 in 100 changes are found, or
-when a change that no test finds is not listed with a reason in `tests/survivors.toml`.
+when a change that no test finds is not listed with a reason in `tests/survivors.yml`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
 from collections import Counter
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).resolve().parents[1]
 COPY = ROOT / ".build" / "mutation"
-SURVIVORS = ROOT / "tests" / "survivors.toml"
+SURVIVORS = ROOT / "tests" / "survivors.yml"
 LEAST = 0.9
 """Share of the changes that a test has to find."""
 
@@ -57,9 +58,8 @@ def _survivors() -> list[dict[str, str]]:
     """Returns the listed changes: `function`, `change` (lines with + and -) and `reason`."""
     if not SURVIVORS.exists():
         return []
-    entries: list[dict[str, str]] = tomllib.loads(SURVIVORS.read_text(encoding="utf-8"))["survivor"]
-    assert all(entry["reason"] for entry in entries)
-    return entries
+    entries: list[dict[str, str]] = yaml.safe_load(SURVIVORS.read_text(encoding="utf-8"))
+    return [entry for entry in entries if entry["reason"]]
 
 
 if __name__ == "__main__":

@@ -81,13 +81,14 @@ def build(source: Path, target: Path, release: Release, *, uv: Path, scratch: Pa
             _put(target / "docker" / folder.name / "action.yml", _docker_variant(folder, release.image))
     if not release.action:
         _workflows(source, target, release.references)
+        _put(target / "cicd.schema.json", (source / "docs" / "cicd.schema.json").read_text("utf-8"))
     _put(target / "sbom.cdx.json", _sbom(packages, release.version, release.commit))
     _put(target / "release.json", _json(asdict(release)))
 
 
 def _own_package(source: Path, target: Path) -> None:
     package = source / "src" / "cicd_actions"
-    for path in sorted(package.rglob("*.py")):
+    for path in sorted(path for path in package.rglob("*") if path.suffix in {".py", ".html", ".css", ".js"}):
         _put(target / "lib" / "cicd_actions" / path.relative_to(package), path.read_text("utf-8"))
 
 

@@ -27,9 +27,9 @@ RESOLVING = 60.0
 def run(inputs: Inputs, runtime: Runtime) -> Report:
     """Migrate once. Raises `UnusableInput`; everything else, an engine that does not answer included, is in the report."""
     alembic = migration_in(inputs.command)
-    # Without the runner's temporary folder no later step reads the log, and it would be left behind in the workspace.
-    kept = bool(runtime.variables.get("RUNNER_TEMP"))
-    journal = Journal(runtime, runtime.scratch / f"{NAME}-{secrets.token_hex(4)}.log", kept=kept)
+    folder = runtime.scratch
+    log = (folder or runtime.workspace) / f"{NAME}-{secrets.token_hex(4)}.log"
+    journal = Journal(runtime, log, kept=folder is not None)
     try:
         with connected(inputs, runtime) as engine:
             image = engine.resolve(inputs.image, runtime.deadline(RESOLVING))

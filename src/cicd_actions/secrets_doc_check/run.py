@@ -123,7 +123,6 @@ def _gather(inputs: Inputs, runtime: Runtime) -> _Gathered:
 
 def _fetcher(token: str, runtime: Runtime) -> Fetch:
     """Reads files of other repositories by GitHub's API, each once and within one deadline."""
-
     deadline = runtime.deadline(60.0)
 
     def fetch(repository: str, path: str, commit: str) -> str:

@@ -131,6 +131,11 @@ class Tree:
         parts = [os.fsdecode(part) for part in (told or b"").split(b"\0")]
         return {path for path, _, value in zip(parts[::3], parts[1::3], parts[2::3], strict=False) if value in {"set", "true"}}
 
+    def grep(self, words: list[str]) -> set[str] | None:
+        """Returns the paths that a `git grep -z --name-only` with these words lists; `None` where git cannot tell."""
+        told = self._git(words, allowed=(0, 1))
+        return None if told is None else {os.fsdecode(name) for name in told.split(b"\0") if name}
+
     def _text(self, full: str, kind: int, longest: int) -> str:
         folder = os.path.dirname(full)
         if folder not in self._folders:
@@ -157,7 +162,7 @@ class Tree:
         told = self._git(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
         return None if told is None else {os.fsdecode(name) for name in told.split(b"\0") if name}
 
-    def _git(self, words: list[str], given: bytes = b"") -> bytes | None:
+    def _git(self, words: list[str], given: bytes = b"", allowed: tuple[int, ...] = (0,)) -> bytes | None:
         command, variables = git.command(*words), git.variables(os.environ)
         try:
             done = subprocess.run(
@@ -165,7 +170,7 @@ class Tree:
             )
         except (OSError, subprocess.SubprocessError):
             return None
-        return None if done.returncode else done.stdout
+        return done.stdout if done.returncode in allowed else None
 
     def _walked(self) -> set[str]:
         found: set[str] = set()

@@ -161,7 +161,6 @@ class Django(Run):
             server=version,
             at=self._before,
             heads=sorted(f"{app}.{name}" for app, name in executor.loader.graph.leaf_nodes())[:50],
-            transactional=bool(self._connection.features.can_rollback_ddl),
             invalid=self._invalid,
         )
 

@@ -134,17 +134,21 @@ class Alembic(Run):
             "at": tables_of.joined([table.before for table in self._tables]),
             "tables": len(self._tables),
             "external": first.external,
-            "transactional": first.transactional,
             "shared": any(table.shared and len(table.steps) > 1 for table in self._tables),
             "invalid": self._invalid,
         }
 
     def _pending(self, scripts: Scripts, tables: list[VersionTable]) -> list[dict[str, str]]:
         return [
-            {**scripts.about(step.revision.revision), "database": self._called(table)}
+            self._judged({**scripts.about(step.revision.revision), "database": self._called(table)})
             for table in tables
             for step in table.steps
         ]
+
+    def _judged(self, about: dict[str, str]) -> dict[str, str]:
+        """Returns a revision with the phase that was proven, where that is stricter, or where the module declares none."""
+        phase = self._options["proven"].get(about["revision"], "")
+        return {**about, "phase": phase} if phase == "contract" or (phase and not about["phase"]) else about
 
     def _called(self, table: VersionTable) -> str:
         """Returns the table's name for people, empty where there is only one."""

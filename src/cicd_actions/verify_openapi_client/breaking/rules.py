@@ -26,10 +26,6 @@ class Flow(str, Enum):
     def __str__(self) -> str:
         return self.value
 
-    @property
-    def reverse(self) -> Flow:
-        return Flow.RESPONSE if self is Flow.REQUEST else Flow.REQUEST
-
 
 @dataclass(frozen=True)
 class Rule:
