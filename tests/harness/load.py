@@ -23,7 +23,7 @@ class Load:
         self.answers: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
 
-    def __enter__(self) -> Load:  # noqa: PYI034 - Self is Python 3.11's
+    def __enter__(self) -> Load:
         for thread in self._threads:
             thread.start()
         return self

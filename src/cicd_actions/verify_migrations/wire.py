@@ -111,7 +111,7 @@ class Connection:
         finally:
             self._socket.close()
 
-    def __enter__(self) -> Connection:  # noqa: PYI034 - `Self` is newer than Python 3.10
+    def __enter__(self) -> Connection:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -45,7 +45,7 @@ def _without_alembic(options: dict[str, Any], arguments: list[str]) -> None:
     """Goes on with another interpreter, or ends."""
     other = None if AGAIN in sys.argv else python_of(options["script"])
     if other:
-        os.execv(other, [other, "-c", _own_text(), AGAIN, *arguments])  # noqa: S606 - an image may have no shell
+        os.execv(other, [other, "-c", _own_text(), AGAIN, *arguments])
     version = ".".join(map(str, sys.version_info[:3]))
     body = {"event": "end", "state": "failed", "rule": "no-alembic", "python": version, "executable": sys.executable}
     body["tool"] = options["tool"]

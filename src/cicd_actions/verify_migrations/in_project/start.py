@@ -9,9 +9,9 @@ import sys
 _KEPT = [entry for entry in sys.path if entry]
 sys.path[:] = _KEPT
 
-import importlib  # noqa: E402 - after the path
-import json  # noqa: E402
-import os  # noqa: E402
+import importlib
+import json
+import os
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
         if other:
             with open(__file__ if "__file__" in globals() else options["start"], encoding="utf-8") as file:
                 text = file.read()
-            os.execv(other, [other, "-c", text, sys.argv[1], "again"])  # noqa: S606
+            os.execv(other, [other, "-c", text, sys.argv[1], "again"])
     if options["moved"]:
         # The environment may have the project from the other work tree (an editable install).
         here, there = options["moved"]
