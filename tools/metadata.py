@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from cicd_actions.__main__ import action, names  # noqa: E402 - the path had to be set first
 from cicd_actions.pipeline_audit.pages import pages  # noqa: E402
+from cicd_actions.pipeline_file import schema  # noqa: E402
 from cicd_actions.pipeline_metrics.metrics import METRICS  # noqa: E402
 from cicd_actions.toolkit.definition import AnyAction  # noqa: E402
 from cicd_actions.toolkit.manual import action_yml, cell, readme_tables  # noqa: E402
@@ -93,9 +94,18 @@ def rules() -> dict[Path, str]:
     return dict.fromkeys(folder.glob("*.md"), "") | made
 
 
+def pipeline_file() -> dict[Path, str]:
+    """The JSON Schema of the pipeline file, and the tables of its keys."""
+    page = ROOT / "docs" / "pipeline-file.md"
+    return {
+        ROOT / "docs" / "cicd.schema.json": schema.text(),
+        page: between(page.read_text("utf-8"), schema.tables(), page),
+    }
+
+
 def main(argv: list[str]) -> int:
     """Exit code 1 when something differed under `--check`."""
-    files = guide() | overview() | rules()
+    files = guide() | overview() | rules() | pipeline_file()
     for name in names():
         files |= expected(action(name))
     stale = [(path, text) for path, text in files.items() if not path.exists() or path.read_text("utf-8") != text]

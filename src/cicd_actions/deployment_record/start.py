@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cicd_actions.deployment_record.locks import refuse_locked
 from cicd_actions.deployment_record.phase import Phase
 from cicd_actions.engines.inputs import connected, release_variables
 from cicd_actions.engines.protocol import Running
-from cicd_actions.github.comparison import compare
+from cicd_actions.github.commits import compare
 from cicd_actions.github.history import History, Release
 from cicd_actions.github.release_record import Record, Task, digest_of
 from cicd_actions.rollback_to_previous_sha import checks
@@ -48,6 +49,7 @@ def start(phase: Phase) -> Report:
     sha, services = phase.sha(), phase.services()
     wanted = phase.record(Task.DEPLOY, sha, services)
     history = phase.records.history(phase.environment, lambda history: _last_good(history, wanted) is not None)
+    refuse_locked(phase)
     current = _last_good(history, wanted)
     _refuse_older(phase, history, current, sha)
     if phase.inputs.require_passed_in:

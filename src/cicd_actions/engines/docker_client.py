@@ -146,7 +146,6 @@ class Client(docker.APIClient):  # type: ignore[misc]
         self._raise_for_status(response)
 
     def _credentials(self, image: str) -> dict[str, str]:
-
         registry, _ = auth.resolve_repository_name(image)
         header = auth.get_config_header(self, registry)
         return {"X-Registry-Auth": header.decode() if isinstance(header, bytes) else header} if header else {}

@@ -86,9 +86,18 @@ class DockerEngine:
 
     def roll_out(self, target: Target, before: Running, deadline: Deadline, *, rollback: bool = True) -> RolledOut:
         self._api.deadline = deadline
+        service = target.service
+        first, *_ = self._existing(service)
+        with self._containers.held(service, first["Image"]):
+            # Another run may have ended since `before` was read.
+            now = {state["Id"] for state in self._existing(service)}
+            if isinstance(before.point, tuple) and now != set(before.point):
+                raise self._changed(service, "its containers are not those that ran before")
+            return self._roll_out(target, deadline)
+
+    def _roll_out(self, target: Target, deadline: Deadline) -> RolledOut:
         started = self._runtime.clock()
         service = target.service
-        self._existing(service)
         self._containers.examine(service)
         self._api.pull(target.image, deadline)
         self._containers.end_leftovers(service)
@@ -114,6 +123,13 @@ class DockerEngine:
 
     def revert(self, target: Target, before: Running, deadline: Deadline, *, wait: bool = True) -> None:
         self._api.deadline = deadline
+        slots = self._containers.slots(before.service)
+        there = [state for slot in slots for state in (slot.current, slot.kept) if state is not None]
+        first, *_ = there or self._existing(before.service)
+        with self._containers.held(before.service, first["Image"]):
+            self._revert(target, before, deadline, wait=wait)
+
+    def _revert(self, target: Target, before: Running, deadline: Deadline, *, wait: bool) -> None:
         old = before.point if isinstance(before.point, tuple) else ()
         again = False
         for slot in self._containers.slots(before.service):
@@ -130,7 +146,7 @@ class DockerEngine:
                 self._return(kept, newer, before.service, deadline, wait=wait)
         if again:
             # The kept container is gone.
-            self.roll_out(Target(before.service, self.resolve(before.image, deadline), before.sha), before, deadline)
+            self._roll_out(Target(before.service, self.resolve(before.image, deadline), before.sha), deadline)
 
     def job(self, job: Job, deadline: Deadline, on_line: Line) -> JobEnd:
         self._api.deadline = deadline
@@ -180,6 +196,7 @@ class DockerEngine:
             sha=str(labels.get(REVISION, "")),
             ready=sum(digest == digests[0] and _up(state) for state, digest in zip(states, digests, strict=True)),
             wanted=len(states),
+            settled=not self._containers.busy(service),
             unfinished=self._containers.unfinished(service),
             point=tuple(state["Id"] for state in states),
         )

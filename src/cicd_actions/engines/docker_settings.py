@@ -82,12 +82,9 @@ def take_over_alone(config: Json, state: Json) -> None:
         config["MacAddress"] = state["Config"]["MacAddress"]
 
 
-def has_mac(state: Json, mac: str | None) -> bool:
-    """Whether a new container has the MAC address that was asked for, if any: as a setting, or on one of its networks."""
-    return not mac or mac in {
-        state["Config"].get("MacAddress"),
-        *(each.get("MacAddress") for each in _endpoints(state).values()),
-    }
+def has_mac(state: Json | None, mac: str) -> bool:
+    """Whether a new container has the MAC address that was asked for: as a setting, or on one of its networks."""
+    return state is not None and any(place.get("MacAddress") == mac for place in (state["Config"], *_endpoints(state).values()))
 
 
 def published(state: Json) -> list[str]:

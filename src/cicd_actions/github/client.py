@@ -65,7 +65,7 @@ class GitHub:
 
     @property
     def repo(self) -> str:
-        """The path of the repository: `/repos/owner/name`."""
+        """Returns the path of the repository: `/repos/owner/name`."""
         owner, _, name = self.repository.partition("/")
         return f"/repos/{segment(owner)}/{segment(name)}"
 

@@ -26,12 +26,12 @@ class Release:
 
     @property
     def services(self) -> dict[str, str]:
-        """The image of each service, as its record names it."""
+        """Returns the image of each service, as its record names it."""
         return {service: record.services[service] for service, record in self.sources.items()}
 
     @property
     def identity(self) -> Identity:
-        """The digest of each service, else its opaque id. Two builds of one commit have two identities."""
+        """Returns the digest of each service, else its opaque id. Two builds of one commit have two identities."""
         return frozenset((service, marked(record.services[service])) for service, record in self.sources.items())
 
     def runs_in(self, running: Identity) -> bool:
@@ -78,7 +78,7 @@ class History:
 
     @property
     def conclusive(self) -> bool:
-        """Whether older records, which were not read, change nothing here: a rollback's record counts by an older one."""
+        """Returns whether unread older records change nothing here: a rollback's record counts by an older one."""
         standing = _Standing((), complete=self.complete)
         for record in reversed(self.outcomes):
             standing.add(record)
@@ -86,8 +86,8 @@ class History:
 
     @property
     def outcomes(self) -> tuple[Record, ...]:
-        """The records with a verdict: passed and quarantined."""
-        return tuple(record for record in self.records if record.task is not Task.DEPLOY)
+        """Returns the records with a verdict: passed and quarantined."""
+        return tuple(record for record in self.records if record.judged)
 
     def good(self, services: Collection[str] = ()) -> list[Release]:
         """Returns the passed releases that are not quarantined, each once, newest first; of `services` alone where given."""
@@ -183,7 +183,7 @@ class _Standing:
             if not self._may_pass(record, own):
                 return None
             self.passed.append(release)
-        if record.task is not Task.DEPLOY:
+        if record.judged:
             self._verdicts[release.identity] = record.task
         return release
 

@@ -95,12 +95,12 @@ class Addresses:
 
     @property
     def current(self) -> tuple[str, ...]:
-        """The addresses that have to answer right: all known ones of the families that were reached, or else all."""
+        """Returns the addresses that have to answer right: all known ones of the families that were reached, or else all."""
         return tuple(name for name, known in self._known.items() if not self._reached or known.family in self._reached)
 
     @property
     def unreached(self) -> tuple[str, ...]:
-        """The known addresses of a family that accepted no connection, while another family did."""
+        """Returns the known addresses of a family that accepted no connection, while another family did."""
         return tuple(name for name, known in self._known.items() if self._reached and known.family not in self._reached)
 
 

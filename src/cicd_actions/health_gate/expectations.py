@@ -30,7 +30,7 @@ class Mismatch:
 
     @property
     def label(self) -> str:
-        """A few characters for a timeline."""
+        """Returns a few characters for a timeline."""
         return {"version": "other version", "latency": "slow"}.get(self.kind, self.kind.replace("-", " "))
 
 
@@ -69,12 +69,12 @@ class Expectations:
             except (jsonpath.JSONPathError, RecursionError) as error:
                 said = str(error).partition("\n")[0]
                 raise UnusableInput(
-                    f"The input `{name}` cannot be used: `{path}` is not a JSONPath of RFC 9535: {said}.",
+                    f"Cannot use the input `{name}`: `{path}` is not a JSONPath of RFC 9535: {said}.",
                     cause=f"The line was: {text}",
                     fix="For example:\n\n    $.status\n    $.checks[0].name\n    $['key with spaces']",
                 ) from None
             if not isinstance(made, jsonpath.JSONPath):
-                raise UnusableInput(f"The input `{name}` cannot be used: `{path}` joins several paths, and one is wanted.")
+                raise UnusableInput(f"Cannot use the input `{name}`: `{path}` joins several paths; write one.")
             self._paths[path] = made
         return self._paths[path]
 

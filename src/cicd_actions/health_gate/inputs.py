@@ -78,11 +78,6 @@ def _method(text: str) -> str:
     raise NotUnderstood(f"`{text}` is not a method that can be sent", example="POST")
 
 
-def _argv(text: str) -> tuple[str, ...]:
-
-    return argv(text)
-
-
 def _place(text: str) -> tuple[str, int]:
     """`host:port`, or `unix:/path`: the path stands for the host then, and no name of a host begins with a slash."""
     if text.strip().startswith("unix:"):
@@ -196,7 +191,7 @@ OF_TARGETS: dict[str, Declaration] = {
     "name": _key(string, "Name in the report. Default: the URL without its scheme, or the program's name."),
     "url": _key(string, "URL to probe, or `tcp://host:port`, which is healthy when it accepts a connection."),
     "command": _key(
-        optional(_argv), "Program to run instead, as a list of words. Exit code 0 is healthy; its output is the body."
+        optional(argv), "Program to run instead, as a list of words. Exit code 0 is healthy; its output is the body."
     ),
     "method": _key(_method, "Method to send.", default="GET"),
     "body": _key(text_block, "Body to send. `$NAME` is expanded from the environment and its value masked."),

@@ -29,7 +29,7 @@ _CARRIERS = (
 
 
 def is_metadata(address: str) -> bool:
-    """Whether the text is an IP address of a metadata service, also one that an IPv6 address carries."""
+    """Returns whether the text is an IP address of a metadata service, also one that an IPv6 address carries."""
     return any(_inside(packed, *network) for packed in _packed(address.partition("%")[0]) for network in _NETWORKS)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import h11
 
@@ -17,9 +17,6 @@ from cicd_actions.health_gate.proxies import Proxy
 from cicd_actions.health_gate.resolver import Resolver
 from cicd_actions.health_gate.targets import HttpRequest, Trust
 from cicd_actions.health_gate.urls import Url, bracketed, server_name
-
-if TYPE_CHECKING:
-    import ssl
 
 
 @dataclass(eq=False)

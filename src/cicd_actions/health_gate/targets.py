@@ -92,7 +92,7 @@ class Target:
 
     @property
     def place(self) -> str:
-        """What is probed, for people; without credentials."""
+        """Returns what is probed, for people; without credentials."""
         if self.tcp:
             return f"tcp://{bracketed(self.tcp[0])}:{self.tcp[1]}"
         return str(self.request.url) if self.request else " ".join(self.command)
@@ -186,12 +186,12 @@ class Settings:
 
         `example` is a value of the key; `fix` is a target in YAML where other keys change too.
         """
-        place = f"The key `{key}` of {self._where}" if self._where else f"The input `{key}`"
+        place = f"the key `{key}` of {self._where}" if self._where else f"the input `{key}`"
         if fix:
             fix = instead(as_yaml("targets", f"{fix}\n"))
         elif example:
             fix = instead(as_yaml(key, example), under="" if self._where else "with")
-        return UnusableInput(f"{place} cannot be used: {problem}.", fix=fix)
+        return UnusableInput(f"Cannot use {place}: {problem}.", fix=fix)
 
 
 TCP = "tcp://"
@@ -218,15 +218,14 @@ def _of_scheme(text: str) -> tuple[str, str] | None:
     return f"`{scheme}://…`: {why}", "" if "@" in rest else example
 
 
-_SOCKET = re.compile(r"(?:[a-z]+\+)?unix:(?://)?(?P<path>[^:?#]*)(?:[:?#].*)?|https?://unix:(?P<nginx>/[^:?#]*)(?:[:?#].*)?")
-
-
 def _socket(text: str) -> str:
     """Returns the YAML of a target for a Unix socket that is written as a URL (curl, nginx, `requests-unixsocket`)."""
-    found = _SOCKET.fullmatch(text.strip())
+    if "unix:" not in text:
+        return ""
+    found = re.fullmatch(r"(?:https?://(?=unix:/)|[a-z]+\+)?unix:(?://)?([^:?#]*)(?:[:?#].*)?", text.strip())
     if not found:
         return ""
-    path = found["nginx"] or found["path"]
+    path = found[1]
     if "%2F" in path.upper():  # the path of the socket stands where a host would, and a path of HTTP follows it
         path = path.lstrip("/").partition("/")[0]
     place = f"unix:/{unquote(path).lstrip('/')}"
@@ -268,7 +267,8 @@ def _tcp(settings: Settings, name: str, place: tuple[str, int]) -> Target:
     for key in ("expect-version", "version-from", "expect-json", "expect-body", "expect-header"):
         if settings(key):
             problem = f"the target `{name}` only connects, so no answer says whether it holds; clear it on this target"
-            raise settings.unusable(key, problem, '""')
+            fix = f"- {as_yaml('url', f'{TCP}{bracketed(place[0])}:{place[1]}')}\n  {as_yaml(key, '')}"
+            raise settings.unusable(key, problem, fix=fix)
     expectations = Expectations(max_latency=settings("max-latency"))
     return Target(name, tcp=place, expectations=expectations, **_pace(settings, fresh=connections(settings("replicas"))))
 

@@ -15,7 +15,7 @@ from cicd_actions.pipeline_audit.rules.definition import Answer, Held, NotApplic
 from cicd_actions.pipeline_audit.stages import Stage
 from cicd_actions.secrets_doc_check.model import Place
 from cicd_actions.toolkit.yaml12 import Mapping
-from cicd_actions.workflows.files import File, scalar_text
+from cicd_actions.workflows.files import File
 
 NO_DEPLOY = NotApplicable(
     "No workflow of this repository deploys a service. Where one does, write `deploys: true` in .github/cicd.yml."
@@ -148,8 +148,3 @@ def at(file: File, *keys: str) -> Place:
         line = named.line
         node = node.get(key)
     return Place(file.path, line)
-
-
-def job_text(job: JobRun, key: str) -> str:
-    """Returns the text of one of the job's keys."""
-    return scalar_text(job.job.node.get(key))

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from cicd_actions.github.client import GitHub, segment
-from cicd_actions.github.comparison import CONTENTS
+from cicd_actions.github.commits import CONTENTS
 from cicd_actions.github.errors import NotFound, Permission
 from cicd_actions.github.proof import RUNS, Proofs, TooManyRuns, Trust, Unproven
 from cicd_actions.github.records import READ
@@ -247,7 +247,7 @@ class Collection:
                 record = read(each)
             except NotARecord:
                 continue
-            if record.task is not Task.DEPLOY and seconds(each.get("created_at")) >= self.facts.since:
+            if record.judged and seconds(each.get("created_at")) >= self.facts.since:
                 found.append((each, record))
         return found
 
@@ -424,7 +424,7 @@ def _reaches(page: Sequence[Any], known: int, since: int) -> bool:
 def _run(found: Mapping[str, Any]) -> Run:
     home, head = found.get("repository"), found.get("head_repository")
     same = isinstance(home, dict) and isinstance(head, dict) and home.get("id") == head.get("id")
-    attempt = found.get("run_attempt")
+    attempt, status = found.get("run_attempt"), _name(found.get("status"))
     return Run(
         found["id"],
         attempt if isinstance(attempt, int) else 1,
@@ -433,8 +433,8 @@ def _run(found: Mapping[str, Any]) -> Run:
         _name(found.get("head_branch")),
         _name(found.get("event")),
         _name(found.get("head_sha")),
-        _name(found.get("status")),
-        _name(found.get("conclusion")),
+        status,
+        _name(found.get("conclusion")) if status == "completed" else "",
         seconds(found.get("created_at")),
         seconds(found.get("run_started_at")) or seconds(found.get("created_at")),
         seconds(found.get("updated_at")),

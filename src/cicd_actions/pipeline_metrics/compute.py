@@ -12,9 +12,6 @@ from cicd_actions.pipeline_metrics.dora import Deployment, deployments, lead_tim
 from cicd_actions.pipeline_metrics.facts import DAY, WEEK, Facts, Job, Run
 from cicd_actions.pipeline_metrics.metrics import Figure, percentage, quantile, quantiles
 
-RunKey = tuple[str, int]
-"""A repository and the id of a run."""
-
 
 @dataclass(frozen=True)
 class Scope:
@@ -90,6 +87,21 @@ class Week:
     figures: Mapping[str, Figure]
 
 
+@dataclass(frozen=True)
+class Story:
+    """The runs of one repository that count, their pairs of workflow and commit, and when failed ones were green again."""
+
+    facts: Facts
+    runs: Sequence[Run]
+    pairs: Sequence[tuple[Sequence[Run], bool]]
+    green: Mapping[int, float | None]
+
+    @classmethod
+    def of(cls, facts: Facts, scope: Scope) -> Story:
+        runs = [run for run in facts.runs.values() if scope.has(run)]
+        return cls(facts, runs, list(flaky_pairs(facts, runs)), green_again(facts, runs))
+
+
 @dataclass
 class Figures:
     """Everything that is shown and exported."""
@@ -106,6 +118,7 @@ class Figures:
     minutes: list[Minutes]
     deployments: list[tuple[str, Deployment]]
     people: dict[str, int]
+    stories: Sequence[Story]
     runs: int
     detailed: int
     """Runs whose jobs were read."""
@@ -115,10 +128,10 @@ class Figures:
 
 def compute(facts: Sequence[Facts], scope: Scope) -> Figures:
     """Computes all figures of some repositories together."""
-    chosen = [(each, [run for run in each.runs.values() if scope.has(run)]) for each in facts]
-    runs = [run for _, some in chosen for run in some]
-    jobs = [job for each, some in chosen for run in some for job in each.jobs.get(run.id, ())]
-    groups, flakes, unread = _flaky(chosen)
+    chosen = [Story.of(each, scope) for each in facts]
+    runs = [run for story in chosen for run in story.runs]
+    jobs = [job for story in chosen for run in story.runs for job in story.facts.jobs.get(run.id, ())]
+    groups = [flaky for story in chosen for _, flaky in story.pairs]
     deployed = [(each.repository, one) for each in facts for one in deployments(each, scope.environment)]
     within = [(name, one) for name, one in deployed if scope.since <= one.at <= scope.until]
     pulls = [pull for each in facts for pull in each.pulls.values() if scope.since <= pull.merged <= scope.until]
@@ -137,14 +150,15 @@ def compute(facts: Sequence[Facts], scope: Scope) -> Figures:
         _by_workflow(chosen),
         _by_job(chosen),
         _by_week(runs, scope),
-        flakes,
+        _flakes(chosen),
         _steps(chosen),
         minutes,
         sorted(within, key=lambda each: -each[1].at),
         dict(Counter(pull.author for pull in people if pull.author).most_common()) if scope.people else {},
+        chosen,
         len(runs),
-        sum(1 for each, some in chosen for run in some if run.id in each.jobs),
-        unread,
+        sum(1 for story in chosen for run in story.runs if run.id in story.facts.jobs),
+        sum(run.attempt > 1 and run.id not in story.facts.jobs for story in chosen for run in story.runs),
     )
 
 
@@ -168,24 +182,22 @@ def _dora(facts: Sequence[Facts], within: Sequence[Deployment], scope: Scope) ->
     }
 
 
-Chosen = Sequence[tuple[Facts, Sequence[Run]]]
-
-
-def _by_workflow(chosen: Chosen) -> list[tuple[str, str, int, dict[str, Figure]]]:
+def _by_workflow(chosen: Sequence[Story]) -> list[tuple[str, str, int, dict[str, Figure]]]:
     groups: dict[tuple[str, str], list[Run]] = defaultdict(list)
-    for each, runs in chosen:
-        for run in runs:
-            groups[each.repository, run.workflow or run.path].append(run)
+    for story in chosen:
+        name = story.facts.repository
+        for run in story.runs:
+            groups[name, run.workflow or run.path].append(run)
     return sorted(((*key, len(runs), _of_runs(runs)) for key, runs in groups.items()), key=lambda row: (-row[2], row[:2]))
 
 
-def _by_job(chosen: Chosen) -> list[tuple[str, str, str, int, float]]:
+def _by_job(chosen: Sequence[Story]) -> list[tuple[str, str, str, int, float]]:
     groups: dict[tuple[str, str, str], list[int]] = defaultdict(list)
-    for each, runs in chosen:
-        for run in runs:
-            for job in each.jobs.get(run.id, ()):
+    for story in chosen:
+        for run in story.runs:
+            for job in story.facts.jobs.get(run.id, ()):
                 if job.good and job.seconds:
-                    groups[each.repository, run.workflow or run.path, job.name].append(job.seconds)
+                    groups[story.facts.repository, run.workflow or run.path, job.name].append(job.seconds)
     rows = [(*key, len(times), quantile(times, 0.5) or 0.0) for key, times in groups.items()]
     return sorted(rows, key=lambda row: (-row[4], row[:3]))
 
@@ -221,24 +233,26 @@ def flaky_pairs(facts: Facts, runs: Iterable[Run]) -> Iterator[tuple[list[Run], 
     for run in runs:
         groups[run.path or run.workflow, run.sha, run.branch, run.event].append(run)
     for some in groups.values():
+        if len(some) == 1 and some[0].attempt == 1:
+            # Nearly all: one run, once.
+            if some[0].good is not None:
+                yield some, False
+            continue
         some.sort(key=lambda run: (run.created, run.id))
         ends = [good for run in some for _, good in sorted(attempts(run, facts.jobs.get(run.id, ())).items())]
         if ends:
             yield some, False in ends and True in ends[ends.index(False) :]
 
 
-def _flaky(chosen: Chosen) -> tuple[list[bool], list[Flake], int]:
-    """Returns for each pair whether it is flaky, the jobs behind it, and how many runs' earlier attempts are not known."""
-    verdicts: list[bool] = []
+def _flakes(chosen: Sequence[Story]) -> list[Flake]:
+    """Returns the jobs behind the flaky pairs, the most frequent first."""
     found: dict[tuple[str, str, str, str], list[int]] = defaultdict(list)
-    for each, runs in chosen:
-        for some, flaky in flaky_pairs(each, runs):
-            verdicts.append(flaky)
-            for (workflow, job, step), number in _flaky_jobs(each, some) if flaky else ():
-                found[each.repository, workflow, job, step].append(number)
+    for story in chosen:
+        for some in (some for some, flaky in story.pairs if flaky):
+            for (workflow, job, step), number in _flaky_jobs(story.facts, some):
+                found[story.facts.repository, workflow, job, step].append(number)
     flakes = [Flake(*key, tuple(sorted(set(numbers), reverse=True))) for key, numbers in found.items()]
-    unread = sum(run.attempt > 1 and run.id not in each.jobs for each, runs in chosen for run in runs)
-    return verdicts, sorted(flakes, key=lambda flake: (-len(flake.runs), flake.repository, flake.workflow, flake.job)), unread
+    return sorted(flakes, key=lambda flake: (-len(flake.runs), flake.repository, flake.workflow, flake.job))
 
 
 def _flaky_jobs(facts: Facts, runs: Sequence[Run]) -> list[tuple[tuple[str, str, str], int]]:
@@ -268,21 +282,20 @@ def _ran(job: Job) -> bool:
     return bool(job.created and job.started and job.completed) and job.conclusion != "skipped"
 
 
-def _steps(chosen: Chosen) -> list[StepFigures]:
+def _steps(chosen: Sequence[Story]) -> list[StepFigures]:
     """Returns the steps, those that failed most first, then the slowest."""
     times: dict[tuple[str, str, str, str], list[int]] = defaultdict(list)
     failures: dict[tuple[str, str, str, str], list[tuple[int, int, float | None]]] = defaultdict(list)
-    for each, runs in chosen:
-        green = green_again(runs)
-        for run in runs:
-            for job in each.jobs.get(run.id, ()):
+    for story in chosen:
+        for run in story.runs:
+            for job in story.facts.jobs.get(run.id, ()):
                 for step in job.steps:
                     if step.conclusion in {"success", "failure", "timed_out"}:
-                        times[each.repository, run.workflow or run.path, job.name, step.name].append(step.seconds)
+                        times[story.facts.repository, run.workflow or run.path, job.name, step.name].append(step.seconds)
                 name = first_failed(job) if job.good is False else ""
                 if name:
-                    key = (each.repository, run.workflow or run.path, job.name, name)
-                    failures[key].append((run.updated, run.id, green.get(run.id)))
+                    key = (story.facts.repository, run.workflow or run.path, job.name, name)
+                    failures[key].append((run.updated, run.id, story.green.get(run.id)))
     rows = []
     for key, seconds in times.items():
         failed = sorted(failures.get(key, ()), reverse=True)
@@ -301,12 +314,17 @@ def _steps(chosen: Chosen) -> list[StepFigures]:
     return sorted(rows, key=lambda row: (-row.failed, -(row.median or 0), row.repository, row.workflow, row.job, row.step))
 
 
-def green_again(runs: Sequence[Run]) -> dict[int, float | None]:
-    """Returns for each failed run the seconds until its workflow was green again on its branch; `None` while it is red."""
+def green_again(facts: Facts, runs: Sequence[Run]) -> dict[int, float | None]:
+    """Returns for each failed run whose jobs were read the seconds until its workflow was green again on its branch.
+
+    `None` stands for one that is still red.
+    """
+    red = {(run.path or run.workflow, run.branch) for run in runs if run.good is False and run.id in facts.jobs}
     groups: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in runs:
-        if run.good is not None:
-            groups[run.path or run.workflow, run.branch].append(run)
+        key = (run.path or run.workflow, run.branch)
+        if key in red and run.good is not None:
+            groups[key].append(run)
     found: dict[int, float | None] = {}
     for some in groups.values():
         following: int | None = None

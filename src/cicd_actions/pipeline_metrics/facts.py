@@ -18,7 +18,7 @@ WEEK = 7 * DAY
 
 
 class Run(NamedTuple):
-    """The last attempt of a workflow run. `foreign` says that its commit comes from a fork."""
+    """The last attempt of a workflow run. `conclusion` is empty until it ends; `foreign`: its commit comes from a fork."""
 
     id: int
     attempt: int
@@ -41,7 +41,7 @@ class Run(NamedTuple):
     @property
     def good(self) -> bool | None:
         """Whether it succeeded; `None` where its conclusion says neither."""
-        return JUDGED.get(self.conclusion) if self.completed else None
+        return JUDGED.get(self.conclusion)
 
     @property
     def seconds(self) -> int:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cicd_actions.engines.protocol import Engine, EngineUnreachable, Image, ImageMissing, Running, ServiceMissing, Target
 from cicd_actions.engines.registry import Registry
 from cicd_actions.github.client import GitHub
-from cicd_actions.github.comparison import Comparison, compare
+from cicd_actions.github.commits import Comparison, compare
 from cicd_actions.github.history import History, Release
 from cicd_actions.github.records import Records
-from cicd_actions.github.release_record import digest_of
+from cicd_actions.github.release_record import Record, digest_of, lock_described
 from cicd_actions.roll_out.inputs import Wanted
 from cicd_actions.rollback_to_previous_sha.inputs import CheckInputs
 from cicd_actions.rollback_to_previous_sha.plan import Facts, Left, Move, Plan, images, leaving, target
@@ -187,6 +188,19 @@ def plan(
         database=schema.database,
         unverified=(*made.unverified, *((schema.unverified,) if schema.unverified else ())),
     )
+
+
+def lock(records: Records, environment: str, runtime: Runtime) -> Record | None:
+    """Returns the lock that a rollback passes through, if any. A rollback never waits for an answer to this."""
+    try:
+        found = records.lock(environment)
+    except ActionError as error:
+        runtime.log(f"Could not determine whether {environment} is locked: {error.what}")
+        return None
+    if found is None or not found.locks(time.time()):
+        return None
+    runtime.log(f"{environment} is locked, and a rollback passes through: {lock_described(found)}")
+    return found
 
 
 def examine(engine: Engine, moves: Iterable[Move], deadline: Deadline) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cicd_actions.engines.protocol import ChangedMeanwhile, Engine, RollOutFailed, Running
 from cicd_actions.github.history import Release
+from cicd_actions.github.release_record import Record, lock_described
 from cicd_actions.roll_out.run import evidence_blocks
 from cicd_actions.rollback_to_previous_sha import by_hand
 from cicd_actions.rollback_to_previous_sha.inputs import Inputs
@@ -50,6 +51,7 @@ class Known:
     deadline: Deadline
     repository: str
     left: Left = field(default_factory=Left)
+    lock: Record | None = None
     to: Release | None = None
     plan: Plan | None = None
     path: Path | None = None
@@ -126,6 +128,9 @@ def ended(known: Known, plan: Plan, judged: Report) -> Report:
         for arrived in known.moved.arrived
         for note in arrived.notes
     ]
+    if known.lock is not None:
+        passed = f"{plan.environment} is locked, and still is. The rollback passed through: {lock_described(known.lock)}"
+        findings.append(Finding("rollback-to-previous-sha/locked", Severity.NOTICE, passed))
     if verdict is Verdict.PASS:
         headline = f"{where}; it passed its gate."
     else:

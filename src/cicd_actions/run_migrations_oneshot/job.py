@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from urllib.parse import unquote, urlsplit
 
 from cicd_actions.engines.protocol import Engine, Image, Job, JobEnd, ServiceMissing
-from cicd_actions.run_migrations_oneshot import program
-from cicd_actions.run_migrations_oneshot.command_line import AlembicCommand
+from cicd_actions.run_migrations_oneshot import program, proven
+from cicd_actions.run_migrations_oneshot.command_line import MigrationCommand
 from cicd_actions.run_migrations_oneshot.inputs import Inputs
 from cicd_actions.run_migrations_oneshot.journal import Journal
 from cicd_actions.run_migrations_oneshot.log_lines import log_line
@@ -60,7 +60,7 @@ class Jobs:
         )
         self.last = Ran(Progress())
 
-    def alembic(self, command: AlembicCommand, *, mode: str, contract: bool) -> Ran:
+    def alembic(self, command: MigrationCommand, *, mode: str, contract: bool) -> Ran:
         """Run the program in the image. The result is also `last` while it runs, and when `Cancelled` passes through."""
         inputs = self._inputs
         nonce = secrets.token_hex(8)
@@ -79,6 +79,7 @@ class Jobs:
             sql=inputs.sql,
             single_head=inputs.expect_single_head,
             contract=contract,
+            proven=proven.load(inputs.proven_phases) if inputs.proven_phases else {},
             script=command.script,
             module=command.module,
             tool=command.tool,

@@ -38,7 +38,7 @@ class Deadline:
         return min(limit, self.remaining)
 
     def check(self, what: str) -> None:
-        """Raise `Failed` when the deadline passed; `what` names what was being done ("waiting for the api's replicas")."""
+        """Raises `Failed` when the deadline passed; `what` names what was being done ("waiting for the api's replicas")."""
         if self.expired:
             raise Failed(
                 f"The deadline passed: {what} was not finished after {self.seconds:g} s.",

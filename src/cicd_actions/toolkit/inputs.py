@@ -1,4 +1,4 @@
-"""One definition of an action's inputs: a frozen dataclass whose fields are declared with `declare`.
+"""Defines an action's inputs: a frozen dataclass whose fields are declared with `declare`.
 
 The same definition reads the JSON object of a composite step, the flags of a shell, and writes `--help`, `action.yml` and
 the table in the README.
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True)
 class Declaration:
-    """What is known of one input: how its text is read, what it means, and its default as text.
+    """Describes one input: how its text is read, what it means, and its default as text.
 
     `blank` says what text of nothing but white space means: the default, or text like any other.
     """
@@ -53,7 +53,7 @@ def declare(
     action_default: str = "",
     blank: bool = True,
 ) -> T:
-    """A field of an inputs class. `default` is text in the input's grammar, exactly as it stands in `action.yml`.
+    """Declares a field of an inputs class. `default` is text in the input's grammar, exactly as it stands in `action.yml`.
 
     `secret` values are redacted everywhere. `action_default` is the default in `action.yml` alone, for an expression
     such as `${{ github.token }}`, which means nothing outside GitHub. `blank=False` hands white space to the parser: an
@@ -64,13 +64,13 @@ def declare(
 
 
 def declared(inputs: type[Any], name: str) -> Any:
-    """The same input as another action's: `url: str = declared(Other, "url")`. `name` is the field's."""
+    """Declares the same input as another action's: `url: str = declared(Other, "url")`. `name` is the field's."""
     (field,) = (field for field in dataclasses.fields(inputs) if field.name == name)
     return dataclasses.field(metadata=field.metadata)
 
 
 def declarations(inputs: type[Any]) -> dict[str, Declaration]:
-    """Every input of the class by its kebab-case name, in the order of the class."""
+    """Returns every input of the class by its kebab-case name, in the order of the class."""
     return {
         field.name.replace("_", "-"): field.metadata["input"]
         for field in dataclasses.fields(inputs)
@@ -79,7 +79,7 @@ def declarations(inputs: type[Any]) -> dict[str, Declaration]:
 
 
 def from_json(text: str) -> dict[str, str]:
-    """The inputs of a composite step, as `toJSON(inputs)` writes them: an object of strings.
+    """Reads the inputs of a composite step, as `toJSON(inputs)` writes them: an object of strings.
 
     Raises `UnusableInput` when the text is something else.
     """
@@ -87,12 +87,12 @@ def from_json(text: str) -> dict[str, str]:
         found = json.loads(text)
     except ValueError as error:
         raise UnusableInput(
-            "The variable INPUTS does not hold JSON.",
+            "Could not read the inputs: the variable INPUTS does not hold JSON.",
             cause=f"{error}.",
-            fix="It is set by the action itself:\n\n    env:\n      INPUTS: ${{ toJSON(inputs) }}",
+            fix="The action sets it itself:\n\n    env:\n      INPUTS: ${{ toJSON(inputs) }}",
         ) from None
     if not isinstance(found, dict):
-        raise UnusableInput("The variable INPUTS holds JSON, but not an object of inputs.")
+        raise UnusableInput("Could not read the inputs: the variable INPUTS holds JSON, but not an object.")
     values: dict[str, str] = {}
     for name, value in found.items():
         if isinstance(value, bool):
@@ -103,13 +103,13 @@ def from_json(text: str) -> dict[str, str]:
             values[name] = ""
         else:
             raise UnusableInput(
-                f"The input `{name}` is not text.", fix=f"Write it as a block of text:\n\n    {name}: |\n      …"
+                f"Cannot use the input `{name}`: it is not text.", fix=f"Write it as a block of text:\n\n    {name}: |\n      …"
             )
     return values
 
 
 def from_flags(argv: list[str], inputs: type[Any]) -> dict[str, str]:
-    """The inputs among the flags `--name value` or `--name=value`; a flag given twice adds a line.
+    """Reads the inputs among the flags `--name value` or `--name=value`; a flag given twice adds a line.
 
     Raises `UnusableInput` for a word that is not a flag, and for a flag without a value.
     """
@@ -118,7 +118,7 @@ def from_flags(argv: list[str], inputs: type[Any]) -> dict[str, str]:
     words = iter(argv)
     for word in words:
         if not word.startswith("--") or word == "--":
-            raise UnusableInput(f"`{word}` is not a flag.", fix="Inputs are given as `--name value`; see --help.")
+            raise UnusableInput(f"`{word}` is not a flag.", fix="Write inputs as `--name value`; see --help.")
         name, equals, value = word[2:].partition("=")
         if name not in known:
             raise UnusableInput(_unknown(name, known, what="flag", prefix="--"))
@@ -132,7 +132,7 @@ def from_flags(argv: list[str], inputs: type[Any]) -> dict[str, str]:
 
 
 def load(inputs: type[T], values: Mapping[str, str], redactor: Redactor) -> T:
-    """The typed object. An empty value means the default, as it does for GitHub.
+    """Returns the typed object. An empty value means the default, as it does for GitHub.
 
     Every input is read before anything is said, so one run shows all mistakes. Raises `UnusableInput`.
     """
@@ -150,7 +150,7 @@ def load(inputs: type[T], values: Mapping[str, str], redactor: Redactor) -> T:
         try:
             parsed[name.replace("-", "_")] = declaration.read(text)
         except NotUnderstood as error:
-            problems.append(f"The input `{name}` cannot be used: {error}.")
+            problems.append(f"Cannot use the input `{name}`: {error}.")
             if error.example:
                 fixes.append(as_yaml(name, error.example))
     if problems:
@@ -162,8 +162,9 @@ def as_yaml(name: str, value: str) -> str:
     """Returns the lines of YAML that set a key to a text."""
     if "\n" in value:
         return "\n".join([f"{name}: |", *(f"  {line}" for line in value.splitlines())])
-    # Plain text that YAML would read as something else is quoted; JSON strings are YAML strings.
-    return f"{name}: {value if _PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=False)}"
+    # What YAML would read as a comment, a mapping or a list is quoted (YAML 1.2, section 7.3.3); JSON strings are YAML strings.
+    plain = re.fullmatch(r"[A-Za-z0-9$/.^(_](?:[^\s:#,]|(?<=\S)#|:(?=\S)| (?=[^\s#]))*", value)
+    return f"{name}: {value if plain else json.dumps(value, ensure_ascii=False)}"
 
 
 def instead(*keys: str, under: str = "with") -> str:
@@ -172,10 +173,6 @@ def instead(*keys: str, under: str = "with") -> str:
     if under:
         shown = [f"{under}:", *(f"  {line}" for line in shown)]
     return "\n".join(["Write instead:", "", *(f"    {line}" for line in shown)])
-
-
-_PLAIN = re.compile(r"[A-Za-z0-9$/.^(_](?:[^\s:#,]|(?<=\S)#|:(?=\S)| (?=[^\s#]))*")
-"""Text that stands in YAML without quotes: no comment, no mapping, no list (YAML 1.2, section 7.3.3)."""
 
 
 def _example(declaration: Declaration) -> str:

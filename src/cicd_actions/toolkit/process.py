@@ -30,7 +30,7 @@ GRACE = 2.0
 
 
 def filled(words: Sequence[str], values: Mapping[str, str]) -> tuple[str, ...]:
-    """The words with `{name}` replaced by values, each within its word: a value can never become a second argument."""
+    """Replaces `{name}` by values, each within its word: a value can never become a second argument."""
     return tuple(_filled(word, values) for word in words)
 
 
@@ -133,7 +133,7 @@ def run(  # noqa: PLR0913 - a program's surroundings are many
 
 
 def end(process: subprocess.Popen[bytes], grace: float = GRACE) -> None:
-    """End the program's whole group: SIGTERM, and SIGKILL after `grace` seconds."""
+    """Ends the program's whole group: SIGTERM, and SIGKILL after `grace` seconds."""
     running = process.poll() is None
     _signal(process, signal.SIGTERM)
     if running:
@@ -177,7 +177,7 @@ class _Stream:
 
     @property
     def text(self) -> str:
-        """What was kept; the mark of a cut at its end lets the redactor find the beginning of a secret there."""
+        """Returns what was kept; the mark of a cut at its end lets the redactor find the beginning of a secret there."""
         return "".join(self._parts) + (CUT if self.cut else "")
 
     def close(self) -> None:

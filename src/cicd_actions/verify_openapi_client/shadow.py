@@ -181,7 +181,6 @@ def _stamps(folder: Path) -> Iterator[tuple[str, Stamp]]:
 @contextmanager
 def shadow(repository: Repository, scratch: Path | None) -> Iterator[Shadow]:
     """A filled copy below `scratch` (else the system's temporary folder); it is gone at the end, also of a cancelled run."""
-
     folder = Path(tempfile.mkdtemp(prefix="openapi-client-", dir=scratch))
     made = Shadow(repository, folder)
     try:

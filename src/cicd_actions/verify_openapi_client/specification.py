@@ -129,7 +129,6 @@ def _json(text: str) -> Any:
 
 
 def _yaml(text: str, name: str, input_: str) -> Any:
-
     size = len(text.encode())
     if size > LONGEST_YAML:
         raise UnusableInput(

@@ -32,6 +32,7 @@ from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import Failed, Inconclusive
 from cicd_actions.toolkit.runtime import Runtime
 from cicd_actions.toolkit.yaml12 import plain, read
+from tests.harness.action import run
 from tests.harness.deadlines import passing
 from tests.harness.kube_apiserver import Namespace
 from tests.harness.kubelet import Behaviour
@@ -304,6 +305,21 @@ def test_roll_out_webhook_that_replaces_the_digest_fails(
     with Webhook(kubernetes, lambda _image: NEWER), pytest.raises(RollOutFailed, match=f"the cluster made {NEWER} of it"):
         engine.roll_out(target(), before, Deadline(60))
     engine.revert(target(), before, Deadline(60))
+    assert images(kubernetes.get("deployments", "api")) == {"api": OLD}
+
+
+def test_roll_out_registry_that_serves_another_digest_changes_nothing(
+    kubernetes: Namespace, httpserver: HTTPServer, tmp_path: Path
+) -> None:
+    kubernetes.create("deployments", workload())
+    asked, swapped = (f"sha256:{letter * 64}" for letter in "ab")
+    manifest = f"/v2/org/api/manifests/{asked}"
+    httpserver.expect_request(manifest).respond_with_data(headers={"Docker-Content-Digest": swapped})
+    services = f"api=127.0.0.1:{httpserver.port}/org/api@{asked}"
+    given = {"engine": "kubernetes", "environment": "staging", "context": "here", "services": services, "timeout": "60s"}
+    ended = run("roll-out", given, tmp_path, KUBECONFIG=kubernetes.kubeconfig("admin"))
+    assert (ended.code, ended.outputs["verdict"]) == (1, "fail")
+    assert f"its answer has the digest {swapped}" in ended.outputs["reason"]
     assert images(kubernetes.get("deployments", "api")) == {"api": OLD}
 
 

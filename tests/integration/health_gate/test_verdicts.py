@@ -432,7 +432,7 @@ def test_a_report_that_has_no_place_is_told_before_the_first_request(
     (tmp_path / "file").write_text("kept")
     Path("report.json").symlink_to("../file")
     for place in ("report.json", str(tmp_path / "file" / "report.json")):
-        with pytest.raises(UnusableInput, match="cannot be written"):
+        with pytest.raises(UnusableInput, match="Cannot write"):
             gate(url=httpserver.url_for("/"), report=place)
     assert httpserver.log == []
     assert (tmp_path / "file").read_text() == "kept"

@@ -206,6 +206,22 @@ def test_kubectl_sets_the_image(tmp_path: Path) -> None:
     assert status == "kubectl rollout status deployment/SERVICE"
 
 
+def test_git_reverts_what_was_rolled_back(tmp_path: Path) -> None:
+    def git(*words: str) -> str:
+        named = ["git", "-C", str(tmp_path), "-c", "user.name=A", "-c", "user.email=a@example.com", *words]
+        return subprocess.run(named, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init", "--quiet")
+    commits: list[str] = []
+    for name in ("one", "two", "three"):
+        (tmp_path / name).write_text(name)
+        git("add", "-A")
+        git("commit", "--quiet", "-m", name)
+        commits.append(git("rev-parse", "HEAD"))
+    git(*command("git revert").replace("TO..FROM", f"{commits[0]}..{commits[-1]}").split()[1:])
+    assert {path.name for path in tmp_path.iterdir()} == {".git", "one"}
+
+
 @pytest.mark.swarm
 def test_docker_rolls_a_service_of_a_stack_back(stack: Stack, images: Images) -> None:
     good, bad = images.app(), images.app()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from cicd_actions.github.client import GitHub
-from cicd_actions.github.comparison import compare
+from cicd_actions.github.commits import compare
 from cicd_actions.github.errors import Forbidden, NotFound
 from cicd_actions.github.history import History, phases
 from cicd_actions.github.proof import Trust

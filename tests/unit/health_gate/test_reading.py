@@ -126,11 +126,11 @@ def test_a_metric_on_its_own_gets_its_own_headers() -> None:
         ({"targets": "- {url: 'http://a/', expect-statuss: 200}"}, "Did you mean `expect-status`?"),
         ({"targets": "- {name: x}"}, "neither `url` nor `command`"),
         ({"targets": "- {url: 'http://a/', command: x}"}, "both"),
-        ({"targets": "- {url: 'http://a/', url: 'http://b/'}"}, "cannot be read"),
-        ({"targets": "- {url: 'http://a/', headers: [[x]]}"}, "wrong shape"),
-        ({"targets": "url: http://a/\nname: x"}, "list of targets"),
+        ({"targets": "- {url: 'http://a/', url: 'http://b/'}"}, "Could not read"),
+        ({"targets": "- {url: 'http://a/', headers: [[x]]}"}, "neither text nor a list"),
+        ({"targets": "url: http://a/\nname: x"}, "does not hold a list"),
         ({"targets": "- {name: a, url: 'http://a/'}\n- {name: a, url: 'http://b/'}"}, "two targets"),
-        ({"targets": "missing.yml"}, "cannot be read"),
+        ({"targets": "missing.yml"}, "Could not read"),
         ({"targets": "- {url: 'http://a/', connect-to: 'a'}"}, "host and a port"),
         ({"targets": "- {url: 'http://a/', client-key: k.pem}"}, "client-cert"),
         ({"targets": "- {url: 'http://a/', method: 'GET IT'}"}, "method"),
@@ -205,6 +205,15 @@ def test_target_tcp_has_host_and_port_and_refuses_what_only_an_answer_tells() ->
     plain, db = targets(Path(), None, targets='- http://a/\n- {url: "tcp://db:1", expect-version: ""}', expect_version="abc")
     assert plain.expectations.version == "abc"
     assert db.tcp == ("db", 1)
+
+
+@pytest.mark.parametrize(("key", "text"), [("expect-body", "ok"), ("expect-json", "$.a == 1"), ("expect-version", "abc")])
+def test_tcp_target_below_an_expectation_gets_a_target_that_the_gate_accepts(key: str, text: str) -> None:
+    inputs = {"url": "tcp://db:5432", key.replace("-", "_"): text}
+    with pytest.raises(UnusableInput, match="only connects") as caught:
+        targets(Path(), None, **inputs)
+    (made,) = targets(Path(), None, **{**inputs, "url": "", **written(caught.value)})
+    assert made.tcp == ("db", 5432)
 
 
 def test_target_connect_to_takes_a_unix_socket() -> None:

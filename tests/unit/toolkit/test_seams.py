@@ -15,7 +15,7 @@ import pytest
 from cicd_actions.health_gate import http_probe
 from cicd_actions.health_gate.answer import Answer
 from cicd_actions.run_migrations_oneshot import journal
-from cicd_actions.toolkit import ending, lines, process, reporting
+from cicd_actions.toolkit import error_report, lines, process, reporting
 from cicd_actions.toolkit.definition import Action, Output
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.findings import Finding, Severity
@@ -120,14 +120,14 @@ def whole_report(text: str, runtime: Runtime, folder: Path) -> list[str]:
 
 
 def error(text: str, runtime: Runtime, folder: Path) -> list[str]:
-    return published(ending.report(UnusableInput(text, cause=text, fix=text), ACTION, runtime), runtime, folder)
+    return published(error_report.report(UnusableInput(text, cause=text, fix=text), ACTION, runtime), runtime, folder)
 
 
 def defect(text: str, runtime: Runtime, folder: Path) -> list[str]:
     try:
         raise ValueError(text)
     except ValueError as raised:
-        return published(ending.report(raised, ACTION, runtime), runtime, folder)
+        return published(error_report.report(raised, ACTION, runtime), runtime, folder)
 
 
 def excerpt(text: str, runtime: Runtime, _: Path) -> list[str]:

@@ -82,7 +82,7 @@ class Status(str, Enum):
 
     FAIL = "fail"
     INCONCLUSIVE = "inconclusive"
-    PASS = "pass"  # noqa: S105 - a word, not a password
+    PASS = "pass"
     NOT_APPLICABLE = "not applicable"
 
     def __str__(self) -> str:

@@ -234,7 +234,7 @@ def _workflow_name(job: JobRun) -> str:
     return (scalar_text(root.get("name")) if isinstance(root, Mapping) else "") or job.entry.path
 
 
-def _staged(facts: Facts, job: JobRun, staged_files: set[str]) -> Answer:  # noqa: PLR0911 - one return for each case
+def _staged(facts: Facts, job: JobRun, staged_files: set[str]) -> Answer:
     _, effect = facts.deploys_of(job)[0]
     before = [one for one in job.ancestors if Stage.STAGING in one.stages]
     if before:

@@ -224,7 +224,7 @@ def _broad(facts: Facts) -> Iterator[Answer]:
         missing = [job for job in file.jobs.values() if job.node.get("permissions") is None]
         writes = _writes(top)
         if top is None and missing:
-            if facts.settings and facts.settings.default_token == "read":  # noqa: S105 - a word, not a password
+            if facts.settings and facts.settings.default_token == "read":
                 yield Held("The repository's default token only reads.", Place(file.path, 1))
             else:
                 yield Broken(

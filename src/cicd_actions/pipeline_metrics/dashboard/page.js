@@ -5,7 +5,7 @@ const DAY = 86400, PAGE = 50, SVG = "http://www.w3.org/2000/svg";
 const by = id => document.getElementById(id);
 
 // -- facts
-const [dCreated, dId, repo, flow, branch, took, result, attempt] = data.runs;
+const [dCreated, dId, repo, flow, branch, took, result, attempt, first] = data.runs;
 const size = dCreated.length;
 const created = new Float64Array(size), ids = new Float64Array(size);
 for (let at = 0, time = 0, id = 0; at < size; at++) {
@@ -75,7 +75,7 @@ function compute() {
   const judged = runs.filter(at => result[at] < 2), passed = judged.filter(at => result[at] === 1);
   const times = passed.map(at => took[at]).sort((a, b) => a - b);
   const waits = data.queue.filter(each => here(each[0], each[1], each[2], each[3])).map(each => each[4]).sort((a, b) => a - b);
-  const pairs = data.pairs.filter(each => here(each[0], each[1], each[2], each[3])), flaky = pairs.filter(each => each[4]);
+  const flaky = data.flaky.filter(each => here(each[0], each[1], each[2], each[3])), pairs = runs.filter(at => first[at]).length;
   const failed = data.failed.filter(each => here(each[0], each[1], each[2], each[3]));
   const deployed = data.deployments.filter(each => inRepository(each[1], each[0])), good = deployed.filter(each => each[4] !== 1);
   const numbers = rows => rows.filter(each => inRepository(each[1], each[0])).map(each => each[2]).sort((a, b) => a - b);
@@ -85,7 +85,7 @@ function compute() {
   const values = {
     "success-rate": [share(passed.length, judged.length), judged.length],
     "duration-p50": [quantile(times, .5), times.length], "duration-p90": [quantile(times, .9), times.length],
-    "flaky-rate": [share(flaky.length, pairs.length), pairs.length],
+    "flaky-rate": [share(flaky.length, pairs), pairs],
     "queue-p50": [quantile(waits, .5), waits.length], "queue-p90": [quantile(waits, .9), waits.length],
     "merged-per-week": [merged / weeks(), merged],
     "deployments-per-week": [good.length / weeks(), good.length],
@@ -98,7 +98,11 @@ function compute() {
 }
 
 // -- cards
-function card(id, second, now, of) {
+function pullsLink() {
+  const chosenOne = data.repositories.length === 1 ? 0 : chosen.repository;
+  return chosenOne < 0 ? null : link("Merged pull requests", `${data.server}/${data.repositories[chosenOne]}/pulls?q=is%3Apr+is%3Amerged`);
+}
+function card(id, second, now, of, more) {
   const [value, n] = now.values[id], metric = data.metrics[id];
   const made = make("div", { class: "card", "data-metric": id, "data-value": value ?? "", "data-n": n });
   made.append(make("h3", {}, metric.title.replace(", median", "")));
@@ -119,6 +123,7 @@ function card(id, second, now, of) {
     const words = `${of[0]} (${of[1].length.toLocaleString("en")})`;
     made.append(make("button", { type: "button", on: () => list(of[0], of[1]) }, words));
   }
+  if (more) made.append(make("p", {}, more));
   return made;
 }
 const position = new Map();
@@ -130,20 +135,22 @@ function cards(now) {
   by("health-cards").replaceChildren(
     card("success-rate", "", now, ["Failed runs", now.judged.filter(at => result[at] === 0)]),
     card("duration-p50", "duration-p90", now, ["Slowest runs", slow]),
-    card("flaky-rate", "", now, ["Flaky runs", known(now.flaky.flatMap(each => each.slice(5)))]),
-    card("queue-p50", "queue-p90", now),
-    card("merged-per-week", "", now));
+    card("flaky-rate", "", now, ["Flaky runs", known(now.flaky.flatMap(each => each.slice(4)))]),
+    card("queue-p50", "queue-p90", now, ["Runs that waited", known(data.queue.filter(each => here(each[0], each[1], each[2], each[3])).map(each => each[5]))]),
+    card("merged-per-week", "", now, null, pullsLink()));
   const has = data.deployments.length > 0, runs = rows => known(rows.map(each => each[3]));
   by("records").textContent = has ? `Environment: ${data.environment}. Filters by workflow and branch do not apply.` : data.withoutRecords;
   by("dora-cards").replaceChildren(...(has ? [
     card("deployments-per-week", "", now, ["Deploying runs", runs(now.deployed.filter(each => each[4] !== 1))]),
-    card("lead-time-p50", "lead-time-p90", now),
+    card("lead-time-p50", "lead-time-p90", now, ["Runs that brought them", runs(now.deployed.filter(each => each[4] !== 1))]),
     card("change-failure-rate", "", now, ["Failed deployments", runs(now.deployed.filter(each => each[4]))]),
-    card("restore-p50", "", now)] : []));
+    card("restore-p50", "", now, ["Runs that failed", runs(now.deployed.filter(each => each[4] === 1))])] : []));
 }
 
 // -- charts
-const W = 900, H = 200, LEFT = 60, RIGHT = 890, TOP = 26, BOTTOM = 172;
+const small = matchMedia("(max-width: 40rem)");
+const H = 200, LEFT = 72, TOP = 26, BOTTOM = 172;
+let W = 900, RIGHT = 890;
 function buckets(now) {
   const from = least(), span = data.until - from, step = span <= 45 * DAY ? DAY : 7 * DAY;
   const count = Math.max(1, Math.ceil(span / step)), first = data.until - count * step;
@@ -156,12 +163,12 @@ function frame(some, top, label, title) {
   for (const part of [0, .5, 1]) {
     const y = BOTTOM - part * (BOTTOM - TOP);
     chart.append(draw("line", { class: "axis", x1: LEFT, x2: RIGHT, y1: y, y2: y }));
-    chart.append(draw("text", { x: LEFT - 6, y: y + 4, "text-anchor": "end", class: part === .5 ? "thin" : "" }, label(top * part)));
+    chart.append(draw("text", { x: LEFT - 6, y: y + 4, "text-anchor": "end" }, label(top * part)));
   }
-  const every = Math.ceil(some.length / 6);
+  const every = Math.ceil(some.length / (small.matches ? 4 : 8));
   some.forEach((each, at) => {
-    if (at % every === 0 && x(some, at) < RIGHT - 60) {
-      chart.append(draw("text", { x: x(some, at), y: H - 8, class: at % (2 * every) ? "thin" : "" }, day(each.start).slice(5)));
+    if (at % every === 0 && x(some, at) < RIGHT - 40) {
+      chart.append(draw("text", { x: x(some, at), y: H - 8 }, day(each.start + 1).slice(5)));
     }
   });
   return chart;
@@ -176,6 +183,7 @@ function hit(some, at, words, drawn) {
   return area;
 }
 function charts(now) {
+  [W, RIGHT] = small.matches ? [400, 392] : [900, 890];
   const some = buckets(now), n = (each, kind) => each.runs.filter(at => result[at] === kind).length;
   const most = Math.max(1, ...some.map(each => n(each, 0) + n(each, 1))), scale = (BOTTOM - TOP) / most;
   const results = frame(some, most, value => Math.round(value).toLocaleString("en"), "Runs that passed and failed, by time");
@@ -229,7 +237,7 @@ function charts(now) {
 // -- tables
 function head(...names) { return make("thead", {}, make("tr", {}, ...names.map(name => make("th", { scope: "col" }, name)))); }
 function failing(now) {
-  const flaky = new Set(now.flaky.flatMap(each => each.slice(5))), groups = new Map();
+  const flaky = new Set(now.flaky.flatMap(each => each.slice(4))), groups = new Map();
   for (const [, r, w, , step, run, green] of now.failed) {
     const key = `${r} ${w} ${step}`;
     if (!groups.has(key)) groups.set(key, { r, w, step, runs: new Map() });
@@ -327,12 +335,14 @@ by("filters").addEventListener("submit", event => event.preventDefault());
 by("unlist").addEventListener("click", () => { listing = null; page = 0; table(); by("list").focus(); });
 by("newer").addEventListener("click", () => { page--; table(); });
 by("older").addEventListener("click", () => { page++; table(); });
-by("window").textContent = `Collected ${minute(data.until)} UTC. Every number leads to its runs.`;
+by("window").textContent = `Collected ${minute(data.until)} UTC. Links lead to the runs behind each number.`;
 by("definitions").append(...Object.values(data.metrics).flatMap(each => [
   make("dt", {}, each.title), make("dd", {}, `${each.definition} Needs ${each.needs} samples.`), make("dd", {}, `What it is not: ${each.is_not}`)]));
 if (data.leftOut.length) {
   by("left-out").append(make("h3", {}, "Left out"), make("ul", {}, ...data.leftOut.map(each => make("li", {}, each))));
 }
+small.addEventListener("change", () => charts(current));
+addEventListener("hashchange", () => { recall(); show(); });
 recall();
 show();
 })();

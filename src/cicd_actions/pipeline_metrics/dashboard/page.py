@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from cicd_actions.pipeline_metrics.compute import Figures, first_failed, flaky_pairs, green_again, queued
+from cicd_actions.pipeline_metrics.compute import Figures, first_failed, queued
 from cicd_actions.pipeline_metrics.dora import lead_times, restores
 from cicd_actions.pipeline_metrics.facts import Facts, Run
 from cicd_actions.pipeline_metrics.metrics import BANDS, METRICS, WITHOUT_RECORDS
@@ -63,17 +63,21 @@ def data(facts: Sequence[Facts], figures: Figures, server: str, left_out: Sequen
     queue: list[tuple[int, ...]] = []
     pairs: list[tuple[int, ...]] = []
     failed: list[tuple[float | None, ...]] = []
-    for each in facts:
-        at = repositories(each.repository)
-        runs = [run for run in each.runs.values() if scope.has(run)]
-        places = {run.id: (at, workflows(run.workflow or run.path), branches(run.branch)) for run in runs}
-        rows += [(run.created, run.id, *places[run.id], run.seconds, _result(run), run.attempt) for run in runs]
-        queue += [(run.created, *places[run.id], wait) for run in runs for wait in queued(each.jobs.get(run.id, ()))]
-        pairs += [
-            (some[0].created, *places[some[0].id], int(flaky), *_ids(some, flaky=flaky))
-            for some, flaky in flaky_pairs(each, runs)
-        ]
-        failed += _failed(each, runs, places, steps)
+    for story in figures.stories:
+        at, jobs = repositories(story.facts.repository), story.facts.jobs
+        # 1 marks the first run of a pair that has a verdict.
+        first = {some[0].id for some, _ in story.pairs}
+        for run in story.runs:
+            place = (at, workflows(run.workflow or run.path), branches(run.branch))
+            rows.append((run.created, run.id, *place, run.seconds, _result(run), run.attempt, int(run.id in first)))
+            for job in jobs.get(run.id, ()):
+                queue += [(run.created, *place, wait, run.id) for wait in queued([job])]
+                if job.good is False:
+                    step = steps(f"{job.name} › {first_failed(job) or 'no step'}")
+                    failed.append((run.created, *place, step, run.id, story.green.get(run.id)))
+        for some in (some for some, flaky in story.pairs if flaky):
+            place = (at, workflows(some[0].workflow or some[0].path), branches(some[0].branch))
+            pairs.append((some[0].created, *place, *(run.id for run in some)))
     rows.sort()
     deployed = [
         (repositories(name), one.at, one.sha[:12], one.run, 2 if one.back else int(one.failed), one.back)
@@ -100,7 +104,7 @@ def data(facts: Sequence[Facts], figures: Figures, server: str, left_out: Sequen
         "steps": list(steps.numbers),
         "runs": _columns(rows),
         "queue": queue,
-        "pairs": pairs,
+        "flaky": pairs,
         "failed": failed,
         "deployments": deployed,
         "leads": timed(lead_times),
@@ -125,25 +129,9 @@ def _result(run: Run) -> int:
     return 2 if run.good is None else int(run.good)
 
 
-def _ids(runs: Sequence[Run], *, flaky: bool) -> Iterable[int]:
-    return [run.id for run in runs] if flaky else ()
-
-
-def _failed(
-    facts: Facts, runs: Sequence[Run], places: dict[int, tuple[int, int, int]], steps: _Names
-) -> list[tuple[float | None, ...]]:
-    green = green_again(runs)
-    return [
-        (run.created, *places[run.id], steps(f"{job.name} › {first_failed(job) or 'no step'}"), run.id, green.get(run.id))
-        for run in runs
-        for job in facts.jobs.get(run.id, ())
-        if job.good is False
-    ]
-
-
 def _columns(rows: Sequence[tuple[int, ...]]) -> list[list[int]]:
     """Returns columns; times and ids as differences to the row before, which are short."""
-    columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(8)]
+    columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(9)]
     for number in (0, 1):
         column = columns[number]
         columns[number] = [value - before for value, before in zip(column, [0, *column], strict=False)]

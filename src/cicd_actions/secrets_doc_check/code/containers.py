@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from cicd_actions.secrets_doc_check.code.found import CodeUses
+from cicd_actions.secrets_doc_check.code.code_uses import CodeUses
 from cicd_actions.secrets_doc_check.model import Kind, Setting
 from cicd_actions.toolkit import yaml12
 from cicd_actions.toolkit.yaml12 import Document, Mapping, Node, NotYaml, Scalar, Sequence

@@ -25,6 +25,9 @@ _BOUNDS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum
 
 _TEXTS = frozenset({"format", "contentEncoding", "contentMediaType", "pattern", "uniqueItems"})
 
+_EXTENSIBLE = "x-extensible-enum"
+"""A list of values that may grow (Zalando's RESTful API guidelines, rule 112): readers expect further ones."""
+
 _HINTS = frozenset({"password", "commonmark", "html", "markdown", "multiline", "textarea"})
 """Formats that say how a form shows the value; every text has them (OpenAPI's format registry)."""
 
@@ -103,6 +106,9 @@ class Reader:
         return set(TYPES)
 
     def _enum(self) -> None:
+        for value in sequence(self._raw.get(_EXTENSIBLE)):
+            self._shape.extensible[canonical(value)] = value
+            self._mark(_EXTENSIBLE)
         values: list[Any] | None = None
         if isinstance(self._raw.get("enum"), list):
             values = list(self._raw["enum"])

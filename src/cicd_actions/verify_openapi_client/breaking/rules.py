@@ -261,6 +261,13 @@ _both(
         "Answer it only to callers that ask for it, or in a new property.",
     ),
 )
+rule(
+    "request-overlap",
+    "a value fits several alternatives of `oneOf`",
+    whom=_SENDERS,
+    why="`oneOf` refuses a value that fits more than one alternative.",
+    compatibly="Use `anyOf`, or tell the alternatives apart by a required property with a constant.",
+)
 _both(
     "discriminator",
     (

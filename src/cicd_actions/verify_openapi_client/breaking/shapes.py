@@ -274,8 +274,9 @@ def _as_one_enum(shapes: list[Shape]) -> list[Shape]:
     """`oneOf` of constants, the way to give each value a title, is one enum."""
     if len(shapes) < 2 or not all(_only_enum(shape) for shape in shapes):
         return shapes
-    first = shapes[0]
-    for other in shapes[1:]:
+    # In an order that does not depend on the document's: the place of the one is in fingerprints.
+    first, *others = sorted(shapes, key=lambda shape: shape.place)
+    for other in others:
         assert first.enum is not None  # noqa: S101 - just tested
         first.enum |= other.enum or {}
         first.types |= other.types
