@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cicd_actions.run_migrations_oneshot.command_line import AlembicCommand, alembic_in
+from cicd_actions.run_migrations_oneshot.command_line import MigrationCommand, migration_in
 from cicd_actions.run_migrations_oneshot.programs import libpq_variables
 from cicd_actions.toolkit import private, process
 from cicd_actions.toolkit.deadline import Deadline
@@ -49,9 +49,9 @@ class Programs:
     scratch: Path
 
     @property
-    def alembic(self) -> AlembicCommand | None:
+    def alembic(self) -> MigrationCommand | None:
         """The command taken apart, or `None` for another tool."""
-        found = alembic_in(self.inputs.command)
+        found = migration_in(self.inputs.command)
         return found if found is not None and found.tool == "alembic" else None
 
     def python(self, tree: Tree, program: str, address: Address, **options: Any) -> dict[str, Any]:
