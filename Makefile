@@ -58,6 +58,9 @@ lint: $(READY) ## ruff, mypy --strict, vulture, zizmor, and that the metadata is
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/vulture
 	@$(VENV)/bin/zizmor --offline --quiet --persona pedantic .
+	@PYTHONPATH=src PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(RUN) -m cicd_actions pipeline-audit --fail-on minor \
+	    --acknowledge .github/pipeline-audit.yml --repositories . --repositories examples/two-lane \
+	    >.build/pipeline-audit.txt || { cat .build/pipeline-audit.txt; exit 1; }
 	@$(RUN) tools/metadata.py --check
 
 format: $(READY) ## let ruff fix what it can

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from cicd_actions.pipeline_audit import known_actions
 from cicd_actions.pipeline_audit.effects import Effect, Kind
 from cicd_actions.pipeline_audit.model import JobRun, Pipeline
 from cicd_actions.pipeline_audit.repository import Repository
-from cicd_actions.pipeline_audit.rules.definition import NotApplicable
+from cicd_actions.pipeline_audit.rules.definition import Answer, Held, NotApplicable, Unknown
 from cicd_actions.pipeline_audit.stages import Stage
 from cicd_actions.secrets_doc_check.model import Place
 from cicd_actions.toolkit.yaml12 import Mapping
@@ -62,6 +63,19 @@ class Facts:
         if self.repository.deploys is False:
             return []
         return list({id(job): job for job, _, _ in self.pipeline.service_deploys}.values())
+
+    def inside(self, job: JobRun) -> Answer | None:
+        """The answer for a deploy within a called workflow that could not be read; `None` for a deploy that could."""
+        if not job.effects_unread:
+            return None
+        if known_actions.our_workflow(job.job.uses) in {"pipeline", "release"}:
+            return Held("The called workflow of cicd-actions does it.", job.place)
+        return Unknown(f"The called workflow `{job.job.uses}` could not be read: give a `github-token`.", job.place)
+
+    @cached_property
+    def unread(self) -> JobRun | None:
+        """A job that calls a workflow which could not be read, and which may do more than its name says."""
+        return next((job for job in self.pipeline.jobs if job.effects_unread), None)
 
     @cached_property
     def production(self) -> list[JobRun]:

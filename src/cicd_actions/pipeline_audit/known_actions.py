@@ -190,6 +190,7 @@ _OUR_ACTIONS: dict[str, tuple[Kind, ...]] = {
     "verify-migrations": (),
 }
 _OUR_WORKFLOWS: dict[str, tuple[Kind, ...]] = {
+    "verify": (Kind.TEST, Kind.CLIENT),
     "build": (Kind.BUILD, Kind.PUSH),
     "deploy": (Kind.MIGRATE, Kind.DEPLOY, Kind.VERIFY, Kind.ROLLBACK, Kind.RECORD),
 }
@@ -226,9 +227,8 @@ def our_workflow(uses: str) -> str:
 def workflow_effects(uses: str) -> Iterator[Effect]:
     """Yields what our own reusable workflows do, for callers that cannot read them."""
     name = our_workflow(uses)
-    kinds = (
-        _OUR_WORKFLOWS["build"] + _OUR_WORKFLOWS["deploy"] if name in {"release", "pipeline"} else _OUR_WORKFLOWS.get(name, ())
-    )
+    parts = {"pipeline": ("verify", "build", "deploy"), "release": ("build", "deploy")}.get(name, (name,))
+    kinds = [kind for part in parts for kind in _OUR_WORKFLOWS.get(part, ())]
     for kind in kinds:
         yield _our_effect(kind, uses, {})
 

@@ -221,7 +221,7 @@ def _no_staging(facts: Facts) -> Iterator[Answer]:
     staged_files = {_workflow_name(job) for job in facts.staging}
     told: set[str] = set()
     for job in once(facts.production):
-        answer = _staged(facts, job, staged_files)
+        answer = facts.inside(job) or _staged(facts, job, staged_files)
         if isinstance(answer, Broken):
             if job.entry.path in told:
                 continue
@@ -328,6 +328,10 @@ def _unapproved(facts: Facts) -> Iterator[Answer]:
         yield NotApplicable("No job deploys to production.")
         return
     for job in once(facts.production):
+        inside = facts.inside(job)
+        if inside is not None:
+            yield inside
+            continue
         guard = next((one for one in [job, *job.ancestors] if one.job.environment is not None and _guards(one)), None)
         if guard is None:
             message = f"`{job.job.id}` deploys to production without `environment:`, so GitHub cannot ask for an approval."
@@ -380,7 +384,11 @@ def _ungated(facts: Facts) -> Iterator[Answer]:
         yield NO_DEPLOY
         return
     for job in once(facts.deploying):
-        yield from _gated(facts, job)
+        inside = facts.inside(job)
+        if inside is not None:
+            yield inside
+        else:
+            yield from _gated(facts, job)
 
 
 def _gated(facts: Facts, job: JobRun) -> Iterator[Answer]:  # noqa: PLR0912 - one branch for each case
@@ -504,6 +512,10 @@ def _cancellable(facts: Facts) -> Iterator[Answer]:
         yield NO_DEPLOY
         return
     for job in once(facts.deploying):
+        inside = facts.inside(job)
+        if inside is not None:
+            yield inside
+            continue
         if not job.entry.starts_itself:
             own = [group for group in job.groups if group.cancels]
             if not own and not job.groups:
@@ -639,6 +651,8 @@ def _silent(facts: Facts) -> Iterator[Answer]:
         ]
         if fails or watching:
             yield Held("A failed deploy sends a message.", (fails or watching)[0].place)
+        elif facts.inside(job) is not None:
+            yield Unknown("The called workflow may send a message; it could not be read.", job.place)
         elif found:
             yield Broken(
                 found[0][1].place,
@@ -672,6 +686,8 @@ def _unmeasured(facts: Facts) -> Iterator[Answer]:
     found = facts.pipeline.all(Kind.METRICS)
     if found:
         yield Held(f"`{found[0][1].detail}` collects metrics.", found[0][1].place)
+    elif facts.unread is not None:
+        yield Unknown("A called workflow may collect metrics; it could not be read.", facts.unread.place)
     else:
         job = facts.deploying[0]
         yield Broken(

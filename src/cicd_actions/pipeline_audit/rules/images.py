@@ -413,6 +413,8 @@ def _unscanned_image(facts: Facts) -> Iterator[Answer]:
     scans = facts.pipeline.all(Kind.SCAN_IMAGE)
     if scans:
         yield Held(f"`{scans[0][1].detail}` scans images.", scans[0][1].place)
+    elif facts.unread is not None:
+        yield Unknown("A called workflow may scan the image; it could not be read.", facts.unread.place)
     else:
         job, effect = builds[0]
         yield Broken(effect.place, "The image is rolled out without a scan for known vulnerabilities.", via=job.via, key="scan")

@@ -709,7 +709,7 @@ def _unscanned(facts: Facts) -> Iterator[Answer]:
         yield Held(f"`{dependencies[0][1].detail}` and `{code[0][1].detail}` scan.", dependencies[0][1].place)
         return
     missing = " and ".join(what for what, found in (("dependencies", dependencies), ("code", code)) if not found)
-    if managed or dependencies or code:
+    if managed or dependencies or code or facts.unread is not None:
         yield Unknown(
             (
                 f"No workflow scans {missing}. GitHub's own scans (Dependabot alerts, CodeQL default setup) are"
