@@ -273,7 +273,17 @@ sql('alter table {t} alter e set not null')
 sql('alter table {t} alter e drop default')
 """
 
+_INVALID = """
+apart:
+    try:
+        sql('create unique index concurrently {t}_u on {t}((a * 0))')
+    except sa.exc.DBAPIError:
+        pass
+"""
+
 REPORTED = (
+    # https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY
+    bad("invalid_index", _INVALID),
     # https://github.com/sbdchd/squawk/issues/115
     bad("default_update_not_null", _DEFAULT, "alter table {t} add e int;", "sa.Column('e', sa.Integer)"),
     # https://github.com/sbdchd/squawk/pull/144

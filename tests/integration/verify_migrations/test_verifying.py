@@ -58,7 +58,10 @@ def test_contract_that_is_declared_passes_and_is_said_first(verify: Verify, proj
     project.path("a2").write_text(
         project.path("a2").read_text().replace("deploy_phase = 'contract'", "deploy_phase = 'expand'")
     )
-    assert verify(project).code == 1
+    url = "os.environ['DATABASE_URL'].replace('+psycopg', '')"
+    query = f"import os, psycopg; psycopg.connect({url}).execute('select name from users')"
+    ended = verify(project, old_tests_command=f'{verify.python}/python -c "{query}"')
+    assert (ended.code, rules(ended, "error")) == (1, {"column-missing", "old-tests-fail"}), ended.log
 
 
 def test_graph_with_mistakes_is_reported(verify: Verify, project: MigrationRepository) -> None:
