@@ -19,6 +19,7 @@ from typing import Any
 LAZY = frozenset(
     {
         # Libraries: 20 to 300 ms.
+        "apprise",
         "docker",
         "github",
         "httpx",

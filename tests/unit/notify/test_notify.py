@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pytest_httpserver import HTTPServer
+
+from tests.fakes.github import FakeGitHub
+from tests.harness.pipelines import Pipelines
+from tests.harness.releases import Ended, step
+
+SHA = "a" * 40
+
+
+@pytest.fixture
+def pipelines() -> Iterator[Pipelines]:
+    with FakeGitHub() as github:
+        made = Pipelines(github)
+        made.repository()
+        yield made
+
+
+def told(pipelines: Pipelines, folder: Path, server: HTTPServer, event: str, **inputs: str) -> Ended:
+    url = f"json://127.0.0.1:{server.port}/hook"
+    about = {"event": event, "urls": "NOTIFY_URLS", **{key.replace("_", "-"): value for key, value in inputs.items()}}
+    return step(folder, pipelines.github, pipelines.token, "notify", about, NOTIFY_URLS=url, GITHUB_SHA=SHA)
+
+
+@pytest.mark.parametrize(
+    ("before", "event", "text"),
+    [
+        ("", "failed", "failed"), ("success", "failed", "failed"), ("failure", "failed", ""),
+        ("failure", "passed", "recovered"),
+        ("success", "passed", ""), ("failure", "rolled-back", "rolled back"), ("failure", "waiting", "waits for approval"),
+        ("failure", "inconclusive", ""), ("success", "inconclusive", "inconclusive"),
+    ],
+)  # fmt: skip
+def test_notify_tells_of_changes_only(
+    pipelines: Pipelines, tmp_path: Path, httpserver: HTTPServer, before: str, event: str, text: str
+) -> None:
+    if before:
+        pipelines.run("org/app", int(time.time()) - 900, conclusion=before)
+    httpserver.expect_request("/hook").respond_with_data("ok")
+    ended = told(pipelines, tmp_path, httpserver, event)
+    assert ended.code == 0, ended.log
+    bodies = [json.loads(request.get_data()) for request, _ in httpserver.log]
+    assert len(bodies) == bool(text)
+    assert all(text in body["title"] for body in bodies)
+
+
+def test_message_has_the_reason_the_links_and_no_secret(pipelines: Pipelines, tmp_path: Path, httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/hook").respond_with_data("ok")
+    reason = f"GET /health: 503 with {pipelines.token} \x1b[31m"
+    told(
+        pipelines, tmp_path, httpserver, "failed", reason=reason, previous_sha="b" * 40, runbook="https://example.com/runbook",
+        environment="production",
+    )  # fmt: skip
+    text = json.loads(httpserver.log[0][0].get_data())["message"]
+    assert pipelines.token not in text
+    assert "\x1b" not in text
+    for part in ("503", "actions/runs/1", "compare/bbbb", "https://example.com/runbook", "production"):
+        assert part in text
+
+
+def test_notification_that_fails_is_a_warning(pipelines: Pipelines, tmp_path: Path, httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/hook").respond_with_data("no", status=500)
+    ended = told(pipelines, tmp_path, httpserver, "failed")
+    assert (ended.code, ended.outputs["sent"]) == (0, "false"), ended.log
+    assert [found["rule"] for found in ended.findings] == ["notify/not-sent"]
+
+
+def test_notify_without_urls_sends_nothing(pipelines: Pipelines, tmp_path: Path) -> None:
+    ended = step(tmp_path, pipelines.github, pipelines.token, "notify", {"event": "failed"}, GITHUB_SHA=SHA)
+    assert (ended.code, ended.outputs["sent"]) == (0, "false")
