@@ -15,8 +15,6 @@ from cicd_actions.verify_openapi_client.judgement import Compared
 from cicd_actions.verify_openapi_client.repository import Repository
 from cicd_actions.verify_openapi_client.specification import Specification
 
-_WANTED = {"breaking", "generated-symbol"}
-
 
 def compare(inputs: Inputs, repo: Repository, folder: Path, spec: Specification, variables: Mapping[str, str]) -> Compared:
     """Returns what the change from the base to the document breaks, or why that was skipped. Raises `UnusableInput`."""
@@ -31,13 +29,12 @@ def compare(inputs: Inputs, repo: Repository, folder: Path, spec: Specification,
     path = _spec_path(inputs, repo, folder)
     if path:
         return _compared_with_git(inputs, repo, path, spec, variables)
-    if inputs.base_ref or _WANTED & set(inputs.fail_on):
+    fix = "Hand the base in as a file:\n\n    base-spec: base/openapi.json"
+    if inputs.base_ref:
         raise UnusableInput(
-            "There is nothing to compare the OpenAPI document with, because git does not track it.",
-            cause="`base-ref` or `fail-on` asks for the comparison, and the base is read from git or from a file.",
-            fix="Hand the base in as a file, or say where git has it:\n\n    base-spec: base/openapi.json",
+            f"Cannot read the OpenAPI document of `base-ref` {inputs.base_ref}: git does not track the document.", fix=fix
         )
-    return Compared(skipped="git does not track the document, and there is no `base-spec`")
+    return Compared(skipped="git does not track the document, and there is no `base-spec`", fix=fix, undecided=True)
 
 
 def _compared_with_git(

@@ -184,12 +184,13 @@ def test_a_base_that_cannot_be_used_skips_the_comparison_and_drift_is_still_chec
     assert "34.0 MB" in said
 
 
-def test_asking_for_a_comparison_without_a_base_is_an_error(project: Project) -> None:
+def test_comparison_of_an_untracked_document_without_a_base_is_inconclusive(project: Project) -> None:
     project.write("made.local", spec(Item=ITEM))
     outcome = project.run(spec="made.local", fail_on="breaking")
-    assert outcome.code == 2
-    assert "nothing to compare" in outcome.said
+    assert outcome.code == 3
+    assert "base-spec: base/openapi.json" in outcome.said
     assert project.run(spec="made.local").code == 0
+    assert project.run(spec="made.local", base_ref="HEAD").code == 2
 
 
 def test_a_comparison_that_would_not_end_is_inconclusive(project: Project) -> None:
