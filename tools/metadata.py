@@ -1,7 +1,7 @@
 """Writes what is said twice from where it is defined; `--check` only compares.
 
 Each action's `action.yml` and the tables of its README come from its definition, the tables in docs/pipeline.md from the
-reusable workflow, the README's table of the actions from their summaries.
+reusable workflow, the README's table of the actions from their summaries, docs/rules from the rules of pipeline-audit.
 
 python tools/metadata.py [--check]
 """
@@ -15,12 +15,15 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "src"))
 
 from cicd_actions.__main__ import action, names  # noqa: E402 - the path had to be set first
+from cicd_actions.pipeline_audit.pages import pages  # noqa: E402
 from cicd_actions.pipeline_file import schema  # noqa: E402
+from cicd_actions.pipeline_metrics.metrics import METRICS  # noqa: E402
 from cicd_actions.toolkit.definition import AnyAction  # noqa: E402
 from cicd_actions.toolkit.manual import action_yml, cell, readme_tables  # noqa: E402
 from cicd_actions.toolkit.yaml12 import plain, read  # noqa: E402
 
 BEGIN = "<!-- made by make metadata -->"
+FIGURES = "<!-- the metrics, made by make metadata -->"
 END = "<!-- end -->"
 
 
@@ -33,6 +36,8 @@ def expected(chosen: AnyAction) -> dict[Path, str]:
     folder = ROOT / "actions" / chosen.name
     readme = folder / "README.md"
     text = readme.read_text("utf-8") if readme.exists() else f"# {chosen.name}\n\n{chosen.summary}\n\n{BEGIN}\n{END}\n"
+    if chosen.name == "pipeline-metrics":
+        text = figures(text, readme)
     return {
         # In a checkout an action stands two folders below the launcher's root.
         folder / "action.yml": action_yml(chosen, depth=2),
@@ -40,13 +45,23 @@ def expected(chosen: AnyAction) -> dict[Path, str]:
     }
 
 
-def between(text: str, tables: str, path: Path) -> str:
+def between(text: str, tables: str, path: Path, begin: str = BEGIN) -> str:
     """The text with the tables between its markers. Raises `ValueError` when it has none."""
-    before, begin, rest = text.partition(BEGIN)
+    before, found, rest = text.partition(begin)
     _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{path.relative_to(ROOT)} needs the lines `{BEGIN}` and `{END}`; the tables go between them")
-    return f"{before}{BEGIN}\n\n{tables}\n{END}{after}"
+    if not found or not end:
+        raise ValueError(f"{path.relative_to(ROOT)} needs the lines `{begin}` and `{END}`; the tables go between them")
+    return f"{before}{begin}\n\n{tables}\n{END}{after}"
+
+
+def figures(text: str, path: Path) -> str:
+    """The README of pipeline-metrics with the table of its metrics."""
+    lines = ["| metric | what it is | what it is not | source |", "| --- | --- | --- | --- |"]
+    for each in METRICS.values():
+        target = f" Target: {each.target}." if each.target else ""
+        cells = (f"`{each.id}`", f"**{each.title}**: {each.definition}{target}", each.is_not, each.source)
+        lines.append(f"| {' | '.join(map(cell, cells))} |")
+    return between(text, "\n".join(lines) + "\n", path, FIGURES)
 
 
 def guide() -> dict[Path, str]:
@@ -72,6 +87,13 @@ def overview() -> dict[Path, str]:
     return {readme: between(readme.read_text("utf-8"), "\n".join(lines) + "\n", readme)}
 
 
+def rules() -> dict[Path, str]:
+    """A page for each rule of pipeline-audit; a page whose rule does not exist any longer is to be empty."""
+    folder = ROOT / "docs" / "rules"
+    made = {folder / name: text for name, text in pages().items()}
+    return dict.fromkeys(folder.glob("*.md"), "") | made
+
+
 def pipeline_file() -> dict[Path, str]:
     """The JSON Schema of the pipeline file, and the tables of its keys."""
     page = ROOT / "docs" / "pipeline-file.md"
@@ -83,7 +105,7 @@ def pipeline_file() -> dict[Path, str]:
 
 def main(argv: list[str]) -> int:
     """Exit code 1 when something differed under `--check`."""
-    files = guide() | overview() | pipeline_file()
+    files = guide() | overview() | rules() | pipeline_file()
     for name in names():
         files |= expected(action(name))
     stale = [(path, text) for path, text in files.items() if not path.exists() or path.read_text("utf-8") != text]
@@ -92,7 +114,10 @@ def main(argv: list[str]) -> int:
             print(f"{path.relative_to(ROOT)} is not what the definition says: run `make metadata`")
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, "utf-8")
+            if text:
+                path.write_text(text, "utf-8")
+            else:
+                path.unlink()
             print(f"wrote {path.relative_to(ROOT)}")
     return 1 if stale and "--check" in argv else 0
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from cicd_actions.toolkit import ending, manual, reporting
+from cicd_actions.toolkit import error_report, manual, reporting
 from cicd_actions.toolkit.definition import AnyAction
 from cicd_actions.toolkit.errors import ActionError, Cancelled, UnusableInput
 from cicd_actions.toolkit.inputs import from_flags, from_json, load
@@ -84,7 +84,7 @@ def run(argv: list[str], variables: Mapping[str, str], stdout: TextIO, stderr: T
         report = _judge(chosen, words[1:], runtime)
         code = report.verdict.exit_code
     except (Exception, Cancelled) as error:  # noqa: BLE001 - a defect of ours must say so, masked, and not look like a proven fail
-        report, printed = ending.report(error, chosen, runtime), None
+        report, printed = error_report.report(error, chosen, runtime), None
         code = error.exit_code if isinstance(error, (ActionError, Cancelled)) else Verdict.INCONCLUSIVE.exit_code
 
     try:

@@ -38,7 +38,7 @@ class Load:
         while not self._stop.wait(0.005):
             try:
                 answer = self._once()
-            except (OSError, http.client.HTTPException) as error:  # noqa: PERF203 - each request counts
+            except (OSError, http.client.HTTPException) as error:
                 with self._lock:
                     self.failures[f"{type(error).__name__}: {error}"] += 1
             else:

@@ -88,7 +88,7 @@ def build(source: Path, target: Path, release: Release, *, uv: Path, scratch: Pa
 
 def _own_package(source: Path, target: Path) -> None:
     package = source / "src" / "cicd_actions"
-    for path in sorted(package.rglob("*.py")):
+    for path in sorted(path for path in package.rglob("*") if path.suffix in {".py", ".html", ".css", ".js"}):
         _put(target / "lib" / "cicd_actions" / path.relative_to(package), path.read_text("utf-8"))
 
 

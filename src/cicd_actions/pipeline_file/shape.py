@@ -282,7 +282,7 @@ class Key:
     required: bool = False
 
 
-def key(kind: Kind[T], help: str, default: Any = None, *, required: bool = False) -> Any:  # noqa: A002 - the word for it
+def key(kind: Kind[T], help: str, default: Any = None, *, required: bool = False) -> Any:
     """Returns a field of a class that describes a mapping. The key is the field's name with hyphens."""
     metadata = {"key": Key(kind, help, required)}
     if isinstance(default, dict):

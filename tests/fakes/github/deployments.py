@@ -21,6 +21,8 @@ class Commit:
     sha: str
     parents: tuple[str, ...] = ()
     message: str = "A change"
+    at: str = ""
+    """When it was committed; now where it is empty."""
 
 
 @dataclass
@@ -337,7 +339,7 @@ def compare(call: Call) -> Answer:
 
 def _shown(call: Call, commit: Commit) -> dict[str, Any]:
     here = f"{call.github.url}/repos/{call.repository}"
-    person = {"name": "A Person", "email": "person@example.com", "date": _time()}
+    person = {"name": "A Person", "email": "person@example.com", "date": commit.at or _time()}
     return {
         "url": f"{here}/commits/{commit.sha}",
         "sha": commit.sha,

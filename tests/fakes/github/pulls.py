@@ -81,6 +81,8 @@ def list_pulls(call: Call) -> Answer:
         for each in reversed(pulls(call.github, call.repository))
         if state in {"all", each["state"]} and head in {None, each["head"]["label"]}
     ]
+    if call.query.get("sort") == "updated":
+        found.sort(key=lambda each: each["updated_at"], reverse=call.query.get("direction", "asc") == "desc")
     shown, headers = call.page(found)
     return Answer(200, list(shown), headers)
 
@@ -93,50 +95,66 @@ def create_pull(call: Call) -> Answer:
     if any(each["head"]["ref"] == head and each["state"] == "open" for each in made):
         raise Refusal(422, "Validation Failed", errors=[{"message": f"A pull request already exists for {owner}:{head}."}])
     number = len(made) + 1
-    page, here = f"https://github.com/{call.repository}/pull/{number}", f"{call.github.url}/repos/{call.repository}"
-    bot = user(call.token.login, "Bot")
     sides = {
-        side: {"label": f"{owner}:{name}", "ref": name, "sha": tips[name], "user": bot, "repo": _whole(call)}
+        side: {"label": f"{owner}:{name}", "ref": name, "sha": tips[name]}
         for side, name in (("head", head), ("base", call.body["base"]))
     }
+    text = {"title": call.body["title"], "body": call.body.get("body")}
+    made.append(_pull(call.github, call.repository, number, user(call.token.login, "Bot"), sides, text))
+    return Answer(201, made[-1])
+
+
+def merged(github: FakeGitHub, repository: str, time: str, *, login: str = "octocat", bot: bool = False) -> dict[str, Any]:
+    """A pull request that was merged at a time."""
+    made, owner = pulls(github, repository), repository.partition("/")[0]
+    sides = {
+        side: {"label": f"{owner}:{name}", "ref": name, "sha": "0" * 40} for side, name in (("head", "topic"), ("base", "main"))
+    }
+    account = user(login, "Bot" if bot else "User")
+    pull = _pull(github, repository, len(made) + 1, account, sides, {"title": "A change", "body": None})
+    pull |= {"state": "closed", "merged_at": time, "closed_at": time, "updated_at": time, "merged": True}
+    made.append(pull)
+    return pull
+
+
+def _pull(
+    github: FakeGitHub, repository: str, number: int, author: dict[str, Any], sides: dict[str, Any], text: dict[str, Any]
+) -> dict[str, Any]:
+    page, here = f"https://github.com/{repository}/pull/{number}", f"{github.url}/repos/{repository}"
     links = ("comments", "commits", "statuses", "html", "issue", "review_comments", "review_comment", "self")
     nothing = ("assignee", "closed_at", "merged_at", "milestone", "auto_merge", "merge_commit_sha", "merged_by", "mergeable")
     counts = ("additions", "changed_files", "comments", "commits", "deletions", "review_comments")
     urls = ("comments", "commits", "diff", "issue", "patch", "review_comment", "review_comments", "statuses")
-    made.append(
-        {
-            "id": 9000 + number,
-            "node_id": f"PR_{number}",
-            "number": number,
-            "url": f"{here}/pulls/{number}",
-            "html_url": page,
-            "state": "open",
-            "locked": False,
-            "title": call.body["title"],
-            "body": call.body.get("body"),
-            "user": bot,
-            "labels": [],
-            "created_at": WHEN,
-            "updated_at": WHEN,
-            "author_association": "NONE",
-            "merged": False,
-            "mergeable_state": "unknown",
-            "maintainer_can_modify": False,
-            "_links": {name: {"href": f"{page}/{name}"} for name in links},
-            **sides,
-            **dict.fromkeys(nothing),
-            **dict.fromkeys(counts, 0),
-            **{f"{name}_url": f"{page}/{name}" for name in urls},
-        }
-    )
-    return Answer(201, made[-1])
-
-
-def _whole(call: Call) -> dict[str, Any]:
-    """The repository in GitHub's longer form."""
-    page = f"https://github.com/{call.repository}"
     return {
-        **minimal(call.github, call.repository),
+        "id": 9000 + number,
+        "node_id": f"PR_{number}",
+        "number": number,
+        "url": f"{here}/pulls/{number}",
+        "html_url": page,
+        "state": "open",
+        "locked": False,
+        **text,
+        "user": author,
+        "labels": [],
+        "created_at": WHEN,
+        "updated_at": WHEN,
+        "author_association": "NONE",
+        "merged": False,
+        "mergeable_state": "unknown",
+        "maintainer_can_modify": False,
+        "_links": {name: {"href": f"{page}/{name}"} for name in links},
+        **{side: {**about, "user": author, "repo": _whole(github, repository)} for side, about in sides.items()},
+        **dict.fromkeys(nothing),
+        **dict.fromkeys(counts, 0),
+        **{f"{name}_url": f"{page}/{name}" for name in urls},
+    }
+
+
+def _whole(github: FakeGitHub, repository: str) -> dict[str, Any]:
+    """The repository in GitHub's longer form."""
+    page = f"https://github.com/{repository}"
+    return {
+        **minimal(github, repository),
         **{f"{name}_url": page for name in ("clone", "git", "ssh", "svn")},
         **dict.fromkeys(
             ("has_downloads", "has_issues", "has_projects", "has_wiki", "has_pages", "archived", "disabled"), False
