@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 COMMANDS = {
+    "init": "cicd_actions.pipeline.init",
     "plan": "cicd_actions.pipeline.plan",
     "run-lane": "cicd_actions.pipeline.run_lane",
     "build-images": "cicd_actions.pipeline.build_images",
