@@ -82,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
 def close(story: Story, screen: Screen, *, right: bool, broken: bool) -> None:
     report.write(story)
     for title, lines in (
-        ("Jobs", [*report.results(story), *report.caveat(story)]),
+        ("Jobs", report.results(story)),
         ("What runs where", report.environments(story)),
         ("Gates", report.gates(story)),
         ("Records", report.records(story)),

@@ -6,6 +6,7 @@ import json
 import sys
 from typing import Protocol
 
+from demo.described import change
 from demo.workspace import Workspace
 
 ENVIRONMENTS = ("staging", "production")
@@ -18,7 +19,7 @@ class Engine(Protocol):
     """The engine's name in the actions' input `engine`."""
 
     def set_up(self, workspace: Workspace) -> None:
-        """Start what has to be there before the first release, and change the copy of the example so that it deploys here.
+        """Start what has to be there before the first release, and change the copy's pipeline file so that it deploys here.
 
         Called once, before the first commit. Raises SetupError.
         """
@@ -38,7 +39,7 @@ class Engine(Protocol):
 
 
 class Local:
-    """The example's own engine: processes of this user, and SQLite. The example is committed as it is."""
+    """The example's own engine: processes of this user, and SQLite."""
 
     name = "command"
 
@@ -47,6 +48,7 @@ class Local:
 
     def set_up(self, workspace: Workspace) -> None:
         self._workspace = workspace
+        change(workspace.app, {environment: self.urls(environment) for environment in ENVIRONMENTS})
 
     def urls(self, environment: str) -> dict[str, str]:
         found: dict[str, str] = json.loads(self._ask("urls", environment))

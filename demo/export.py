@@ -3,6 +3,7 @@
 - `uses: $/X` (the same repository at the same commit) and `uses: ./X` (which act takes from the caller's folder) become
   `org/cicd-actions/X@<sha>`.
 - `environment.deployment` and `concurrency.queue` are dropped: act refuses files that have them.
+- A job's `services` are dropped where they are an expression: act cannot read them, and starts none in host mode anyway.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def for_act(text: str, sha: str = PLACEHOLDER_SHA) -> str:
     lines = text.splitlines(keepends=True)
     dropped: set[int] = set()
     for path, key, value in entries(read(text).root):
-        if (*path, key.text)[-2:] in UNKNOWN_TO_ACT:
+        of_a_job = len(path) == 2 and path[0] == "jobs"
+        if (*path, key.text)[-2:] in UNKNOWN_TO_ACT or (of_a_job and key.text == "services" and isinstance(value, Scalar)):
             dropped.add(key.line - 1)
         elif key.text == "uses" and isinstance(value, Scalar) and (found := re.match(r"(?:\$|\.)/(.+)", value.text)):
             line = lines[value.line - 1]

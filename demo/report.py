@@ -28,14 +28,6 @@ def results(story: Story) -> list[str]:
     return table(head, rows)
 
 
-def caveat(story: Story) -> list[str]:
-    """Says what act leaves out of a red run, so that readers do not search for it."""
-    last = story.planned[-1]
-    if all(last in chapter.picture.jobs for chapter in story.chapters):
-        return []
-    return [f"act ends a run at a called workflow that failed. On GitHub `{short(last)}` still runs then, and is red."]
-
-
 def cell(picture: Picture, job: str) -> str:
     found = picture.jobs.get(job)
     if found is None:
@@ -101,8 +93,6 @@ def write(story: Story) -> None:
         story.ending.promise,
         "",
         *results(story),
-        "",
-        *caveat(story),
         "",
         *environments(story),
         "",

@@ -56,7 +56,7 @@ class Workspace:
         """What act takes from this machine instead of from GitHub."""
         return {
             f"{REPOSITORY}@{PLACEHOLDER_SHA}": self.actions,
-            **repositories(files(self.app / WORKFLOW, self.actions)),
+            **repositories([*files(self.app / WORKFLOW, self.actions), *self.actions.glob(".github/actions/*/action.yml")]),
         }
 
     def change(self, name: str) -> None:

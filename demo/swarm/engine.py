@@ -21,11 +21,11 @@ import requests
 from docker import errors
 
 from cicd_actions.engines.protocol import REVISION
+from demo.described import change
 from demo.engines import ENVIRONMENTS
 from demo.swarm.images import FOLDER, LABEL, build, push
-from demo.swarm.workflow import on_swarm
 from demo.tools import SetupError
-from demo.workspace import WORKFLOW, Workspace, answer
+from demo.workspace import Workspace, answer
 
 BASE = "debian:bookworm-slim"
 SERVICES = ("api", "web")
@@ -239,17 +239,10 @@ class Swarm:
         asked = ["python3", "-c", "import platform; print(*platform.python_version_tuple()[:2], platform.machine())"]
         major, minor, machine = self._client.containers.run(base, asked, remove=True, network_mode="none").decode().split()
         words = ["env", f"PYTHONPATH={workspace.root}", sys.executable, "-m", "demo.swarm.build", "--base", base]
-        inputs = {
-            "builder": "command",
-            "build-command": shlex.join([*words, "--python", f"{major}.{minor}", "--machine", machine])
-            + " {service} {image} {sha}",
-            **{f"{service}-image": f"{registry}/{service}" for service in SERVICES},
-            "engine": self.name,
-            "stack": f"{self._prefix}{{environment}}",
-            "monitor": "2s",
-        }
-        pipeline = workspace.app / WORKFLOW
-        pipeline.write_text(on_swarm(pipeline.read_text(encoding="utf-8"), inputs), encoding="utf-8")
+        command = shlex.join([*words, "--python", f"{major}.{minor}", "--machine", machine]) + " {name} {image} {sha}"
+        images = {service: {"repository": f"{registry}/{service}", "command": command} for service in SERVICES}
+        release = {"engine": self.name, "stack": f"{self._prefix}{{environment}}", "monitor": "2s"}
+        change(workspace.app, {environment: self.urls(environment) for environment in ENVIRONMENTS}, images, release)
 
     def _remove(self, what: str, listed: Callable[[], list[Any]], remove: Callable[[Any], None]) -> None:
         """Remove until nothing is listed any more: much is in use until something else has gone. Raises SetupError."""

@@ -21,8 +21,18 @@ if TYPE_CHECKING:
     from cicd_actions.toolkit.report import Report
 
 
-COMMANDS = {"plan": "cicd_actions.pipeline.plan", "run-lane": "cicd_actions.pipeline.run_lane"}
+COMMANDS = {
+    "init": "cicd_actions.pipeline.init",
+    "plan": "cicd_actions.pipeline.plan",
+    "run-lane": "cicd_actions.pipeline.run_lane",
+    "build-images": "cicd_actions.pipeline.build_images",
+    "release-images": "cicd_actions.pipeline.release_images",
+    "check-approval": "cicd_actions.pipeline.check_approval",
+}
 """Commands that are not actions by themselves: the pipeline's own, by the module that defines each."""
+
+STEP = "deploy-step"
+"""Runs the action that its inputs name, with the settings of an environment (`pipeline.deploy_step`)."""
 
 
 def names() -> list[str]:
@@ -69,7 +79,11 @@ def run(argv: list[str], variables: Mapping[str, str], stdout: TextIO, stderr: T
         print(_overview(), file=stdout)
         return 0
     try:
-        chosen = action(words[0])
+        given = from_json(variables["INPUTS"]) if variables.get("INPUTS") else {}
+        chosen = action(given.get("action", "") if words[0] == STEP else words[0])
+        if words[0] == STEP:
+            arranged = importlib.import_module("cicd_actions.pipeline.deploy_step").arranged
+            given, runtime = arranged(chosen, given, runtime)
     except UnusableInput as error:
         runtime.log(str(error))
         return error.exit_code
@@ -81,7 +95,7 @@ def run(argv: list[str], variables: Mapping[str, str], stdout: TextIO, stderr: T
     # In a terminal, progress and errors go to standard error, and the report to standard output, which can be kept in a file.
     printed = None if on_github or wants_json else stdout
     try:
-        report = _judge(chosen, words[1:], runtime)
+        report = _judge(chosen, given, words[1:], runtime)
         code = report.verdict.exit_code
     except (Exception, Cancelled) as error:  # noqa: BLE001 - a defect of ours must say so, masked, and not look like a proven fail
         report, printed = error_report.report(error, chosen, runtime), None
@@ -95,9 +109,8 @@ def run(argv: list[str], variables: Mapping[str, str], stdout: TextIO, stderr: T
     return code
 
 
-def _judge(chosen: AnyAction, words: list[str], runtime: Runtime) -> Report:
-    values = from_json(runtime.variables["INPUTS"]) if runtime.variables.get("INPUTS") else {}
-    values |= from_flags(words, chosen.inputs)
+def _judge(chosen: AnyAction, given: dict[str, str], words: list[str], runtime: Runtime) -> Report:
+    values = given | from_flags(words, chosen.inputs)
     return function(chosen)(load(chosen.inputs, values, runtime.redactor), runtime)
 
 

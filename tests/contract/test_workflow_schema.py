@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -51,10 +52,26 @@ def problems(validator: Path, *files: Path) -> dict[str, list[str]]:
     return found
 
 
+SERVICES = re.compile(r"^( {4}services: )\$\{\{ .* \}\}$", re.MULTILINE)
+"""A job's containers that come from the plan. GitHub takes an expression there (a maintainer names it in actions/runner#336);
+its language server's converter and zizmor know a mapping only."""
+
+
+def literal(file: Path, folder: Path) -> Path:
+    """A copy of the file whose services are a mapping."""
+    target = folder / file.relative_to(ROOT)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(
+        SERVICES.sub(rf"\1{{db: {{image: postgres@sha256:{'0' * 64}}}}}", file.read_text(encoding="utf-8")), encoding="utf-8"
+    )
+    return target
+
+
 @pytest.mark.node
 @pytest.mark.network
-def test_github_understands_every_workflow(validator: Path) -> None:
-    assert problems(validator, *FILES) == {str(file): [] for file in FILES}
+def test_github_understands_every_workflow(validator: Path, tmp_path: Path) -> None:
+    copies = [literal(file, tmp_path) for file in FILES]
+    assert problems(validator, *copies) == {str(file): [] for file in copies}
 
 
 @pytest.mark.node
@@ -63,16 +80,37 @@ def test_github_understands_every_workflow(validator: Path) -> None:
     ("right", "wrong", "said"),
     [
         ("timeout-minutes: 5", "time-limit: 5", "Unexpected value 'time-limit'"),
-        ("inputs.api-directory", "inputs2.api-directory", "Unrecognized named-value: 'inputs2'"),
-        ("needs: changes", "needs: nothing", "depends on unknown job 'nothing'"),
+        ("inputs.config", "inputs2.config", "Unrecognized named-value: 'inputs2'"),
+        ("needs: plan", "needs: nothing", "depends on unknown job 'nothing'"),
     ],
 )
 def test_and_would_say_if_it_did_not(validator: Path, tmp_path: Path, right: str, wrong: str, said: str) -> None:
-    text = (ROOT / ".github" / "workflows" / "two-lane.yml").read_text(encoding="utf-8")
+    copy = literal(ROOT / ".github" / "workflows" / "verify.yml", tmp_path)
+    text = copy.read_text(encoding="utf-8")
     assert right in text
-    (tmp_path / "wrong.yml").write_text(text.replace(right, wrong))
-    ((_, found),) = problems(validator, tmp_path / "wrong.yml").items()
+    copy.write_text(text.replace(right, wrong))
+    ((_, found),) = problems(validator, copy).items()
     assert any(said in message for message in found), found
+
+
+def test_zizmor_finds_nothing_in_what_it_cannot_read_as_it_is(tmp_path: Path) -> None:
+    """`make lint` audits the rest; a file whose services are an expression is passed over there, with a warning."""
+    for file in [*(ROOT / ".github").rglob("*.yml")]:
+        literal(file, tmp_path)
+    program = shutil.which("zizmor") or str(Path(sys.executable).parent / "zizmor")
+    command = [
+        program,
+        "--offline",
+        "--persona",
+        "pedantic",
+        "--config",
+        str(ROOT / ".github" / "zizmor.yml"),
+        "--no-progress",
+        str(tmp_path),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "No findings to report" in done.stdout, done.stdout
+    assert "failed to validate" not in done.stderr, done.stderr
 
 
 def test_act_understands_every_workflow_as_it_is_exported(tmp_path: Path) -> None:

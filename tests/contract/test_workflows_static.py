@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,13 +10,12 @@ from typing import Any
 
 import pytest
 
+from cicd_actions.pipeline_file import reading
 from cicd_actions.toolkit.yaml12 import plain, read
-from cicd_actions.workflows import expressions
-from cicd_actions.workflows.syntax import Access, Call, Comparison, Context, Literal, Logical, Node
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-REUSABLE = [ROOT / ".github" / "workflows" / f"{name}.yml" for name in ("two-lane", "build", "deploy", "pipeline")]
+REUSABLE = [ROOT / ".github" / "workflows" / f"{name}.yml" for name in ("verify", "release", "deploy", "pipeline", "rollback")]
 EXAMPLE = sorted((ROOT / "examples" / "two-lane" / ".github" / "workflows").glob("*.yml"))
 ACTIONS = sorted([*(ROOT / ".github" / "actions").glob("*/action.yml"), *(ROOT / "actions").glob("*/action.yml")])
 STANDINS = sorted((ROOT / "demo" / "standins").glob("*/*/action.yml"))
@@ -29,6 +29,7 @@ PINS = {
     "actions/cache": ("v6.1.0", "55cc8345863c7cc4c66a329aec7e433d2d1c52a9"),
     "actions/attest-build-provenance": ("v4.1.1", "0f67c3f4856b2e3261c31976d6725780e5e4c373"),
     "astral-sh/setup-uv": ("v10.0.0", "ae62891fec2bb8e7d6c99fc78c9fec3a63790f8d"),
+    "oven-sh/setup-bun": ("v2.2.0", "0c5077e51419868618aeaa5fe8019c62421857d6"),
     "pnpm/action-setup": ("v6.0.9", "0ebf47130e4866e96fce0953f49152a61190b271"),
     "docker/setup-buildx-action": ("v4.3.0", "37fe631027851001ddb9b187196cc803df7f5f0e"),
     "docker/build-push-action": ("v7.3.0", "53b7df96c91f9c12dcc8a07bcb9ccacbed38856a"),
@@ -40,6 +41,9 @@ PINS = {
 }
 """Third-party actions: the version that the comment names, and its commit."""
 
+DEPLOY, RELEASE, PIPELINE, ROLLBACK = (
+    ROOT / ".github" / "workflows" / f"{name}.yml" for name in ("deploy", "release", "pipeline", "rollback")
+)
 LEVELS = {"none": 0, "read": 1, "write": 2}
 
 
@@ -74,6 +78,16 @@ def called(job: dict[str, Any]) -> Path | None:
     return ROOT / ".github" / "workflows" / found[1] if found else None
 
 
+def asked(path: Path) -> dict[str, str]:
+    """The most that any job of a workflow asks for, the workflows that it calls included."""
+    found: dict[str, str] = {}
+    for job in jobs(path).values():
+        target = called(job)
+        for scope, level in {**job.get("permissions", {}), **(asked(target) if target else {})}.items():
+            found[scope] = max(found.get(scope, "none"), level, key=LEVELS.__getitem__)
+    return found
+
+
 workflows = pytest.mark.parametrize("path", [*OURS, *EXAMPLE], ids=name_of)
 everything = pytest.mark.parametrize("path", [*OURS, *EXAMPLE, *ACTIONS, *STANDINS], ids=name_of)
 
@@ -93,7 +107,7 @@ def test_every_job_has_a_time_limit(path: Path) -> None:
     for name, job in jobs(path).items():
         if "uses" not in job:  # GitHub forbids one on a job that calls a workflow; the called jobs have theirs
             limit = job.get("timeout-minutes")
-            assert isinstance(limit, int) or re.fullmatch(r"\$\{\{ inputs\.[a-z-]*timeout-minutes \}\}", str(limit)), name
+            assert isinstance(limit, int) or re.fullmatch(r"\$\{\{ fromJSON\(.*\.timeout-minutes \}\}", str(limit)), name
 
 
 @workflows
@@ -103,13 +117,13 @@ def test_no_permission_unless_a_job_asks(path: Path) -> None:
         assert isinstance(job.get("permissions", {}), dict), f"{name}: `read-all` and `write-all` are never least privilege"
 
 
+OF_A_DEPLOY = {"deployments", "id-token"}
 WRITES = {
-    ("build.yml", "api"): {"packages"},
-    ("build.yml", "web"): {"packages"},
-    ("deploy.yml", "deploy"): {"deployments", "id-token"},
-    ("pipeline.yml", "build"): {"packages"},
-    ("pipeline.yml", "staging"): {"deployments", "id-token"},
-    ("pipeline.yml", "production"): {"deployments", "id-token"},
+    ("release.yml", "build"): {"packages"},
+    **{("release.yml", f"environment-{number}"): OF_A_DEPLOY for number in range(1, 5)},
+    ("deploy.yml", "deploy"): OF_A_DEPLOY,
+    ("rollback.yml", "roll-back"): OF_A_DEPLOY,
+    ("pipeline.yml", "release"): {"packages", *OF_A_DEPLOY},
 }
 
 
@@ -121,28 +135,12 @@ def test_what_may_write(path: Path) -> None:
 
 
 @workflows
-def test_a_called_workflow_asks_for_nothing_that_its_caller_does_not_grant(path: Path) -> None:
+def test_a_call_grants_exactly_what_the_called_workflow_asks_for(path: Path) -> None:
+    """More is never needed; with less GitHub does not start the run."""
     for name, job in jobs(path).items():
         target = called(job)
-        if target is None:
-            continue
-        granted = job.get("permissions", {})
-        for inner, embedded in jobs(target).items():
-            for scope, level in embedded.get("permissions", {}).items():
-                assert LEVELS[granted.get(scope, "none")] >= LEVELS[level], f"{name} calls {inner}: {scope}: {level}"
-
-
-@workflows
-def test_a_caller_grants_nothing_that_nobody_asks_for(path: Path) -> None:
-    for name, job in jobs(path).items():
-        target = called(job)
-        if target is None:
-            continue
-        asked: dict[str, str] = {}
-        for embedded in jobs(target).values():
-            for scope, level in embedded.get("permissions", {}).items():
-                asked[scope] = max(asked.get(scope, "none"), level, key=LEVELS.__getitem__)
-        assert job["permissions"] == asked, name
+        if target is not None:
+            assert job["permissions"] == asked(target), name
 
 
 # --- unpinned-action ---
@@ -180,8 +178,9 @@ def test_what_is_ours_is_named_so_that_it_comes_from_the_same_commit(path: Path)
 
 
 def test_the_example_calls_us_as_an_outside_repository_would() -> None:
-    for job in jobs(EXAMPLE[0]).values():
-        assert re.fullmatch(r"org/cicd-actions/\.github/workflows/pipeline\.yml@[0-9a-f]{40}", job["uses"])
+    for path in EXAMPLE:
+        for job in jobs(path).values():
+            assert re.fullmatch(r"org/cicd-actions/\.github/workflows/(verify|release|rollback)\.yml@[0-9a-f]{40}", job["uses"])
 
 
 # --- injection, credentials, secrets ---
@@ -233,25 +232,39 @@ def test_secrets_reach_only_the_steps_that_need_them() -> None:
         if re.search(r"\bsecrets\.[A-Z]", str(step))
     }
     assert with_secrets == {
-        ("build.yml", "api", "docker/login-action"),
-        ("build.yml", "web", "docker/login-action"),
+        ("release.yml", "build", "docker/login-action"),
+        ("release.yml", "build", "Build every image once"),
         ("deploy.yml", "deploy", "What is released"),  # masks their values
         ("deploy.yml", "deploy", "Start the record"),  # proves the rollback with the programs that would do it
         ("deploy.yml", "deploy", "Finish the record"),  # signs it
         ("deploy.yml", "deploy", "Migrate"),
         ("deploy.yml", "deploy", "Roll out"),
+        ("deploy.yml", "deploy", "Gate"),  # headers and commands of the targets
         ("deploy.yml", "deploy", "Roll back"),
+        ("rollback.yml", "roll-back", "What is rolled back"),
+        ("rollback.yml", "roll-back", "Roll back"),
     }
     assert all("env" not in load(path) and not any("env" in job for job in jobs(path).values()) for path in REUSABLE)
 
 
-def test_only_the_job_that_names_the_environment_sees_the_environments_secrets() -> None:
+def test_only_a_job_that_names_the_deploys_environment_sees_its_secrets() -> None:
     for path in REUSABLE:
         for name, job in jobs(path).items():
-            uses_them = any(
-                "secrets.RELEASE_ENV" in str(step) or "secrets.DATABASE_URL" in str(step) for step in job.get("steps", [])
-            )
-            assert uses_them == ("environment" in job), f"{path.name}: {name}"
+            uses_them = any(re.search(r"secrets\.(RELEASE|DEPLOY)_ENV", str(step)) for step in job.get("steps", []))
+            assert uses_them == ("environment" in job and name != "approve"), f"{path.name}: {name}"
+
+
+def test_the_secrets_of_a_deploy_are_required_and_handed_on_by_name_at_each_level() -> None:
+    """A forgotten one would be an empty string on a green run."""
+    for name in ("release", "deploy", "pipeline", "rollback"):
+        declared = load(ROOT / ".github" / "workflows" / f"{name}.yml")["on"]["workflow_call"]["secrets"]
+        assert {secret for secret, facts in declared.items() if facts["required"]} == {"DEPLOY_ENV", "RELEASE_ENV"}
+    for path in [*REUSABLE, *EXAMPLE]:
+        for name, job in jobs(path).items():
+            target = called(job)
+            declared = load(target)["on"]["workflow_call"].get("secrets", {}) if target else {}
+            assert {secret for secret, facts in declared.items() if facts["required"]} <= set(job.get("secrets", {})), name
+            assert set(job.get("secrets", {})) <= set(declared), name
 
 
 def test_clouds_are_reached_without_stored_keys() -> None:
@@ -264,140 +277,94 @@ def test_clouds_are_reached_without_stored_keys() -> None:
 
 # --- merged-lanes, client-drift, spec-from-server, hidden-lane, sequential-gates, no-cache, no-path-filter ---
 
-TWO_LANE = ROOT / ".github" / "workflows" / "two-lane.yml"
+VERIFY = ROOT / ".github" / "workflows" / "verify.yml"
+SETTINGS = "fromJSON(needs.plan.outputs.jobs)[matrix.lane]"
 
 
-def test_the_lanes_are_jobs_of_their_own_coupled_by_the_spec_alone() -> None:
-    lanes = jobs(TWO_LANE)
-    assert list(lanes) == ["changes", "spec", "api", "web", "secrets", "check"]
-    assert lanes["spec"]["needs"] == lanes["api"]["needs"] == "changes"
-    assert lanes["web"]["needs"] == ["changes", "spec"]
+def test_the_lanes_are_separate_jobs_coupled_by_the_spec_alone() -> None:
+    found = jobs(VERIFY)
+    assert list(found) == ["plan", "lane", "spec", "client", "check"]
+    assert found["lane"]["needs"] == found["spec"]["needs"] == "plan"
+    assert found["client"]["needs"] == ["plan", "spec"]
+
+
+@pytest.mark.parametrize(("name", "lists"), [("lane", "lanes"), ("spec", "specs"), ("client", "clients")])
+def test_a_matrix_is_the_jobs_names_and_their_settings_come_from_the_plan(name: str, lists: str) -> None:
+    job = jobs(VERIFY)[name]
+    assert job["strategy"] == {
+        "fail-fast": False,
+        "matrix": {"lane": f"${{{{ fromJSON(needs.plan.outputs.{lists} || '[]') }}}}"},
+    }
+    # GitHub fails on an empty list; and a red spec must not skip the client's other checks.
+    assert job["if"] == f"${{{{ !cancelled() && needs.plan.result == 'success' && needs.plan.outputs.{lists} != '[]' }}}}"
+    for key in ("runs-on", "timeout-minutes", "services"):
+        assert job[key] == f"${{{{ {SETTINGS}.{key} }}}}", key
+    assert "${{" not in job["name"], "a skipped matrix would show the expression"
+    assert "container" not in job
+    given = next(step for step in job["steps"] if step.get("uses") == "$/.github/actions/run-lane")["with"]
+    assert given["services"] == "${{ toJSON(job.services) }}"
+    assert "env" not in job, "a lane's variables go to the action that runs its checks"
 
 
 def test_the_check_reports_always_and_holds_every_job_to_what_was_decided() -> None:
-    lanes = jobs(TWO_LANE)
-    check = lanes["check"]
+    found = jobs(VERIFY)
+    check = found["check"]
     assert check["if"] == "always()"
-    assert set(check["needs"]) == set(lanes) - {"check"}
-    (step,) = check["steps"]
+    assert set(check["needs"]) == set(found) - {"check"}
+    step = check["steps"][-1]
     assert step["uses"] == "$/.github/actions/check-jobs"
+    assert step["if"] == "always()"
     assert step["with"]["needs"] == "${{ toJSON(needs) }}"
     assert dict(line.split("=", 1) for line in step["with"]["expected"].splitlines()) == {
-        "changes": "true",
-        "spec": "${{ needs.changes.outputs.web }}",
-        "api": "${{ needs.changes.outputs.api }}",
-        "web": "${{ needs.changes.outputs.web }}",
-        "secrets": "true",
+        "plan": "true",
+        "lane": "${{ needs.plan.outputs.lanes != '[]' }}",
+        "spec": "${{ needs.plan.outputs.specs != '[]' }}",
+        "client": "${{ needs.plan.outputs.clients != '[]' }}",
     }
-    for name in ("spec", "api", "web"):
-        lane = "web" if name == "spec" else name
-        assert lanes[name]["if"] == f"needs.changes.outputs.{lane} == 'true'"
 
 
 def test_undocumented_secrets_warn_or_fail_and_never_keep_a_lane_waiting() -> None:
-    lanes = jobs(TWO_LANE)
-    secrets = lanes["secrets"]
-    assert secrets["needs"] == "changes"
-    assert "if" not in secrets, "a change of documentation alone can be what is missing"
-    step = secrets["steps"][-1]
-    assert step["uses"] == "$/actions/secrets-doc-check"
-    assert step["if"] == "inputs.secrets-doc-check != 'off'"
-    assert step["continue-on-error"] == "${{ inputs.secrets-doc-check == 'warn' }}"
-    assert load(TWO_LANE)["on"]["workflow_call"]["inputs"]["secrets-doc-check"]["default"] == "warn"
-    assert not any("secrets" in (job.get("needs") or ()) for name, job in lanes.items() if name != "check")
+    step = next(step for step in jobs(VERIFY)["check"]["steps"] if step.get("uses") == "$/actions/secrets-doc-check")
+    assert step["continue-on-error"] == "${{ fromJSON(needs.plan.outputs.secrets-doc || '{}').check == 'warn' }}"
+    assert step["if"] == "needs.plan.result == 'success' && fromJSON(needs.plan.outputs.secrets-doc).check != 'off'"
 
 
-@pytest.mark.parametrize("lane", ["api", "web"])
-def test_no_gate_of_a_lane_hides_another(lane: str) -> None:
-    found = jobs(TWO_LANE)[lane]["steps"]
-    install = next(number for number, step in enumerate(found) if step.get("id") == "install")
-    gates = found[install + 1 :]
-    assert len(gates) >= 5
-    for step in gates:
-        assert step["if"].startswith("${{ !cancelled() && steps."), step["name"]
-        assert "continue-on-error" not in step
+def test_a_fork_gets_the_runners_and_containers_of_the_base() -> None:
+    found = jobs(VERIFY)["plan"]["steps"]
+    base = next(step for step in found if step.get("name") == "Check out the base's file")
+    assert base["if"].endswith("github.event.pull_request.head.repo.full_name != github.repository")
+    assert base["with"]["ref"] == "${{ github.event.pull_request.base.sha }}"
+    assert found[-1]["with"]["base-config"] == f"{base['with']['path']}/${{{{ inputs.config }}}}"
 
 
 def test_the_document_is_exported_and_the_client_compared() -> None:
-    lanes = jobs(TWO_LANE)
-    inputs = load(TWO_LANE)["on"]["workflow_call"]["inputs"]
-    assert "export_openapi.py {spec}" in inputs["api-spec-command"]["default"]
-    assert not any("services" in job for name, job in lanes.items() if name != "api")
-    compare = next(step for step in lanes["web"]["steps"] if step.get("name") == "The committed client is the generated one")
-    assert compare["uses"] == "$/actions/verify-openapi-client"
+    found = jobs(VERIFY)
+    compare = next(step for step in found["client"]["steps"] if step.get("uses") == "$/actions/verify-openapi-client")
+    assert compare["if"] == "${{ !cancelled() && steps.lane.outputs.installed == 'true' }}"
     given = compare["with"]
-    assert inputs["client-fail-on"]["default"] == "drift"
     assert "comment" not in given, "a called workflow that asks for more than its caller grants fails at start"
-    # The web lane alone judges a base that could not be exported.
-    before = [step for step in lanes["spec"]["steps"] if "the current API" in step.get("name", "")]
-    assert [step["continue-on-error"] for step in before] == [True] * 3
-    assert given["base-spec"].startswith("${{ needs.spec.outputs.base == 'true' && ")
-
-
-def _value(node: Node, contexts: dict[str, Any]) -> Any:
-    """Evaluates the part of GitHub's expressions that the test below needs."""
-    match node:
-        case Context(name=name):
-            return contexts[name]
-        case Access(of=of, key=Literal(value=key)):
-            return _value(of, contexts)[key]
-        case Comparison(operator=operator, left=left, right=right):
-            return (_value(left, contexts) == _value(right, contexts)) is (operator == "==")
-        case Call(name="contains", arguments=(text, part)):
-            return _value(part, contexts) in _value(text, contexts)
-        case Logical(operator=operator, operands=operands):
-            return (any if operator == "||" else all)(_value(each, contexts) for each in operands)
-        case Literal(value=value):
-            return value
-    raise AssertionError(node)
-
-
-@pytest.mark.parametrize(
-    ("exported", "base", "fail_on", "rules", "compares"),
-    [
-        ("success", "abc", "drift", "", True),
-        ("failure", "abc", "drift", "", False),
-        ("failure", "abc", "drift\nbreaking", "", True),
-        ("skipped", "abc", "generated-symbol", "", True),
-        ("failure", "abc", "drift", "body-removed: error", True),
-        ("failure", "abc", "drift", "body-removed: warn", False),
-        ("skipped", "", "breaking", "", False),
-    ],
-)
-def test_base_export_failed_fails_the_lane_where_the_comparison_can(
-    exported: str, base: str, fail_on: str, rules: str, *, compares: bool
-) -> None:
-    output = jobs(TWO_LANE)["spec"]["outputs"]["base"].removeprefix("${{ ").removesuffix(" }}")
-    contexts = {
-        "steps": {"base": {"outcome": exported}},
-        "needs": {"changes": {"outputs": {"base": base}}},
-        "inputs": {"client-fail-on": fail_on, "client-rules": rules},
-    }
-    assert _value(expressions.parse(output), contexts) is compares
-
-
-def test_every_input_of_the_comparison_reaches_the_action() -> None:
-    given = next(step for _, step in steps(TWO_LANE) if step.get("uses") == "$/actions/verify-openapi-client")["with"]
-    assert given["rules"] == "${{ inputs.client-rules }}"
-    for name in ("two-lane", "pipeline"):
-        inputs = load(ROOT / ".github" / "workflows" / f"{name}.yml")["on"]["workflow_call"]["inputs"]
-        assert inputs["client-rules"] == {**inputs["client-rules"], "type": "string", "default": ""}
+    for key in ("fail-on", "rules", "acknowledge"):
+        assert given[key] == f"${{{{ {SETTINGS}.client.{key} }}}}"
+    assert "steps.base.outcome == 'success'" in given["base-spec"]
+    # Only the current document's export precedes the client's lane; the base's is kept by commit, or comes after the upload.
+    names = [step.get("name", step.get("uses", "").partition("@")[0]) for step in found["spec"]["steps"]]
+    assert (
+        names.index("Export the OpenAPI document")
+        < names.index("actions/upload-artifact")
+        < names.index("actions/cache/restore")
+    )
+    assert all(
+        step["continue-on-error"] is True for step in found["spec"]["steps"] if "the current API" in step.get("name", "")
+    )
 
 
 def test_installations_are_cached_by_their_lock_files() -> None:
-    for job, step in steps(TWO_LANE):
-        uses = step.get("uses", "")
-        if uses.startswith("astral-sh/setup-uv@"):
-            assert step["with"]["enable-cache"] is True
-            assert step["with"]["cache-dependency-glob"].endswith("/uv.lock"), job
-        if uses.startswith("actions/setup-node@"):
-            assert step["with"]["cache-dependency-path"].endswith("${{ inputs.web-lock-file }}"), job
-
-
-def test_services_answer_on_a_port_that_the_runner_chose_and_are_healthy_first() -> None:
-    for name, service in jobs(TWO_LANE)["api"]["services"].items():
-        assert all(re.fullmatch(r"\d+/tcp", port) for port in service["ports"]), name
-        assert "--health-cmd" in service["options"]
+    lock = {"astral-sh/setup-uv": "python-lock", "actions/setup-python": "python-lock", "actions/setup-node": "node-lock"}
+    for _, step in steps(ROOT / ".github" / "actions" / "set-up-lane" / "action.yml"):
+        action = step.get("uses", "").partition("@")[0]
+        if action in lock:
+            key = "cache-dependency-glob" if action == "astral-sh/setup-uv" else "cache-dependency-path"
+            assert step["with"][key] == f"${{{{ fromJSON(inputs.job).{lock[action]} }}}}"
 
 
 # --- stale-ci-runs, cancellable-deploy ---
@@ -411,24 +378,45 @@ def test_a_newer_push_cancels_checks_and_never_a_deployment() -> None:
     for path in REUSABLE:
         assert "concurrency" not in load(path)
         for name, job in jobs(path).items():
-            if "environment" in job:
-                concurrency = job["concurrency"]
-                assert concurrency["cancel-in-progress"] is False
-                assert concurrency["queue"] == "max"
-                assert "inputs.environment" in concurrency["group"]
-                assert "inputs.app" in concurrency["group"]
+            group = str(job.get("concurrency", {}).get("group", ""))
+            if name in {"deploy", "roll-back"}:
+                assert job["concurrency"]["cancel-in-progress"] is False
+                assert job["concurrency"]["queue"] == "max"
+                assert "deploy-" in group
+            elif name == "approve":
+                assert group.startswith("approve-")
+                assert job["concurrency"]["cancel-in-progress"] is True
             else:
                 assert "concurrency" not in job, name
 
 
-# --- migrate-first, unverified-deploy, no-rollback, no-staging, rebuilt-release, mutable-image-tag, ungated-release ---
+def test_an_approval_waits_without_the_deploys_lock() -> None:
+    found = jobs(DEPLOY)
+    approve, deploy = found["approve"], found["deploy"]
+    assert approve["environment"] == "${{ fromJSON(inputs.settings).approval-environment }}"
+    assert approve["if"] == "fromJSON(inputs.settings).approval-environment != ''"
+    assert deploy["needs"] == "approve"
+    # Skipped counts only where no approval was asked for: a lost approval must not look like one that was not needed.
+    assert deploy["if"] == (
+        "${{ !cancelled() && (needs.approve.result == 'success' || needs.approve.result == 'skipped' &&"
+        " fromJSON(inputs.settings).approval-environment == '') }}"
+    )
+    check = deploy["steps"][1]
+    assert check["uses"] == "$/.github/actions/check-approval"
+    assert check["with"]["at"] == "${{ needs.approve.outputs.at }}"
 
-DEPLOY = ROOT / ".github" / "workflows" / "deploy.yml"
-PIPELINE = ROOT / ".github" / "workflows" / "pipeline.yml"
+
+def test_a_dry_run_of_a_rollback_waits_for_nothing() -> None:
+    group = jobs(ROLLBACK)["roll-back"]["concurrency"]["group"]
+    assert group.startswith("${{ inputs.dry-run && format('rollback-plan-{0}', github.run_id)")
+    assert load(ROLLBACK)["on"]["workflow_call"]["inputs"]["dry-run"]["default"] is True
+
+
+# --- migrate-first, unverified-deploy, no-rollback, no-staging, rebuilt-release, mutable-image-tag, ungated-release ---
 
 
 def test_an_environment_is_one_job_in_one_order() -> None:
-    ((_, job),) = jobs(DEPLOY).items()
+    job = jobs(DEPLOY)["deploy"]
     names = [step.get("name", "") for step in job["steps"]]
     order = [
         "What is released", "Start the record", "Migrate", "Roll out", "Gate", "Finish the record", "Roll back", "Outcome",
@@ -439,7 +427,7 @@ def test_an_environment_is_one_job_in_one_order() -> None:
     by_name = {step.get("name"): step for step in job["steps"]}
     for name in ("What is released", "Start the record", "Roll out", "Gate"):
         assert "if" not in by_name[name], f"{name} runs exactly when everything before it went well"
-    assert by_name["Migrate"]["if"] == "inputs.migrate-command != ''"
+    assert by_name["Migrate"]["if"] == "fromJSON(inputs.settings).migrate-command != ''"
     assert by_name["Finish the record"]["if"] == "${{ always() && steps.start.outputs.deployment-id != '' }}"
     assert by_name["Outcome"]["if"] == "always()"
 
@@ -447,141 +435,124 @@ def test_an_environment_is_one_job_in_one_order() -> None:
 def test_only_a_proven_fail_takes_a_release_back() -> None:
     by_name = {step.get("name"): step for _, step in steps(DEPLOY)}
     assert by_name["Roll back"]["if"] == "${{ always() && steps.gate.outputs.verdict == 'fail' }}"
-    assert by_name["Roll back"]["uses"] == "$/actions/rollback-to-previous-sha"
+    assert by_name["Roll back"]["with"]["action"] == "rollback-to-previous-sha"
     assert "!= 'pass'" not in DEPLOY.read_text(encoding="utf-8").replace("never `!= 'pass'`", "")
+
+
+def values(step: dict[str, Any]) -> dict[str, Any]:
+    """The inputs that a deploy-step gives besides the settings, with the expressions as texts."""
+    found: dict[str, Any] = json.loads(
+        re.sub(r"\$\{\{ (toJSON\(.*?\)) \}\}(?=[,}])", lambda match: json.dumps(match[1]), step["with"]["values"])
+    )
+    return found
+
+
+def deploy_steps(path: Path) -> list[dict[str, Any]]:
+    return [step for _, step in steps(path) if step.get("uses") == "$/.github/actions/deploy-step"]
+
+
+def test_every_step_of_a_deploy_has_the_environments_settings_and_names_inputs_that_exist() -> None:
+    """So the engine that is rolled back is the one that was rolled out, and the one on which the rollback was proven."""
+    for path, settings in ((DEPLOY, "${{ inputs.settings }}"), (ROLLBACK, "${{ needs.plan.outputs.settings }}")):
+        for step in deploy_steps(path):
+            known = load(ROOT / "actions" / step["with"]["action"] / "action.yml")["inputs"]
+            assert step["with"]["settings"] == settings
+            assert set(values(step)) <= set(known), step["name"]
 
 
 def test_the_release_that_runs_again_is_gated_like_the_one_that_was_left() -> None:
     by_name = {step.get("name"): step for _, step in steps(DEPLOY)}
-    gate, back = by_name["Gate"]["with"], by_name["Roll back"]["with"]
-    assert back["targets"].count('"{sha}"') == 2
-    assert back["targets"].replace('"{sha}"', "SHA").replace("'expect-version: SHA'", "X") == gate["targets"].replace(
-        "${{ toJSON(github.sha) }}", "SHA"
-    ).replace("format('expect-version: {0}', toJSON(github.sha))", "X")
-    assert (back["gate-timeout"], back["stable-for"]) == (gate["timeout"], gate["stable-for"])
-    assert back["current-sha"] == "${{ github.sha }}"
-    out = by_name["Roll out"]["with"]
+    gate, back = values(by_name["Gate"]), values(by_name["Roll back"])
+    assert gate["targets"] == "toJSON(steps.release.outputs.targets)"
+    assert back["targets"] == "toJSON(steps.release.outputs.rollback-targets)"
+    # `gate-timeout` is a setting of the same name.
+    assert gate["timeout"] == "toJSON(fromJSON(inputs.settings).gate-timeout)"
+    assert back["stable-for"] == gate["stable-for"]
+    assert back["current-sha"] == "toJSON(github.sha)"
     # A rollback moves all services at once: what ran before is known to work.
-    engine = {key: value for key, value in out.items() if key not in {"services", "sha", "parallelism"}}
-    assert {key: back[key] for key in engine} == engine
+    assert back["parallelism"] == ""
 
 
 def test_the_record_says_what_became_of_the_release() -> None:
     by_name = {step.get("name"): step for _, step in steps(DEPLOY)}
-    start, finish = by_name["Start the record"]["with"], by_name["Finish the record"]["with"]
+    start, finish = values(by_name["Start the record"]), values(by_name["Finish the record"])
     assert (start["phase"], finish["phase"]) == ("start", "finish")
-    shared = ("app", "environment", "services", "environment-url", "audit-url")
-    assert {key: start[key] for key in shared} == {key: finish[key] for key in shared}
-    assert finish["verdict"].split()[1] == "steps.gate.outputs.verdict"
+    assert {key: start[key] for key in ("services", "environment-url")} == {
+        key: finish[key] for key in ("services", "environment-url")
+    }
+    assert finish["verdict"].startswith("toJSON(steps.gate.outputs.verdict || (job.status == 'cancelled'")
     assert "'pass'" not in finish["verdict"], "only the gate says pass"
-    assert finish["deployment-id"] == "${{ steps.start.outputs.deployment-id }}"
+    assert finish["deployment-id"] == "toJSON(steps.start.outputs.deployment-id)"
 
 
-def test_the_rollback_is_proven_before_anything_moves() -> None:
+def test_the_rollback_is_proven_before_anything_moves_with_the_programs_that_would_do_it() -> None:
     by_name = {step.get("name"): step for _, step in steps(DEPLOY)}
-    start, back = by_name["Start the record"], by_name["Roll back"]
-    asked = ("engine", "stack", "context", "namespace", "schema-service", "schema-command", "allow-unverified")
-    programs = tuple(f"{name}-command" for name in ("running", "image", "job", "roll-out"))
-    assert {key: start["with"][key] for key in asked + programs} == {key: back["with"][key] for key in asked + programs}
-    assert start["env"] == back["env"]
-    assert start["with"]["require-rollback"] == "${{ inputs.allow-contract && 'false' || inputs.require-rollback }}"
-    for workflow in (DEPLOY, PIPELINE):
-        assert load(workflow)["on"]["workflow_call"]["inputs"]["require-rollback"]["default"] == "recorded"
+    assert by_name["Start the record"]["env"] == by_name["Roll back"]["env"]
+    start, back = values(by_name["Start the record"]), values(by_name["Roll back"])
+    assert {key: start[key] for key in ("schema-service", "schema-command")} == {
+        key: back[key] for key in ("schema-service", "schema-command")
+    }
 
 
 def test_every_step_that_reads_or_writes_records_has_their_key() -> None:
-    found = [
-        step for _, step in steps(DEPLOY) if re.search(r"(deployment-record|rollback-to-previous-sha)$", step.get("uses", ""))
-    ]
-    assert len(found) == 3
-    for step in found:
-        assert step["env"]["RECORD_KEY"] == "${{ secrets.RECORD_KEY }}"
-        assert step["with"]["record-key"] == "${{ secrets.RECORD_KEY != '' && 'RECORD_KEY' || '' }}"
-        assert step["with"]["records-refs"] == "${{ inputs.records-refs }}"
+    for path in (DEPLOY, ROLLBACK):
+        found = [
+            step for step in deploy_steps(path) if step["with"]["action"] in {"deployment-record", "rollback-to-previous-sha"}
+        ]
+        assert found
+        assert all(step["env"]["RECORD_KEY"] == "${{ secrets.RECORD_KEY }}" for step in found)
     assert jobs(DEPLOY)["deploy"]["permissions"]["actions"] == "read"
 
 
-def test_the_gate_asks_both_services_for_the_commit_that_was_deployed() -> None:
-    by_name = {step.get("name"): step for _, step in steps(DEPLOY)}
-    gate = by_name["Gate"]
-    assert gate["uses"] == "$/actions/health-gate"
-    inputs = load(DEPLOY)["on"]["workflow_call"]["inputs"]
-    assert inputs["api-health-path"]["default"] == "/health/ready"
-    assert inputs["web-health-path"]["default"] == "/"
-    assert gate["with"]["targets"].count("toJSON(github.sha)") == 2
-    assert inputs["gate-timeout"]["default"] == gate["with"].get("timeout", "").replace("${{ inputs.gate-timeout }}", "5m")
+def test_an_environment_is_reached_only_through_the_one_before_with_the_same_digests() -> None:
+    found = jobs(RELEASE)
+    assert list(found) == ["build", *(f"environment-{number}" for number in range(1, 5))]
+    for number in range(1, 5):
+        job = found[f"environment-{number}"]
+        before = "build" if number == 1 else f"environment-{number - 1}"
+        assert job["needs"] == sorted({"build", before})
+        assert job["if"] == (
+            f"${{{{ !cancelled() && needs.{before}.result == 'success'"
+            f" && fromJSON(inputs.plan || '{{}}').environments[{number - 1}].name != '' }}}}"
+        )
+        assert job["uses"] == "./.github/workflows/deploy.yml"
+        assert job["with"] == {
+            "settings": f"${{{{ toJSON(fromJSON(inputs.plan).environments[{number - 1}]) }}}}",
+            "digests": "${{ needs.build.outputs.digests }}",
+        }
 
 
-def test_production_is_reached_only_through_staging_with_the_same_digests() -> None:
-    way = jobs(PIPELINE)
-    assert list(way) == ["verify", "release-gate", "build", "staging", "production", "result"]
-    assert way["release-gate"]["needs"] == "verify"
-    assert way["build"]["needs"] == "release-gate"
-    assert way["build"]["if"] == way["staging"]["if"] == "needs.release-gate.outputs.release == 'true'"
-    assert "staging" in way["production"]["needs"]
-    assert "needs.staging.outputs.verdict == 'pass'" in way["production"]["if"]
-    for name in ("staging", "production"):
-        assert way[name]["uses"] == "./.github/workflows/deploy.yml"
-        assert way[name]["with"]["digests"] == "${{ needs.build.outputs.digests }}"
-        differ = {key: value for key, value in way[name]["with"].items() if value != way["production"]["with"][key]}
-        assert not set(differ) - {"environment", "api-url", "web-url", "require-passed-in"}, "what differs is named, no more"
-    assert way["production"]["with"]["require-passed-in"] == "${{ inputs.staging-environment }}"
-    assert way["staging"]["with"]["require-passed-in"] == ""
-    assert way["result"]["if"] == "always()"
-    assert set(way["result"]["needs"]) == set(way) - {"result"}
-    assert "uses" not in way["result"], "outputs of a workflow whose last jobs are all calls are lost"
+def test_a_release_needs_a_green_check_and_the_plan_that_it_handed_on() -> None:
+    assert jobs(RELEASE)["build"]["if"] == "inputs.plan != '' && fromJSON(inputs.plan || '{}').release == true"
+    assert jobs(PIPELINE)["release"]["if"] == "${{ !cancelled() && needs.verify.result == 'success' }}"
+    assert jobs(PIPELINE)["release"]["with"] == {"plan": "${{ needs.verify.outputs.plan }}"}
+    assert load(VERIFY)["on"]["workflow_call"]["outputs"]["plan"]["value"] == "${{ jobs.check.outputs.plan }}"
 
 
-def test_an_image_is_tagged_with_the_commit_and_handed_on_by_digest() -> None:
-    builds = jobs(ROOT / ".github" / "workflows" / "build.yml")
-    for service in ("api", "web"):
-        pushed = next(step for step in builds[service]["steps"] if step.get("id") == "docker")
-        assert pushed["with"]["tags"] == f"${{{{ inputs.{service}-image }}}}:${{{{ github.sha }}}}"
-        assert "latest" not in str(pushed["with"])
-        assert "org.opencontainers.image.revision=${{ github.sha }}" in pushed["with"]["labels"]
-
-
-def test_both_images_are_built_alike() -> None:
-    builds = jobs(ROOT / ".github" / "workflows" / "build.yml")
-    assert repr(builds["api"]).replace("api", "web") == repr(builds["web"])
+def test_a_job_behind_one_that_may_be_skipped_names_the_results_it_needs() -> None:
+    """An implicit success() looks through all ancestors."""
+    for path in REUSABLE:
+        found = jobs(path)
+        for name, job in found.items():
+            needs = [job["needs"]] if isinstance(job.get("needs"), str) else job.get("needs", [])
+            if any("if" in found[each] for each in needs) and job.get("if") != "always()":
+                assert job["if"].startswith("${{ !cancelled() && "), f"{path.name}: {name}"
+                assert ".result" in job["if"]
 
 
 def test_deploying_never_builds() -> None:
     text = DEPLOY.read_text(encoding="utf-8")
-    assert "build-push-action" not in text
-    assert "build-command" not in text
+    assert "build-images" not in text
+    assert "buildx" not in text
 
 
 # --- one shape for callers ---
 
-RENAMED = {"build.yml": "build-", "deploy.yml": "deploy-"}
-SHARED = {"runs-on", "timeout-minutes"}
-OF_AN_ENVIRONMENT = {"environment", "api-url", "web-url"}
-HANDED_OVER = {"digests", "images", "require-passed-in"}
 
-
-def test_the_pipeline_hands_every_input_of_its_parts_on_unchanged() -> None:
-    outer = load(PIPELINE)["on"]["workflow_call"]["inputs"]
-    seen = {"staging-refs", "production-refs"}
-    for name, job in jobs(PIPELINE).items():
-        target = called(job)
-        if target is None:
-            continue
-        inner = load(target)["on"]["workflow_call"]["inputs"]
-        assert set(job["with"]) == set(inner), f"{name}: an input is missing, or one too many"
-        for key, definition in inner.items():
-            if key in HANDED_OVER:
-                continue
-            mine = key
-            if key in SHARED:
-                mine = RENAMED.get(target.name, "") + key
-            elif key in OF_AN_ENVIRONMENT:
-                mine = f"{name}-{key}"
-            assert job["with"][key] == f"${{{{ inputs.{mine} }}}}"
-            seen.add(mine)
-            if key not in OF_AN_ENVIRONMENT:
-                assert outer[mine] == definition, mine
-    assert set(outer) == seen
+@pytest.mark.parametrize("path", [VERIFY, PIPELINE], ids=name_of)
+def test_nothing_but_the_files_place_and_the_plans_runner_is_an_input(path: Path) -> None:
+    """What differs between repositories stands in the pipeline file: no setting exists twice."""
+    assert set(load(path)["on"]["workflow_call"]["inputs"]) == {"config", "runs-on"}
 
 
 @pytest.mark.parametrize("path", REUSABLE, ids=name_of)
@@ -603,12 +574,20 @@ def test_every_input_is_used(path: Path) -> None:
 
 
 def test_the_example_names_only_inputs_that_exist() -> None:
-    known = load(PIPELINE)["on"]["workflow_call"]
-    for path in EXAMPLE[:1]:
+    for path in EXAMPLE:
         for job in jobs(path).values():
-            assert set(job["with"]) <= set(known["inputs"])
-            assert {name for name, one in known["inputs"].items() if one.get("required")} <= set(job["with"])
-            assert set(job["secrets"]) <= set(known["secrets"])
+            target = called(job)
+            assert target
+            known = load(target)["on"]["workflow_call"].get("inputs", {})
+            assert {name for name, one in known.items() if one.get("required")} <= set(job.get("with", {})) <= set(known)
+
+
+def test_the_examples_file_is_a_pipeline_file() -> None:
+    pipeline = reading.load(ROOT / "examples" / "two-lane" / ".github" / "cicd.yml")
+    assert list(pipeline.lanes) == ["api", "web"]
+    assert pipeline.release
+    options = load(EXAMPLE[1])["on"]["workflow_dispatch"]["inputs"]["environment"]["options"]
+    assert options == [each.name for each in pipeline.release.environments]
 
 
 # --- what the page for callers says ---
@@ -616,67 +595,55 @@ def test_the_example_names_only_inputs_that_exist() -> None:
 PAGE = ROOT / "docs" / "pipeline.md"
 
 
-def test_the_page_grants_what_is_asked_for_and_names_what_exists() -> None:
+def callers(path: Path) -> list[dict[str, Any]]:
+    """The workflows on a page that call ours, as they are written there."""
+    found = re.findall(r"```yaml\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+    written = [
+        plain(read(block).root) for block in found if "cicd-actions/.github/workflows/" in block and "\njobs:" in f"\n{block}"
+    ]
+    return [each for each in written if isinstance(each, dict)]
+
+
+@pytest.mark.parametrize("page", [PAGE, ROOT / "README.md", ROOT / "docs" / "adopting.md"], ids=name_of)
+def test_a_page_grants_what_is_asked_for_and_names_what_exists(page: Path) -> None:
+    written = callers(page)
+    assert written
+    for workflow in written:
+        for job in workflow["jobs"].values():
+            target = called(job)
+            if target is None:
+                continue
+            call = load(target)["on"]["workflow_call"]
+            assert job["permissions"] == asked(target)
+            assert set(job.get("with", {})) <= set(call.get("inputs", {}))
+            required = {name for name, one in call.get("secrets", {}).items() if one["required"]}
+            assert required <= set(job.get("secrets", {})) <= set(call.get("secrets", {}))
+
+
+def test_the_page_lists_what_to_grant_and_every_secret() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    block = re.search(r"```yaml\n(.*?)```", text, re.DOTALL)
-    assert block
-    written = plain(read(block[1]).root)
-    assert isinstance(written, dict)
-    (theirs,) = written["jobs"].values()
-    (example,) = jobs(EXAMPLE[0]).values()
-    call = load(PIPELINE)["on"]["workflow_call"]
-    assert theirs["permissions"] == example["permissions"]
-    assert written["concurrency"] == load(EXAMPLE[0])["concurrency"]
-    assert written["on"] == load(EXAMPLE[0])["on"]
-    assert {name for name, one in call["inputs"].items() if one.get("required")} <= set(theirs["with"]) <= set(call["inputs"])
-    granted = dict(re.findall(r"^\| `([a-z-]+): (read|write)` \|", text, re.MULTILINE))
-    assert granted == theirs["permissions"]
+    assert dict(re.findall(r"^\| `([a-z-]+): (read|write)` \|", text, re.MULTILINE)) == asked(PIPELINE)
     listed = re.findall(r"^\| secret `([A-Z_]+)`", text, re.MULTILINE)
-    assert sorted(listed) == sorted(call["secrets"])
+    assert sorted(listed) == sorted(load(PIPELINE)["on"]["workflow_call"]["secrets"])
+    example, written = load(EXAMPLE[0]), callers(PAGE)[0]
+    assert (written["on"], written["concurrency"]) == (example["on"], example["concurrency"])
 
 
 def test_the_page_lists_every_variable_that_is_read() -> None:
     read_in_files = {name for path in REUSABLE for name in re.findall(r"\bvars\.([A-Z_]+)", path.read_text(encoding="utf-8"))}
     row = re.compile(r"^\| variables? (.+?) \|", re.MULTILINE)
     listed = {name for found in row.findall(PAGE.read_text(encoding="utf-8")) for name in re.findall(r"`([A-Z_]+)`", found)}
-    assert listed == read_in_files
+    assert listed == {*read_in_files, "API_URL", "WEB_URL"}
 
 
-def test_the_way_back_by_hand_is_a_deploy_of_its_own_kind() -> None:
-    """Same queue, same environment, same programs as the pipeline has; and it changes nothing until it is told to."""
-    rollback, pipeline = load(EXAMPLE[1]), load(EXAMPLE[0])
-    asked = rollback["on"]["workflow_dispatch"]["inputs"]
-    assert list(rollback["on"]) == ["workflow_dispatch"]
-    assert asked["dry-run"] == {**asked["dry-run"], "type": "boolean", "default": True}
-    ((_, job),) = rollback["jobs"].items()
-    deploy = jobs(DEPLOY)["deploy"]
-    assert job["concurrency"]["group"] == deploy["concurrency"]["group"].replace("inputs.app || ", "")
-    assert {key: job["concurrency"][key] for key in ("cancel-in-progress", "queue")} == {
-        "cancel-in-progress": False,
-        "queue": "max",
-    }
-    assert job["environment"] == {"name": "${{ inputs.environment }}", "deployment": False}
-    (step,) = [step for step in job["steps"] if "rollback-to-previous-sha" in step.get("uses", "")]
-    assert re.fullmatch(r"org/cicd-actions/rollback-to-previous-sha@[0-9a-f]{40}", step["uses"])
-    known = load(ROOT / "actions" / "rollback-to-previous-sha" / "action.yml")["inputs"]
-    assert set(step["with"]) <= set(known)
-    given = pipeline["jobs"]["pipeline"]["with"]
-    for name in ("engine", "running-command", "image-command", "job-command", "roll-out-command"):
-        assert step["with"][name] == given[name], name
-    assert step["with"]["services"].split() == [f"api={given['api-image']}", f"web={given['web-image']}"]
-
-
-def test_the_readme_grants_the_same() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    (block,) = [found for found in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "workflows/pipeline.yml" in found]
-    written = plain(read(block).root)
-    assert isinstance(written, dict)
-    (theirs,) = written["jobs"].values()
-    (example,) = jobs(EXAMPLE[0]).values()
-    call = load(PIPELINE)["on"]["workflow_call"]
-    assert theirs["permissions"] == example["permissions"]
-    assert {name for name, one in call["inputs"].items() if one.get("required")} <= set(theirs["with"]) <= set(call["inputs"])
-    assert set(theirs["secrets"]) <= set(call["secrets"])
+def test_the_rollback_by_hand_is_in_the_deploys_queue_and_changes_nothing_until_it_is_told_to() -> None:
+    asked_for = load(EXAMPLE[1])["on"]["workflow_dispatch"]["inputs"]
+    assert list(load(EXAMPLE[1])["on"]) == ["workflow_dispatch"]
+    assert asked_for["dry-run"] == {**asked_for["dry-run"], "type": "boolean", "default": True}
+    deploy = jobs(DEPLOY)["deploy"]["concurrency"]["group"]
+    assert deploy == "deploy-${{ fromJSON(inputs.settings).app }}-${{ fromJSON(inputs.settings).name }}"
+    back = jobs(ROLLBACK)["roll-back"]["concurrency"]["group"]
+    assert "format('deploy-{0}-{1}', fromJSON(needs.plan.outputs.settings).app, inputs.environment)" in back
 
 
 def test_every_link_in_the_documents_leads_somewhere() -> None:

@@ -17,10 +17,10 @@ def test_a_release_that_never_becomes_ready_is_rolled_back() -> None:
     assert "The pipeline was red, as it had to be." in demo.text
     assert "SEARCH_URL is not set" in (demo.folder / "logs" / "run-2.log").read_text()
     table = demo.jobs()
-    assert table["verify / api"] == ["✓", "✓"]
-    assert table["verify / web"] == ["✓", "✓"]
-    assert table["staging / deploy"] == ["✓", "✗"]
-    assert table["production / deploy"] == ["✓", "–"]
+    assert table["verify / lane"] == ["✓", "✓"]
+    assert table["verify / client"] == ["✓", "✓"]
+    assert table["environment 1 / deploy"] == ["✓", "✗"]
+    assert table["environment 2 / deploy"] == ["✓", "–"]
     assert (demo.folder / "report.md").read_text().count("✗") >= 1
     assert left_running(demo.folder) == []
 
@@ -28,7 +28,7 @@ def test_a_release_that_never_becomes_ready_is_rolled_back() -> None:
 def test_interrupted_in_the_middle_of_a_deployment_it_leaves_nothing_running() -> None:
     with Demo() as demo:
         for line in demo.lines():
-            if "staging / deploy" in line and "Roll out" in line:
+            if "environment 1 / deploy" in line and "Roll out" in line:
                 assert left_running(demo.folder), "the environment should be up by now"
                 demo.process.send_signal(signal.SIGINT)
                 break

@@ -32,8 +32,8 @@ def test_one_release_goes_through_and_one_that_is_never_ready_is_refused(swarm: 
     text = demo.text
     assert "The pipeline was red, as it had to be." in text
     jobs = demo.jobs()
-    assert jobs["staging / deploy"] == ["✓", "✗"]
-    assert jobs["production / deploy"] == ["✓", "–"]
+    assert jobs["environment 1 / deploy"] == ["✓", "✗"]
+    assert jobs["environment 2 / deploy"] == ["✓", "–"]
     assert re.search(r"api did not come up healthy, and Swarm rolled it back\.", text)
     # Once in each environment, by a job on the Swarm.
     migrated = re.findall(

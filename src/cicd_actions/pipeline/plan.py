@@ -132,7 +132,7 @@ def summary(plan: Plan) -> list[Block]:
     rows: list[tuple[Inline, ...]] = []
     for job, settings in plan.jobs.items():
         running = job in {*plan.lanes, *plan.clients}
-        checks = ", ".join(settings["checks"]) or "none"
+        checks = ", ".join(each["name"] for each in settings["checks"]) or "none"
         client = f"; client of {settings['client']['of']}" if "client" in settings else ""
         runs = settings["runs-on"] if isinstance(settings["runs-on"], str) else ", ".join(settings["runs-on"])
         rows.append((Code(job), "runs" if running else "skipped", checks + client, Code(runs)))
@@ -151,7 +151,12 @@ def summary(plan: Plan) -> list[Block]:
 
 def _row(settings: Mapping[str, Any]) -> tuple[Inline, ...]:
     approval = settings.get("approval-environment")
-    return (settings["name"], settings["engine"], ", ".join(settings["services"]), Code(approval) if approval else "none")
+    return (
+        settings["name"],
+        settings["engine"],
+        ", ".join(each["name"] for each in settings["services"]),
+        Code(approval) if approval else "none",
+    )
 
 
 ACTION = Action(

@@ -113,7 +113,8 @@ def _jobs(pipeline: Pipeline, name: str, lane: Lane, event: Event, files: Sequen
         "install": install(lane, [each for each in (python, node) if each]),
         "prepare": list(lane.prepare),
         "env": dict(lane.env),
-        "checks": {label: _without_nothing(dataclasses.asdict(test)) for label, test in lane.checks.items()},
+        # A list, because the order of an object's keys is lost on the way through expressions.
+        "checks": [{"name": label, **_without_nothing(dataclasses.asdict(test))} for label, test in lane.checks.items()],
         "services": {label: backing.container(each) for label, each in lane.backing.items()},
         "backing": {label: backing.port(each) for label, each in lane.backing.items()},
     }
@@ -215,15 +216,16 @@ def settings_of(pipeline: Pipeline, release: Release, environment: Environment, 
     health = found.pop("health", {})
     urls = found.pop("urls", {})
     rollback = found.pop("require-rollback", "recorded")
-    services = {
-        name: {
+    services = [
+        {
+            "name": name,
             "image": service.image,
             "repository": pipeline.images[service.image].repository,
             "url": urls.get(name, ""),
             "health": [dict(each) for each in health.get(name, service.health or ())],
         }
         for name, service in pipeline.services.items()
-    }
+    ]
     settings: dict[str, Any] = {
         "name": environment.name,
         "app": pipeline.app or repository,
@@ -245,8 +247,9 @@ def settings_of(pipeline: Pipeline, release: Release, environment: Environment, 
             "migrate-timeout": migrate.timeout or "20m",
             "allow-contract": bool(migrate.allow_contract),
             "backup-command": migrate.backup_command or "",
-            "schema-service": migrate.service if schema else "",
-            "schema-command": schema,
+            # Not `schema-command`: run-migrations-oneshot has an input of that name with another meaning.
+            "migrate-schema-service": migrate.service if schema else "",
+            "migrate-schema-command": schema,
         }
     # No rollback goes behind a contract migration.
     settings["require-rollback"] = "false" if settings.get("allow-contract") else rollback

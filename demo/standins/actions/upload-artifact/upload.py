@@ -13,6 +13,8 @@ if not found:
     kind = inputs["if-no-files-found"]
     sys.stdout.write(f"::{'error' if kind == 'error' else 'warning'}::No files were found with the provided path\n")
     sys.exit(kind == "error")
+if inputs["overwrite"] == "true":
+    shutil.rmtree(target, ignore_errors=True)
 try:
     target.mkdir(parents=True)
 except FileExistsError:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import json
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,18 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cicd_actions.pipeline import changed_lanes
-from cicd_actions.pipeline.changed_lanes import RefusedEventError, decide
 from cicd_actions.pipeline.changes import changed_files, commits, left, pattern
 
 DOCUMENTATION = ["**/*.md", "docs/**", "LICENSE", ".github/ISSUE_TEMPLATE/**"]
 SHA = "1" * 40
 OTHER = "2" * 40
-
-
-def lanes(event_name: str, files: list[str] | None) -> tuple[bool, bool]:
-    found = decide(event_name, files, "apps/api", "apps/web/", DOCUMENTATION)
-    return found.api, found.web
 
 
 @pytest.mark.parametrize(
@@ -53,51 +44,6 @@ def test_a_pattern_without_wildcards_means_itself(path: str) -> None:
         path += "x"
     assert pattern(path).fullmatch(path)
     assert not pattern(path).fullmatch(path + "y")
-
-
-@pytest.mark.parametrize("event_name", ["pull_request", "merge_group"])
-@pytest.mark.parametrize(
-    ("files", "expected"),
-    [
-        (["README.md"], (False, False)),
-        (["docs/x.png", "apps/web/README.md"], (False, False)),
-        (["apps/web/src/main.ts"], (False, True)),
-        (["apps/web/src/main.ts", "README.md"], (False, True)),
-        (["apps/api/src/app.py"], (True, True)),
-        (["apps/api/src/app.py", "apps/web/src/main.ts"], (True, True)),
-        (["infra/compose.yml"], (True, True)),
-        (["apps/web/x.ts", ".github/workflows/pipeline.yml"], (True, True)),
-        (["apps/website/x.ts"], (True, True)),
-        ([], (False, False)),
-        (None, (True, True)),
-    ],
-)
-def test_a_candidate_runs_the_lanes_it_touches(event_name: str, files: list[str] | None, expected: tuple[bool, bool]) -> None:
-    assert lanes(event_name, files) == expected
-
-
-@pytest.mark.parametrize(
-    ("files", "expected"),
-    [
-        (["README.md"], (False, False)),
-        (["apps/web/x.ts"], (True, True)),
-        (["apps/api/x.py"], (True, True)),
-        (None, (True, True)),
-    ],
-)
-def test_a_push_is_tested_whole_or_is_documentation(files: list[str] | None, expected: tuple[bool, bool]) -> None:
-    assert lanes("push", files) == expected
-
-
-@pytest.mark.parametrize("event_name", ["workflow_dispatch", "schedule", "release", "something_new"])
-def test_any_other_event_runs_both(event_name: str) -> None:
-    assert lanes(event_name, ["README.md"]) == (True, True)
-
-
-@pytest.mark.parametrize("event_name", ["pull_request_target", "workflow_run"])
-def test_events_with_secrets_at_hand_are_refused(event_name: str) -> None:
-    with pytest.raises(RefusedEventError, match=f"must not happen on {event_name}"):
-        lanes(event_name, ["README.md"])
 
 
 @pytest.mark.parametrize(
@@ -165,19 +111,3 @@ def test_commits_that_are_not_there_are_told_apart_from_no_change(repository: Re
     head = repository.commit(a="1")
     assert changed_files("f" * 40, head) is None
     assert left("f" * 40, head) == ""
-
-
-def test_main_writes_outputs_and_a_summary(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = repository.commit(a="1")
-    after = repository.commit(**{"README.md": "x"})
-    written = {name: repository.folder.parent / name for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY", "GITHUB_EVENT_PATH")}
-    written["GITHUB_EVENT_PATH"].write_text(json.dumps({"before": before, "after": after}))
-    for name, path in written.items():
-        monkeypatch.setenv(name, str(path))
-    monkeypatch.setenv("GITHUB_EVENT_NAME", "push")
-    inputs = {"api-directory": "apps/api", "web-directory": "apps/web", "documentation": "**/*.md\n"}
-    monkeypatch.setenv("INPUTS", json.dumps(inputs))
-    changed_lanes.main()
-    assert written["GITHUB_OUTPUT"].read_text() == f"api=false\nweb=false\nbase={before}\n"
-    assert "nothing but documentation changed (1 changed)" in written["GITHUB_STEP_SUMMARY"].read_text()
-    assert "INPUTS" not in os.environ

@@ -1,0 +1,39 @@
+"""Changes the pipeline file of the demo's copy of the example to what this machine has: no containers for the lanes' tests, the
+addresses where the environments answer, and, on Swarm, images and stacks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cicd_actions.toolkit.yaml12 import plain, read
+
+FILE = Path(".github", "cicd.yml")
+GATE = "15s"
+"""How long the demo's gate waits: a release that never becomes ready is told soon."""
+
+
+def change(
+    app: Path,
+    urls: Mapping[str, Mapping[str, str]],
+    images: Mapping[str, Mapping[str, str]] | None = None,
+    release: Mapping[str, str] | None = None,
+) -> None:
+    """Rewrites the file in *app*. *urls* are by environment and service. *release* takes the place of the engine's keys."""
+    path = app / FILE
+    found: dict[str, Any] = plain(read(path.read_text("utf-8")).root)
+    for lane in found["lanes"].values():
+        # The demo needs no Docker: the api's tests run on SQLite, and without a cache.
+        lane.pop("backing", None)
+        lane["env"] = {name: text for name, text in lane.get("env", {}).items() if "{" not in text}
+    for name, image in (images or {}).items():
+        found["images"][name] = dict(image)
+    kept = found["release"]
+    if release:
+        kept = {name: value for name, value in kept.items() if not name.endswith("-command")} | dict(release)
+    for environment in kept["environments"]:
+        environment["urls"] = dict(urls[environment["name"]])
+    found["release"] = {**kept, "gate": {"timeout": GATE}}
+    path.write_text(json.dumps(found, indent=2) + "\n", "utf-8")  # JSON is YAML

@@ -1,0 +1,149 @@
+"""`build-images`: builds every image of a release once and pushes it, all at once where Docker builds."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cicd_actions.pipeline import secret_files
+from cicd_actions.toolkit.definition import Action, Output
+from cicd_actions.toolkit.errors import Failed, UnusableInput
+from cicd_actions.toolkit.grammar import argv, string
+from cicd_actions.toolkit.inputs import declare
+from cicd_actions.toolkit.process import filled
+from cicd_actions.toolkit.report import Code, Inline, Report, Table
+from cicd_actions.toolkit.runtime import Runtime
+from cicd_actions.toolkit.verdict import Verdict
+
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What the plan says of the build."""
+
+    build: str = declare(string, "What to build as JSON, from the plan.", required=True)
+
+
+def run(inputs: Inputs, runtime: Runtime) -> Report:
+    """Builds. Raises `Failed` for an image that was not built, and `UnusableInput`."""
+    build: dict[str, Any] = json.loads(inputs.build)
+    images: dict[str, dict[str, Any]] = build["images"]
+    secrets = secret_files.read(runtime, secret_files.BUILD)
+    secret_files.required(
+        secrets, [name for each in images.values() for name in each.get("build-secrets", [])], "BUILD_ENV", "build"
+    )
+    variables = {name: value for name, value in runtime.environment.for_programs().items() if name != secret_files.BUILD}
+    docker = {name: each for name, each in images.items() if "command" not in each}
+    digests = {}
+    if docker:
+        digests = _bake(docker, build["sha"], {**variables, **secrets}, runtime)
+    for name, each in images.items():
+        if "command" in each:
+            digests[name] = _by_command(name, each, build["sha"], variables, runtime)
+    ordered = {name: digests[name] for name in images}
+    rows: list[tuple[Inline, ...]] = [(name, images[name]["repository"], Code(digest)) for name, digest in ordered.items()]
+    table = Table(("image", "repository", "digest"), rows)
+    return Report(Verdict.PASS, f"Built {', '.join(ordered)}.", {"digests": ordered}, blocks=[table])
+
+
+def bake_file(images: Mapping[str, Mapping[str, Any]], sha: str, source: str) -> dict[str, Any]:
+    """Returns the definition for `docker buildx bake`: one target for each image, all in one group.
+
+    The cache lies in the registry, where only a release writes: no pull request can plant a layer.
+    """
+    targets: dict[str, Any] = {}
+    for name, each in images.items():
+        repository = each["repository"]
+        tags = [sha, *(tag.replace("{sha}", sha) for tag in each.get("tags", []))]
+        target: dict[str, Any] = {
+            "context": each.get("context", "."),
+            "dockerfile": f"{Path.cwd()}/{each.get('dockerfile', 'Dockerfile')}",
+            "tags": [f"{repository}:{tag}" for tag in tags],
+            "platforms": each.get("platforms", ["linux/amd64"]),
+            "labels": {"org.opencontainers.image.revision": sha, "org.opencontainers.image.source": source},
+            "cache-from": [f"type=registry,ref={repository}:build-cache"],
+            "cache-to": [f"type=registry,ref={repository}:build-cache,mode=max"],
+            "args": {key: str(value).replace("{sha}", sha) for key, value in each.get("build-args", {}).items()},
+            "secret": [f"id={key},env={key}" for key in each.get("build-secrets", [])],
+        }
+        if "target" in each:
+            target["target"] = each["target"]
+        targets[name] = target
+    return {"group": {"default": {"targets": list(targets)}}, "target": targets}
+
+
+def _bake(images: Mapping[str, Any], sha: str, variables: Mapping[str, str], runtime: Runtime) -> dict[str, str]:
+    source = f"{runtime.variables.get('GITHUB_SERVER_URL', '')}/{runtime.variables.get('GITHUB_REPOSITORY', '')}"
+    folder = Path(tempfile.mkdtemp(prefix="cicd-actions-bake-", dir=runtime.scratch))
+    file, metadata = folder / "bake.json", folder / "metadata.json"
+    # HCL's interpolation would read `${`: https://docs.docker.com/build/bake/reference/
+    file.write_text(json.dumps(bake_file(images, sha, source)).replace("${", "$${"), "utf-8")
+    words = ["docker", "buildx", "bake", "--file", str(file), "--push", "--metadata-file", str(metadata)]
+    with runtime.group(f"Build {', '.join(images)}"):
+        code = _run(words, variables)
+    if code:
+        raise Failed(f"Could not build {', '.join(images)}: `docker buildx bake` ended with exit code {code}.")
+    told = json.loads(metadata.read_text("utf-8"))
+    return {name: _digest(told.get(name, {}).get("containerimage.digest"), name, "Docker") for name in images}
+
+
+def _by_command(name: str, image: Mapping[str, Any], sha: str, variables: Mapping[str, str], runtime: Runtime) -> str:
+    values = {"name": name, "image": image["repository"], "sha": sha}
+    words = filled(argv(image["command"]), values)
+    with runtime.group(f"Build {name}: {image['command']}"):
+        try:
+            done = subprocess.run(words, env=dict(variables), stdout=subprocess.PIPE, text=True, errors="replace", check=False)
+        except OSError as error:
+            raise UnusableInput(
+                f"Could not build the image `{name}`: `{words[0]}` could not be started: {error.strerror}."
+            ) from None
+        runtime.log(done.stdout)
+    if done.returncode:
+        raise Failed(f"Could not build the image `{name}`: `{words[0]}` ended with exit code {done.returncode}.")
+    return _digest(_last_object(done.stdout).get("digest"), name, f"`{words[0]}`")
+
+
+def _last_object(printed: str) -> dict[str, Any]:
+    lines = [line for line in printed.splitlines() if line.strip()]
+    try:
+        found = json.loads(lines[-1]) if lines else {}
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _digest(found: object, name: str, who: str) -> str:
+    if isinstance(found, str) and DIGEST.fullmatch(found):
+        return found
+    raise Failed(
+        f"Could not tell the digest of the image `{name}`: {who} named none.",
+        fix='A program prints it as its last line: {"digest": "sha256:…"}, with 64 hexadecimal digits.',
+    )
+
+
+def _run(words: list[str], variables: Mapping[str, str]) -> int:
+    try:
+        return subprocess.run(words, env=dict(variables), stdin=subprocess.DEVNULL, check=False).returncode
+    except OSError as error:
+        raise UnusableInput(
+            f"Could not build with Docker: `{words[0]}` could not be started: {error.strerror}.",
+            fix="Use a runner with Docker, or build the image by `command`.",
+        ) from None
+
+
+ACTION = Action(
+    name="build-images",
+    summary="Builds every image of a release once and pushes it.",
+    inputs=Inputs,
+    outputs=(Output("digests", "JSON object: the digest of each image, by its name."),),
+    run="cicd_actions.pipeline.build_images.run",
+    icon="package",
+    color="blue",
+)
