@@ -52,11 +52,15 @@ golden: $(READY) ## keep the summaries that the actions write now (tests/golden)
 pictures: $(READY) ## draw the pictures of the README from the kept summaries
 	@$(RUN) -m tools.picture tests/golden/health-gate/fail.md docs/images/red-gate.svg
 
-lint: $(READY) ## ruff, mypy --strict, zizmor, and that the metadata is fresh
+lint: $(READY) ## ruff, mypy --strict, vulture, zizmor, and that the metadata is fresh
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
+	@$(VENV)/bin/vulture
 	@$(VENV)/bin/zizmor --offline --quiet --persona pedantic .
+	@PYTHONPATH=src PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(RUN) -m cicd_actions pipeline-audit --fail-on minor \
+	    --acknowledge .github/pipeline-audit.yml --repositories . --repositories examples/two-lane \
+	    >.build/pipeline-audit.txt || { cat .build/pipeline-audit.txt; exit 1; }
 	@$(RUN) tools/metadata.py --check
 
 format: $(READY) ## let ruff fix what it can

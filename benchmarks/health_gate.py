@@ -2,15 +2,14 @@
 
     python benchmarks/health_gate.py [--quick]
 
-It runs the action as a release does: the machine's own `python3 -I -S`, a folder with sources and dependencies, byte code
-in a folder of the job's. Exit code 1 when a target is missed. Targets in time grow with `python3 -I -S -c pass`, which
+It runs the action as a release does: the machine's own `python3 -I -S`, the tree that a release carries, byte code in a
+folder of the job's. Exit code 1 when a target is missed. Targets in time grow with `python3 -I -S -c pass`, which
 takes 10 ms where they were set.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import random
@@ -24,10 +23,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-DEPENDENCIES = ("h11", "actions_toolkit", "jsonpath", "yaml", "tenacity")
 BARE = 0.010
 ANSWER = b"HTTP/1.1 %d X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -82,7 +81,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Release:
-    """A folder like a release's, and where its byte code goes."""
+    """A folder as a release has it, and where its byte code goes."""
 
     root: Path
     temporary: Path
@@ -104,14 +103,8 @@ def _python3() -> Path:
 def release() -> Iterator[Release]:
     with tempfile.TemporaryDirectory(prefix="health-gate-bench-") as folder:
         root = Path(folder, "release")
-        shutil.copytree(ROOT / "bin", root / "bin", ignore=shutil.ignore_patterns("prepare.py", "__pycache__"))
-        ignored = shutil.ignore_patterns("__pycache__", "*.so")
-        shutil.copytree(ROOT / "src" / "cicd_actions", root / "lib" / "cicd_actions", ignore=ignored)
-        for name in DEPENDENCIES:
-            found = importlib.util.find_spec(name)
-            assert found is not None
-            assert found.origin is not None
-            shutil.copytree(Path(found.origin).parent, root / "lib" / name, ignore=ignored)
+        build = [sys.executable, "-m", "tools.release", "build", "0.0.0", str(root)]
+        subprocess.run(build, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
         yield Release(root, Path(folder, "temporary"))
 
 
@@ -156,9 +149,14 @@ def start_up(made: Release, runs: int) -> float:
 
 def detection(
     command: Callable[[str], list[str]], environment: dict[str, str], *, refused: bool, runs: int
-) -> tuple[list[float], int]:
-    """Seconds from a server's recovery to the request that sees it, and the most probes that were needed."""
+) -> tuple[list[float], list[float], int]:
+    """Measures `runs` recoveries.
+
+    Returns the seconds from each recovery to the request that sees it, the seconds between two probes before it (none are
+    seen while the connection is refused), and the most probes that a run needed.
+    """
     delays: list[float] = []
+    gaps: list[float] = []
     probes = 0
     chance = random.Random(7)  # noqa: S311 - the same moments in each run
     for _ in range(runs):
@@ -174,24 +172,41 @@ def detection(
             server.listen()
         assert server.arrived.wait(30), "the recovery was not noticed"
         delays.append(next(at for at, status in server.arrivals if status == 200) - healthy)
+        gaps += [later - earlier for (earlier, _), (later, _) in pairwise(server.arrivals)]
         out, _ = process.communicate(timeout=30)
         if out.startswith(b"{"):
             probes = max(probes, int(json.loads(out)["outputs"]["attempts"]))
         server.sock.close()
-    return delays, probes
+    return delays, gaps, probes
+
+
+def at_any_moment(gaps: list[float]) -> float:
+    """Returns the median delay of a recovery at a random moment of these gaps: as much time is nearer to a probe as farther."""
+    low, high = 0.0, max(gaps)
+    while high - low > 0.0001:
+        middle = (low + high) / 2
+        low, high = (middle, high) if 2 * sum(min(gap, middle) for gap in gaps) < sum(gaps) else (low, middle)
+    return high
 
 
 def detections(made: Release, runs: int) -> None:
     print("Server healthy to the request that sees it (median; it comes up after 0.3 to 4.9 s)")
     environment = made.environment()
     for name, refused in (("503 before", False), ("connection refused before", True)):
-        delays, probes = detection(lambda url: made.command("--json", "--url", url), environment, refused=refused, runs=runs)
+        delays, gaps, probes = detection(
+            lambda url: made.command("--json", "--url", url), environment, refused=refused, runs=runs
+        )
         say(f"health-gate, {name} (at most {probes} probes)", statistics.median(delays), 0.070)
+        first, _, third = statistics.quantiles(delays)
+        # A delay is as likely to be 0 as a whole gap: the median of such a sample is off by this much in one of three.
+        say("    give or take", (third - first) / (runs + 2) ** 0.5)
+        if gaps:
+            say("    at any moment between two probes", at_any_moment(gaps))
         if probes > 40:
             missed.append(f"probes ({probes} > 40)")
     if shutil.which("curl"):
         loop = lambda url: ["sh", "-c", f"until curl -sf {url}; do sleep 2; done"]  # noqa: E731
-        delays, _ = detection(loop, environment, refused=False, runs=max(3, runs // 4))
+        delays, _, _ = detection(loop, environment, refused=False, runs=max(3, runs // 4))
         say("until curl -sf …; do sleep 2; done", statistics.median(delays))
 
 
@@ -234,7 +249,7 @@ def main() -> int:
         slower = start_up(made, 8 if quick else 24)
         if "--start-up" in sys.argv:
             return 1 if missed else 0
-        detections(made, 6 if quick else 20)
+        detections(made, 6 if quick else 40)
         many(made, slower)
     for what in missed:
         print(f"missed: {what}")

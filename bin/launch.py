@@ -17,8 +17,8 @@ if sys.version_info < (3, 10):  # noqa: UP036 - the one place that meets an olde
     )
     sys.exit(2)
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 - pathlib costs start-up time
-LIB = os.path.join(ROOT, "lib")  # noqa: PTH118
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+LIB = os.path.join(ROOT, "lib")
 
 
 def byte_code_folder() -> "str | None":
@@ -27,9 +27,9 @@ def byte_code_folder() -> "str | None":
     It lives as long as the job; a shared folder such as /tmp would let another user of the machine plant some.
     """
     if os.environ.get("RUNNER_TEMP"):
-        return os.path.join(os.environ["RUNNER_TEMP"], "cicd-actions-pycache")  # noqa: PTH118
-    if os.path.isdir(os.path.join(ROOT, "src")) and os.access(ROOT, os.W_OK):  # noqa: PTH112, PTH118
-        return os.path.join(ROOT, ".cache", "pycache")  # noqa: PTH118
+        return os.path.join(os.environ["RUNNER_TEMP"], "cicd-actions-pycache")
+    if os.path.isdir(os.path.join(ROOT, "src")) and os.access(ROOT, os.W_OK):
+        return os.path.join(ROOT, ".cache", "pycache")
     return None
 
 
@@ -65,13 +65,13 @@ def ours(path: str) -> "PathEntryFinderProtocol":
 sys.path_hooks.insert(0, ours)
 sys.path_importer_cache.clear()
 
-if os.path.isdir(LIB):  # noqa: PTH112 - a release carries everything
+if os.path.isdir(LIB):  # a release carries everything
     sys.path.insert(0, LIB)
 else:
-    sys.path.insert(0, os.path.join(ROOT, "bin"))  # noqa: PTH118
+    sys.path.insert(0, os.path.join(ROOT, "bin"))
     import prepare
 
-    sys.path[0:1] = [os.path.join(ROOT, "src"), prepare.environment(ROOT)]  # noqa: PTH118
+    sys.path[0:1] = [os.path.join(ROOT, "src"), prepare.environment(ROOT)]
 
 from cicd_actions.__main__ import main  # noqa: E402 - the path had to be set first
 

@@ -56,9 +56,9 @@ def _alone(path: Path) -> Iterator[None]:
     """One process at a time. The lock goes with the process, so a killed one never blocks the next."""
     with path.open("w") as file:
         try:
-            import fcntl  # noqa: PLC0415 - Windows has none
+            import fcntl  # Windows has none
         except ImportError:
-            import msvcrt  # noqa: PLC0415
+            import msvcrt
 
             msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)  # type: ignore[attr-defined,unused-ignore]
         else:

@@ -1,7 +1,7 @@
 """Writes what is said twice from where it is defined; `--check` only compares.
 
 Each action's `action.yml` and the tables of its README come from its definition, the tables in docs/pipeline.md from the
-reusable workflow, the README's table of the actions from their summaries.
+reusable workflow, the README's table of the actions from their summaries, docs/rules from the rules of pipeline-audit.
 
 python tools/metadata.py [--check]
 """
@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "src"))
 
 from cicd_actions.__main__ import action, names  # noqa: E402 - the path had to be set first
+from cicd_actions.pipeline_audit.pages import pages  # noqa: E402
+from cicd_actions.pipeline_file import schema  # noqa: E402
 from cicd_actions.pipeline_metrics.metrics import METRICS  # noqa: E402
 from cicd_actions.toolkit.definition import AnyAction  # noqa: E402
 from cicd_actions.toolkit.manual import action_yml, cell, readme_tables  # noqa: E402
@@ -85,9 +87,25 @@ def overview() -> dict[Path, str]:
     return {readme: between(readme.read_text("utf-8"), "\n".join(lines) + "\n", readme)}
 
 
+def rules() -> dict[Path, str]:
+    """A page for each rule of pipeline-audit; a page whose rule does not exist any longer is to be empty."""
+    folder = ROOT / "docs" / "rules"
+    made = {folder / name: text for name, text in pages().items()}
+    return dict.fromkeys(folder.glob("*.md"), "") | made
+
+
+def pipeline_file() -> dict[Path, str]:
+    """The JSON Schema of the pipeline file, and the tables of its keys."""
+    page = ROOT / "docs" / "pipeline-file.md"
+    return {
+        ROOT / "docs" / "cicd.schema.json": schema.text(),
+        page: between(page.read_text("utf-8"), schema.tables(), page),
+    }
+
+
 def main(argv: list[str]) -> int:
     """Exit code 1 when something differed under `--check`."""
-    files = guide() | overview()
+    files = guide() | overview() | rules() | pipeline_file()
     for name in names():
         files |= expected(action(name))
     stale = [(path, text) for path, text in files.items() if not path.exists() or path.read_text("utf-8") != text]
@@ -96,7 +114,10 @@ def main(argv: list[str]) -> int:
             print(f"{path.relative_to(ROOT)} is not what the definition says: run `make metadata`")
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, "utf-8")
+            if text:
+                path.write_text(text, "utf-8")
+            else:
+                path.unlink()
             print(f"wrote {path.relative_to(ROOT)}")
     return 1 if stale and "--check" in argv else 0
 

@@ -259,7 +259,7 @@ class Swarm:
             for one in left:
                 try:
                     remove(one)
-                except errors.APIError as error:  # noqa: PERF203 - a few passes; also for what has just gone
+                except errors.APIError as error:
                     why = str(error.explanation)
             if time.monotonic() > end:
                 names = ", ".join(str(getattr(one, "name", one.id)) for one in left)

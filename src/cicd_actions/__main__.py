@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from cicd_actions.toolkit import ending, manual, reporting
+from cicd_actions.toolkit import error_report, manual, reporting
 from cicd_actions.toolkit.definition import AnyAction
 from cicd_actions.toolkit.errors import ActionError, Cancelled, UnusableInput
 from cicd_actions.toolkit.inputs import from_flags, from_json, load
@@ -21,16 +21,20 @@ if TYPE_CHECKING:
     from cicd_actions.toolkit.report import Report
 
 
+COMMANDS = {"plan": "cicd_actions.pipeline.plan", "run-lane": "cicd_actions.pipeline.run_lane"}
+"""Commands that are not actions by themselves: the pipeline's own, by the module that defines each."""
+
+
 def names() -> list[str]:
     """The actions that are here: each package with a module `action`."""
     return sorted(path.parent.name.replace("_", "-") for path in Path(__file__).parent.glob("*/action.py"))
 
 
 def action(name: str) -> AnyAction:
-    """The action of that name. Raises `UnusableInput` when there is none."""
-    if name not in names():
-        raise UnusableInput(f"There is no action `{name}`.", fix=f"There are: {', '.join(names())}.")
-    module = importlib.import_module(f"cicd_actions.{name.replace('-', '_')}.action")
+    """Returns the action or command of that name. Raises `UnusableInput` when there is none."""
+    if name not in names() and name not in COMMANDS:
+        raise UnusableInput(f"There is no action `{name}`.", fix=f"There are: {', '.join([*names(), *COMMANDS])}.")
+    module = importlib.import_module(COMMANDS.get(name) or f"cicd_actions.{name.replace('-', '_')}.action")
     found: AnyAction = module.ACTION
     return found
 
@@ -80,7 +84,7 @@ def run(argv: list[str], variables: Mapping[str, str], stdout: TextIO, stderr: T
         report = _judge(chosen, words[1:], runtime)
         code = report.verdict.exit_code
     except (Exception, Cancelled) as error:  # noqa: BLE001 - a defect of ours must say so, masked, and not look like a proven fail
-        report, printed = ending.report(error, chosen, runtime), None
+        report, printed = error_report.report(error, chosen, runtime), None
         code = error.exit_code if isinstance(error, (ActionError, Cancelled)) else Verdict.INCONCLUSIVE.exit_code
 
     try:
@@ -109,8 +113,9 @@ def _raise_on_signals() -> None:
 
 
 def _overview() -> str:
-    width = max(map(len, names()), default=0)
-    rows = [f"  {name.ljust(width)}  {action(name).summary}" for name in names()]
+    known = [*names(), *COMMANDS]
+    width = max(map(len, known), default=0)
+    rows = [f"  {name.ljust(width)}  {action(name).summary}" for name in known]
     return "\n".join(["usage: cicd-actions NAME [--input VALUE …] [--json]", "", *rows, "", "cicd-actions NAME --help"])
 
 

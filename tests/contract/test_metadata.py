@@ -107,7 +107,16 @@ def test_imports_run_one_way() -> None:
     package = ROOT / "src" / "cicd_actions"
     layers = {"toolkit": 0, "engines": 1, "github": 1, "workflows": 1}
     # A higher action may use a lower one, never the reverse.
-    above = {"deployment_record": 4, "rollback_to_previous_sha": 3, "roll_out": 2, "health_gate": 2}
+    above = {
+        "pipeline": 6,
+        "pipeline_audit": 5,
+        "pipeline_file": 5,
+        "deployment_record": 4,
+        "rollback_to_previous_sha": 3,
+        "verify_migrations": 3,
+        "roll_out": 2,
+        "health_gate": 2,
+    }
     for path in package.glob("*/**/*.py"):
         own = path.relative_to(package).parts[0]
         for imported in re.findall(r"^\s*(?:from|import) cicd_actions\.(\w+)", path.read_text("utf-8"), re.MULTILINE):

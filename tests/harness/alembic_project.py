@@ -154,7 +154,7 @@ def python_with(requirements: Sequence[str], python: str = "") -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         subprocess.run([uv, "venv", "--quiet", "--python", python, str(folder)], check=True)
         environment = {**os.environ, "VIRTUAL_ENV": str(folder)}
-        subprocess.run([uv, "pip", "install", "--quiet", *requirements], env=environment, check=True)
+        subprocess.run([uv, "pip", "install", "--quiet", "--compile-bytecode", *requirements], env=environment, check=True)
         (folder / "ready").touch()
     return folder / "bin"
 

@@ -32,7 +32,7 @@ class Browser:
         self.requests: list[str] = []
         self.messages: list[str] = []
 
-    def __enter__(self) -> Browser:  # noqa: PYI034 - `Self` is not in Python 3.10
+    def __enter__(self) -> Browser:
         self._profile = tempfile.mkdtemp(prefix="chromium-")
         to_read, self._write = _pipe()
         self._read, to_write = _pipe()

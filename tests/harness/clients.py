@@ -67,8 +67,10 @@ class Answers:
             if not piece:
                 return
             data += piece
-        self.requests.append(data)
         number = data.split(b" ", 2)[1].split(b"/")[1] if len(self._answers) > 1 else b"0"
+        if not number.isdigit():
+            return  # from a stranger, who had this port before
+        self.requests.append(data)
         connection.sendall(self._answers[int(number)])
         connection.shutdown(socket.SHUT_WR)
         connection.recv(1)  # until the client has read everything: to close before would reset the connection

@@ -22,6 +22,7 @@ from cicd_actions.toolkit.runtime import Runtime
 FOLDER = Path(__file__).resolve().parents[1] / "golden"
 
 _VOLATILE = (
+    (re.compile(r"\b\d+(\.\d+)?–(?=\d)"), "0–"),
     (re.compile(r"\b\d+((\.|&#46;)\d+)?( |&nbsp;)?(ms|s|min)\b"), "0 s"),
     (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?(Z| UTC|\+00:00)?"), "2026-01-01T00:00:00Z"),
     (re.compile(r"\b\d\d:\d\d:\d\d(\.\d+)?\b"), "00:00:00"),

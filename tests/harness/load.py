@@ -23,7 +23,7 @@ class Load:
         self.answers: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
 
-    def __enter__(self) -> Load:  # noqa: PYI034 - Self is Python 3.11's
+    def __enter__(self) -> Load:
         for thread in self._threads:
             thread.start()
         return self
@@ -38,7 +38,7 @@ class Load:
         while not self._stop.wait(0.005):
             try:
                 answer = self._once()
-            except (OSError, http.client.HTTPException) as error:  # noqa: PERF203 - each request counts
+            except (OSError, http.client.HTTPException) as error:
                 with self._lock:
                     self.failures[f"{type(error).__name__}: {error}"] += 1
             else:

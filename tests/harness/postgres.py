@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import pwd
 import shutil
@@ -67,6 +68,27 @@ class Postgres:
         self._run(
             "pg_ctl", "start", "-D", self._folder / "data", "-l", self._folder / "log", "-o", words, "-w" if wait else "-W"
         )
+
+    def configured(self, **settings: object) -> None:
+        """Restarts the server with these settings."""
+        for name, value in settings.items():
+            self.sql(f"ALTER SYSTEM SET {name} = '{value}'")
+        self.stop()
+        self.start()
+
+    def replica(self, folder: Path) -> Postgres:
+        """Returns a running replica that follows this server. Its data go to the folder."""
+        folder.chmod(0o777)
+        with (self._folder / "data/pg_hba.conf").open("a") as file:
+            file.write("host replication all all scram-sha-256\n")
+        self.sql("SELECT pg_reload_conf()")
+        made = copy.copy(self)
+        made._folder = folder
+        made.port = free_port()
+        address = f"host=127.0.0.1 port={self.port} user=postgres password={PASSWORD}"
+        made._run("pg_basebackup", "-D", folder / "data", "-d", address, "-R", "-c", "fast")
+        made.start()
+        return made
 
     def stop(self) -> None:
         self._run("pg_ctl", "stop", "-D", self._folder / "data", "-m", "immediate", "-w", check=False)

@@ -110,7 +110,7 @@ class World:
     token: str = ""
     healthy: bool = True
 
-    def __enter__(self) -> World:  # noqa: PYI034 - `Self` came with Python 3.11
+    def __enter__(self) -> World:
         self.github.__enter__()
         settings.repository(self.github, REPOSITORY)
         self.token = self.github.token(deployments="write", contents="read", actions="read")

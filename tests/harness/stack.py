@@ -217,7 +217,7 @@ def remove_network(client: docker.DockerClient, name: str) -> None:
     while True:
         try:
             client.networks.get(name).remove()
-        except errors.NotFound:  # noqa: PERF203 - a few passes
+        except errors.NotFound:
             return
         except errors.APIError:
             if time.monotonic() > end:

@@ -81,6 +81,7 @@ def build(source: Path, target: Path, release: Release, *, uv: Path, scratch: Pa
             _put(target / "docker" / folder.name / "action.yml", _docker_variant(folder, release.image))
     if not release.action:
         _workflows(source, target, release.references)
+        _put(target / "cicd.schema.json", (source / "docs" / "cicd.schema.json").read_text("utf-8"))
     _put(target / "sbom.cdx.json", _sbom(packages, release.version, release.commit))
     _put(target / "release.json", _json(asdict(release)))
 

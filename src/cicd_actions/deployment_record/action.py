@@ -7,18 +7,22 @@ from cicd_actions.toolkit.definition import Action, Output
 
 ACTION = Action(
     name="deployment-record",
-    summary="Records releases that passed or failed their gate. Refuses older ones, and ones that could not be rolled back.",
+    summary="Records what passed or failed its gate. Refuses releases that are older, locked out, or cannot be rolled back.",
     inputs=Inputs,
     outputs=(
         Output("verdict", "`pass` when the phase did what it is for, `fail` when the deploy is refused, else `inconclusive`."),
         Output("deployment-id", "`start`: the Deployment that shows this deploy to people; hand it to `finish`."),
-        Output("record-id", "`finish`, `adopt`, `verify-record`: the Deployment that is the record; empty when there is none."),
+        Output(
+            "record-id",
+            "`finish`, `adopt`, `verify-record`, `lock`, `unlock`: the Deployment that is the record; empty without one.",
+        ),
         Output("previous", "`start`: the last good release as JSON: service → digest. `{}` when nothing is recorded."),
         Output("previous-sha", "`start`: the commit of the last good release."),
         Output(
             "rollback",
             "`start`: `possible`, `impossible`, `unknown`, `none` (nothing is recorded) or `unchecked` (no `engine` is named).",
         ),
+        Output("status", "`status`: environment → its services, lock, deploy without a verdict, and last verdicts, as JSON."),
         Output("reason", "One sentence: what happened."),
     ),
     run="cicd_actions.deployment_record.run.run",

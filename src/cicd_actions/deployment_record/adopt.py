@@ -8,13 +8,12 @@ from dataclasses import replace
 from cicd_actions.deployment_record.phase import Phase
 from cicd_actions.engines.inputs import connected
 from cicd_actions.engines.protocol import Engine, Running
-from cicd_actions.engines.reference import reference
+from cicd_actions.engines.reference import repository_of
 from cicd_actions.github.history import History
 from cicd_actions.github.release_record import Task, digest_of
 from cicd_actions.health_gate.embedded import gate
 from cicd_actions.roll_out.inputs import Wanted
 from cicd_actions.toolkit.errors import Failed, Inconclusive, UnusableInput
-from cicd_actions.toolkit.grammar import NotUnderstood
 from cicd_actions.toolkit.report import Code, Heading, Report, Table
 from cicd_actions.toolkit.verdict import Verdict
 
@@ -94,16 +93,7 @@ def _image(engine: Engine, wanted: Wanted, running: Running | None) -> str:
         )
     if digest_of(wanted.image) not in {"", running.digest}:
         raise Failed(f"{wanted.service} runs {running.digest}, and not {digest_of(wanted.image)} as `services` says.")
-    return f"{_repository(running.image) or _repository(wanted.image)}@{running.digest}"
-
-
-def _repository(image: str) -> str:
-    if image == digest_of(image):
-        return ""  # a bare digest reads like a repository `sha256` with a tag
-    try:
-        return reference(image).repository
-    except NotUnderstood:
-        return ""
+    return f"{repository_of(running.image) or repository_of(wanted.image)}@{running.digest}"
 
 
 def _labelled(running: Iterable[Running]) -> str:

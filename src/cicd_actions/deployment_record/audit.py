@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
-from cicd_actions.toolkit.deadline import Deadline, within
+from cicd_actions.toolkit.background import within
+from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import Inconclusive, UnusableInput
 from cicd_actions.toolkit.printable import shortened, visible
-from cicd_actions.toolkit.retry import Retry
+from cicd_actions.toolkit.retry import Retry, retry_after
 from cicd_actions.toolkit.runtime import Runtime
 
 ONE_REQUEST = 10.0
@@ -63,7 +62,6 @@ class AuditLog:
         The `Idempotency-Key` is the same for each attempt, so a line whose answer was lost is not kept twice:
         https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
         """
-
         line = json.dumps(record, separators=(",", ":"), sort_keys=True) + "\n"
         key = hashlib.sha256(line.encode()).hexdigest()
         fields = {"Content-Type": "application/x-ndjson", **self.headers, "Idempotency-Key": f'"{key}"'}
@@ -97,22 +95,9 @@ class AuditLog:
 
     @staticmethod
     def _again(error: BaseException) -> float | bool:
-
         if isinstance(error, httpx.HTTPStatusError):
             status = error.response.status_code
             # 409: the first attempt is still being worked on, by the draft on idempotency keys.
-            return _asked(error.response) if status >= 500 or status in {408, 409, 425, 429} else False
+            later = status >= 500 or status in {408, 409, 425, 429}
+            return retry_after(error.response.headers.get("Retry-After", "")) if later else False
         return isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol)
-
-
-def _asked(answer: httpx.Response) -> float | bool:
-    """The seconds of `Retry-After` (a number, or a date), else `True`."""
-    text = answer.headers.get("Retry-After", "")
-    if text.isdigit():
-        return float(text)
-    try:
-        when = parsedate_to_datetime(text)
-    except ValueError:
-        return True
-
-    return max(0.0, (when - dt.datetime.now(when.tzinfo)).total_seconds())

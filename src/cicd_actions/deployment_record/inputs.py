@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from cicd_actions.engines.inputs import EngineInputs
 from cicd_actions.github.inputs import RecordInputs
-from cicd_actions.github.release_record import Revision
+from cicd_actions.github.release_record import Revision, time_of, written
 from cicd_actions.health_gate.embedded import GateOptions
 from cicd_actions.roll_out.inputs import Wanted, services
-from cicd_actions.rollback_to_previous_sha.inputs import CheckInputs, web_url
+from cicd_actions.rollback_to_previous_sha.inputs import CheckInputs
+from cicd_actions.rollback_to_previous_sha.inputs import Inputs as Rollback
 from cicd_actions.toolkit.grammar import NotUnderstood, boolean, choice, duration, lines, string, whole
-from cicd_actions.toolkit.inputs import declare
+from cicd_actions.toolkit.inputs import declare, declared
 
 _REVISIONS = '[{"revision": "0005", "phase": "expand", "message": "add a column"}]'
 
@@ -40,6 +41,36 @@ def _revision(fields: dict[str, object]) -> Revision:
     return Revision(revision, str(phase), str(message))
 
 
+_LONGEST = 366 * 24 * 3600.0
+"""Seconds of the longest lock that a duration gives."""
+
+
+@dataclass(frozen=True)
+class Until:
+    """When a lock ends: `seconds` from now on, or at a `moment` in GitHub's form; neither for one that only `unlock` ends."""
+
+    seconds: float = 0.0
+    moment: str = ""
+
+
+def until(text: str) -> Until:
+    """Reads a duration, or a date and time with its zone. Raises `NotUnderstood`."""
+    if not text.strip():
+        return Until()
+    seconds = time_of(text.strip().replace(" ", "T", 1))
+    if seconds is not None:
+        return Until(moment=written(seconds))
+    try:
+        found = duration(text)
+    except NotUnderstood:
+        raise NotUnderstood(
+            f"`{text.strip()[:100]}` is neither a duration nor a time with a zone", example="2026-12-24T18:00:00+01:00"
+        ) from None
+    if not 0 < found <= _LONGEST:
+        raise NotUnderstood(f"`{text.strip()[:100]}` is not between a moment and a year", example="4h")
+    return Until(found)
+
+
 def database_revisions(text: str) -> tuple[str, ...]:
     """One or several revisions, separated by commas or white space."""
     return tuple(part for part in re.split(r"[,\s]+", text.strip()) if part)
@@ -48,12 +79,13 @@ def database_revisions(text: str) -> tuple[str, ...]:
 @dataclass(frozen=True, kw_only=True)
 class _Release:
     phase: str = declare(
-        choice("start", "finish", "adopt", "verify-record"),
+        choice("start", "finish", "adopt", "verify-record", "lock", "unlock", "status"),
         "`start` before anything moves: refuses a commit that must not be deployed, and proves the rollback. `finish` after the"
-        " gate: records the verdict. `adopt`: gates and records what runs now. `verify-record`: shows which records count.",
+        " gate: records the verdict. `adopt`: gates and records what runs now. `verify-record`: shows which records count."
+        " `lock` and `unlock` forbid and allow deploys. `status`: shows what is recorded, since when, and locks.",
         required=True,
     )
-    environment_url: str = declare(web_url, "Where the environment is seen; GitHub shows it beside the deployment.")
+    environment_url: str = declared(Rollback, "environment_url")
     sha: str = declare(
         string,
         "The full commit SHA. Default: the run's commit; for `adopt` the SHA that the running services are labelled with; for"
@@ -68,7 +100,12 @@ class _Release:
     verdict: str = declare(
         string, "`finish`: `pass`, `fail`, `inconclusive` or `cancelled`. Only `pass` and `fail` are recorded."
     )
-    reason: str = declare(string, "`finish`: one sentence, such as the gate's `reason`.")
+    reason: str = declare(string, "`finish`: one sentence, such as the gate's `reason`. `lock`, `unlock`: why.")
+    until: Until = declare(
+        until,
+        "`lock`: when it ends: a duration (`4h`), or a time with its zone (`2026-12-24T18:00:00+01:00`)."
+        " Default: when it is unlocked.",
+    )
     revisions: tuple[Revision, ...] = declare(
         revisions, "`finish`: the migrations that this deploy applied, as JSON: the output `applied` of run-migrations-oneshot."
     )
@@ -125,4 +162,6 @@ class Inputs(EngineInputs, GateOptions, CheckInputs, RecordInputs, _Release):
         "`start`, `adopt`: where the release runs: `swarm`, `kubernetes` (experimental), `docker` or `command`. `start` checks"
         " the rollback there.",
     )
-    environment: str = declare(string, "The environment's name, such as `staging`.", required=True)
+    environment: str = declare(
+        string, "The environment's name, such as `staging`. For `status`: one or more, one per line.", required=True
+    )

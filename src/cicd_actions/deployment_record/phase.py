@@ -88,7 +88,6 @@ class Phase:
             services=dict(services),
             reason=self.runtime.redactor(reason),
             run=self.run,
-            at=now(),
         )
 
     def warn(self, rule: str, message: str, fix: str = "", severity: Severity = Severity.WARNING) -> None:
@@ -98,7 +97,13 @@ class Phase:
         """Writes the audit line. Returns what went wrong, and warns of it where the line is not required."""
         if self.audit is None:
             return None
-        line = {**record.payload(), "phase": phase, "repository": self.github.repository, "task": record.task.value}
+        line = {
+            **record.payload(),
+            "at": now(),
+            "phase": phase,
+            "repository": self.github.repository,
+            "task": record.task.value,
+        }
         try:
             self.audit.write({**line, "verdict": verdict})
         except Inconclusive as error:

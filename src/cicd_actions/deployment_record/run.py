@@ -7,8 +7,10 @@ from collections.abc import Callable
 from cicd_actions.deployment_record.adopt import adopt
 from cicd_actions.deployment_record.finish import finish
 from cicd_actions.deployment_record.inputs import Inputs
+from cicd_actions.deployment_record.locks import lock, unlock
 from cicd_actions.deployment_record.phase import Phase
 from cicd_actions.deployment_record.start import start
+from cicd_actions.deployment_record.status import status
 from cicd_actions.deployment_record.verify import verify
 from cicd_actions.toolkit.report import Report
 from cicd_actions.toolkit.runtime import Runtime
@@ -18,6 +20,9 @@ PHASES: dict[str, Callable[[Phase], Report]] = {
     "finish": finish,
     "verify-record": verify,
     "adopt": adopt,
+    "lock": lock,
+    "unlock": unlock,
+    "status": status,
 }
 
 

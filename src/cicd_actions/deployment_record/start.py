@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cicd_actions.deployment_record.locks import refuse_locked
 from cicd_actions.deployment_record.phase import Phase
 from cicd_actions.engines.inputs import connected, release_variables
 from cicd_actions.engines.protocol import Running
-from cicd_actions.github.comparison import compare
+from cicd_actions.github.commits import compare
 from cicd_actions.github.history import History, Release
 from cicd_actions.github.release_record import Record, Task, digest_of
 from cicd_actions.rollback_to_previous_sha import checks
@@ -48,6 +49,7 @@ def start(phase: Phase) -> Report:
     sha, services = phase.sha(), phase.services()
     wanted = phase.record(Task.DEPLOY, sha, services)
     history = phase.records.history(phase.environment, lambda history: _last_good(history, wanted) is not None)
+    refuse_locked(phase)
     current = _last_good(history, wanted)
     _refuse_older(phase, history, current, sha)
     if phase.inputs.require_passed_in:
@@ -100,10 +102,12 @@ def _refuse_older(phase: Phase, history: History, current: Release | None, sha: 
         return
     where = phase.environment
     if current is not None:
-        _compare(phase, current.sha, sha, f"{current.sha[:12]}, the newest that passed its gate in {where}")
+        newest = f"{current.sha[:12]}, the newest that passed its gate in {where}"
+        _compare(phase, current.sha, sha, newest, "A newer run overtook this one, or an old run was started again.")
     unjudged = history.unjudged()
     if unjudged is not None and unjudged.sha != sha and (current is None or unjudged.id > current.record.id):
-        _compare(phase, unjudged.sha, sha, f"{unjudged.sha[:12]}, whose deploy to {where} ended without a verdict")
+        newest = f"{unjudged.sha[:12]}, whose deploy to {where} has no verdict"
+        _compare(phase, unjudged.sha, sha, newest, f"It was inconclusive, cancelled or lost, and may run: {unjudged.run.url}")
 
 
 def _warn_of_another_commit(phase: Phase, sha: str) -> None:
@@ -117,12 +121,12 @@ def _warn_of_another_commit(phase: Phase, sha: str) -> None:
         )
 
 
-def _compare(phase: Phase, base: str, sha: str, newest: str) -> None:
+def _compare(phase: Phase, base: str, sha: str, newest: str, cause: str) -> None:
     found = compare(phase.github, base, sha)
     if found.status == "behind":
         raise Failed(
             f"Cannot deploy {sha[:12]}: it is {_commits(found.behind)} behind {newest}. Nothing was changed.",
-            cause="A newer run overtook this one, or an old run was started again.",
+            cause=cause,
             fix="To roll back on purpose, use rollback-to-previous-sha. To deploy the older commit anyway:\n\n"
             "    with:\n      allow-older: true",
         )

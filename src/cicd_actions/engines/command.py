@@ -16,7 +16,6 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from cicd_actions.engines.protocol import (
     ChangedMeanwhile,
@@ -134,14 +133,14 @@ class Command:
     def examine(self, target: Target, before: Running, deadline: Deadline) -> None:
         """Refuses nothing: only the user's programs know what a roll-out would lose."""
 
-    def roll_out(self, target: Target, before: Running, deadline: Deadline, *, way_back: bool = True) -> RolledOut:
+    def roll_out(self, target: Target, before: Running, deadline: Deadline, *, rollback: bool = True) -> RolledOut:
         """Runs `roll-out-command`. Only the program knows whether it armed its own rollback."""
         words = self._needed(self._programs.roll_out, "roll-out-command", "roll a service out")
         started = self._runtime.clock()
         done = self._run(words, target, deadline)
         arrived = done.exit_code == 0 and not done.timed_out
         # How the program names the release is known only now; a revert tells by it whether somebody else came in between.
-        now = self._look(target.service, QUESTION) if way_back or not arrived else None
+        now = self._look(target.service, QUESTION) if rollback or not arrived else None
         if now is not None:
             self._after_ours[target.service] = now
         if arrived:
@@ -232,8 +231,12 @@ class Command:
         # The runner ends every process with this variable when the job is over.
         variables = self._variables(release=True, secrets=True)
         variables.pop("RUNNER_TRACKING_ID", None)
-        handle, path = tempfile.mkstemp(prefix=f"take-back-{target.service}-", suffix=".log", dir=self._runtime.scratch)
-        with os.fdopen(handle, "wb") as output:
+        folder, prefix = self._runtime.scratch, f"take-back-{target.service}-"
+        with (
+            tempfile.NamedTemporaryFile(prefix=prefix, suffix=".log", dir=folder, delete=False)  # only its owner may read it
+            if folder
+            else open(os.devnull, "wb") as output  # noqa: PTH123 - it has the `name` that the other file has
+        ):
             try:
                 process = subprocess.Popen(
                     self._filled(words, target),
@@ -246,7 +249,7 @@ class Command:
             except OSError as error:
                 raise UnusableInput(f"Could not start the program `{words[0]}`: {error.strerror}.") from None
         self._left_running.append(process)
-        self._runtime.log(f"{target.service}: started the rollback to {target.image.name}, which logs to {Path(path)}.")
+        self._runtime.log(f"{target.service}: started the rollback to {target.image.name}, which logs to {output.name}.")
 
     def _ask(self, words: Sequence[str], target: Target, deadline: Deadline) -> Finished:
         return run(self._filled(words, target), timeout=deadline.timeout(QUESTION), env=self._variables())

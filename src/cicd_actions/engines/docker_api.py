@@ -250,13 +250,16 @@ class Log:
         self._since = datetime.fromtimestamp(0, timezone.utc)
         self._passed: Counter[tuple[str, str]] = Counter()
         self._lines: dict[str, Lines] = {}
+        self._behind = False
 
     def pass_on(self, on_line: Line, until: Deadline, *, last: bool = False) -> None:
         """Hands over the new lines; with `last` also one that no newline ended. A removed container has no new ones.
 
         Raises `EngineUnreachable`.
         """
-        complete = self._read(on_line, until, self._tail)
+        # A turn that did not reach the end had its time: another one does not reach it either.
+        complete = not (last and self._behind) and self._read(on_line, until, self._tail)
+        self._behind = not complete
         if last and not complete:
             # The end of the log says how the job ended. Reading it backwards is cheap for the engine.
             self._close()

@@ -19,6 +19,10 @@ Json = dict[str, Any]
 CALL = 30.0
 """Seconds that one answer of the engine may take."""
 
+NEWEST = "1.51"
+"""The newest API version that this code speaks. From 1.52 on, an inspected container no longer names the MAC address that it
+was given, only one that may be random. https://docs.docker.com/reference/api/engine/version-history/"""
+
 PULL = 600.0
 """Seconds between two lines of progress of an image that is pulled."""
 
@@ -98,7 +102,7 @@ class Client(docker.APIClient):  # type: ignore[misc]
         if self._ssh is not None:
             self.mount("http+docker://", self._ssh)
         version: str = super()._retrieve_server_version()
-        return version
+        return NEWEST if docker.utils.version_lt(NEWEST, version) else version
 
     def _set_request_timeout(self, kwargs: Json) -> Json:
         if kwargs.get("timeout") is None:
@@ -142,7 +146,6 @@ class Client(docker.APIClient):  # type: ignore[misc]
         self._raise_for_status(response)
 
     def _credentials(self, image: str) -> dict[str, str]:
-
         registry, _ = auth.resolve_repository_name(image)
         header = auth.get_config_header(self, registry)
         return {"X-Registry-Auth": header.decode() if isinstance(header, bytes) else header} if header else {}

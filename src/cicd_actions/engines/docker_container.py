@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from docker import errors as sdk
 
-from cicd_actions.engines import docker_settings
+from cicd_actions.engines import docker_settings, left_behind
 from cicd_actions.engines.docker_api import DockerApi, Json
-from cicd_actions.engines.protocol import REVISION, Refused, Target
+from cicd_actions.engines.protocol import REVISION, ChangedMeanwhile, Refused, Target
 from cicd_actions.engines.reference import reference
+from cicd_actions.toolkit.errors import ActionError
 from cicd_actions.toolkit.grammar import NotUnderstood
 
 SERVICE = "org.cicd-actions.service"
@@ -104,6 +105,49 @@ class Containers:
         """Whether a killed run left containers of the service."""
         return any(slot.made for slot in self.slots(service))
 
+    def busy(self, service: str) -> bool:
+        """Whether a run that is alive works on the service."""
+        holder = self._api.container(self._mutex(service))
+        return holder is not None and not self._abandoned(holder)
+
+    @contextlib.contextmanager
+    def held(self, service: str, image: str) -> Iterator[None]:
+        """Keeps other runs away from the service: by a container that is never started, because its name can exist once only.
+
+        `image` is one that the engine has. Raises `ChangedMeanwhile` where another run works on the service.
+        """
+        name, identity = self._mutex(service), ""
+        brought = ((self._api.local_image(image) or {}).get("Config") or {}).get("Volumes") or {}
+        mounts = [{"Type": "tmpfs", "Target": path} for path in brought]  # instead of volumes, which the engine would fill
+        until = left_behind.labels(self._api.runtime.variables, self._api.deadline.remaining)
+        config = {"Image": image, "Cmd": ["true"], "Labels": until, "HostConfig": {"Mounts": mounts}}
+        with self._api.asking(f"begin the roll-out of {service}"):
+            holder = self._api.container(name)
+            if holder is not None and self._abandoned(holder):
+                self._drop([holder])
+            try:
+                identity = str(self._api.client.create_container_from_config(config, name)["Id"])
+            except sdk.APIError as error:
+                if error.status_code != 409:
+                    raise
+        if not identity:
+            raise ChangedMeanwhile(
+                service,
+                f"Another run works on {service}.",
+                cause=f"It holds the container {name}, which is never started.",
+                fix=f"Wait for that run. If there is none, remove what it left: docker rm {name}",
+            )
+        try:
+            yield
+        finally:
+            self.discard(identity, volumes=True)
+
+    def _mutex(self, service: str) -> str:
+        return f"{self._project}-{service}.rolling" if self._project else f"{service}.rolling"
+
+    def _abandoned(self, holder: Json) -> bool:
+        return left_behind.abandoned(holder["Config"].get("Labels") or {}, self._api.runtime.variables)
+
     def examine(self, service: str) -> None:
         """Raises `Refused` where a container of the service cannot be replaced without losing something."""
         slots = self.slots(service)
@@ -173,6 +217,18 @@ class Containers:
         # Stopped before it is renamed: the engine's DNS never forgets the name under which a running container was renamed.
         self.stop(old)
         self._api.client.rename(old["Id"], name + _KEPT)
+
+    def discard(self, container: str, *, volumes: bool) -> None:
+        """Removes a container that this run made. `volumes`: with the unnamed ones that nothing else uses."""
+        if not container:
+            return
+        try:
+            with self._api.asking("remove a container"):
+                self._api.client.remove_container(container, force=True, v=volumes)
+        except sdk.NotFound:
+            return
+        except ActionError as error:
+            self._api.runtime.log(f"Could not remove the container {container[:12]}: {error.what}")
 
     def was_set_aside(self, identity: str) -> bool:
         """Whether this run set the container aside, so that this run may start it again."""
@@ -264,6 +320,13 @@ class Containers:
                 identity = str(self._api.client.create_container_from_config(config, old["Name"].lstrip("/") + suffix)["Id"])
                 for network in more:
                     self._api.client.join(network, identity, joined[network])
+                mac = config.get("MacAddress")
+                if mac and not docker_settings.has_mac(self._api.container(identity), mac):
+                    raise Refused(
+                        f"Cannot replace {target.service}: this engine did not give the new container the MAC address {mac}.",
+                        cause="The old container still runs.",
+                        fix="Create the container without `--mac-address`.",
+                    )
         except BaseException as error:
             if identity:
                 self._api.client.remove_container(identity, force=True, v=True)

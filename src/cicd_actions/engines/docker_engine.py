@@ -16,18 +16,18 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from docker import errors as sdk
 
-from cicd_actions.engines import docker_settings, left_behind
-from cicd_actions.engines.docker_api import DockerApi, Json, Log
+from cicd_actions.engines import docker_settings
+from cicd_actions.engines.container_job import run_job
+from cicd_actions.engines.docker_api import DockerApi, Json
 from cicd_actions.engines.docker_container import Containers
-from cicd_actions.engines.docker_job import merged, to_the_end, unique_name
 from cicd_actions.engines.protocol import (
-    JOB_LABEL,
     REVISION,
     ChangedMeanwhile,
     Evidence,
     Image,
     Job,
     JobEnd,
+    Refused,
     RolledOut,
     RollOutFailed,
     Running,
@@ -35,7 +35,7 @@ from cicd_actions.engines.protocol import (
     Target,
 )
 from cicd_actions.toolkit.deadline import Deadline
-from cicd_actions.toolkit.errors import ActionError, Failed
+from cicd_actions.toolkit.errors import ActionError
 from cicd_actions.toolkit.lines import Line
 from cicd_actions.toolkit.runtime import Runtime
 
@@ -80,15 +80,24 @@ class DockerEngine:
         self._api.deadline = deadline
         return self._api.resolve(image, deadline)
 
-    def examine(self, target: Target, before: Running, deadline: Deadline) -> None:  # noqa: ARG002
+    def examine(self, target: Target, before: Running, deadline: Deadline) -> None:
         self._api.deadline = deadline
         self._containers.examine(target.service)
 
-    def roll_out(self, target: Target, before: Running, deadline: Deadline, *, way_back: bool = True) -> RolledOut:  # noqa: ARG002
+    def roll_out(self, target: Target, before: Running, deadline: Deadline, *, rollback: bool = True) -> RolledOut:
         self._api.deadline = deadline
+        service = target.service
+        first, *_ = self._existing(service)
+        with self._containers.held(service, first["Image"]):
+            # Another run may have ended since `before` was read.
+            now = {state["Id"] for state in self._existing(service)}
+            if isinstance(before.point, tuple) and now != set(before.point):
+                raise self._changed(service, "its containers are not those that ran before")
+            return self._roll_out(target, deadline)
+
+    def _roll_out(self, target: Target, deadline: Deadline) -> RolledOut:
         started = self._runtime.clock()
         service = target.service
-        self._existing(service)
         self._containers.examine(service)
         self._api.pull(target.image, deadline)
         self._containers.end_leftovers(service)
@@ -104,12 +113,23 @@ class DockerEngine:
                 # Those that arrived before it are for `revert`.
                 failure.reverted = failure.reverted and not arrived
                 raise
+            except Refused as refused:
+                if not arrived:
+                    raise
+                raise RollOutFailed(service, refused.what, reverted=False, cause=refused.cause, fix=refused.fix) from None
         if not self._health_checked(arrived):
             notes.append(f"has no health check, so it counted as arrived after {self._monitor:g} s. Add a HEALTHCHECK.")
         return RolledOut(service, self._runtime.clock() - started, tuple(dict.fromkeys(notes)), len(arrived))
 
     def revert(self, target: Target, before: Running, deadline: Deadline, *, wait: bool = True) -> None:
         self._api.deadline = deadline
+        slots = self._containers.slots(before.service)
+        there = [state for slot in slots for state in (slot.current, slot.kept) if state is not None]
+        first, *_ = there or self._existing(before.service)
+        with self._containers.held(before.service, first["Image"]):
+            self._revert(target, before, deadline, wait=wait)
+
+    def _revert(self, target: Target, before: Running, deadline: Deadline, *, wait: bool) -> None:
         old = before.point if isinstance(before.point, tuple) else ()
         again = False
         for slot in self._containers.slots(before.service):
@@ -126,28 +146,12 @@ class DockerEngine:
                 self._return(kept, newer, before.service, deadline, wait=wait)
         if again:
             # The kept container is gone.
-            self.roll_out(Target(before.service, self.resolve(before.image, deadline), before.sha), before, deadline)
+            self._roll_out(Target(before.service, self.resolve(before.image, deadline), before.sha), deadline)
 
     def job(self, job: Job, deadline: Deadline, on_line: Line) -> JobEnd:
         self._api.deadline = deadline
-        self._sweep(job)
-        self._api.pull(job.image, deadline)
-        config = self._job_config(job)
-        config["Labels"] |= left_behind.labels(self._api.runtime.variables, deadline.remaining + job.grace)
-        name = unique_name("", job)
-        identity = ""
-        try:
-            with self._api.asking(f"start the job {job.name}"):
-                identity = str(self._api.client.create_container_from_config(config, name)["Id"])
-                self._attach(identity, job)
-                self._api.client.start(identity)
-        except sdk.NotFound as error:
-            self._discard(identity, volumes=True)
-            raise Failed(f"The Docker Engine refused to start the job {job.name}: {error.explanation}") from None
-        except BaseException:
-            self._discard(identity, volumes=True)
-            raise
-        return to_the_end(_ContainerJob(self._api, identity), job, self._api, deadline, on_line)
+        like = self._existing(job.like)[0] if job.like else None
+        return run_job(job, like, self._containers, self._api, deadline, on_line)
 
     def logs(self, service: str, deadline: Deadline, *, lines: int = 50) -> Evidence:
         self._api.deadline = deadline
@@ -192,6 +196,7 @@ class DockerEngine:
             sha=str(labels.get(REVISION, "")),
             ready=sum(digest == digests[0] and _up(state) for state, digest in zip(states, digests, strict=True)),
             wanted=len(states),
+            settled=not self._containers.busy(service),
             unfinished=self._containers.unfinished(service),
             point=tuple(state["Id"] for state in states),
         )
@@ -251,7 +256,7 @@ class DockerEngine:
         except BaseException:
             self._undo(old, candidate)
             raise
-        self._discard(candidate, volumes=True)
+        self._containers.discard(candidate, volumes=True)
         return final
 
     def _swap(self, old: Json, candidate: str, service: str, deadline: Deadline) -> None:
@@ -278,7 +283,7 @@ class DockerEngine:
             with self._api.asking("name the new container"):
                 self._api.client.rename(final, _name(old))
         except BaseException:
-            self._discard(final, volumes=True)
+            self._containers.discard(final, volumes=True)
             raise
         gap = self._runtime.clock() - began
         swarm = " Swarm on the same host has no such gap." if docker_settings.published(old) else ""
@@ -318,11 +323,11 @@ class DockerEngine:
             self._watch(str(kept["Id"]), service, deadline)
             with self._api.asking(f"stop the release that {service} was rolled back from"):
                 self._containers.stop(newer)
-        self._discard(str(newer["Id"]), volumes=False)
+        self._containers.discard(str(newer["Id"]), volumes=False)
 
     def _undo(self, old: Json, candidate: str) -> bool:
         """Removes the candidate and starts the old container, where this run stopped it. Says whether that stands as before."""
-        self._discard(candidate, volumes=True)
+        self._containers.discard(candidate, volumes=True)
         try:
             with self._api.asking("start the old container again"):
                 now = self._api.container(old["Id"])
@@ -333,63 +338,9 @@ class DockerEngine:
             self._runtime.log(f"Could not start {_name(old)} again: {error}")
             return False
 
-    def _discard(self, container: str, *, volumes: bool) -> None:
-        """Removes a container that this run made. `volumes`: with the unnamed ones that nothing else uses."""
-        if not container:
-            return
-        try:
-            with self._api.asking("remove a container"):
-                self._api.client.remove_container(container, force=True, v=volumes)
-        except sdk.NotFound:
-            return
-        except ActionError as error:
-            self._runtime.log(f"Could not remove the container {container[:12]}: {error.what}")
-
     def _health_checked(self, containers: Iterable[str]) -> bool:
         states = filter(None, map(self._api.container, containers))
         return all((state["State"].get("Health") or {}).get("Status", "none") != "none" for state in states)
-
-    def _job_config(self, job: Job) -> Json:
-        config: Json = {"HostConfig": {}, "Env": [], "Labels": {}}
-        if job.like:
-            config = self._containers.like(self._existing(job.like)[0])
-            self._api.remember_secrets(config["Env"], None)
-        config["HostConfig"] |= {"RestartPolicy": {"Name": "no"}, "PortBindings": {}, "AutoRemove": False}
-        config["Labels"] = {JOB_LABEL: job.name, **({REVISION: job.sha} if job.sha else {})}
-        config |= {
-            "Image": job.image.pinned,
-            "Env": merged(config["Env"], job.environment),
-            "Healthcheck": {"Test": ["NONE"]},
-        }
-        if job.command:
-            config |= {"Entrypoint": list(job.command[:1]), "Cmd": list(job.command[1:])}
-        if job.working_directory:
-            config["WorkingDir"] = job.working_directory
-        if job.networks:
-            config["HostConfig"]["NetworkMode"] = job.networks[0]
-        return config
-
-    def _attach(self, identity: str, job: Job) -> None:
-        """Joins the networks beyond the first, without the service's names: its traffic must not reach the job."""
-        names = job.networks[1:]
-        if job.like and not job.networks:
-            names = tuple(docker_settings.networks(self._existing(job.like)[0]))[1:]
-        for network in names:
-            self._api.client.connect_container_to_network(identity, network)
-
-    def _sweep(self, job: Job) -> None:
-        """Removes the jobs that runs which are over have left behind, running or not."""
-        with self._api.asking("look for jobs of killed runs"):
-            for found in self._api.client.containers(all=True, filters={"label": f"{JOB_LABEL}={job.name}"}):
-                state = self._api.container(found["Id"])
-                own = docker_settings.own_labels(state, self._api.local_image(state["Image"])) if state else {}
-                if JOB_LABEL not in own:
-                    continue
-                over = found.get("State") in {"exited", "dead"}
-                if over or left_behind.abandoned(own, self._api.runtime.variables):
-                    if not over:
-                        self._api.runtime.log(f"Ending the job {found['Names'][0].lstrip('/')}: its run was killed.")
-                    self._discard(found["Id"], volumes=False)
 
 
 def _name(state: Json) -> str:
@@ -400,38 +351,3 @@ def _up(state: Json) -> bool:
     """Whether the container runs and is not unhealthy."""
     health = (state["State"].get("Health") or {}).get("Status", "")
     return bool(state["State"]["Running"]) and health in {"", "none", "healthy"}
-
-
-class _ContainerJob:
-    """See `docker_job.Started`."""
-
-    def __init__(self, api: DockerApi, identity: str) -> None:
-        self._api = api
-        self._identity = identity
-
-    def ended(self) -> tuple[int | None, str] | None:
-        state = self._api.container(self._identity)
-        if state is None:
-            return None, "somebody removed its container"
-        now = state["State"]
-        if now["Status"] in {"created", "running", "paused", "restarting"}:
-            return None
-        return int(now["ExitCode"]), "OOMKilled" if now.get("OOMKilled") else str(now.get("Error", ""))
-
-    def log(self) -> Log:
-        return Log(self._api, "/containers/{0}/logs", self._identity)
-
-    def terminate(self) -> None:
-        with self._api.asking("end the job"):
-            self._api.client.kill(self._identity, "SIGTERM")
-
-    def kill(self) -> None:
-        with self._api.asking("kill the job"):
-            self._api.client.kill(self._identity)
-
-    def remove(self) -> None:
-        try:
-            with self._api.asking("remove the job"):
-                self._api.client.remove_container(self._identity, force=True, v=True)
-        except sdk.NotFound:
-            return

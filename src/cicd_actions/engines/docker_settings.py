@@ -71,12 +71,20 @@ def settings(state: Json, image: Json | None) -> Json:
 
 
 def take_over_alone(config: Json, state: Json) -> None:
-    """Adds to a request what only one container can hold: ports and the MAC address. `endpoint` has the addresses."""
+    """Adds to a request what only one container can hold: ports and the MAC address. `endpoint` has the addresses.
+
+    API versions before 1.44 take the MAC address here, and later ones there; equal ones in both places are fine for all.
+    """
     for name in ("PortBindings", "PublishAllPorts"):
         if state["HostConfig"].get(name):
             config["HostConfig"][name] = state["HostConfig"][name]
     if state["Config"].get("MacAddress"):
         config["MacAddress"] = state["Config"]["MacAddress"]
+
+
+def has_mac(state: Json | None, mac: str) -> bool:
+    """Whether a new container has the MAC address that was asked for: as a setting, or on one of its networks."""
+    return state is not None and any(place.get("MacAddress") == mac for place in (state["Config"], *_endpoints(state).values()))
 
 
 def published(state: Json) -> list[str]:
@@ -152,6 +160,7 @@ def endpoint(state: Json, network: str, *, takes_over: bool, called: str = "") -
         reached = names({**state, "Name": f"/{called}"} if called else state, network)
         joined |= {"Aliases": reached} if reached else {}
         joined |= {"IPAMConfig": known["IPAMConfig"]} if _addresses(known) else {}
+        joined |= {"MacAddress": mac} if (mac := state["Config"].get("MacAddress")) and network == networks(state)[0] else {}
     return joined
 
 

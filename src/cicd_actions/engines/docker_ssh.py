@@ -76,7 +76,7 @@ class SshAdapter(UnixHTTPAdapter):  # type: ignore[misc]
         self._processes: list[subprocess.Popen[bytes]] = []
         super().__init__("http+unix://ssh", timeout)
 
-    def get_connection(self, url: str, proxies: Any = None) -> Any:  # noqa: ARG002 - the library's signature
+    def get_connection(self, url: str, proxies: Any = None) -> Any:  # the library's signature
         """Returns one pool for all: the library has one for each address, and each would log in again."""
         with self.pools.lock:
             if self.pools.get(self._words) is None:

@@ -109,22 +109,18 @@ def _in_the_environment(inputs: EngineInputs) -> EngineInputs:
 
 
 def _swarm(inputs: EngineInputs, runtime: Runtime) -> Engine:
-
     return swarm.Swarm(runtime, stack=inputs.stack, parallelism=inputs.parallelism, monitor=inputs.monitor)
 
 
 def _kubernetes(inputs: EngineInputs, runtime: Runtime) -> Engine:
-
     return kubernetes.Kubernetes(runtime, context=inputs.context, namespace=inputs.namespace, container=inputs.container)
 
 
 def _docker(inputs: EngineInputs, runtime: Runtime) -> Engine:
-
     return docker_engine.DockerEngine(runtime, project=inputs.stack, monitor=inputs.monitor)
 
 
 def _command(inputs: EngineInputs, runtime: Runtime) -> Engine:
-
     if inputs.roll_out_command is None and inputs.job_command is None and inputs.running_command is None:
         raise UnusableInput(
             "Cannot use the engine `command` without a program: it runs your own.",

@@ -101,11 +101,11 @@ class Kubernetes:
     def resolve(self, image: str, deadline: Deadline) -> Image:
         return self._registry.resolve(image, deadline)
 
-    def examine(self, target: Target, before: Running, deadline: Deadline) -> None:  # noqa: ARG002
+    def examine(self, target: Target, before: Running, deadline: Deadline) -> None:
         if refusal := workloads.unmovable(self._deployment(target.service, deadline)):
             raise refusal
 
-    def roll_out(self, target: Target, before: Running, deadline: Deadline, *, way_back: bool = True) -> RolledOut:  # noqa: ARG002
+    def roll_out(self, target: Target, before: Running, deadline: Deadline, *, rollback: bool = True) -> RolledOut:
         started = self._runtime.clock()
         workload = self._deployment(target.service, deadline)
         if refusal := workloads.unmovable(workload):
@@ -257,7 +257,10 @@ class Kubernetes:
             seconds = min(max(deadline.remaining, 0.5), WATCH)
             words = ["rollout", "status", name, f"--timeout={int(seconds * 1000)}ms"]
             done = self._kubectl.stream(*words, timeout=seconds + 2, on_line=log)
-            workload = self._deployment(service, Deadline(30, self._runtime.clock))
+            try:
+                workload = self._deployment(service, Deadline(30, self._runtime.clock))
+            except ServiceMissing:
+                raise ChangedMeanwhile(service, f"Something else deleted {name} during the roll-out.") from None
             if workloads.images(workload, images) != images:
                 raise self._changed(service, workload, images)
             if done.exit_code == 0 and not done.timed_out:

@@ -20,7 +20,7 @@ def answered(call: Callable[[], T], deadline: Deadline, runtime: Runtime) -> T:
     while True:
         try:
             return call()
-        except EngineUnreachable as error:  # noqa: PERF203 - one pass a half second
+        except EngineUnreachable as error:
             if deadline.remaining <= PAUSE:
                 # The last call had too little time for an answer: an earlier one tells more.
                 raise earlier if earlier is not None and "timed out" in error.what else error from None

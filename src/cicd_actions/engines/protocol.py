@@ -139,7 +139,7 @@ class RollOutFailed(Failed):
 
 
 class ChangedMeanwhile(Inconclusive):
-    """Somebody or something else changed the service during the roll-out, so the engine left the service as they set it."""
+    """Somebody or something else changed or removed the service during the roll-out, so the engine left it as they set it."""
 
     title = "Changed by something else"
 
@@ -261,12 +261,13 @@ class Engine(Protocol):
         """
         ...
 
-    def roll_out(self, target: Target, before: Running, deadline: Deadline, *, way_back: bool = True) -> RolledOut:
+    def roll_out(self, target: Target, before: Running, deadline: Deadline, *, rollback: bool = True) -> RolledOut:
         """Brings one service to an image, health-gated, and waits until it has arrived.
 
-        `before` is what `running` said of it. `way_back` arms the engine's own rollback where it has one; a rollback
-        itself is made without. Raises `RollOutFailed` (proven), `ChangedMeanwhile`, `Refused`, `ServiceMissing`, or
-        `EngineUnreachable` (the outcome is not known). A deadline that passes is a `RollOutFailed` with `reverted=False`.
+        `before` is what `running` said of it. `rollback` arms the engine's own rollback where it has one; a rollback
+        itself is made without. Raises `RollOutFailed` (proven), `ChangedMeanwhile`, or `EngineUnreachable` (the outcome is
+        not known); before it changes anything also `Refused`, `ImageMissing`, `ServiceMissing` and `UnusableInput`. A
+        deadline that passes is a `RollOutFailed` with `reverted=False`.
         """
         ...
 

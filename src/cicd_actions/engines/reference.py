@@ -56,6 +56,16 @@ def reference(text: str) -> Reference:
     return Reference(match["repository"], match["tag"] or "", match["digest"] or "")
 
 
+def repository_of(image: str) -> str:
+    """Returns the repository of an image; empty for a bare digest, and for an id that is not a reference."""
+    if is_digest(image):
+        return ""  # it reads like a repository `sha256` with a tag
+    try:
+        return reference(image).repository
+    except NotUnderstood:
+        return ""
+
+
 def is_digest(text: str) -> bool:
     """Whether the text is `sha256:` and 64 hexadecimal digits (or sha512 and 128)."""
     return bool(_DIGEST.fullmatch(text))

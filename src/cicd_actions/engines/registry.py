@@ -19,8 +19,9 @@ import httpx
 from cicd_actions.engines.protocol import EngineUnreachable, Image, ImageMissing, WrongDigest
 from cicd_actions.engines.reference import Reference, is_digest, reference
 from cicd_actions.engines.registry_trust import loopback, may_get_login
-from cicd_actions.toolkit.deadline import Deadline, within
-from cicd_actions.toolkit.retry import Retry
+from cicd_actions.toolkit.background import within
+from cicd_actions.toolkit.deadline import Deadline
+from cicd_actions.toolkit.retry import Retry, retry_after
 from cicd_actions.toolkit.runtime import Runtime
 
 CALL = 15.0
@@ -49,7 +50,7 @@ class Registry:
         self._client: httpx.Client | None = None
 
     def close(self) -> None:
-        """Close the connections."""
+        """Closes the connections."""
         if self._client is not None:
             self._client.close()
 
@@ -195,7 +196,6 @@ class Registry:
         return realm
 
     def _login(self, registry: str) -> tuple[str, str] | None:
-
         found = docker.auth.load_config().resolve_authconfig(registry) or {}
         name, password = found.get("username") or found.get("Username"), found.get("password") or found.get("Password")
         if not name or not password:
@@ -224,15 +224,12 @@ def _explained(error: httpx.HTTPError) -> str:
 
 
 def _basic(name: str, password: str) -> str:
-
     return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
 
 
 def _transient(error: BaseException) -> float | bool:
     """Retried: no answer, and answers that say "later" (RFC 9110, sections 15.5.9 and 15.6; RFC 6585, section 4)."""
     if isinstance(error, httpx.HTTPStatusError):
-        wait = error.response.headers.get("Retry-After", "")
-        if error.response.status_code in {408, 429, 502, 503, 504}:
-            return float(wait) if wait.isdigit() else True
-        return False
+        later = error.response.status_code in {408, 429, 502, 503, 504}
+        return retry_after(error.response.headers.get("Retry-After", "")) if later else False
     return isinstance(error, httpx.TransportError)

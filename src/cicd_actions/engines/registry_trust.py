@@ -60,7 +60,7 @@ _THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
 
 
 def loopback(host: str) -> bool:
-    """Whether a host is this machine. Docker, too, speaks plain HTTP to registries there, and only there."""
+    """Returns whether a host is this machine. Docker, too, speaks plain HTTP to registries there, and only there."""
     try:
         return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -68,7 +68,7 @@ def loopback(host: str) -> bool:
 
 
 def may_get_login(registry: str, host: str) -> bool:
-    """Whether a login for the host `registry` may be sent to `host`.
+    """Returns whether a login for the host `registry` may be sent to `host`.
 
     It may where both are the same host or have the same registrable domain: the last two labels, or three below a country's
     second level (`co.uk`). Addresses, and hosts in a domain that many customers share, have to be the same.

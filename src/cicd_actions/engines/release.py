@@ -22,7 +22,7 @@ from cicd_actions.toolkit.errors import ActionError, UnusableInput
 from cicd_actions.toolkit.runtime import Runtime
 from cicd_actions.toolkit.verdict import Verdict
 
-_BEFORE_ANYTHING = (UnusableInput, ImageMissing, ServiceMissing, Refused)
+BEFORE_ANYTHING = (UnusableInput, ImageMissing, ServiceMissing, Refused)
 """The errors that an engine raises before it changes a service."""
 
 POLL = 0.5
@@ -132,14 +132,14 @@ def roll_out(
     engine: Engine,
     progress: Progress,
     deadline: Deadline,
-    way_back: Callable[[], Deadline],
+    revert_deadline: Callable[[], Deadline],
     runtime: Runtime,
     *,
     allow_empty: bool = False,
 ) -> None:
     """Moves the targets in their order; if one fails, reverts those that moved, the last one first.
 
-    `progress` holds the outcome, whatever ends the call. `way_back` makes the revert's deadline when the revert begins.
+    `progress` holds the outcome, whatever ends the call. `revert_deadline` makes the revert's deadline when the revert begins.
     `Cancelled` passes through after every touched service was handed back to the engine.
     """
     try:
@@ -157,10 +157,10 @@ def roll_out(
             runtime.log(f"{target.service}: arrived after {arrived.seconds:.1f} s.")
     except ActionError as failure:
         progress.failure = failure
-        if isinstance(failure, _BEFORE_ANYTHING):
+        if isinstance(failure, BEFORE_ANYTHING):
             progress.touched.pop()
         runtime.log(f"{failure.what}")
-        _take_back(engine, progress, failure, way_back(), runtime)
+        _take_back(engine, progress, failure, revert_deadline(), runtime)
     except BaseException:
         _hand_over(engine, progress, runtime)
         raise

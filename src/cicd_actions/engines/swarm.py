@@ -9,21 +9,17 @@ from __future__ import annotations
 import copy
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from docker import errors as sdk
 
-from cicd_actions.engines import left_behind, swarm_spec
-from cicd_actions.engines.docker_api import SECOND, DockerApi, Json, Log
-from cicd_actions.engines.docker_job import merged, to_the_end, unique_name
+from cicd_actions.engines import swarm_spec
+from cicd_actions.engines.docker_api import SECOND, DockerApi, Json
 from cicd_actions.engines.protocol import (
-    JOB_LABEL,
     REVISION,
     ChangedMeanwhile,
     EngineUnreachable,
     Evidence,
     Image,
-    ImageMissing,
     Job,
     JobEnd,
     RolledOut,
@@ -32,6 +28,7 @@ from cicd_actions.engines.protocol import (
     ServiceMissing,
     Target,
 )
+from cicd_actions.engines.swarm_job import run_job
 from cicd_actions.engines.swarm_tasks import Tasks
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import ActionError, Failed
@@ -93,14 +90,14 @@ class Swarm:
     def examine(self, target: Target, before: Running, deadline: Deadline) -> None:
         """Refuses nothing: Swarm replaces replicas with all that the service's specification says."""
 
-    def roll_out(self, target: Target, before: Running, deadline: Deadline, *, way_back: bool = True) -> RolledOut:
+    def roll_out(self, target: Target, before: Running, deadline: Deadline, *, rollback: bool = True) -> RolledOut:
         self._api.deadline = deadline
         started = self._runtime.clock()
         service = target.service
         spec = self._existing(service)["Spec"]
         why = _stop_first(spec)
         notes = [why] if why else []
-        used = self._settings(spec, way_back=way_back)
+        used = self._settings(spec, rollback=rollback)
 
         def changed(spec: Json) -> Json:
             now = swarm_spec.image(spec)
@@ -108,12 +105,14 @@ class Swarm:
                 raise self._changed(service, f"it runs {now} now")
             return swarm_spec.with_image(swarm_spec.armed(spec, used), target.image.pinned, target.sha)
 
-        if way_back:
+        if rollback:
             # Swarm rolls back by the settings of the specification to which it returns.
             self._edit(service, lambda spec: swarm_spec.armed(spec, used))
         self._edit(service, changed)
         try:
             replicas = self._arrived(target, before, deadline)
+        except ServiceMissing:
+            raise self._changed(service, "somebody removed it") from None
         except ChangedMeanwhile:
             self._disarm(service, deadline)
             raise
@@ -136,7 +135,7 @@ class Swarm:
             now = swarm_spec.image(spec)
             if swarm_spec.same(now, target.image.pinned):
                 back = swarm_spec.with_image_of(spec, earlier)
-                return swarm_spec.armed(back, self._settings(spec, way_back=False)) if wait else swarm_spec.disarmed(back)
+                return swarm_spec.armed(back, self._settings(spec, rollback=False)) if wait else swarm_spec.disarmed(back)
             if swarm_spec.same(now, before.image):
                 return spec if wait else swarm_spec.disarmed(spec)
             raise self._changed(service, f"it runs {now} now")
@@ -148,19 +147,8 @@ class Swarm:
 
     def job(self, job: Job, deadline: Deadline, on_line: Line) -> JobEnd:
         self._api.deadline = deadline
-        self._sweep(job)
-        spec = self._job_spec(job)
-        spec["Labels"] |= left_behind.labels(self._api.runtime.variables, deadline.remaining + job.grace)
-        try:
-            with self._api.asking(f"start the job {job.name}"):
-                identity = self._api.client.new_service(spec)
-        except sdk.NotFound as error:
-            raise Failed(f"The Swarm refused to start the job {job.name}: {error.explanation}") from None
-        end = to_the_end(_SwarmJob(self._api, self._tasks, identity), job, self._api, deadline, on_line)
-        if end.exit_code is None and not end.timed_out:
-            kind = ImageMissing if "No such image" in end.detail else Failed
-            raise kind(f"The Swarm could not run the job {job.name}: {end.detail}")
-        return end
+        like = self._existing(job.like)["Spec"]["TaskTemplate"] if job.like else None
+        return run_job(job, like, self._prefix, self._api, self._tasks, deadline, on_line)
 
     def logs(self, service: str, deadline: Deadline, *, lines: int = 50) -> Evidence:
         self._api.deadline = deadline
@@ -215,8 +203,8 @@ class Swarm:
         with self._api.asking("count the Swarm's nodes"):
             return len(self._api.client.nodes())
 
-    def _settings(self, spec: Json, *, way_back: bool) -> Json:
-        """Returns the update settings of a roll-out. Without `way_back` all replicas move at once, for a rollback.
+    def _settings(self, spec: Json, *, rollback: bool) -> Json:
+        """Returns the update settings of a roll-out. Without `rollback` all replicas move at once, for a rollback.
 
         What ran before is known to work, and seconds count: the new replicas stay until the old ones are up.
         """
@@ -226,7 +214,7 @@ class Swarm:
         update: Json = {
             **common,
             "Parallelism": self._parallelism,
-            "FailureAction": "rollback" if way_back else "pause",
+            "FailureAction": "rollback" if rollback else "pause",
             **({"Delay": delay} if delay else {}),
         }
         return {"UpdateConfig": update, "RollbackConfig": {**common, "Parallelism": 0, "FailureAction": "pause"}}
@@ -354,108 +342,6 @@ class Swarm:
                     f"    docker service update --image {before.image} {self._prefix}{service}",
                 )
             self._runtime.sleep(POLL)
-
-    def _job_spec(self, job: Job) -> Json:
-        template: Json = {"ContainerSpec": {}}
-        if job.like:
-            like = self._existing(job.like)["Spec"]["TaskTemplate"]
-            template = copy.deepcopy(like)
-            own = self._api.local_image(template["ContainerSpec"]["Image"])
-            self._api.remember_secrets(template["ContainerSpec"].get("Env") or [], own)
-        container: Json = template["ContainerSpec"]
-        for name in ("Command", "Args", "Hostname"):
-            container.pop(name, None)
-        if job.command:
-            container |= {"Command": list(job.command), "Args": []}
-        if job.working_directory:
-            container["Dir"] = job.working_directory
-        container |= {
-            "Image": job.image.pinned,
-            "Env": merged(container.get("Env") or [], job.environment),
-            "Healthcheck": {"Test": ["NONE"]},
-            "StopGracePeriod": int(job.grace * SECOND),
-        }
-        template |= {"RestartPolicy": {"Condition": "none", "MaxAttempts": 0}, "ForceUpdate": 0}
-        if job.networks:
-            template["Networks"] = [{"Target": name} for name in job.networks]
-        for attachment in template.get("Networks") or []:
-            attachment.pop("Aliases", None)  # the service's traffic must not reach the job
-        labels = {JOB_LABEL: job.name, **({REVISION: job.sha} if job.sha else {})}
-        return {
-            "Name": unique_name(self._prefix, job),
-            "Labels": labels,
-            "TaskTemplate": template,
-            "Mode": {"ReplicatedJob": {"MaxConcurrent": 1, "TotalCompletions": 1}},
-        }
-
-    def _sweep(self, job: Job) -> None:
-        """Removes the jobs that runs which are over have left behind, running or not."""
-        with self._api.asking("look for jobs of killed runs"):
-            for service in self._api.client.services(filters={"label": f"{JOB_LABEL}={job.name}"}):
-                over = self._tasks.job_end(service["ID"]) is not None
-                if over or left_behind.abandoned(service["Spec"].get("Labels") or {}, self._api.runtime.variables):
-                    if not over:
-                        self._runtime.log(f"Ending the job {service['Spec']['Name']}: its run was killed.")
-                    self._api.client.remove_service(service["ID"])
-
-
-class _SwarmJob:
-    """See `docker_job.Started`."""
-
-    def __init__(self, api: DockerApi, tasks: Tasks, identity: str) -> None:
-        self._api = api
-        self._tasks = tasks
-        self._identity = identity
-
-    def ended(self) -> tuple[int | None, str] | None:
-        return self._tasks.job_end(self._identity)
-
-    def log(self) -> Log | None:
-        container = self._container()
-        if container:
-            return Log(self._api, "/containers/{0}/logs", container)
-        # On another node: the manager fetches the lines.
-        return Log(self._api, "/services/{0}/logs", self._identity) if self._started_elsewhere() else None
-
-    def terminate(self) -> None:
-        container = self._container()
-        with self._api.asking("end the job"):
-            if container:
-                self._api.client.kill(container, "SIGTERM")
-            else:
-                self._api.client.remove_service(self._identity)
-
-    def kill(self) -> None:
-        if container := self._container():
-            with self._api.asking("kill the job"):
-                self._api.client.kill(container)
-
-    def remove(self) -> None:
-        container = self._container()
-        try:
-            with self._api.asking("remove the job"):
-                self._api.client.remove_service(self._identity)
-                if container:
-                    # Swarm would send SIGTERM and wait; this code has waited already.
-                    self._api.client.remove_container(container, force=True, v=True)
-        except sdk.NotFound:
-            return
-
-    def _task(self) -> Json | None:
-        with self._api.asking("look at the job"):
-            tasks = self._tasks.of(self._identity)
-        return tasks[0] if tasks else None
-
-    def _container(self) -> str:
-        identity = _container_of(self._task())
-        return identity if identity and self._api.container(identity) is not None else ""
-
-    def _started_elsewhere(self) -> bool:
-        return bool(_container_of(self._task()))
-
-
-def _container_of(task: Any) -> str:
-    return str((((task or {}).get("Status") or {}).get("ContainerStatus") or {}).get("ContainerID", ""))
 
 
 def _update_state(state: Json) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 API = "https://api.github.com"
 MOST_PAGES = 100
+
+Body = Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None
 
 
 @dataclass
@@ -63,7 +65,7 @@ class GitHub:
 
     @property
     def repo(self) -> str:
-        """The path of the repository: `/repos/owner/name`."""
+        """Returns the path of the repository: `/repos/owner/name`."""
         owner, _, name = self.repository.partition("/")
         return f"/repos/{segment(owner)}/{segment(name)}"
 
@@ -99,12 +101,14 @@ class GitHub:
         verb: str,
         path: str,
         what: str,
-        body: Mapping[str, Any] | None = None,
+        body: Body = None,
         *,
         needs: Permission,
         repeatable: bool | None = None,
     ) -> Any:
         """Returns the JSON that answers a POST, PUT, PATCH or DELETE; `None` for an empty answer.
+
+        A `body` that is a function is called for each attempt: a retry may come minutes later.
 
         A POST that is not `repeatable` is sent again only after an answer which says that nothing was done (a rate
         limit): behind a lost answer there may be a success.
@@ -120,14 +124,15 @@ class GitHub:
         needs: Permission,
         *,
         parameters: Mapping[str, str | int] | None = None,
-        body: Mapping[str, Any] | None = None,
+        body: Body = None,
         repeatable: bool = True,
         headers: Mapping[str, str] | None = None,
     ) -> tuple[dict[str, str], Any]:
         def call() -> tuple[dict[str, str], Any]:
             if self.deadline.expired:
                 raise Inconclusive(f"Could not {what}: the deadline of this action passed ({self.deadline.seconds:g} s).")
-            return self._requester().requestJsonAndCheck(verb, path, dict(parameters or {}), dict(headers or {}), input=body)
+            content = body() if callable(body) else body
+            return self._requester().requestJsonAndCheck(verb, path, dict(parameters or {}), dict(headers or {}), input=content)
 
         def again(error: BaseException) -> float | bool:
             if isinstance(error, ActionError):

@@ -11,7 +11,8 @@ import requests
 from github.Auth import Token
 from github.Requester import Requester
 
-from cicd_actions.toolkit.deadline import Deadline, within
+from cicd_actions.toolkit.background import within
+from cicd_actions.toolkit.deadline import Deadline
 
 LONGEST_CALL = 20.0
 """Seconds one request may take, to the last byte of its answer."""
@@ -24,7 +25,6 @@ API_VERSION = "2022-11-28"
 
 def requester(url: str, token: str, deadline: Deadline) -> Requester:
     """PyGithub's requester on a bounded connection. It retries nothing and throttles nothing by itself."""
-
     # A separate class, because PyGithub keeps the connection classes on the class.
     own: Any = type("BoundedRequester", (Requester,), {})
     own.injectConnectionClasses(*_connection_classes(deadline))
@@ -43,7 +43,6 @@ def requester(url: str, token: str, deadline: Deadline) -> Requester:
 
 
 def _connection_classes(deadline: Deadline) -> tuple[Any, Any]:
-
     session = requests.Session()
     session.auth = Requester.noopAuth  # otherwise a .netrc file would replace the token
 

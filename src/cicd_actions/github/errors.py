@@ -71,13 +71,11 @@ def rate_limit(error: BaseException) -> float | None:
 
 def passing(error: BaseException) -> bool:
     """Tells whether the same request may succeed in a moment: a lost connection, a timeout, a 5xx answer."""
-
     return isinstance(error, (requests.ConnectionError, requests.Timeout)) or _parts(error)[0] >= 500
 
 
-def explained(error: Exception, what: str, needs: Permission, url: str) -> ActionError:  # noqa: PLR0911 - one return for each meaning
+def explained(error: Exception, what: str, needs: Permission, url: str) -> ActionError:
     """Returns the error in our words. `what` is what was wanted, `needs` the permission for it."""
-
     status, headers, message = _parts(error)
     said = f" GitHub says: {message}." if message else ""
     if isinstance(error, (requests.ConnectionError, requests.Timeout)):
@@ -119,7 +117,6 @@ def explained(error: Exception, what: str, needs: Permission, url: str) -> Actio
 
 def _parts(error: BaseException) -> tuple[int, dict[str, str], str]:
     """Returns status (0 for none), headers with lower-case names, and the message of the answer."""
-
     if not isinstance(error, github.GithubException):
         return 0, {}, ""
     data: Any = error.data

@@ -26,12 +26,12 @@ class Release:
 
     @property
     def services(self) -> dict[str, str]:
-        """The image of each service, as its record names it."""
+        """Returns the image of each service, as its record names it."""
         return {service: record.services[service] for service, record in self.sources.items()}
 
     @property
     def identity(self) -> Identity:
-        """The digest of each service, else its opaque id. Two builds of one commit have two identities."""
+        """Returns the digest of each service, else its opaque id. Two builds of one commit have two identities."""
         return frozenset((service, marked(record.services[service])) for service, record in self.sources.items())
 
     def runs_in(self, running: Identity) -> bool:
@@ -78,7 +78,7 @@ class History:
 
     @property
     def conclusive(self) -> bool:
-        """Whether older records, which were not read, change nothing here: a rollback's record counts by an older one."""
+        """Returns whether unread older records change nothing here: a rollback's record counts by an older one."""
         standing = _Standing((), complete=self.complete)
         for record in reversed(self.outcomes):
             standing.add(record)
@@ -86,8 +86,8 @@ class History:
 
     @property
     def outcomes(self) -> tuple[Record, ...]:
-        """The records with a verdict: passed and quarantined."""
-        return tuple(record for record in self.records if record.task is not Task.DEPLOY)
+        """Returns the records with a verdict: passed and quarantined."""
+        return tuple(record for record in self.records if record.judged)
 
     def good(self, services: Collection[str] = ()) -> list[Release]:
         """Returns the passed releases that are not quarantined, each once, newest first; of `services` alone where given."""
@@ -127,16 +127,6 @@ class History:
             (each for each in self.outcomes if each.task is Task.PASSED and not set(each.services) & set(services)), None
         )
 
-    def verdict_on(self, identity: Identity, services: Collection[str] = ()) -> Record | None:
-        """Returns the newest record with a verdict on exactly this release; `None` when there is none."""
-        standing = _Standing(services, complete=self.complete)
-        newest = None
-        for record in reversed(self.outcomes):
-            release = standing.add(record)
-            if release is not None and release.identity == identity:
-                newest = record
-        return newest
-
     def of_sha(self, sha: str) -> list[Record]:
         """Returns the records with a verdict on a commit, newest first."""
         return [record for record in self.outcomes if record.sha == sha]
@@ -146,11 +136,14 @@ class History:
         return [each for each in reversed(self.outcomes) if each.id > record.id]
 
     def unjudged(self) -> Record | None:
-        """Returns the newest deploy without a verdict: it was inconclusive, cancelled or lost, and may have moved something."""
+        """Returns the newest deploy without a verdict: it was inconclusive, cancelled or lost, and may have moved something.
+
+        A run that is started again deploys again, so the verdict on its first attempt says nothing about the second.
+        """
         judged = {record.deployment for record in self.outcomes}
-        judged_runs = {(record.sha, record.run.id) for record in self.outcomes if record.run.id}
+        attempts = {(record.sha, record.run.id, record.run.attempt) for record in self.outcomes if record.run.id}
         for record in self.records:
-            known = record.id in judged or (record.sha, record.run.id) in judged_runs
+            known = record.id in judged or (record.sha, record.run.id, record.run.attempt) in attempts
             if record.task is Task.DEPLOY and record.kind != "rollback" and not known:
                 return record
         return None
@@ -190,7 +183,7 @@ class _Standing:
             if not self._may_pass(record, own):
                 return None
             self.passed.append(release)
-        if record.task is not Task.DEPLOY:
+        if record.judged:
             self._verdicts[release.identity] = record.task
         return release
 

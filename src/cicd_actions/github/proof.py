@@ -12,7 +12,6 @@ import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from typing import Any
 from cicd_actions.github.client import GitHub, segment
 from cicd_actions.github.errors import NotFound, Permission
 from cicd_actions.github.inputs import BOT, RecordInputs
-from cicd_actions.github.release_record import NotARecord, Record, payload_of
+from cicd_actions.github.release_record import NotARecord, Record, payload_of, time_of
 from cicd_actions.toolkit.errors import Inconclusive
 from cicd_actions.toolkit.printable import shortened, visible
 from cicd_actions.toolkit.runtime import Runtime
@@ -31,8 +30,8 @@ MOST_RUNS = 20
 """Runs that one action asks GitHub about. Each costs a request; the last good release needs one to three of them."""
 
 STALEST = 900.0
-"""Seconds between the time a record names and the time GitHub created it: retries and clock skew. A signed payload that
-somebody copies into a new Deployment later is older than this."""
+"""Seconds between the time a record names and the time GitHub created it: one request and clock skew, since each attempt to
+write a record is signed with its own time. A signed payload that somebody copies into a new Deployment later is older."""
 
 SKEW = 60.0
 """Seconds that the times of a run and of a Deployment may contradict each other; GitHub keeps both to the second."""
@@ -105,14 +104,14 @@ class Proofs:
 
     def of(self, deployment: Mapping[str, Any], record: Record) -> str:
         """Returns what proves the record. Raises `Unproven`, and what `GitHub` raises."""
-        created = _time(deployment.get("created_at"))
+        created = time_of(deployment.get("created_at"))
         if self.trust.key:
             payload = payload_of(deployment)
             if "mac" not in payload:
                 raise Unproven("it is not signed, and `record-key` is set")
             if not self.trust.fits(payload, record.task.value):
                 raise Unproven("its signature does not fit the key of `record-key`, this repository and its task")
-            written = _time(record.at)
+            written = time_of(record.at)
             if created is None or written is None or abs(created - written) > STALEST:
                 raise Unproven("its signed time is not the time at which GitHub created it: it was copied")
             return "signed with `record-key`"
@@ -155,7 +154,7 @@ class Proofs:
         # A rollback and an adopted release are of older commits than their runs; `History` holds them to other records.
         if record.kind == "release" and run.get("head_sha") != record.sha:
             raise Unproven(f"the run {number} that it names is of another commit")
-        begun, ended = _time(run.get("created_at")), _time(run.get("updated_at"))
+        begun, ended = time_of(run.get("created_at")), time_of(run.get("updated_at"))
         over = run.get("status") == "completed" and ended is not None and created is not None and created > ended + SKEW
         if begun is None or created is None or created < begun - SKEW or over:
             raise Unproven(f"it was not created while the run {number} that it names was at work")
@@ -196,14 +195,6 @@ def default_branch(variables: Mapping[str, str]) -> str:
 def _path(run: Mapping[str, Any]) -> str:
     """Returns the path of a run's workflow file; GitHub may add `@ref` to it."""
     return str(run.get("path") or "").partition("@")[0]
-
-
-def _time(text: object) -> float | None:
-    """Returns the seconds since 1970 of a time as GitHub writes it; `None` for anything else."""
-    try:
-        return datetime.fromisoformat(str(text).replace("Z", "+00:00")).timestamp()
-    except (ValueError, OverflowError):
-        return None
 
 
 def _short(text: object) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cicd_actions.github.client import GitHub
 from cicd_actions.github.errors import Permission
 from cicd_actions.github.history import History
 from cicd_actions.github.proof import Proofs, TooManyRuns, Trust, Unproven
-from cicd_actions.github.release_record import NotARecord, Record, Task, read
+from cicd_actions.github.release_record import NotARecord, Record, Task, now, read
 from cicd_actions.toolkit.errors import Inconclusive
 from cicd_actions.toolkit.printable import shortened, visible
 
@@ -40,13 +40,16 @@ class Records:
     _proven: dict[int, Record | None] = field(default_factory=dict, init=False, repr=False)
     _passed_over: dict[int, str] = field(default_factory=dict, init=False, repr=False)
     _apps: set[str] = field(default_factory=set, init=False, repr=False)
+    _locks: dict[str, dict[int, _Found]] = field(default_factory=dict, init=False, repr=False)
+    _read: dict[str, bool] = field(default_factory=dict, init=False, repr=False)
+    """The environments whose newest Deployments were read, and whether those were all of them."""
 
     def __post_init__(self) -> None:
         self.proofs = Proofs(self.github, self.trust)
 
     @property
     def name(self) -> str:
-        """The app's name in a record that is written now."""
+        """Returns the app's name in a record that is written now."""
         return self.app or self.github.repository
 
     def within(self, github: GitHub) -> Records:
@@ -67,6 +70,7 @@ class Records:
             page: Any = next(self.github.pages(self._path, _LIST, needs=READ, environment=spelling), [])
             found += self._ours(page, environment)
             complete = complete and len(page) < PAGE
+        self._read[environment.lower()] = complete
         usable = usable or enough
         history, satisfied = self._prove(found, enough, usable, complete=complete)
         if complete and not satisfied:
@@ -92,12 +96,30 @@ class Records:
             complete = complete and len(page) < PAGE
         return self._prove(found, _never, _never, complete=complete)[0]
 
+    def lock(self, environment: str) -> Record | None:
+        """Returns the newest proven lock or unlock of an environment; `None` where there is none.
+
+        It costs no request (without a key, one for its run) when the environment's history was read before and less than a
+        hundred Deployments are newer than the lock; else one.
+        """
+        key = environment.lower()
+        found = self._newest_lock(key) if key in self._read else None
+        if found is not None or self._read.get(key):
+            return found
+        page: Any = next(self.github.pages(self._path, _LIST, needs=READ, environment=key, task=Task.LOCK.value), [])
+        list(self._ours(page, environment))
+        return self._newest_lock(key)
+
+    def _newest_lock(self, environment: str) -> Record | None:
+        proven = map(self._proved, sorted(self._locks.get(environment, {}).values(), key=_newest))
+        return next((record for record in proven if record is not None), None)
+
     def proofs_of(self, environment: str, most: int) -> list[tuple[Record, str, bool]]:
         """Returns the newest records with a verdict, what proves each or why it does not count, and whether it counts."""
         found: list[_Found] = []
         for spelling in _spellings(environment):
             found += self._ours(next(self.github.pages(self._path, _LIST, needs=READ, environment=spelling), []), environment)
-        outcomes = sorted((each for each in found if each.record.task is not Task.DEPLOY), key=_newest)[:most]
+        outcomes = sorted((each for each in found if each.record.judged), key=_newest)[:most]
         return [(each.record, *self._proof(each)) for each in outcomes]
 
     def _proof(self, found: _Found) -> tuple[str, bool]:
@@ -109,23 +131,28 @@ class Records:
     def write(self, record: Record) -> int:
         """Creates the Deployment of a record and returns its id.
 
-        It sends the request again after a lost answer: two equal records say the same as one.
+        It sends the request again after a lost answer: two equal records say the same as one. Each attempt is signed with its
+        own time, since a signed time that differs from GitHub's counts as a copy.
         """
-        made = self.github.send(
-            "POST",
-            self._path,
-            f"record {record.sha[:12]} in {record.environment}",
-            {
+
+        def body() -> dict[str, Any]:
+            return {
                 "ref": record.sha,
                 "task": record.task.value,
                 # GitHub would otherwise merge the default branch into the ref, and refuse while a check is red or runs.
                 "auto_merge": False,
                 "required_contexts": [],
-                "payload": self.trust.signed(record),
+                "payload": self.trust.signed(replace(record, at=now())),
                 # GitHub takes names of environments in any case for the same, but filters Deployments by the exact text.
                 "environment": record.environment.lower(),
                 "description": _described(record),
-            },
+            }
+
+        made = self.github.send(
+            "POST",
+            self._path,
+            f"record {record.sha[:12]} in {record.environment}",
+            body,
             needs=WRITE,
             repeatable=True,
         )
@@ -180,6 +207,7 @@ class Records:
         return f"{self.github.repo}/deployments"
 
     def _ours(self, page: Any, environment: str) -> Iterator[_Found]:
+        """Yields the records of this app on a page. Its locks say nothing of releases, and are kept apart for `lock`."""
         if not isinstance(page, list):
             raise Inconclusive("Could not list the deployments: GitHub's answer is not a list.")
         for deployment in page:
@@ -190,9 +218,11 @@ class Records:
                 continue
             if record.environment.lower() != environment.lower():
                 continue
-            if self._is_ours(record):
+            if self._is_ours(record) and record.task is Task.LOCK:
+                self._locks.setdefault(environment.lower(), {})[record.id] = _Found(record, deployment)
+            elif self._is_ours(record):
                 yield _Found(record, deployment)
-            else:
+            elif record.task is not Task.LOCK:
                 self._apps.add(record.app)
 
     def _is_ours(self, record: Record) -> bool:
@@ -248,7 +278,7 @@ class Records:
     def _by_task(self, environment: str, known: list[_Found], enough: Enough) -> History:
         streams = [
             _Stream(task, self.github.pages(self._path, _LIST, needs=READ, environment=spelling, task=task.value))
-            for task in Task
+            for task in (Task.PASSED, Task.QUARANTINED, Task.DEPLOY)
             for spelling in _spellings(environment)
         ]
         while True:
@@ -314,6 +344,8 @@ def _spellings(environment: str) -> list[str]:
 
 
 def _described(record: Record) -> str:
+    if record.task is Task.LOCK:
+        return shortened(visible(f"{record.app} {record.kind}ed by {record.run.actor or 'somebody'}"), _DESCRIPTION)
     words = {Task.PASSED: "passed its gate", Task.QUARANTINED: "failed its gate", Task.DEPLOY: "deploying"}
     what = f"{record.app} {record.sha[:12]} {words[record.task]}"
     return shortened(visible(what if record.kind == "release" else f"{what} ({record.kind})"), _DESCRIPTION)

@@ -35,6 +35,9 @@ class Task(str, Enum):
     DEPLOY = "cicd-actions:deploy"
     """For people: it carries statuses and has no verdict."""
 
+    LOCK = "cicd-actions:lock"
+    """Forbids or allows deploys: its kind is `lock` or `unlock`, and the newest one counts."""
+
     def __str__(self) -> str:
         return self.value
 
@@ -44,12 +47,12 @@ class NotARecord(ValueError):
 
 
 def is_sha(text: str) -> bool:
-    """A full commit SHA, in lower case: 40 hexadecimal digits (64 in a SHA-256 repository)."""
+    """Returns whether the text is a full commit SHA: 40 hexadecimal digits in lower case (64 in a SHA-256 repository)."""
     return bool(_SHA.fullmatch(text))
 
 
 def digest_of(image: str) -> str:
-    """The digest that `image` ends with (`repository@sha256:…`, or the bare digest); empty when it has none."""
+    """Returns the digest that `image` ends with (`repository@sha256:…`, or the bare digest); empty when it has none."""
     match = _DIGEST.search(image)
     return match[1] if match else ""
 
@@ -79,7 +82,7 @@ class Run:
 
     @classmethod
     def of(cls, variables: Mapping[str, str]) -> Run:
-        """From the variables that GitHub sets in every step."""
+        """Reads it from the variables that GitHub sets in every step."""
         run = variables.get("GITHUB_RUN_ID", "")
         attempt = variables.get("GITHUB_RUN_ATTEMPT", "")
         repository = variables.get("GITHUB_REPOSITORY", "")
@@ -103,8 +106,10 @@ class Record:
     `services` has for each service what the engine deploys: `repository@sha256:…`, a bare digest, or an opaque id.
     `revisions` are the migrations that this deploy applied, oldest first; `revisions_dropped` counts older ones that did not
     fit. `schema` holds the database's revisions after them (several when the history has several heads; empty when unknown).
-    `kind` is `release`, `rollback` or `adopt`. `deployment` is the id of the Deployment with task `cicd-actions:deploy` that
-    this record ends. `id` is 0 until GitHub gave one.
+    `kind` is `release`, `rollback` or `adopt`; of a lock, which names no services, `lock` or `unlock`. `until` is the time at
+    which a lock ends; empty for one that only an unlock ends. `deployment` is the id of the Deployment with task
+    `cicd-actions:deploy` that this record ends. `id` is 0 until GitHub gave one, and `at` is empty until `Records.write` sends
+    the record.
     """
 
     task: Task
@@ -120,8 +125,18 @@ class Record:
     schema: tuple[str, ...] = ()
     run: Run = field(default_factory=Run)
     deployment: int = 0
-    at: str = ""
+    until: str = ""
+    at: str = field(default="", compare=False)
     id: int = field(default=0, compare=False)
+
+    @property
+    def judged(self) -> bool:
+        """Whether the record is a verdict on a release: it passed, or it failed and is quarantined."""
+        return self.task in _VERDICTS
+
+    def locks(self, now: float) -> bool:
+        """Whether this record forbids deploys at a time, in seconds since 1970."""
+        return self.task is Task.LOCK and self.kind == "lock" and (not self.until or now < (time_of(self.until) or 0.0))
 
     @property
     def identity(self) -> frozenset[tuple[str, str]]:
@@ -157,6 +172,17 @@ class Record:
         return _as_json(trimmed)
 
 
+def who(record: Record) -> str:
+    """Returns who started the run that wrote the record, as text from outside."""
+    return shortened(visible(record.run.actor), 60) or "Somebody"
+
+
+def lock_described(record: Record) -> str:
+    """Returns who locked, when, why, and in which run, as a sentence. All of it is text from outside."""
+    where = f" ({record.run.url})" if record.run.url else ""
+    return f"{who(record)} locked it at {record.at}: {shortened(visible(record.reason), _REASON_LIMIT)}{where}"
+
+
 def _as_json(record: Record) -> dict[str, Any]:
     whole: dict[str, Any] = {
         "schema": SCHEMA,
@@ -172,6 +198,7 @@ def _as_json(record: Record) -> dict[str, Any]:
         "database": list(record.schema),
         "run": _without_empty(vars(record.run)),
         "deployment": record.deployment,
+        "until": record.until,
         "at": record.at,
     }
     return {key: value for key, value in whole.items() if value or key in {"services", "schema"}}
@@ -186,8 +213,25 @@ def _size(payload: Mapping[str, Any]) -> int:
 
 
 def now() -> str:
-    """The time in UTC to the second, as GitHub writes it."""
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Returns the time in UTC to the second, as GitHub writes it."""
+    return written(datetime.now(timezone.utc).timestamp())
+
+
+def written(seconds: float) -> str:
+    """Returns a time in seconds since 1970 as GitHub writes it, in UTC. Raises `ValueError` beyond the year 9999."""
+    try:
+        return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, OSError) as error:
+        raise ValueError(str(error)) from None
+
+
+def time_of(text: object) -> float | None:
+    """Returns the seconds since 1970 of a time as GitHub writes it; `None` for anything else, and without a time zone."""
+    try:
+        found = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
+        return found.timestamp() if found.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def read(deployment: object) -> Record:
@@ -218,13 +262,16 @@ def read(deployment: object) -> Record:
         schema=tuple(_own_text(each) for each in _list(fields, "database")),
         run=Run(**{key: _text(_object(fields.get("run", {}), "run"), key) for key in ("id", "attempt", "url", "actor")}),
         deployment=_whole(fields, "deployment"),
+        until=_text(fields, "until"),
         at=_text(fields, "at"),
         id=_whole(found, "id"),
     )
     # The Deployment's own SHA is GitHub's word for which commit was meant; a payload that differs was not written by us.
     if not is_sha(record.sha) or record.sha != _text(found, "sha"):
         raise NotARecord("its payload names another commit than the Deployment")
-    if task is not Task.DEPLOY and (not record.services or record.verdict != _VERDICTS[task]):
+    if task is Task.LOCK and (record.kind not in {"lock", "unlock"} or (record.until and time_of(record.until) is None)):
+        raise NotARecord("it neither locks nor unlocks, or does not say until when")
+    if task in _VERDICTS and (not record.services or record.verdict != _VERDICTS[task]):
         raise NotARecord("its verdict does not fit its task, or it names no services")
     return record
 

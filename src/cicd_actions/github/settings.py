@@ -24,20 +24,20 @@ class Listing:
 
 
 def repository(github: GitHub, what: str) -> Listing:
-    """`what` is `secrets` or `variables`: the repository's own."""
+    """Returns the repository's own; `what` is `secrets` or `variables`."""
     needs = SECRETS if what == "secrets" else VARIABLES
     return _listing(github, f"{github.repo}/actions/{what}", what, f"list the repository's {what}", needs)
 
 
 def organisation(github: GitHub, what: str) -> Listing:
-    """The organisation's, as far as this repository may use them."""
+    """Returns the organisation's, as far as this repository may use them."""
     needs = SECRETS if what == "secrets" else VARIABLES
     path = f"{github.repo}/actions/organization-{what}"
     return _listing(github, path, what, f"list the organisation's {what} that this repository may use", needs)
 
 
 def environment(github: GitHub, name: str, what: str) -> Listing:
-    """Those of an environment."""
+    """Returns those of an environment."""
     path = f"{github.repo}/environments/{segment(name)}/{what}"
     return _listing(github, path, what, f"list the {what} of the environment `{name}`", ENVIRONMENTS)
 

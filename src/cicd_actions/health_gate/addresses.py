@@ -95,18 +95,18 @@ class Addresses:
 
     @property
     def current(self) -> tuple[str, ...]:
-        """The addresses that have to answer right: all known ones of the families that were reached, or else all."""
+        """Returns the addresses that have to answer right: all known ones of the families that were reached, or else all."""
         return tuple(name for name, known in self._known.items() if not self._reached or known.family in self._reached)
 
     @property
     def unreached(self) -> tuple[str, ...]:
-        """The known addresses of a family that accepted no connection, while another family did."""
+        """Returns the known addresses of a family that accepted no connection, while another family did."""
         return tuple(name for name, known in self._known.items() if self._reached and known.family not in self._reached)
 
 
 @dataclass(eq=False, repr=False)
 class Route:
-    """Where one probe went. `addresses` is `None` where any address will do: that of a proxy, or of a metric's server."""
+    """Where one probe went. `addresses` is `None` where any address will do, as for a metric's server."""
 
     addresses: Addresses | None = None
     tried: tuple[str, ...] = ()
@@ -125,20 +125,21 @@ class Route:
 
     def candidates(self, host: str, found: Sequence[Address]) -> list[Address]:
         """Returns the addresses to connect to for a hop to a host that no hop went to before."""
-        if self.addresses is None or self._host:
+        if self._host:
             return list(found)
         self._host = host
-        chosen = self.addresses.choose(found)
+        chosen = self.addresses.choose(found) if self.addresses else list(found)
         self.tried = tuple(map(shown, chosen))
         return chosen
 
-    def connected(self, tried: Sequence[Address], family: int) -> None:
-        """Notes which of the addresses accepted the connection: the first one of the family."""
-        if self.addresses is None or self._address is not None:
+    def connected(self, address: Address) -> None:
+        """Notes the address that accepted the connection of the first hop."""
+        if self._address is not None:
             return
-        self._address = next(address for address in tried if address[0] == family)
-        self.peer = shown(self._address)
-        self.addresses.connected(self._address)
+        self._address = address
+        self.peer = shown(address)
+        if self.addresses:
+            self.addresses.connected(address)
 
     def seen(self, observation: Observation) -> Observation:
         """Returns the observation of this probe with the addresses that it speaks of."""

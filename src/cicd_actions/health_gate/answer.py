@@ -42,13 +42,13 @@ class Answer:
 
     @property
     def charset(self) -> str:
-        """The codec of the body: by its byte order mark, else the declared charset, else empty."""
+        """Returns the codec of the body: by its byte order mark, else the declared charset, else empty."""
         marked = next((codec for mark, codec in _BOMS if self.body.startswith(mark)), "")
         return marked or _declared(self.header("content-type") or "")
 
     @property
     def text(self) -> str:
-        """The body as text: UTF-8 without a charset, garbage as U+FFFD, CRLF as LF."""
+        """Returns the body as text: UTF-8 without a charset, garbage as U+FFFD, CRLF as LF."""
         return self.body.decode(self.charset or "utf-8", "replace").replace("\r\n", "\n")
 
 

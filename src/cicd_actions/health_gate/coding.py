@@ -8,12 +8,8 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from cicd_actions.health_gate.observation import Trouble
-
-if TYPE_CHECKING:
-    import zlib
 
 MOST_CODINGS = 5
 """Layers of coding that are undone, as many as in curl (`MAX_ENCODE_STACK`)."""
@@ -70,8 +66,6 @@ class _Layer:
     """One coding."""
 
     def __init__(self, name: str) -> None:
-
-        self._zlib = zlib
         self._name = name
         self._start: bytes | None = b""
         """The first bytes of a deflate: two tell a zlib header from data without one."""
@@ -96,20 +90,20 @@ class _Layer:
             self._start = start + data if len(start + data) < 2 else None
         try:
             return self._inflater.decompress(data, PIECE)
-        except self._zlib.error as first:
+        except zlib.error as first:
             if self._name == "deflate" and start is not None:
                 # Some servers send deflate without zlib's header (RFC 9110, section 8.4.1.2, note).
-                self._inflater = self._zlib.decompressobj(-15)
+                self._inflater = zlib.decompressobj(-15)
                 try:
                     return self._inflater.decompress(start + data, PIECE)
-                except self._zlib.error:
+                except zlib.error:
                     pass
             raise Trouble("garbage", "coding", f"the answer claims to be {self._name} and is not ({first})") from None
 
     def _next_member(self, data: bytes) -> None:
         """A gzip may have several members (RFC 1952, section 2.2); what follows and is not one is padding, as for `gzip`."""
         if self._name == "gzip" and data.startswith(b"\x1f"):
-            self._inflater, self._fed = self._zlib.decompressobj(31), False
+            self._inflater, self._fed = zlib.decompressobj(31), False
         elif data or self._name == "deflate":
             self._over = True
 

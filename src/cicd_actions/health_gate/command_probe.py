@@ -125,14 +125,14 @@ class _Output(asyncio.SubprocessProtocol):
         self.exited = asyncio.Event()
         self.closed = asyncio.Event()
 
-    def pipe_data_received(self, fd: int, data: bytes | str) -> None:  # noqa: ARG002 - asyncio calls it so
+    def pipe_data_received(self, fd: int, data: bytes | str) -> None:  # asyncio calls it so
         assert isinstance(data, bytes)  # noqa: S101 - the pipes of asyncio have no text mode
         self.kept += data[: OUTPUT - len(self.kept)]
 
     def process_exited(self) -> None:
         self.exited.set()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio calls it so
+    def connection_lost(self, exc: Exception | None) -> None:  # asyncio calls it so
         self.closed.set()
 
 

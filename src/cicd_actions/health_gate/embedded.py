@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cicd_actions.health_gate import reading, run
-from cicd_actions.health_gate.expectations import JsonRule, VersionSource
 from cicd_actions.health_gate.inputs import Inputs
+from cicd_actions.health_gate.rules import JsonRule, VersionSource
 from cicd_actions.toolkit.grammar import StatusSet, boolean, duration, text_block
 from cicd_actions.toolkit.inputs import declarations, declare, declared
 from cicd_actions.toolkit.report import Report

@@ -1,31 +1,23 @@
-"""What a target must answer: how it is written, and whether an answer is that.
-
-Reading is cheap and comes before the first probe; JSONPath is loaded by `prepare`, when the first request is on its way.
-"""
+"""Judges one answer by what a target must answer. `prepare` loads JSONPath when the first request is on its way."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import jsonpath
 
 from cicd_actions.health_gate.answer import LARGE_BODY, Answer
+from cicd_actions.health_gate.rules import HeaderRule, JsonRule, VersionSource
 from cicd_actions.toolkit.errors import UnusableInput
-from cicd_actions.toolkit.grammar import NotUnderstood, StatusSet, fits
+from cicd_actions.toolkit.grammar import StatusSet
 from cicd_actions.toolkit.printable import beginning
 
 SHOWN = 200
 """Characters of an answer that a message repeats."""
-
-COMPARISONS = ("==", "!=", "<=", ">=", "<", ">")
-OPERATORS = ("=~", *COMPARISONS)
-"""Between a JSONPath and a value. `exists` and `absent` stand alone; `count` and `every` stand before one of these."""
 
 
 @dataclass(frozen=True)
@@ -38,187 +30,12 @@ class Mismatch:
 
     @property
     def label(self) -> str:
-        """A few characters for a timeline."""
+        """Returns a few characters for a timeline."""
         return {"version": "other version", "latency": "slow"}.get(self.kind, self.kind.replace("-", " "))
 
 
 class Undecidable(Exception):
     """Raised when it cannot be decided whether the answer is right."""
-
-
-@dataclass(frozen=True)
-class JsonRule:
-    """A rule for the values at a JSONPath.
-
-    `what` is empty (the one value), `count` (their number), `every` (each of at least one), `exists` or `absent`. `value` is
-    a JSON value, or a compiled pattern for `=~`; the last two have neither an operator nor a value.
-    """
-
-    text: str
-    path: str
-    operator: str
-    value: object
-    what: str = ""
-
-
-@dataclass(frozen=True)
-class HeaderRule:
-    """`Name == value`, `Name != value`, or `Name =~ regular expression` (found anywhere in the value)."""
-
-    text: str
-    name: str
-    operator: str
-    value: str
-
-
-@dataclass(frozen=True)
-class VersionSource:
-    """Where an answer says its version: a JSONPath into the body, or a header."""
-
-    text: str
-    kind: str
-    place: str
-
-
-def json_rule(text: str) -> JsonRule:
-    """Reads one line of `expect-json`. Raises `NotUnderstood` with the line and, where there is one, a line that fits."""
-    at = _operator(text)
-    before, operator = (text, "") if at is None else (text[: at[0]], at[1])
-    found = re.fullmatch(r"(.*\S)\s+(exists|absent|count|every)\s*", before, re.DOTALL)
-    path, what = (found[1], found[2]) if found else (before.strip(), "")
-    value = "" if at is None else text[at[0] + len(operator) :].strip()
-    alone = what in {"exists", "absent"}
-    if not path.startswith("$") and (operator or alone):
-        fixed = f"$.{path.lstrip('.')}{f' {what}' if what else ''}{f' {operator} {value}' if operator else ''}"
-        raise NotUnderstood(f"`{text}` does not begin with a JSONPath, which starts with `$`", example=_accepted(fixed))
-    if alone:
-        if operator:
-            raise NotUnderstood(f"`{text}`: nothing may follow `{what}`", example=_accepted(f"{path} {what}"))
-        return JsonRule(text, path, "", None, what)
-    if not operator:
-        raise NotUnderstood(
-            f"`{text}` has no operator: `exists`, `absent`, or one of {' '.join(OPERATORS)} and a value",
-            example=_completed(text, path, what),
-        )
-    if operator == "=~":
-        what = _except_count(text, path, what)
-        return JsonRule(text, path, operator, _matching(json_rule, text, _unquoted(value), before), what)
-    try:
-        wanted = json.loads(value)
-    except (ValueError, RecursionError):
-        fixed = f"{path}{f' {what}' if what else ''} {operator} {json.dumps(value, ensure_ascii=False)}"
-        raise NotUnderstood(
-            f"`{text}`: `{value}` is not a JSON value; text stands in double quotes",
-            example=_accepted(fixed) or _accepted(f"{path} {what} {operator} 1"),
-        ) from None
-    if what == "count" and (isinstance(wanted, bool) or not isinstance(wanted, int)):
-        raise NotUnderstood(f"`{text}`: `count` needs a whole number", example=_accepted(f"{path} count {operator} 1"))
-    if operator not in {"==", "!="} and (isinstance(wanted, bool) or not isinstance(wanted, (int, float, str))):
-        raise NotUnderstood(
-            f"`{text}`: `{operator}` compares numbers or texts, and `{value}` is neither",
-            example=_accepted(f"{path} == {value}"),
-        )
-    return JsonRule(text, path, operator, wanted, what)
-
-
-def _unquoted(value: str) -> str:
-    """Returns a pattern without the double quotes in which JSON text stands: both ways of writing it are understood."""
-    if len(value) > 1 and value[0] == value[-1] == '"':
-        with contextlib.suppress(ValueError):
-            return str(json.loads(value))
-    return value
-
-
-def _except_count(text: str, path: str, what: str) -> str:
-    if what == "count":
-        raise NotUnderstood(f"`{text}`: `count` is a number, and `=~` matches text", example=_accepted(f"{path} count >= 1"))
-    return what
-
-
-def _completed(text: str, path: str, what: str) -> str:
-    """Returns a rule that may be what a line without an operator means."""
-    if what:
-        return _accepted(f"{path} {what} == {'1' if what == 'count' else 'true'}")
-    before, _, value = text.partition("=")
-    value = value.strip()
-    start = before.strip() if before.strip().startswith("$") else "$.status"
-    return _accepted(f"{start} == {value}" if value else f"{start} exists") or _accepted(f"{start} == {json.dumps(value)}")
-
-
-def _accepted(line: str) -> str:
-    return line if fits(json_rule, line) else ""
-
-
-def _operator(text: str) -> tuple[int, str] | None:
-    """Returns the first operator outside brackets and quotes: those inside belong to the path (`$[?@.a == 1].b`)."""
-    depth, quote, at = 0, "", 0
-    while at < len(text):
-        char = text[at]
-        if quote:
-            at += 1 if char == "\\" else 0
-            quote = "" if char == quote else quote
-        elif char in "'\"":
-            quote = char
-        elif char in "[(":
-            depth += 1
-        elif char in "])":
-            depth -= 1
-        elif depth == 0:
-            for operator in OPERATORS:
-                if text.startswith(operator, at):
-                    return at, operator
-        at += 1
-    return None
-
-
-def header_rule(text: str) -> HeaderRule:
-    """Reads one line of `expect-header`. Raises `NotUnderstood`."""
-    found = re.fullmatch(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*(==|!=|=~)\s*(.*)", text)
-    if not found:
-        name = re.match(r"[0-9A-Za-z-]*", text)
-        raise NotUnderstood(
-            f"`{text}` is not `Name == value`, `Name != value` or `Name =~ regular expression`",
-            example=f"{(name and name[0]) or 'Content-Type'} == value",
-        )
-    if found[2] == "=~":
-        _matching(header_rule, text, found[3].strip(), f"{found[1]} ")
-    return HeaderRule(text, found[1], found[2], found[3].strip())
-
-
-def pattern(text: str) -> re.Pattern[str]:
-    """Compiles a regular expression of Python's; `.` does not match a line's end, `^` and `$` match at lines."""
-    try:
-        with warnings.catch_warnings():
-            # `[[` and the like mean what they always meant; Python warns that a later version may read them otherwise.
-            warnings.simplefilter("ignore")
-            return re.compile(text, re.MULTILINE)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise NotUnderstood(f"`{text}` is not a regular expression: {error}", example=re.escape(text)) from None
-
-
-def _matching(rule: Callable[[str], object], text: str, value: str, before: str) -> re.Pattern[str]:
-    """Compiles the pattern of a rule's line. Raises `NotUnderstood` with a whole line that the rule accepts."""
-    try:
-        return pattern(value)
-    except NotUnderstood as error:
-        line = f"{before.rstrip()} =~ {re.escape(value)}"
-        raise NotUnderstood(f"`{text}`: {error}", example=line if fits(rule, line) else "") from None
-
-
-def patterns(text: str) -> tuple[re.Pattern[str], ...]:
-    """Compiles one regular expression a line. The line's end, as a block of YAML has it, is not part of it."""
-    return tuple(pattern(line) for line in text.replace("\r\n", "\n").split("\n") if line.strip())
-
-
-def version_source(text: str) -> VersionSource:
-    """Reads `json:$.version` or `header:X-Version`. Raises `NotUnderstood`."""
-    kind, _, place = text.partition(":")
-    if kind == "json" and place.strip().startswith("$"):
-        return VersionSource(text, kind, place.strip())
-    if kind == "header" and re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", place.strip()):
-        return VersionSource(text, kind, place.strip())
-    example = f"json:{text}" if text.startswith("$") else "header:X-Version"
-    raise NotUnderstood(f"`{text}` is neither `json:` and a JSONPath nor `header:` and a name", example=example)
 
 
 @dataclass(eq=False)
@@ -238,10 +55,6 @@ class Expectations:
     def reads_body(self) -> bool:
         return bool(self.json_rules or self.body or (self.version_from and self.version_from.kind == "json"))
 
-    @property
-    def needs_preparation(self) -> bool:
-        return bool(self.json_rules or (self.version_from and self.version_from.kind == "json"))
-
     def prepare(self) -> None:
         """Compiles the JSONPaths. Raises `UnusableInput` for text that is not a JSONPath."""
         for rule in self.json_rules:
@@ -256,12 +69,12 @@ class Expectations:
             except (jsonpath.JSONPathError, RecursionError) as error:
                 said = str(error).partition("\n")[0]
                 raise UnusableInput(
-                    f"The input `{name}` cannot be used: `{path}` is not a JSONPath of RFC 9535: {said}.",
+                    f"Cannot use the input `{name}`: `{path}` is not a JSONPath of RFC 9535: {said}.",
                     cause=f"The line was: {text}",
                     fix="For example:\n\n    $.status\n    $.checks[0].name\n    $['key with spaces']",
                 ) from None
             if not isinstance(made, jsonpath.JSONPath):
-                raise UnusableInput(f"The input `{name}` cannot be used: `{path}` joins several paths, and one is wanted.")
+                raise UnusableInput(f"Cannot use the input `{name}`: `{path}` joins several paths; write one.")
             self._paths[path] = made
         return self._paths[path]
 

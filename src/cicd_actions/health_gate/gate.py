@@ -68,7 +68,7 @@ class Watched:
 
     @property
     def failed(self) -> bool:
-        """Whether no later answer can change the failure."""
+        """Returns whether no later answer can change the failure."""
         return self.judge.state is State.FAILED or (self.finished and self.verdict is Verdict.FAIL)
 
 
@@ -129,7 +129,7 @@ class Gate:
 
     @property
     def verdict(self) -> Verdict:
-        """Fail when a critical target failed, else inconclusive when one is, else pass."""
+        """Returns fail when a critical target failed, else inconclusive when one is, else pass."""
         verdicts = {each.verdict for each in self._decisive}
         for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE):
             if verdict in verdicts:
@@ -236,7 +236,6 @@ class Gate:
             if each.judge.done or self.clock() >= end:
                 return
             at = each.schedule.next_probe(
-                each.judge.probes,
                 seen,
                 end,
                 holds_until=each.judge.holds_until,

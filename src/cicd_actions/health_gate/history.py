@@ -96,12 +96,12 @@ class History:
 
     @property
     def last_wrong(self) -> Run | None:
-        """The last run that proves the target wrong."""
+        """Returns the last run that proves the target wrong."""
         return next((run for run in reversed(self.runs) if run.last.judged_wrong), None)
 
     @property
     def telling(self) -> Run | None:
-        """The last run with an answer; a probe that the deadline cut counts only when there was no other."""
+        """Returns the last run with an answer; a probe that the deadline cut counts only when there was no other."""
         finished = [run for run in self.runs if run.outcome is not Outcome.UNFINISHED]
         return finished[-1] if finished else self.runs[-1] if self.runs else None
 

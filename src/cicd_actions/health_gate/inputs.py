@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cicd_actions.health_gate import urls
-from cicd_actions.health_gate.expectations import (
+from cicd_actions.health_gate.rules import (
     JsonRule,
     VersionSource,
     header_rule,
     json_rule,
     patterns,
+    stated,
     version_source,
 )
 from cicd_actions.toolkit import grammar
@@ -77,11 +78,6 @@ def _method(text: str) -> str:
     raise NotUnderstood(f"`{text}` is not a method that can be sent", example="POST")
 
 
-def _argv(text: str) -> tuple[str, ...]:
-
-    return argv(text)
-
-
 def _place(text: str) -> tuple[str, int]:
     """`host:port`, or `unix:/path`: the path stands for the host then, and no name of a host begins with a slash."""
     if text.strip().startswith("unix:"):
@@ -111,15 +107,19 @@ class Inputs:
     )
     expect_status: StatusSet = declare(status_set, "Statuses that are healthy: `200`, `200,204`, `2xx`.", default="200")
     expect_json: tuple[JsonRule, ...] = declare(
-        lines(json_rule),
+        stated(lines(json_rule), '$.status == "ok"'),
         'Rules for the JSON body, one per line, such as `$.status == "ok"`. The README lists the operators.',
+        blank=False,
     )
     expect_body: tuple[re.Pattern[str], ...] = declare(
-        patterns,
+        stated(patterns, "ready"),
         "Regular expressions (Python's), one per line, that must all match somewhere in the body's first 1 MiB.",
+        blank=False,
     )
     expect_version: str = declare(
-        string, "Version that must answer, usually the full commit SHA. The gate compares the whole value."
+        stated(string, "${{ github.sha }}"),
+        "Version that must answer, usually the full commit SHA. The gate compares the whole value.",
+        blank=False,
     )
     version_from: VersionSource | None = declare(
         optional(version_source),
@@ -140,7 +140,7 @@ class Inputs:
     )
     interval: float = declare(
         _duration_from(SHORTEST_PAUSE),
-        "Longest pause between two probes of a target; the first pauses last tens of milliseconds.",
+        "Longest pause between two probes of a target. The first pauses last an eighth of a second.",
         default="2s",
     )
     consecutive_successes: int = declare(whole(1, 100000), "Right answers in a row that make a target healthy.", default="1")
@@ -184,21 +184,23 @@ class Inputs:
 
 
 def _key(parse: Callable[[str], object], meaning: str, default: str = "") -> Declaration:
-    return Declaration(parse, meaning, default, required=False, secret=False, action_default="")
+    return Declaration(parse, meaning, default)
 
 
 OF_TARGETS: dict[str, Declaration] = {
     "name": _key(string, "Name in the report. Default: the URL without its scheme, or the program's name."),
     "url": _key(string, "URL to probe, or `tcp://host:port`, which is healthy when it accepts a connection."),
     "command": _key(
-        optional(_argv), "Program to run instead, as a list of words. Exit code 0 is healthy; its output is the body."
+        optional(argv), "Program to run instead, as a list of words. Exit code 0 is healthy; its output is the body."
     ),
     "method": _key(_method, "Method to send.", default="GET"),
     "body": _key(text_block, "Body to send. `$NAME` is expanded from the environment and its value masked."),
     "host": _key(optional(urls.host_header), "Host header and TLS name. Default: the URL's host."),
     "connect-to": _key(optional(_place), "`address:port` or `unix:/path` to connect to instead of the URL's host."),
-    "expect-header": _key(
-        lines(header_rule), "Rules for headers, one per line: `Name == value`, `Name != value`, `Name =~ pattern`."
+    "expect-header": Declaration(
+        stated(lines(header_rule), "Content-Type =~ json"),
+        "Rules for headers, one per line: `Name == value`, `Name != value`, `Name =~ pattern`.",
+        blank=False,
     ),
     "client-cert": _key(string, "PEM file of the client certificate."),
     "client-key": _key(string, "PEM file of its key. Default: the key in `client-cert`."),

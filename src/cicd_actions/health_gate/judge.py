@@ -120,7 +120,7 @@ class Judge:
     def _wrong(self, seen: Observation) -> None:
         if seen.permanent:
             self.state = State.FAILED
-            self.reason = "waiting cannot cure this"
+            self.reason = "waiting does not fix this"
             return
         if seen.outcome is Outcome.BROKEN and self.streak and self.forgiven < self.rules.flake_budget:
             self.forgiven += 1
@@ -152,22 +152,22 @@ class Judge:
 
     @property
     def unconfirmed(self) -> list[str]:
-        """The addresses that still have to answer right."""
+        """Returns the addresses that still have to answer right."""
         return [address for address in self.addresses if address not in self.confirmed]
 
     @property
     def hurried(self) -> bool:
-        """The answers are right, and the target only has to show more replicas: a long pause would gain nothing."""
+        """Returns whether the answers are right and only more replicas have to show: a long pause would gain nothing."""
         return 0 < self.streak < max(len(self.addresses), self.rules.connections)
 
     @property
     def opened(self) -> bool:
-        """The streak was long enough at least once: the target passed for the first time."""
+        """Returns whether the streak was long enough at least once: the target passed for the first time."""
         return self.window_from is not None or self.state is State.PASSED
 
     @property
     def holds_until(self) -> float | None:
-        """When the open stable window is over."""
+        """Returns when the open stable window is over."""
         return None if self.window_from is None else self.window_from + self.rules.stable_for
 
     def verdict(self) -> Verdict:

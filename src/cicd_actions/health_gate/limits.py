@@ -23,7 +23,7 @@ class TimeLimit:
         self._task: asyncio.Task[object] | None = None
         self._handle: asyncio.TimerHandle | None = None
 
-    async def __aenter__(self) -> TimeLimit:  # noqa: PYI034 - `Self` is 3.11's
+    async def __aenter__(self) -> TimeLimit:
         self._task = asyncio.current_task()
         self._handle = asyncio.get_running_loop().call_later(max(0.0, self._seconds), self._expire)
         return self

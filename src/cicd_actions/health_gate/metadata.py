@@ -13,8 +13,8 @@ _NETWORKS = (
     ("192.0.0.192", 32),  # Oracle Cloud Classic
     ("fe80::", 10),  # OpenStack: fe80::a9fe:a9fe
     ("fd00:ec2::", 32),  # AWS: ::254, and ::23 for containers on EKS
-    # Google, for machines without IPv4: https://cloud.google.com/compute/docs/metadata/querying-metadata
-    # Only this address: Google gives customers' networks their own ranges in fd20::/20.
+    # Google: GoogleCloudPlatform/k8s-config-connector sets it as GCE_METADATA_HOST. Only this address: Google gives
+    # customers' networks their own ranges in fd20::/20.
     ("fd20:ce::254", 128),
     ("fd00:42::42", 128),  # Scaleway
 )
@@ -29,7 +29,7 @@ _CARRIERS = (
 
 
 def is_metadata(address: str) -> bool:
-    """Whether the text is an IP address of a metadata service, also one that an IPv6 address carries."""
+    """Returns whether the text is an IP address of a metadata service, also one that an IPv6 address carries."""
     return any(_inside(packed, *network) for packed in _packed(address.partition("%")[0]) for network in _NETWORKS)
 
 

@@ -34,7 +34,7 @@ class MetricProber(HttpProber):
 
     _reads_body = True
 
-    def _check(self, answer: Answer, took: float) -> tuple[list[Mismatch], str | None]:  # noqa: ARG002 - a metric has no latency to judge
+    def _check(self, answer: Answer, took: float) -> tuple[list[Mismatch], str | None]:  # a metric has no latency to judge
         expected = self._expected()
         try:
             if answer.status != 200:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import h11
 
@@ -17,9 +17,6 @@ from cicd_actions.health_gate.proxies import Proxy
 from cicd_actions.health_gate.resolver import Resolver
 from cicd_actions.health_gate.targets import HttpRequest, Trust
 from cicd_actions.health_gate.urls import Url, bracketed, server_name
-
-if TYPE_CHECKING:
-    import ssl
 
 
 @dataclass(eq=False)
@@ -68,7 +65,7 @@ class Network:
         try:
             stream: wire.Stream = tcp
             if not via:
-                progress.route.connected(addresses, tcp.family)
+                progress.route.connected(tcp.address)
             if proxy and via and via.secure:
                 progress.phase = Phase.TUNNELLING
                 stream = await self._secured(stream, Trust(ca_file=request.trust.ca_file), server_name(via.authority))

@@ -60,7 +60,7 @@ class Observation:
 
     @property
     def judged_wrong(self) -> bool:
-        """It proves that the target was not healthy at that time."""
+        """Returns whether it proves that the target was not healthy at that time."""
         return self.outcome in {Outcome.WRONG, Outcome.BROKEN}
 
 
@@ -77,5 +77,5 @@ class Trouble(Exception):
 
 
 def unjudged(kind: str, label: str, came: str) -> Trouble:
-    """Trouble that says nothing about the target."""
+    """Returns trouble that says nothing about the target."""
     return Trouble(kind, label, came, outcome=Outcome.UNJUDGED)

@@ -113,7 +113,6 @@ def _within(host: str, entry: str) -> bool:
         return False
 
 
-_PRODUCTS = re.compile(r"(squid|tinyproxy|privoxy|mitmproxy|zscaler|polipo|winproxy|ccproxy)\b", re.IGNORECASE)
 """Forward proxies that write their name as `Server` into the answers that they make themselves."""
 
 
@@ -133,6 +132,8 @@ def own_answer(answer: Answer) -> str:
     # A proxy that passes an answer on leaves `Server` as it is, and writes its own name into `Via`.
     server = (answer.header("server") or "").lower()
     via = re.search(r"\(([^()]+)\)\s*$", answer.header("via") or "")
-    if _PRODUCTS.match(server) or (via and server and via[1].lower().split("/")[0] == server.split("/")[0]):
+    if re.match(r"(squid|tinyproxy|privoxy|mitmproxy|zscaler|polipo|winproxy|ccproxy)\b", server, re.IGNORECASE) or (
+        via and server and via[1].lower().split("/")[0] == server.split("/")[0]
+    ):
         return f"Server is {server[:60]}"
     return ""

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cicd_actions.health_gate.inputs import KEYS, OF_METRICS, OF_THE_GATE, Inputs
 from cicd_actions.health_gate.targets import Settings, Target, metric, target
@@ -14,18 +14,16 @@ from cicd_actions.toolkit import yaml12
 from cicd_actions.toolkit.environment import Environment
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.grammar import nearest
-
-if TYPE_CHECKING:
-    from cicd_actions.toolkit import yaml12
+from cicd_actions.toolkit.inputs import as_yaml, instead
 
 LONGEST_FILE = 1024 * 1024
 MOST_TARGETS = 5000
 
-_EXAMPLE = "    targets: |\n      - name: api\n        url: https://api.example.com/health/ready\n        expect-status: 200"
+_EXAMPLE = instead(as_yaml("targets", "- name: api\n  url: https://api.example.com/health/ready\n  expect-status: 200"))
 
 
 def targets(inputs: Inputs, environment: Environment, folder: Path) -> list[Target]:
-    """All targets, metrics last. Relative paths start at `folder`. Raises `UnusableInput`."""
+    """Returns all targets, metrics last. Relative paths start at `folder`. Raises `UnusableInput`."""
     defaults = {
         field.name.replace("_", "-"): getattr(inputs, field.name)
         for field in dataclasses.fields(inputs)
@@ -36,10 +34,10 @@ def targets(inputs: Inputs, environment: Environment, folder: Path) -> list[Targ
     if not found:
         raise UnusableInput(
             "There is nothing to probe: both inputs `url` and `targets` are empty.",
-            fix="Write for example:\n\n    with:\n      url: https://api.example.com/health/ready",
+            fix=instead("url: https://api.example.com/health/ready"),
         )
     if len(found) > MOST_TARGETS:
-        raise UnusableInput(f"There are {len(found)} targets, and {MOST_TARGETS} are the most.")
+        raise UnusableInput(f"Cannot gate {len(found)} targets: the most are {MOST_TARGETS}.")
     names: set[str] = set()
     plain: list[Target] = []
     metrics: list[tuple[Settings, str, tuple[str, ...] | None]] = []
@@ -66,7 +64,7 @@ def _of_inputs(
     if not inputs.metric_url:
         raise UnusableInput(
             "The inputs `metric-max`, `metric-min` and `metric-query` need `metric-url` beside them.",
-            fix="    metric-url: https://prometheus.example.com",
+            fix=instead("metric-url: https://prometheus.example.com"),
         )
     settings = Settings({"metric-url": inputs.metric_url}, own, environment)
     return metric(settings, _unique("metric", names), after, headers=False)
@@ -93,7 +91,6 @@ def _unique(name: str, names: set[str]) -> str:
 
 def _of_yaml(text: str, folder: Path) -> list[tuple[dict[str, str], str]]:
     """The keys of each target as text, and where it stands."""
-
     source = "the input `targets`"
     if "\n" not in text.strip() and not text.strip().startswith(("-", "[", "{")):
         source = text.strip()
@@ -101,11 +98,11 @@ def _of_yaml(text: str, folder: Path) -> list[tuple[dict[str, str], str]]:
     try:
         root = yaml12.read(text).root
     except yaml12.NotYaml as error:
-        raise UnusableInput(
-            f"The YAML of {source} cannot be read: {error}.", fix=f"It is a list of targets:\n\n{_EXAMPLE}"
-        ) from None
+        raise UnusableInput(f"Could not read the YAML of {source}: {error}.", fix=_EXAMPLE) from None
     if not isinstance(root, yaml12.Sequence):
-        raise UnusableInput(f"{source} does not hold a list of targets.", fix=f"Each target starts with a dash:\n\n{_EXAMPLE}")
+        raise UnusableInput(
+            f"Cannot use {source}: it does not hold a list, in which each target starts with a dash.", fix=_EXAMPLE
+        )
     return [_target(node, source, number) for number, node in enumerate(root.items, 1)]
 
 
@@ -114,23 +111,22 @@ def _file(path: Path, name: str) -> str:
         with path.open("rb") as file:
             data = file.read(LONGEST_FILE + 1)
         if len(data) > LONGEST_FILE:
-            raise UnusableInput(f"The input `targets` names {name}, which is larger than 1 MiB.")
+            raise UnusableInput(f"Cannot use the file {name}, which the input `targets` names: it is larger than 1 MiB.")
         return data.decode("utf-8-sig")
     except (OSError, ValueError) as error:
         raise UnusableInput(
-            f"The input `targets` names the file {name}, which cannot be read: {getattr(error, 'strerror', None) or error}.",
-            cause=f"One line without a dash is taken for a path, from {path.parent}.",
-            fix=f"A list of targets itself looks like this:\n\n{_EXAMPLE}",
+            f"Could not read the file {name}, which the input `targets` names: {getattr(error, 'strerror', None) or error}.",
+            cause=f"The gate takes one line without a dash for a path that starts at {path.parent}.",
+            fix=_EXAMPLE,
         ) from None
 
 
 def _target(node: yaml12.Node, source: str, number: int) -> tuple[dict[str, str], str]:
-
     place = f"{source}, line {node.line}"
     if isinstance(node, yaml12.Scalar) and node.text.startswith(("http://", "https://", "tcp://")):
         return {"url": node.text}, f"target {number} ({place})"
     if not isinstance(node, yaml12.Mapping):
-        raise UnusableInput(f"Target {number} ({place}) is not a mapping of keys.", fix=f"Write for example:\n\n{_EXAMPLE}")
+        raise UnusableInput(f"Cannot use target {number} ({place}): it is not a mapping of keys.", fix=_EXAMPLE)
     keys: dict[str, str] = {}
     named = node.get("name")
     label = f"`{named.text}`" if isinstance(named, yaml12.Scalar) and named.text else str(number)
@@ -142,9 +138,9 @@ def _target(node: yaml12.Node, source: str, number: int) -> tuple[dict[str, str]
             raise UnusableInput(f"The key `{key.text}` of {where} is unknown (line {key.line}). {hint}")
         keys[key.text] = _text(key.text, value, where)
     if not (keys.get("url") or keys.get("command") or keys.get("metric-url")):
-        raise UnusableInput(f"The {where} has neither `url` nor `command`.", fix=f"Write for example:\n\n{_EXAMPLE}")
+        raise UnusableInput(f"Cannot probe {where}: it has neither `url` nor `command`.", fix=_EXAMPLE)
     if keys.get("url") and keys.get("command"):
-        raise UnusableInput(f"The {where} has both `url` and `command`; a target has one of them.")
+        raise UnusableInput(f"Cannot probe {where}: it has both `url` and `command`. Remove one.")
     return keys, where
 
 
@@ -153,7 +149,6 @@ _JOINTS = {"headers": ": ", "expect-header": " == "}
 
 def _text(key: str, node: yaml12.Node, where: str) -> str:
     """A value as the text that an input would have: lists become lines, mappings of headers too."""
-
     if isinstance(node, yaml12.Scalar):
         return "" if node.kind == "null" else node.text
     if isinstance(node, yaml12.Sequence) and all(isinstance(item, yaml12.Scalar) for item in node.items):
@@ -166,5 +161,5 @@ def _text(key: str, node: yaml12.Node, where: str) -> str:
         if all(isinstance(value, yaml12.Scalar) for _, value in pairs):
             return "\n".join(f"{name}{_JOINTS[key]}{getattr(value, 'text', '')}" for name, value in pairs)
     raise UnusableInput(
-        f"The key `{key}` of {where} has a value of the wrong shape (line {node.line}): text or a list of texts is wanted."
+        f"Cannot use the key `{key}` of {where} (line {node.line}): its value is neither text nor a list of texts."
     )

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from cicd_actions.health_gate import urls
-from cicd_actions.health_gate.expectations import Expectations, version_source
+from cicd_actions.health_gate.expectations import Expectations
 from cicd_actions.health_gate.inputs import KEYS
 from cicd_actions.health_gate.judge import Rules, connections
+from cicd_actions.health_gate.rules import version_source
 from cicd_actions.health_gate.schedule import HURRIED
 from cicd_actions.health_gate.urls import Url, bracketed
 from cicd_actions.toolkit import grammar
 from cicd_actions.toolkit.environment import Environment
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.grammar import NotUnderstood, StatusSet, fits
+from cicd_actions.toolkit.inputs import as_yaml, instead
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ class Target:
 
     @property
     def place(self) -> str:
-        """What is probed, for people; without credentials."""
+        """Returns what is probed, for people; without credentials."""
         if self.tcp:
             return f"tcp://{bracketed(self.tcp[0])}:{self.tcp[1]}"
         return str(self.request.url) if self.request else " ".join(self.command)
@@ -119,9 +122,9 @@ class Settings:
             value = self._inputs[key]
         else:
             try:
-                value = declaration.parse(text if text.strip() else declaration.default)
+                value = declaration.read(text)
             except NotUnderstood as error:
-                raise self.unusable(key, f"{error}", error.example if fits(declaration.parse, error.example) else "") from None
+                raise self.unusable(key, f"{error}", error.example) from None
         return self._expanded(key, value) if key in _EXPANDED else value
 
     def _expanded(self, key: str, value: Any) -> Any:
@@ -149,6 +152,9 @@ class Settings:
     def url(self, key: str) -> Url:
         """Returns the key's URL and masks its password, or a user name without a password. Raises `UnusableInput`."""
         text = self(key)
+        socket = _socket(text) if key == "url" else ""
+        if socket:
+            raise self.unusable(key, "the path of a Unix socket is not a URL; set it in `connect-to`", fix=socket)
         try:
             url = urls.parse(text)
         except NotUnderstood as error:
@@ -175,16 +181,17 @@ class Settings:
         url = self.url("url")
         return url.authority + url.target.partition("?")[0].rstrip("/")
 
-    def unusable(self, key: str, problem: str, example: str = "") -> UnusableInput:
-        """Returns the error that says what is wrong with a key, and with an `example` what to write instead."""
-        place = f"The key `{key}` of {self._where}" if self._where else f"The input `{key}`"
-        if not example:
-            fix = ""
-        elif "\n" in example:
-            fix = "Write instead:\n\n" + "\n".join(f"    {line}" for line in [f"{key}: |", *example.splitlines()])
-        else:
-            fix = f"Write instead:\n\n    {key}: {example}"
-        return UnusableInput(f"{place} cannot be used: {problem}.", fix=fix)
+    def unusable(self, key: str, problem: str, example: str = "", *, fix: str = "") -> UnusableInput:
+        """Returns the error that says what is wrong with a key, and what to write instead.
+
+        `example` is a value of the key; `fix` is a target in YAML where other keys change too.
+        """
+        place = f"the key `{key}` of {self._where}" if self._where else f"the input `{key}`"
+        if fix:
+            fix = instead(as_yaml("targets", f"{fix}\n"))
+        elif example:
+            fix = instead(as_yaml(key, example), under="" if self._where else "with")
+        return UnusableInput(f"Cannot use {place}: {problem}.", fix=fix)
 
 
 TCP = "tcp://"
@@ -209,6 +216,21 @@ def _of_scheme(text: str) -> tuple[str, str] | None:
     example = f"{web}://{rest}" if web else "" if scheme.lower().startswith("socks") else f"{TCP}{rest.partition('/')[0]}"
     # Credentials are not repeated: a password may hold any character, a slash among them.
     return f"`{scheme}://…`: {why}", "" if "@" in rest else example
+
+
+def _socket(text: str) -> str:
+    """Returns the YAML of a target for a Unix socket that is written as a URL (curl, nginx, `requests-unixsocket`)."""
+    if "unix:" not in text:
+        return ""
+    found = re.fullmatch(r"(?:https?://(?=unix:/)|[a-z]+\+)?unix:(?://)?([^:?#]*)(?:[:?#].*)?", text.strip())
+    if not found:
+        return ""
+    path = found[1]
+    if "%2F" in path.upper():  # the path of the socket stands where a host would, and a path of HTTP follows it
+        path = path.lstrip("/").partition("/")[0]
+    place = f"unix:/{unquote(path).lstrip('/')}"
+    connect_to = place if fits(KEYS["connect-to"].parse, place) else "unix:/run/app.sock"
+    return f"- url: http://localhost/\n  {as_yaml('connect-to', connect_to)}"
 
 
 def _probed(text: str) -> object:
@@ -245,7 +267,8 @@ def _tcp(settings: Settings, name: str, place: tuple[str, int]) -> Target:
     for key in ("expect-version", "version-from", "expect-json", "expect-body", "expect-header"):
         if settings(key):
             problem = f"the target `{name}` only connects, so no answer says whether it holds; clear it on this target"
-            raise settings.unusable(key, problem, '""')
+            fix = f"- {as_yaml('url', f'{TCP}{bracketed(place[0])}:{place[1]}')}\n  {as_yaml(key, '')}"
+            raise settings.unusable(key, problem, fix=fix)
     expectations = Expectations(max_latency=settings("max-latency"))
     return Target(name, tcp=place, expectations=expectations, **_pace(settings, fresh=connections(settings("replicas"))))
 

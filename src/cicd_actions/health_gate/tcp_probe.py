@@ -54,7 +54,7 @@ class TcpProber:
         host, port = self.place
         chosen = route.candidates(host, await self.resolver.resolve(host, port))
         stream = await wire.connect(chosen, f"{bracketed(host)}:{port}")
-        route.connected(chosen, stream.family)
+        route.connected(stream.address)
         stream.close()
 
 
@@ -63,7 +63,7 @@ def _timeout(route: Route, seconds: float, *, cut: bool) -> Trouble:
     if route.tried:
         trouble = unjudged("connect-timeout", "no answer", f"no connection was made {after}")
     else:
-        trouble = unjudged("unresolved", "no DNS", f"the name's look-up did not end {after}")
+        trouble = unjudged("unresolved", "no DNS", f"the name did not resolve {after}")
     if cut:
-        return Trouble(trouble.kind, trouble.label, f"{trouble.came}, when the deadline came", outcome=Outcome.UNFINISHED)
+        return Trouble(trouble.kind, trouble.label, f"{trouble.came}, when the deadline passed", outcome=Outcome.UNFINISHED)
     return trouble

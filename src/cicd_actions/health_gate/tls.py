@@ -61,7 +61,7 @@ def _said(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
         # OpenSSL says "no certificate or crl found" in one version, and only where in its code it stopped in another.
         return "it contains no certificate in PEM form" if "NO_" in (error.reason or "") else _words(error.reason or "PEM lib")
-    return error.strerror or "it cannot be read"
+    return error.strerror or "the gate cannot read it"
 
 
 def _present(made: ssl.SSLContext, trust: Trust) -> None:

@@ -27,11 +27,7 @@ _LABEL = r"[A-Za-z0-9_-]{1,63}"
 _NAME = re.compile(rf"(?=.{{1,253}}\.?$){_LABEL}(\.{_LABEL})*\.?")
 # A host that ends in a number is an IPv4 address in one of the spellings of inet_aton, or nothing.
 _NUMBERS = re.compile(r"(.*\.)?(0[xX][0-9A-Fa-f]*|[0-9]+)\.?")
-_ADDRESS = re.compile(r"(?:0[xX][0-9A-Fa-f]+|[0-9]+)(?:\.(?:0[xX][0-9A-Fa-f]+|[0-9]+)){0,3}\.?")
-_ZONE = re.compile(r"[A-Za-z0-9._~-]+")
 _BLANK = re.compile(r"[\s\x00-\x20\x7f]+")
-_SCHEME_LIKE = re.compile(r"([A-Za-z0-9._-]+)(:[0-9]+)?(/.*)?")
-_REFERENCE = re.compile(r"((?:[A-Za-z][A-Za-z0-9+.-]*:)?//[^/?#]*)?([^#]*)(?:#.*)?", re.DOTALL)
 _PARTS = re.compile(r"(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?(?:#.*)?", re.DOTALL)
 
 
@@ -60,12 +56,12 @@ class Url:
 
     @property
     def credentials(self) -> str:
-        """`user:password`, or nothing: one of the two may be empty, as in `:token@`."""
+        """Returns `user:password`, or nothing: one of the two may be empty, as in `:token@`."""
         return f"{self.user}:{self.password}" if self.user or self.password else ""
 
     @property
     def authority(self) -> str:
-        """The `Host` header: with the port where it is not the scheme's own, and without a zone (RFC 6874, section 4)."""
+        """Returns the `Host` header: the port only where it is not the scheme's own, no zone (RFC 6874, section 4)."""
         return self._authority(self.host.partition("%")[0])
 
     def _authority(self, host: str) -> str:
@@ -88,7 +84,7 @@ def parse(text: str) -> Url:
     # `localhost:8080` would be read as the scheme `localhost`.
     if "://" not in text:
         rest = text.lstrip("/")
-        example = f"http://{rest}" if _SCHEME_LIKE.fullmatch(rest) else EXAMPLE
+        example = f"http://{rest}" if re.fullmatch(r"([A-Za-z0-9._-]+)(:[0-9]+)?(/.*)?", rest) else EXAMPLE
         raise NotUnderstood(f"`{_safe(text)}` has no scheme (http:// or https://)", example=_example(example))
     scheme, _, rest = text.partition("://")
     scheme = scheme.lower()
@@ -139,7 +135,7 @@ def _host(host: str, text: str) -> str:
 
 
 def _ipv4(text: str) -> str:
-    if _ADDRESS.fullmatch(text):
+    if re.fullmatch(r"(?:0[xX][0-9A-Fa-f]+|[0-9]+)(?:\.(?:0[xX][0-9A-Fa-f]+|[0-9]+)){0,3}\.?", text):
         try:
             return socket.inet_ntoa(socket.inet_aton(text.rstrip(".")))
         except OSError:
@@ -154,7 +150,7 @@ def _ipv6(text: str, url: str) -> str:
         short = socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, address))
     except (OSError, ValueError):
         short = ""
-    if not short or (percent and not _ZONE.fullmatch(zone)):
+    if not short or (percent and not re.fullmatch(r"[A-Za-z0-9._~-]+", zone)):
         raise NotUnderstood(f"`{_safe(url)}` does not have an IPv6 address in its brackets", example="http://[::1]:8080/")
     return f"{short}%{zone}" if percent else short
 
@@ -205,7 +201,7 @@ def _example(text: str) -> str:
 
 def join(base: Url, location: str) -> Url:
     """Returns where a `Location` leads; bytes that are not UTF-8 stand in it as surrogates. Raises `NotUnderstood`."""
-    parts = _REFERENCE.fullmatch(location.strip(" \t\r\n"))
+    parts = re.fullmatch(r"((?:[A-Za-z][A-Za-z0-9+.-]*:)?//[^/?#]*)?([^#]*)(?:#.*)?", location.strip(" \t\r\n"), re.DOTALL)
     assert parts is not None  # noqa: S101 - every text has this shape
     place, rest = parts[1] or "", quote(parts[2], safe=_QUERY, errors="surrogateescape")
     if re.match(r"https?:", place, re.IGNORECASE):

@@ -1,4 +1,4 @@
-"""Connections: TCP to the first address that answers, TLS on top, and the real reason when there is none.
+"""Connects: TCP to the first address that answers, TLS on top. An error says the system's own reason.
 
 Plain sockets on the loop (`sock_recv`), not asyncio's streams: nothing is read ahead of what is asked for, which bounds
 the memory of hundreds of hostile servers; errors keep their number; and TLS is not even imported for http.
@@ -21,7 +21,7 @@ CHUNK = 16 * 1024
 STAGGER = 0.25
 """Seconds before the next address is tried beside the first (RFC 8305, section 5: "Connection Attempt Delay")."""
 
-# What an error says when the connection could not even be begun, or no server answered; the place comes in.
+# What an error says when no connection began, or no server answered; `{}` is the place.
 _SAID = (
     ({errno.ETIMEDOUT}, "connect-timeout", "no answer", "{} did not answer the connection attempt"),
     ({errno.EHOSTUNREACH, getattr(errno, "EHOSTDOWN", errno.EHOSTUNREACH)}, "no-route", "no route", "no route to {}"),
@@ -29,13 +29,13 @@ _SAID = (
         {errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPERM, errno.EACCES},
         "no-network",
         "no route",
-        "no way to {} from here",
+        "this machine has no network to reach {}",
     ),
     (
         {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM},
         "crowded",
         "no socket",
-        "this machine has no room for another connection, to {}",
+        "this machine cannot open another connection, to {}",
     ),
 )
 
@@ -46,26 +46,23 @@ class Stream(Protocol):
     async def send(self, data: bytes) -> None: ...
 
     async def receive(self) -> bytes:
-        """What has come, at least one byte; empty at the end."""
+        """Returns the bytes that have arrived, at least one; empty at the end."""
         ...
 
 
 class TcpStream:
     """A connected socket."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, address: Address) -> None:
+        self.address = address
         self._socket = sock
         self._loop = asyncio.get_running_loop()
-
-    @property
-    def family(self) -> int:
-        return self._socket.family
 
     async def send(self, data: bytes) -> None:
         await self._loop.sock_sendall(self._socket, data)
 
     async def receive(self) -> bytes:
-        # `sock_recv` does not pause when there is data, and somebody may send without end.
+        # `sock_recv` does not pause while there is data, and a server may send without end.
         await asyncio.sleep(0)
         return await self._loop.sock_recv(self._socket, CHUNK)
 
@@ -74,10 +71,9 @@ class TcpStream:
 
 
 class TlsStream:
-    """TLS over another stream, by OpenSSL's memory buffers: also over a proxy's tunnel."""
+    """TLS over another stream, also a proxy's tunnel, in OpenSSL's memory buffers."""
 
     def __init__(self, below: Stream, context: ssl.SSLContext, server_name: str) -> None:
-
         self._below = below
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
@@ -88,7 +84,7 @@ class TlsStream:
         while True:
             try:
                 self._tls.do_handshake()
-            except ssl.SSLWantReadError:  # noqa: PERF203 - the loop is the handshake
+            except ssl.SSLWantReadError:
                 await self._flush()
                 await self._fill()
             except ssl.SSLError:
@@ -107,7 +103,7 @@ class TlsStream:
         while True:
             try:
                 return self._tls.read(CHUNK)
-            except ssl.SSLWantReadError:  # noqa: PERF203 - the loop is the reading
+            except ssl.SSLWantReadError:
                 await self._flush()
                 await self._fill()
             except ssl.SSLZeroReturnError:
@@ -129,21 +125,22 @@ class TlsStream:
 
 
 async def connect(addresses: list[Address], place: str) -> TcpStream:
-    """A connection to the first address that accepts one. Raises `Trouble`; `place` names the other side in it."""
-    running: dict[asyncio.Task[socket.socket], None] = {}
+    """Returns a connection to the first address that accepts one. Raises `Trouble`; `place` names the other side in it."""
+    running: dict[asyncio.Task[socket.socket], Address] = {}
     waiting = list(addresses)
     errors: list[OSError] = []
     try:
         while waiting or running:
             if waiting:
-                running[asyncio.ensure_future(_connect(waiting.pop(0)))] = None
+                address = waiting.pop(0)
+                running[asyncio.ensure_future(_connect(address))] = address
             done, _ = await asyncio.wait(running, timeout=STAGGER if waiting else None, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
-                del running[task]
+                address = running.pop(task)
                 error = task.exception()
                 if error is None:
                     _drop(done, task)
-                    return TcpStream(task.result())
+                    return TcpStream(task.result(), address)
                 if not isinstance(error, OSError):
                     raise error
                 errors.append(error)
@@ -179,16 +176,16 @@ def _close_late(task: asyncio.Task[socket.socket]) -> None:
 
 
 def _trouble(errors: list[OSError], place: str) -> Trouble:
-    """The most telling one of the errors: an address that refused says more than one without a route."""
+    """Returns the most telling one of the errors: an address that refused says more than one without a route."""
     for error in errors:
         if error.errno in {errno.ECONNREFUSED, errno.ENOENT}:  # the second for a Unix socket
             return Trouble("refused", "refused", f"{place} refused the connection")
     for error in errors:
         if error.errno in {errno.ECONNRESET, errno.ECONNABORTED}:
-            return Trouble("reset", "reset", f"{place} reset the connection while it was made")
+            return Trouble("reset", "reset", f"{place} reset the connection during the handshake")
     error = errors[-1]
     said = error.strerror or str(error)
     for numbers, kind, label, sentence in _SAID:
         if error.errno in numbers:
             return unjudged(kind, label, f"{sentence.format(place)}: {said}")
-    return unjudged("connect", "connect", f"{place} cannot be connected to: {said}")
+    return unjudged("connect", "connect", f"could not connect to {place}: {said}")

@@ -12,15 +12,11 @@ Whatever cannot be told runs everything: a lane is left out only when the files 
 from __future__ import annotations
 
 import os
-import re
-import subprocess
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from cicd_actions.pipeline import step
-from cicd_actions.toolkit import git
-
-SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+from cicd_actions.pipeline.changes import changed_files, commits, left, pattern
 
 
 class Lanes(NamedTuple):
@@ -33,60 +29,6 @@ class Lanes(NamedTuple):
 
 class RefusedEventError(Exception):
     """The event must not run code of a pull request at all."""
-
-
-def pattern(glob: str) -> re.Pattern[str]:
-    """A path pattern: `*` and `?` stay inside a folder, `**/` is any number of folders, a trailing `/` a whole folder."""
-    if glob.endswith("/"):
-        glob += "**"
-    expression = ""
-    position = 0
-    while position < len(glob):
-        if glob.startswith("**/", position):
-            expression += "(?:[^/]+/)*"
-            position += 3
-        elif glob.startswith("**", position):
-            expression += ".*"
-            position += 2
-        else:
-            character = glob[position]
-            expression += {"*": "[^/]*", "?": "[^/]"}.get(character, re.escape(character))
-            position += 1
-    return re.compile(expression, re.DOTALL)
-
-
-def commits(event_name: str, event: Mapping[str, Any]) -> tuple[str, str] | None:
-    """The two commits between which the changes of this event lie, or None when it names none."""
-    if event_name == "pull_request":
-        pull = event.get("pull_request", {})
-        pair = (pull.get("base", {}).get("sha"), pull.get("head", {}).get("sha"))
-    elif event_name == "merge_group":
-        group = event.get("merge_group", {})
-        pair = (group.get("base_sha"), group.get("head_sha"))
-    elif event_name == "push":
-        pair = (event.get("before"), event.get("after"))
-    else:
-        return None
-    base, head = pair
-    if not all(isinstance(sha, str) and SHA.fullmatch(sha) and set(sha) != {"0"} for sha in (base, head)):
-        return None
-    return str(base), str(head)
-
-
-def changed_files(base: str, head: str) -> list[str] | None:
-    """Paths changed from where *head* left *base*, both names of a rename; None when git does not have the commits."""
-    command = git.command("diff", "--no-ext-diff", "--name-only", "--no-renames", "-z", "--merge-base", base, head, "--")
-    done = subprocess.run(command, env=git.variables(os.environ), capture_output=True, check=False)
-    if done.returncode:
-        return None
-    return [os.fsdecode(name) for name in done.stdout.split(b"\0") if name]
-
-
-def left(base: str, head: str) -> str:
-    """The commit where *head* left *base*: the current API. Empty when git does not have them, or they share none."""
-    command = git.command("merge-base", base, head, "--")
-    done = subprocess.run(command, env=git.variables(os.environ), capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def decide(event_name: str, files: Iterable[str] | None, api: str, web: str, documentation: Iterable[str]) -> Lanes:

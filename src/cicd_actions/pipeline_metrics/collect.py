@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from cicd_actions.github.client import GitHub, segment
-from cicd_actions.github.comparison import CONTENTS
+from cicd_actions.github.commits import CONTENTS
 from cicd_actions.github.errors import NotFound, Permission
 from cicd_actions.github.proof import RUNS, Proofs, TooManyRuns, Trust, Unproven
 from cicd_actions.github.records import READ
@@ -247,7 +247,7 @@ class Collection:
                 record = read(each)
             except NotARecord:
                 continue
-            if record.task is not Task.DEPLOY and seconds(each.get("created_at")) >= self.facts.since:
+            if record.judged and seconds(each.get("created_at")) >= self.facts.since:
                 found.append((each, record))
         return found
 

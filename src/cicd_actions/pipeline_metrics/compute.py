@@ -12,9 +12,6 @@ from cicd_actions.pipeline_metrics.dora import Deployment, deployments, lead_tim
 from cicd_actions.pipeline_metrics.facts import DAY, WEEK, Facts, Job, Run
 from cicd_actions.pipeline_metrics.metrics import Figure, percentage, quantile, quantiles
 
-RunKey = tuple[str, int]
-"""A repository and the id of a run."""
-
 
 @dataclass(frozen=True)
 class Scope:

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from cicd_actions.toolkit.deadline import Deadline, within
+from cicd_actions.toolkit.background import within
+from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import Inconclusive, UnusableInput
 from cicd_actions.toolkit.printable import shortened, visible
 from cicd_actions.toolkit.retry import Retry

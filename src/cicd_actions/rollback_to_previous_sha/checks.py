@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cicd_actions.engines.protocol import Engine, EngineUnreachable, Image, ImageMissing, Running, ServiceMissing, Target
 from cicd_actions.engines.registry import Registry
 from cicd_actions.github.client import GitHub
-from cicd_actions.github.comparison import Comparison, compare
+from cicd_actions.github.commits import Comparison, compare
 from cicd_actions.github.history import History, Release
 from cicd_actions.github.records import Records
-from cicd_actions.github.release_record import digest_of
+from cicd_actions.github.release_record import Record, digest_of, lock_described
 from cicd_actions.roll_out.inputs import Wanted
 from cicd_actions.rollback_to_previous_sha.inputs import CheckInputs
 from cicd_actions.rollback_to_previous_sha.plan import Facts, Left, Move, Plan, images, leaving, target
@@ -109,7 +110,7 @@ def found_images(
     if missing:
         raise ImageMissing(
             "\n".join(error.what for error in missing),
-            cause="An image of the release to roll back to was deleted, so it cannot run again. Nothing was changed.",
+            cause="An image of the release to roll back to was deleted, so it cannot run again.",
             fix="Keep the images of the last releases in the registry. Now deploy a commit that fixes the problem, or roll back"
             " to an older release:\n\n    with:\n      to-sha: <full commit sha>",
         )
@@ -189,6 +190,19 @@ def plan(
     )
 
 
+def lock(records: Records, environment: str, runtime: Runtime) -> Record | None:
+    """Returns the lock that a rollback passes through, if any. A rollback never waits for an answer to this."""
+    try:
+        found = records.lock(environment)
+    except ActionError as error:
+        runtime.log(f"Could not determine whether {environment} is locked: {error.what}")
+        return None
+    if found is None or not found.locks(time.time()):
+        return None
+    runtime.log(f"{environment} is locked, and a rollback passes through: {lock_described(found)}")
+    return found
+
+
 def examine(engine: Engine, moves: Iterable[Move], deadline: Deadline) -> None:
     """Raises `Refused` for a service that the engine cannot replace without losing something, and what the engine raises."""
     for move in moves:
@@ -201,7 +215,7 @@ def refuse(inputs: CheckInputs, made: Plan) -> None:
         raise made.refused
     if made.unverified and not inputs.allow_unverified:
         raise Inconclusive(
-            "Nothing was changed, because something could not be checked: " + "; ".join(made.unverified) + ".",
+            "Could not check everything that a rollback needs: " + "; ".join(made.unverified) + ".",
             cause="A rollback to an image that is not there, or that does not fit the database, makes things worse.",
             fix="Check it by hand. Then, to go on without this check:\n\n    with:\n      allow-unverified: true",
         )

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from cicd_actions.engines.protocol import Engine, RolledOut, Target
+from cicd_actions.engines.release import BEFORE_ANYTHING
 from cicd_actions.github.client import GitHub
 from cicd_actions.github.records import Records
-from cicd_actions.github.release_record import Record, Run, Task, now
+from cicd_actions.github.release_record import Record, Run, Task
 from cicd_actions.health_gate.embedded import GateOptions, gate
 from cicd_actions.rollback_to_previous_sha.plan import Facts, Plan
 from cicd_actions.toolkit.deadline import Deadline
@@ -44,7 +45,7 @@ class Moved:
 def moves(plan: Plan, engine: Engine, deadline: Deadline, runtime: Runtime) -> Iterator[Moved]:
     """Rolls each service back once, in order, and yields how far it came before and after each of them.
 
-    Raises what the engine raises; nothing is undone then.
+    Raises what the engine raises; nothing is undone then. A service that the engine refuses to touch is not under way.
     """
     moved = Moved()
     for move in plan.moves:
@@ -54,7 +55,11 @@ def moves(plan: Plan, engine: Engine, deadline: Deadline, runtime: Runtime) -> I
         runtime.log(f"Rolling {move.service} back to {move.reference}.")
         yield (moved := replace(moved, under_way=move.service))
         # The engine's own rollback would lead to the release that is being left.
-        done = engine.roll_out(Target(move.service, move.image, move.sha), move.now, deadline, way_back=False)
+        try:
+            done = engine.roll_out(Target(move.service, move.image, move.sha), move.now, deadline, rollback=False)
+        except BEFORE_ANYTHING:
+            yield replace(moved, under_way="")
+            raise
         runtime.log(f"{move.service} is rolled back after {done.seconds:.1f} s.")
         yield (moved := Moved((*moved.arrived, done)))
 
@@ -106,7 +111,6 @@ def record(inputs_url: str, records: Records, facts: Facts, plan: Plan, judged: 
         reason=runtime.redactor(judged.headline),
         kind="rollback",
         run=Run.of(runtime.variables),
-        at=now(),
     )
     references = {move.service: move.reference for move in plan.moves}
     parts = [

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cicd_actions.engines.protocol import ChangedMeanwhile, Engine, RollOutFailed, Running
 from cicd_actions.github.history import Release
+from cicd_actions.github.release_record import Record, lock_described
 from cicd_actions.roll_out.run import evidence_blocks
 from cicd_actions.rollback_to_previous_sha import by_hand
 from cicd_actions.rollback_to_previous_sha.inputs import Inputs
@@ -50,6 +51,7 @@ class Known:
     deadline: Deadline
     repository: str
     left: Left = field(default_factory=Left)
+    lock: Record | None = None
     to: Release | None = None
     plan: Plan | None = None
     path: Path | None = None
@@ -85,9 +87,15 @@ class Known:
         }
 
 
-def write_plan(inputs: Inputs, runtime: Runtime, plan: Plan) -> Path:
-    """Writes the plan as a JSON file that later steps may read, and returns its path. Raises `UnusableInput`."""
-    path = runtime.place(inputs.plan_file or runtime.scratch / "rollback-plan.json", input="plan-file")
+def write_plan(inputs: Inputs, runtime: Runtime, plan: Plan) -> Path | None:
+    """Writes the plan as a JSON file that later steps may read, and returns its path.
+
+    Without a path in `plan-file` and a runner's temporary folder there is no file. Raises `UnusableInput`.
+    """
+    asked = inputs.plan_file or (runtime.scratch and runtime.scratch / "rollback-plan.json")
+    if not asked:
+        return None
+    path = runtime.place(asked, input="plan-file")
     text = json.dumps(plan.as_json(), indent=2, ensure_ascii=False)
     try:
         private.write(path, runtime.redactor(text) + "\n")
@@ -120,6 +128,9 @@ def ended(known: Known, plan: Plan, judged: Report) -> Report:
         for arrived in known.moved.arrived
         for note in arrived.notes
     ]
+    if known.lock is not None:
+        passed = f"{plan.environment} is locked, and still is. The rollback passed through: {lock_described(known.lock)}"
+        findings.append(Finding("rollback-to-previous-sha/locked", Severity.NOTICE, passed))
     if verdict is Verdict.PASS:
         headline = f"{where}; it passed its gate."
     else:
@@ -184,11 +195,9 @@ def revert_commands(plan: Plan) -> str:
 def stopped(known: Known, error: ActionError) -> Report:
     """Returns the report when the rollback was refused, could not be judged, or failed: what stands, and what a person does."""
     begun = known.moved.begun
-    headline = error.what.splitlines()[0]
-    if begun:
-        headline += " The rollback stopped there and is not undone."
+    headline = f"{error.what.splitlines()[0]} {_consequence(known)}"
     blocks: list[Block] = []
-    if error.what != headline and "\n" in error.what:
+    if "\n" in error.what:
         blocks.append(Paragraph(error.what))
     blocks += [Paragraph(text) for text in (error.cause,) if text]
     blocks += [CodeBlock(text) for text in (error.fix,) if text]
@@ -213,6 +222,20 @@ def stopped(known: Known, error: ActionError) -> Report:
         fix="\n".join(part for part in (error.fix, hand) if part),
     )
     return Report(error.verdict, headline, known.outputs(error.verdict, headline), [finding], blocks, list_findings=False)
+
+
+def _consequence(known: Known) -> str:
+    """Returns what moved and what did not, for a rollback that ended early."""
+    moved = known.moved
+    if not moved.begun:
+        return "Nothing was changed."
+    untouched = [each.service for each in known.still_to_move if each.service != moved.under_way]
+    parts = (
+        ("Rolled back, and left so: {}.", [each.service for each in moved.arrived]),
+        ("Begun, and not undone: {}.", [moved.under_way] if moved.under_way else []),
+        ("Not rolled back: {}.", untouched),
+    )
+    return " ".join(words.format(", ".join(services)) for words, services in parts if services)
 
 
 def cancelled(known: Known, error: Cancelled) -> Report:

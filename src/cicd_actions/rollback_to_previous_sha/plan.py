@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cicd_actions.engines.protocol import Image, Running
-from cicd_actions.engines.reference import reference
-from cicd_actions.github.comparison import Comparison
+from cicd_actions.engines.reference import repository_of
+from cicd_actions.github.commits import Comparison
 from cicd_actions.github.history import History, Identity, Release
 from cicd_actions.github.release_record import Revision, digest_of, marked
 from cicd_actions.roll_out.inputs import Wanted
 from cicd_actions.toolkit.errors import Failed, UnusableInput
-from cicd_actions.toolkit.grammar import NotUnderstood
 from cicd_actions.toolkit.report import Block, Bullets, Code, Details, Heading, Inline, Paragraph, Strong, Table
 
 
@@ -346,11 +345,11 @@ def images(release: Release, wanted: Sequence[Wanted], *, opaque: bool) -> tuple
 
 def _image(wanted: Wanted, recorded: str, *, opaque: bool) -> str:
     digest = digest_of(recorded)
-    repository = _repository(wanted.image)
+    repository = repository_of(wanted.image)
     if digest and repository:
         return f"{repository}@{digest}"
     if opaque and not digest:
-        elsewhere = _repository(recorded) if "/" in recorded else ""
+        elsewhere = repository_of(recorded) if "/" in recorded else ""
         if elsewhere and elsewhere != repository:
             raise Failed(
                 f"Cannot roll {wanted.service} back to {recorded[:200]}: the record names another repository than `services`.",
@@ -366,13 +365,3 @@ def _image(wanted: Wanted, recorded: str, *, opaque: bool) -> str:
         f"`{wanted.image[:200]}` is not the repository of {wanted.service}'s image.",
         fix=f"    with:\n      services: |\n        {wanted.service}=ghcr.io/org/{wanted.service}",
     )
-
-
-def _repository(image: str) -> str:
-    """Returns the repository of an image; empty for a bare digest and for an id that is not a reference."""
-    if image == digest_of(image):
-        return ""  # a bare digest reads like a repository `sha256` with a tag
-    try:
-        return reference(image).repository
-    except NotUnderstood:
-        return ""

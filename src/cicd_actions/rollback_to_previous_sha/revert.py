@@ -49,7 +49,24 @@ def _pull_request(github: GitHub, facts: Facts, plan: Plan, judged: Report, runt
             fix="Revert them by hand; the summary has the command.",
         )
     branch = f"cicd-actions/revert-{plan.from_sha[:12]}-to-{plan.to.sha[:12]}"
-    existing = github.get(
+    if url := _existing(github, branch, what):
+        return url
+    _push(github, plan, branch, what)
+    base = default_branch(runtime.variables) or runtime.variables.get("GITHUB_REF_NAME", "")
+    title = f"Revert to {plan.to.sha[:12]}, which {plan.environment} runs again"
+    body = {"title": title, "head": branch, "base": base, "body": runtime.redactor(_body(facts, plan, judged, runtime))}
+    try:
+        return _url(github.send("POST", f"{github.repo}/pulls", what, body, needs=PULLS), what)
+    except Rejected:
+        # Another run may have opened it since this one looked.
+        if url := _existing(github, branch, what):
+            return url
+        raise
+
+
+def _existing(github: GitHub, branch: str, what: str) -> str:
+    """Returns the pull request of the branch, open or not; empty when there is none."""
+    found = github.get(
         f"{github.repo}/pulls",
         "look for a pull request that reverts the commits",
         needs=PULLS,
@@ -57,13 +74,7 @@ def _pull_request(github: GitHub, facts: Facts, plan: Plan, judged: Report, runt
         state="all",
         per_page=1,
     )
-    if isinstance(existing, list) and existing:
-        return _url(existing[0], what)
-    _push(github, plan, branch, what)
-    base = default_branch(runtime.variables) or runtime.variables.get("GITHUB_REF_NAME", "")
-    title = f"Revert to {plan.to.sha[:12]}, which {plan.environment} runs again"
-    body = {"title": title, "head": branch, "base": base, "body": runtime.redactor(_body(facts, plan, judged, runtime))}
-    return _url(github.send("POST", f"{github.repo}/pulls", what, body, needs=PULLS), what)
+    return _url(found[0], what) if isinstance(found, list) and found else ""
 
 
 def _push(github: GitHub, plan: Plan, branch: str, what: str) -> None:

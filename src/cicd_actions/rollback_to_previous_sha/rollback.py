@@ -40,6 +40,7 @@ def _run(inputs: Inputs, runtime: Runtime, engine: Engine) -> Report:
         checks.refuse_engine(engine, inputs.roll_out_command)
         running = checks.what_runs(engine, inputs.services, deadline)
         facts = checks.read_facts(records, inputs.environment, running, inputs.current_sha, inputs.to_sha)
+        known = replace(known, lock=checks.lock(records, inputs.environment, runtime))
         known = replace(known, left=(left := leaving(facts, inputs.current_sha)))
         known = replace(known, to=(to := target(facts, left, inputs.to_sha)))
         plan = checks.plan(inputs, inputs.services, means, facts, left, to)

@@ -26,7 +26,7 @@ _HARMLESS = re.compile(r"(cd|export|set|umask|\.|source)\s[^`|<>&]*")
 
 
 @dataclass(frozen=True)
-class AlembicCommand:
+class MigrationCommand:
     """`launcher` stands before it (`uv run --frozen`), `python` runs the program, `arguments` stand after `script`.
 
     `script` is how the command names Alembic (or Flask, or Django's `manage.py`): where `python` does not have Alembic, that
@@ -42,7 +42,7 @@ class AlembicCommand:
     tool: str = "alembic"
 
 
-def alembic_in(words: Sequence[str]) -> AlembicCommand | None:
+def migration_in(words: Sequence[str]) -> MigrationCommand | None:
     """Returns the migration that the program can watch, or `None` for any other command.
 
     Raises `UnusableInput` for one of Alembic's other commands: this action brings a database forward, and proves it.
@@ -50,7 +50,7 @@ def alembic_in(words: Sequence[str]) -> AlembicCommand | None:
     shell = _in_shell(words)
     if shell is not None:
         launcher, inner = shell
-        found = alembic_in(inner)
+        found = migration_in(inner)
         return replace(found, launcher=(*launcher, *found.launcher)) if found else None
     at = _alembic_at(words)
     if at is not None:
@@ -68,7 +68,7 @@ def _alembic_at(words: Sequence[str]) -> int | None:
     return next((index for index in named if _command_of(words[index + 1 :]) in _COMMANDS), named[-1] if named else None)
 
 
-def _alembic(before: tuple[str, ...], script: str, arguments: tuple[str, ...]) -> AlembicCommand:
+def _alembic(before: tuple[str, ...], script: str, arguments: tuple[str, ...]) -> MigrationCommand:
     command = _command_of(arguments)
     if command != "upgrade" or "--sql" in arguments:
         what = f"`alembic {command or ''}`".replace(" `", "`") if "--sql" not in arguments else "`alembic … --sql`"
@@ -79,14 +79,14 @@ def _alembic(before: tuple[str, ...], script: str, arguments: tuple[str, ...]) -
             fix="    with:\n      command: alembic upgrade head",
         )
     if before[-1:] == ("-m",) and len(before) >= 2 and _is_python(before[-2]):
-        return AlembicCommand(before[:-2], before[-2], arguments, module=True)
+        return MigrationCommand(before[:-2], before[-2], arguments, module=True)
     # uvx makes an environment of the tool that it runs: it has to be Alembic's, although Python is run.
     if _uv_tool(before) and "--from" not in before:
         before = (*before, "--from", script)
-    return AlembicCommand(before, "python3", arguments, script=script)
+    return MigrationCommand(before, "python3", arguments, script=script)
 
 
-def _flask(words: Sequence[str]) -> AlembicCommand | None:
+def _flask(words: Sequence[str]) -> MigrationCommand | None:
     """Flask-Migrate: `flask db upgrade` runs Alembic with the application's configuration."""
     at = next((index for index, word in enumerate(words) if PurePosixPath(word).name == "flask"), None)
     if at is None:
@@ -96,11 +96,11 @@ def _flask(words: Sequence[str]) -> AlembicCommand | None:
         return None
     before = tuple(words[:at])
     if before[-1:] == ("-m",) and len(before) >= 2 and _is_python(before[-2]):
-        return AlembicCommand(before[:-2], before[-2], arguments, "flask", module=True, tool="flask")
-    return AlembicCommand(before, "python3", arguments, words[at], tool="flask")
+        return MigrationCommand(before[:-2], before[-2], arguments, "flask", module=True, tool="flask")
+    return MigrationCommand(before, "python3", arguments, words[at], tool="flask")
 
 
-def _django(words: Sequence[str]) -> AlembicCommand | None:
+def _django(words: Sequence[str]) -> MigrationCommand | None:
     """`python manage.py migrate …`, `./manage.py migrate …`, `django-admin migrate …` and `python -m django migrate …`."""
     names = [PurePosixPath(word).name for word in words]
     at = next((index for index, name in enumerate(names) if name in {"manage.py", "django-admin", "django"}), None)
@@ -112,16 +112,16 @@ def _django(words: Sequence[str]) -> AlembicCommand | None:
     if names[at] == "django":
         if len(before) < 2 or before[-1] != "-m":
             return None
-        return AlembicCommand(before[:-2], before[-2], arguments, "django-admin", module=True, tool="django")
+        return MigrationCommand(before[:-2], before[-2], arguments, "django-admin", module=True, tool="django")
     if before and _is_python(before[-1]):
-        return AlembicCommand(before[:-1], before[-1], arguments, words[at], tool="django")
-    return AlembicCommand(before, "python3", arguments, words[at], tool="django")
+        return MigrationCommand(before[:-1], before[-1], arguments, words[at], tool="django")
+    return MigrationCommand(before, "python3", arguments, words[at], tool="django")
 
 
-def _sql(words: Sequence[str]) -> AlembicCommand | None:
+def _sql(words: Sequence[str]) -> MigrationCommand | None:
     """`sql FOLDER`: this action's own runner for a folder of SQL files."""
     if len(words) == 2 and words[0] == "sql":
-        return AlembicCommand((), "python3", (words[1],), "sql", tool="sql")
+        return MigrationCommand((), "python3", (words[1],), "sql", tool="sql")
     return None
 
 

@@ -98,6 +98,11 @@ class _Own:
         'Apply migrations that the running release does not work with (`deploy_phase = "contract"`). Needs a `backup-command`.',
         default="false",
     )
+    proven_phases: str = declare(
+        string,
+        "A file with the phases that `verify-migrations` proved: its report, or its output `phases`. A revision is a contract"
+        " where the proof or the module says so. It is an expand where the proof says so and the module says nothing.",
+    )
     expect_single_head: bool = declare(boolean, "Refuse an image whose revision files have more than one head.", default="true")
 
 

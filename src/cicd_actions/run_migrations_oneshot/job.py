@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from urllib.parse import unquote, urlsplit
 
 from cicd_actions.engines.protocol import Engine, Image, Job, JobEnd, ServiceMissing
-from cicd_actions.run_migrations_oneshot import program
-from cicd_actions.run_migrations_oneshot.command_line import AlembicCommand
+from cicd_actions.run_migrations_oneshot import program, proven
+from cicd_actions.run_migrations_oneshot.command_line import MigrationCommand
 from cicd_actions.run_migrations_oneshot.inputs import Inputs
 from cicd_actions.run_migrations_oneshot.journal import Journal
 from cicd_actions.run_migrations_oneshot.log_lines import log_line
@@ -59,9 +59,8 @@ class Jobs:
             grace=GRACE,
         )
         self.last = Ran(Progress())
-        self.without_service = False
 
-    def alembic(self, command: AlembicCommand, *, mode: str, contract: bool) -> Ran:
+    def alembic(self, command: MigrationCommand, *, mode: str, contract: bool) -> Ran:
         """Run the program in the image. The result is also `last` while it runs, and when `Cancelled` passes through."""
         inputs = self._inputs
         nonce = secrets.token_hex(8)
@@ -80,6 +79,7 @@ class Jobs:
             sql=inputs.sql,
             single_head=inputs.expect_single_head,
             contract=contract,
+            proven=proven.load(inputs.proven_phases) if inputs.proven_phases else {},
             script=command.script,
             module=command.module,
             tool=command.tool,
@@ -101,7 +101,9 @@ class Jobs:
     def other(self, words: tuple[str, ...]) -> JobEnd:
         """Runs a command as it is."""
         listener = _Listener(Progress(), self._journal, "")
-        return self._run(replace(self._job, command=words), self._inputs.timeout, listener.line)
+        # A program that ignores SIGTERM, as most do that are process 1, would outlive a short timeout by all of `GRACE`.
+        grace = min(GRACE, self._inputs.timeout / 5)
+        return self._run(replace(self._job, command=words, grace=grace), self._inputs.timeout, listener.line)
 
     def answer(self, words: tuple[str, ...]) -> str:
         """Runs a command that only reports, and returns what it printed on both streams."""
@@ -120,7 +122,6 @@ class Jobs:
         try:
             return self._engine.job(job, self._runtime.deadline(limit), line)
         except ServiceMissing:
-            self.without_service = True
             self._journal.line(
                 f"There is no service {job.like} yet: the job gets only what `env`, `env-file-variable` and `network` name.",
                 own=True,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from cicd_actions.run_migrations_oneshot.command_line import AlembicCommand
+from cicd_actions.run_migrations_oneshot.command_line import MigrationCommand
 
 # In the order in which they import each other.
 _STANDARD = (
@@ -31,7 +31,8 @@ MODULES: Mapping[str, tuple[str, ...]] = {
 class Options:
     """What the program is told. It holds no secret, because it is an argument. Times in seconds, the two timeouts in ms.
 
-    `mode`: `apply`, or `plan` to stop after the preflight. `contract`: contract migrations may be applied. `url_variable`: the
+    `mode`: `apply`, or `plan` to stop after the preflight. `contract`: contract migrations may be applied. `proven`: phases by
+    revision, from the input `proven-phases`. `url_variable`: the
     name of the variable that should hold the database's URL. `module`: the command was `python -m alembic`, which has the
     working directory in front of its path. `tool`: whose program it is, a key of `MODULES`.
     """
@@ -48,6 +49,7 @@ class Options:
     sql: bool
     single_head: bool
     contract: bool
+    proven: Mapping[str, str] = field(default_factory=dict)
     script: str = "alembic"
     module: bool = False
     tool: str = "alembic"
@@ -62,6 +64,6 @@ def text(tool: str = "alembic") -> str:
     return f"{boot}\n\nstart({sources!r})\n"
 
 
-def words(alembic: AlembicCommand, options: Options) -> Sequence[str]:
+def words(alembic: MigrationCommand, options: Options) -> Sequence[str]:
     """Returns the job's arguments."""
     return (*alembic.launcher, alembic.python, "-c", text(options.tool), json.dumps(asdict(options)), *alembic.arguments)

@@ -106,7 +106,6 @@ class Progress:
     now: tuple[str, ...] | None = None
     unread: str = ""
     external: bool = False
-    transactional: bool = True
     tables: int = 1
     shared: bool = False
     writes: tuple[str, ...] = ()
@@ -153,7 +152,7 @@ class Progress:
         self.server, self.tables = whole(event, "server"), max(whole(event, "tables"), 1)
         self.heads, self.before = texts(event, "heads"), texts(event, "at")
         self.now = self.before
-        self.external, self.transactional = event.get("external") is True, event.get("transactional") is not False
+        self.external = event.get("external") is True
         self.shared = event.get("shared") is True
         self.invalid_before = texts(event, "invalid")
 

@@ -7,7 +7,7 @@ import secrets
 from cicd_actions.engines.inputs import connected
 from cicd_actions.engines.protocol import Engine, Image
 from cicd_actions.run_migrations_oneshot import backup, other_tool
-from cicd_actions.run_migrations_oneshot.command_line import AlembicCommand, alembic_in
+from cicd_actions.run_migrations_oneshot.command_line import MigrationCommand, migration_in
 from cicd_actions.run_migrations_oneshot.inputs import Inputs
 from cicd_actions.run_migrations_oneshot.job import Jobs, Ran
 from cicd_actions.run_migrations_oneshot.journal import Journal
@@ -26,10 +26,10 @@ RESOLVING = 60.0
 
 def run(inputs: Inputs, runtime: Runtime) -> Report:
     """Migrate once. Raises `UnusableInput`; everything else, an engine that does not answer included, is in the report."""
-    alembic = alembic_in(inputs.command)
-    # Without the runner's temporary folder no later step reads the log, and it would be left behind in the workspace.
-    kept = bool(runtime.variables.get("RUNNER_TEMP"))
-    journal = Journal(runtime, runtime.scratch / f"{NAME}-{secrets.token_hex(4)}.log", kept=kept)
+    alembic = migration_in(inputs.command)
+    folder = runtime.scratch
+    log = (folder or runtime.workspace) / f"{NAME}-{secrets.token_hex(4)}.log"
+    journal = Journal(runtime, log, kept=folder is not None)
     try:
         with connected(inputs, runtime) as engine:
             image = engine.resolve(inputs.image, runtime.deadline(RESOLVING))
@@ -46,7 +46,7 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
 
 class _Alembic:
     def __init__(
-        self, inputs: Inputs, runtime: Runtime, engine: Engine, image: Image, journal: Journal, command: AlembicCommand
+        self, inputs: Inputs, runtime: Runtime, engine: Engine, image: Image, journal: Journal, command: MigrationCommand
     ) -> None:
         self._inputs = inputs
         self._runtime = runtime

@@ -31,6 +31,8 @@ def document(text: str) -> str:
     path = glob(text.strip()).text
     if any(sign in path for sign in "*?!"):
         raise NotUnderstood(f"`{text}` is a pattern, not a file", example="SECRETS.md")
+    if not path.lower().endswith((".md", ".mdx", ".markdown")):
+        raise NotUnderstood(f"`{text}` is not the path of a Markdown file", example="SECRETS.md")
     return path.removeprefix("./")
 
 

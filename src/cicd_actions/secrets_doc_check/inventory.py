@@ -154,7 +154,6 @@ def _hint(rows: Iterable[Row]) -> None:
         compared += len(spare) + len(left)
         if compared > MOST_COMPARISONS:
             return
-        row.hints += [f"the entry in {place} still says TODO" for place in row.todo[:1]]
         for like in difflib.get_close_matches(row.name, [*spare], n=1, cutoff=0.75):
             row.hints.append(f"documented {like}, used {row.name}")
         for like in difflib.get_close_matches(row.name, [*left], n=1, cutoff=0.75):

@@ -24,7 +24,7 @@ DEPENDABOT = "Dependabot"
 class Kind(str, Enum):
     """What a name stands for: a secret or a variable of GitHub, or an environment variable that code reads."""
 
-    SECRET = "secret"  # noqa: S105 - a word, not a password
+    SECRET = "secret"
     VARIABLE = "variable"
     SETTING = "setting"
 

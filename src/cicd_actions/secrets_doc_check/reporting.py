@@ -32,20 +32,29 @@ class Links:
         return Link(str(place), f"{server}/{repository}/blob/{sha}/{quote(place.file)}#L{place.line}")
 
 
-def blocks(rows: Sequence[Row], column: Column, links: Links) -> list[Block]:
-    """Returns the table of names that need something, the lines to paste, and the rest folded."""
+def blocks(rows: Sequence[Row], column: Column, links: Links, *, beside_findings: bool) -> list[Block]:
+    """Returns the table of names that need something, the lines to paste, and the rest folded.
+
+    `beside_findings` says that the findings stand below: they say what is wrong and what to paste, so the table is folded.
+    """
     shown = [row for row in rows if not row.ignored]
     # Without a token, whether a name is set is unknown for all of them: so each is not shown.
     wrong = [row for row in shown if row.states or (row.unknown and column.looked)]
     right = [row for row in shown if row not in wrong]
     made: list[Block] = []
     if wrong:
-        made.append(Table(_HEAD, [_cells(row, column, links) for row in wrong]))
-    paste = [line(row) for row in wrong if State.UNDOCUMENTED in row.states]
+        table = Table(_HEAD, [_cells(row, column, links) for row in wrong])
+        title = f"Where they are used, documented and set ({len(wrong)})"
+        made.append(Details(title, [table], summary_only=True) if beside_findings else table)
+    paste = [line(row) for row in wrong if State.UNDOCUMENTED in row.states and not row.todo]
     if paste:
+        if not beside_findings:
+            made += [
+                Paragraph("To document these names, add the lines to SECRETS.md:"),
+                CodeBlock("\n".join(paste), "markdown"),
+            ]
         made += [
-            Paragraph("To document these names, add the lines to SECRETS.md, or let `write` add them:"),
-            CodeBlock("\n".join(paste), "markdown"),
+            Paragraph(f"`write` adds the {'entry that is' if len(paste) == 1 else 'entries that are'} missing:"),
             CodeBlock("bin/cicd-actions secrets-doc-check --write SECRETS.md", "console"),
         ]
     if right:
@@ -141,7 +150,8 @@ def _set(row: Row, column: Column) -> Inline:
 def line(row: Row) -> str:
     """Returns the line that documents a name: to be pasted, with its purpose filled in."""
     if row.kinds == [Kind.SETTING]:
-        return f"- `{row.name}`: what it is for. Lives in: the environment of the process. How: how to set it."
+        where, how = "the environment of the process", "set it where the process starts"
+        return f"- `{row.name}`: what it is for. Lives in: {where}. How: {how}."
     where = " and ".join(levels(row.uses)) or "the environment of the job"
     how = " and ".join(f"`{command}`" for command in setters(row.name, row.uses))
     return f"- `{row.name}`: what it is for. Lives in: {where}. How: {how}."
@@ -167,7 +177,10 @@ def _finding(row: Row, state: State) -> Finding:
     also = f" It is used in {places} places." if places > 1 else ""
     hints = f" {_sentence('; '.join(row.hints))}" if row.hints and state in {State.UNDOCUMENTED, State.UNSET} else ""
     kind = " and ".join(one.value for one in row.kinds)
-    if state is State.UNDOCUMENTED:
+    if state is State.UNDOCUMENTED and row.todo:
+        message = f"The entry of `{row.name}` in {row.todo[0]} still says TODO, so it documents nothing.{also}"
+        fix = f"Fill in the TODO in {row.todo[0]}."
+    elif state is State.UNDOCUMENTED:
         message = f"The {kind} `{row.name}` is used here and not documented.{hints}{also}"
         fix = f"Document it:\n\n    {line(row)}"
     elif state is State.UNSET:

@@ -123,7 +123,6 @@ def _gather(inputs: Inputs, runtime: Runtime) -> _Gathered:
 
 def _fetcher(token: str, runtime: Runtime) -> Fetch:
     """Reads files of other repositories by GitHub's API, each once and within one deadline."""
-
     deadline = runtime.deadline(60.0)
 
     def fetch(repository: str, path: str, commit: str) -> str:
@@ -135,7 +134,7 @@ def _fetcher(token: str, runtime: Runtime) -> Fetch:
     return fetch
 
 
-_GIVEN = frozenset("CI HOME HOSTNAME LANG LC_ALL LOGNAME PATH PWD SHELL TEMP TERM TMP TMPDIR TZ USER VIRTUAL_ENV".split())  # noqa: SIM905
+_GIVEN = frozenset("CI HOME HOSTNAME LANG LC_ALL LOGNAME PATH PWD SHELL TEMP TERM TMP TMPDIR TZ USER VIRTUAL_ENV".split())
 
 
 def _given(name: str) -> bool:
@@ -226,13 +225,18 @@ def _report(
     found = [judged(one, failing) for one in dict.fromkeys([*reporting.findings(rows), *told])]
     by_state = {state: [row.name for row in rows if state in row.states] for state in State}
     by_state[State.BROKEN] = [f"{one.file}:{one.line}" for one in found if state_of(one.rule) is State.BROKEN]
-    blocks = [_looked_at(gathered, documents), *reporting.blocks(rows, gathered.column, reporting.Links(runtime.variables))]
+    links = reporting.Links(runtime.variables)
+    looked_at = _looked_at(gathered, documents)
+    blocks, alone = (
+        [looked_at, *reporting.blocks(rows, gathered.column, links, beside_findings=beside)] for beside in (True, False)
+    )
     stale = bool(changed) and inputs.check_write is not None
     if stale:
         fix = f"Run `bin/cicd-actions secrets-doc-check --write {inputs.check_write}`, and commit the file."
         message = f"{inputs.check_write} is out of date: `write` would change it."
         found.insert(0, finding(STALE, message, Place(inputs.check_write or "", 1), fix))
-        blocks.append(CodeBlock(changed, "diff"))
+        for each in (blocks, alone):
+            each.append(CodeBlock(changed, "diff"))
     hidden = [one for one in found if unread(one)]
     unknown = [row for row in rows if row.unknown and not row.ignored] if State.UNSET in failing else []
     if stale or any(by_state[state] for state in failing):
@@ -242,13 +246,14 @@ def _report(
     else:
         verdict = Verdict.PASS
     if unknown:
-        blocks.insert(0, _unknown(unknown, gathered.column))
+        for each in (blocks, alone):
+            each.insert(0, _unknown(unknown, gathered.column))
     headline = _headline(rows, by_state, hidden, unknown, stale=stale, written=inputs.write if changed else None)
     outputs: dict[str, OutputValue] = {
         "verdict": verdict,
         "reason": headline,
         **{state.value: names for state, names in by_state.items()},
-        "report": markdown.render(blocks, lambda text: visible(runtime.redactor(text)), REPORT_LIMIT),
+        "report": markdown.render(alone, lambda text: visible(runtime.redactor(text)), REPORT_LIMIT),
     }
     return Report(verdict, headline, outputs, found, blocks)
 

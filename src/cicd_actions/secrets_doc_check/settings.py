@@ -22,7 +22,6 @@ def gather(token: str, environments: Iterable[str], runtime: Runtime, *, dependa
 
     Raises `UnusableInput` when GITHUB_REPOSITORY is not set, or GitHub refuses the token.
     """
-
     repository = runtime.variables.get("GITHUB_REPOSITORY", "")
     if not repository:
         raise UnusableInput(

@@ -93,10 +93,10 @@ class Tree:
         one that is not UTF-8.
         """
         # pathlib costs more than the reading itself where there are a thousand files.
-        full = os.path.join(self.root, path)  # noqa: PTH118
+        full = os.path.join(self.root, path)
         try:
             kind = os.lstat(full).st_mode
-            if stat.S_ISDIR(kind) or (stat.S_ISLNK(kind) and os.path.isdir(full)):  # noqa: PTH112
+            if stat.S_ISDIR(kind) or (stat.S_ISLNK(kind) and os.path.isdir(full)):
                 return None
             return self._text(full, kind, longest)
         except (FileNotFoundError, NotADirectoryError):
@@ -131,15 +131,20 @@ class Tree:
         parts = [os.fsdecode(part) for part in (told or b"").split(b"\0")]
         return {path for path, _, value in zip(parts[::3], parts[1::3], parts[2::3], strict=False) if value in {"set", "true"}}
 
+    def grep(self, words: list[str]) -> set[str] | None:
+        """Returns the paths that a `git grep -z --name-only` with these words lists; `None` where git cannot tell."""
+        told = self._git(words, allowed=(0, 1))
+        return None if told is None else {os.fsdecode(name) for name in told.split(b"\0") if name}
+
     def _text(self, full: str, kind: int, longest: int) -> str:
-        folder = os.path.dirname(full)  # noqa: PTH120
+        folder = os.path.dirname(full)
         if folder not in self._folders:
             self._folders[folder] = self._within(os.path.realpath(folder))
         if not self._folders[folder] or (stat.S_ISLNK(kind) and not self._within(os.path.realpath(full))):
             raise _Unread("outside-link", "is a link that leads out of the repository")
-        if not stat.S_ISREG(kind) and not os.path.isfile(full):  # noqa: PTH113
+        if not stat.S_ISREG(kind) and not os.path.isfile(full):
             raise _Unread("outside-link", "is not a plain file")
-        with open(full, "rb") as file:  # noqa: PTH123
+        with open(full, "rb") as file:
             raw = file.read(longest + 1)
         if len(raw) > longest:
             raise _Unread("too-large", f"has more than {longest // 1024} KiB")
@@ -150,14 +155,14 @@ class Tree:
 
     def _within(self, target: str) -> bool:
         """Whether a path without links is the repository or lies in it, outside of git's own folder."""
-        git = os.path.join(self._real, ".git")  # noqa: PTH118
+        git = os.path.join(self._real, ".git")
         return (target + os.sep).startswith(self._real + os.sep) and not (target + os.sep).startswith(git + os.sep)
 
     def _listed_by_git(self) -> set[str] | None:
         told = self._git(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
         return None if told is None else {os.fsdecode(name) for name in told.split(b"\0") if name}
 
-    def _git(self, words: list[str], given: bytes = b"") -> bytes | None:
+    def _git(self, words: list[str], given: bytes = b"", allowed: tuple[int, ...] = (0,)) -> bytes | None:
         command, variables = git.command(*words), git.variables(os.environ)
         try:
             done = subprocess.run(
@@ -165,7 +170,7 @@ class Tree:
             )
         except (OSError, subprocess.SubprocessError):
             return None
-        return None if done.returncode else done.stdout
+        return done.stdout if done.returncode in allowed else None
 
     def _walked(self) -> set[str]:
         found: set[str] = set()

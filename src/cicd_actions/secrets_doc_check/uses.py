@@ -213,10 +213,15 @@ class _Search:
         # A called workflow may declare `access-token`: the caller chooses the repository's secret behind it.
         renamed = kind is Kind.SECRET and upper in call.file.secrets and (call.interface or call.handed is not None)
         if not renamed and (not NAME.fullmatch(name) or upper.startswith("GITHUB_")):
-            message = (
-                f"GitHub has no {kind} called `{name}`: a name has letters, digits and `_`, and no digit or GITHUB_ in front"
-            )
-            self._report(finding("bad-name", message, place, f"Rename the {kind}."))
+            context = "secrets" if kind is Kind.SECRET else "vars"
+            if name.isdigit():
+                message = f"`{context}[{name}]` is always empty: GitHub finds a {kind} by its name, never by a number"
+                fix = f"Write the name: `{context}.NAME`."
+            else:
+                rule = "a name has letters, digits and `_`, and no digit or GITHUB_ in front"
+                message = f"GitHub has no {kind} called `{name}`: {rule}"
+                fix = f"Rename the {kind}."
+            self._report(finding("bad-name", message, place, fix))
         elif kind is Kind.VARIABLE:
             yield Origin(upper, optional=False)
         else:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
-from typing import TypeVar
 
 from cicd_actions.toolkit.errors import Failed
-
-T = TypeVar("T")
 
 Clock = Callable[[], float]
 """Seconds on a clock that never runs backwards, such as `time.monotonic`."""
@@ -42,34 +38,9 @@ class Deadline:
         return min(limit, self.remaining)
 
     def check(self, what: str) -> None:
-        """Raise `Failed` when the deadline passed; `what` names what was being done ("waiting for the api's replicas")."""
+        """Raises `Failed` when the deadline passed; `what` names what was being done ("waiting for the api's replicas")."""
         if self.expired:
             raise Failed(
                 f"The deadline passed: {what} was not finished after {self.seconds:g} s.",
                 fix="If it is only slow, raise the input `timeout`.",
             )
-
-
-def within(seconds: float, call: Callable[[], T]) -> T:
-    """What `call` returns or raises; `TimeoutError` when it takes longer than `seconds`.
-
-    For libraries whose own time limit is one of each wait: a server that sends a byte now and then holds them forever.
-    A call that is late is left alone in its thread, which ends with the process at the latest.
-    """
-    returned: list[T] = []
-    raised: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            returned.append(call())
-        except BaseException as error:  # noqa: BLE001 - raised again by who waits
-            raised.append(error)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    thread.join(max(seconds, 0))
-    if raised:
-        raise raised[0]
-    if not returned:
-        raise TimeoutError(f"it did not end within {seconds:g} s")
-    return returned[0]

@@ -13,11 +13,11 @@ _ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 
 
 class NotDotenv(ValueError):
-    """The text is not a dotenv file. Says the line's number, never the line: it may be a secret."""
+    """Raised for text that is not a dotenv file. Names the line by its number: the line itself may be a secret."""
 
 
 def parse(text: str) -> dict[str, str]:
-    """The variables of a dotenv text. `$NAME` inside a value is not expanded: a password may hold one.
+    """Returns the variables of a dotenv text. `$NAME` inside a value is not expanded: a password may hold one.
 
     Quoted values may span lines; in double quotes `\\n`, `\\r`, `\\t`, `\\"`, `\\\\` and `\\$` are escapes. The last of
     two equal names wins, as in a shell. Raises `NotDotenv`.

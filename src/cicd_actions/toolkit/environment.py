@@ -36,7 +36,7 @@ class Environment(Mapping[str, str]):
         return len(self._variables)
 
     def mask(self, value: str) -> None:
-        """Redact a value that came another way, such as the password in a URL."""
+        """Redacts a value that came another way, such as the password in a URL."""
         self._redactor.add(value)
 
     def withhold(self, name: str) -> None:
@@ -59,8 +59,8 @@ class Environment(Mapping[str, str]):
             and (secrets or not (name in self._fetched or database_password(value)))
         }
 
-    def secret(self, name: str, *, input: str) -> str:  # noqa: A002 - the word for it here
-        """The value of the variable that the input `input` names. Raises `UnusableInput` when it is not set."""
+    def secret(self, name: str, *, input: str) -> str:
+        """Returns the value of the variable that the input `input` names. Raises `UnusableInput` when it is not set."""
         value = self._variables.get(name, "")
         if not value:
             state = "is empty" if name in self._variables else "is not set"
@@ -74,8 +74,8 @@ class Environment(Mapping[str, str]):
         self._fetched.add(name)
         return value
 
-    def expand(self, text: str, *, input: str, form: Callable[[str], str] = str) -> str:  # noqa: A002 - the word for it here
-        """`text` with `$NAME` and `${NAME}` replaced by the variable's value in a form; `$$` is a dollar sign.
+    def expand(self, text: str, *, input: str, form: Callable[[str], str] = str) -> str:
+        """Returns `text` with `$NAME` and `${NAME}` replaced by the variable's value in a form; `$$` is a dollar sign.
 
         Raises `UnusableInput` when a variable is not set.
         """
@@ -86,8 +86,8 @@ class Environment(Mapping[str, str]):
 
         return _REFERENCE.sub(value, text)
 
-    def file(self, name: str, *, input: str) -> dict[str, str]:  # noqa: A002 - the word for it here
-        """The variables of the dotenv file that the variable `name` holds. Raises `UnusableInput`."""
+    def file(self, name: str, *, input: str) -> dict[str, str]:
+        """Returns the variables of the dotenv file that the variable `name` holds. Raises `UnusableInput`."""
         text = self.secret(name, input=input)
 
         try:

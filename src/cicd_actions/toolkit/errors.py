@@ -36,7 +36,7 @@ class Failed(ActionError):
 
 
 class UnusableInput(ActionError):
-    """An input, or a file that it names, cannot be used. Nothing was judged, so nothing may be rolled back."""
+    """Raised when an input, or a file that it names, is unusable. Nothing was judged, so nothing may be rolled back."""
 
     exit_code = 2
     verdict = Verdict.INCONCLUSIVE

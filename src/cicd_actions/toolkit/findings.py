@@ -41,7 +41,7 @@ class Finding:
     pointer: str = ""
 
     def as_json(self) -> dict[str, str | int]:
-        """The fields that are set; the severity as its word."""
+        """Returns the fields that are set; the severity as its word."""
         fields: dict[str, str | int | None] = {
             "rule": self.rule,
             "severity": self.severity.value,
@@ -57,5 +57,5 @@ class Finding:
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:
-    """By severity, then by place; findings of the same place keep their order."""
+    """Sorts by severity, then by place; findings of the same place keep their order."""
     return sorted(findings, key=lambda found: (found.severity.rank, found.file, found.line or 0))

@@ -1,4 +1,4 @@
-"""The grammar of inputs: durations, booleans, whole numbers, status sets, lists of lines, choices.
+"""Reads the grammar of inputs: durations, booleans, whole numbers, status sets, lists of lines, choices.
 
 Each parser takes the text of an input and returns its value, or raises `NotUnderstood` with what to write instead.
 """
@@ -19,7 +19,7 @@ Parser = Callable[[str], T]
 
 
 class NotUnderstood(ValueError):
-    """The text does not fit the grammar. `example` is a value that does."""
+    """Raised for text that does not fit the grammar. `example` is a value that fits."""
 
     def __init__(self, problem: str, *, example: str = "") -> None:
         super().__init__(problem)
@@ -31,7 +31,7 @@ _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
 
 
 def duration(text: str) -> float:
-    """`500ms`, `20s`, `5m`, `1h`, or `0s`: seconds. A bare number is an error, because its unit is not known."""
+    """Reads `500ms`, `20s`, `5m`, `1h` or `0s` as seconds. A bare number is an error, because its unit is not known."""
     match = _DURATION.fullmatch(text.strip())
     if match:
         return float(match[1]) * _UNITS[match[2]]
@@ -41,7 +41,7 @@ def duration(text: str) -> float:
 
 
 def boolean(text: str) -> bool:
-    """`true` or `false`."""
+    """Reads `true` or `false`."""
     if text.strip() in {"true", "false"}:
         return text.strip() == "true"
     guess = "false" if text.strip().lower() in {"false", "no", "off", "0", "n"} else "true"
@@ -49,17 +49,17 @@ def boolean(text: str) -> bool:
 
 
 def string(text: str) -> str:
-    """The text as it is, without the white space around it."""
+    """Returns the text without the white space around it."""
     return text.strip()
 
 
 def text_block(text: str) -> str:
-    """The text as it is, white space included (a body, a document)."""
+    """Returns the text as it is, white space included (a body, a document)."""
     return text
 
 
 def whole(least: int = 0, most: int | None = None) -> Parser[int]:
-    """A whole number within bounds."""
+    """Returns a parser of a whole number within bounds."""
     bounds = f"from {least} to {most}" if most is not None else f"of {least} or more"
 
     def parse(text: str) -> int:
@@ -73,19 +73,19 @@ def whole(least: int = 0, most: int | None = None) -> Parser[int]:
 
 
 def number(text: str) -> float:
-    """A finite decimal number: `0.01`, `5`, `1e-3`."""
+    """Reads a finite decimal number: `0.01`, `5`, `1e-3`."""
     if re.fullmatch(r"[-+]?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?", text.strip()):
         return float(text)
     raise NotUnderstood(f"`{text}` is not a number", example="0.01")
 
 
 def optional(parse: Parser[T]) -> Parser[T | None]:
-    """`None` when nothing was written."""
+    """Returns a parser that gives `None` for blank text."""
     return lambda text: None if not text.strip() else parse(text)
 
 
 def lines(parse: Parser[T]) -> Parser[tuple[T, ...]]:
-    """One value a line; empty lines are passed over."""
+    """Returns a parser of one value a line; it skips empty lines."""
 
     def parse_all(text: str) -> tuple[T, ...]:
         return tuple(parse(line.strip()) for line in text.splitlines() if line.strip())
@@ -94,7 +94,7 @@ def lines(parse: Parser[T]) -> Parser[tuple[T, ...]]:
 
 
 def choice(*allowed: str) -> Parser[str]:
-    """One of the words."""
+    """Returns a parser of one of the words."""
 
     def parse(text: str) -> str:
         if text.strip() in allowed:
@@ -107,7 +107,7 @@ def choice(*allowed: str) -> Parser[str]:
 
 @dataclass(frozen=True)
 class StatusSet:
-    """HTTP status codes: exact ones and whole classes (`2xx`)."""
+    """Holds HTTP status codes: exact ones and whole classes (`2xx`)."""
 
     text: str
     codes: frozenset[int]
@@ -121,7 +121,7 @@ class StatusSet:
 
 
 def status_set(text: str) -> StatusSet:
-    """`200`, `200,204`, `2xx`, or a mixture. Codes are 100 to 599 (RFC 9110, section 15)."""
+    """Reads `200`, `200,204`, `2xx`, or a mixture. Codes are 100 to 599 (RFC 9110, section 15)."""
     codes: set[int] = set()
     classes: set[int] = set()
     for part in (part.strip() for part in text.split(",")):
@@ -138,10 +138,10 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def variable_name(text: str) -> str:
-    """The name of an environment variable (letters, digits, `_`); never its value."""
+    """Reads the name of an environment variable (letters, digits, `_`). Its errors never repeat the text."""
     if _VARIABLE.fullmatch(text.strip()):
         return text.strip()
-    # The text itself is not repeated: a value written here by mistake is a secret.
+    # A value that was written here by mistake is a secret, so the text is not repeated.
     raise NotUnderstood("this is not the name of an environment variable", example="DATABASE_URL")
 
 
@@ -154,8 +154,7 @@ def fits(parse: Parser[object], example: str) -> bool:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that `word` was probably meant to be."""
-
+    """Returns the known word that `word` was probably meant to be."""
     found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return found[0] if found else None
 
@@ -164,7 +163,7 @@ _SHELL_WORDS = {"&&", "||", "|", ";", "&", ">", ">>", "<", "2>&1", "2>"}
 
 
 def argv(text: str) -> tuple[str, ...]:
-    """A program and its arguments: words with the quoting of a shell, or a JSON array of strings.
+    """Reads a program and its arguments: words with the quoting of a shell, or a JSON array of strings.
 
     Nothing is expanded, and there is no shell: an operator such as `&&` is an error that says so.
     """
@@ -172,9 +171,9 @@ def argv(text: str) -> tuple[str, ...]:
         try:
             found = json.loads(text)
         except ValueError as error:
-            raise NotUnderstood(f"it looks like a JSON array but is none ({error})", example='["make", "deploy"]') from None
+            raise NotUnderstood(f"it looks like a JSON array and is not one ({error})", example='["make", "deploy"]') from None
         if not found or not all(isinstance(word, str) for word in found):
-            raise NotUnderstood("the JSON array of a command holds strings, and at least one", example='["make", "deploy"]')
+            raise NotUnderstood("the JSON array of a command holds one string or more", example='["make", "deploy"]')
         return tuple(found)
     try:
         words = shlex.split(text)
@@ -183,7 +182,7 @@ def argv(text: str) -> tuple[str, ...]:
     operators = [word for word in words if word in _SHELL_WORDS]
     if operators:
         raise NotUnderstood(
-            f"`{operators[0]}` belongs to a shell, and commands run without one; put the line into a script, or name the shell",
+            f"`{operators[0]}` belongs to a shell, and commands run without one; move the line to a script, or name the shell",
             example=f"bash -c {shlex.quote(text)}",
         )
     return tuple(words)

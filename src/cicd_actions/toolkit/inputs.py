@@ -1,4 +1,4 @@
-"""One definition of an action's inputs: a frozen dataclass whose fields are declared with `declare`.
+"""Defines an action's inputs: a frozen dataclass whose fields are declared with `declare`.
 
 The same definition reads the JSON object of a composite step, the flags of a shell, and writes `--help`, `action.yml` and
 the table in the README.
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
 from cicd_actions.toolkit.errors import UnusableInput
-from cicd_actions.toolkit.grammar import NotUnderstood, Parser, nearest
+from cicd_actions.toolkit.grammar import NotUnderstood, Parser, fits, nearest
 from cicd_actions.toolkit.redaction import Redactor
 
 T = TypeVar("T")
@@ -20,42 +21,56 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True)
 class Declaration:
-    """What is known of one input: how its text is read, what it means, and its default as text."""
+    """Describes one input: how its text is read, what it means, and its default as text.
+
+    `blank` says what text of nothing but white space means: the default, or text like any other.
+    """
 
     parse: Parser[Any]
     help: str
-    default: str
-    required: bool
-    secret: bool
-    action_default: str
+    default: str = ""
+    required: bool = False
+    secret: bool = False
+    action_default: str = ""
+    blank: bool = True
+
+    def read(self, text: str) -> Any:
+        """Returns the value of the text, or the default. Raises `NotUnderstood`; its `example` is one that `parse` takes."""
+        unset = not text.strip() if self.blank else not text
+        try:
+            return self.parse(self.default if unset else text)
+        except NotUnderstood as error:
+            raise NotUnderstood(str(error), example=error.example if fits(self.parse, error.example) else "") from None
 
 
 def declare(
     parse: Callable[[str], T],
-    help: str,  # noqa: A002 - the word that argparse and click use
+    help: str,
     *,
     default: str = "",
     required: bool = False,
     secret: bool = False,
     action_default: str = "",
+    blank: bool = True,
 ) -> T:
-    """A field of an inputs class. `default` is text in the input's grammar, exactly as it stands in `action.yml`.
+    """Declares a field of an inputs class. `default` is text in the input's grammar, exactly as it stands in `action.yml`.
 
     `secret` values are redacted everywhere. `action_default` is the default in `action.yml` alone, for an expression
-    such as `${{ github.token }}`, which means nothing outside GitHub.
+    such as `${{ github.token }}`, which means nothing outside GitHub. `blank=False` hands white space to the parser: an
+    expectation of blank lines only would expect nothing.
     """
-    declaration = Declaration(parse, help, default, required, secret, action_default)
+    declaration = Declaration(parse, help, default, required, secret, action_default, blank)
     return cast("T", dataclasses.field(metadata={"input": declaration}))
 
 
 def declared(inputs: type[Any], name: str) -> Any:
-    """The same input as another action's: `url: str = declared(Other, "url")`. `name` is the field's."""
+    """Declares the same input as another action's: `url: str = declared(Other, "url")`. `name` is the field's."""
     (field,) = (field for field in dataclasses.fields(inputs) if field.name == name)
     return dataclasses.field(metadata=field.metadata)
 
 
 def declarations(inputs: type[Any]) -> dict[str, Declaration]:
-    """Every input of the class by its kebab-case name, in the order of the class."""
+    """Returns every input of the class by its kebab-case name, in the order of the class."""
     return {
         field.name.replace("_", "-"): field.metadata["input"]
         for field in dataclasses.fields(inputs)
@@ -64,7 +79,7 @@ def declarations(inputs: type[Any]) -> dict[str, Declaration]:
 
 
 def from_json(text: str) -> dict[str, str]:
-    """The inputs of a composite step, as `toJSON(inputs)` writes them: an object of strings.
+    """Reads the inputs of a composite step, as `toJSON(inputs)` writes them: an object of strings.
 
     Raises `UnusableInput` when the text is something else.
     """
@@ -72,12 +87,12 @@ def from_json(text: str) -> dict[str, str]:
         found = json.loads(text)
     except ValueError as error:
         raise UnusableInput(
-            "The variable INPUTS does not hold JSON.",
+            "Could not read the inputs: the variable INPUTS does not hold JSON.",
             cause=f"{error}.",
-            fix="It is set by the action itself:\n\n    env:\n      INPUTS: ${{ toJSON(inputs) }}",
+            fix="The action sets it itself:\n\n    env:\n      INPUTS: ${{ toJSON(inputs) }}",
         ) from None
     if not isinstance(found, dict):
-        raise UnusableInput("The variable INPUTS holds JSON, but not an object of inputs.")
+        raise UnusableInput("Could not read the inputs: the variable INPUTS holds JSON, but not an object.")
     values: dict[str, str] = {}
     for name, value in found.items():
         if isinstance(value, bool):
@@ -88,13 +103,13 @@ def from_json(text: str) -> dict[str, str]:
             values[name] = ""
         else:
             raise UnusableInput(
-                f"The input `{name}` is not text.", fix=f"Write it as a block of text:\n\n    {name}: |\n      …"
+                f"Cannot use the input `{name}`: it is not text.", fix=f"Write it as a block of text:\n\n    {name}: |\n      …"
             )
     return values
 
 
 def from_flags(argv: list[str], inputs: type[Any]) -> dict[str, str]:
-    """The inputs among the flags `--name value` or `--name=value`; a flag given twice adds a line.
+    """Reads the inputs among the flags `--name value` or `--name=value`; a flag given twice adds a line.
 
     Raises `UnusableInput` for a word that is not a flag, and for a flag without a value.
     """
@@ -103,7 +118,7 @@ def from_flags(argv: list[str], inputs: type[Any]) -> dict[str, str]:
     words = iter(argv)
     for word in words:
         if not word.startswith("--") or word == "--":
-            raise UnusableInput(f"`{word}` is not a flag.", fix="Inputs are given as `--name value`; see --help.")
+            raise UnusableInput(f"`{word}` is not a flag.", fix="Write inputs as `--name value`; see --help.")
         name, equals, value = word[2:].partition("=")
         if name not in known:
             raise UnusableInput(_unknown(name, known, what="flag", prefix="--"))
@@ -117,7 +132,7 @@ def from_flags(argv: list[str], inputs: type[Any]) -> dict[str, str]:
 
 
 def load(inputs: type[T], values: Mapping[str, str], redactor: Redactor) -> T:
-    """The typed object. An empty value means the default, as it does for GitHub.
+    """Returns the typed object. An empty value means the default, as it does for GitHub.
 
     Every input is read before anything is said, so one run shows all mistakes. Raises `UnusableInput`.
     """
@@ -133,23 +148,31 @@ def load(inputs: type[T], values: Mapping[str, str], redactor: Redactor) -> T:
             problems.append(f"The input `{name}` is required. {declaration.help}")
             continue
         try:
-            parsed[name.replace("-", "_")] = declaration.parse(text if text.strip() else declaration.default)
+            parsed[name.replace("-", "_")] = declaration.read(text)
         except NotUnderstood as error:
-            problems.append(f"The input `{name}` cannot be used: {error}.")
+            problems.append(f"Cannot use the input `{name}`: {error}.")
             if error.example:
-                fixes.append(_as_yaml(name, error.example))
+                fixes.append(as_yaml(name, error.example))
     if problems:
-        fix = "Write instead:\n\n    with:\n" + "\n".join(fixes) if fixes else ""
-        raise UnusableInput("\n".join(problems), fix=fix)
+        raise UnusableInput("\n".join(problems), fix=instead(*fixes) if fixes else "")
     return inputs(**parsed)
 
 
-def _as_yaml(name: str, example: str) -> str:
-    if "\n" in example:
-        return "\n".join([f"      {name}: |", *(f"        {line}" for line in example.splitlines())])
-    # Plain scalars that YAML or an expression would read as something else are quoted; JSON strings are YAML strings.
-    plain = example and all(char.isalnum() or char in "-_./" for char in example)
-    return f"      {name}: {example if plain else json.dumps(example, ensure_ascii=False)}"
+def as_yaml(name: str, value: str) -> str:
+    """Returns the lines of YAML that set a key to a text."""
+    if "\n" in value:
+        return "\n".join([f"{name}: |", *(f"  {line}" for line in value.splitlines())])
+    # What YAML would read as a comment, a mapping or a list is quoted (YAML 1.2, section 7.3.3); JSON strings are YAML strings.
+    plain = re.fullmatch(r"[A-Za-z0-9$/.^(_](?:[^\s:#,]|(?<=\S)#|:(?=\S)| (?=[^\s#]))*", value)
+    return f"{name}: {value if plain else json.dumps(value, ensure_ascii=False)}"
+
+
+def instead(*keys: str, under: str = "with") -> str:
+    """Returns the fix that shows which YAML to write: keys of `with`, or keys alone."""
+    shown = [line for key in keys for line in key.splitlines()]
+    if under:
+        shown = [f"{under}:", *(f"  {line}" for line in shown)]
+    return "\n".join(["Write instead:", "", *(f"    {line}" for line in shown)])
 
 
 def _example(declaration: Declaration) -> str:

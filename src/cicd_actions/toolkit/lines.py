@@ -36,7 +36,7 @@ class Lines:
 
     @property
     def full(self) -> bool:
-        """Whether the bounds are reached: further lines only change which ones are the last."""
+        """Returns whether the bounds are reached: further lines only change which ones are the last."""
         return self._lines >= MOST_LINES or self._characters >= MOST_CHARACTERS
 
     def feed(self, text: str) -> None:

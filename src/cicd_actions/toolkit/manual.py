@@ -1,4 +1,4 @@
-"""Writes what people read of an action's definition: `--help`, `action.yml`, and the tables of its README."""
+"""Writes an action's definition for people: `--help`, `action.yml`, and the tables of its README."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from cicd_actions.toolkit.inputs import Declaration, declarations
 EXIT_CODES: Mapping[int, str] = {
     0: "pass",
     1: "fail: proven wrong, or refused",
-    2: "an input cannot be used",
-    3: "inconclusive: nothing could be judged",
+    2: "unusable input",
+    3: "inconclusive: the action could not judge",
     130: "cancelled (SIGINT)",
     143: "cancelled (SIGTERM)",
 }
 
 
 def usage(action: AnyAction) -> str:
-    """The text of `--help`."""
+    """Returns the text of `--help`."""
     lines = [f"usage: cicd-actions {action.name} [--input VALUE …] [--json]", "", action.summary, "", "inputs:"]
     for name, declaration in declarations(action.inputs).items():
         lines.append(f"  --{name}{_default(declaration)}")
@@ -30,7 +30,7 @@ def usage(action: AnyAction) -> str:
         lines.append(f"  {output.name}")
         lines += textwrap.wrap(output.help, 96, initial_indent=" " * 6, subsequent_indent=" " * 6)
     lines += ["", "exit codes:", *(f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())]
-    lines += ["", "A flag given twice adds a line. --json prints outputs and findings as one JSON object."]
+    lines += ["", "A flag that is given twice adds a line. --json prints outputs and findings as one JSON object."]
     return "\n".join(lines)
 
 
@@ -41,7 +41,7 @@ def _default(declaration: Declaration) -> str:
 
 
 def action_yml(action: AnyAction, *, depth: int) -> str:
-    """`action.yml`: metadata and one step. `depth` is how many folders the launcher's root is above the action's."""
+    """Returns `action.yml`: metadata and one step. `depth` is how many folders the launcher's root is above the action's."""
     quoted = json.dumps
     lines = [
         "# Made from the action's definition by `make metadata`; a test holds the two together.",
@@ -83,7 +83,7 @@ def action_yml(action: AnyAction, *, depth: int) -> str:
 
 
 def readme_tables(action: AnyAction) -> str:
-    """The README's part between its markers: inputs, outputs and exit codes."""
+    """Returns the README's part between its markers: inputs, outputs and exit codes."""
     lines = ["## Inputs", "", "| input | default | meaning |", "| --- | --- | --- |"]
     for name, declaration in declarations(action.inputs).items():
         default = declaration.action_default or declaration.default
@@ -97,5 +97,5 @@ def readme_tables(action: AnyAction) -> str:
 
 
 def cell(text: str) -> str:
-    """Text that fits into a cell of a Markdown table."""
+    """Returns text that fits into a cell of a Markdown table."""
     return text.replace("|", "\\|").replace("\n", " ")

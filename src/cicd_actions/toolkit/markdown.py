@@ -62,7 +62,7 @@ def _referenced(line: str) -> str:
 
 
 def render(blocks: Iterable[Block], clean: Clean, limit: int) -> str:
-    """The blocks as Markdown of at most about `limit` bytes: what does not fit is left out from the end, and that is said."""
+    """Returns the blocks as Markdown of about `limit` bytes at most; says so where it leaves out the end."""
     parts: list[str] = []
     used = 0
     for block in blocks:
@@ -77,7 +77,7 @@ def render(blocks: Iterable[Block], clean: Clean, limit: int) -> str:
 
 
 def inline(content: Inline, clean: Clean) -> str:
-    """One line of Markdown."""
+    """Returns one line of Markdown."""
     if isinstance(content, str):
         return escaped(clean(content))
     if isinstance(content, Strong):

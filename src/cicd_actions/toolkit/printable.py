@@ -51,12 +51,12 @@ def defused(text: str) -> str:
 
 
 def beginning(text: str, limit: int) -> str:
-    """At most the first `limit` characters, and the mark of a cut, before which the redactor knows a secret's beginning."""
+    """Returns the first `limit` characters and the mark of a cut: the redactor knows a secret's beginning before it."""
     return text if len(text) <= limit else f"{text[:limit]}…"
 
 
 def shortened(text: str, limit: int) -> str:
-    """At most `limit` characters; what is cut is said."""
+    """Returns at most `limit` characters; the text says how many it leaves out."""
     if len(text) <= limit:
         return text
     return f"{text[:limit]}… ({len(text) - limit} more characters)"

@@ -16,9 +16,11 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
+from cicd_actions.toolkit.background import Background
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.lines import Line, Lines
 from cicd_actions.toolkit.redaction import CUT, Redactor
@@ -28,7 +30,7 @@ GRACE = 2.0
 
 
 def filled(words: Sequence[str], values: Mapping[str, str]) -> tuple[str, ...]:
-    """The words with `{name}` replaced by values, each within its word: a value can never become a second argument."""
+    """Replaces `{name}` by values, each within its word: a value can never become a second argument."""
     return tuple(_filled(word, values) for word in words)
 
 
@@ -97,28 +99,28 @@ def run(  # noqa: PLR0913 - a program's surroundings are many
         ) from None
     streams = {"stdout": _Stream(process.stdout, limit), "stderr": _Stream(process.stderr, limit)}
     lines = {name: Lines(name, on_line, redactor) for name in streams} if on_line is not None else {}
-    readers = {
-        name: threading.Thread(target=stream.read, args=(lines.get(name),), daemon=True) for name, stream in streams.items()
-    }
-    # `process.wait` with a time limit looks every 50 ms; without one, in a thread, it knows at once.
-    waiter = threading.Thread(target=process.wait, daemon=True)
+    readers: dict[str, Background[None]] = {}
     timed_out = False
     try:
-        for thread in (*readers.values(), threading.Thread(target=_feed, args=(process, stdin), daemon=True), waiter):
-            thread.start()
-        waiter.join(max(timeout - (time.monotonic() - started), 0.001))
-        timed_out = waiter.is_alive()
+        for name, stream in streams.items():
+            readers[name] = Background(partial(stream.read, lines.get(name)))
+        Background(partial(_feed, process, stdin))
+        # `process.wait` with a time limit looks every 50 ms; without one, in a thread, it knows at once.
+        timed_out = not Background(process.wait).wait(max(timeout - (time.monotonic() - started), 0.001))
     finally:
         # Also after a good end: a child in the background would keep the pipes open, and the readers waiting.
         end(process, grace)
         _close_input(process)
         # Also when cancelled: what the program says on SIGTERM is still handed over.
-        for name, reader in readers.items():
+        for name, stream in streams.items():
             # The cancellation may come before a reader was started, or just as it was: the first one has the pipe.
-            if reader.ident is not None:
-                reader.join(GRACE)
+            if name in readers:
+                readers[name].wait(GRACE)
             else:
-                streams[name].close()
+                stream.close()
+    for reader in readers.values():
+        if reader.wait(0):
+            reader.result()  # raises what `on_line` raised
     return Finished(
         argv=tuple(words),
         exit_code=process.returncode,
@@ -131,7 +133,7 @@ def run(  # noqa: PLR0913 - a program's surroundings are many
 
 
 def end(process: subprocess.Popen[bytes], grace: float = GRACE) -> None:
-    """End the program's whole group: SIGTERM, and SIGKILL after `grace` seconds."""
+    """Ends the program's whole group: SIGTERM, and SIGKILL after `grace` seconds."""
     running = process.poll() is None
     _signal(process, signal.SIGTERM)
     if running:
@@ -175,7 +177,7 @@ class _Stream:
 
     @property
     def text(self) -> str:
-        """What was kept; the mark of a cut at its end lets the redactor find the beginning of a secret there."""
+        """Returns what was kept; the mark of a cut at its end lets the redactor find the beginning of a secret there."""
         return "".join(self._parts) + (CUT if self.cut else "")
 
     def close(self) -> None:

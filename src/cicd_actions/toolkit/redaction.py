@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import binascii
 import html
+import json
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
@@ -99,7 +100,8 @@ class _Search:
     def __init__(self, values: Iterable[str]) -> None:
         values = set(values)
         encoded = {form for value in values for form in _encodings(value)}
-        literals = {_as_one_space(literal) for literal in values | encoded}
+        escaped = {form for value in values for form in _escaped(value)}
+        literals = {_as_one_space(literal) for literal in values | encoded | escaped}
         self._whole = re.compile(_any_of(literals))
         self._longest = max(map(len, literals))
         self._heads: dict[str, list[str]] = {}
@@ -114,7 +116,7 @@ class _Search:
         self._grams: set[str] = set()
 
     def places(self, text: str) -> list[tuple[int, int]]:
-        """Start and end of each secret, and of each part of one beside a cut or at the edge of a line of base64."""
+        """Returns start and end of each secret, and of each part of one beside a cut or at the edge of a line of base64."""
         plain = _as_one_space(text)
         found = [match.span() for match in self._whole.finditer(plain)]
         if CUT in text or "..." in text:
@@ -228,6 +230,13 @@ def _encodings(value: str) -> set[str]:
     return {each for each in letters | digits | {each.upper() for each in digits} if len(each) >= SHORTEST}
 
 
+def _escaped(value: str) -> set[str]:
+    """Returns the value in JSON and in a URL, as whole words: a sign of escapes before one hides where its escapes begin."""
+    raw = value.encode("utf-8", "surrogateescape")
+    quoted = re.sub(rb"[^A-Za-z0-9_.~-]", lambda match: b"%%%02X" % match[0][0], raw).decode()
+    return {quoted, quoted.replace("%20", "+"), *(json.dumps(value, ensure_ascii=each)[1:-1] for each in (True, False))}
+
+
 def _base64(raw: bytes) -> str:
     return binascii.b2a_base64(raw, newline=False).decode()
 
@@ -298,7 +307,6 @@ def _percent(escapes: str) -> list[Piece]:
 
 
 def _entity(escape: str) -> list[Piece]:
-
     return [(html.unescape(escape), len(escape))]
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import email.utils
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -17,6 +20,20 @@ Again = Callable[[BaseException], "float | bool"]
 """Returns whether to retry after an error: `True`, `False`, or the seconds that the server asked to wait."""
 
 LONGEST_PAUSE = 20.0
+
+
+def retry_after(text: str) -> float | bool:
+    """Returns the seconds that a `Retry-After` header asks for (RFC 9110, section 10.2.3: a number, or a date).
+
+    `True`, to retry in one's own time, for a header that is missing or cannot be read.
+    """
+    if re.fullmatch("[0-9]{1,9}", text):
+        return float(text)
+    try:
+        when = email.utils.parsedate_to_datetime(text)
+    except ValueError:
+        return True
+    return max(0.0, (when - dt.datetime.now(when.tzinfo)).total_seconds())
 
 
 @dataclass(frozen=True)
@@ -35,7 +52,6 @@ class Retry:
         Pauses double from half a second with jitter, as in "Exponential Backoff And Jitter" (AWS Architecture Blog).
         A pause that would outlast the deadline is not begun: the error is raised at once.
         """
-
         backoff = tenacity.wait_random_exponential(multiplier=0.5, max=LONGEST_PAUSE)
 
         def asked(state: tenacity.RetryCallState) -> float | bool:

@@ -1,4 +1,4 @@
-"""What an action is handed to work with: variables, clock, redactor, and the log."""
+"""Holds what an action works with: variables, clock, redactor, and the log."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cicd_actions.toolkit.redaction import SHORTEST, Redactor
 
 @dataclass
 class Runtime:
-    """Everything an action takes from its surroundings; only `cicd_actions.__main__` builds it from the real ones.
+    """Holds everything an action takes from its surroundings; only `cicd_actions.__main__` builds it from the real ones.
 
     `log_stream` carries progress: standard output on GitHub (where commands are read), standard error elsewhere.
     """
@@ -37,24 +37,28 @@ class Runtime:
 
     @property
     def on_github(self) -> bool:
-        """GitHub's runner, or one that says it is one."""
+        """Returns whether this is GitHub's runner, or one that says it is."""
         return self.variables.get("GITHUB_ACTIONS") == "true"
 
     @property
     def workspace(self) -> Path:
-        """The folder that relative paths start from: where the step was started."""
+        """Returns the folder that relative paths start from: where the step was started."""
         return Path.cwd()
 
     @property
-    def scratch(self) -> Path:
-        """A folder for files that later steps of the job may read: the runner's temporary one, else the workspace."""
-        return Path(self.variables.get("RUNNER_TEMP") or self.workspace)
+    def scratch(self) -> Path | None:
+        """Returns the runner's temporary folder, for files that later steps of the job may read.
 
-    def place(self, path: str | Path, *, input: str) -> Path:  # noqa: A002 - the word for it here
-        """Where a file is to be written that was asked for as *path*; its folder is made.
+        `None` where there is no runner to empty it: only files that an input asks for may be left there.
+        """
+        named = self.variables.get("RUNNER_TEMP")
+        return Path(named) if named else None
 
-        Asked before the work begins, so that no run waits for a result that cannot be kept. What lies in the workspace may be
-        somebody else's commit: a symbolic link there that leads out of it is not followed. Raises `UnusableInput`.
+    def place(self, path: str | Path, *, input: str) -> Path:
+        """Returns where to write a file that was asked for as `path`, and makes its folder.
+
+        Actions call it before their work begins, so that no run waits for a result that has no place. The workspace may be
+        somebody else's commit: a symbolic link in it that leads out is refused. Raises `UnusableInput`.
         """
         here = self.workspace
         asked = Path(os.path.normpath(here / path))
@@ -72,22 +76,22 @@ class Runtime:
             why = getattr(error, "strerror", None) or str(error)
         if why:
             raise UnusableInput(
-                f"The file {asked} of the input `{input}` cannot be written: {why}.",
+                f"Cannot write the file {asked} of the input `{input}`: {why}.",
                 fix=f"    with:\n      {input}: ${{{{ runner.temp }}}}/{asked.name}",
             )
         return asked
 
     def deadline(self, seconds: float) -> Deadline:
-        """A deadline from now on the runtime's clock."""
+        """Returns a deadline from now on the runtime's clock."""
         return Deadline(seconds, self.clock)
 
     def log(self, text: str) -> None:
-        """Write text from any source: secrets are masked, and no line of it can act as a workflow command."""
+        """Writes text from any source: secrets are masked, and no line of it can act as a workflow command."""
         self._write(defused(self.redactor(text)))
 
     @contextmanager
     def group(self, title: str) -> Iterator[None]:
-        """Fold what is logged inside under a title; GitHub has no groups within groups."""
+        """Folds what is logged inside under a title; GitHub has no groups within groups."""
         if not self.on_github:
             self.log(title)
             yield
@@ -99,14 +103,12 @@ class Runtime:
             self.command("endgroup", "")
 
     def command(self, name: str, message: str, **properties: str | int) -> None:
-        """Issue a workflow command. The message and the properties are redacted and escaped."""
-
+        """Issues a workflow command. The message and the properties are redacted and escaped."""
         cleaned = {key: self.redactor(str(value)) for key, value in properties.items()}
         self._write(str(command.Command(name, cleaned, self.redactor(message))))
 
     def mask(self, secret: str) -> None:
-        """Redact a value here, and on GitHub in every later step of the job as well."""
-
+        """Redacts a value here, and on GitHub in every later step of the job as well."""
         self.redactor.add(secret)
         if self.on_github and len(secret) >= SHORTEST:
             self._write(str(command.Command("add-mask", {}, secret)))

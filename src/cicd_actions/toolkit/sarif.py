@@ -1,4 +1,4 @@
-"""Findings as SARIF 2.1.0, in the subset that GitHub's code scanning reads.
+"""Writes findings as SARIF 2.1.0, in the subset that GitHub's code scanning reads.
 
 https://docs.github.com/code-security/code-scanning/integrating-with-code-scanning/sarif-support-for-code-scanning
 """
@@ -24,19 +24,23 @@ _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTICE
 
 @dataclass(frozen=True)
 class RuleText:
-    """What a rule is: `title` names it in a few words, `help` says why it is one and what to do."""
+    """Describes a rule: `title` names it in a few words, `help` says why it matters and how to fix it.
+
+    `security` is GitHub's `security-severity` from 0 to 10, for rules that are about security or safety.
+    """
 
     title: str
     help: str = ""
+    security: float | None = None
 
 
 def document(
     tool: str, findings: Iterable[Finding], rules: Mapping[str, RuleText], *, version: str = "", elsewhere: str = ""
 ) -> dict[str, Any]:
-    """One run of `tool` as an object that `json.dumps` writes.
+    """Returns one run of `tool` as an object that `json.dumps` writes.
 
-    `elsewhere` is the file for findings that have none: GitHub shows no result without a place. There is no
-    `security-severity`: what is found here is not a vulnerability. Texts have to be redacted by the caller.
+    `elsewhere` is the file for findings that have none: GitHub shows no result without a place. The caller redacts
+    the texts.
     """
     ordered = worst_first(findings)[:MOST_RESULTS]
     ids = sorted({found.rule for found in ordered})
@@ -60,6 +64,8 @@ def _rule(id_: str, text: RuleText | None) -> dict[str, Any]:
     found: dict[str, Any] = {"id": id_, "shortDescription": {"text": title}}
     if text and text.help:
         found["help"] = {"text": text.help}
+    if text and text.security is not None:
+        found["properties"] = {"security-severity": f"{text.security:.1f}", "tags": ["security"]}
     return found
 
 
@@ -85,6 +91,6 @@ def _result(found: Finding, ids: Sequence[str], elsewhere: str) -> dict[str, Any
 
 
 def _fingerprint(found: Finding) -> str:
-    """Of what stays when lines move."""
+    """Returns a hash of what stays when lines move."""
     text = f"{found.rule}\0{found.file}\0{found.pointer}\0{found.message}"
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]

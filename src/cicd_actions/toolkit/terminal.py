@@ -11,7 +11,7 @@ from cicd_actions.toolkit.report import Block, Bullets, Code, CodeBlock, Heading
 
 
 def render(blocks: Iterable[Block], clean: Callable[[str], str]) -> list[str]:
-    """The lines of the blocks; tables are aligned, folded parts are shown."""
+    """Returns the lines of the blocks; aligns tables, and shows folded parts."""
     lines: list[str] = []
     for block in blocks:
         if lines:
@@ -45,7 +45,7 @@ def _plain(content: Inline, clean: Callable[[str], str]) -> str:
 
 
 WIDEST = 60
-"""Columns of one cell; what is longer goes on in the line below. A log is read in windows of 120 to 200 columns."""
+"""Columns of one cell; longer text continues in the line below. Logs are read in windows of 120 to 200 columns."""
 
 
 def _table(table: Table, clean: Callable[[str], str]) -> list[str]:
@@ -69,7 +69,7 @@ def _wrapped(text: str) -> list[str]:
 
 
 def _width(text: str) -> int:
-    """Columns in a terminal: East Asian wide characters and most emoji take two, combining marks none."""
+    """Returns the columns in a terminal: East Asian wide characters and most emoji take two, combining marks none."""
     if text.isascii():
         return len(text)
     return sum(

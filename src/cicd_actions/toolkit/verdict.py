@@ -1,4 +1,4 @@
-"""The three things an action can say of what it judged, and the exit code of each."""
+"""Defines the three verdicts of an action, and the exit code of each."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from enum import Enum
 
 
 class Verdict(str, Enum):
-    """`fail` is proven by an answer of the thing judged; `inconclusive` means that nothing could be judged.
+    """`fail` is proven by an answer of the thing judged; `inconclusive` means that it could not be judged.
 
     Only `fail` may trigger a rollback.
     """
 
-    PASS = "pass"  # noqa: S105 - a verdict, no password
+    PASS = "pass"
     FAIL = "fail"
     INCONCLUSIVE = "inconclusive"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cicd_actions.verify_openapi_client import diagnosis, drift, overview, places
+from cicd_actions.verify_openapi_client import diagnosis, drift, line_numbers, overview
 from cicd_actions.verify_openapi_client.inputs import Inputs
 from cicd_actions.verify_openapi_client.judgement import Compared
 from cicd_actions.verify_openapi_client.repository import Repository
@@ -49,4 +49,4 @@ def _texts(found: drift.Drift, repo: Repository, copy: Shadow) -> dict[str, tupl
 def lines(spec: Specification, spec_file: str, compared: Compared) -> dict[str, int]:
     """Returns the lines of the document, where git has it, that the findings stand on, by pointer."""
     wanted = [change.pointer for change in compared.changes if not change.in_base]
-    return places.lines(spec, wanted) if spec_file and wanted else {}
+    return line_numbers.of(spec, wanted) if spec_file and wanted else {}

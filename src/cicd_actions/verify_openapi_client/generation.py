@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from cicd_actions.toolkit import process
@@ -24,7 +24,10 @@ _LONG_AGO = 978_307_200_000_000_000
 
 @dataclass
 class Generator:
-    """The commands that make the client, as argument lists, run in `folder` (relative to the repository's root)."""
+    """The commands that make the client, as argument lists, run in `folder` (relative to the repository's root).
+
+    `beside` is called when all is ready for the first command: work begun earlier would delay the generator.
+    """
 
     generate: Sequence[str]
     format: Sequence[str]
@@ -32,7 +35,7 @@ class Generator:
     client: Sequence[str]
     runtime: Runtime
     deadline: Deadline
-    seconds: float = field(default=0.0, init=False)
+    beside: Callable[[], object]
 
     def run(self, shadow: Shadow) -> None:
         """Generate the client in the copy.
@@ -86,6 +89,7 @@ class Generator:
             )
 
     def _commands(self, shadow: Shadow) -> None:
+        self.beside()
         run(shadow, self.generate, "generate-command", self.folder, self.runtime, self.deadline)
         if self.format:
             run(shadow, self.format, "format-command", self.folder, self.runtime, self.deadline)

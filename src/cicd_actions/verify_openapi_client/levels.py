@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.grammar import NotUnderstood, nearest
 
-if TYPE_CHECKING:
-    from cicd_actions.verify_openapi_client.breaking.change import (
-        Change,
-    )  # what defines it is imported while the generator runs
+if TYPE_CHECKING:  # what defines it is imported while the generator runs
+    from cicd_actions.verify_openapi_client.breaking.change import Change
 
 
 class Level(IntEnum):

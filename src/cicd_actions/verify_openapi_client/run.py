@@ -6,14 +6,14 @@ import datetime as dt
 import os
 import shlex
 import tempfile
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 
 from cicd_actions.toolkit import process
+from cicd_actions.toolkit.background import Background
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import Failed, UnusableInput
-from cicd_actions.toolkit.meanwhile import Meanwhile
 from cicd_actions.toolkit.report import Report
 from cicd_actions.toolkit.runtime import Runtime
 from cicd_actions.verify_openapi_client import (
@@ -24,11 +24,11 @@ from cicd_actions.verify_openapi_client import (
     drift,
     evidence,
     generation,
+    judgement,
     repository,
     specification,
 )
 from cicd_actions.verify_openapi_client.inputs import Inputs
-from cicd_actions.verify_openapi_client.judgement import Compared, Judgement
 from cicd_actions.verify_openapi_client.reporting import files
 from cicd_actions.verify_openapi_client.repository import Repository
 from cicd_actions.verify_openapi_client.shadow import Shadow, shadow
@@ -53,15 +53,14 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
             spec_path, spec = _exported(copy, inputs, where, runtime, deadline)
         else:
             spec_path = _seen_from(copy, repo, folder / inputs.spec, folder)
-        comparing = Meanwhile(partial(_compared, inputs, repo, folder, spec, runtime))
-        generator = _generator(inputs, where, paths, spec_path, runtime, deadline)
+        compare = partial(_compared, inputs, repo, folder, spec, runtime)
+        comparing = cache(lambda: Background(compare))
+        generator = _generator(inputs, where, paths, spec_path, runtime, deadline, comparing)
         found = drift.find(copy, repo, generator)
-        # The generator's time has paid for these.
-
         seen = evidence.look(found, repo, copy, where, inputs, spec)
         fixed = drift.write(copy, repo, found) if inputs.fix and found and not found.unstable else []
-    compared, spec_file = comparing.result()
-    judged = Judgement(
+    compared, spec_file = comparing().result()
+    judged = judgement.Judgement(
         drift=found,
         causes=seen.causes,
         touched=seen.touched,
@@ -81,9 +80,10 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
     return files.report(NAME, judged, inputs, runtime, results)
 
 
-def _compared(inputs: Inputs, repo: Repository, folder: Path, spec: Specification, runtime: Runtime) -> tuple[Compared, str]:
+def _compared(
+    inputs: Inputs, repo: Repository, folder: Path, spec: Specification, runtime: Runtime
+) -> tuple[judgement.Compared, str]:
     """Compares the documents, and finds the path of `spec` in git, while the generator runs."""
-
     compared = comparison.compare(inputs, repo, folder, spec, runtime.variables)
     return compared, repo.tracked(folder / inputs.spec) if inputs.spec else ""
 
@@ -154,6 +154,7 @@ def _generator(
     spec: str,
     runtime: Runtime,
     deadline: Deadline,
+    beside: Callable[[], object],
 ) -> generation.Generator:
     clients = [os.path.relpath(path, where) for path in paths]
     if len(clients) > 1 and any("{client}" in word for word in inputs.generate_command):
@@ -169,6 +170,7 @@ def _generator(
         client=paths,
         runtime=runtime,
         deadline=deadline,
+        beside=beside,
     )
 
 

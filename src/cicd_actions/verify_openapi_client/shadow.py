@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from cicd_actions.toolkit.meanwhile import Meanwhile
+from cicd_actions.toolkit.background import Background
 from cicd_actions.verify_openapi_client.repository import NOT_LITERAL, GitFailed, Repository, split
 
 _CACHES = {"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".cache", ".vite", ".vite-temp", ".git"}
@@ -96,8 +96,8 @@ class Shadow:
         """Copy the work tree as it is: tracked, untracked and ignored files."""
         ignored = ("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
         # None of the three needs another: git works on them while the files are copied.
-        listing = Meanwhile(partial(self.repository.names, *ignored))
-        reading = Meanwhile(partial(self.git, "read-tree", "HEAD"))
+        listing = Background(partial(self.repository.names, *ignored))
+        reading = Background(partial(self.git, "read-tree", "HEAD"))
         for name in self.repository.names("ls-files", "-z", "--cached", "--others", "--exclude-standard"):
             self.put(name.rstrip("/"))
         for name in listing.result():
@@ -181,7 +181,6 @@ def _stamps(folder: Path) -> Iterator[tuple[str, Stamp]]:
 @contextmanager
 def shadow(repository: Repository, scratch: Path | None) -> Iterator[Shadow]:
     """A filled copy below `scratch` (else the system's temporary folder); it is gone at the end, also of a cancelled run."""
-
     folder = Path(tempfile.mkdtemp(prefix="openapi-client-", dir=scratch))
     made = Shadow(repository, folder)
     try:

@@ -43,7 +43,7 @@ class Specification:
     yaml: bool
 
 
-def load(path: Path, *, input: str, name: str = "") -> Specification:  # noqa: A002 - the word for it here
+def load(path: Path, *, input: str, name: str = "") -> Specification:
     """Reads the document in a file. Raises `UnusableInput`, which names the input `input`."""
     shown = name or str(path)
     try:
@@ -59,13 +59,13 @@ def load(path: Path, *, input: str, name: str = "") -> Specification:  # noqa: A
     return parse(content, input=input, name=shown)
 
 
-def check_size(size: int, *, input: str, name: str) -> None:  # noqa: A002 - the word for it here
+def check_size(size: int, *, input: str, name: str) -> None:
     """Raises `UnusableInput` for a document of more bytes than are read."""
     if size > LONGEST_JSON:
         _too_long(name, size, LONGEST_JSON, input)
 
 
-def parse(content: bytes, *, input: str, name: str) -> Specification:  # noqa: A002 - the word for it here
+def parse(content: bytes, *, input: str, name: str) -> Specification:
     """Reads the document in these bytes. Raises `UnusableInput`, which names the input `input`."""
     check_size(len(content), input=input, name=name)
     try:
@@ -129,7 +129,6 @@ def _json(text: str) -> Any:
 
 
 def _yaml(text: str, name: str, input_: str) -> Any:
-
     size = len(text.encode())
     if size > LONGEST_YAML:
         raise UnusableInput(

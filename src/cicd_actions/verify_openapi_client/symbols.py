@@ -99,13 +99,13 @@ def _components(old: Document, new: Document) -> Iterator[Change]:
     sameness: Sameness | None = None  # which takes a look at the whole of both documents
     for kind in _KINDS:
         before, after = (dict(document.root.at("components", kind).entries()) for document in (old, new))
-        added = {name: part for name, part in after.items() if name not in before}
+        added = {name: _untitled(part) for name, part in after.items() if name not in before}
         for name, part in before.items():
             if name in after:
                 yield from _enum_names(name, part, after[name])
                 continue
             sameness = sameness or Sameness(old, new)
-            renamed = _renamed(name, part, added, sameness)
+            renamed = _renamed(name, _untitled(part), added, sameness)
             what = f"{renamed} is what `{name}` was." if renamed else f"`{name}` is gone."
             yield Change(COMPONENT, what, (), part.pointer, True, part.place, renamed)
 
@@ -114,7 +114,7 @@ def _renamed(name: str, part: Part, added: dict[str, Part], sameness: Sameness) 
     """The added components that the old one became: FastAPI splits `Item` into `Item-Input` and `Item-Output`."""
     split = [each for each in (f"{name}-Input", f"{name}-Output") if each in added]
     joined = [each for each in (name.removesuffix("-Input").removesuffix("-Output"),) if each != name and each in added]
-    same = [each for each, other in added.items() if sameness.same((_untitled(part),), (_untitled(other),))]
+    same = [each for each, other in added.items() if sameness.same((part,), (other,))]
     return " and ".join(f"`{each}`" for each in sorted(set(split or joined or same[:1])))
 
 

@@ -1,1 +1,5 @@
-"""Reads workflow and action files: their model with lines, and the expressions in them."""
+"""Reads workflow and action files: their model with lines, and the expressions in them.
+
+Reading order: `files` is the model. `templates` finds expressions, `expressions` parses them into the trees of `syntax`.
+`values` and `matrix` say what they can stand for, `references` what they read, and `inspection` does both for a whole file.
+"""

@@ -17,11 +17,11 @@ LONGEST = 21_000
 DEEPEST = 50
 
 FUNCTIONS = frozenset(
-    "always cancelled case contains endswith failure format fromjson hashfiles join startswith success tojson".split()  # noqa: SIM905
+    "always cancelled case contains endswith failure format fromjson hashfiles join startswith success tojson".split()
 )
 """Every function, in lower case: GitHub does not mind the case."""
 
-CONTEXTS = frozenset("env github inputs job jobs matrix needs runner secrets steps strategy vars".split())  # noqa: SIM905
+CONTEXTS = frozenset("env github inputs job jobs matrix needs runner secrets steps strategy vars".split())
 
 
 class NotAnExpression(ValueError):
@@ -55,7 +55,7 @@ _WORDS = {"true": True, "false": False, "null": None, "NaN": math.nan, "Infinity
 
 
 def tokens(text: str) -> list[Token]:
-    """The words and signs of an expression; the last one has the kind `end`. Raises `NotAnExpression`."""
+    """Returns the words and signs of an expression; the last one has the kind `end`. Raises `NotAnExpression`."""
     if len(text) > LONGEST:
         raise NotAnExpression(f"an expression has at most {LONGEST} characters, and this has {len(text)}", LONGEST)
     found: list[Token] = []
@@ -108,7 +108,7 @@ def _name(text: str, at: int) -> Token:
 
 
 def parse(text: str) -> Node:
-    """The tree of an expression without its `${{ }}`. Raises `NotAnExpression`."""
+    """Returns the tree of an expression without its `${{ }}`. Raises `NotAnExpression`."""
     reader = _Reader(tokens(text))
     if reader.now.kind == "end":
         raise NotAnExpression("an expression is missing", 0)

@@ -1,4 +1,4 @@
-"""The model of a workflow file or an action's metadata file, with the line of everything, and what is wrong with it.
+"""Models a workflow file or an action's metadata file: every key with its line, and the problems of the file.
 
 A file is never given up for one mistake: what cannot be read is a problem with its place, and the rest is there.
 """
@@ -22,7 +22,7 @@ Kind = Literal["workflow", "action"]
 
 @dataclass(frozen=True)
 class Problem:
-    """Something wrong in a file. `unread` says that a part of the file could therefore not be looked at."""
+    """A problem in a file. `unread` says that it hides a part of the file from the reader."""
 
     rule: str
     message: str
@@ -42,7 +42,7 @@ class Site:
 
     @property
     def condition(self) -> bool:
-        """Whether it is an `if:`, whose whole text is an expression."""
+        """Returns whether it is an `if:`, whose whole text is an expression."""
         if self.is_key:
             return False
         path = self.path
@@ -56,7 +56,7 @@ class Site:
 
 
 def is_step(path: tuple[str, ...]) -> bool:
-    """Whether a path leads to a step: one of a job or a composite action, or one that runs beside others (`parallel`)."""
+    """Returns whether a path leads to a step: one of a job, of a composite action, or beside others (`parallel`)."""
     first = 2 if path[0] == "jobs" else 1
     rest = path[first:]
     return (
@@ -90,7 +90,7 @@ class Step:
 
     @property
     def label(self) -> str:
-        """What GitHub shows of it, or near that."""
+        """Returns what GitHub shows of it, or near that."""
         for key in ("name", "id", "uses", "run"):
             text = scalar_text(self.node.get(key)).strip()
             if text:
@@ -112,12 +112,12 @@ class Job:
 
     @property
     def uses(self) -> str:
-        """The reusable workflow that it calls, or nothing."""
+        """Returns the reusable workflow that it calls, or nothing."""
         return scalar_text(self.node.get("uses"))
 
     @property
     def environment(self) -> Scalar | None:
-        """The name of its environment, which may be an expression."""
+        """Returns the name of its environment, which may be an expression."""
         node = self.node.get("environment")
         if isinstance(node, Mapping):
             node = node.get("name")
@@ -125,12 +125,12 @@ class Job:
 
     @property
     def inherits(self) -> bool:
-        """Whether it hands on every secret: `secrets: inherit`."""
+        """Returns whether it hands on every secret: `secrets: inherit`."""
         return scalar_text(self.node.get("secrets")) == "inherit"
 
     @property
     def handed(self) -> Mapping | None:
-        """The secrets it hands to the workflow it calls, by name."""
+        """Returns the secrets it hands to the workflow it calls, by name."""
         node = self.node.get("secrets")
         return node if isinstance(node, Mapping) else None
 
@@ -154,16 +154,16 @@ class File:
 
     @property
     def callable(self) -> bool:
-        """Whether other workflows can call it."""
+        """Returns whether other workflows can call it."""
         return "workflow_call" in self.triggers
 
     @property
     def starts_itself(self) -> bool:
-        """Whether an event starts it (so its secrets are those of this repository)."""
+        """Returns whether an event starts it (so its secrets are those of this repository)."""
         return self.kind == "workflow" and (not self.callable or len(self.triggers) > 1)
 
     def sites(self) -> Iterator[Site]:
-        """Every text that holds an expression, keys included, in the order of the file; aliases once for each use."""
+        """Returns every text that holds an expression, keys included, in the order of the file; aliases once for each use."""
         # The way to a node is a chain of keys, which becomes a path only for the few texts that count.
         pending: list[tuple[Node, _Chain, bool]] = []
         if isinstance(self.document.root, Mapping):
@@ -199,29 +199,29 @@ def _path(chain: _Chain) -> tuple[str, ...]:
 
 
 def scalar_text(node: Node | None) -> str:
-    """The text of a scalar; nothing for anything else."""
+    """Returns the text of a scalar; nothing for anything else."""
     return node.text if isinstance(node, Scalar) else ""
 
 
 def kind_of(path: str) -> Kind:
-    """What a file is by its name: `action.yml` is an action's metadata anywhere but among the workflows."""
+    """Returns what a file is by its name: `action.yml` is an action's metadata anywhere but among the workflows."""
     folder, _, name = path.rpartition("/")
     return "action" if name in {"action.yml", "action.yaml"} and not folder.endswith(".github/workflows") else "workflow"
 
 
 def read(path: str, text: str) -> File:
-    """The model of a file. Never raises: what is wrong stands in `problems`."""
+    """Returns the model of a file. Never raises: what is wrong stands in `problems`."""
     kind = kind_of(path)
     try:
         document = yaml12.read(text, strict=False, fold_case=True, longest=LONGEST, most_nodes=MOST_NODES)
     except NotYaml as error:
-        message = f"this file cannot be read as YAML: {error.problem}"
+        message = f"could not read this file as YAML: {error.problem}"
         return File(
             path, kind, Document(""), [Problem("broken-file", message, error.line or 1, error.column or 1, unread=True)]
         )
     file = File(path, kind, document)
     for twice in document.duplicates:
-        message = f"the key `{twice.key}` stands in line {twice.first_line} already; GitHub refuses the file"
+        message = f"line {twice.first_line} has the key `{twice.key}` already; GitHub refuses the file"
         file.problems.append(Problem("duplicate-key", message, twice.line, twice.column))
     if not isinstance(document.root, Mapping):
         what = "is empty" if document.root is None else "is not a mapping"
@@ -248,7 +248,7 @@ def _notice_merges(file: File) -> None:
         for key, value in node.entries:
             pending.append(value)
             if key.text == "<<" and not key.style:
-                message = "GitHub follows anchors and aliases, but not merges (`<<`): it refuses this file"
+                message = "GitHub refuses merges (`<<`) in a file; it follows only anchors and aliases"
                 fix = "Write the keys out, or put an alias in place of the whole mapping: `env: *name`."
                 file.problems.append(Problem("merge-key", message, key.line, key.column, fix))
 

@@ -1,4 +1,4 @@
-"""What the expressions of a file read, each with its place, and what is wrong with them."""
+"""Inspects the expressions of a file: what they read, each with its place, and their problems."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ class Inspection:
     problems: list[Problem] = field(default_factory=list)
 
     def place(self, reading: Reading) -> tuple[int, int]:
-        """Line and column of a reading."""
+        """Returns line and column of a reading."""
         return self.file.document.place_in(reading.site.scalar, reading.offset)
 
 
 @lru_cache(maxsize=8192)
 def _known(source: str) -> tuple[tuple[Reference, ...], tuple[tuple[str, int], ...]]:
-    """The references of an expression, and the names in it that GitHub does not know, with their offsets.
+    """Returns the references of an expression, and the names in it that GitHub does not know, with their offsets.
 
     The same expressions stand in many files: each text is read once.
     """
@@ -64,7 +64,7 @@ def _known(source: str) -> tuple[tuple[Reference, ...], tuple[tuple[str, int], .
 
 
 def inspect(file: File) -> Inspection:
-    """Read every expression of the file."""
+    """Reads every expression of the file."""
     inspection = Inspection(file)
     for site in file.sites():
         if site.scalar.tag:
@@ -76,7 +76,7 @@ def inspect(file: File) -> Inspection:
 
 def _inspect(inspection: Inspection, site: Site, found: Found) -> None:
     if found.problem:
-        message = f"this expression cannot be read: {found.problem}"
+        message = f"could not read this expression: {found.problem}"
         _notice(inspection, site, found.problem_offset, "broken-expression", message, unread=True)
         return
     read, unknown = _known(found.source)
@@ -96,7 +96,7 @@ def _inspect(inspection: Inspection, site: Site, found: Found) -> None:
 
 
 def _whereabouts(path: tuple[str, ...]) -> tuple[str, int | None]:
-    """The job that a path leads into, and the step."""
+    """Returns the job that a path leads into, and the step."""
     job = path[1] if path[0] == "jobs" and len(path) > 1 else ""
     at = 2 if job else 1
     inside = len(path) > at + 1 and path[at] == "steps" and path[at + 1].isdigit()
@@ -118,15 +118,15 @@ def _notice_tag(inspection: Inspection, site: Site) -> None:
 
 
 def _refused(file: File, reading: Reading) -> tuple[str, str] | None:
-    """Why GitHub does not give the context here, and what to write; `None` where it does.
+    """Returns why GitHub does not give the context here, and what to write; `None` where it does.
 
     As in https://docs.github.com/actions/reference/contexts-reference#context-availability (a test holds this to the
     schemas of npm `@actions/workflow-parser`).
     """
     context = reading.context
     if file.kind == "action":
-        fix = f"Declare an input, and hand it in where the action is used: `with: {{name: ${{{{ {context}.NAME }}}}}}`."
-        return f"an action cannot read `{context}`: GitHub gives it only what its inputs hand in", fix
+        fix = f"Declare an input, and set it where the action is used: `with: {{name: ${{{{ {context}.NAME }}}}}}`."
+        return f"an action cannot read `{context}`: GitHub gives an action only its inputs", fix
     if context == "vars" or secrets_allowed(reading.path):
         return None
     if reading.site.condition:
@@ -134,14 +134,14 @@ def _refused(file: File, reading: Reading) -> tuple[str, str] | None:
         if "steps" not in reading.path:
             fix += " The `if:` of a job cannot read `env` either."
         return "GitHub does not give `secrets` to an `if:`", fix
-    return f"GitHub does not give `secrets` to `{_shown(reading.path)}`", "Hand the secret over by `env:` or `with:` of a step."
+    return f"GitHub does not give `secrets` to `{_shown(reading.path)}`", "Pass the secret in `env:` or `with:` of a step."
 
 
 _STEP_KEYS = frozenset({"name", "run", "with", "env", "continue-on-error", "timeout-minutes", "working-directory"})
 
 
 def secrets_allowed(path: tuple[str, ...]) -> bool:
-    """Whether GitHub gives the context `secrets` to this place of a workflow."""
+    """Returns whether GitHub gives the context `secrets` to this place of a workflow."""
     if path[0] == "env":
         return True
     if path[0] != "jobs" or len(path) < 3:

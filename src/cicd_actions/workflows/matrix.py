@@ -1,4 +1,4 @@
-"""The combinations of a job's matrix, as far as the file itself tells.
+"""Combines the values of a job's matrix, as far as the file itself tells.
 
 The order of `exclude` and `include` is GitHub's:
 https://docs.github.com/actions/how-tos/write-workflows/choose-what-workflows-do/run-job-variations
@@ -66,7 +66,7 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) and value else [_UNKNOWN]
 
 
-def _plain(node: Node | None, known: Known) -> Any:  # noqa: PLR0911 - one return for each kind of node
+def _plain(node: Node | None, known: Known) -> Any:
     """The node as dicts, lists and texts; what an expression gives where that is known."""
     if isinstance(node, Mapping):
         return {key.text.lower(): _plain(value, known) for key, value in node.entries}

@@ -27,7 +27,7 @@ class Reference:
 
 
 def references(tree: Node, contexts: frozenset[str]) -> list[Reference]:
-    """Every place where the expression reads one of the contexts (lower-case names), in the order of the text."""
+    """Returns every place where the expression reads one of the contexts (lower-case names), in the order of the text."""
     return list(_references(tree, contexts, optional=False, tested=frozenset()))
 
 

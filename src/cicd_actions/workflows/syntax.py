@@ -81,7 +81,7 @@ Node: TypeAlias = "Literal | Context | Call | Access | Not | Comparison | Logica
 
 
 def children(node: Node) -> tuple[Node, ...]:
-    """The nodes right below, in the order of the text."""
+    """Returns the nodes right below, in the order of the text."""
     if isinstance(node, Call):
         return node.arguments
     if isinstance(node, Access):
@@ -96,7 +96,7 @@ def children(node: Node) -> tuple[Node, ...]:
 
 
 def walk(node: Node) -> Iterator[Node]:
-    """The node and everything below it, in the order of the text."""
+    """Returns the node and everything below it, in the order of the text."""
     pending = [node]
     while pending:
         at = pending.pop()
@@ -108,7 +108,7 @@ _STRENGTH = {"||": 1, "&&": 2, "==": 3, "!=": 3, "<": 4, "<=": 4, ">": 4, ">=": 
 
 
 def written(node: Node) -> str:
-    """The expression as text, with only the brackets that are needed; reading it gives the same tree again."""
+    """Returns the expression as text, with only the brackets that are needed; reading it gives the same tree again."""
     return _written(node, 0)
 
 

@@ -29,7 +29,7 @@ class Found:
 
 
 def expressions(text: str, *, condition: bool = False) -> list[Found]:
-    """All expressions of the text, also those that cannot be read (with `problem` in place of `tree`).
+    """Returns all expressions of the text, also those that cannot be read (with `problem` in place of `tree`).
 
     With `condition` the text is an `if:`, which is an expression also without `${{ }}`.
     """
@@ -65,7 +65,7 @@ def _read(source: str, start: int) -> Found:
 
 @lru_cache(maxsize=8192)
 def parsed(source: str) -> tuple[Node | None, str, int]:
-    """The tree of an expression, or the problem and where it is. The same texts stand in many files: each is read once."""
+    """Returns the tree of an expression, or the problem and its place. Each text is read once: many files share them."""
     try:
         return parse(source), "", 0
     except NotAnExpression as error:

@@ -92,7 +92,7 @@ def _path(node: Node | None) -> str:
     return path.removeprefix("github.event.") if path.startswith("github.event.inputs.") else path
 
 
-def _called(node: Call, known: Known) -> frozenset[Value] | None:  # noqa: PLR0911 - one return for each function
+def _called(node: Call, known: Known) -> frozenset[Value] | None:
     name = node.name.lower()
     if name in {"contains", "startswith", "endswith"}:
         return _BOTH

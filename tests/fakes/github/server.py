@@ -160,7 +160,7 @@ class FakeGitHub:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}{prefix}"
 
-    def __enter__(self) -> FakeGitHub:  # noqa: PYI034 - `Self` is not in Python 3.10
+    def __enter__(self) -> FakeGitHub:
         self._thread.start()
         return self
 

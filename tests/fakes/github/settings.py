@@ -28,6 +28,8 @@ class Repository:
     environments: dict[str, Names] = field(default_factory=dict)
     dependabot: list[str] = field(default_factory=list)
     """Secrets of Dependabot's own store."""
+    protected: set[str] = field(default_factory=set)
+    """Environments with required reviewers."""
     files: dict[str, str] = field(default_factory=dict)
     """Texts by `path@commit`."""
 
@@ -102,6 +104,18 @@ def list_environments(call: Call) -> Answer:
     return Answer(200, {"total_count": len(everything), "environments": [_shown(call, name) for name in shown]}, headers)
 
 
+@route("GET", "/repos/{owner}/{repo}/environments/{environment_name}", "actions")
+def get_environment(call: Call) -> Answer:
+    _environment(call)
+    return Answer(200, _shown(call, call.arguments["environment_name"]))
+
+
+@route("GET", "/repos/{owner}/{repo}/actions/permissions/workflow", "administration")
+def get_workflow_permissions(call: Call) -> Answer:
+    existing(call)
+    return Answer(200, {"default_workflow_permissions": "read", "can_approve_pull_request_reviews": False})
+
+
 @route("GET", "/repos/{owner}/{repo}/dependabot/secrets", "dependabot_secrets")
 def list_dependabot_secrets(call: Call) -> Answer:
     return _secrets(call, Names(existing(call).dependabot))
@@ -134,6 +148,11 @@ def get_content(call: Call) -> Answer:
     )
 
 
+def _reviewers() -> dict[str, Any]:
+    reviewer = {"type": "User"}
+    return {"id": 1, "node_id": "GA_1", "type": "required_reviewers", "prevent_self_review": False, "reviewers": [reviewer]}
+
+
 def _shown(call: Call, name: str) -> dict[str, Any]:
     here = f"{call.github.url}/repos/{call.repository}/environments/{name}"
     return {
@@ -144,6 +163,6 @@ def _shown(call: Call, name: str) -> dict[str, Any]:
         "html_url": here,
         "created_at": WHEN,
         "updated_at": WHEN,
-        "protection_rules": [],
+        "protection_rules": [_reviewers()] if name in existing(call).protected else [],
         "deployment_branch_policy": None,
     }

@@ -150,7 +150,8 @@ def test_an_old_run_does_not_get_through_because_the_newer_one_was_inconclusive(
     world.finish(3, "inconclusive")
     ended = world.start(2)
     assert (ended.code, ended.verdict) == (1, "fail")
-    assert "whose deploy to staging ended without a verdict" in ended.headline
+    assert "whose deploy to staging has no verdict" in ended.headline
+    assert "It was inconclusive, cancelled or lost, and may run: https://github.com/org/app/actions/runs/" in ended.log
     assert world.start(4).code == 0
     assert world.start(3, allow_older="true").code == 0
 

@@ -149,6 +149,19 @@ def test_a_way_back_that_nobody_waits_for(
     assert written.read_text() == "to old\n" + "go"
 
 
+def test_revert_without_the_runners_folder_leaves_no_log(
+    program: Callable[[str, str], str], make_runtime: Callable[..., Runtime], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    monkeypatch.chdir(workspace)
+    engine = Command(make_runtime(), Programs(roll_out=(program("back", "echo said"), "{image}")))
+    engine.revert(Target("api", Image("new", opaque=True)), Running("api", "old"), Deadline(5), wait=False)
+    (process,) = engine._left_running
+    assert process.wait(20) == 0
+    assert list(workspace.iterdir()) == []
+
+
 def test_a_job(program: Callable[[str, str], str], make_runtime: Callable[..., Runtime]) -> None:
     show = program("show", 'for word in "$@"; do echo "[$word]"; done; echo "$TOKEN"; echo late >&2; exit 5')
     job = Job(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import secrets
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import docker
 import pytest
 
+from cicd_actions.engines import left_behind
 from cicd_actions.engines.docker_engine import DockerEngine
-from cicd_actions.engines.protocol import RollOutFailed, Target
+from cicd_actions.engines.protocol import ChangedMeanwhile, RollOutFailed, Target
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.runtime import Runtime
 from tests.harness.action import Step
@@ -145,6 +147,44 @@ def test_roll_out_keeps_addresses_links_and_names(host: Host, built: tuple[Built
     assert attributes["HostConfig"]["Links"] == [f"/{host.name('db')}:/{service}/database"]
 
 
+def test_roll_out_on_the_hosts_network_stops_the_old_first_and_rolls_back(
+    host: Host, images: Images, built: tuple[Built, Built], engine: DockerEngine
+) -> None:
+    old, new = built
+    service, port = host.name("api"), free_port()
+    url = f"http://127.0.0.1:{port}/"
+    host.run("api", old.pinned, network="host", environment={"PORT": str(port)})
+    await_text(url, old.sha)
+    before = engine.running([service], Deadline(30))[service]
+    (note,) = roll_out(engine, service, new)
+    assert "because only one container can hold the host's network." in note
+    await_text(url, new.sha)
+    assert host.get("api").attrs["HostConfig"]["NetworkMode"] == "host"
+    crash = images.app(CRASH="1")
+    with pytest.raises(RollOutFailed) as failed:
+        roll_out(engine, service, crash)
+    assert failed.value.reverted is True
+    await_text(url, new.sha)
+    engine.revert(target(engine, service, new), before, Deadline(60))
+    await_text(url, old.sha)
+
+
+def test_roll_out_refused_at_the_second_replica_takes_the_first_one_back(
+    host: Host, images: Images, built: tuple[Built, Built]
+) -> None:
+    old, new = built[0], images.app()
+    for number in (1, 2):
+        host.replica(number, old.pinned)
+    step = Step("roll-out", {**inputs("web", new), "stack": host.mark})
+    step.await_log("a new container started beside the old one")
+    host.client.api.remove_image(new.pinned, force=True)
+    ended = step.end()
+    assert (ended.code, ended.outputs["rolled-out"]) == (1, "false"), ended.log
+    assert "Cannot create a new container of web: No such image" in ended.outputs["reason"]
+    assert ended.outputs["reason"].endswith("What ran before runs again (web).")
+    assert host.images() == dict.fromkeys(("web-1", "web-2"), old.pinned)
+
+
 def test_labels_of_an_image_never_claim_a_service(
     host: Host, images: Images, built: tuple[Built, Built], make_runtime: Callable[..., Runtime]
 ) -> None:
@@ -223,6 +263,53 @@ def test_a_container_that_somebody_replaces_meanwhile_is_left(host: Host, images
     assert "was changed by something else" in ended.outputs["reason"]
     assert [finding["rule"] for finding in ended.findings] == ["roll-out/changed-by-something-else"], ended.log
     assert host.images() == {"api": newer.pinned}
+
+
+def test_two_roll_outs_at_once_come_one_after_the_other(host: Host, images: Images, built: tuple[Built, Built]) -> None:
+    old, first = built
+    second = images.app()
+    service = host.name("api")
+    host.run("api", old.pinned)
+    steps = [Step("roll-out", inputs(service, release)) for release in (first, second)]
+    ended = [step.end() for step in steps]
+    assert 0 in {each.code for each in ended}
+    assert all(each.code == 0 or each.outputs["verdict"] == "inconclusive" for each in ended), [each.log for each in ended]
+    now = host.images()
+    assert set(now) == {"api", "api.before"}
+    assert now["api"] in {release.pinned for release, each in zip((first, second), ended, strict=True) if each.code == 0}
+    assert host.get("api").status == "running"
+
+
+def test_roll_out_waits_for_another_run_and_ends_one_that_is_gone(
+    host: Host, built: tuple[Built, Built], make_runtime: Callable[..., Runtime], log: io.StringIO
+) -> None:
+    old, new = built
+    service = host.name("api")
+    host.run("api", old.pinned)
+    engine = DockerEngine(make_runtime(), monitor=0.1)
+    before = engine.running([service], Deadline(30))[service]
+    with engine._containers.held(service, old.pinned):
+        assert not engine.running([service], Deadline(30))[service].settled
+        for call in (engine.roll_out, engine.revert):
+            with pytest.raises(ChangedMeanwhile, match="Another run works on"):
+                call(target(engine, service, new), before, Deadline(30))
+        assert host.images() == {"api": old.pinned, "api.rolling": old.pinned}
+    host.client.containers.create(old.pinned, name=f"{service}.rolling", labels={left_behind.UNTIL: "1"})
+    assert engine.running([service], Deadline(30))[service].settled, "the time of its run is up"
+    roll_out(engine, service, new)
+    assert set(host.images()) == {"api", "api.before"}
+    with pytest.raises(ChangedMeanwhile, match="its containers are not those that ran before"):
+        engine.roll_out(target(engine, service, old), before, Deadline(30))
+    engine.close()
+
+
+def test_roll_out_of_a_container_that_has_ended_starts_the_new_one(
+    host: Host, images: Images, built: tuple[Built, Built], engine: DockerEngine
+) -> None:
+    crashed, service = images.app(CRASH="1"), host.name("api")
+    host.run("api", crashed.pinned).wait()
+    roll_out(engine, service, built[1])
+    assert host.images() == {"api": built[1].pinned, "api.before": crashed.pinned}
 
 
 def test_what_a_killed_run_left_is_ended_by_the_next(host: Host, built: tuple[Built, Built], engine: DockerEngine) -> None:

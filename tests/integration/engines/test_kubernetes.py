@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from pytest_httpserver import HTTPServer
 
+from cicd_actions.engines import kubernetes as kubernetes_engine
 from cicd_actions.engines.kubernetes import Kubernetes
 from cicd_actions.engines.protocol import (
     REVISION,
@@ -31,6 +32,8 @@ from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import Failed, Inconclusive
 from cicd_actions.toolkit.runtime import Runtime
 from cicd_actions.toolkit.yaml12 import plain, read
+from tests.harness.action import run
+from tests.harness.deadlines import passing
 from tests.harness.kube_apiserver import Namespace
 from tests.harness.kubelet import Behaviour
 from tests.harness.webhook import Webhook
@@ -81,6 +84,17 @@ def engine(connect: Callable[..., Kubernetes]) -> Kubernetes:
 def running(engine: Kubernetes, make_runtime: Callable[..., Runtime]) -> Callable[..., Running]:
     """Waits until a service is settled."""
     return lambda service="api": settled(engine, [service], Deadline(60), make_runtime())[service]
+
+
+@pytest.fixture
+def pods_say(kubernetes: Namespace, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Deadline]:
+    """Makes a deadline that passes once the status of a pod says a text; the engine looks at it twice a second."""
+    monkeypatch.setattr(kubernetes_engine, "WATCH", 0.5)
+    return lambda text: passing(lambda: any(text in str(pod.get("status")) for pod in kubernetes.all("pods")))
+
+
+def is_running_job(pod: dict[str, Any]) -> bool:
+    return pod["spec"]["restartPolicy"] == "Never" and "'running'" in str(pod.get("status"))
 
 
 def images(body: dict[str, Any]) -> dict[str, str]:
@@ -180,14 +194,25 @@ def test_roll_out_newer_image_meanwhile_is_left(
     assert "--show-managed-fields" in changed.value.fix
 
 
+def test_roll_out_workload_that_is_deleted_meanwhile_was_changed_by_something_else(
+    kubernetes: Namespace, engine: Kubernetes, running: Callable[..., Running], log: Log
+) -> None:
+    kubernetes.images(NEW, Behaviour("unready"))
+    kubernetes.create("deployments", workload())
+    before = running()
+    log.on("Waiting for deployment", lambda: kubernetes.kubectl("delete", "deployment", "api"))
+    with pytest.raises(ChangedMeanwhile, match="deleted deployment/api"):
+        engine.roll_out(target(), before, Deadline(60))
+
+
 def test_roll_out_deadline_passes_and_revert_does_not_wait(
-    kubernetes: Namespace, engine: Kubernetes, running: Callable[..., Running]
+    kubernetes: Namespace, engine: Kubernetes, running: Callable[..., Running], pods_say: Callable[[str], Deadline]
 ) -> None:
     kubernetes.images(NEW, Behaviour("unready"))
     kubernetes.create("deployments", workload())
     before = running()
     with pytest.raises(RollOutFailed, match="the deadline passed"):
-        engine.roll_out(target(), before, Deadline(6))
+        engine.roll_out(target(), before, pods_say("'ready': False"))
     engine.revert(target(), before, Deadline(60), wait=False)
     assert images(kubernetes.get("deployments", "api")) == {"api": OLD}
 
@@ -203,14 +228,14 @@ def test_roll_out_same_image_again_replaces_the_pods(
 
 
 def test_statefulset_failing_image_is_rolled_back_though_its_pod_blocks_it(
-    kubernetes: Namespace, engine: Kubernetes, running: Callable[..., Running], log: Log
+    kubernetes: Namespace, engine: Kubernetes, running: Callable[..., Running], pods_say: Callable[[str], Deadline]
 ) -> None:
     kubernetes.images(NEWER, Behaviour("crash"))
     kubernetes.create("statefulsets", workload("db", kind="StatefulSet"))
     assert engine.roll_out(target("db"), running("db"), Deadline(60)).replicas == 2
     before = running("db")
     with pytest.raises(RollOutFailed, match="the deadline passed") as failed:
-        engine.roll_out(target("db", NEWER, "3" * 40), before, Deadline(8))
+        engine.roll_out(target("db", NEWER, "3" * 40), before, pods_say("CrashLoopBackOff"))
     assert "CrashLoopBackOff" in failed.value.evidence.reason
     assert engine.running(["db"], Deadline(60))["db"].settled, "a pod that crashes does not move by itself"
     engine.revert(target("db", NEWER, "3" * 40), before, Deadline(60))
@@ -283,6 +308,21 @@ def test_roll_out_webhook_that_replaces_the_digest_fails(
     assert images(kubernetes.get("deployments", "api")) == {"api": OLD}
 
 
+def test_roll_out_registry_that_serves_another_digest_changes_nothing(
+    kubernetes: Namespace, httpserver: HTTPServer, tmp_path: Path
+) -> None:
+    kubernetes.create("deployments", workload())
+    asked, swapped = (f"sha256:{letter * 64}" for letter in "ab")
+    manifest = f"/v2/org/api/manifests/{asked}"
+    httpserver.expect_request(manifest).respond_with_data(headers={"Docker-Content-Digest": swapped})
+    services = f"api=127.0.0.1:{httpserver.port}/org/api@{asked}"
+    given = {"engine": "kubernetes", "environment": "staging", "context": "here", "services": services, "timeout": "60s"}
+    ended = run("roll-out", given, tmp_path, KUBECONFIG=kubernetes.kubeconfig("admin"))
+    assert (ended.code, ended.outputs["verdict"]) == (1, "fail")
+    assert f"its answer has the digest {swapped}" in ended.outputs["reason"]
+    assert images(kubernetes.get("deployments", "api")) == {"api": OLD}
+
+
 def test_logs_overlapping_selectors_show_own_pods(
     kubernetes: Namespace, engine: Kubernetes, running: Callable[..., Running]
 ) -> None:
@@ -334,7 +374,10 @@ def role_of_the_readme() -> list[dict[str, Any]]:
 
 
 def test_rights_of_the_readme_are_enough_and_needed(
-    kubernetes: Namespace, connect: Callable[..., Kubernetes], make_runtime: Callable[..., Runtime]
+    kubernetes: Namespace,
+    connect: Callable[..., Kubernetes],
+    make_runtime: Callable[..., Runtime],
+    pods_say: Callable[[str], Deadline],
 ) -> None:
     kubernetes.images(NEWER, Behaviour("crash"))
     for kind, name in (("Deployment", "api"), ("StatefulSet", "db"), ("DaemonSet", "agent")):
@@ -355,13 +398,14 @@ def test_rights_of_the_readme_are_enough_and_needed(
         assert engine.roll_out(target(service), before, Deadline(60)).replicas
     for service, before in settled(engine, ["api", "db"], Deadline(60), make_runtime()).items():
         with pytest.raises(RollOutFailed) as failed:
-            engine.roll_out(target(service, NEWER), before, Deadline(8))
+            engine.roll_out(target(service, NEWER), before, pods_say("CrashLoopBackOff"))
         evidence = failed.value.evidence
         assert ("CrashLoopBackOff" in evidence.reason, evidence.log, "BackOff" in evidence.events) == (True, "listening", True)
         engine.revert(target(service, NEWER), before, Deadline(60))
-    for command, seconds, code in (("exit 3", 60.0, 3), ("sleep 60", 5.0, None)):
+    runs = passing(lambda: any(is_running_job(pod) for pod in kubernetes.all("pods")), left=0.5)
+    for command, deadline, code in (("exit 3", Deadline(60), 3), ("sleep 60", runs, None)):
         job = Job("migrate", Image(REPOSITORY, OLD.partition("@")[2]), ("sh", "-c", command), {"TOKEN": "s3cret-value"}, "api")
-        end = engine.job(job, Deadline(seconds), lambda *_: None)
+        end = engine.job(job, deadline, lambda *_: None)
         assert (end.cleaned, end.exit_code if code else None) == (True, code)
 
 

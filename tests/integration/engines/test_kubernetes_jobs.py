@@ -14,6 +14,7 @@ from cicd_actions.engines.protocol import ImageMissing, Job, JobEnd
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.runtime import Runtime
+from tests.harness.deadlines import passing
 from tests.harness.kube_apiserver import Namespace
 from tests.harness.kubelet import UNSCHEDULABLE, Behaviour
 from tests.harness.workloads import NEW, NEW_SHA, container, target, workload
@@ -30,9 +31,9 @@ def job(script: str = "true", **more: Any) -> Job:
     return Job("migrate", target().image, ("sh", "-c", script), **more)
 
 
-def lines_of(engine: Kubernetes, job: Job, seconds: float = 60) -> tuple[JobEnd, list[str]]:
+def lines_of(engine: Kubernetes, job: Job, deadline: Deadline | None = None) -> tuple[JobEnd, list[str]]:
     lines: list[str] = []
-    return engine.job(job, Deadline(seconds), lambda _stream, text: lines.append(text)), lines
+    return engine.job(job, deadline or Deadline(60), lambda _stream, text: lines.append(text)), lines
 
 
 def test_job_like_service_gets_its_settings_and_leaves_nothing(kubernetes: Namespace, engine: Kubernetes) -> None:
@@ -63,7 +64,8 @@ def test_job_like_service_gets_its_settings_and_leaves_nothing(kubernetes: Names
 
 def test_job_that_does_not_end_is_told_to(kubernetes: Namespace, engine: Kubernetes) -> None:
     script = "trap 'echo caught SIGTERM; exit 143' TERM; echo working; while :; do sleep 0.05; done"
-    end, lines = lines_of(engine, job(script), 8)
+    runs = passing(lambda: any("'running'" in str(pod.get("status")) for pod in kubernetes.all("pods")), left=0.5)
+    end, lines = lines_of(engine, job(script), runs)
     assert (end.timed_out, end.cleaned) == (True, True)
     assert lines == ["working", "caught SIGTERM"]
     kubernetes.until_empty("jobs", "secrets")
@@ -75,17 +77,17 @@ def test_job_that_cannot_be_scheduled_says_why(
 ) -> None:
     kubernetes.images(NEW, Behaviour("unschedulable"))
     kubernetes.create("deployments", workload(pod={"initContainers": inits}))
-    end, lines = lines_of(engine, job(like="api"), 3)
+    end, lines = lines_of(engine, job(like="api"), passing(lambda: "has not started" in log.getvalue()))
     assert (end.exit_code, end.timed_out, end.cleaned, lines) == (None, True, True, [])
     assert end.detail == f"not scheduled: {UNSCHEDULABLE}"
     assert f"The job migrate has not started: {end.detail}" in log.getvalue()
     kubernetes.until_empty("jobs", "secrets")
 
 
-def test_job_whose_pod_is_refused_says_why(kubernetes: Namespace, engine: Kubernetes) -> None:
+def test_job_whose_pod_is_refused_says_why(kubernetes: Namespace, engine: Kubernetes, log: io.StringIO) -> None:
     limits = {"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "least"}}
     kubernetes.create("limitranges", {**limits, "spec": {"limits": [{"type": "Pod", "min": {"cpu": "1"}}]}})
-    end, _ = lines_of(engine, job(), 7)
+    end, _ = lines_of(engine, job(), passing(lambda: "has not started" in log.getvalue()))
     assert "FailedCreate" in end.detail
     assert "minimum cpu usage per Pod is 1" in end.detail
 

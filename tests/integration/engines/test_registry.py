@@ -8,12 +8,13 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from cicd_actions.engines.protocol import EngineUnreachable, Image, ImageMissing, WrongDigest
-from cicd_actions.engines.registry import Registry
+from cicd_actions.engines.registry import Registry, _transient
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.runtime import Runtime
 from tests.harness.drip import STARTS, dripping
@@ -190,7 +191,7 @@ def test_a_digest_that_is_not_said_is_computed(registry: Registry, httpserver: H
 
 def test_later_is_asked_again_and_no_is_not(registry: Registry, httpserver: HTTPServer) -> None:
     httpserver.expect_ordered_request(PATH, method="HEAD").respond_with_data(status=429, headers={"Retry-After": "0"})
-    httpserver.expect_ordered_request(PATH, method="HEAD").respond_with_data(status=503, headers={"Retry-After": "0"})
+    httpserver.expect_ordered_request(PATH, method="HEAD").respond_with_data(status=503, headers={"Retry-After": "soon"})
     httpserver.expect_ordered_request(PATH, method="HEAD").respond_with_data(headers={"Docker-Content-Digest": DIGEST})
     assert registry.resolve(image(httpserver), Deadline(20)).digest == DIGEST
     httpserver.clear()
@@ -198,6 +199,11 @@ def test_later_is_asked_again_and_no_is_not(registry: Registry, httpserver: HTTP
     with pytest.raises(ImageMissing):
         registry.resolve(image(httpserver), Deadline(20))
     assert len(httpserver.log) == 1
+
+
+def test_transient_digits_that_are_not_ascii_are_no_number_of_seconds() -> None:
+    response = httpx.Response(503, headers=[(b"Retry-After", b"\xb2")])
+    assert _transient(httpx.HTTPStatusError("", request=httpx.Request("GET", "http://a/"), response=response)) is True
 
 
 def test_nobody_answers(registry: Registry) -> None:

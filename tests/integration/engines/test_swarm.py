@@ -99,13 +99,19 @@ def test_own_settings_and_labels_come_back_and_what_others_set_stays(
     swarm.close()
 
 
-@pytest.mark.parametrize("how", ["image", "rollback"])
+@pytest.mark.parametrize("how", ["image", "rollback", "removal"])
 def test_an_image_that_somebody_sets_meanwhile_is_left(stack: Stack, images: Images, how: str) -> None:
     old, slow, newer = images.app(), images.app(START_DELAY="6"), images.app()
     patient = {"test": ["CMD", "curl", "-f", "http://127.0.0.1:8000/health"], "interval": 500_000_000, "retries": 600}
     stack.service("api", old.pinned, replicas=1, update_config=OWN, healthcheck=patient)
     step = Step("roll-out", inputs(stack, slow))
     step.await_log("0 of 1 replicas run the new image")
+    if how == "removal":
+        stack.client.services.get(f"{stack.name}_api").remove()
+        ended = step.end()
+        assert (ended.code, ended.outputs["verdict"]) == (3, "inconclusive"), ended.log
+        assert "was changed by something else during the roll-out: somebody removed it" in ended.outputs["reason"]
+        return
     while True:
         state = stack.client.api.inspect_service(f"{stack.name}_api")
         changed, more = state["Spec"], {}

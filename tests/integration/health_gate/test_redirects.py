@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from cicd_actions.health_gate.addresses import Address
+from cicd_actions.health_gate.addresses import Address, Addresses
 from cicd_actions.health_gate.http_probe import HttpProber
+from cicd_actions.health_gate.metric_probe import MetricProber
 from cicd_actions.health_gate.network import Network
 from cicd_actions.health_gate.observation import Observation, Outcome
 from cicd_actions.health_gate.resolver import Resolver
-from cicd_actions.health_gate.targets import HttpRequest, Target
+from cicd_actions.health_gate.targets import HttpRequest, Metric, Target
 from cicd_actions.health_gate.urls import parse
 from cicd_actions.toolkit.report import Report
 
@@ -90,23 +91,27 @@ class Rebinding(Resolver):
         return [(socket.AF_INET, (self.answers[host].pop(0), port))]
 
 
-def probe(url: str, answers: dict[str, list[str]], **request: Any) -> tuple[Observation, Rebinding]:
+def probe(url: str, answers: dict[str, list[str]], *, metric: bool = False) -> tuple[Observation, Rebinding]:
     resolver = Rebinding(answers)
 
     async def run() -> Observation:
-        wanted = HttpRequest(parse(url), allow_redirects=True, **request)
+        wanted = HttpRequest(parse(url), allow_redirects=True)
         started = time.monotonic()
-        prober = HttpProber(
-            Target("app", wanted), wanted, Network({}, resolver), lambda: time.monotonic() - started, asyncio.Lock()
+        target = Target("app", wanted, metric=Metric(most=5) if metric else None)
+        prober: type[HttpProber] = MetricProber if metric else HttpProber
+        addresses = None if metric else Addresses()
+        made = prober(
+            target, wanted, Network({}, resolver), lambda: time.monotonic() - started, asyncio.Lock(), addresses=addresses
         )
-        return await prober.probe(10)
+        return await made.probe(10)
 
     return asyncio.run(run()), resolver
 
 
-def test_redirect_within_a_name_that_resolves_anew_stays_at_the_address(serving: Any) -> None:
-    server = serving(start=whole("302 Found", "Location: /ready"), ready=whole("200 OK"))
-    seen, resolver = probe(f"http://app:{server.port}/", {"app": ["127.0.0.1", "169.254.169.254"]})
+@pytest.mark.parametrize("metric", [False, True])
+def test_redirect_within_a_name_that_resolves_anew_stays_at_the_address(serving: Any, *, metric: bool) -> None:
+    server = serving(start=whole("302 Found", "Location: /ready"), ready=whole("200 OK", body="2"))
+    seen, resolver = probe(f"http://app:{server.port}/", {"app": ["127.0.0.1", "169.254.169.254"]}, metric=metric)
     assert seen.outcome is Outcome.RIGHT
     assert resolver.looked_up == ["app"]
 

@@ -432,7 +432,7 @@ def test_a_report_that_has_no_place_is_told_before_the_first_request(
     (tmp_path / "file").write_text("kept")
     Path("report.json").symlink_to("../file")
     for place in ("report.json", str(tmp_path / "file" / "report.json")):
-        with pytest.raises(UnusableInput, match="cannot be written"):
+        with pytest.raises(UnusableInput, match="Cannot write"):
             gate(url=httpserver.url_for("/"), report=place)
     assert httpserver.log == []
     assert (tmp_path / "file").read_text() == "kept"
@@ -449,3 +449,11 @@ def test_a_report_that_is_lost_at_the_end_takes_no_verdict_with_it(gate: Gate, h
     report = gate(url=httpserver.url_for("/"), report=str(place), timeout="500ms")
     assert (report.outputs["verdict"], report.outputs["report"]) == ("fail", "")
     assert "Could not write" in report.findings[-1].message
+
+
+def test_gate_with_a_failed_target_and_one_that_was_not_judged_fails(gate: Callable[..., Report]) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"down=http://127.0.0.1:{closed.getsockname()[1]}/\nlost=http://no-such-name.invalid/"
+        report = gate(url=url, timeout="900ms")
+    assert (report.outputs["verdict"], report.outputs["failed-targets"]) == ("fail", ["down"])

@@ -28,7 +28,7 @@ def test_the_same_commit_gives_the_same_bytes(clone: Path, tree: Path, tmp_path:
 
 def test_nothing_but_what_a_consumer_uses(clone: Path, tree: Path) -> None:
     actions = {path.parent.name for path in clone.glob("actions/*/action.yml")}
-    expected = {"bin", "lib", "licences", "LICENSE", "sbom.cdx.json", "release.json", ".github", *actions}
+    expected = {"bin", "lib", "licences", "LICENSE", "sbom.cdx.json", "release.json", "cicd.schema.json", ".github", *actions}
     assert {path.name for path in tree.iterdir()} == expected
     assert {path.name for path in (tree / "bin").iterdir()} == {"cicd-actions", "launch.py"}
     for name in actions:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -52,6 +53,18 @@ def test_the_plan_says_everything_and_is_a_file(world: World) -> None:
     assert plan["unverified"] == []
     for said in ("The plan", "Change 0200", "Migrations that stay applied", "A rollback does not undo", "0002"):
         assert said in ended.summary
+
+
+def test_plan_without_the_runners_folder_leaves_no_file(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.release(1)
+    world.release(2)
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    monkeypatch.chdir(workspace)
+    given = {**world.engine, "services": world.release_lines, "url": f"api={world.url}/api", "dry-run": "true"}
+    ended = world.action("rollback-to-previous-sha", given, run="900", RUNNER_TEMP="")
+    assert (ended.code, ended.outputs["plan"]) == (0, "")
+    assert list(workspace.iterdir()) == []
 
 
 def test_a_dry_run_changes_nothing(world: World) -> None:
@@ -119,7 +132,7 @@ def test_what_cannot_be_checked_stops_it_unless_allowed(world: World) -> None:
     world.release(2, "fail")
     ended = world.roll_back(image_command="")
     assert (ended.code, ended.verdict) == (3, "inconclusive")
-    assert "could not be checked: whether the image" in ended.headline
+    assert "Could not check everything that a rollback needs: whether the image" in ended.headline
     assert "By hand" in ended.summary
     assert world.image("api", 1) in ended.log
     assert world.roll_back(image_command="", dry_run="true").code == 0
@@ -135,7 +148,7 @@ def test_a_rollback_that_fails_says_what_stands_and_what_to_type(world: World) -
     ended = world.roll_back()
     assert (ended.code, ended.verdict, ended.outputs["rolled-back"]) == (1, "fail", "false")
     assert world.running() == {"api": sha(1), "web": sha(2)}
-    assert "is not undone" in ended.headline
+    assert ended.headline.endswith(" Rolled back, and left so: api. Begun, and not undone: web."), ended.headline
     assert "/data is full" in ended.summary
     hand = ended.summary.split("By hand")[1].split("The plan")[0]
     assert f"roll-out web {world.image('web', 1)} {sha(1)}" in hand
@@ -144,6 +157,20 @@ def test_a_rollback_that_fails_says_what_stands_and_what_to_type(world: World) -
         f"roll-out api {world.image('api', 1)} {sha(1)}",
         f"roll-out web {world.image('web', 1)} {sha(1)}",
     ]
+
+
+def test_rollback_refused_at_its_second_service_says_what_moved_and_what_did_not(world: World) -> None:
+    world.release(1)
+    world.release(2, "fail")
+    program = world.folder / "once.sh"
+    rest = shlex.join(json.loads(world.program("roll-out")))
+    program.write_text(f'#!/bin/sh\nrm "$0"\nexec {rest} "$@"\n')
+    program.chmod(0o755)
+    ended = world.roll_back(roll_out_command=f"{program} {{service}} {{image}} {{sha}}")
+    assert (ended.code, ended.outputs["rolled-back"]) == (3, "false"), ended.log
+    assert world.running() == {"api": sha(1), "web": sha(2)}
+    assert ended.headline.endswith(" Rolled back, and left so: api. Not rolled back: web."), ended.headline
+    assert "roll-out api" not in ended.summary.split("By hand")[1].split("The plan")[0]
 
 
 def test_a_release_that_fails_its_gate_again_is_quarantined(world: World) -> None:
@@ -236,13 +263,13 @@ def test_an_input_that_only_the_gate_reads_is_told_before_anything_moves(world: 
     assert world.running()["api"] == sha(2)
 
 
-def test_a_program_that_cannot_be_started_is_told_with_what_stands(world: World) -> None:
+def test_rollback_program_that_cannot_be_started_is_an_unusable_input(world: World) -> None:
     world.release(1)
     world.release(2, "fail")
     ended = world.roll_back(roll_out_command="/no/such/program {service}")
-    assert (ended.code, ended.outputs["rolled-back"]) == (3, "false")
+    assert ended.code == 2
     assert "could not be started" in ended.headline
-    assert "What runs now" in ended.summary
+    assert world.running() == {"api": sha(2), "web": sha(2)}
 
 
 class TestGitHub:
@@ -410,6 +437,34 @@ class TestSchema:
         assert ended.code == 1
         assert "0002" in ended.headline
         assert self.jobs(world)[0] == "alembic current"
+
+    def test_guard_after_a_deploy_whose_run_was_lost_asks_the_images(self, world: World) -> None:
+        """No record says what the lost deploy migrated, so the records since then do not name every migration."""
+        world.build(1, **chain("-"))
+        world.release(1, database_revision="0001")
+        world.build(2, **chain("-", "contract"))
+        assert world.start(2).code == 0
+        world.build(3, **chain("-", "contract", "expand"))
+        applied = json.dumps([{"revision": "0003", "phase": "expand", "message": "m"}])
+        world.release(3, "fail", revisions=applied, database_revision="0003")
+        self.at(world, "0003")
+        ended = world.roll_back(schema_service="api")
+        assert (ended.code, ended.verdict) == (1, "fail")
+        assert "0002" in ended.headline
+
+    def test_guard_names_no_release_from_before_the_last_contract_migration_as_safe(self, world: World) -> None:
+        phases = ("-", "contract", "contract")
+        for number in (1, 2, 3):
+            world.build(number, **chain(*phases[:number]))
+        world.release(1, database_revision="0001")
+        for number in (2, 3):
+            applied = json.dumps([{"revision": f"000{number}", "phase": "contract", "message": "m"}])
+            verdict = ("fail",) if number == 3 else ()
+            world.release(number, *verdict, revisions=applied, database_revision=f"000{number}")
+        self.at(world, "0003")
+        ended = world.roll_back(to_sha=sha(1), schema_service="api")
+        assert ended.code == 1
+        assert "No recorded release is safe to roll back to" in ended.log
 
     def test_without_a_service_the_records_alone_decide(self, world: World) -> None:
         self.two(world, ("-",), ("-", "contract"), recorded=True)

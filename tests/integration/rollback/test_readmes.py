@@ -19,11 +19,12 @@ NAMES = ("deployment-record", "rollback-to-previous-sha")
 
 def examples(name: str) -> Iterator[dict[str, Any]]:
     """The steps in the README's and the runbook's blocks of YAML that use the action."""
-    pages = (ROOT / "actions" / name / "README.md", ROOT / "docs" / "rollback.md")
+    pages = (ROOT / "actions" / name / "README.md", ROOT / "docs" / "rollback.md", ROOT / "docs" / "locks.md")
     text = "\n".join(page.read_text("utf-8") for page in pages)
     for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL):
         document: Any = plain(read(block).root)
-        steps = document["steps"] if isinstance(document, dict) else document
+        jobs = document.get("jobs", {"one": document}).values() if isinstance(document, dict) else [{"steps": document}]
+        steps = [step for job in jobs for step in job.get("steps", [])]
         yield from (step for step in steps if name in step.get("uses", ""))
 
 
@@ -49,6 +50,10 @@ def test_an_example_does_what_it_says(world: World, httpserver: HTTPServer, name
     known = {
         "github.sha": sha(2),
         "inputs.to-sha": sha(1),
+        "inputs.phase": "lock",
+        "inputs.environment": "staging",
+        "inputs.reason": "a freeze",
+        "inputs.until": "4h",
         "steps.start.outputs.deployment-id": "",
         "steps.gate.outputs.verdict": "pass",
         "steps.gate.outputs.reason": "all targets passed",
@@ -56,7 +61,7 @@ def test_an_example_does_what_it_says(world: World, httpserver: HTTPServer, name
     given = {key: value(text, known) for key, text in step["with"].items()}
     services = tuple(line.partition("=")[0] for line in given.get("services", "api=").split())
     world.services = services
-    environment = given["environment"]
+    environment = given["environment"].split()[0]
     # Where the example deploys, releases 1 and 2 ran before; `adopt` comes upon an environment without records.
     if given.get("phase") != "adopt":
         release(world, 1, "pass", environment)

@@ -88,6 +88,14 @@ def test_a_branch_that_an_earlier_run_left_is_used(failed: Repository) -> None:
     assert failed.roll_back().outputs["pull-request"].endswith("/pull/1")
 
 
+def test_two_runs_at_once_open_one_pull_request(failed: Repository) -> None:
+    # The first request of the other run took effect, and its answer came here only as a refusal.
+    failed.world.github.fail("POST", "/pulls$", status=422, message="A pull request already exists", after=True)
+    ended = failed.roll_back()
+    assert ended.outputs["pull-request"].endswith("/pull/1"), ended.log
+    assert len(pulls.pulls(failed.world.github, REPOSITORY)) == 1
+
+
 def test_without_the_permission_the_rollback_still_passes_and_says_so(failed: Repository) -> None:
     token = failed.world.github.token(deployments="write", contents="read", pull_requests="read")
     ended = failed.roll_back(github_token=token)

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from cicd_actions.github.release_record import digest_of
 from cicd_actions.rollback_to_previous_sha.inputs import CheckInputs
 from cicd_actions.toolkit.inputs import declarations
-from tests.harness.releases import World, digest, sha
+from tests.harness.releases import Ended, World, digest, sha
 from tests.harness.stack import Images, Stack
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -26,6 +27,112 @@ COMMANDS = [
     for line in block.splitlines()
     if line and not line.startswith("#")
 ]
+
+
+REFUSALS = [line.split("|")[1].strip() for line in PAGE.partition("| it says |")[2].splitlines()[2:] if line.startswith("|")]
+
+
+def nothing_passed(world: World) -> Ended:
+    world.release(1, "fail")
+    return world.roll_back(current_sha=sha(1))
+
+
+def of_another_app(world: World) -> Ended:
+    world.release(1)
+    return world.roll_back(app="blog")
+
+
+def of_other_services(world: World) -> Ended:
+    world.release(1)
+    state = world.read("state")
+    world.write("state", {**state, "worker": state["api"]})
+    return world.roll_back(services="worker=registry.test/worker")
+
+
+def unsigned(world: World) -> Ended:
+    world.release(1)
+    return world.roll_back(record_key="")
+
+
+def a_new_service(world: World) -> Ended:
+    world.release(1)
+    services = f"{world.digests(1)}\nworker=registry.test/worker@{digest(2)}"
+    world.start(2, services=services)
+    world.finish(2, "fail", services=services)
+    state = world.read("state")
+    world.write(
+        "state", {**state, "worker": {"image": f"registry.test/worker@{digest(2)}", "digest": digest(2), "sha": sha(2)}}
+    )
+    return world.roll_back(services=f"{world.release_lines}\nworker=registry.test/worker")
+
+
+def all_quarantined(world: World) -> Ended:
+    world.release(1, "fail")
+    world.release(2, "fail")
+    return world.roll_back()
+
+
+def an_image_lost(world: World) -> Ended:
+    world.release(1)
+    world.release(2, "fail")
+    world.lose("web", 1)
+    return world.roll_back()
+
+
+def a_named_one_quarantined(world: World) -> Ended:
+    world.release(1)
+    world.release(2, "fail")
+    world.release(3)
+    return world.roll_back(to_sha=sha(2))
+
+
+def a_contract_migration(world: World) -> Ended:
+    world.release(1, database_revision="0001")
+    world.release(2, "fail", revisions='[{"revision": "0002", "phase": "contract"}]', database_revision="0002")
+    return world.roll_back()
+
+
+def of_another_repository(world: World) -> Ended:
+    opaque = "api=registry.test/elsewhere:1"
+    world.start(1, services=opaque)
+    world.finish(1, "pass", services=opaque)
+    world.release(2, "fail")
+    return world.roll_back(services="api=registry.test/api")
+
+
+def without_an_answer(world: World) -> Ended:
+    world.release(1)
+    world.release(2, "fail")
+    return world.roll_back(image_command="")
+
+
+SCENES: dict[str, Callable[[World], Ended]] = {
+    "this is the first deployment": nothing_passed,
+    "has no record of this application": of_another_app,
+    "has none of the services": of_other_services,
+    "no record … proves that its writer may write it": unsigned,
+    "no earlier release has it": a_new_service,
+    "every other release … is quarantined": all_quarantined,
+    "the image … does not exist": an_image_lost,
+    "it is quarantined": a_named_one_quarantined,
+    "a contract migration that came after it": a_contract_migration,
+    "names another repository": of_another_repository,
+    "could not check everything": without_an_answer,
+}
+
+
+@pytest.mark.parametrize("said", REFUSALS)
+def test_refusal_of_the_page_is_what_the_action_says_before_anything_moves(world: World, said: str) -> None:
+    ended = SCENES[said](world)
+    assert ended.code in {1, 3}, ended.log
+    assert ended.outputs["rolled-back"] == "false"
+    assert re.search(".*".join(map(re.escape, said.split("…"))), ended.headline, re.IGNORECASE), ended.headline
+    assert not [line for line in world.calls() if line.startswith("roll-out")]
+    assert ended.headline.endswith("Nothing was changed.")
+
+
+def test_every_refusal_of_the_page_is_tested_here() -> None:
+    assert list(SCENES) == REFUSALS
 
 
 def command(start: str) -> str:
@@ -97,6 +204,22 @@ def test_kubectl_sets_the_image(tmp_path: Path) -> None:
     done = subprocess.run([*words, "--local", "--filename", str(manifest), "--output", "json"], capture_output=True, check=True)
     assert json.loads(done.stdout)["spec"]["template"]["spec"]["containers"][0]["image"] == f"r.test/api@sha256:{'a' * 64}"
     assert status == "kubectl rollout status deployment/SERVICE"
+
+
+def test_git_reverts_what_was_rolled_back(tmp_path: Path) -> None:
+    def git(*words: str) -> str:
+        named = ["git", "-C", str(tmp_path), "-c", "user.name=A", "-c", "user.email=a@example.com", *words]
+        return subprocess.run(named, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init", "--quiet")
+    commits: list[str] = []
+    for name in ("one", "two", "three"):
+        (tmp_path / name).write_text(name)
+        git("add", "-A")
+        git("commit", "--quiet", "-m", name)
+        commits.append(git("rev-parse", "HEAD"))
+    git(*command("git revert").replace("TO..FROM", f"{commits[0]}..{commits[-1]}").split()[1:])
+    assert {path.name for path in tmp_path.iterdir()} == {".git", "one"}
 
 
 @pytest.mark.swarm

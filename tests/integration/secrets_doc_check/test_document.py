@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,11 +13,14 @@ from hypothesis import strategies as st
 
 from cicd_actions.secrets_doc_check import block
 from cicd_actions.secrets_doc_check.documentation import BEGIN, END
+from cicd_actions.secrets_doc_check.inputs import document
 from cicd_actions.secrets_doc_check.model import Kind, Place, Use
 from cicd_actions.toolkit.errors import UnusableInput
+from cicd_actions.toolkit.grammar import NotUnderstood
 from cicd_actions.toolkit.verdict import Verdict
 from tests.integration.secrets_doc_check.conftest import Check, fill, names
 
+SOURCE = str(Path(block.__file__).parents[2])
 WORKFLOW = """\
 on: push
 jobs:
@@ -46,7 +52,9 @@ def test_a_document_is_made(project: Path, check: Check) -> None:
     # A placeholder documents nothing: a person has to write what the name is for.
     assert names(report, "undocumented") == ["DEPLOY_KEY", "HOST"]
     assert report.verdict is Verdict.FAIL
-    assert " still says TODO" in repr(report.blocks)
+    (told,) = {finding.fix for finding in report.findings if "`DEPLOY_KEY`" in finding.message}
+    assert told == "Fill in the TODO in docs/secrets.md:8."
+    assert "To document these names" not in repr(report.blocks)
 
 
 def test_a_second_run_changes_nothing(project: Path, check: Check) -> None:
@@ -180,3 +188,32 @@ def test_made_twice_is_made_once_and_no_line_is_lost(uses: list[Use], later: lis
     assert (then.count(BEGIN), then.count(END)) == (1, 1)
     assert then.startswith("# Title\n")
     assert then.endswith("\ntail\n")
+
+
+def test_write_killed_at_any_time_leaves_a_whole_document(tmp_path: Path) -> None:
+    old, new = "old\n" * 200_000, "new\n" * 200_000
+    target = tmp_path / "SECRETS.md"
+    target.write_text(old)
+    words = (
+        "import sys; sys.path.insert(0, sys.argv[2])\n"
+        "from pathlib import Path; from cicd_actions.secrets_doc_check.run import _write\n"
+        "print('ready', flush=True)\n"
+        "while True:\n"
+        "    for text in ('new\\n', 'old\\n'):\n"
+        "        _write(Path(sys.argv[1]), text * 200_000)"
+    )
+    for _ in range(5):
+        with subprocess.Popen([sys.executable, "-c", words, str(target), SOURCE], stdout=subprocess.PIPE) as writer:
+            assert writer.stdout is not None
+            writer.stdout.readline()
+            partial = f"{target.name}.{writer.pid}.partial"
+            while not (tmp_path / partial).exists():
+                assert writer.poll() is None
+            writer.send_signal(signal.SIGKILL)
+        assert target.read_text() in {old, new}
+
+
+@pytest.mark.parametrize("path", ["true", "README", "docs/", "SECRETS.txt"])
+def test_write_of_a_path_that_is_not_markdown_is_refused(path: str) -> None:
+    with pytest.raises(NotUnderstood, match="Markdown file"):
+        document(path)

@@ -122,6 +122,13 @@ def test_changed_added_and_renamed_files_of_a_folder(folder: Project, schemas: A
     assert Path(outcome.outputs["patch"]).read_text().count("diff --git") == 1
 
 
+def test_fix_of_a_renamed_file_removes_its_old_name(folder: Project) -> None:
+    folder.write("openapi.json", spec(Ding=ITEM))
+    folder.run(fix="true")
+    assert [path.name for path in (folder.root / "web/api").iterdir()] == ["Ding.ts"]
+    assert folder.run().outputs["drift"] == "true"  # until it is committed
+
+
 def test_a_deleted_file_of_a_folder(folder: Project) -> None:
     folder.write("openapi.json", spec(Item=ITEM, Old={"type": "string"}))
     subprocess.run([*folder.inputs["generate-command"].split()[:2], "openapi.json", "web/api"], cwd=folder.root, check=True)

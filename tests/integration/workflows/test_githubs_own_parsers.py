@@ -61,7 +61,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _shape(node: Node) -> list[Any]:  # noqa: PLR0911 - one return for each kind
+def _shape(node: Node) -> list[Any]:
     if isinstance(node, Literal):
         value: Any = node.value
         if isinstance(value, float):

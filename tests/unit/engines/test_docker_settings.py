@@ -105,6 +105,7 @@ def test_alone_with_addresses_and_volumes() -> None:
     assert docker_settings.endpoint(state, "shop", takes_over=True) == {
         "Aliases": ["api"],
         "IPAMConfig": {"IPv4Address": "10.9.0.7"},
+        "MacAddress": "02:42:ac:11:00:09",
     }
     assert docker_settings.endpoint(state, "shop", takes_over=False) == {}
     assert docker_settings.can_be_tried(state)
@@ -112,3 +113,13 @@ def test_alone_with_addresses_and_volumes() -> None:
         state["Mounts"] = [mount]
         assert ("the volume at /data" in docker_settings.alone(state)) is own
         assert docker_settings.can_be_tried(state) is not own
+
+
+@pytest.mark.parametrize(
+    ("config", "endpoint", "expected"),
+    [({"MacAddress": "02:00:00:00:00:01"}, {}, True), ({}, {"MacAddress": "02:00:00:00:00:01"}, True), ({}, {}, False)],
+)
+def test_has_mac_where_any_api_version_tells_it(config: Json, endpoint: Json, expected: bool) -> None:
+    state = {"Config": config, "NetworkSettings": {"Networks": {"shop": endpoint}}}
+    assert docker_settings.has_mac(state, "02:00:00:00:00:01") is expected
+    assert not docker_settings.has_mac(None, "02:00:00:00:00:01")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cicd_actions.github import records as records_module
 from cicd_actions.github.client import GitHub
 from cicd_actions.github.errors import Forbidden
 from cicd_actions.github.history import History
@@ -113,6 +114,15 @@ class TestSigned:
         make(SIGNED).write(record(3))
         assert good(make(dataclasses.replace(SIGNED, repository="2"))) == []
         assert good(make(SIGNED)) == [sha(3)]
+
+    def test_write_after_a_rate_limit_of_an_hour_is_signed_with_the_time_of_its_last_attempt(
+        self, github: FakeGitHub, make: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        times = iter(["2026-01-01T00:00:00Z", now()])
+        monkeypatch.setattr(records_module, "now", lambda: next(times))
+        github.fail("POST", "/deployments$", status=429, headers={"Retry-After": "3"})
+        make(SIGNED).write(record(1, at="2026-01-01T00:00:00Z"))
+        assert good(make(SIGNED)) == [sha(1)]
 
     def test_a_payload_kept_as_text_keeps_its_signature(self, github: FakeGitHub, make: Make) -> None:
         forge(github, record(1), payload=json.dumps(SIGNED.signed(record(1, reason="\u00e9 \U0001f600"))))

@@ -5,12 +5,12 @@ from collections.abc import Callable
 import pytest
 
 from cicd_actions.github.client import GitHub
-from cicd_actions.github.comparison import compare
+from cicd_actions.github.commits import compare
 from cicd_actions.github.errors import Forbidden, NotFound
 from cicd_actions.github.history import History, phases
 from cicd_actions.github.proof import Trust
 from cicd_actions.github.records import Records
-from cicd_actions.github.release_record import Record, Revision, Task, now
+from cicd_actions.github.release_record import Record, Revision, Run, Task, now
 from cicd_actions.toolkit.errors import Inconclusive
 from tests.fakes.github import FakeGitHub, deployments, settings
 
@@ -99,11 +99,9 @@ def test_a_release_is_quarantined_until_it_passes_again(records: Records) -> Non
     records.write(record(2, Task.QUARANTINED))
     history = records.history("staging", good)
     assert last_good(history) == record(1)
-    assert history.verdict_on(record(2).identity) == record(2, Task.QUARANTINED)
     records.write(record(2))
     history = records.history("staging", good)
     assert last_good(history) == record(2)
-    assert history.verdict_on(record(2).identity) == record(2)
 
 
 def test_an_image_that_did_not_change_is_not_quarantined_with_the_release_that_failed(records: Records) -> None:
@@ -214,6 +212,13 @@ def test_a_long_description_and_a_second_app(github: FakeGitHub, client: Make, t
     two = records.write(record(2, Task.DEPLOY, app="shop"))
     records.status(two, "success", "done")
     assert [each["state"] for each in deployments.kept(github, REPOSITORY).statuses[one]] == ["success"]
+
+
+def test_unjudged_second_attempt_of_a_run_is_not_judged_by_the_first() -> None:
+    first, again = Run("5", "1"), Run("5", "2")
+    begun, ended = record(2, Task.DEPLOY, run=first, id=1), record(2, Task.QUARANTINED, run=first, id=2)
+    assert History.of([begun, ended]).unjudged() is None
+    assert History.of([begun, ended, record(2, Task.DEPLOY, run=again, id=3)]).unjudged() == record(2, Task.DEPLOY, run=again)
 
 
 def test_the_database_is_known_until_a_deploy_that_was_never_judged(records: Records) -> None:

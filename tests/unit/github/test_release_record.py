@@ -159,3 +159,18 @@ def test_the_run_of_a_step() -> None:
     )
     assert found == Run("5", "2", "https://github.com/org/app/actions/runs/5/attempts/2", "second")
     assert Run.of({}) == Run()
+
+
+def test_judged_are_verdicts_and_neither_deploys_nor_locks() -> None:
+    judged = {task for task in Task if Record(task, "", "", "", {}).judged}
+    assert judged == {Task.PASSED, Task.QUARANTINED}
+
+
+@pytest.mark.parametrize("change", [{"kind": "release"}, {"until": "tomorrow"}, {"until": "2099-01-01T00:00:00"}])
+def test_read_lock_that_says_neither_what_nor_until_when_is_not_a_record(change: dict[str, str]) -> None:
+    commit = "1" * 40
+    payload = Record(Task.LOCK, "org/app", "staging", commit, {}, kind="lock", until="2099-01-01T00:00:00Z").payload()
+    deployment = {"id": 1, "task": "cicd-actions:lock", "sha": commit}
+    assert read({**deployment, "payload": payload}).locks(0.0)
+    with pytest.raises(NotARecord):
+        read({**deployment, "payload": {**payload, **change}})

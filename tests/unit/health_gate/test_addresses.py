@@ -62,7 +62,7 @@ def test_pass_never_while_an_address_of_the_answer_is_unprobed_or_was_wrong(
     for number, answer in enumerate(answers):
         route = Route(addresses)
         tried = route.candidates("app", [v4(name) for name in answer])
-        route.connected(tried, socket.AF_INET)
+        route.connected(tried[0])
         last[route.peer] = route.peer not in stale
         outcome = Outcome.RIGHT if last[route.peer] else Outcome.WRONG
         at = number / 10
@@ -77,7 +77,7 @@ def test_pass_comes_once_every_address_is_right(answers: list[list[str]]) -> Non
     addresses, judge = Addresses(), Judge(Rules())
     for number, answer in enumerate(answers):
         route = Route(addresses)
-        route.connected(route.candidates("app", [v4(name) for name in answer]), socket.AF_INET)
+        route.connected(route.candidates("app", [v4(name) for name in answer])[0])
         judge.see(route.seen(Observation(number, number, Outcome.RIGHT, "right", "200")))
     assert judge.passed_at == 3
 
@@ -114,7 +114,7 @@ def test_pass_hardly_ever_by_drawn_answers_that_leave_a_stale_replica_out() -> N
         judge.see(Observation(0, 0, Outcome.WRONG, "version", "200", peers=("10.0.0.2",), addresses=("10.0.0.2",)))
         for number in range(1, 40):
             route = Route(addresses)
-            route.connected(route.candidates("app", [v4(draw.choice(NAMES[:2]))]), socket.AF_INET)
+            route.connected(route.candidates("app", [v4(draw.choice(NAMES[:2]))])[0])
             outcome = Outcome.RIGHT if route.peer == NAMES[0] else Outcome.WRONG
             judge.see(route.seen(Observation(number, number, outcome, "version", "200")))
         passed += judge.state is State.PASSED
@@ -155,7 +155,7 @@ def test_choose_a_replica_of_the_same_family_never_stands_in() -> None:
 def test_route_a_redirect_within_the_host_keeps_the_address() -> None:
     route = Route(reached(socket.AF_INET))
     found = [v4("10.0.0.1"), v4("10.0.0.2")]
-    route.connected(route.candidates("app", found), socket.AF_INET)
+    route.connected(route.candidates("app", found)[0])
     assert route.pinned("app", 443) == [v4("10.0.0.1", 443)]
     assert route.pinned("elsewhere", 443) == []
     assert route.candidates("elsewhere", found) == found

@@ -10,17 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cicd_actions.health_gate.answer import Answer
-from cicd_actions.health_gate.expectations import (
-    Expectations,
-    Mismatch,
-    Undecidable,
-    equal,
-    header_rule,
-    json_rule,
-    pattern,
-    patterns,
-    version_source,
-)
+from cicd_actions.health_gate.expectations import Expectations, Mismatch, Undecidable, equal
+from cicd_actions.health_gate.rules import header_rule, json_rule, pattern, patterns, version_source
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.grammar import NotUnderstood, status_set
 
@@ -88,6 +79,8 @@ def test_json_rule_refused_line_is_quoted_and_the_example_is_a_rule(text: str, e
 
 @given(st.text(alphabet="$.a[]*=~<>! \"'\\1existcounvry", max_size=30))
 @example("$.a =~[[")
+@example("$[")
+@example("$[=")
 def test_json_rule_no_example_is_refused(text: str) -> None:
     try:
         json_rule(text)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cicd_actions.health_gate.history import MOST_RUNS, SQUARES, History
+from cicd_actions.health_gate.history import MIXED, MOST_RUNS, SQUARES, History
 from cicd_actions.health_gate.observation import Observation, Outcome
 
 
@@ -89,3 +90,11 @@ def test_a_nervous_target_does_not_fill_the_memory() -> None:
     assert made.runs[0].label == "0"
     assert made.runs[-1].label == "1"
     assert made.last_wrong is not None
+
+
+@pytest.mark.parametrize("first", [Outcome.RIGHT, Outcome.WRONG])
+def test_history_merged_runs_keep_the_outcome_that_matters_most(first: Outcome) -> None:
+    outcomes = [first, *({Outcome.RIGHT, Outcome.WRONG} - {first})]
+    made = history(*[seen(at, outcomes[at % 2].value, outcomes[at % 2]) for at in range(MOST_RUNS * 2)])
+    assert len(made.runs) == MOST_RUNS
+    assert [run.outcome for run in made.runs if run.label == MIXED] == [Outcome.WRONG]

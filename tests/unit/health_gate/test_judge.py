@@ -201,3 +201,21 @@ def test_a_verdict_is_final_once_it_is_reached(rules: Rules, steps: list[tuple[O
         judge.see(each)
         assert final is None or judge.state is final
         final = judge.state if judge.done else None
+
+
+def test_judge_cut_probe_after_one_that_was_not_judged_proves_nothing() -> None:
+    """A probe without an answer fails a target only when every probe was one: the name service may be what is slow."""
+    unjudged = seen(1, Outcome.UNJUDGED, "dns", reached=False)
+    cut = seen(5, Outcome.UNFINISHED, "timeout")
+    assert judged(Rules(), cut).verdict() is Verdict.FAIL
+    assert judged(Rules(), unjudged, cut).verdict() is Verdict.INCONCLUSIVE
+
+
+def test_judge_wrong_version_after_a_right_answer_is_timed_anew() -> None:
+    def old(at: float) -> Observation:
+        return seen(at, Outcome.WRONG, "version", version="old")
+
+    rules = Rules(wrong_version_for=10, consecutive_successes=2)
+    assert judged(rules, old(0), old(12)).state is State.FAILED
+    assert judged(rules, old(0), right(5), old(12)).state is State.WAITING
+    assert judged(rules, old(0), right(5), old(12), old(22)).state is State.FAILED

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from cicd_actions.health_gate import reading
 from cicd_actions.health_gate.inputs import OF_TARGETS, Inputs
 from cicd_actions.health_gate.targets import Target
+from cicd_actions.toolkit import yaml12
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.inputs import load
 from cicd_actions.toolkit.manual import cell
@@ -23,6 +26,15 @@ def targets(folder: Path = Path(), variables: dict[str, str] | None = None, **in
     runtime = Runtime(variables or {}, io.StringIO())
     values = {name.replace("_", "-"): text for name, text in inputs.items()}
     return reading.targets(load(Inputs, values, runtime.redactor), runtime.environment, folder)
+
+
+def written(error: UnusableInput) -> dict[str, str]:
+    """Returns the inputs that the error's YAML sets."""
+    root = yaml12.read(textwrap.dedent(error.fix.partition("\n\n")[2])).root
+    assert isinstance(root, yaml12.Mapping)
+    under = root.get("with")
+    assert isinstance(under, yaml12.Mapping)
+    return {key.text: value.text for key, value in under.merged() if isinstance(value, yaml12.Scalar)}
 
 
 def test_urls_are_lines_with_or_without_names() -> None:
@@ -114,11 +126,11 @@ def test_a_metric_on_its_own_gets_its_own_headers() -> None:
         ({"targets": "- {url: 'http://a/', expect-statuss: 200}"}, "Did you mean `expect-status`?"),
         ({"targets": "- {name: x}"}, "neither `url` nor `command`"),
         ({"targets": "- {url: 'http://a/', command: x}"}, "both"),
-        ({"targets": "- {url: 'http://a/', url: 'http://b/'}"}, "cannot be read"),
-        ({"targets": "- {url: 'http://a/', headers: [[x]]}"}, "wrong shape"),
-        ({"targets": "url: http://a/\nname: x"}, "list of targets"),
+        ({"targets": "- {url: 'http://a/', url: 'http://b/'}"}, "Could not read"),
+        ({"targets": "- {url: 'http://a/', headers: [[x]]}"}, "neither text nor a list"),
+        ({"targets": "url: http://a/\nname: x"}, "does not hold a list"),
         ({"targets": "- {name: a, url: 'http://a/'}\n- {name: a, url: 'http://b/'}"}, "two targets"),
-        ({"targets": "missing.yml"}, "cannot be read"),
+        ({"targets": "missing.yml"}, "Could not read"),
         ({"targets": "- {url: 'http://a/', connect-to: 'a'}"}, "host and a port"),
         ({"targets": "- {url: 'http://a/', client-key: k.pem}"}, "client-cert"),
         ({"targets": "- {url: 'http://a/', method: 'GET IT'}"}, "method"),
@@ -195,12 +207,56 @@ def test_target_tcp_has_host_and_port_and_refuses_what_only_an_answer_tells() ->
     assert db.tcp == ("db", 1)
 
 
+@pytest.mark.parametrize(("key", "text"), [("expect-body", "ok"), ("expect-json", "$.a == 1"), ("expect-version", "abc")])
+def test_tcp_target_below_an_expectation_gets_a_target_that_the_gate_accepts(key: str, text: str) -> None:
+    inputs = {"url": "tcp://db:5432", key.replace("-", "_"): text}
+    with pytest.raises(UnusableInput, match="only connects") as caught:
+        targets(Path(), None, **inputs)
+    (made,) = targets(Path(), None, **{**inputs, "url": "", **written(caught.value)})
+    assert made.tcp == ("db", 5432)
+
+
 def test_target_connect_to_takes_a_unix_socket() -> None:
     (made,) = targets(Path(), None, targets="- {url: 'http://app/', connect-to: 'unix:/run/app.sock'}")
     assert made.request is not None
     assert made.request.connect_to == ("/run/app.sock", 0)
     with pytest.raises(UnusableInput, match="absolute path"):
         targets(Path(), None, targets="- {url: 'http://app/', connect-to: 'unix:app.sock'}")
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("unix:/run/app.sock", "/run/app.sock"), ("unix:///run/app.sock", "/run/app.sock"),
+        ("http+unix://%2Frun%2Fapp.sock/health", "/run/app.sock"), ("http://unix:/run/app.sock:/health", "/run/app.sock"),
+        ("unix:relative.sock", "/relative.sock"),
+    ],
+)  # fmt: skip
+def test_url_of_a_unix_socket_gets_yaml_that_the_gate_accepts(url: str, path: str) -> None:
+    with pytest.raises(UnusableInput, match="`connect-to`") as caught:
+        targets(url=url)
+    (shown,) = targets(Path(), None, **{key.replace("-", "_"): text for key, text in written(caught.value).items()})
+    assert shown.request is not None
+    assert shown.request.connect_to == (path, 0)
+
+
+@pytest.mark.parametrize("blank", [" ", "\n", "\r\n \n"])
+@pytest.mark.parametrize("name", ["expect-body", "expect-json", "expect-version"])
+def test_expectation_of_blank_lines_only_is_refused_with_one_that_the_gate_accepts(name: str, blank: str) -> None:
+    with pytest.raises(UnusableInput, match="only blank lines") as caught:
+        targets(Path(), None, url="http://a/", **{name.replace("-", "_"): blank})
+    text = written(caught.value)[name]
+    assert targets(Path(), None, url="http://a/", **{name.replace("-", "_"): text})
+    with pytest.raises(UnusableInput, match="only blank lines"):
+        targets(targets=f"- url: http://a/\n  {name}: {json.dumps(blank)}")
+
+
+def test_suggestion_for_an_input_stands_under_with_and_for_a_key_of_a_target_alone() -> None:
+    with pytest.raises(UnusableInput) as caught:
+        targets(url="a:8080/ready")
+    assert written(caught.value) == {"url": "http://a:8080/ready"}
+    with pytest.raises(UnusableInput, match="    url: http://a:8080/ready"):
+        targets(targets="- url: a:8080/ready")
 
 
 def test_target_expect_body_takes_a_list_whose_patterns_must_all_match() -> None:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cicd_actions.pipeline import changed_lanes
-from cicd_actions.pipeline.changed_lanes import RefusedEventError, changed_files, commits, decide, left, pattern
+from cicd_actions.pipeline.changed_lanes import RefusedEventError, decide
+from cicd_actions.pipeline.changes import changed_files, commits, left, pattern
 
 DOCUMENTATION = ["**/*.md", "docs/**", "LICENSE", ".github/ISSUE_TEMPLATE/**"]
 SHA = "1" * 40

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cicd_actions.engines.protocol import Image, RolledOut, Running
-from cicd_actions.github.comparison import Commit, Comparison
+from cicd_actions.github.commits import Commit, Comparison
 from cicd_actions.github.history import History, Release
 from cicd_actions.github.release_record import Record, Revision, Task
 from cicd_actions.roll_out.inputs import Wanted
@@ -175,7 +175,7 @@ def test_a_rollback_that_is_run_again_moves_nothing(
     for trail in ([tried],) if by_hand else ([], [tried]):
         try:
             again = chosen([*records, *trail], after, current=current)
-        except Failed:  # noqa: PERF203 - twice at most
+        except Failed:
             assert by_hand
         else:
             assert again.identity == to.identity

@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from cicd_actions.run_migrations_oneshot.command_line import AlembicCommand, alembic_in
+from cicd_actions.run_migrations_oneshot.command_line import MigrationCommand, migration_in
 from cicd_actions.toolkit.errors import UnusableInput
 
 HEAD = ("upgrade", "head")
@@ -15,55 +15,55 @@ HEAD = ("upgrade", "head")
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("alembic upgrade head", AlembicCommand((), "python3", HEAD)),
-        ("uv run --frozen alembic upgrade head", AlembicCommand(("uv", "run", "--frozen"), "python3", HEAD)),
-        ("uv run --with alembic alembic upgrade head", AlembicCommand(("uv", "run", "--with", "alembic"), "python3", HEAD)),
+        ("alembic upgrade head", MigrationCommand((), "python3", HEAD)),
+        ("uv run --frozen alembic upgrade head", MigrationCommand(("uv", "run", "--frozen"), "python3", HEAD)),
+        ("uv run --with alembic alembic upgrade head", MigrationCommand(("uv", "run", "--with", "alembic"), "python3", HEAD)),
         (
             "uv run --project alembic alembic upgrade head",
-            AlembicCommand(("uv", "run", "--project", "alembic"), "python3", HEAD),
+            MigrationCommand(("uv", "run", "--project", "alembic"), "python3", HEAD),
         ),
-        ("uvx --from alembic alembic upgrade head", AlembicCommand(("uvx", "--from", "alembic"), "python3", HEAD)),
+        ("uvx --from alembic alembic upgrade head", MigrationCommand(("uvx", "--from", "alembic"), "python3", HEAD)),
         (
             "uvx --with psycopg alembic upgrade head",
-            AlembicCommand(("uvx", "--with", "psycopg", "--from", "alembic"), "python3", HEAD),
+            MigrationCommand(("uvx", "--with", "psycopg", "--from", "alembic"), "python3", HEAD),
         ),
         (
             "/app/.venv/bin/alembic -c a.ini -x upgrade=no upgrade +1",
-            AlembicCommand((), "python3", ("-c", "a.ini", "-x", "upgrade=no", "upgrade", "+1"), "/app/.venv/bin/alembic"),
+            MigrationCommand((), "python3", ("-c", "a.ini", "-x", "upgrade=no", "upgrade", "+1"), "/app/.venv/bin/alembic"),
         ),
         (
             "env A=b python3.12 -m alembic upgrade heads",
-            AlembicCommand(("env", "A=b"), "python3.12", ("upgrade", "heads"), module=True),
+            MigrationCommand(("env", "A=b"), "python3.12", ("upgrade", "heads"), module=True),
         ),
-        ("python -m alembic.config upgrade head", AlembicCommand((), "python", HEAD, module=True)),
-        ("alembic --name one upgrade ae1", AlembicCommand((), "python3", ("--name", "one", "upgrade", "ae1"))),
-        ("alembic -n alembic upgrade head", AlembicCommand((), "python3", ("-n", "alembic", *HEAD))),
-        ("/entrypoint.sh alembic upgrade head", AlembicCommand(("/entrypoint.sh",), "python3", HEAD)),
+        ("python -m alembic.config upgrade head", MigrationCommand((), "python", HEAD, module=True)),
+        ("alembic --name one upgrade ae1", MigrationCommand((), "python3", ("--name", "one", "upgrade", "ae1"))),
+        ("alembic -n alembic upgrade head", MigrationCommand((), "python3", ("-n", "alembic", *HEAD))),
+        ("/entrypoint.sh alembic upgrade head", MigrationCommand(("/entrypoint.sh",), "python3", HEAD)),
         (
             "flask --app shop db upgrade",
-            AlembicCommand((), "python3", ("--app", "shop", "db", "upgrade"), "flask", tool="flask"),
+            MigrationCommand((), "python3", ("--app", "shop", "db", "upgrade"), "flask", tool="flask"),
         ),
         (
             "python manage.py migrate --no-input",
-            AlembicCommand((), "python", ("migrate", "--no-input"), "manage.py", tool="django"),
+            MigrationCommand((), "python", ("migrate", "--no-input"), "manage.py", tool="django"),
         ),
-        ("python -m django migrate", AlembicCommand((), "python", ("migrate",), "django-admin", module=True, tool="django")),
+        ("python -m django migrate", MigrationCommand((), "python", ("migrate",), "django-admin", module=True, tool="django")),
         (
             "sh -c 'cd app && alembic upgrade head'",
-            AlembicCommand(("sh", "-c", 'cd app && exec "$@"', "sh"), "python3", HEAD),
+            MigrationCommand(("sh", "-c", 'cd app && exec "$@"', "sh"), "python3", HEAD),
         ),
         (
             "bash -ec 'export A=$B; exec uv run alembic upgrade head;'",
-            AlembicCommand(("bash", "-ec", 'export A=$B; exec "$@"', "bash", "uv", "run"), "python3", HEAD),
+            MigrationCommand(("bash", "-ec", 'export A=$B; exec "$@"', "bash", "uv", "run"), "python3", HEAD),
         ),
         (
             "sh -c 'A=b alembic upgrade head'",
-            AlembicCommand(("sh", "-c", 'exec "$@"', "sh", "env", "A=b"), "python3", HEAD),
+            MigrationCommand(("sh", "-c", 'exec "$@"', "sh", "env", "A=b"), "python3", HEAD),
         ),
     ],
 )
-def test_command_that_is_watched_is_taken_apart(words: str, expected: AlembicCommand) -> None:
-    assert alembic_in(shlex.split(words)) == expected
+def test_command_that_is_watched_is_taken_apart(words: str, expected: MigrationCommand) -> None:
+    assert migration_in(shlex.split(words)) == expected
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_command_that_is_watched_is_taken_apart(words: str, expected: AlembicCom
     ],
 )
 def test_command_that_cannot_be_watched_is_none(words: str) -> None:
-    assert alembic_in(shlex.split(words)) is None
+    assert migration_in(shlex.split(words)) is None
 
 
 @pytest.mark.parametrize(
@@ -93,5 +93,5 @@ def test_command_that_cannot_be_watched_is_none(words: str) -> None:
 )
 def test_command_of_alembic_that_does_not_migrate_is_refused(words: str, said: str) -> None:
     with pytest.raises(UnusableInput, match="alembic upgrade head") as caught:
-        alembic_in(words.split())
+        migration_in(words.split())
     assert said in caught.value.what

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cicd_actions.run_migrations_oneshot import explanations, job, program, progress
-from cicd_actions.run_migrations_oneshot.command_line import AlembicCommand
+from cicd_actions.run_migrations_oneshot.command_line import MigrationCommand
 from cicd_actions.run_migrations_oneshot.in_image import guard, interpreter, output, redaction, session
 from cicd_actions.run_migrations_oneshot.in_image.channel import LONGEST, Channel, chunks
 
@@ -117,7 +117,7 @@ def test_the_interpreter_of_a_script(first: str, expected: str | None, tmp_path:
 
 def test_says_that_there_is_no_alembic() -> None:
     options = program.Options("0123456789abcdef", "apply", "x", 1, 1, 0, 1, 1, 0, False, True, False, script="/no/alembic")
-    words = program.words(AlembicCommand((), sys.executable, ("upgrade", "head")), options)
+    words = program.words(MigrationCommand((), sys.executable, ("upgrade", "head")), options)
     # `-I -S`: whatever the tests' own environment has.
     done = subprocess.run([words[0], "-I", "-S", *words[1:]], capture_output=True, text=True, check=False)
     assert done.returncode == 127

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cicd_actions.toolkit import grammar, inputs
+from cicd_actions.toolkit import grammar, inputs, yaml12
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.redaction import Redactor
 
@@ -38,6 +38,28 @@ def test_every_mistake_is_said_at_once_with_the_yaml_to_write() -> None:
     assert "`expct-status` is unknown. Did you mean `expect-status`?" in text
     assert "      timeout: 5s\n" in text
     assert '      expect-status: "200,204"' in text
+
+
+def test_load_example_that_its_parser_refuses_is_not_shown() -> None:
+    def parse(text: str) -> str:
+        raise grammar.NotUnderstood(f"`{text}` is wrong", example="wrong too")
+
+    @dataclass(frozen=True)
+    class Refusing:
+        word: str = inputs.declare(parse, "A word.")
+
+    with pytest.raises(UnusableInput) as caught:
+        inputs.load(Refusing, {"word": "x"}, Redactor())
+    assert caught.value.fix == ""
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1))
+def test_as_yaml_any_text_is_read_back_as_it_is(text: str) -> None:
+    root = yaml12.read(inputs.as_yaml("key", text)).root
+    assert isinstance(root, yaml12.Mapping)
+    value = root.get("key")
+    assert isinstance(value, yaml12.Scalar)
+    assert value.text == text
 
 
 def test_a_secret_input_is_redacted_even_when_another_input_is_wrong() -> None:

@@ -62,3 +62,11 @@ def test_visible_character_that_shows_nothing_is_spelled_out(char: str) -> None:
 
 def test_visible_emoji_keeps_its_selector() -> None:
     assert visible("⚠\ufe0f ok") == "⚠\ufe0f ok"
+
+
+@pytest.mark.parametrize("char", [chr(0x0B), chr(0x0C), chr(0x85), chr(0x2028), chr(0x2029)])
+def test_visible_line_break_of_unicode_is_spelled_out(char: str) -> None:
+    """Every break that `str.splitlines` knows, except those of a plain text."""
+    shown = visible(f"a{char}b")
+    assert shown.splitlines() == [shown]
+    assert f"{ord(char):x}" in shown

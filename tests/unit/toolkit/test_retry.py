@@ -7,7 +7,7 @@ import pytest
 
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import Failed
-from cicd_actions.toolkit.retry import Retry
+from cicd_actions.toolkit.retry import Retry, retry_after
 from cicd_actions.toolkit.runtime import Runtime
 
 
@@ -113,3 +113,14 @@ def test_a_deadline_gives_each_call_what_is_left(clock: Clock) -> None:
     assert (deadline.remaining, deadline.expired) == (0, True)
     with pytest.raises(Failed, match="waiting was not finished after 10 s"):
         deadline.check("waiting")
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-1", "1.5", "٣", "Thu, 99 Nov 2026 10:00:00 GMT"])
+def test_retry_after_that_cannot_be_read_asks_for_no_time(text: str) -> None:
+    assert retry_after(text) is True
+
+
+def test_retry_after_is_seconds_or_a_date() -> None:
+    assert retry_after("7") == 7.0
+    assert retry_after("Sat, 28 Nov 1998 10:00:00 GMT") == 0.0
+    assert float(retry_after("Sat, 28 Nov 2099 10:00:00 GMT")) > 1e8

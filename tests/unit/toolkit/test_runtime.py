@@ -61,5 +61,14 @@ def test_a_link_of_the_checkout_leads_nowhere(checkout: Path, tmp_path: Path, pa
 )
 @pytest.mark.usefixtures("checkout")
 def test_what_cannot_be_written_is_told_with_its_cause(path: str, why: str) -> None:
-    with pytest.raises(UnusableInput, match=f"(?i)cannot be written: .*{why}"):
+    with pytest.raises(UnusableInput, match=f"(?i)cannot write .*: .*{why}"):
         place(path)
+
+
+def test_command_message_with_a_secret_is_masked() -> None:
+    log = io.StringIO()
+    runtime = Runtime({"GITHUB_ACTIONS": "true"}, log)
+    runtime.redactor.add("correct-horse-battery")
+    with runtime.group("sign in with correct-horse-battery"):
+        runtime.command("error", "no correct-horse-battery", title="correct-horse-battery")
+    assert log.getvalue() == "::group::sign in with ***\n::error title=***::no ***\n::endgroup::\n"

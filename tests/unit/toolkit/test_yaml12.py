@@ -277,3 +277,33 @@ def test_the_quick_reader_agrees_with_the_whole_parser(text: str) -> None:
 @given(_trees, st.sampled_from([None, '"', "'", "|", ">"]))
 def test_the_quick_reader_agrees_on_what_others_write(tree: object, style: str | None) -> None:
     _agree(yaml.safe_dump(tree, default_flow_style=False, default_style=style, allow_unicode=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a:\tb\n", {"a": "b"}),
+        ("a: b\t# c\n", {"a": "b"}),
+        ("a: b\tc\n", {"a": "b\tc"}),
+        ("a\t: b\n", {"a": "b"}),
+        ("a: [b,\tc]\n", {"a": ["b", "c"]}),
+        ("a: |\t\n  x\n", {"a": "x\n"}),
+        ("a: >-\t# c\n  x\n", {"a": "x"}),
+        ("a: |2 \t\n  x\n", {"a": "x\n"}),
+        ("a: x\n \ty\n", {"a": "x y"}),
+        ("a: !!str\t1\n", {"a": "1"}),
+        ("a: &x\tb\n", {"a": "b"}),
+        ("-\tb\n", ["b"]),
+        ("\t\na: b\n", {"a": "b"}),
+        ("a: |\n  \tx\n", {"a": "\tx\n"}),
+    ],
+)
+def test_read_tab_between_words_is_taken_as_github_takes_it(text: str, value: object) -> None:
+    """The values are those of the parser in GitHub's own package `@actions/workflow-parser`."""
+    assert plain(read(text).root) == value
+
+
+@pytest.mark.parametrize("text", ["a:\n\tb: c\n", "-\t- a\n", "-\ta: b\n", "- \ta: b\n", "a: x\n\ty: z\n", "a: |\n\tx\n"])
+def test_read_tab_in_the_indentation_is_refused_as_github_refuses_it(text: str) -> None:
+    with pytest.raises(NotYaml):
+        read(text)

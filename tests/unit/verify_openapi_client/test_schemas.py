@@ -166,13 +166,13 @@ def test_a_default_of_a_request_is_part_of_what_it_means() -> None:
 
 def test_one_of_refuses_what_fits_two_of_it() -> None:
     loose, tight = ({keyword: [thing(a=STRING), thing(b=STRING)]} for keyword in ("anyOf", "oneOf"))
-    assert rules(echo(loose), echo(tight)) == ["request-alternative"]
+    assert rules(echo(loose), echo(tight)) == ["request-overlap"]
     assert rules(answer(loose), answer(tight)) == []
     assert rules(echo(tight), echo(loose)) == []
     short, long = {"type": "string", "maxLength": 3}, {"type": "string", "minLength": 5}
     assert rules(echo({"anyOf": [short, long]}), echo({"oneOf": [short, long]})) == []
     wider = {"type": "string", "maxLength": 7}
-    assert rules(echo({"oneOf": [short, long]}), echo({"oneOf": [wider, long]})) == ["request-alternative"]
+    assert rules(echo({"oneOf": [short, long]}), echo({"oneOf": [wider, long]})) == ["request-overlap"]
     assert (
         rules(
             echo({"anyOf": [closed(a=STRING), thing("b", b=STRING)]}), echo({"oneOf": [closed(a=STRING), thing("b", b=STRING)]})

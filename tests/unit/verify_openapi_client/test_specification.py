@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cicd_actions.toolkit.errors import UnusableInput
-from cicd_actions.verify_openapi_client import places, specification, validity
+from cicd_actions.verify_openapi_client import line_numbers, specification, validity
 from cicd_actions.verify_openapi_client.breaking.document import escaped
 from tests.unit.verify_openapi_client.documents import document, documents
 
@@ -81,7 +81,7 @@ paths:
     found = load(text)
     assert found.yaml
     assert found.document.root.raw == MINIMAL
-    assert places.lines(found, ["#/paths/~1items/get/responses/200", "#/info"]) == {
+    assert line_numbers.of(found, ["#/paths/~1items/get/responses/200", "#/info"]) == {
         "#/paths/~1items/get/responses/200": 7,
         "#/info": 2,
     }
@@ -173,7 +173,7 @@ def test_lines_are_those_of_the_values(spec: Any, indent: int | None) -> None:
     text = json.dumps(marked, indent=indent, ensure_ascii=False)
     loaded = load(text)
     pointers = dict(_pointers(marked, "#"))
-    found = places.lines(loaded, pointers)
+    found = line_numbers.of(loaded, pointers)
     assert set(found) == set(pointers)
     lines = text.split("\n")
     if indent == 2:
@@ -193,5 +193,5 @@ def _pointers(value: Any, pointer: str) -> Any:
 
 def test_a_pointer_beyond_the_document_gives_its_last_known_line() -> None:
     text = json.dumps(MINIMAL, indent=2)
-    found = places.lines(load(text), ["#/paths/~1items/get/nothing/here"])
+    found = line_numbers.of(load(text), ["#/paths/~1items/get/nothing/here"])
     assert text.split("\n")[found["#/paths/~1items/get/nothing/here"] - 1].strip().startswith('"get"')

@@ -30,7 +30,7 @@ class Aside:
     def _run(self) -> None:
         try:
             self._result = self._body()
-        except BaseException as error:  # noqa: BLE001 - the caller that asks for the result gets it
+        except BaseException as error:  # the caller that asks for the result gets it
             self._error = error
 
 
@@ -50,7 +50,7 @@ def of_engine(engine: Any, work: Callable[[Any], Any]) -> Callable[[], Any]:
             fairy.invalidate()
 
     def asynchronous() -> Any:
-        from sqlalchemy.util import greenlet_spawn  # noqa: PLC0415 - not there before SQLAlchemy 1.4
+        from sqlalchemy.util import greenlet_spawn  # not there before SQLAlchemy 1.4
 
         async def spawned() -> Any:
             return await greenlet_spawn(plain)

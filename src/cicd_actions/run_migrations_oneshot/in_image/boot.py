@@ -15,9 +15,9 @@ def start(sources: dict[str, str]) -> None:
     """`sources`: the modules' texts by name, in the order of their imports. `sys.argv`: options as JSON, then what stands
     after `alembic`."""
     kept = [entry for entry in sys.path if entry != ""]
-    import os  # noqa: PLC0415 - loaded by `site` already; where it is, is where the standard library is
+    import os  # loaded by `site` already; where it is, is where the standard library is
 
-    library = os.path.dirname(os.__file__)  # noqa: PTH120
+    library = os.path.dirname(os.__file__)
     standard = [entry for entry in kept if entry.startswith(library) and "-packages" not in entry]
     parts = PACKAGE.split(".")
     for depth in range(1, len(parts) + 1):
@@ -38,7 +38,7 @@ def start(sources: dict[str, str]) -> None:
 
 def make(name: str, text: str) -> None:
     """Makes one module of its text."""
-    import linecache  # noqa: PLC0415 - not before the path is narrowed
+    import linecache  # not before the path is narrowed
 
     path = "<cicd-actions>/" + name + ".py"
     module = type(sys)(PACKAGE + "." + name)

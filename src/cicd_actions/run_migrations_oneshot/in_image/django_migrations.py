@@ -39,7 +39,7 @@ class Django(Run):
 
     def work(self) -> str:
         """Runs `manage.py`, in which `migrate` is ours."""
-        import django  # type: ignore[import-not-found]  # noqa: PLC0415
+        import django  # type: ignore[import-not-found]
 
         self.hello(django=django.get_version())
         found: list[str] = []
@@ -49,7 +49,7 @@ class Django(Run):
         def handle(command: Any, *words: Any, **options: Any) -> None:
             try:
                 found.append(self._migrate(lambda: original(command, *words, **options), options))
-            except BaseException as error:  # noqa: BLE001 - Django turns some errors into an exit code
+            except BaseException as error:  # Django turns some errors into an exit code
                 failed.append(error)
 
         migrate.Command.handle = handle
@@ -57,10 +57,10 @@ class Django(Run):
         sys.argv = [script, *self._arguments]
         try:
             if script.endswith(".py"):
-                sys.path.insert(0, os.path.dirname(os.path.abspath(script)))  # noqa: PTH100, PTH120 - as Python does
+                sys.path.insert(0, os.path.dirname(os.path.abspath(script)))  # as Python does
                 runpy.run_path(script, run_name="__main__")
             else:
-                from django.core.management import (  # type: ignore[import-not-found]  # noqa: PLC0415
+                from django.core.management import (  # type: ignore[import-not-found]
                     execute_from_command_line,
                 )
 
@@ -161,7 +161,6 @@ class Django(Run):
             server=version,
             at=self._before,
             heads=sorted(f"{app}.{name}" for app, name in executor.loader.graph.leaf_nodes())[:50],
-            transactional=bool(self._connection.features.can_rollback_ddl),
             invalid=self._invalid,
         )
 
@@ -325,7 +324,7 @@ class Django(Run):
             copy.close()
 
     def _recorded(self, seconds: float) -> list[str]:
-        table = quoted(MigrationRecorder.Migration._meta.db_table)  # noqa: SLF001 - Django's documented way to a table's name
+        table = quoted(MigrationRecorder.Migration._meta.db_table)  # Django's documented way to a table's name
         rows = self.fresh(lambda dbapi: session.ask(dbapi, f"SELECT app, name FROM {table} ORDER BY id"), seconds)
         return [f"{app}.{name}" for app, name in rows]
 
@@ -347,7 +346,7 @@ class Django(Run):
             for piece in listed([name for name in self._done if name in set(recorded)]):
                 self._channel.say("applied", revisions=piece)
             fields["invalid"] = [name for name in self._fresh_invalid() if name not in self._invalid][:20]
-        except Exception as error:  # noqa: BLE001 - the database may be what failed
+        except Exception as error:  # the database may be what failed
             fields["unread"] = problems.words(error)
 
     def _partial(self) -> bool:

@@ -37,7 +37,7 @@ def start(sources: dict[str, str], path: list[str], make: Callable[[str, str], N
             make(name, text)
     run: Any = sys.modules[__name__.rpartition(".")[0] + "." + list(sources)[-1]]
     # `python -m alembic` has the working directory in front; the script `alembic` has not.
-    sys.path[:] = [os.getcwd(), *path] if options["module"] else path  # noqa: PTH109 - text
+    sys.path[:] = [os.getcwd(), *path] if options["module"] else path
     run.main(options, arguments[1:], channel)
 
 
@@ -45,7 +45,7 @@ def _without_alembic(options: dict[str, Any], arguments: list[str]) -> None:
     """Goes on with another interpreter, or ends."""
     other = None if AGAIN in sys.argv else python_of(options["script"])
     if other:
-        os.execv(other, [other, "-c", _own_text(), AGAIN, *arguments])  # noqa: S606 - an image may have no shell
+        os.execv(other, [other, "-c", _own_text(), AGAIN, *arguments])
     version = ".".join(map(str, sys.version_info[:3]))
     body = {"event": "end", "state": "failed", "rule": "no-alembic", "python": version, "executable": sys.executable}
     body["tool"] = options["tool"]
@@ -73,12 +73,12 @@ def python_of(script: str) -> str | None:
     path = shutil.which(script)
     if path is None:
         return None
-    with open(path, "rb") as file:  # noqa: PTH123 - nothing more is needed
+    with open(path, "rb") as file:
         first = file.read(1024).decode("utf-8", "replace")
     # Installers write `#!/bin/sh` and `'''exec' PYTHON "$0" "$@"` where the path is too long for a first line.
     found = re.match(r"#!\s*(?P<direct>/\S+)\s*\n(?:'''exec' \"?(?P<long>/[^\"\n]+?)\"? \"\$0\")?", first)
     python = (found["long"] or found["direct"]) if found else None
-    if python is None or not os.access(python, os.X_OK) or "python" not in os.path.basename(python):  # noqa: PTH119
+    if python is None or not os.access(python, os.X_OK) or "python" not in os.path.basename(python):
         return None
     return python
 
@@ -87,6 +87,6 @@ def _own_text() -> str:
     if hasattr(sys, "orig_argv"):
         words = sys.orig_argv
     else:
-        with open("/proc/self/cmdline", "rb") as file:  # noqa: PTH123 - as above
+        with open("/proc/self/cmdline", "rb") as file:
             words = [word.decode() for word in file.read().split(b"\0")]
     return words[words.index("-c") + 1]

@@ -37,8 +37,8 @@ class Alembic(Run):
 
     def work(self) -> str:
         """Reads the configuration, and migrates."""
-        import alembic  # noqa: PLC0415 - what is loaded is what is reported
-        import sqlalchemy  # noqa: PLC0415
+        import alembic  # what is loaded is what is reported
+        import sqlalchemy
 
         self.hello(alembic=alembic.__version__, sqlalchemy=sqlalchemy.__version__)
         self._connections.listen()
@@ -48,8 +48,8 @@ class Alembic(Run):
 
     def _under_flask(self) -> str:
         """Lets Flask-Migrate make the configuration, and migrates in the application's context instead of it."""
-        import alembic.command  # noqa: PLC0415
-        from flask.cli import cli  # type: ignore[import-not-found]  # noqa: PLC0415
+        import alembic.command
+        from flask.cli import cli  # type: ignore[import-not-found]
 
         found: list[str] = []
         failed: list[BaseException] = []
@@ -57,7 +57,7 @@ class Alembic(Run):
         def upgrade(config: Any, revision: str = "head", sql: bool = False, tag: Any = None, **_more: Any) -> None:
             try:
                 found.append(self._migrate(Scripts(lambda: config, "command" if sql else revision, tag)))
-            except BaseException as error:  # noqa: BLE001 - Flask-Migrate turns errors into an exit code
+            except BaseException as error:  # Flask-Migrate turns errors into an exit code
                 failed.append(error)
 
         alembic.command.upgrade = upgrade
@@ -134,17 +134,21 @@ class Alembic(Run):
             "at": tables_of.joined([table.before for table in self._tables]),
             "tables": len(self._tables),
             "external": first.external,
-            "transactional": first.transactional,
             "shared": any(table.shared and len(table.steps) > 1 for table in self._tables),
             "invalid": self._invalid,
         }
 
     def _pending(self, scripts: Scripts, tables: list[VersionTable]) -> list[dict[str, str]]:
         return [
-            {**scripts.about(step.revision.revision), "database": self._called(table)}
+            self._judged({**scripts.about(step.revision.revision), "database": self._called(table)})
             for table in tables
             for step in table.steps
         ]
+
+    def _judged(self, about: dict[str, str]) -> dict[str, str]:
+        """Returns a revision with the phase that was proven, where that is stricter, or where the module declares none."""
+        phase = self._options["proven"].get(about["revision"], "")
+        return {**about, "phase": phase} if phase == "contract" or (phase and not about["phase"]) else about
 
     def _called(self, table: VersionTable) -> str:
         """Returns the table's name for people, empty where there is only one."""
@@ -153,7 +157,7 @@ class Alembic(Run):
     def _touched(self) -> list[str]:
         found: set[str] = set()
         for path in {str(step.revision.path) for table in self._tables if table.postgres for step in table.steps}:
-            with contextlib.suppress(OSError, UnicodeDecodeError), open(path, encoding="utf-8") as file:  # noqa: PTH123
+            with contextlib.suppress(OSError, UnicodeDecodeError), open(path, encoding="utf-8") as file:
                 found |= tables_in_source(file.read())
         return sorted(found)
 
@@ -180,7 +184,7 @@ class Alembic(Run):
         else:
             try:
                 text = scripts.rendered(first.before, first.destination)
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - a migration may do anything, and need a database for it
+            except (Exception, SystemExit) as error:  # a migration may do anything, and need a database for it
                 reason = f"{type(error).__name__}: {problems.words(error)}"
             else:
                 for piece in chunks(self._channel.clean(text)):
@@ -356,7 +360,7 @@ class Alembic(Run):
                         self._channel.say("applied", revisions=piece, database=self._called(table))
                 left = tables_of.invalid_in(self._tables, max(ends - time.monotonic(), 0.1))
                 fields["invalid"] = [name for name in left if name not in self._invalid][:20]
-        except Exception as error:  # noqa: BLE001 - the database may be what failed
+        except Exception as error:  # the database may be what failed
             fields["unread"] = problems.words(error)
 
     def _partial(self, problem: dict[str, Any]) -> bool:

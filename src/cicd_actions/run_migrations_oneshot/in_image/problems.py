@@ -108,7 +108,7 @@ def missing_variables(error: BaseException) -> list[str]:
 
 def _raised_by(error: BaseException, file: str) -> bool:
     frames = traceback.extract_tb(error.__traceback__)
-    return bool(frames) and os.path.basename(frames[-1].filename).endswith((file, "<frozen os>"))  # noqa: PTH119
+    return bool(frames) and os.path.basename(frames[-1].filename).endswith((file, "<frozen os>"))
 
 
 def _missing_fields(error: Any) -> list[str]:
@@ -209,7 +209,7 @@ def show(error: BaseException) -> None:
 
 def relative(path: str) -> str:
     """Returns a path as people write it: from the working directory where it is below that."""
-    here = os.getcwd()  # noqa: PTH109 - text in, text out
+    here = os.getcwd()
     return path[len(here) + 1 :] if path.startswith(here + os.sep) else path
 
 
@@ -218,5 +218,5 @@ def _of_a_library(path: str) -> bool:
     if path.startswith("<") or "site-packages" + os.sep in path or "dist-packages" + os.sep in path:
         return True
     files = [getattr(sys.modules.get(name), "__file__", None) for name in _LIBRARIES]
-    folders = [os.path.dirname(found) for found in [os.__file__, *files] if found]  # noqa: PTH120
+    folders = [os.path.dirname(found) for found in [os.__file__, *files] if found]
     return any(path.startswith(folder + os.sep) for folder in folders)

@@ -65,17 +65,17 @@ def found_in(environment: Mapping[str, str], url_variable: str, folder: str = SE
             yield value
     files = [value for name, value in environment.items() if name.upper().endswith("_FILE")]
     with contextlib.suppress(OSError):
-        files += [os.path.join(folder, name) for name in sorted(os.listdir(folder))[:_MOST_FILES]]  # noqa: PTH118, PTH208
+        files += [os.path.join(folder, name) for name in sorted(os.listdir(folder))[:_MOST_FILES]]
     for path in files:
         yield from _in_file(path)
 
 
 def _in_file(path: str) -> Iterable[str]:
     try:
-        about = os.stat(path)  # noqa: PTH116 - a device or a pipe is not read
+        about = os.stat(path)  # a device or a pipe is not read
         if not stat.S_ISREG(about.st_mode) or about.st_size > _LARGEST:
             return ()
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:  # noqa: PTH123
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
             text = file.read()
     except (OSError, ValueError):
         return ()

@@ -123,7 +123,7 @@ class Run:
         except SystemExit as ended:
             # argparse and Alembic's own CommandLine end this way, and so may an env.py.
             self._finish("failed", 1, {"rule": "exit", "problem": {"text": f"exit code {ended.code}"}})
-        except BaseException as error:  # noqa: BLE001 - whatever it is has to be said
+        except BaseException as error:  # whatever it is has to be said
             problems.show(error)
             self._finish("failed", 1, self.about(error))
         else:
@@ -251,7 +251,7 @@ class Run:
         if pids:
             try:
                 gone = self.end_sessions(pids, seconds / 2)
-            except Exception as error:  # noqa: BLE001 - the revision is still worth reading
+            except Exception as error:  # the revision is still worth reading
                 gone = False
                 problem["text"] = problems.words(error)
             # The main thread has lost its connection; what it does with that shall be over before the revision is read.

@@ -49,13 +49,13 @@ class Scripts:
     def check(self) -> None:
         """Loads every revision file. Raises `Stop` for a graph that Alembic cannot walk."""
         try:
-            loaded = list(self.directory._load_revisions())  # noqa: SLF001 - no public way without a walk of the graph
+            loaded = list(self.directory._load_revisions())  # no public way without a walk of the graph
         except SyntaxError as error:
             place = {"file": relative(str(error.filename or "")), "line": error.lineno or 0}
             problem = {"type": type(error).__name__, "text": str(error.msg), **place}
             raise Stop("syntax", state="failed", problem=problem) from None
         # Each file is loaded once: what it does at its top has been done.
-        self.directory.revision_map._generator = lambda: loaded  # noqa: SLF001
+        self.directory.revision_map._generator = lambda: loaded
         files: dict[str, list[str]] = {}
         for script in loaded:
             files.setdefault(script.revision, []).append(relative(str(script.path or "")))
@@ -95,7 +95,7 @@ class Scripts:
 
     def steps(self, at: tuple[str, ...], destination: str) -> list[Any]:
         """Returns the steps from these revisions to the destination, as `alembic upgrade` takes them; none when it is there."""
-        return list(self.directory._upgrade_revs(destination, at))  # noqa: SLF001 - no public way
+        return list(self.directory._upgrade_revs(destination, at))  # no public way
 
     def applied(self, at: Iterable[str]) -> set[str]:
         """Returns every revision that a database at these heads has."""
@@ -124,7 +124,7 @@ class Scripts:
         config.output_buffer = output
 
         def work(at: Any, _context: Any) -> list[Any]:
-            return list(directory._upgrade_revs(destination, at))  # noqa: SLF001 - as in `steps`
+            return list(directory._upgrade_revs(destination, at))
 
         with self._environment(
             config, directory, fn=work, as_sql=True, starting_rev=start[0] if start else None, destination_rev=destination

@@ -27,9 +27,9 @@ class File:
     """One file. `phase` is empty where the file does not declare one."""
 
     def __init__(self, folder: str, name: str) -> None:
-        self.path = os.path.join(folder, name)  # noqa: PTH118
+        self.path = os.path.join(folder, name)
         self.name = name[: -len(".sql")]
-        with open(self.path, encoding="utf-8") as file:  # noqa: PTH123
+        with open(self.path, encoding="utf-8") as file:
             self.text = file.read()
         self.checksum = hashlib.sha256(self.text.encode()).hexdigest()
         declared = _PHASE.search(self.text)
@@ -62,7 +62,7 @@ class SqlFolder(Run):
         driver = _driver()
         self.hello(driver=f"{driver.__name__} {getattr(driver, '__version__', '')}".strip())
         folder = self._arguments[0]
-        names = sorted(name for name in os.listdir(folder) if name.endswith(".sql") and not name.endswith(".down.sql"))  # noqa: PTH208
+        names = sorted(name for name in os.listdir(folder) if name.endswith(".sql") and not name.endswith(".down.sql"))
         self._files = [File(folder, name) for name in names]
         self._dbapi = self.waiting_for_database(self._connect, lambda: False, lambda _error: True)
         self._prepare()
@@ -244,7 +244,7 @@ class SqlFolder(Run):
                 self._channel.say("applied", revisions=piece)
             left = self.fresh(session.invalid_indexes, seconds)
             fields["invalid"] = [name for name in left if name not in self._invalid][:20]
-        except Exception as error:  # noqa: BLE001 - the database may be what failed
+        except Exception as error:  # the database may be what failed
             fields["unread"] = problems.words(error)
 
 

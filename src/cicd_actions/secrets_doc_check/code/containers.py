@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from cicd_actions.secrets_doc_check.code.found import CodeUses
+from cicd_actions.secrets_doc_check.code.code_uses import CodeUses
 from cicd_actions.secrets_doc_check.model import Kind, Setting
 from cicd_actions.toolkit import yaml12
 from cicd_actions.toolkit.yaml12 import Document, Mapping, Node, NotYaml, Scalar, Sequence
@@ -13,7 +13,7 @@ from cicd_actions.toolkit.yaml12 import Document, Mapping, Node, NotYaml, Scalar
 _INSTRUCTION = re.compile(r"\s*(ARG|ENV)\s+(.*)", re.IGNORECASE | re.DOTALL)
 _ASSIGNMENT = re.compile(r"""([A-Za-z_]\w*)(=(?:"(?:[^"\\]|\\.)*"|'[^']*'|[^\s"'\\]|\\.)*)?""", re.DOTALL)
 _GIVEN_ARGS = frozenset(
-    "HTTP_PROXY HTTPS_PROXY FTP_PROXY NO_PROXY ALL_PROXY TARGETPLATFORM TARGETOS TARGETARCH TARGETVARIANT BUILDPLATFORM"  # noqa: SIM905
+    "HTTP_PROXY HTTPS_PROXY FTP_PROXY NO_PROXY ALL_PROXY TARGETPLATFORM TARGETOS TARGETARCH TARGETVARIANT BUILDPLATFORM"
     " BUILDOS BUILDARCH BUILDVARIANT".split()
 )
 """Arguments that the builder gives: https://docs.docker.com/reference/dockerfile/#predefined-args"""

@@ -6,7 +6,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from cicd_actions.secrets_doc_check.code.found import CodeUses
+from cicd_actions.secrets_doc_check.code.code_uses import CodeUses
 
 BUILT_IN = frozenset({"MODE", "BASE_URL", "PROD", "DEV", "SSR", "NODE_ENV"})
 """What Vite and bundlers put there themselves: https://vite.dev/guide/env-and-mode#built-in-constants. npm sets `npm_…`."""
@@ -50,7 +50,6 @@ def scan(path: str, text: str) -> CodeUses:
 
 
 def _place(breaks: list[int], at: int) -> tuple[int, int]:
-
     line = bisect_right(breaks, at)
     return line + 1, at - (breaks[line - 1] if line else 0) + 1
 

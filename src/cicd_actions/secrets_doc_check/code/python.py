@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from cicd_actions.secrets_doc_check.code.found import CodeUses
+from cicd_actions.secrets_doc_check.code.code_uses import CodeUses
 
 _READERS = {"get": True, "pop": True, "setdefault": True, "__getitem__": False}
 

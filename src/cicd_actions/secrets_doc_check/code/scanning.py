@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from cicd_actions.secrets_doc_check.code import containers, javascript, python
-from cicd_actions.secrets_doc_check.code.found import CodeUses
+from cicd_actions.secrets_doc_check.code.code_uses import CodeUses
 from cicd_actions.secrets_doc_check.tree import Glob, Tree, glob
 from cicd_actions.toolkit.grammar import NotUnderstood, nearest
 

@@ -2,11 +2,12 @@
 
 The grammar is PyYAML's: its parser makes the events, except for texts in the plain block style, which `block` reads alone.
 Nothing of PyYAML that builds Python objects is used. The reading order is `nodes` (what a document is made of), `source_map`
-(where it stands in the text), `block` (the fast reader), `events` (the whole one).
+(where it stands in the text), `block` (the fast reader), `events` (the whole one, on the loader of `tabs`).
 
-GitHub's reading of workflow files is followed. Tabs separate words, as in YAML 1.2. Aliases stand for what they name, and `<<`
-is a key like any other: `Mapping.merged` applies it, for formats that have merges. Aliases share their node, so the memory used
-is that of the text; what they would expand to is counted and bounded.
+GitHub's reading of workflow files is followed. Tabs separate words, as in YAML 1.2. PyYAML's grammar is wider in one place: a
+quoted text, or a list in brackets, may go on at the margin, where GitHub wants it indented. Aliases stand for what they name,
+and `<<` is a key like any other: `Mapping.merged` applies it, for formats that have merges. Aliases share their node, so the
+memory used is that of the text; what they would expand to is counted and bounded.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from cicd_actions.toolkit.yaml12 import tabs
 from cicd_actions.toolkit.yaml12.nodes import DEEPEST, Mapping, Node, NotYaml, Scalar, Sequence, kind_of_plain
 from cicd_actions.toolkit.yaml12.source_map import Document, Duplicate
 
@@ -37,10 +38,9 @@ class Builder:
         self._anchors: dict[str, tuple[Node, int] | None] = {}
 
     def build(self) -> None:
-
         documents = 0
         try:
-            for event in yaml.parse(self._document.text, Loader=_with_tabs(yaml.SafeLoader)):
+            for event in yaml.parse(self._document.text, Loader=tabs.Loader):
                 if isinstance(event, yaml.DocumentStartEvent):
                     documents += 1
                     if documents > 1:
@@ -120,48 +120,6 @@ class Builder:
             self._document.duplicates.append(Duplicate(key.text, line, column, parent.seen[name]))
         else:
             parent.seen[name] = line
-
-
-_SEPARATION = " \t"
-
-
-def _with_tabs(loader: Any) -> Any:
-    """Returns the loader with tabs as separation (YAML 1.2.2, section 6.2), as GitHub reads them: PyYAML takes blanks only.
-
-    A tab in the indentation stays an error.
-    """
-
-    class WithTabs(loader):  # type: ignore[misc]
-        def scan_to_next_token(self) -> None:
-            super().scan_to_next_token()
-            while self.peek() == "\t" and self._separates():
-                while self.peek() in _SEPARATION:
-                    self.forward()
-                super().scan_to_next_token()
-
-        def scan_plain_spaces(self, indent: int, start_mark: Any) -> list[str] | None:
-            length = 0
-            while self.peek(length) in _SEPARATION:
-                length += 1
-            white: str = self.prefix(length)
-            if "\t" in white:
-                self.forward(length)
-                if self.peek() not in "\r\n\x85\u2028\u2029":
-                    return [white]
-            found: list[str] | None = super().scan_plain_spaces(indent, start_mark)
-            return found
-
-        def _separates(self) -> bool:
-            """Whether the tab stands behind something in its line, or in front of nothing but a comment."""
-            behind = self.buffer[self.pointer - self.column : self.pointer]
-            if self.flow_level or behind.strip(" "):
-                return True
-            length = 0
-            while self.peek(length) in _SEPARATION:
-                length += 1
-            return self.peek(length) in "#\r\n\0"
-
-    return WithTabs
 
 
 def _after_properties(text: str, event: Any) -> int:

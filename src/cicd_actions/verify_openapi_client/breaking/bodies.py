@@ -89,7 +89,8 @@ def compare_content(comparison: Comparison, label: str, old: Part, new: Part, fl
         one, theirs = comparison.old.followed(part), comparison.new.followed(other)
         one = Part(one.raw, one.pointer, part.place)
         for keyword in ("schema", "itemSchema"):
-            comparison.need(label, one.at(keyword), theirs.at(keyword), flow)
+            if one.has(keyword) or theirs.has(keyword):
+                comparison.need(label, one.at(keyword), theirs.at(keyword), flow)
         _encodings(comparison, label, one, theirs, flow)
     found = RESPONSE_MEDIA_TYPE if flow is Flow.RESPONSE else REQUEST_MEDIA_TYPE
     for name, part in matched.missing if flow is Flow.RESPONSE else matched.unknown:
@@ -99,9 +100,9 @@ def compare_content(comparison: Comparison, label: str, old: Part, new: Part, fl
 
 def _encodings(comparison: Comparison, label: str, old: Part, new: Part, flow: Flow) -> None:
     """Compares how the fields of a form are written (OpenAPI 3.1.1, section 4.8.15)."""
-    before, after = dict(old.at("encoding").entries()), dict(new.at("encoding").entries())
-    if not before and not after:
+    if not old.has("encoding") and not new.has("encoding"):
         return
+    before, after = dict(old.at("encoding").entries()), dict(new.at("encoding").entries())
     fields = comparison.schemas.properties(old.at("schema")) & comparison.schemas.properties(new.at("schema"))
     for name in sorted((before.keys() | after.keys()) & fields):
         one, other = (mapping(side[name].raw) if name in side else {} for side in (before, after))

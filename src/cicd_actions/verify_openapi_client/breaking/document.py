@@ -69,7 +69,7 @@ def tokens(pointer: str) -> list[str]:
 def join(pointer: str, *keys: str | int) -> str:
     """The pointer below `pointer`."""
     for key in keys:
-        token = str(key)
+        token = key if isinstance(key, str) else str(key)
         pointer = f"{pointer}/{escaped(token) if '/' in token or '~' in token else token}"
     return pointer
 
@@ -86,22 +86,30 @@ class Part(NamedTuple):
 
     def at(self, *keys: str) -> Part:
         """The value below these keys; `None` as its `raw` where there is none."""
-        raw = self.raw
+        raw, pointer, place = self
         for key in keys:
             raw = raw.get(key) if isinstance(raw, dict) else None
-        pointer = join(self.pointer, *keys)
-        return Part(raw, pointer, pointer if self.place == self.pointer else join(self.place, *keys))
+        below = join(pointer, *keys)
+        return Part(raw, below, below if place == pointer else join(place, *keys))
+
+    def has(self, key: str) -> bool:
+        """Returns whether the value is an object with this key. Asking takes a fraction of what `at` takes."""
+        return isinstance(self.raw, dict) and key in self.raw
 
     def entries(self) -> Iterator[tuple[str, Part]]:
         """The members of an object."""
+        if not self.raw or not isinstance(self.raw, dict):
+            return
         same = self.place == self.pointer
-        for key, value in mapping(self.raw).items():
+        for key, value in self.raw.items():
             pointer = join(self.pointer, key)
             yield str(key), Part(value, pointer, pointer if same else join(self.place, key))
 
     def items(self) -> Iterator[Part]:
         """The members of an array; each place ends with a name of what stands there."""
         values = sequence(self.raw)
+        if not values:
+            return
         names = [_name(value) for value in values]
         often = Counter(names)
         for index, (value, name) in enumerate(zip(values, names, strict=True)):
@@ -170,10 +178,13 @@ class Document:
         pointer = join("#", *keys) if keys else "#"
         return Part(raw, pointer, pointer)
 
-    def followed(self, part: Part) -> Part:
-        """The part, or what its `$ref` leads to in the end; a part of nothing for references in a circle."""
+    def followed(self, part: Part, *, bare: bool = False) -> Part:
+        """The part, or what its `$ref` leads to in the end; a part of nothing for references in a circle.
+
+        With `bare` only a `$ref` that has nothing beside it is followed.
+        """
         seen: set[str] = set()
-        while text(mapping(part.raw).get("$ref")):
+        while part.has("$ref") and text(part.raw["$ref"]) and not (bare and len(part.raw) > 1):
             reference = part.raw["$ref"]
             target = self.find(reference)
             if target is None or reference in seen:

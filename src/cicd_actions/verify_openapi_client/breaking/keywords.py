@@ -12,14 +12,21 @@ from cicd_actions.verify_openapi_client.breaking.document import Part, canonical
 from cicd_actions.verify_openapi_client.breaking.patterns import normal
 from cicd_actions.verify_openapi_client.breaking.shape import TYPES, Bound, Shape, types_of
 
-_COMPARED_AS_TEXT = ("not", "if", "then", "else", "$dynamicRef")
+_COMPARED_AS_TEXT = frozenset({"not", "if", "then", "else", "$dynamicRef"})
 
 _CONDITION = ("if", "then", "else")
 """`if` alone restricts nothing, and neither do the others without it (JSON Schema 2020-12, section 10.2.2)."""
 
-_SIZES = (
-    "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties", "minContains", "maxContains",
-)  # fmt: skip
+_SIZES = frozenset(
+    {"minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties", "minContains", "maxContains"}
+)
+
+_BOUNDS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"})
+
+_TEXTS = frozenset({"format", "contentEncoding", "contentMediaType", "pattern", "uniqueItems"})
+
+_EXTENSIBLE = "x-extensible-enum"
+"""A list of values that may grow (Zalando's RESTful API guidelines, rule 112): readers expect further ones."""
 
 _HINTS = frozenset({"password", "commonmark", "html", "markdown", "multiline", "textarea"})
 """Formats that say how a form shows the value; every text has them (OpenAPI's format registry)."""
@@ -55,16 +62,19 @@ class Reader:
         """Reads every keyword."""
         self._types()
         self._enum()
-        self._numbers()
-        self._texts()
+        if not _BOUNDS.isdisjoint(self._raw):
+            self._numbers()
+        self._sizes()
+        if not _TEXTS.isdisjoint(self._raw):
+            self._texts()
         self._objects()
         self._arrays()
         for keyword in READ & self._raw.keys():
             if isinstance(self._raw[keyword], (dict, bool)):
                 self._shape.constraints[keyword] = (*self._shape.constraints.get(keyword, ()), self._mark(keyword))
         conditional = "if" in self._raw and not {"then", "else"}.isdisjoint(self._raw)
-        for keyword in _COMPARED_AS_TEXT:
-            if keyword in self._raw and (conditional or keyword not in _CONDITION):
+        for keyword in sorted(_COMPARED_AS_TEXT & self._raw.keys()):
+            if conditional or keyword not in _CONDITION:
                 text_of = self._dialect.text_of(self._mark(keyword), keyword)
                 self._shape.others[keyword] = self._shape.others.get(keyword, frozenset()) | {text_of}
 
@@ -96,6 +106,9 @@ class Reader:
         return set(TYPES)
 
     def _enum(self) -> None:
+        for value in sequence(self._raw.get(_EXTENSIBLE)):
+            self._shape.extensible[canonical(value)] = value
+            self._mark(_EXTENSIBLE)
         values: list[Any] | None = None
         if isinstance(self._raw.get("enum"), list):
             values = list(self._raw["enum"])
@@ -138,7 +151,10 @@ class Reader:
         if factor is not None and factor > 0:
             shape.multiples |= {canonical(factor)}
             self._mark("multipleOf")
-        for keyword in _SIZES:
+
+    def _sizes(self) -> None:
+        shape = self._shape
+        for keyword in sorted(_SIZES & self._raw.keys()):
             value = _number(self._raw.get(keyword))
             if value is None or (isinstance(value, float) and not math.isfinite(value)):
                 continue
@@ -197,7 +213,7 @@ class Reader:
             elif isinstance(value, dict) and shape.items is not False:
                 shape.items = (*(shape.items if isinstance(shape.items, tuple) else ()), self._part.at(keyword))
                 shape.where.setdefault("items", self._part.at(keyword))
-        for index, part in enumerate(self._part.at("prefixItems").items()):
+        for index, part in enumerate(self._part.at("prefixItems").items() if self._part.has("prefixItems") else ()):
             if index < len(shape.prefix):
                 shape.prefix[index] = (*shape.prefix[index], part)
             else:

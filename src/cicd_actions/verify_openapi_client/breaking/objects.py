@@ -53,6 +53,8 @@ def _removed(
         if other not in old and canonical(others[0].raw) == _with_title_of(parts[0].raw, others[0].raw):
             hint = f" (Renamed to `{other}`?)"
             break
+    if sides.old_is_sent and not sides.new.properties and sides.new.types > {"object"}:
+        return  # without any schema everything is taken
     closed = sides.old_is_sent and open_to is False
     what = f"The property `{name}` is removed{', and the object takes no others' if closed else ''}.{hint}"
     sides.differ("property-closed" if closed else "property-removed", what, detail=name, at=parts[0])
@@ -120,7 +122,7 @@ def compare_arrays(sides: Sides) -> None:
             sides.differ("constraint", "The array takes no further items on one side.", "items", "further items")
     elif known.items is not True and sent.items is not False:
         sides.need(sent.items if isinstance(sent.items, tuple) else (), known.items)
-    if known.unique and not sent.unique:
+    if known.unique and not sent.unique and sent.sizes.get("maxItems", 2) > 1:
         what = "have to be unique" if sides.old_is_sent else "may repeat"
         sides.differ("constraint", f"The items {what}.", "uniqueItems")
 

@@ -91,7 +91,7 @@ def operations(document: Document, paths: Part) -> Iterator[Operation]:
     shared = servers.prefix(document, nothing, nothing)
     for path, item in paths.entries():
         followed = document.followed(item)
-        methods = [(method, followed.at(method)) for method in METHODS]
+        methods = [(method, followed.at(method)) for method in METHODS if followed.has(method)]
         methods += followed.at("additionalOperations").entries()
         for method, part in methods:
             if isinstance(part.raw, dict):

@@ -27,6 +27,12 @@ def possible(one: Shape, other: Shape, *, tagged: bool = True) -> bool:
     return not (shared == {"object"} and (_closed_to(one, other) or _closed_to(other, one)))
 
 
+def expected(sent: Shape, other: Shape) -> bool:
+    """Returns whether a value that is sent may fit `other` by the properties that its sender knows."""
+    objects_only = sent.types == {"object"}
+    return possible(sent, other) and not (objects_only and any(name not in sent.properties for name in other.required))
+
+
 _TYPES = {"minLength": {"string"}, "minItems": {"array"}, "minProperties": {"object"}}
 
 

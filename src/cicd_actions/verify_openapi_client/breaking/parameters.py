@@ -53,6 +53,8 @@ NAME = rule(
 )
 
 _STYLES = {"query": "form", "querystring": "", "cookie": "form", "path": "simple", "header": "simple"}
+_NAMES = re.compile(r"\{([^{}]*)\}")
+
 _IGNORED_HEADERS = {"accept", "content-type", "authorization"}
 """Header parameters of these names have no meaning (OpenAPI 3.1.1, section 4.8.12)."""
 
@@ -123,10 +125,10 @@ class Parameter:
 
 def parameters(document: Document, item: Part, operation: Part, path: str) -> list[Parameter]:
     """Returns the parameters that hold for an operation: its own win over those of the path item."""
-    names = re.findall(r"\{([^{}]*)\}", path)
+    names = _NAMES.findall(path)
     found: dict[tuple[str, str], Parameter] = {}
     for owner in (item, operation):
-        for member in owner.at("parameters").items():
+        for member in owner.at("parameters").items() if owner.has("parameters") else ():
             part = document.followed(member)
             raw = mapping(part.raw)
             name, location = text(raw.get("name")), text(raw.get("in"))

@@ -82,7 +82,7 @@ def _rank(wide: str, narrow: str) -> int:
 
 
 def _headers(comparison: Comparison, label: str, old: Part, new: Part) -> None:
-    if old.at("headers").raw is None:
+    if not old.has("headers"):
         return  # a new header breaks nothing
     # The media types say what `Content-Type` is.
     before, after = (

@@ -26,10 +26,6 @@ class Flow(str, Enum):
     def __str__(self) -> str:
         return self.value
 
-    @property
-    def reverse(self) -> Flow:
-        return Flow.RESPONSE if self is Flow.REQUEST else Flow.REQUEST
-
 
 @dataclass(frozen=True)
 class Rule:
@@ -53,7 +49,7 @@ RULES: Mapping[str, Rule] = _ALL
 
 
 def rule(
-    id: str,  # noqa: A002 - what it is
+    id: str,
     title: str,
     *,
     whom: str,
@@ -264,6 +260,13 @@ _both(
         "Callers handle the alternatives of today and fail on a new one.",
         "Answer it only to callers that ask for it, or in a new property.",
     ),
+)
+rule(
+    "request-overlap",
+    "a value fits several alternatives of `oneOf`",
+    whom=_SENDERS,
+    why="`oneOf` refuses a value that fits more than one alternative.",
+    compatibly="Use `anyOf`, or tell the alternatives apart by a required property with a constant.",
 )
 _both(
     "discriminator",

@@ -15,9 +15,9 @@ class Sameness:
     def __init__(self, old: Document, new: Document) -> None:
         self._old = old
         self._new = new
-        self._references: dict[int, frozenset[str]] = {}
-        self._equal: dict[tuple[int, int], bool] = {}
-        # Both documents outlive this object, so an id stays one value's.
+        # What is known of a value is kept by its id; the value is kept too, so that no other one gets the id.
+        self._references: dict[int, tuple[Any, frozenset[str]]] = {}
+        self._same: dict[tuple[int, int], tuple[Any, Any, bool]] = {}
         self._heirs = Families(old).references | Families(new).references
         self._same_version = old.nullable_keyword == new.nullable_keyword
         self._changed = self._changed_references()
@@ -26,9 +26,15 @@ class Sameness:
         """Returns whether the parts mean the same in both documents by their text alone."""
         if not self._same_version or len(old) != len(new):
             return False
-        return all(
-            self._alike(one.raw, other.raw) and self._unchanged(one.raw, other.raw) for one, other in zip(old, new, strict=True)
-        )
+        for one, other in zip(old, new, strict=True):
+            key = id(one.raw), id(other.raw)
+            known = self._same.get(key)
+            if known is None:
+                alike = _equal(one.raw, other.raw) and self._unchanged(one.raw, other.raw)
+                known = self._same[key] = one.raw, other.raw, alike
+            if not known[2]:
+                return False
+        return True
 
     def _unchanged(self, one: Any, other: Any) -> bool:
         """Whether nothing changed that two parts of equal text lead to; only heirs may make that differ."""
@@ -36,19 +42,12 @@ class Sameness:
             return False
         return not self._heirs or self._changed.isdisjoint(self.references(other))
 
-    def _alike(self, one: Any, other: Any) -> bool:
-        key = id(one), id(other)  # as below, an id stays one value's
-        known = self._equal.get(key)
-        if known is None:
-            known = self._equal[key] = _equal(one, other)
-        return known
-
     def references(self, raw: Any) -> frozenset[str]:
         """Returns every `$ref` in the value, and the components that inherit from what is in it."""
         known = self._references.get(id(raw))
         if known is None:
-            known = self._references[id(raw)] = frozenset(self._found(raw))
-        return known
+            known = self._references[id(raw)] = raw, frozenset(self._found(raw))
+        return known[1]
 
     def _changed_references(self) -> set[str]:
         """References whose target differs, directly or through further references."""
@@ -62,7 +61,7 @@ class Sameness:
                 continue
             seen.add(reference)
             old, new = self._old.find(reference), self._new.find(reference)
-            if old is None or new is None or not self._alike(old.raw, new.raw):
+            if old is None or new is None or not _equal(old.raw, new.raw):
                 direct.add(reference)
                 continue
             for inner in self.references(old.raw) | self.references(new.raw):

@@ -44,8 +44,8 @@ def compare(
 def addresses(document: Document, item: Part, operation: Part) -> dict[str, Part]:
     """Returns the addresses of an operation: each value of a variable's `enum` filled in, `{}` for a free variable."""
     for owner in (operation, item, document.root):
-        group = owner.at("servers")
-        if sequence(group.raw):
+        if owner.has("servers") and sequence(owner.raw["servers"]):
+            group = owner.at("servers")
             found: dict[str, Part] = {}
             for part in group.items():
                 url = text(mapping(part.raw).get("url"))

@@ -61,6 +61,7 @@ class Shape:
     tags: frozenset[str] = frozenset()
     types: frozenset[str] = TYPES
     enum: dict[str, Any] | None = None
+    extensible: dict[str, Any] = field(default_factory=dict)
     formats: frozenset[str] = frozenset()
     lower: Bound | None = None
     upper: Bound | None = None

@@ -44,8 +44,8 @@ class Schemas:
 
     def whole(self, parts: Iterable[Part]) -> Whole:
         """The parts with references and `allOf` followed, each once."""
-        asked = tuple(parts)
-        key = tuple((part.pointer, id(part.raw)) for part in asked)  # the document outlives this object
+        asked = tuple([self.document.followed(part, bare=True) for part in parts])
+        key = tuple([(part.pointer, id(part.raw)) for part in asked])  # the document outlives this object
         known = self._wholes.get(key)
         if known is None:
             known = self._wholes[key] = self._whole(asked)
@@ -73,7 +73,7 @@ class Schemas:
                 # A wrapper's `nullable` beside `allOf` means the whole for all who write it, though OpenAPI 3.0.3
                 # would have it mean nothing there.
                 null_too = null_too or (old and raw.get("nullable") is True)
-                if any(key not in _NOTES for key in raw):
+                if not _NOTES.issuperset(raw):
                     leaves.append(part)
                 if "allOf" in raw:
                     stack.extend(reversed(list(part.at("allOf").items())))
@@ -199,9 +199,8 @@ class _Alternatives:
     def _groups(self, part: Part, whole: Whole, inside: tuple[str, ...]) -> Iterator[tuple[str, Part]]:
         """Yields the unions of a part: `anyOf`, `oneOf`, and the components that inherit from it by `allOf`."""
         for keyword in ("anyOf", "oneOf"):
-            group = part.at(keyword)
-            if sequence(group.raw):
-                yield keyword, group
+            if part.has(keyword) and sequence(part.raw[keyword]):
+                yield keyword, part.at(keyword)
         family = self._schemas.families.of(part)
         if family is None or family.pointer in inside:
             return
@@ -275,8 +274,9 @@ def _as_one_enum(shapes: list[Shape]) -> list[Shape]:
     """`oneOf` of constants, the way to give each value a title, is one enum."""
     if len(shapes) < 2 or not all(_only_enum(shape) for shape in shapes):
         return shapes
-    first = shapes[0]
-    for other in shapes[1:]:
+    # In an order that does not depend on the document's: the place of the one is in fingerprints.
+    first, *others = sorted(shapes, key=lambda shape: shape.place)
+    for other in others:
         assert first.enum is not None  # noqa: S101 - just tested
         first.enum |= other.enum or {}
         first.types |= other.types

@@ -85,6 +85,9 @@ def _text(value: Any) -> str:
 
 def _enums(sides: Sides, shared: frozenset[str]) -> None:
     sent, known = sides.sent.enum, sides.known.enum
+    if sides.old_is_sent and sides.known.extensible:
+        for value in sorted(sides.sent.extensible.keys() - sides.known.extensible.keys()):
+            sides.differ("enum-value", f"The value {value} is removed from the enum.", "x-extensible-enum", value)
     if known is None:
         return
     if sent is None:

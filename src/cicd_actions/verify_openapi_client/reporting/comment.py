@@ -20,10 +20,21 @@ from cicd_actions.toolkit.verdict import Verdict
 LONGEST = 60_000
 """Bytes; GitHub refuses a comment of more than 65,536 characters."""
 
+_MARKS = {Verdict.PASS: "✅", Verdict.FAIL: "❌", Verdict.INCONCLUSIVE: "⚠️"}
+
 _TRUSTED = {"OWNER", "MEMBER", "COLLABORATOR"}
 
 
-def keep(runtime: Runtime, token: str, client: Sequence[str], verdict: Verdict, headline: str, blocks: Sequence[Block]) -> str:
+def keep(
+    runtime: Runtime,
+    token: str,
+    client: Sequence[str],
+    verdict: Verdict,
+    headline: str,
+    blocks: Sequence[Block],
+    *,
+    title: str = "OpenAPI client",
+) -> str:
     """Write, correct or leave the comment; what was done, or why not, is returned as a sentence.
 
     It never changes the verdict: without the permission the report is in the summary alone.
@@ -41,7 +52,7 @@ def keep(runtime: Runtime, token: str, client: Sequence[str], verdict: Verdict, 
         known = _existing(github, number, marker, needs)
         if known is None and verdict is Verdict.PASS and not blocks:
             return "There is nothing to comment on."
-        body = {"body": _body(runtime, marker, verdict, headline, blocks)}
+        body = {"body": _body(runtime, f"{marker}\n### {_MARKS[verdict]} {title}: {verdict}", headline, blocks)}
         if known is None:
             github.send("POST", f"{github.repo}/issues/{number}/comments", "comment on the pull request", body, needs=needs)
             return "The report was written to a comment on the pull request."
@@ -68,13 +79,12 @@ def _existing(github: Any, number: int, marker: str, needs: Any) -> int | None:
     return None
 
 
-def _body(runtime: Runtime, marker: str, verdict: Verdict, headline: str, blocks: Sequence[Block]) -> str:
+def _body(runtime: Runtime, head: str, headline: str, blocks: Sequence[Block]) -> str:
     def clean(text: str) -> str:
         return visible(runtime.redactor(text))
 
-    mark = {Verdict.PASS: "✅", Verdict.FAIL: "❌", Verdict.INCONCLUSIVE: "⚠️"}[verdict]
     body = markdown.render([Paragraph(headline), *blocks], clean, LONGEST)
-    return f"{marker}\n### {mark} OpenAPI client: {verdict}\n\n{body}"
+    return f"{head}\n\n{body}"
 
 
 def _pull_request(variables: Mapping[str, str]) -> int | None:

@@ -1,4 +1,4 @@
-"""The reports of runs that ended early: refused inputs, cancellations, defects of ours."""
+"""Reports runs that ended early: unusable inputs, cancellations, defects of the action."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cicd_actions.toolkit.verdict import Verdict
 
 
 def report(error: Exception | Cancelled, chosen: AnyAction, runtime: Runtime) -> Report:
-    """What is said of an error that ended the run. Where a defect happened is logged, masked."""
+    """Returns the report of an error that ended the run. Logs where a defect happened, masked."""
     if isinstance(error, ActionError):
         return _failed(error, chosen)
     if isinstance(error, Cancelled):
@@ -27,7 +27,7 @@ def _failed(error: ActionError, chosen: AnyAction) -> Report:
         blocks.append(Paragraph(error.cause))
     if error.fix:
         blocks.append(CodeBlock(error.fix))
-    # Exit code 2 judged nothing, which is not the verdict of a gate: only the title tells the two apart.
+    # An unusable input judged nothing. Its verdict is that of a gate that could not judge: only the title differs.
     title = error.title.lower() if isinstance(error, UnusableInput) else ""
     headline = error.what if title or "\n" not in error.what else f"{error.title}: {error.what}"
     finding = Finding(
@@ -49,15 +49,15 @@ def _broken(error: Exception, chosen: AnyAction, runtime: Runtime) -> Report:
     with runtime.group("Where it happened"):
         runtime.log("".join(traceback.format_exception(type(error), error, error.__traceback__)))
     defect = Inconclusive(
-        f"{chosen.name} met an error it does not know: {type(error).__name__}: {error}",
-        cause="This is a defect of the action. Nothing was judged, so nothing is rolled back.",
-        fix="Please report it with the lines above, which hold no secret that the action was told of.",
+        f"{chosen.name} stopped at an unexpected error: {type(error).__name__}: {error}",
+        cause="This is a defect of the action. It judged nothing, so nothing is rolled back.",
+        fix="Report it with the lines above; the secrets that the action knows are masked there.",
     )
     return _failed(defect, chosen)
 
 
 def _outputs(chosen: AnyAction, verdict: Verdict, reason: str) -> dict[str, OutputValue]:
-    """Every action's verdict and reason are written also when it failed early: a gate is read by its outputs."""
+    """Returns the verdict and the reason: later steps read them, also of an action that failed early."""
     declared = {output.name for output in chosen.outputs}
     outputs: dict[str, OutputValue] = {"verdict": verdict, "reason": reason}
     return {name: value for name, value in outputs.items() if name in declared}

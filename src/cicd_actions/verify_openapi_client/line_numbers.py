@@ -18,7 +18,7 @@ LONGEST = 8 * 1024 * 1024
 _WORD = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 
 
-def lines(specification: Specification, pointers: Iterable[str]) -> dict[str, int]:
+def of(specification: Specification, pointers: Iterable[str]) -> dict[str, int]:
     """The line, from 1, of each pointer that leads somewhere; a longer path than there is gives its last known part."""
     wanted = {pointer: tokens(pointer) for pointer in pointers}
     if not wanted or len(specification.text) > LONGEST:
@@ -47,7 +47,6 @@ def _in_json(text: str, wanted: dict[str, list[str]]) -> dict[str, int]:
 
 def _walk(text: str, tree: dict[str, Any], offsets: dict[tuple[str, ...], int]) -> None:
     """Where each value of the tree starts; a member of an object starts at its key. The text is known to be JSON."""
-
     # One frame for each open bracket: its tree (None outside of what is wanted), its path, its index (None in objects).
     stack: list[tuple[dict[str, Any] | None, tuple[str, ...], list[int] | None]] = []
     node: dict[str, Any] | None = tree
@@ -93,7 +92,6 @@ def _at_index(
 
 
 def _in_yaml(text: str, wanted: dict[str, list[str]]) -> dict[str, int]:
-
     root = yaml12.read(text, longest=LONGEST_YAML).root
     found: dict[str, int] = {}
     for pointer, keys in wanted.items():

@@ -1,0 +1,83 @@
+"""Runs the phases `lock` and `unlock`, and refuses the deploy of an environment that is locked."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from cicd_actions.deployment_record.phase import Phase
+from cicd_actions.github.release_record import Record, Task, lock_described, who, written
+from cicd_actions.toolkit.errors import ActionError, Failed, UnusableInput
+from cicd_actions.toolkit.findings import Severity
+from cicd_actions.toolkit.report import Report
+from cicd_actions.toolkit.verdict import Verdict
+
+
+def lock(phase: Phase) -> Report:
+    """Forbids deploys until a time or until `unlock`. The newest lock replaces those before it.
+
+    Raises `UnusableInput` without a reason, and for an `until` that has passed.
+    """
+    if not phase.inputs.reason:
+        raise UnusableInput(
+            "Cannot lock without a reason: the input `reason` is empty.",
+            fix='    with:\n      phase: lock\n      reason: "database maintenance, ask @alice"\n      until: 4h',
+        )
+    until = written(time.time() + phase.inputs.until.seconds) if phase.inputs.until.seconds else phase.inputs.until.moment
+    before = _standing(phase)
+    record = replace(_record(phase, "lock"), until=until)
+    if until and not record.locks(time.time()):
+        raise UnusableInput(
+            f"Cannot lock {phase.environment} until {until}: that time has passed.", fix="    with:\n      until: 4h"
+        )
+    headline = f"{phase.environment} is locked {_until(record)}."
+    if before is not None:
+        headline += f" This replaces the lock that {who(before)} set."
+    return _write(phase, "lock", record, headline)
+
+
+def unlock(phase: Phase) -> Report:
+    """Allows deploys again. It succeeds, and writes nothing, where no lock stands."""
+    before = _standing(phase)
+    if before is None:
+        headline = f"{phase.environment} was not locked. Nothing was changed."
+        return Report(Verdict.PASS, headline, {"verdict": Verdict.PASS, "reason": headline}, phase.findings)
+    headline = f"{phase.environment} is unlocked. {lock_described(before)}"
+    return _write(phase, "unlock", _record(phase, "unlock"), headline)
+
+
+def refuse_locked(phase: Phase) -> None:
+    """Raises `Failed` where a lock stands."""
+    standing = _standing(phase)
+    if standing is not None:
+        raise Failed(
+            f"Cannot deploy to {phase.environment}: it is locked {_until(standing)}. Nothing was changed.",
+            cause=lock_described(standing),
+            fix="A rollback passes through a lock. When the lock's reason is gone, unlock it:\n\n"
+            f"    with:\n      phase: unlock\n      environment: {phase.environment}",
+        )
+
+
+def _standing(phase: Phase) -> Record | None:
+    found = phase.records.lock(phase.environment)
+    return found if found is not None and found.locks(time.time()) else None
+
+
+def _record(phase: Phase, kind: str) -> Record:
+    sha = phase.runtime.variables.get("GITHUB_SHA") or phase.inputs.sha
+    return replace(phase.record(Task.LOCK, phase.sha(sha), {}, reason=phase.inputs.reason), kind=kind)
+
+
+def _until(record: Record) -> str:
+    return f"until {record.until}" if record.until else "until it is unlocked"
+
+
+def _write(phase: Phase, name: str, record: Record, headline: str) -> Report:
+    number = phase.records.write(record)
+    error: ActionError | None = phase.write_audit(name, record, "")
+    verdict = Verdict.PASS
+    if error is not None and phase.inputs.audit_required:
+        verdict = Verdict.INCONCLUSIVE
+        phase.warn("audit", error.what, error.fix, Severity.ERROR)
+        headline += f" {error.what}"
+    return Report(verdict, headline, {"verdict": verdict, "record-id": str(number), "reason": headline}, phase.findings)

@@ -1,0 +1,165 @@
+"""`cicd-actions plan`: what would run for an event, and why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cicd_actions.pipeline import changes, planning
+from cicd_actions.pipeline.planning import Event, Plan
+from cicd_actions.pipeline_file import reading
+from cicd_actions.pipeline_file.model import Pipeline
+from cicd_actions.toolkit.definition import Action, Output
+from cicd_actions.toolkit.errors import UnusableInput
+from cicd_actions.toolkit.grammar import lines, string
+from cicd_actions.toolkit.inputs import declare
+from cicd_actions.toolkit.report import Block, Bullets, Code, Heading, Inline, OutputValue, Paragraph, Report, Table
+from cicd_actions.toolkit.runtime import Runtime
+from cicd_actions.toolkit.verdict import Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """The file, and the event; on GitHub the run tells the event."""
+
+    config: str = declare(string, "Path of the pipeline file.", default=reading.DEFAULT)
+    base_config: str = declare(
+        string,
+        "Path of the base's pipeline file, for a pull request of a fork: runners, containers and releases come from it alone.",
+    )
+    event: str = declare(string, "Name of the event, such as `push`. Default: the run's event, else `push`.")
+    ref: str = declare(string, "Full ref, such as `refs/heads/main`. Default: the run's ref.")
+    changed: tuple[str, ...] = declare(lines(string), "Changed files, one per line. Default: git compares the event's commits.")
+    rollback: str = declare(string, "Name of an environment: plan a rollback there instead of a run.")
+
+
+OUTPUTS = (
+    Output("jobs", "JSON object: the settings of each lane's job, by the job's name."),
+    Output("lanes", "JSON list: the jobs of lanes without a client."),
+    Output("specs", "JSON list: the jobs that export an OpenAPI document."),
+    Output("clients", "JSON list: the jobs of lanes with a client."),
+    Output("base", "Commit that the change starts from; empty when there is none."),
+    Output("secrets-doc", "JSON object: whether undocumented secrets fail, and the document."),
+    Output("release", "`true` when this run releases its commit."),
+    Output("plan", "JSON object: the release, for release.yml."),
+    Output("environment", "JSON object: the settings of the environment to roll back."),
+)
+
+
+def run(inputs: Inputs, runtime: Runtime) -> Report:
+    """Plans. Raises `UnusableInput`, and `RefusedEvent`."""
+    event = _event(inputs, runtime)
+    pipeline = _load(inputs.config, runtime)
+    if inputs.rollback:
+        return _rollback(pipeline, inputs.rollback, event)
+    trusted: Pipeline | None = None
+    if event.fork and inputs.base_config and (runtime.workspace / inputs.base_config).is_file():
+        trusted = _load(inputs.base_config, runtime)
+    plan = planning.make(pipeline, trusted, event, changes.tracked_files() or [])
+    outputs: dict[str, OutputValue] = {
+        "jobs": plan.jobs,
+        "lanes": plan.lanes,
+        "specs": plan.specs,
+        "clients": plan.clients,
+        "base": event.base,
+        "secrets-doc": plan.secrets_doc,
+        "release": plan.release,
+        "plan": {"release": plan.release, "build": plan.build, "environments": plan.environments},
+    }
+    jobs = len(plan.lanes) + len(plan.specs) + len(plan.clients)
+    headline = f"{jobs} jobs of lanes: {plan.why_lanes}. Release: {plan.why_release}."
+    return Report(Verdict.PASS, headline, outputs, blocks=summary(plan))
+
+
+def _load(path: str, runtime: Runtime) -> Pipeline:
+    """Returns a pipeline file's pipeline; each mistake is annotated on its line. Raises `UnusablePipeline`."""
+    try:
+        return reading.load(runtime.workspace / path, path)
+    except reading.UnusablePipeline as error:
+        if runtime.on_github:
+            # The report's own annotation is the tenth.
+            for each in error.problems[:9]:
+                runtime.command("error", reading.shown(each), file=path, line=each.line, title="pipeline file")
+        raise
+
+
+def _event(inputs: Inputs, runtime: Runtime) -> Event:
+    variables = runtime.variables
+    name = inputs.event or variables.get("GITHUB_EVENT_NAME") or "push"
+    payload = _payload(runtime)
+    pair = changes.commits(name, payload)
+    repository = variables.get("GITHUB_REPOSITORY", "")
+    head = (payload.get("pull_request") or {}).get("head", {}).get("repo") or {}
+    return Event(
+        name=name,
+        ref=inputs.ref or variables.get("GITHUB_REF") or "refs/heads/main",
+        sha=variables.get("GITHUB_SHA", ""),
+        repository=repository,
+        default_branch=(payload.get("repository") or {}).get("default_branch") or ("" if payload else "main"),
+        files=inputs.changed or (changes.changed_files(*pair) if pair else None),
+        # A fork that was deleted has no repository any more.
+        fork=name == "pull_request" and "pull_request" in payload and head.get("full_name") != repository,
+        base=changes.left(*pair) if pair else "",
+    )
+
+
+def _payload(runtime: Runtime) -> Mapping[str, Any]:
+    path = runtime.variables.get("GITHUB_EVENT_PATH")
+    if not path:
+        return {}
+    found = json.loads(Path(path).read_text("utf-8"))
+    return found if isinstance(found, dict) else {}
+
+
+def _rollback(pipeline: Pipeline, name: str, event: Event) -> Report:
+    release = pipeline.release
+    known = [each.name for each in release.environments] if release else []
+    if release is None or name not in known:
+        raise UnusableInput(
+            f"Could not plan the rollback of `{name}`: the pipeline file has no such environment.",
+            fix=f"Choose one of: {', '.join(known) or 'none'}.",
+        )
+    environment = release.environments[known.index(name)]
+    settings = planning.settings_of(pipeline, release, environment, "", event.repository)
+    return Report(Verdict.PASS, f"Rolls back {name}.", {"environment": settings})
+
+
+def summary(plan: Plan) -> list[Block]:
+    """Returns what would run, and why, for people."""
+    rows: list[tuple[Inline, ...]] = []
+    for job, settings in plan.jobs.items():
+        running = job in {*plan.lanes, *plan.clients}
+        checks = ", ".join(settings["checks"]) or "none"
+        client = f"; client of {settings['client']['of']}" if "client" in settings else ""
+        runs = settings["runs-on"] if isinstance(settings["runs-on"], str) else ", ".join(settings["runs-on"])
+        rows.append((Code(job), "runs" if running else "skipped", checks + client, Code(runs)))
+    blocks: list[Block] = [Table(("lane", "", "checks", "runner"), rows)]
+    if plan.release:
+        blocks += [
+            Heading("Release"),
+            Table(("environment", "engine", "services", "approval"), [_row(each) for each in plan.environments]),
+        ]
+        built = ", ".join(plan.build["images"])
+        blocks.append(Paragraph(f"Builds once: {built}."))
+    if plan.notes:
+        blocks.append(Bullets(plan.notes))
+    return blocks
+
+
+def _row(settings: Mapping[str, Any]) -> tuple[Inline, ...]:
+    approval = settings.get("approval-environment")
+    return (settings["name"], settings["engine"], ", ".join(settings["services"]), Code(approval) if approval else "none")
+
+
+ACTION = Action(
+    name="plan",
+    summary="Shows what the pipeline file runs for an event, and why.",
+    inputs=Inputs,
+    outputs=OUTPUTS,
+    run="cicd_actions.pipeline.plan.run",
+    icon="map",
+    color="blue",
+)

@@ -1,0 +1,270 @@
+"""Turns the pipeline file and an event into what runs: jobs, images, services, environments, each with the reason."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cicd_actions.pipeline import changes
+from cicd_actions.pipeline.toolchains import install, toolchain
+from cicd_actions.pipeline_file import backing
+from cicd_actions.pipeline_file.model import Client, Environment, Lane, Pipeline, Release, effective
+from cicd_actions.pipeline_file.rules import versions
+from cicd_actions.toolkit.errors import Failed
+
+HOSTED = ("ubuntu-latest",)
+REFUSED = frozenset({"pull_request_target", "workflow_run", "issue_comment"})
+RELEASING = frozenset({"push", "workflow_dispatch"})
+"""A pull request or a merge queue's group is a candidate, never a release."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """What started the run. `files` are the changed ones, `None` where they are not known. `fork` says that the code comes
+    from a pull request of a fork. `base` is the commit that the change starts from, empty for none."""
+
+    name: str
+    ref: str
+    sha: str
+    repository: str = ""
+    default_branch: str = ""
+    files: Sequence[str] | None = None
+    fork: bool = False
+    base: str = ""
+
+
+@dataclass
+class Plan:
+    """What runs. `jobs` holds the settings of each job of a lane by its name; the lists name those that run."""
+
+    jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    lanes: list[str] = field(default_factory=list)
+    specs: list[str] = field(default_factory=list)
+    clients: list[str] = field(default_factory=list)
+    why_lanes: str = ""
+    release: bool = False
+    why_release: str = ""
+    complete: bool = False
+    build: dict[str, Any] = field(default_factory=dict)
+    environments: list[dict[str, Any]] = field(default_factory=list)
+    secrets_doc: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+class RefusedEvent(Failed):
+    """The event must not run the code of a change."""
+
+
+def make(pipeline: Pipeline, trusted: Pipeline | None, event: Event, files: Sequence[str]) -> Plan:
+    """Returns the plan of a run. *files* are the tracked files of the commit.
+
+    *trusted* is the file of the base, `None` where the base has none: for a fork's pull request, runners, containers and
+    releases come from it alone. Raises `RefusedEvent`.
+    """
+    if event.name in REFUSED:
+        raise RefusedEvent(
+            f"Could not plan a run on {event.name}: GitHub hands secrets to it, and the lanes run the code of a change.",
+            fix="Run the pipeline on pull requests instead:\n\n    on:\n      pull_request:",
+        )
+    plan = Plan(secrets_doc={"check": pipeline.secrets_doc.check, "document": pipeline.secrets_doc.document or ""})
+    if event.fork:
+        pipeline = of_fork(pipeline, trusted, plan.notes)
+    touched, plan.why_lanes = changes.lanes(pipeline, event.name, event.files)
+    for name, lane in pipeline.lanes.items():
+        for job, settings in _jobs(pipeline, name, lane, event, files):
+            plan.jobs[job] = settings
+            if name in touched:
+                (plan.clients if lane.client else plan.lanes).append(job)
+    wanted = {lane.client.of for name, lane in pipeline.lanes.items() if lane.client and name in touched}
+    plan.specs = [_first_job(name, pipeline.lanes[name]) for name in pipeline.lanes if name in wanted]
+    plan.complete = bool(pipeline.lanes) and touched == set(pipeline.lanes)
+    _release(plan, pipeline, event)
+    return plan
+
+
+def of_fork(pipeline: Pipeline, trusted: Pipeline | None, notes: list[str]) -> Pipeline:
+    """Returns the file of a fork's pull request with the runners, the containers and the release of the base's file."""
+    lanes: dict[str, Lane] = {}
+    for name, lane in pipeline.lanes.items():
+        base = trusted.lanes.get(name) if trusted else None
+        if base is None:
+            notes.append(f"The base does not have the lane `{name}`: it runs on a hosted runner, without containers.")
+        lanes[name] = dataclasses.replace(
+            lane,
+            runs_on=(base.runs_on or (trusted.runs_on if trusted else HOSTED)) if base else HOSTED,
+            backing=base.backing if base else {},
+        )
+    notes.append("A fork's pull request: runners and containers come from the base's file, and nothing is released.")
+    runs_on = trusted.runs_on if trusted else HOSTED
+    return dataclasses.replace(pipeline, lanes=lanes, runs_on=runs_on, images={}, services={}, release=None)
+
+
+def _jobs(pipeline: Pipeline, name: str, lane: Lane, event: Event, files: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
+    """Returns the jobs of a lane, each with its settings: one for each version."""
+    python, node = toolchain(lane, files, "python"), toolchain(lane, files, "node")
+    common: dict[str, Any] = {
+        "lane": name,
+        "directory": lane.directory,
+        "runs-on": runner(lane.runs_on or pipeline.runs_on),
+        "timeout-minutes": int(lane.timeout_minutes),
+        "install": install(lane, [each for each in (python, node) if each]),
+        "prepare": list(lane.prepare),
+        "env": dict(lane.env),
+        "checks": {label: _without_nothing(dataclasses.asdict(test)) for label, test in lane.checks.items()},
+        "services": {label: backing.container(each) for label, each in lane.backing.items()},
+        "backing": {label: backing.port(each) for label, each in lane.backing.items()},
+    }
+    if lane.openapi:
+        common["openapi"] = lane.openapi
+    if lane.client:
+        common["client"] = _client(lane.client, pipeline, event)
+    for language, found in (("python", python), ("node", node)):
+        if found:
+            common[f"{language}-manager"], common[f"{language}-lock"] = found.manager, found.lock
+            common[f"{language}-manager-version"] = found.version
+    if node:
+        common["package-json"] = f"{node.folder}/package.json".removeprefix("./")
+    pythons = lane.python.version if lane.python else ("",)
+    nodes = lane.node.version if lane.node else ("",)
+    pairs = [(one, other) for one in pythons for other in nodes]
+    names = [f"{name}-{version}" if version else name for version in versions(lane)]
+    return [(job, {**common, "job": job, "python": one, "node": other}) for job, (one, other) in zip(names, pairs, strict=True)]
+
+
+def _first_job(name: str, lane: Lane) -> str:
+    version = versions(lane)[0]
+    return f"{name}-{version}" if version else name
+
+
+def _client(client: Client, pipeline: Pipeline, event: Event) -> dict[str, Any]:
+    source = pipeline.lanes[client.of]
+    # Where the comparison can fail the lane, a base that could not be exported must fail it too.
+    compares = bool({"breaking", "generated-symbol"} & set(client.fail_on)) or any("error" in rule for rule in client.rules)
+    return {
+        "of": client.of,
+        "spec": _first_job(client.of, source),
+        "path": "\n".join(client.path),
+        "generate": client.generate,
+        "fail-on": "\n".join(client.fail_on),
+        "rules": "\n".join(client.rules),
+        "acknowledge": client.acknowledge or "",
+        "export-hint": f"(cd {source.directory} && {source.openapi})",
+        "needs-base": compares and bool(event.base),
+    }
+
+
+def _release(plan: Plan, pipeline: Pipeline, event: Event) -> None:
+    """Decides whether the run releases its commit, and fills in how."""
+    release = pipeline.release
+    if release is None:
+        plan.why_release = "nothing is released: the file has no `release`, or the run is a fork's"
+    elif event.name not in RELEASING:
+        plan.why_release = f"{event.name} never releases"
+    elif not _named(event.ref, release.refs, event):
+        plan.why_release = "this branch or tag is not named in `release.refs`"
+    elif not plan.complete:
+        plan.why_release = "no lane had to run: there is nothing to release"
+    else:
+        plan.environments = environments(pipeline, release, event)
+        plan.release = bool(plan.environments)
+        names = " → ".join(each["name"] for each in plan.environments)
+        plan.why_release = f"to {names}" if names else "no environment takes this branch or tag"
+        plan.build = build(pipeline, event)
+
+
+def _named(ref: str, patterns: Sequence[str], event: Event) -> bool:
+    if not patterns:
+        # The name itself, not a pattern: a branch may be called `v[1]`.
+        return bool(event.default_branch) and ref == f"refs/heads/{event.default_branch}"
+    return any(fnmatch.fnmatchcase(ref, each) for each in patterns)
+
+
+def build(pipeline: Pipeline, event: Event) -> dict[str, Any]:
+    """Returns what the build job needs: the images that a service runs, and how each is built."""
+    used = {service.image for service in pipeline.services.values()}
+    images = {name: _without_nothing(dataclasses.asdict(each)) for name, each in pipeline.images.items() if name in used}
+    made = pipeline.build
+    return {
+        "runs-on": runner(made.runs_on or pipeline.runs_on),
+        "timeout-minutes": int(made.timeout_minutes),
+        "registry": made.registry,
+        "registry-username": made.registry_username or "",
+        "docker": any("command" not in each for each in images.values()),
+        "sha": event.sha,
+        "images": images,
+    }
+
+
+def environments(pipeline: Pipeline, release: Release, event: Event) -> list[dict[str, Any]]:
+    """Returns the environments that the ref goes on to, in their order."""
+    found: list[dict[str, Any]] = []
+    for environment in release.environments:
+        if environment.refs is None or _named(event.ref, environment.refs, event):
+            before = environment.after or (found[-1]["name"] if found else "")
+            found.append(settings_of(pipeline, release, environment, before, event.repository))
+    return found
+
+
+def settings_of(pipeline: Pipeline, release: Release, environment: Environment, before: str, repository: str) -> dict[str, Any]:
+    """Returns the settings of one environment, as deploy.yml and rollback.yml take them: the actions' inputs by name."""
+    found = effective(release, environment)
+    migrate, gate = found.pop("migrate", None), found.pop("gate", None)
+    health = found.pop("health", {})
+    urls = found.pop("urls", {})
+    rollback = found.pop("require-rollback", "recorded")
+    services = {
+        name: {
+            "image": service.image,
+            "repository": pipeline.images[service.image].repository,
+            "url": urls.get(name, ""),
+            "health": [dict(each) for each in health.get(name, service.health or ())],
+        }
+        for name, service in pipeline.services.items()
+    }
+    settings: dict[str, Any] = {
+        "name": environment.name,
+        "app": pipeline.app or repository,
+        "require-passed-in": before,
+        "services": services,
+        "approval-lasts": "24h",
+        "timeout-minutes": 45,
+        "engine": "command",
+        **found,
+        "runs-on": runner(found.get("runs-on") or pipeline.runs_on),
+        "gate-timeout": (gate and gate.timeout) or "5m",
+        "gate-stable-for": (gate and gate.stable_for) or "0s",
+    }
+    if migrate is not None:
+        schema = "alembic" if migrate.schema_command is None else migrate.schema_command
+        settings |= {
+            "migrate-service": migrate.service,
+            "migrate-command": migrate.command,
+            "migrate-timeout": migrate.timeout or "20m",
+            "allow-contract": bool(migrate.allow_contract),
+            "backup-command": migrate.backup_command or "",
+            "schema-service": migrate.service if schema else "",
+            "schema-command": schema,
+        }
+    # No rollback goes behind a contract migration.
+    settings["require-rollback"] = "false" if settings.get("allow-contract") else rollback
+    for name, value in settings.items():
+        if isinstance(value, tuple):
+            settings[name] = "\n".join(value)
+    return settings
+
+
+def runner(labels: Sequence[str]) -> str | list[str]:
+    """Returns what `runs-on` takes: one label, or a list of them."""
+    return labels[0] if len(labels) == 1 else list(labels)
+
+
+def _without_nothing(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the values by key, without those that the file does not give."""
+    return {
+        name.replace("_", "-"): list(value) if isinstance(value, tuple) else value
+        for name, value in values.items()
+        if value not in (None, (), {})
+    }

@@ -1,0 +1,150 @@
+"""What the rules are judged on: the model of the pipeline, GitHub's settings, the change, and what zizmor found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from cicd_actions.pipeline_audit import known_actions
+from cicd_actions.pipeline_audit.effects import Effect, Kind
+from cicd_actions.pipeline_audit.model import JobRun, Pipeline
+from cicd_actions.pipeline_audit.repository import Repository
+from cicd_actions.pipeline_audit.rules.definition import Answer, Held, NotApplicable, Unknown
+from cicd_actions.pipeline_audit.stages import Stage
+from cicd_actions.secrets_doc_check.model import Place
+from cicd_actions.toolkit.yaml12 import Mapping
+from cicd_actions.workflows.files import File
+
+NO_DEPLOY = NotApplicable(
+    "No workflow of this repository deploys a service. Where one does, write `deploys: true` in .github/cicd.yml."
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What GitHub's settings say. `None` where the token may not read it, or there is none."""
+
+    reviewers: dict[str, bool | None] = field(default_factory=dict)
+    """By environment, whether it has required reviewers."""
+    default_token: str | None = None
+    """`read` or `write`."""
+
+
+@dataclass(frozen=True)
+class Carried:
+    """A finding of zizmor: its id, severity (`High` …), message and place."""
+
+    id: str
+    severity: str
+    confidence: str
+    message: str
+    place: Place
+    url: str = ""
+
+
+@dataclass
+class Facts:
+    """Everything that a rule may ask. `changed` are the files of the change (`None`: not known); `zizmor` its findings."""
+
+    pipeline: Pipeline
+    settings: Settings | None = None
+    changed: frozenset[str] | None = None
+    zizmor: list[Carried] | None = None
+
+    @property
+    def repository(self) -> Repository:
+        return self.pipeline.repository
+
+    @cached_property
+    def deploying(self) -> list[JobRun]:
+        """The jobs that deploy something that serves users."""
+        if self.repository.deploys is False:
+            return []
+        return list({id(job): job for job, _, _ in self.pipeline.service_deploys}.values())
+
+    def inside(self, job: JobRun) -> Answer | None:
+        """The answer for a deploy within a called workflow that could not be read; `None` for a deploy that could."""
+        if not job.effects_unread:
+            return None
+        if known_actions.our_workflow(job.job.uses) in {"pipeline", "release"}:
+            return Held("The called workflow of cicd-actions does it.", job.place)
+        return Unknown(f"The called workflow `{job.job.uses}` could not be read: give a `github-token`.", job.place)
+
+    @cached_property
+    def unread(self) -> JobRun | None:
+        """A job that calls a workflow which could not be read, and which may do more than its name says."""
+        return next((job for job in self.pipeline.jobs if job.effects_unread), None)
+
+    @cached_property
+    def production(self) -> list[JobRun]:
+        return [job for job in self.deploying if job.stages & {Stage.PRODUCTION, Stage.IMPLIED}]
+
+    @cached_property
+    def staging(self) -> list[JobRun]:
+        return [job for job in self.deploying if Stage.STAGING in job.stages]
+
+    def deploys_of(self, job: JobRun) -> list[tuple[int, Effect]]:
+        """The job's deploys, infrastructure left out."""
+        return [
+            (index, effect)
+            for index, effect in job.deploys
+            if effect.platform and effect.platform.name != "infrastructure as code"
+        ]
+
+    def run_of(self, job: JobRun) -> list[JobRun]:
+        """Every job of the same run."""
+        return self.pipeline.runs[job.entry.path]
+
+    def after(self, job: JobRun) -> list[JobRun]:
+        """The jobs of the run that wait for this one."""
+        return [one for one in self.run_of(job) if job in one.ancestors]
+
+    @cached_property
+    def lanes(self) -> list[JobRun]:
+        """The jobs that check the code and deploy nothing."""
+        checks = (Kind.TEST, Kind.LINT, Kind.TYPES)
+        return [job for job in self.pipeline.jobs if job.of(*checks) and not job.deploys]
+
+    @cached_property
+    def migrating(self) -> bool:
+        """Whether the repository has migrations of a known tool."""
+        names = {path.rpartition("/")[2] for path in self.repository.paths}
+        if names & {"alembic.ini", "schema.prisma", "knexfile.js", "knexfile.ts", "drizzle.config.ts", "flyway.conf"}:
+            return True
+        return any(_is_migration(path) for path in self.repository.paths)
+
+
+def _is_migration(path: str) -> bool:
+    """Whether a file is a migration by its folder and its numbered name."""
+    folder, _, name = path.rpartition("/")
+    parts = folder.split("/")
+    if parts[-2:] == ["db", "migrate"]:
+        return True
+    return (
+        bool({"migration", "migrations"} & set(parts[-2:]))
+        and name.endswith((".py", ".sql", ".ts", ".js"))
+        and bool(re.search("[0-9]", name))
+    )
+
+
+def once(jobs: Iterable[JobRun]) -> list[JobRun]:
+    """Returns the jobs, each place once: a workflow that is called twice is one text."""
+    found: dict[tuple[str, int], JobRun] = {}
+    for job in jobs:
+        found.setdefault((job.file.path, job.job.line), job)
+    return list(found.values())
+
+
+def at(file: File, *keys: str) -> Place:
+    """Returns the place of a key path in a file, or as much of it as there is."""
+    node = file.document.root
+    line = 1
+    for key in keys:
+        named = node.key(key) if isinstance(node, Mapping) else None
+        if named is None or not isinstance(node, Mapping):
+            break
+        line = named.line
+        node = node.get(key)
+    return Place(file.path, line)

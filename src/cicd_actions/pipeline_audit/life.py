@@ -1,0 +1,289 @@
+"""The life of a finding: allowed in its line, acknowledged until a day, known from a baseline, and its age against its SLA."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from cicd_actions.pipeline_audit.repository import Repository
+from cicd_actions.pipeline_audit.rules.definition import Tier
+from cicd_actions.secrets_doc_check.model import Place
+from cicd_actions.toolkit import git
+from cicd_actions.toolkit.errors import UnusableInput
+from cicd_actions.toolkit.yaml12 import Mapping, Node, NotYaml, Scalar, read
+from cicd_actions.toolkit.yaml12 import Sequence as YamlSequence
+
+LONGEST = 1024 * 1024
+MOST_BLAMED = 50
+"""Files that git is asked about: the worst findings first."""
+
+
+class State(str, Enum):
+    """What became of a finding."""
+
+    OPEN = "open"
+    ALLOWED = "allowed"
+    ACKNOWLEDGED = "acknowledged"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass
+class Item:
+    """One finding with its life. `since` is the day it began, where that is known; `reason` says why it is accepted."""
+
+    rule: str
+    tier: Tier
+    place: Place
+    message: str
+    fix: str = ""
+    why: str = ""
+    via: tuple[Place, ...] = ()
+    key: str = ""
+    state: State = State.OPEN
+    reason: str = ""
+    since: dt.date | None = None
+    known: bool = False
+    """Whether the baseline has it."""
+
+    @property
+    def fingerprint(self) -> str:
+        """The same while the finding stays, though lines move."""
+        text = f"{self.rule}\0{self.place.file}\0{self.key or self.message}"
+        return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
+
+    @property
+    def due(self) -> dt.date | None:
+        return None if self.since is None else self.since + dt.timedelta(days=self.tier.days)
+
+    def overdue(self, today: dt.date) -> bool:
+        """Tells whether it is open, and its deadline passed; a critical one always is."""
+        if self.state is not State.OPEN:
+            return False
+        return self.tier is Tier.CRITICAL or (self.due is not None and today > self.due)
+
+
+_ALLOW = re.compile(r"(?:#|//|<!--)[ \t]*pipeline-audit:[ \t]*allow[ \t]+([a-z/,-]+)(.*)")
+_REASON = re.compile(r"[ \t]*(?:—|–|--|-|:)[ \t]*(\S.*)")
+
+
+def allow(items: Iterable[Item], repository: Repository) -> list[tuple[Place, str]]:
+    """Marks what a comment in the line, or in the comment lines right above it, allows. Returns comments without a reason."""
+    lines: dict[str, list[str]] = {}
+    bare: dict[Place, str] = {}
+    for item in items:
+        if item.place.file not in lines:
+            lines[item.place.file] = (repository.text(item.place.file) or "").splitlines()
+        for number, names, reason in _comments(lines[item.place.file], item.place.line):
+            if item.rule not in names:
+                continue
+            if reason:
+                item.state, item.reason = State.ALLOWED, reason
+            else:
+                bare[Place(item.place.file, number)] = item.rule
+    return list(bare.items())
+
+
+def _comments(lines: Sequence[str], line: int) -> Iterable[tuple[int, set[str], str]]:
+    """The comments that count for a line, from 1: in it, in the comment lines right above, and for line 1 in those below."""
+    numbers = [line]
+    above = line - 1
+    while 0 < above <= len(lines) and lines[above - 1].lstrip().startswith("#"):
+        numbers.append(above)
+        above -= 1
+    below = 1
+    while line == 1 and below <= len(lines) and lines[below - 1].lstrip().startswith("#"):
+        below += 1
+        numbers.append(below)
+    for number in numbers:
+        match = _ALLOW.search(lines[number - 1]) if 0 < number <= len(lines) else None
+        if match:
+            reason = _REASON.match(match[2])
+            yield number, set(match[1].split(",")), reason[1].removesuffix("-->").strip() if reason else ""
+
+
+# acknowledge
+
+_KEYS = {"rule", "file", "fingerprint", "reason", "expires"}
+_EXAMPLE = """Write a list such as:
+
+    - rule: no-staging
+      file: .github/workflows/deploy.yml   # optional
+      reason: Staging moves to the new cluster in March.
+      expires: 2027-03-31"""
+
+
+@dataclass(frozen=True)
+class Acknowledgement:
+    """One accepted finding: its rule and file, or its fingerprint, the reason, and the last day on which it holds."""
+
+    reason: str
+    expires: dt.date
+    line: int
+    rule: str = ""
+    file: str = ""
+    fingerprint: str = ""
+
+    def covers(self, item: Item) -> bool:
+        if self.fingerprint:
+            return item.fingerprint == self.fingerprint
+        return item.rule == self.rule and self.file in {"", item.place.file}
+
+
+def acknowledgements(path: Path, shown: str, known: Iterable[str]) -> list[Acknowledgement]:
+    """Reads the file of accepted findings. Raises `UnusableInput` for anything that is not clear."""
+    text = _read(path, shown, "acknowledge")
+    try:
+        root = read(text).root
+    except NotYaml as error:
+        raise UnusableInput(f"The file {shown} of the input `acknowledge` is not YAML: {error}.", fix=_EXAMPLE) from None
+    if root is None:
+        return []
+    if not isinstance(root, YamlSequence):
+        raise UnusableInput(f"{shown}:{root.line}: the accepted findings have to be a list.", fix=_EXAMPLE)
+    rules = set(known)
+    return [_entry(item, shown, rules) for item in root.items]
+
+
+def _entry(node: Node, shown: str, rules: set[str]) -> Acknowledgement:
+    if not isinstance(node, Mapping):
+        raise UnusableInput(f"{shown}:{node.line}: an accepted finding has `rule`, `reason` and `expires`.", fix=_EXAMPLE)
+    for key, _ in node.entries:
+        if key.text not in _KEYS:
+            raise UnusableInput(f"{shown}:{key.line}: the key `{key.text}` is unknown.", fix=_EXAMPLE)
+    texts = {key.text: value.text.strip() for key, value in node.entries if isinstance(value, Scalar)}
+    for name in ("reason", "expires"):
+        if not texts.get(name):
+            raise UnusableInput(f"{shown}:{node.line}: `{name}` is missing.", fix=_EXAMPLE)
+    rule = texts.get("rule", "")
+    if not rule and not texts.get("fingerprint"):
+        raise UnusableInput(f"{shown}:{node.line}: `rule` is missing.", fix=_EXAMPLE)
+    if rule and rule not in rules and not rule.startswith("zizmor/"):
+        raise UnusableInput(f"{shown}:{node.line}: there is no rule `{rule}`.", fix=_EXAMPLE)
+    try:
+        expires = dt.date.fromisoformat(texts["expires"])
+    except ValueError:
+        raise UnusableInput(f"{shown}:{node.line}: `expires` is not a date: {texts['expires']}.", fix=_EXAMPLE) from None
+    return Acknowledgement(texts["reason"], expires, node.line, rule, texts.get("file", ""), texts.get("fingerprint", ""))
+
+
+def acknowledge(items: Iterable[Item], accepted: Iterable[Acknowledgement], today: dt.date) -> list[Acknowledgement]:
+    """Marks what is accepted today. Returns the entries that have expired and still cover a finding."""
+    late: list[Acknowledgement] = []
+    entries = list(accepted)
+    for item in items:
+        covering = [one for one in entries if one.covers(item)]
+        holding = next((one for one in covering if today <= one.expires), None)
+        if item.state is State.OPEN and holding is not None:
+            item.state, item.reason = State.ACKNOWLEDGED, f"{holding.reason} (until {holding.expires})"
+        elif item.state is State.OPEN:
+            late += covering
+    return list(dict.fromkeys(late))
+
+
+# baseline
+
+
+def baseline(path: Path, shown: str) -> dict[str, dt.date]:
+    """Reads a baseline: the day on which each finding was first seen, by fingerprint. Raises `UnusableInput`."""
+    text = _read(path, shown, "baseline")
+    try:
+        found = json.loads(text)["findings"]
+        return {str(print_): dt.date.fromisoformat(entry["since"]) for print_, entry in found.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise UnusableInput(
+            f"The file {shown} of the input `baseline` is not a baseline.",
+            fix="Write it with:\n\n    cicd-actions pipeline-audit --write-baseline .github/pipeline-audit.json",
+        ) from None
+
+
+def baseline_text(items: Iterable[Item], today: dt.date) -> str:
+    """Returns a baseline of what is open: sorted, one finding a line, so that its diffs can be read."""
+    entries = {
+        item.fingerprint: {"rule": item.rule, "file": item.place.file, "since": str(item.since or today)}
+        for item in items
+        if item.state is State.OPEN
+    }
+    lines = [
+        f"    {json.dumps(print_)}: {json.dumps(entry)}"
+        for print_, entry in sorted(entries.items(), key=lambda one: (one[1]["rule"], one[1]["file"], one[0]))
+    ]
+    return '{\n  "findings": {\n' + ",\n".join(lines) + "\n  }\n}\n"
+
+
+def _read(path: Path, shown: str, name: str) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(LONGEST + 1)
+    except OSError as error:
+        raise UnusableInput(f"Could not read {shown}, the file of the input `{name}`: {error.strerror}.") from None
+    if len(content) > LONGEST:
+        raise UnusableInput(f"The file {shown} of the input `{name}` is longer than {LONGEST // 1024} KiB.")
+    return content.decode("utf-8", "replace").removeprefix("\ufeff")
+
+
+# age
+
+
+@dataclass
+class Ages:
+    """When lines were written, as git knows it."""
+
+    root: Path
+    shallow: bool = False
+    _known: dict[str, dict[int, dt.date]] = field(default_factory=dict)
+
+    def fill(self, items: Sequence[Item]) -> None:
+        """Sets `since` of the open findings that the baseline does not know: the day on which their line was committed."""
+        asked: dict[str, set[int]] = {}
+        for item in sorted(items, key=lambda one: one.tier.rank):
+            if item.since is None and item.state is State.OPEN and (item.place.file in asked or len(asked) < MOST_BLAMED):
+                asked.setdefault(item.place.file, set()).add(item.place.line)
+        if not asked:
+            return
+        told = self._git(["rev-parse", "--is-shallow-repository"])
+        if told is None:
+            return
+        self.shallow = told.strip() == "true"
+        if self.shallow:
+            return
+        for file, lines in asked.items():
+            self._known[file] = self._blamed(file, lines)
+        for item in items:
+            if item.since is None and item.state is State.OPEN:
+                item.since = self._known.get(item.place.file, {}).get(item.place.line)
+
+    def _blamed(self, file: str, lines: set[int]) -> dict[int, dt.date]:
+        ranges = [word for line in sorted(lines)[:50] for word in ("-L", f"{line},{line}")]
+        told = self._git(["blame", "--porcelain", *ranges, "--", file])
+        found: dict[int, dt.date] = {}
+        dates: dict[str, dt.date] = {}
+        commit, line = "", 0
+        for text in (told or "").splitlines():
+            head = re.match(r"([0-9a-f]{40}) \d+ (\d+)", text)
+            if head:
+                commit, line = head[1], int(head[2])
+                if commit in dates:
+                    found[line] = dates[commit]
+            elif text.startswith("committer-time ") and commit.strip("0"):
+                dates[commit] = dt.datetime.fromtimestamp(int(text.split()[1]), dt.timezone.utc).date()
+                found[line] = dates[commit]
+        return found
+
+    def _git(self, words: list[str]) -> str | None:
+        try:
+            done = subprocess.run(
+                git.command(*words), cwd=self.root, env=git.variables(os.environ), capture_output=True, timeout=30, check=False
+            )
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None

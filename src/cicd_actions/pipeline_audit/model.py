@@ -1,0 +1,591 @@
+"""The model of a pipeline: every job that a workflow starts, through callers and composite actions, and what it does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from cicd_actions.pipeline_audit import known_actions, stages
+from cicd_actions.pipeline_audit.commands import effects_of, gitops, shown
+from cicd_actions.pipeline_audit.effects import COMPOSE, DOCKER, GITOPS, SERVER, Effect, Kind, Platform
+from cicd_actions.pipeline_audit.repository import Repository, vendored
+from cicd_actions.pipeline_audit.shell import Command, commands
+from cicd_actions.pipeline_audit.stages import Stage
+from cicd_actions.secrets_doc_check.calls import DEEPEST, Call, called, environments, scopes, with_env
+from cicd_actions.secrets_doc_check.model import Place
+from cicd_actions.toolkit.yaml12 import Mapping, Node, Scalar, Sequence
+from cicd_actions.workflows.files import File, Job, Step, scalar_text
+from cicd_actions.workflows.inspection import Inspection
+from cicd_actions.workflows.values import Known, Value, possible
+
+WORKFLOWS = re.compile(r"\.github/workflows/[^/]+\.ya?ml|(?:[^/]+/)*action\.ya?ml")
+"""Workflows, and the metadata of actions anywhere."""
+
+MOST_JOBS = 20_000
+"""Jobs that are followed, calls included: a workflow that calls itself in circles is stopped by the depth, not by this."""
+
+
+@dataclass(eq=False)
+class StepRun:
+    """One step of a job that runs; those of local composite actions stand in place of the step that uses them."""
+
+    step: Step
+    place: Place
+    via: tuple[Place, ...]
+    uses: str = ""
+    given: dict[str, str] = field(default_factory=dict)
+    commands: list[tuple[Command, Place]] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
+    condition: str = ""
+
+    @property
+    def tolerated(self) -> bool:
+        """Whether its failure does not fail the job."""
+        return scalar_text(self.step.node.get("continue-on-error")).strip() in {"true", "${{ true }}"}
+
+    @property
+    def on_failure(self) -> bool:
+        """Whether it runs when something failed."""
+        return bool(
+            re.search(r"\bfailure\(\)|\balways\(\)|!\s*cancelled\(\)|outcome\s*==\s*'failure'|!=\s*'success'", self.condition)
+        )
+
+
+@dataclass(frozen=True)
+class Group:
+    """A `concurrency:`: its group, whether it cancels, whether it queues, and where it stands (`workflow` or `job`)."""
+
+    name: str
+    cancels: str
+    queues: bool
+    place: Place
+    level: str
+
+
+@dataclass(eq=False)
+class JobRun:
+    """One job that an event starts, with the calls that lead to it."""
+
+    entry: File
+    file: File
+    job: Job
+    call: Call
+    known: Known
+    environments: tuple[str, ...] | None
+    groups: list[Group] = field(default_factory=list)
+    steps: list[StepRun] = field(default_factory=list)
+    needs: list[JobRun] = field(default_factory=list)
+    conditions: list[str] = field(default_factory=list)
+    effects_unread: list[Effect] = field(default_factory=list)
+    """What a called workflow that could not be read does, as far as its name says."""
+    caller: Job | None = None
+
+    @property
+    def place(self) -> Place:
+        return Place(self.file.path, self.job.line)
+
+    @property
+    def via(self) -> tuple[Place, ...]:
+        return self.call.via
+
+    @property
+    def name(self) -> str:
+        return scalar_text(self.job.node.get("name")) or self.job.id
+
+    @cached_property
+    def effects(self) -> list[tuple[int, Effect]]:
+        """What it does, each with the index of its step."""
+        found = [(index, effect) for index, step in enumerate(self.steps) for effect in step.effects]
+        return [*found, *((-1, effect) for effect in self.effects_unread)]
+
+    def of(self, *kinds: Kind) -> list[Effect]:
+        return [effect for _, effect in self.effects if effect.kind in kinds]
+
+    @cached_property
+    def deploys(self) -> list[tuple[int, Effect]]:
+        """Deploys that are sure, previews of pull requests left out."""
+        return [
+            (index, effect)
+            for index, effect in self.effects
+            if effect.kind is Kind.DEPLOY and effect.sure and not effect.preview
+        ]
+
+    @cached_property
+    def ancestors(self) -> list[JobRun]:
+        """Every job that has to end before this one starts, nearest first."""
+        found: dict[int, JobRun] = {}
+        pending = list(self.needs)
+        while pending:
+            job = pending.pop(0)
+            if id(job) not in found:
+                found[id(job)] = job
+                pending += job.needs
+        return list(found.values())
+
+    @cached_property
+    def words(self) -> str:
+        """Its names and those of its callers, for guesses."""
+        callers = " ".join(place.file for place in self.via)
+        caller = f"{self.caller.id} {scalar_text(self.caller.node.get('name'))}" if self.caller else ""
+        return f"{self.entry.path.rpartition('/')[2]} {callers} {caller} {self.job.id} {self.name}"
+
+    @cached_property
+    def stages(self) -> frozenset[Stage]:
+        """The stages that it can deploy to."""
+        return stages.of_job(self)
+
+    def self_hosted(self) -> bool:
+        return "self-hosted" in flat_text(self.job.node.get("runs-on"))
+
+
+@dataclass(eq=False)
+class Pipeline:
+    """Everything that a repository's workflows do."""
+
+    repository: Repository
+    inspections: dict[str, Inspection]
+    jobs: list[JobRun] = field(default_factory=list)
+    unread: list[tuple[Place, str]] = field(default_factory=list)
+    """Calls that could not be followed, and why."""
+
+    @property
+    def files(self) -> list[File]:
+        return [one.file for one in self.inspections.values()]
+
+    @property
+    def workflows(self) -> list[File]:
+        return [file for file in self.files if file.kind == "workflow"]
+
+    @cached_property
+    def deploys(self) -> list[tuple[JobRun, int, Effect]]:
+        """Every sure deploy of a service, with its job and step."""
+        return [(job, index, effect) for job in self.jobs for index, effect in job.deploys if effect.platform]
+
+    @cached_property
+    def service_deploys(self) -> list[tuple[JobRun, int, Effect]]:
+        """Deploys to something that runs the application: neither infrastructure nor a place for files."""
+        return [one for one in self.deploys if one[2].platform and one[2].platform.name != "infrastructure as code"]
+
+    @cached_property
+    def guessed_deploys(self) -> list[tuple[JobRun, Effect]]:
+        """Jobs that only their names make a deploy."""
+        return [(job, effect) for job in self.jobs for effect in job.of(Kind.DEPLOY) if not effect.sure]
+
+    @cached_property
+    def runs(self) -> dict[str, list[JobRun]]:
+        """The jobs by the workflow file that starts them."""
+        found: dict[str, list[JobRun]] = {}
+        for job in self.jobs:
+            found.setdefault(job.entry.path, []).append(job)
+        return found
+
+    def all(self, *kinds: Kind) -> list[tuple[JobRun, Effect]]:
+        return [(job, effect) for job in self.jobs for effect in job.of(*kinds)]
+
+
+def build(repository: Repository) -> Pipeline:
+    """Returns the model of a checkout."""
+    files = repository.files
+    paths = [path for path in repository.tree.paths if WORKFLOWS.fullmatch(path) and not vendored(path)]
+    inspections = {path: one for path in paths if (one := files(path)) is not None}
+    pipeline = Pipeline(repository, inspections)
+    for one in inspections.values():
+        if one.file.kind == "workflow" and one.file.starts_itself:
+            _Expansion(pipeline, one.file).workflow(Call(one.file), [], [], [])
+    followed = {job.file.path for job in pipeline.jobs}
+    calls = {
+        path
+        for one in inspections.values()
+        for job in one.file.jobs.values()
+        if job.uses and (path := files.path_of(job.uses, one.file.path)) and path != one.file.path
+    }
+    # A workflow that is only called is read by itself too, unless a caller of this repository leads into it.
+    for one in inspections.values():
+        if one.file.kind == "workflow" and not one.file.starts_itself and one.file.path not in followed | calls:
+            _Expansion(pipeline, one.file).workflow(Call(one.file, interface=True), [], [], [])
+    return pipeline
+
+
+@dataclass
+class _Expansion:
+    pipeline: Pipeline
+    entry: File
+
+    def workflow(
+        self, call: Call, needs: list[JobRun], groups: list[Group], conditions: list[str], caller: Job | None = None
+    ) -> list[JobRun]:
+        """Adds the jobs of a workflow in this call; returns them."""
+        file = call.file
+        groups = [*groups, *_groups(file, file.document.root, "workflow")]
+        made: dict[str, list[JobRun]] = {}
+        order = list(file.jobs.values())
+        pending = [(job, _names(job.node.get("needs"))) for job in order]
+        while pending:
+            ready = [(job, names) for job, names in pending if all(name in made or name not in file.jobs for name in names)]
+            # A circle is refused by GitHub; here it only must end.
+            ready = ready or pending[:1]
+            for job, names in ready:
+                before = [run for name in names for run in made.get(name, [])] or list(needs)
+                made[job.id] = self._job(call, job, before, groups, conditions, caller)
+            done = {job.id for job, _ in ready}
+            pending = [(job, names) for job, names in pending if job.id not in done]
+        return [run for runs in made.values() for run in runs]
+
+    def _job(
+        self, call: Call, job: Job, needs: list[JobRun], groups: list[Group], conditions: list[str], caller: Job | None
+    ) -> list[JobRun]:
+        found = scopes(call, job)
+        named = environments(found)
+        own = [*groups, *_groups(call.file, job.node, "job")]
+        texts = [*conditions, scalar_text(job.node.get("if"))]
+        known = _merged([scope.known for scope in found])
+        run = JobRun(
+            self.entry,
+            call.file,
+            job,
+            call,
+            known,
+            named,
+            own,
+            needs=needs,
+            conditions=[text for text in texts if text],
+            caller=caller,
+        )
+        if len(self.pipeline.jobs) >= MOST_JOBS:
+            return []
+        if not job.uses:
+            run.steps = list(_steps(self.pipeline.repository, call.file, job, job.steps, known, (), 0))
+            _settle(run)
+            self.pipeline.jobs.append(run)
+            return [run]
+        place = Place(call.file.path, job.line)
+        path = self.pipeline.repository.files.path_of(job.uses, call.file.path)
+        target = self.pipeline.repository.files(path) if path and len(call.via) < DEEPEST else None
+        caller_inspection = self.pipeline.repository.files(call.file.path)
+        if target is None or caller_inspection is None:
+            run.effects_unread = list(_unread_call(job.uses, place))
+            if not known_actions.our_workflow(job.uses):
+                self.pipeline.unread.append((place, f"the called workflow `{job.uses}` could not be read"))
+            self.pipeline.jobs.append(run)
+            return [run]
+        inner = called(call, job, target.file, caller_inspection)
+        runs = self.workflow(inner, needs, own, run.conditions, job)
+        return runs or [run]
+
+
+def _unread_call(uses: str, place: Place) -> Iterator[Effect]:
+    known = list(known_actions.workflow_effects(uses))
+    for effect in known:
+        yield effect.at(place)
+    if not known and re.search(r"deploy|rollout|release-to", uses, re.IGNORECASE):
+        yield Effect(Kind.DEPLOY, "a called workflow", place, shown(uses), Platform("a called workflow"), sure=False)
+
+
+def _names(node: Node | None) -> list[str]:
+    if isinstance(node, Sequence):
+        return [scalar_text(item) for item in node.items]
+    text = scalar_text(node)
+    return [text] if text else []
+
+
+def flat_text(node: Node | None) -> str:
+    """Returns all values below a node as one text."""
+    if isinstance(node, Scalar):
+        return node.text
+    if isinstance(node, Sequence):
+        return " ".join(flat_text(item) for item in node.items)
+    return " ".join(flat_text(value) for _, value in node.entries) if isinstance(node, Mapping) else ""
+
+
+def _merged(known: list[Known]) -> Known:
+    """The values of all combinations together."""
+    if len(known) == 1:
+        return known[0]
+    found: dict[str, frozenset[Value] | None] = {}
+    for one in known:
+        for path, values in one.items():
+            before = found.get(path, frozenset())
+            found[path] = None if before is None or values is None else before | values
+    return found
+
+
+def _groups(file: File, node: Node | None, level: str) -> list[Group]:
+    found = node.get("concurrency") if isinstance(node, Mapping) else None
+    if isinstance(found, Scalar):
+        return [Group(found.text, "", False, Place(file.path, found.line), level)]
+    if not isinstance(found, Mapping):
+        return []
+    cancels = scalar_text(found.get("cancel-in-progress")).strip()
+    queues = scalar_text(found.get("queue")) == "max"
+    name = scalar_text(found.get("group"))
+    return [Group(name, "" if cancels == "false" else cancels, queues, Place(file.path, found.line), level)] if name else []
+
+
+def filled(text: str, known: Known) -> str:
+    """Returns a text with its expressions replaced, where there is one value; otherwise as it is written."""
+    if "${{" not in text:
+        return text
+    values = possible(text, known)
+    return next(iter(values)) if values is not None and len(values) == 1 else text
+
+
+def _steps(
+    repository: Repository, file: File, job: Job, steps: list[Step], known: Known, via: tuple[Place, ...], depth: int
+) -> Iterator[StepRun]:
+    folder = _default_folder(file, job)
+    outer = with_env(known, file, job, None) if depth == 0 else known
+    for step in steps:
+        place = Place(file.path, step.node.line)
+        # Nearly no step has variables: what is known of the job is then known of the step.
+        inner = with_env(known, file, job, step) if depth == 0 and step.node.get("env") is not None else outer
+        uses = step.uses.strip()
+        given_node = step.node.get("with")
+        given = {
+            key.text.lower(): filled(scalar_text(value), inner)
+            for key, value in (given_node.entries if isinstance(given_node, Mapping) else ())
+        }
+        condition = scalar_text(step.node.get("if"))
+        composite = repository.files.action(uses, file.path) if uses.startswith(("./", "$/")) and depth < DEEPEST else None
+        if composite is not None and composite.file.composite and not known_actions.ours(uses):
+            handed: dict[str, frozenset[Value] | None] = {
+                f"inputs.{name}": None if declared.default is None else frozenset({declared.default})
+                for name, declared in composite.file.inputs.items()
+            }
+            handed |= {f"inputs.{name}": None if "${{" in value else frozenset({value}) for name, value in given.items()}
+            for one in _steps(repository, composite.file, job, composite.file.steps, handed, (*via, place), depth + 1):
+                one.condition = " && ".join(text for text in (condition, one.condition) if text)
+                yield one
+            continue
+        run = StepRun(step, place, via, uses, given, condition=condition)
+        if uses:
+            key = step.node.key("uses")
+            at = Place(file.path, key.line if key else step.node.line)
+            run.effects += [effect.at(at) for effect in known_actions.effects_of(uses, given)]
+            _remote_script(run, repository, file, given_node)
+        script = step.node.get("run")
+        if isinstance(script, Scalar):
+            text = filled(script.text, inner)
+            first = script.line + (1 if script.style in {"|", ">"} else 0)
+            own = scalar_text(step.node.get("working-directory")) or folder
+            _add(run, repository, commands(text), Place(file.path, first), own)
+            _tag_facts(run, inner)
+        if run.effects and run.tolerated:
+            run.effects = [replace(effect, tolerated=True) for effect in run.effects]
+        yield run
+
+
+def _default_folder(file: File, job: Job) -> str:
+    for node in (job.node, file.document.root):
+        defaults = node.get("defaults") if isinstance(node, Mapping) else None
+        inner = defaults.get("run") if isinstance(defaults, Mapping) else None
+        folder = scalar_text(inner.get("working-directory")) if isinstance(inner, Mapping) else ""
+        if folder:
+            return folder
+    return ""
+
+
+def _tag_facts(run: StepRun, known: Known) -> None:
+    """Replaces shell variables in image references by what `env:` says of them."""
+    for index, effect in enumerate(run.effects):
+        if any("$" in image for image in effect.images):
+            images = tuple(_expanded(image, known) for image in effect.images)
+            run.effects[index] = replace(effect, images=images)
+
+
+_VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w*)\}?")
+
+
+def _expanded(image: str, known: Known) -> str:
+    def value(match: re.Match[str]) -> str:
+        values = known.get(f"env.{match[1].lower()}")
+        only = next(iter(values)) if values is not None and len(values) == 1 else None
+        return only if isinstance(only, str) else match[0]
+
+    return _VARIABLE.sub(value, image)
+
+
+_SSH_ACTIONS = {
+    "appleboy/ssh-action",
+    "appleboy/ssh-remote-action",
+    "garygrossgarten/github-action-ssh",
+    "fifsky/ssh-action",
+    "cross-the-world/ssh-pipeline",
+    "cross-the-world/ssh-scp-ssh-pipelines",
+    "d3rhase/ssh-command-action",
+}
+_ARGS_ACTIONS = {
+    "kodermax/kubectl-aws-eks": "kubectl ",
+    "actions-hub/kubectl": "kubectl ",
+    "steebchen/kubectl": "kubectl ",
+    "wahyd4/kubectl-helm-action": "",
+    "azure/cli": "",
+    "appleboy/kubernetes-action": "kubectl ",
+}
+
+
+def _remote_script(run: StepRun, repository: Repository, file: File, given: Node | None) -> None:
+    """Reads the script that an SSH action runs on a server, or the words that a wrapper gives to a program."""
+    name = known_actions.name_of(run.uses)
+    if not isinstance(given, Mapping):
+        return
+    program = _ARGS_ACTIONS.get(name)
+    keys = (
+        ("script", "command", "script_file", "run")
+        if name in _SSH_ACTIONS
+        else ("args", "inlinescript", "command")
+        if program is not None
+        else ()
+    )
+    for key, value in given.entries:
+        if key.text.lower() in keys and isinstance(value, Scalar):
+            first = value.line + (1 if value.style in {"|", ">"} else 0)
+            text = (program or "") + value.text
+            found = [replace(command, remote=program is None) for command in commands(text)]
+            _add(run, repository, found, Place(file.path, first), "")
+
+
+def _add(run: StepRun, repository: Repository, found: list[Command], start: Place, folder: str) -> None:
+    """Adds commands with their effects, and those of the scripts that they start, one level deep."""
+    prepared = False
+    for command in found:
+        place = Place(start.file, start.line + command.line)
+        run.commands.append((command, place))
+        if "--dry-run" in command.text and command.program == "kubectl":
+            prepared = True
+            continue
+        if command.program == "kubectl" and command.text.endswith("-f -") and prepared:
+            continue
+        run.effects += [effect.at(place) for effect in effects_of(command)]
+        for inner, at in _started(repository, command, folder):
+            run.commands.append((inner, at))
+            run.effects += [effect.at(at) for effect in effects_of(replace(inner, remote=inner.remote or command.remote))]
+    writes = gitops(found)
+    if writes is not None:
+        place = Place(start.file, start.line + writes.line)
+        images = tuple(word.partition("=")[2] for word in writes.words if "=" in word)
+        run.effects.append(
+            Effect(Kind.DEPLOY, GITOPS.name, place, shown(writes.text), GITOPS, images, writes.words, rolls_back=True)
+        )
+
+
+def _started(repository: Repository, command: Command, folder: str) -> Iterator[tuple[Command, Place]]:
+    """The commands of a script of the repository that a command starts, each with its place."""
+    prefix = "" if folder in {"", ".", "./"} or "$" in folder else folder.strip("/").removeprefix("./") + "/"
+    words = command.words
+    name = words[0]
+    if command.program in {"bash", "sh", "source", ".", "zsh"}:
+        name = next((word for word in words[1:] if not word.startswith("-")), "")
+    if "/" in name or name.endswith(".sh"):
+        path = prefix + name.removeprefix("./")
+        for inner in repository.script(path):
+            yield inner, Place(path, inner.line + 1)
+    elif command.program == "make":
+        own = command.option("-C", "--directory")
+        where = f"{own.strip('/')}/" if own else prefix
+        for target in [word for word in words[1:] if not word.startswith("-") and "=" not in word][:5]:
+            path, found = repository.make_target(target, where)
+            for inner in found:
+                yield inner, Place(path, inner.line + 1)
+    elif command.program in {"npm", "pnpm", "yarn", "bun"}:
+        script = next((word for word in words[1:] if word not in {"run", "run-script", "-w"} and not word.startswith("-")), "")
+        if script and script not in {"install", "ci", "add", "exec", "dlx"}:
+            path, line, found = repository.package_script(script, prefix)
+            for inner in found:
+                yield inner, Place(path, line)
+
+
+_DEPLOY_NAME = re.compile(r"(?<![a-z])(deploy|roll-?out|release to|ship to)", re.IGNORECASE)
+_BACKUP_NAME = re.compile(r"back-?up|restore|snapshot", re.IGNORECASE)
+
+
+def _settle(run: JobRun) -> None:
+    """Drops what only looks like a deploy: test clusters, servers started for a test, backups."""
+    named = bool(_DEPLOY_NAME.search(run.words)) or bool(run.environments)
+    testing = any(effect.kind is Kind.TEST_CLUSTER for step in run.steps for effect in step.effects)
+    saving = bool(_BACKUP_NAME.search(run.words)) or (
+        set(run.entry.triggers) <= {"schedule", "workflow_dispatch"}
+        and any(effect.kind is Kind.BACKUP for step in run.steps for effect in step.effects)
+    )
+    restoring = bool(re.search(r"roll-?back", run.words, re.IGNORECASE))
+    pull_requests = set(run.entry.triggers) <= {
+        "pull_request",
+        "pull_request_target",
+        "merge_group",
+        "pull_request_review",
+        "issue_comment",
+    }
+    on_server = run.self_hosted() and named
+    remote_docker = any(word in flat_text(run.job.node.get("env")) for word in ("ssh://",)) or any(
+        "ssh://" in command.text or command.text.startswith("docker context use")
+        for step in run.steps
+        for command, _ in step.commands
+    )
+    for step in run.steps:
+        remote = remote_docker or "ssh://" in flat_text(step.step.node.get("env"))
+        kept: list[Effect] = []
+        for effect in step.effects:
+            if effect.kind is not Kind.DEPLOY:
+                kept.append(effect)
+                continue
+            if testing or saving:
+                continue
+            if restoring:
+                kept.append(replace(effect, kind=Kind.ROLLBACK))
+                continue
+            one = effect
+            if not one.sure and one.platform in {COMPOSE, DOCKER, SERVER}:
+                one = replace(one, sure=on_server or (remote and one.platform is not SERVER), remote=True)
+                if not one.sure:
+                    continue
+            kept.append(replace(one, preview=True) if pull_requests else one)
+        step.effects = kept
+        if (
+            step.uses
+            and not step.effects
+            and _DEPLOY_NAME.search(known_actions.name_of(step.uses))
+            and not step.uses.startswith(("./", "$/"))
+            and not testing
+        ) and not re.search(r"deployment|pages|status|docs|storybook|npm|pypi|maven|crate", step.uses, re.IGNORECASE):
+            platform = Platform("an action that this audit does not know")
+            step.effects.append(
+                Effect(Kind.DEPLOY, platform.name, step.place, shown(step.uses), platform, sure=False, preview=pull_requests)
+            )
+    if named and not any(
+        effect.kind in {Kind.DEPLOY, Kind.PUBLISH, Kind.ROLLBACK} for step in run.steps for effect in step.effects
+    ):
+        _guess(run, testing=testing, saving=saving, pull_requests=pull_requests)
+
+
+def _guess(run: JobRun, *, testing: bool, saving: bool, pull_requests: bool) -> None:
+    """A job that is called a deploy and runs a program that is not here: only its name says what it does."""
+    if testing or saving or not _DEPLOY_NAME.search(run.words):
+        return
+    for step in run.steps:
+        for command, place in step.commands:
+            if re.search(r"deploy", command.text, re.IGNORECASE) and command.program not in {
+                "echo",
+                "cd",
+                "mkdir",
+                "ls",
+                "cat",
+                "cp",
+                "git",
+                "npm",
+                "curl",
+                "gh",
+                "printf",
+                "test",
+                "[",
+            }:
+                platform = Platform("a program that this audit does not know")
+                step.effects.append(
+                    Effect(Kind.DEPLOY, platform.name, place, shown(command.text), platform, sure=False, preview=pull_requests)
+                )
+                return
+
+
+def unique(places: Iterable[Place]) -> list[Place]:
+    """Returns the places in their order, each once."""
+    return list(dict.fromkeys(places))

@@ -1,0 +1,131 @@
+"""The files of a repository that a pipeline is made of, each read once."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from functools import cached_property
+
+from cicd_actions.pipeline_audit.shell import Command, commands
+from cicd_actions.secrets_doc_check.repository_files import Fetch, Files
+from cicd_actions.secrets_doc_check.tree import Tree
+from cicd_actions.toolkit import yaml12
+from cicd_actions.toolkit.yaml12 import Mapping, Node, NotYaml, Scalar
+
+PIPELINE_FILES = (".github/cicd.yml", ".github/cicd.yaml")
+
+_DOCUMENT_SIZE = 256 * 1024
+
+
+@dataclass
+class Repository:
+    """One checkout. `name` is `owner/name`, where it is known."""
+
+    tree: Tree
+    name: str = ""
+    fetch: Fetch | None = None
+    _texts: dict[str, str | None] = field(default_factory=dict)
+    _yaml: dict[str, list[Node]] = field(default_factory=dict)
+    _scripts: dict[str, list[Command]] = field(default_factory=dict)
+
+    @cached_property
+    def files(self) -> Files:
+        """The workflow and action files."""
+        return Files(self.tree, self.name, self.fetch)
+
+    @cached_property
+    def paths(self) -> frozenset[str]:
+        return frozenset(self.tree.paths)
+
+    def text(self, path: str) -> str | None:
+        """Returns the text of a file, or `None` where there is none or it cannot be read."""
+        if path not in self._texts:
+            self._texts[path] = self.tree.glance(path) if path in self.paths else None
+        return self._texts[path]
+
+    def named(self, *patterns: str) -> list[str]:
+        """Returns the paths whose file name fits one of the patterns (`*` and `?`), sorted."""
+        return [
+            path
+            for path in self.tree.paths
+            if any(fnmatch(path.rpartition("/")[2], pattern) for pattern in patterns) and not vendored(path)
+        ]
+
+    def yaml(self, path: str) -> list[Node]:
+        """Returns the documents of a YAML file, with the lines of the file; those that cannot be read are left out."""
+        if path not in self._yaml:
+            self._yaml[path] = list(_documents(self.text(path) or ""))
+        return self._yaml[path]
+
+    def script(self, path: str) -> list[Command]:
+        """Returns the commands of a shell script; none for anything else."""
+        if path not in self._scripts:
+            text = self.text(path) if path in self.paths else None
+            shell = text is not None and (path.endswith((".sh", ".bash")) or re.match(r"#!.*\b(ba|da|z)?sh\b", text))
+            self._scripts[path] = commands(text or "") if shell else []
+        return self._scripts[path]
+
+    def make_target(self, target: str, folder: str = "") -> tuple[str, list[Command]]:
+        """Returns the Makefile's path and the commands of one of its targets, with the lines of the file."""
+        for name in ("Makefile", "makefile", "GNUmakefile"):
+            path = f"{folder}{name}"
+            text = self.text(path)
+            if text is None:
+                continue
+            match = re.search(rf"^{re.escape(target)}\s*:(?!=)[^\n]*\n((?:[ \t]+[^\n]*\n?|\n)*)", text, re.MULTILINE)
+            if match:
+                before = text.count("\n", 0, match.start(1))
+                lines = [re.sub(r"^\t[@+-]*", "", line) for line in match[1].split("\n")]
+                return path, commands("\n" * before + "\n".join(lines).replace("$$", "$"))
+        return "", []
+
+    def package_script(self, name: str, folder: str = "") -> tuple[str, int, list[Command]]:
+        """Returns the path of package.json, the line, and the commands of one of its scripts."""
+        path = f"{folder}package.json"
+        text = self.text(path)
+        try:
+            scripts = json.loads(text).get("scripts", {}) if text else {}
+        except (ValueError, AttributeError, RecursionError):
+            return "", 0, []
+        body = scripts.get(name) if isinstance(scripts, dict) else None
+        if not isinstance(body, str):
+            return "", 0, []
+        at = (text or "").find(json.dumps(name))
+        return path, (text or "").count("\n", 0, max(at, 0)) + 1, commands(body)
+
+    @cached_property
+    def deploys(self) -> bool | None:
+        """What the pipeline file says with its key `deploys`: whether this repository deploys; `None` where it does not say."""
+        for path in PIPELINE_FILES:
+            for root in self.yaml(path):
+                value = root.get("deploys") if isinstance(root, Mapping) else None
+                if isinstance(value, Scalar) and value.kind == "bool":
+                    return value.value() is True
+        return None
+
+    @cached_property
+    def documents(self) -> list[tuple[str, str]]:
+        """The Markdown files that people are expected to read, with their text."""
+        found = [path for path in self.tree.paths if path.lower().endswith((".md", ".mdx", ".rst")) and not vendored(path)]
+        found = [path for path in found if path.count("/") <= 3][:300]
+        return [(path, text[:_DOCUMENT_SIZE]) for path in found if (text := self.text(path))]
+
+
+def vendored(path: str) -> bool:
+    """Tells whether a file is a copy of somebody else's, or made for a test."""
+    return bool(re.search(r"(^|/)(node_modules|vendor|third_party|\.venv|venv|site-packages|fixtures|testdata)/", path))
+
+
+def _documents(text: str) -> Iterable[Node]:
+    line = 0
+    for part in re.split(r"^---(?=\s|$)", text, flags=re.MULTILINE):
+        try:
+            root = yaml12.read("\n" * line + part.lstrip(" \t") if line else part, strict=False).root
+        except NotYaml:
+            root = None
+        if root is not None:
+            yield root
+        line += part.count("\n")

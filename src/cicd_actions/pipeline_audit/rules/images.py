@@ -1,0 +1,437 @@
+"""Rules about images: built once, tagged by commit, deployed by digest, scanned, and given traffic when healthy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from cicd_actions.pipeline_audit.effects import ECS, KUBERNETES, Effect, Kind
+from cicd_actions.pipeline_audit.facts import NO_DEPLOY, Facts, once
+from cicd_actions.pipeline_audit.model import JobRun
+from cicd_actions.pipeline_audit.rules.definition import Answer, Broken, Held, NotApplicable, Rule, Tier, Unknown
+from cicd_actions.pipeline_audit.rules.deploys import _HEAD, _SET_IMAGE, _STATUS, _UNDO, _deploy
+from cicd_actions.pipeline_audit.rules.migrations import _compose_files
+from cicd_actions.pipeline_audit.stages import Stage
+from cicd_actions.secrets_doc_check.model import Place
+from cicd_actions.toolkit.yaml12 import Mapping, Node, Sequence
+from cicd_actions.workflows.files import scalar_text
+
+_BUILD = "- run: docker build -t ghcr.io/org/api:$GITHUB_SHA --push ."
+
+
+def _builds(job: JobRun) -> dict[tuple[int, Place], Effect]:
+    return {(id(one), effect.place): effect for one in [job, *job.ancestors] for effect in one.of(Kind.BUILD)}
+
+
+def _rebuilt(facts: Facts) -> Iterator[Answer]:
+    if not facts.deploying:
+        yield NO_DEPLOY
+        return
+    if not facts.production or not facts.staging:
+        yield NotApplicable("The release has one environment only.")
+        return
+    told: set[Place] = set()
+    by_run: dict[str, list[JobRun]] = {}
+    for one in facts.staging:
+        by_run.setdefault(one.entry.path, []).append(one)
+    for job in once(facts.production):
+        builds = _builds(job)
+        if Stage.STAGING in job.stages:
+            yield from _rebuilt_for_each(job, builds)
+            continue
+        staged = by_run.get(job.entry.path) or facts.staging
+        shared = {key for one in staged for key in _builds(one)}
+        fresh = [effect for key, effect in builds.items() if key not in shared]
+        if fresh and shared:
+            if fresh[0].place not in told:
+                told.add(fresh[0].place)
+                message = (
+                    f"`{fresh[0].detail}` builds the image for production again: staging runs another"
+                    f" one.{_front_end(fresh[0])}"
+                )
+                yield Broken(fresh[0].place, message, via=job.via, key=job.job.id)
+        else:
+            yield Held("Staging and production run the same build.", job.place)
+
+
+def _rebuilt_for_each(job: JobRun, builds: dict[tuple[int, Place], Effect]) -> Iterator[Answer]:
+    own = [effect for (owner, _), effect in builds.items() if owner == id(job)]
+    named = "matrix." in (job.job.environment.text if job.job.environment else "")
+    if own and named:
+        yield Broken(
+            own[0].place,
+            f"`{own[0].detail}` builds an image for each environment of the matrix.{_front_end(own[0])}",
+            via=job.via,
+            key=job.job.id,
+        )
+    elif builds:
+        effect = next(iter(builds.values()))
+        message = (
+            f"Every run builds (`{effect.detail}`), and each run deploys to one environment: production runs"
+            " another build than staging."
+        )
+        yield Broken(effect.place, message + _front_end(effect), via=job.via, key=job.job.id)
+    else:
+        yield Held("The deploy builds nothing.", job.place)
+
+
+def _front_end(effect: Effect) -> str:
+    if re.search(r"VITE_|NEXT_PUBLIC_|REACT_APP_|NUXT_PUBLIC_|PUBLIC_", effect.facts.get("args", "") + effect.detail):
+        return " Let the web application read its configuration when it starts, and one image serves every environment."
+    return ""
+
+
+_BUILD_JOB = """\
+  build:
+    runs-on: ubuntu-latest
+    timeout-minutes: 10
+    steps:
+      - run: docker build -t ghcr.io/org/api:$GITHUB_SHA --push .
+"""
+
+REBUILT = Rule(
+    "rebuilt-release",
+    Tier.CRITICAL,
+    "A release is built once; every environment runs the same digests.",
+    "A second build can hold other dependencies: what staging proved is not what production runs.",
+    "jobs:\n  build: …\n  staging:\n    needs: build\n  production:\n    needs: [build, staging] # runs the digest of `build`",
+    _rebuilt,
+    {
+        ".github/workflows/deploy.yml": _HEAD
+        + _deploy(_BUILD, _SET_IMAGE, _STATUS, job="staging", environment="staging")
+        + _deploy(_BUILD, _SET_IMAGE, _STATUS, _UNDO, extra="    needs: staging\n")
+    },
+    {
+        ".github/workflows/deploy.yml": _HEAD
+        + _BUILD_JOB
+        + _deploy(_SET_IMAGE, _STATUS, job="staging", environment="staging", extra="    needs: build\n")
+        + _deploy(_SET_IMAGE, _STATUS, _UNDO, extra="    needs: [build, staging]\n")
+    },
+)
+
+_MUTABLE = re.compile(
+    r":(latest|main|master|develop|dev|stable|edge|nightly|prod|production|staging|stage|current|release)$", re.IGNORECASE
+)
+_BRANCH = re.compile(r":[^:]*(github\.(ref_name|head_ref|ref)\b|GITHUB_REF_NAME|BRANCH)", re.IGNORECASE)
+_UNIQUE = re.compile(
+    (
+        r"sha|digest|version|tag|run_number|run_id|commit|revision|release|outputs|[0-9a-f]{7,40}|\d+\.\d+"
+        r"|date|build|needs\.|inputs\."
+    ),
+    re.IGNORECASE,
+)
+
+
+def _mutable(image: str, *, deployed: bool = True) -> str:
+    """Returns why an image reference does not name one build; nothing when it does, or cannot be told."""
+    text = image.strip().strip("'\"")
+    if "@" in text or not text:
+        return ""
+    found = _MUTABLE.search(text)
+    if found:
+        return f"the tag `{found[1]}` moves"
+    if _BRANCH.search(text) and not re.search(r"sha|tags/", text):
+        return "the tag is the name of a branch"
+    if (
+        deployed
+        and not text.startswith(":")
+        and ":" not in text.rpartition("/")[2]
+        and not re.search(r"[$\s]", text)
+        and "/" in text
+    ):
+        return "without a tag, it is `latest`"
+    return ""
+
+
+def _mutable_tags(facts: Facts) -> Iterator[Answer]:
+    if not facts.deploying:
+        yield NO_DEPLOY
+        return
+    some, named = False, False
+    for job in once(facts.deploying):
+        for _, effect in facts.deploys_of(job):
+            named = named or bool(effect.images) or effect.by_digest
+            for image in effect.images:
+                why = _mutable(image)
+                if why:
+                    some = True
+                    yield Broken(effect.place, f"`{effect.detail}` deploys `{image}`: {why}.", via=job.via, key=image)
+            if re.search(r"rollout restart\b", effect.detail) and not re.search(r"set image|apply|helm", _script(job)):
+                some = True
+                yield Broken(
+                    effect.place, f"`{effect.detail}` pulls the same tag again: the tag moves.", via=job.via, key=effect.detail
+                )
+            if (
+                effect.platform is ECS
+                and "--force-new-deployment" in effect.detail
+                and not re.search(r"--task-definition|register-task-definition", _script(job))
+            ):
+                some = True
+                yield Broken(
+                    effect.place,
+                    f"`{effect.detail}` starts the same task definition again: its tag moves.",
+                    via=job.via,
+                    key=effect.detail,
+                )
+    for place, image, why in _applied(facts):
+        some = True
+        yield Broken(place, f"The deployed file names `{image}`: {why}.", key=image)
+    only = list(_only_mutable(facts)) if not named and not some else []
+    yield from only
+    if not some and not only:
+        yield (
+            Held("Deployed images are named by commit, version or digest.")
+            if named
+            else Unknown("The deploys do not name their images.")
+        )
+
+
+def _script(job: JobRun) -> str:
+    return "\n".join(command.text for step in job.steps for command, _ in step.commands)
+
+
+def _applied(facts: Facts) -> Iterator[tuple[Place, str, str]]:
+    """The images that the applied Compose files and manifests name with a moving tag, where this repository builds them."""
+    built = {_name(image) for _, effect in facts.pipeline.all(Kind.BUILD, Kind.PUSH) for image in effect.images}
+    built.discard("")
+    replaced = any(
+        re.search(r"set image|kustomize edit|sed |envsubst|yq ", effect.detail) for _, _, effect in facts.pipeline.deploys
+    )
+    replaced = replaced or any(
+        re.match(r"(envsubst|sed|yq|kustomize)\b", command.text)
+        for job in facts.deploying
+        for step in job.steps
+        for command, _ in step.commands
+    )
+    if replaced:
+        return
+    for path in dict.fromkeys([*_compose_files(facts), *_manifests(facts)]):
+        for root in facts.repository.yaml(path):
+            for image, line in _images(root):
+                text = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", image)
+                why = _mutable(text) if _name(text) in built and "${" not in text else ""
+                if why:
+                    yield Place(path, line), image, why
+
+
+def _name(image: str) -> str:
+    """The last part of an image's name, without its tag."""
+    text = re.sub(r"\$\{\{.*?\}\}", "x", image.strip())
+    return text.partition("@")[0].rpartition("/")[2].partition(":")[0].lower()
+
+
+def _images(node: Node) -> Iterator[tuple[str, int]]:
+    pending: list[Node] = [node]
+    while pending:
+        one = pending.pop()
+        if isinstance(one, Sequence):
+            pending += one.items
+        elif isinstance(one, Mapping):
+            for key, value in one.entries:
+                if key.text == "image" and scalar_text(value):
+                    yield scalar_text(value), value.line
+                else:
+                    pending.append(value)
+
+
+def _only_mutable(facts: Facts) -> Iterator[Answer]:
+    """Images that are pushed with a moving tag only, where a deploy that names no image must be using it."""
+    for job, effect in facts.pipeline.all(Kind.BUILD):
+        pushed = [image for image in effect.images if image]
+        if pushed and all(_mutable(image, deployed=False) for image in pushed) and job in _releasing(facts):
+            yield Broken(
+                effect.place,
+                f"The image that is deployed is tagged `{pushed[0]}` only: {_mutable(pushed[0], deployed=False)}.",
+                via=job.via,
+                key=pushed[0],
+            )
+
+
+def _releasing(facts: Facts) -> list[JobRun]:
+    return [one for job in facts.deploying for one in [job, *job.ancestors]]
+
+
+MUTABLE = Rule(
+    "mutable-image-tag",
+    Tier.MAJOR,
+    "Images are tagged with the full commit SHA and deployed by digest; never `latest`.",
+    "A tag that moves names another image tomorrow: a restart changes the release, and a rollback cannot find the old one.",
+    "- run: kubectl set image deployment/api api=ghcr.io/org/api@${{ needs.build.outputs.digest }}",
+    _mutable_tags,
+    {
+        ".github/workflows/deploy.yml": _HEAD
+        + _deploy("- run: kubectl set image deployment/api api=ghcr.io/org/api:latest", _STATUS, _UNDO)
+    },
+    {".github/workflows/deploy.yml": _HEAD + _deploy(_SET_IMAGE, _STATUS, _UNDO)},
+    (
+        "Only what is deployed counts: `latest` beside a SHA, for users who pull it, is fine. A tag with the"
+        " commit or a version is accepted."
+    ),
+)
+
+
+def _manifests(facts: Facts) -> list[str]:
+    """The Kubernetes manifests that a deploy applies."""
+    found: list[str] = []
+    for _, _, effect in facts.pipeline.deploys:
+        if effect.platform is not KUBERNETES:
+            continue
+        for file in effect.files:
+            path = file.rstrip("/")
+            if path in facts.repository.paths:
+                found.append(path)
+            else:
+                found += [
+                    one
+                    for one in sorted(facts.repository.paths)
+                    if path not in {"", ".", "-"} and one.startswith(f"{path}/") and one.endswith((".yml", ".yaml"))
+                ]
+    return list(dict.fromkeys(found))[:200]
+
+
+_WORKLOADS = {"Deployment", "StatefulSet", "DaemonSet", "Rollout"}
+
+
+def _ungated_traffic(facts: Facts) -> Iterator[Answer]:
+    if not facts.deploying:
+        yield NO_DEPLOY
+        return
+    looked = [*_probes(facts), *_checks(facts)]
+    broken = [one for one in looked if one is not None]
+    yield from broken
+    if looked and not broken:
+        yield Held("Every container that gets traffic has a health check.")
+    elif not looked:
+        yield _by_platform(facts)
+
+
+def _probes(facts: Facts) -> Iterator[Broken | None]:
+    """What each container of the applied manifests lacks; `None` for one that lacks nothing."""
+    for path in _manifests(facts):
+        for root in facts.repository.yaml(path):
+            if isinstance(root, Mapping) and scalar_text(root.get("kind")) in _WORKLOADS:
+                for container, line, ready in _containers(root):
+                    message = f"The container `{container}` gets traffic without a `readinessProbe`."
+                    yield None if ready else Broken(Place(path, line), message, key=container)
+
+
+def _checks(facts: Facts) -> Iterator[Broken | None]:
+    """The same for the services of the applied Compose files."""
+    for path in _compose_files(facts):
+        for root in facts.repository.yaml(path):
+            services = root.get("services") if isinstance(root, Mapping) else None
+            for key, service in services.entries if isinstance(services, Mapping) else ():
+                if isinstance(service, Mapping) and _serves(service):
+                    ready = service.get("healthcheck") is not None or _image_checks(facts)
+                    message = f"The service `{key.text}` gets traffic without a `healthcheck`."
+                    yield None if ready else Broken(Place(path, key.line), message, _HEALTHCHECK, key=key.text)
+
+
+def _by_platform(facts: Facts) -> Answer:
+    gated = [effect for _, _, effect in facts.pipeline.deploys if effect.waits]
+    hosted = [effect for _, _, effect in facts.pipeline.deploys if effect.platform and not effect.platform.service]
+    charts = [
+        path
+        for path in facts.repository.paths
+        if "/templates/" in path and "readinessProbe" in (facts.repository.text(path) or "")
+    ]
+    if charts:
+        return Held("The chart has a `readinessProbe`.", Place(min(charts), 1))
+    if gated:
+        return Held(f"{gated[0].what} waits for healthy replicas.", gated[0].place)
+    if hosted:
+        return NotApplicable("The platform serves files.")
+    return Unknown("The workloads are not described in this repository, so their health checks could not be read.")
+
+
+_HEALTHCHECK = "healthcheck:\n  test: [CMD, curl, --fail, http://localhost:8000/health/ready]\n  interval: 5s"
+
+
+def _containers(root: Mapping) -> Iterator[tuple[str, int, bool]]:
+    node: Node | None = root
+    for key in ("spec", "template", "spec", "containers"):
+        node = node.get(key) if isinstance(node, Mapping) else None
+    for item in node.items if isinstance(node, Sequence) else ():
+        if isinstance(item, Mapping) and item.get("ports") is not None:
+            yield scalar_text(item.get("name")), item.line, item.get("readinessProbe") is not None
+
+
+def _serves(service: Mapping) -> bool:
+    """Whether a service is the application itself: it gets traffic, and is not a database or a proxy."""
+    image = scalar_text(service.get("image")).lower()
+    infrastructure = (
+        r"(postgres|mysql|mariadb|redis|valkey|mongo|rabbitmq|nginx|traefik|caddy|haproxy|minio|certbot"
+        r"|adminer|grafana|prometheus|kafka|elasticsearch|nats)"
+    )
+    return service.get("ports") is not None and not re.search(infrastructure, image)
+
+
+def _image_checks(facts: Facts) -> bool:
+    return any(
+        re.search(r"^HEALTHCHECK\s+(?!NONE)", facts.repository.text(path) or "", re.MULTILINE)
+        for path in facts.repository.named("Dockerfile*", "*.Dockerfile")
+    )
+
+
+_MANIFEST = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: api
+spec:
+  template:
+    spec:
+      containers:
+        - name: api
+          image: ghcr.io/org/api:v1.4.2
+          ports:
+            - containerPort: 8000
+"""
+
+UNGATED_TRAFFIC = Rule(
+    "ungated-traffic",
+    Tier.MAJOR,
+    "Traffic moves only to replicas that passed their health check.",
+    "Without a health check a replica gets requests before it can answer them, also one that never will.",
+    "readinessProbe:\n  httpGet:\n    path: /health/ready\n    port: 8000",
+    _ungated_traffic,
+    {".github/workflows/deploy.yml": _HEAD + _deploy("- run: kubectl apply -f k8s/", _STATUS, _UNDO), "k8s/api.yml": _MANIFEST},
+    {
+        ".github/workflows/deploy.yml": _HEAD + _deploy("- run: kubectl apply -f k8s/", _STATUS, _UNDO),
+        "k8s/api.yml": _MANIFEST
+        + "          readinessProbe:\n            httpGet:\n              path: /health/ready\n              port: 8000\n",
+    },
+    "It reads the manifests, stack files and Compose files that the deploy applies.",
+)
+
+
+def _unscanned_image(facts: Facts) -> Iterator[Answer]:
+    builds = [(job, effect) for job, effect in facts.pipeline.all(Kind.BUILD) if job in _releasing(facts)]
+    if not builds:
+        yield NO_DEPLOY if not facts.deploying else NotApplicable("The deploys build no image.")
+        return
+    scans = facts.pipeline.all(Kind.SCAN_IMAGE)
+    if scans:
+        yield Held(f"`{scans[0][1].detail}` scans images.", scans[0][1].place)
+    elif facts.unread is not None:
+        yield Unknown("A called workflow may scan the image; it could not be read.", facts.unread.place)
+    else:
+        job, effect = builds[0]
+        yield Broken(effect.place, "The image is rolled out without a scan for known vulnerabilities.", via=job.via, key="scan")
+
+
+UNSCANNED_IMAGE = Rule(
+    "unscanned-image",
+    Tier.MINOR,
+    "Images are scanned before they are rolled out.",
+    "Most of an image is not your code; its known vulnerabilities are found by a scan only.",
+    "- uses: org/cicd-actions/scan-gate@<sha>",
+    _unscanned_image,
+    {".github/workflows/deploy.yml": _HEAD + _deploy(_BUILD, _SET_IMAGE, _STATUS, _UNDO)},
+    {
+        ".github/workflows/deploy.yml": _HEAD
+        + _deploy(_BUILD, "- run: trivy image --exit-code 1 ghcr.io/org/api:$GITHUB_SHA", _SET_IMAGE, _STATUS, _UNDO)
+    },
+)
+
+RULES = (REBUILT, MUTABLE, UNGATED_TRAFFIC, UNSCANNED_IMAGE)

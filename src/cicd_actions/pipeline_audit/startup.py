@@ -1,0 +1,310 @@
+"""Finds what a container runs when it starts, and migrations among it."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cicd_actions.pipeline_audit.commands import effects_of, shown
+from cicd_actions.pipeline_audit.effects import Kind
+from cicd_actions.pipeline_audit.repository import Repository
+from cicd_actions.pipeline_audit.shell import Command, commands
+from cicd_actions.secrets_doc_check.model import Place
+from cicd_actions.toolkit.yaml12 import Mapping, Node, Scalar, Sequence
+from cicd_actions.workflows.files import scalar_text
+
+DEVELOPMENT = re.compile(
+    (
+        r"(^|[./_-])(dev|develop|development|local|test|tests|testing|ci|e2e|debug|override|example|demo"
+        r"|self-?host\w*|quickstart|sample)([./_-]|$)"
+    ),
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Startup:
+    """A migration that a serving container runs when it starts: where, the command, and the way to it."""
+
+    place: Place
+    detail: str
+    via: tuple[Place, ...] = ()
+
+
+def of_dockerfile(repository: Repository, path: str) -> Iterator[Startup]:
+    """Yields the migrations that CMD and ENTRYPOINT of the last stage of a Dockerfile start."""
+    text = repository.text(path)
+    if text is None:
+        return
+    lines: list[tuple[str, str, int]] = []
+    for instruction, body, line in _instructions(text):
+        if instruction == "FROM":
+            lines = []
+        elif instruction in {"CMD", "ENTRYPOINT"}:
+            lines = [one for one in lines if one[0] != instruction]
+            lines.append((instruction, body, line))
+    folder = path.rpartition("/")[0]
+    found = [(_words(body), Place(path, line)) for _, body, line in lines]
+    serves = any(_serves(script) for script, _ in found)
+    for script, place in found:
+        yield from _of_script(repository, script, place, folder, serving=serves or len(found) > 0)
+
+
+def _instructions(text: str) -> Iterator[tuple[str, str, int]]:
+    joined = ""
+    start = 0
+    for number, line in enumerate(text.splitlines(), 1):
+        if not joined and (not line.strip() or line.lstrip().startswith("#")):
+            continue
+        start = start or number
+        if line.rstrip().endswith("\\"):
+            joined += line.rstrip()[:-1] + " "
+            continue
+        joined += line
+        word, _, rest = joined.strip().partition(" ")
+        yield word.upper(), rest.strip(), start
+        joined, start = "", 0
+
+
+def _words(body: str) -> str:
+    """The shell form of CMD or ENTRYPOINT."""
+    if not body.startswith("["):
+        return body
+    try:
+        words = json.loads(body)
+    except (ValueError, RecursionError):
+        return body
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        return body
+    if (
+        len(words) >= 3
+        and words[0].rpartition("/")[2] in {"sh", "bash"}
+        and words[1].startswith("-")
+        and words[1].endswith("c")
+    ):
+        return str(words[2])
+    return " ".join(words)
+
+
+def _of_script(
+    repository: Repository, script: str, place: Place, folder: str, *, serving: bool, depth: int = 0
+) -> Iterator[Startup]:
+    """The migrations of a start command, those of the script that it starts included (one level)."""
+    found = commands(script)
+    migrations = [command for command in found if _migrates(command)]
+    if migrations and (serving or _serves(script)):
+        # One that migrates and does nothing else is a one-shot job of its image, unless the image also serves.
+        if depth or _serves(script) or len(found) > len(migrations) + 1:
+            yield Startup(Place(place.file, place.line + migrations[0].line), shown(migrations[0].text))
+        return
+    if depth:
+        return
+    for command in found:
+        for path in _named_scripts(repository, command, folder):
+            inner = repository.text(path) or ""
+            if not serving and not _serves(inner):
+                continue
+            for one in _of_script(repository, inner, Place(path, 1), folder, serving=True, depth=1):
+                yield Startup(one.place, one.detail, (place,))
+        if command.program in {"npm", "pnpm", "yarn", "bun"}:
+            name = next((word for word in command.words[1:] if word != "run" and not word.startswith("-")), "")
+            path, line, started = repository.package_script(name, f"{folder}/" if folder else "")
+            if any(_migrates(one) for one in started) and len(started) > 1:
+                yield Startup(Place(path, line), shown(next(one.text for one in started if _migrates(one))), (place,))
+
+
+def _named_scripts(repository: Repository, command: Command, folder: str) -> list[str]:
+    """The files of the repository that a word of the command may be, inside an image that copies them."""
+    found: list[str] = []
+    for word in command.words[:4]:
+        name = word.rpartition("/")[2]
+        if not name.endswith((".sh", ".bash")) and not re.fullmatch(
+            r"[\w./-]*(entrypoint|start|run|boot|prestart)[\w.-]*", word
+        ):
+            continue
+        near = [path for path in repository.paths if path.rpartition("/")[2] == name]
+        near = (
+            [path for path in near if path.startswith(f"{folder}/")]
+            if folder and any(path.startswith(f"{folder}/") for path in near)
+            else near
+        )
+        found += near[:1]
+    return found
+
+
+def _migrates(command: Command) -> bool:
+    return any(effect.kind is Kind.MIGRATE for effect in effects_of(command))
+
+
+_SERVER = re.compile(
+    r"\b(uvicorn|gunicorn|hypercorn|daphne|granian|fastapi|runserver|puma|rails s|nginx|php-fpm|apache2"
+    r"|caddy|next start|node |npm (run )?start|pnpm (run )?start|yarn start|java |dotnet |celery)|\$@"
+)
+
+
+def _serves(script: str) -> bool:
+    return bool(_SERVER.search(script))
+
+
+def of_compose(repository: Repository, path: str) -> Iterator[Startup]:
+    """Yields the migrations that the services of a Compose file start together with a server.
+
+    A service that ends, and that others wait for, is a one-shot job.
+    """
+    folder = path.rpartition("/")[0]
+    for root in repository.yaml(path):
+        services = root.get("services") if isinstance(root, Mapping) else None
+        ended = waited_for(root)
+        for name, service in services.entries if isinstance(services, Mapping) else ():
+            if not isinstance(service, Mapping) or name.text in ended:
+                continue
+            for key in ("command", "entrypoint"):
+                node = service.get(key)
+                script = _script_of(node)
+                if node is not None and script:
+                    yield from _of_script(repository, script, Place(path, node.line), folder, serving=_serves(script))
+
+
+def waited_for(root: Node) -> set[str]:
+    """Returns the services of a Compose file that others wait for until they have ended successfully."""
+    services = root.get("services") if isinstance(root, Mapping) else None
+    found: set[str] = set()
+    for _, service in services.entries if isinstance(services, Mapping) else ():
+        needed = service.get("depends_on") if isinstance(service, Mapping) else None
+        for key, value in needed.entries if isinstance(needed, Mapping) else ():
+            if isinstance(value, Mapping) and scalar_text(value.get("condition")) == "service_completed_successfully":
+                found.add(key.text)
+    return found
+
+
+def one_shot(repository: Repository, path: str) -> Place | None:
+    """Returns where a Compose file has a service that migrates, ends, and is waited for."""
+    for root in repository.yaml(path):
+        services = root.get("services") if isinstance(root, Mapping) else None
+        for name, service in services.entries if isinstance(services, Mapping) else ():
+            if isinstance(service, Mapping) and name.text in waited_for(root):
+                script = " ".join(_script_of(service.get(key)) for key in ("entrypoint", "command"))
+                started = [
+                    one
+                    for command in commands(script)
+                    for file in _named_scripts(repository, command, "")
+                    for one in commands(repository.text(file) or "")
+                ]
+                if any(_migrates(one) for one in [*commands(script), *started]):
+                    return Place(path, name.line)
+    return None
+
+
+def _script_of(node: Node | None) -> str:
+    if isinstance(node, Scalar):
+        return node.text.replace("$$", "$")
+    if isinstance(node, Sequence):
+        words = [scalar_text(item) for item in node.items]
+        if len(words) >= 3 and words[0].rpartition("/")[2] in {"sh", "bash"} and words[1].endswith("c"):
+            return words[2].replace("$$", "$")
+        return " ".join(words)
+    return ""
+
+
+def of_procfile(repository: Repository, path: str) -> Iterator[Startup]:
+    """Yields the migrations of the processes of a Procfile; `release:` runs once before them, as it should."""
+    for number, line in enumerate((repository.text(path) or "").splitlines(), 1):
+        name, colon, script = line.partition(":")
+        if colon and name.strip() not in {"release", "migrate", "migration"}:
+            yield from _of_script(repository, script, Place(path, number), path.rpartition("/")[0], serving=True)
+
+
+def of_render(repository: Repository, path: str) -> Iterator[Startup]:
+    """Yields the migrations that a Render blueprint runs with `startCommand` or `dockerCommand`."""
+    for root in repository.yaml(path):
+        services = root.get("services") if isinstance(root, Mapping) else None
+        for service in services.items if isinstance(services, Sequence) else ():
+            for key in ("startCommand", "dockerCommand"):
+                node = service.get(key) if isinstance(service, Mapping) else None
+                if isinstance(node, Scalar):
+                    yield from _of_script(repository, node.text, Place(path, node.line), "", serving=True)
+
+
+_APPLICATION = re.compile(r"lifespan|on_event|\.ready\(|def ready|before_first_request|on_startup|create_app")
+_MIGRATION = re.compile(r"alembic|call_command|flask_migrate|aerich|yoyo")
+
+
+def of_python(repository: Repository, path: str) -> Iterator[Startup]:
+    """Yields the migrations that an application runs by itself when it starts: in its lifespan or a start-up event."""
+    text = repository.text(path) or ""
+    if not (_APPLICATION.search(text) and _MIGRATION.search(text)):
+        return
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return
+    functions = {node.name: node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
+    for node in functions.values():
+        if not _starts(node):
+            continue
+        for call in _calls(node):
+            if _upgrade(call):
+                yield Startup(Place(path, call.lineno), shown(ast.unparse(call)))
+            elif isinstance(call.func, ast.Name) and call.func.id in functions:
+                inner = functions[call.func.id]
+                for deeper in _calls(inner):
+                    if _upgrade(deeper):
+                        yield Startup(Place(path, deeper.lineno), shown(ast.unparse(deeper)), (Place(path, call.lineno),))
+
+
+def _starts(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    if node.name in {"lifespan", "on_startup", "startup", "create_app"} or node.name.endswith("lifespan"):
+        return True
+    if node.name == "ready" and [argument.arg for argument in node.args.args] == ["self"]:
+        return True
+    return any(
+        (
+            isinstance(one, ast.Call)
+            and isinstance(one.func, ast.Attribute)
+            and one.func.attr == "on_event"
+            and any(isinstance(a, ast.Constant) and a.value == "startup" for a in one.args)
+        )
+        or (isinstance(one, ast.Attribute) and one.attr in {"before_first_request", "before_serving"})
+        for one in node.decorator_list
+    )
+
+
+def _calls(node: ast.AST) -> Iterator[ast.Call]:
+    for one in ast.walk(node):
+        if isinstance(one, ast.Call):
+            yield one
+            # asyncio.to_thread(command.upgrade, config, "head") calls it too.
+            for argument in one.args:
+                if isinstance(argument, (ast.Attribute, ast.Name)):
+                    yield ast.copy_location(ast.Call(argument, [a for a in one.args if a is not argument], []), one)
+
+
+def _upgrade(call: ast.Call) -> bool:
+    try:
+        name = ast.unparse(call.func)
+        words = [
+            argument.value
+            for argument in ast.walk(call)
+            if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+        ]
+    except (ValueError, RecursionError):
+        return False
+    if name.endswith(("command.upgrade", "alembic_upgrade")) or name == "upgrade":
+        return True
+    if name.endswith("call_command"):
+        return "migrate" in words[:1]
+    if name.rpartition(".")[2] in {
+        "run",
+        "check_call",
+        "call",
+        "Popen",
+        "system",
+        "check_output",
+        "create_subprocess_exec",
+        "create_subprocess_shell",
+    }:
+        return any(_migrates(command) for command in commands(" ".join(words)))
+    return False

@@ -1,0 +1,368 @@
+"""The definition of the pipeline file: every key, its kind, its meaning and its default.
+
+The parser, the JSON Schema and the documentation are made from these classes. A new key is a new field here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cicd_actions.health_gate.inputs import KEYS
+from cicd_actions.pipeline_file.shape import (
+    Anything,
+    Choice,
+    Flag,
+    Listed,
+    Named,
+    Number,
+    Object,
+    Short,
+    Text,
+    Texts,
+    key,
+)
+
+WORD = Text("text")
+NAME = Text("a name of lower-case letters, digits, `-` and `_`", r"[a-z0-9][a-z0-9_-]{0,39}", "api")
+PATH = Text("a path inside the repository", r"(?!/)(?!(?:.*/)?\.\.(?:/|$))[^\\\n]*[^\\\s]", "apps/api")
+GLOB = Text("a pattern of paths", r"[^\n]*\S", '"packages/shared/**"')
+COMMAND = Text("a command, run without a shell", r"[\s\S]*\S[\s\S]*", "make test")
+IMAGE = Text("an image", r"[a-zA-Z0-9][a-zA-Z0-9._/:@-]{0,254}", "postgres:17")
+REPOSITORY = Text("an image's repository, without a tag", r"[a-z0-9][a-z0-9._/:-]{0,200}", "ghcr.io/org/app/api")
+VERSION = Text("a version in quotes", r"[0-9]+(?:\.[0-9]+){0,2}", '"3.13"')
+VARIABLE = Text("the name of an environment variable", r"[A-Za-z_][A-Za-z0-9_]*", "DATABASE_URL")
+DURATION = Text("a duration", r"[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h)", "5m")
+REF = Text("a pattern of full refs", r"refs/[^\s]+", "refs/heads/main")
+URL = Text("an http or https URL", r"https?://[^\s/]+[^\s]*", "https://api.staging.example.org")
+ENVIRONMENT = Text("the name of an environment", r"[A-Za-z0-9][A-Za-z0-9._ -]{0,99}", "staging")
+LABEL = Text("a runner's label", r"[^\s,\[\]{}]+", "ubuntu-latest")
+RUNNER = Listed(LABEL, 1, 20)
+COMMANDS = Listed(COMMAND)
+ENV = Named(Anything(), VARIABLE)
+BUILD_ARGS = Named(Anything(), VARIABLE)
+
+
+@dataclass(frozen=True)
+class Python:
+    """A lane's Python, and how its packages are installed."""
+
+    version: tuple[str, ...] = key(Listed(VERSION, 1, 10), "Version, or a list of versions: one job each.", required=True)
+    manager: str | None = key(
+        Choice("uv", "pip", "poetry", "pdm"), "Package manager. Default: the one whose lock file lies nearest, else `uv`."
+    )
+    manager_version: str | None = key(VERSION, "Version of the package manager. Default: the one the project requires.")
+    lock: str | None = key(
+        PATH, "Lock file, from the repository's root. Default: the nearest one at or above the lane's folder."
+    )
+
+
+@dataclass(frozen=True)
+class Node:
+    """A lane's Node.js, and how its packages are installed."""
+
+    version: tuple[str, ...] = key(Listed(VERSION, 1, 10), "Version, or a list of versions: one job each.", required=True)
+    manager: str | None = key(
+        Choice("pnpm", "npm", "yarn", "bun"), "Package manager. Default: the one whose lock file lies nearest, else `npm`."
+    )
+    manager_version: str | None = key(VERSION, "Version of the package manager. Default: the one in package.json.")
+    lock: str | None = key(
+        PATH, "Lock file, from the repository's root. Default: the nearest one at or above the lane's folder."
+    )
+
+
+@dataclass(frozen=True)
+class Backing:
+    """A container that a lane needs beside it, such as a database."""
+
+    image: str = key(IMAGE, "Image of the container.", required=True)
+    port: float | None = key(
+        Number(1, 65535, whole=True), "Port that it answers on. Default: the usual one of a known image, such as 5432."
+    )
+    env: Mapping[str, str] = key(ENV, "Its environment variables.", {})
+    health: str | None = key(
+        COMMAND, "Command that succeeds inside the container once it is ready. Default: the usual one of a known image."
+    )
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check of a lane. It runs whatever the other checks do."""
+
+    run: str = key(COMMAND, "Command, run without a shell in the lane's folder.", required=True)
+    junit: str | None = key(PATH, "JUnit report that it writes, in the lane's folder. Failures become annotations.")
+    coverage: str | None = key(PATH, "Cobertura report that it writes, in the lane's folder, such as coverage.xml.")
+    minimum_coverage: float | None = key(Number(0, 100), "Percentage of lines that must be covered. It needs `coverage`.")
+    env: Mapping[str, str] = key(ENV, "Its own environment variables.", {})
+    timeout: str | None = key(DURATION, "Deadline of the check. Default: the lane's.")
+
+
+@dataclass(frozen=True)
+class Client:
+    """A client that is generated from the OpenAPI document of another lane."""
+
+    of: str = key(NAME, "Lane whose `openapi` exports the document.", required=True)
+    path: tuple[str, ...] = key(Listed(PATH, 1), "Files or folders of the client, in the lane's folder.", required=True)
+    generate: str = key(
+        COMMAND, "Command that writes the client from the document `{spec}`, in a copy of the work tree.", required=True
+    )
+    fail_on: tuple[str, ...] = key(
+        Listed(Choice("drift", "breaking", "generated-symbol", "nondeterministic")),
+        "What fails the check; the rest is a warning. Default: `drift`.",
+        ("drift",),
+    )
+    rules: tuple[str, ...] = key(Listed(WORD), "Levels of single rules, such as `body-removed: error`.", ())
+    acknowledge: str | None = key(PATH, "File of accepted breaking changes, in the lane's folder.")
+
+
+def _version(versions: tuple[str, ...]) -> Python:
+    return Python(versions)
+
+
+def _node(versions: tuple[str, ...]) -> Node:
+    return Node(versions)
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One part of the repository that is tested in its own job, side by side with the others."""
+
+    directory: str = key(PATH, "Folder of the lane. Commands run in it. Default: `.`", ".")
+    paths: tuple[str, ...] = key(
+        Listed(GLOB), "More files whose change runs the lane, such as a shared package; `**` crosses folders.", ()
+    )
+    runs_on: tuple[str, ...] | None = key(RUNNER, "Runner. Default: the file's `runs-on`.")
+    timeout_minutes: float = key(Number(1, 360, whole=True), "Time limit of the job. Default: 20.", 20)
+    python: Python | None = key(Short(Listed(VERSION, 1, 10), Object(Python, "a mapping"), _version), "Python of the lane.")
+    node: Node | None = key(Short(Listed(VERSION, 1, 10), Object(Node, "a mapping"), _node), "Node.js of the lane.")
+    backing: Mapping[str, Backing] = key(
+        Named(Short(IMAGE, Object(Backing, "a mapping"), Backing), NAME, 20),
+        "Containers that the lane needs. `{NAME}` in `env` stands for the address `host:port` of one.",
+        {},
+    )
+    env: Mapping[str, str] = key(ENV, "Environment variables of its commands. Secrets do not belong here.", {})
+    install: tuple[str, ...] | None = key(
+        COMMANDS, "Commands that install. Default: the package manager's, from its lock file."
+    )
+    prepare: tuple[str, ...] = key(
+        COMMANDS, "Commands that run after `install`, such as migrations. No check runs if one fails.", ()
+    )
+    checks: Mapping[str, Check] = key(
+        Named(Short(COMMAND, Object(Check, "a mapping"), Check), NAME, 50), "Checks, in this order.", {}
+    )
+    openapi: str | None = key(COMMAND, "Command that writes the OpenAPI document to `{spec}` without starting a server.")
+    client: Client | None = key(Object(Client, "a mapping"), "Client that is generated from another lane's OpenAPI document.")
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image of the release. It is built once, and every environment runs the same digest."""
+
+    repository: str = key(REPOSITORY, "Repository, without a tag.", required=True)
+    dockerfile: str = key(PATH, "Dockerfile. Default: `Dockerfile`.", "Dockerfile")
+    context: str = key(PATH, "Build context. Default: `.`", ".")
+    target: str | None = key(NAME, "Stage of the Dockerfile.")
+    build_args: Mapping[str, str] = key(BUILD_ARGS, "Build arguments. `{sha}` stands for the commit.", {})
+    build_secrets: tuple[str, ...] = key(
+        Listed(VARIABLE), "Names of the secret BUILD_ENV, a dotenv file, that the build may mount.", ()
+    )
+    platforms: tuple[str, ...] = key(
+        Listed(Text("a platform", r"[a-z0-9]+/[a-z0-9]+(?:/v[0-9]+)?", "linux/amd64"), 1), "Platforms.", ("linux/amd64",)
+    )
+    tags: tuple[str, ...] = key(
+        Listed(Text("a tag", r"[A-Za-z0-9_{][A-Za-z0-9_.{}-]{0,127}", "main")), "More tags; `{sha}` stands for the commit.", ()
+    )
+    command: str | None = key(
+        COMMAND,
+        "Program that builds the image instead of Docker: `{name}`, `{image}` and `{sha}` are filled in. It prints"
+        ' `{"digest": "sha256:…"}` as its last line.',
+    )
+
+
+@dataclass(frozen=True)
+class Build:
+    """How images are built."""
+
+    runs_on: tuple[str, ...] | None = key(RUNNER, "Runner. Default: the file's `runs-on`.")
+    timeout_minutes: float = key(Number(1, 360, whole=True), "Time limit of the job. Default: 30.", 30)
+    registry: str = key(
+        Text("a registry's host", r"[a-z0-9][a-z0-9.:-]*", "ghcr.io"), "Registry to log in to. Default: `ghcr.io`.", "ghcr.io"
+    )
+    registry_username: str | None = key(WORD, "User of the registry. Default: the user who started the run.")
+
+
+_TARGET = {
+    "path": "Path that is probed; it is joined to the service's URL. Default: `/`",
+    **{name: each.help for name, each in KEYS.items() if name != "expect-version"},
+    "check-version": "`false` where the answer does not tell a version. Default: `true` with `version-from`.",
+}
+HEALTH = Listed(Texts("Target", _TARGET, "a target of health-gate, and its keys"), 1, 20)
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service of the release. Several may share an image."""
+
+    image: str = key(NAME, "Image of `images` that it runs.", required=True)
+    health: tuple[Mapping[str, str], ...] | None = key(
+        HEALTH, "How health-gate verifies it: one target, or a list. Default: the service is verified by the roll-out alone."
+    )
+
+
+@dataclass(frozen=True)
+class Migrate:
+    """How the database is migrated: once, as a job of the new image, before the roll-out."""
+
+    service: str | None = key(NAME, "Service whose image brings the migrations.")
+    command: str | None = key(COMMAND, "Command of the job.")
+    timeout: str | None = key(DURATION, "Deadline of the migrations, once they hold the lock. Default: 20m.")
+    schema_command: str | None = key(
+        Text("a command, or empty text", r"[\s\S]*", "alembic"),
+        "How to start Alembic in the image. Empty text, for other tools, asks the records alone. Default: `alembic`.",
+    )
+    allow_contract: bool | None = key(
+        Flag(), "Apply migrations that the running release cannot live with. It needs `backup-command`. Default: `false`."
+    )
+    backup_command: str | None = key(COMMAND, "Command that makes a backup of `{environment}` before anything is migrated.")
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The pace of the health gate."""
+
+    timeout: str | None = key(DURATION, "Deadline of the gate. Default: 5m.")
+    stable_for: str | None = key(DURATION, "Time for which every answer must stay right. Default: 0s.")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a release runs. An environment overrides each of these keys."""
+
+    runs_on: tuple[str, ...] | None = key(RUNNER, "Runner that reaches the environment. Default: the file's `runs-on`.")
+    timeout_minutes: float | None = key(
+        Number(1, 360, whole=True), "Time limit of a deploy, its rollback included. Default: 45."
+    )
+    engine: str | None = key(
+        Choice("swarm", "kubernetes", "docker", "command"),
+        "Where releases run: `swarm`, `kubernetes` (experimental), `docker`, or `command` (your programs). Default: `command`.",
+    )
+    stack: str | None = key(WORD, "Swarm's stack or the Compose project; `{environment}` is filled in.")
+    parallelism: float | None = key(
+        Number(0, 10000, whole=True), "Replicas of a Swarm service that are replaced at a time; 0 is all at once. Default: 1."
+    )
+    monitor: str | None = key(DURATION, "Time that a replica must stay up before it counts as arrived. Default: 5s.")
+    context: str | None = key(WORD, "Context of the kubeconfig; `{environment}` is filled in.")
+    namespace: str | None = key(WORD, "Namespace in Kubernetes; `{environment}` is filled in.")
+    roll_out_command: str | None = key(COMMAND, "Engine `command`: replaces `{service}` in `{environment}` by `{image}`.")
+    running_command: str | None = key(COMMAND, "Engine `command`: prints what runs in `{environment}` as JSON.")
+    image_command: str | None = key(COMMAND, "Engine `command`: tells whether `{image}` exists.")
+    job_command: str | None = key(COMMAND, "Engine `command`: runs a one-shot job of `{service}` from `{image}`.")
+    roll_out_timeout: str | None = key(DURATION, "Deadline of the roll-out, and of the rollback. Default: 10m.")
+    migrate: Migrate | None = key(Object(Migrate, "a mapping"), "Migration of the database. Default: none.")
+    gate: Gate | None = key(Object(Gate, "a mapping"), "Pace of the health gate.")
+    health: Mapping[str, tuple[Mapping[str, str], ...]] | None = key(
+        Named(HEALTH, NAME), "By service: how it is verified, instead of the service's own `health`."
+    )
+    urls: Mapping[str, str] | None = key(
+        Named(URL, NAME), "By service: where it answers. Default: the environment's variable `API_URL` for the service `api`."
+    )
+    url: str | None = key(URL, "Page that GitHub shows beside the deployment. Default: the first of `urls`.")
+    approval_environment: str | None = key(
+        ENVIRONMENT, "GitHub environment whose reviewers approve before the deploy takes its lock. Default: no approval."
+    )
+    approval_lasts: str | None = key(DURATION, "How long an approval counts. Default: 24h.")
+    require_rollback: str | None = key(
+        Choice("true", "false", "recorded"),
+        "Deploy only what could be rolled back. `recorded`: once a release is recorded there. Default: `recorded`.",
+    )
+    records_refs: tuple[str, ...] | None = key(
+        Listed(REF),
+        "Without the secret RECORD_KEY: refs whose runs may write records. Default: the default branch and the run's ref.",
+    )
+    allow_older: bool | None = key(Flag(), "Deploy a commit that is behind the running one. Default: `false`.")
+    allow_unverified: bool | None = key(Flag(), "Roll back also when something could not be checked before. Default: `false`.")
+    audit_url: str | None = key(URL, "Where each record is POSTed as one JSON line.")
+    deploy_env: tuple[str, ...] | None = key(
+        Listed(VARIABLE), "Names that the secret DEPLOY_ENV must hold: what the deploy's programs need."
+    )
+    release_env: tuple[str, ...] | None = key(
+        Listed(VARIABLE), "Names that the secret RELEASE_ENV must hold: what the release's jobs and services need."
+    )
+
+
+@dataclass(frozen=True)
+class Environment(Settings):
+    """One environment of the release."""
+
+    name: str = key(ENVIRONMENT, "GitHub environment; it holds the secrets.", "", required=True)
+    refs: tuple[str, ...] | None = key(Listed(REF), "Refs that go on to this environment. Default: all that are released.")
+    after: str | None = key(ENVIRONMENT, "Environment in which the same digests must have passed. Default: the one before.")
+
+
+@dataclass(frozen=True)
+class Release(Settings):
+    """When and where commits are released."""
+
+    refs: tuple[str, ...] = key(
+        Listed(REF), "Refs that are released; `*` matches slashes too. Default: the default branch.", ()
+    )
+    environments: tuple[Environment, ...] = key(
+        Listed(Object(Environment, "a mapping"), 1, 4, alone=False), "Environments, in this order.", (), required=True
+    )
+
+
+@dataclass(frozen=True)
+class SecretsDoc:
+    """Whether every secret and variable in use is documented."""
+
+    check: str = key(Choice("warn", "fail", "off"), "What an undocumented one does. Default: `warn`.", "warn")
+    document: str | None = key(PATH, "Document whose block must be up to date, such as SECRETS.md.")
+
+
+DOCUMENTATION = (
+    "**/*.md", "docs/**", "LICENSE", ".editorconfig", ".github/ISSUE_TEMPLATE/**", ".github/CODEOWNERS",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The whole file."""
+
+    version: str = key(Choice("1"), "Version of the format: 1.", required=True)
+    lanes: Mapping[str, Lane] = key(
+        Named(Object(Lane, "a mapping"), NAME, 50), "Lanes: what is tested, side by side.", required=True
+    )
+    app: str | None = key(NAME, "Name of the application in queues and records. Default: the repository's.")
+    runs_on: tuple[str, ...] = key(RUNNER, "Runner of every job that names none. Default: `ubuntu-latest`.", ("ubuntu-latest",))
+    documentation: tuple[str, ...] = key(
+        Listed(GLOB), "Files that no lane needs. A change of nothing else runs no lane.", DOCUMENTATION
+    )
+    secrets_doc: SecretsDoc = key(Object(SecretsDoc, "a mapping"), "Check of the secrets' documentation.", SecretsDoc())
+    images: Mapping[str, Image] = key(Named(Object(Image, "a mapping"), NAME, 50), "Images of the release.", {})
+    build: Build = key(Object(Build, "a mapping"), "How images are built.", Build())
+    services: Mapping[str, Service] = key(
+        Named(Object(Service, "a mapping"), NAME, 100), "Services: what is deployed, rolled out in this order.", {}
+    )
+    release: Release | None = key(Object(Release, "a mapping"), "The release. Default: nothing is released.")
+
+
+def effective(release: Release, environment: Environment) -> dict[str, Any]:
+    """Returns the settings of an environment by key: its own ones, and the release's where it says nothing.
+
+    Mappings are merged one level deep, so that an environment changes one key of `migrate` and keeps the others.
+    """
+    found: dict[str, Any] = {}
+    for each in dataclasses.fields(Settings):
+        here, above = getattr(environment, each.name), getattr(release, each.name)
+        value = above if here is None else here
+        if here is not None and above is not None:
+            if isinstance(here, Mapping):
+                value = {**above, **here}
+            elif dataclasses.is_dataclass(here):
+                given = {name: text for name, text in vars(here).items() if text is not None}
+                value = dataclasses.replace(above, **given)
+        if value is not None:
+            found[each.name.replace("_", "-")] = value
+    return found

@@ -1,0 +1,251 @@
+"""What the running release meets on the new schema: which statements fail, and what became of table and column."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from cicd_actions.verify_migrations.catalog import Catalog, called
+from cicd_actions.verify_migrations.replay import Need, Refused, Statement
+from cicd_actions.verify_migrations.rules import Trouble
+from cicd_actions.verify_migrations.segments import Segment
+from cicd_actions.verify_migrations.values import Type
+
+_REFUSALS = {"23514", "23505", "23503", "23P01"}
+"""A check, unique, foreign key or exclusion constraint refuses the values, which are made up."""
+
+_FAMILIES = {
+    "number": {"smallint", "integer", "bigint", "oid"},
+    "decimal": {"numeric", "money"},
+    "float": {"real", "double precision"},
+    "text": {"text", "character varying", "character", "citext", "name", "bpchar"},
+    "json": {"json", "jsonb"},
+}
+
+
+def troubles(
+    segments: Sequence[Segment],
+    listed: Sequence[Statement],
+    before: Mapping[Statement, Refused],
+    after: Mapping[Statement, Refused],
+    *,
+    assumed: bool,
+) -> list[Trouble]:
+    """Returns what breaks. `assumed`: the models are not known, so all of base's schema counts as used."""
+    base, now = segments[0].before, segments[-1].after
+    new = [one for one in listed if one in after and one not in before]
+    found = [_explained(_Failure(segments, one, after[one])) for one in new]
+    needs = {one.need.oid: one.need for one in listed}
+    for need in needs.values():
+        found += _silent(segments, need, base, now)
+    found += _elsewhere(segments, base, now)
+    kept: dict[tuple[str, str], Trouble] = {}
+    for each in found:
+        kept.setdefault((each.rule, each.place), each)
+    broken = {each.place.partition("#")[0] for each in kept.values() if each.rule == "table-missing"}
+    result = [each for each in kept.values() if each.rule == "table-missing" or each.place.partition("#")[0] not in broken]
+    precise = {each.place.partition("#")[0] for each in result if each.rule not in {"statement-fails", "constraint-violated"}}
+    result = [each for each in result if each.rule != "statement-fails" or each.place not in precise]
+    return [_softer(each) for each in result] if assumed else result
+
+
+def _softer(trouble: Trouble) -> Trouble:
+    if trouble.rule not in {"table-missing", "column-missing", "column-type"}:
+        return trouble
+    return replace(trouble, what=f"{trouble.what} (its models could not be asked: all of the schema counts as used)")
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """A statement that fails now. `old` and `new` are the columns of its table by number; `new` is empty without the table."""
+
+    segments: Sequence[Segment]
+    statement: Statement
+    refused: Refused
+
+    @property
+    def need(self) -> Need:
+        return self.statement.need
+
+    @property
+    def table(self) -> Mapping[str, Any]:
+        return self.segments[0].before["tables"][self.need.oid]  # type: ignore[no-any-return]
+
+    @property
+    def now(self) -> Mapping[str, Any] | None:
+        return self.segments[-1].after["tables"].get(self.need.oid)  # type: ignore[no-any-return]
+
+    @property
+    def old(self) -> Mapping[str, Any]:
+        return self.table["columns"] or {}
+
+    @property
+    def new(self) -> Mapping[str, Any]:
+        return (self.now or {}).get("columns") or {}
+
+    @property
+    def says(self) -> str:
+        model = f" ({self.need.model})" if self.need.model else ""
+        what = f"the running release's {self.statement.kind} on {called(self.table)}{model}"
+        return f"{what} fails: {self.refused.message}"
+
+    def trouble(self, rule: str, what: str = "", element: str = "") -> Trouble:
+        label = called(self.table)
+        where = f"{label}.{element}" if element and rule != "constraint-violated" else label
+        return _made(self.segments, rule, f"{where}{f' {what};' if what else ':'} {self.says}", self.need, element)
+
+
+def _explained(failure: _Failure) -> Trouble:
+    explained = (explain(failure) for explain in (_table_gone, _column_gone, _required, _label_refused, _type_refused))
+    found = next((each for each in explained if each is not None), None)
+    if found is not None:
+        return found
+    if failure.refused.code in _REFUSALS:
+        return failure.trouble("constraint-violated", element=failure.refused.constraint)
+    return failure.trouble("grant-missing" if failure.refused.code == "42501" else "statement-fails")
+
+
+def _table_gone(failure: _Failure) -> Trouble | None:
+    now, table = failure.now, failure.table
+    if failure.refused.code not in {"42P01", "3F000"} or (now and called(now) == called(table)):
+        return None
+    return failure.trouble("table-missing", f"is now {called(now)}" if now else "is gone")
+
+
+def _column_gone(failure: _Failure) -> Trouble | None:
+    if failure.refused.code != "42703" or failure.now is None:
+        return None
+    for at, column in failure.old.items():
+        after = failure.new.get(at)
+        if column["name"] in failure.need.columns and (after is None or after["name"] != column["name"]):
+            became = f"is now {after['name']}" if after else "is gone"
+            return failure.trouble("column-missing", became, column["name"])
+    return None
+
+
+def _required(failure: _Failure) -> Trouble | None:
+    if failure.refused.code != "23502" or not failure.refused.column:
+        return None
+    was = next((column for column in failure.old.values() if column["name"] == failure.refused.column), None)
+    if was is None:
+        return failure.trouble("new-required-column", "is required", failure.refused.column)
+    return failure.trouble("default-missing" if was["notnull"] else "column-required", element=failure.refused.column)
+
+
+def _label_refused(failure: _Failure) -> Trouble | None:
+    types = {column["type"] for column in failure.old.values()} if failure.refused.code == "22P02" else set()
+    gone = [(type_, labels) for type_, labels in _labels_gone(failure.segments) if type_ in types]
+    return _label(failure.segments, *gone[0]) if gone else None
+
+
+def _type_refused(failure: _Failure) -> Trouble | None:
+    if failure.refused.code not in {"42804", "22P02", "22001", "22003", "42883", "22007"}:
+        return None
+    changed = [column["name"] for at, column in failure.old.items() if failure.new.get(at, column)["type"] != column["type"]]
+    return failure.trouble("column-type", element=changed[0]) if changed else None
+
+
+def _silent(segments: Sequence[Segment], need: Need, base: Catalog, now: Catalog) -> Iterator[Trouble]:
+    """What no statement of ours fails at: a type of another family, a label that is gone, rows that are hidden."""
+    old, new = base["tables"][need.oid], now["tables"].get(need.oid)
+    if new is None:
+        return
+    label = called(old)
+    for at, column in (old["columns"] or {}).items():
+        after = (new["columns"] or {}).get(at)
+        if after is None or after["name"] != column["name"] or column["name"] not in need.columns:
+            continue
+        if not _same_family(column["type"], after["type"]):
+            what = f"{label}.{column['name']} was {column['type']} and is {after['type']}"
+            yield _made(segments, "column-type", what, need, column["name"])
+        elif column["notnull"] and not after["notnull"]:
+            yield _made(segments, "column-nullable", f"{label}.{column['name']} may be NULL now", need, column["name"])
+    if new["rls"] and not old["rls"]:
+        yield _made(segments, "row-policy", f"row level security is on for {label}", need, "")
+    elif new["rls"] and (old["policies"] or {}) != (new["policies"] or {}):
+        yield _made(segments, "row-policy", f"the policies of {label} are others", need, "")
+
+
+def _elsewhere(segments: Sequence[Segment], base: Catalog, now: Catalog) -> Iterator[Trouble]:
+    for type_, gone in _labels_gone(segments):
+        yield _label(segments, type_, gone)
+    for name in base["functions"] or {}:
+        if name not in (now["functions"] or {}) and not _replaced(name, now):
+            guilty = _guilty(segments, partial(_has_function, name))
+            yield Trouble("function-missing", f"{name} is gone", guilty, name)
+    for oid, table in (base["tables"] or {}).items():
+        new = now["tables"].get(oid)
+        for role in sorted(_rights(table["acl"]) - _rights(new["acl"])) if new and table["acl"] else ():
+            what = f"{called(table)}: {role} is revoked"
+            yield Trouble("grant-missing", what, _guilty(segments, partial(_acl, oid)), called(table))
+
+
+def _labels_gone(segments: Sequence[Segment]) -> Iterator[tuple[str, list[str]]]:
+    now = segments[-1].after["enums"] or {}
+    for type_, labels in (segments[0].before["enums"] or {}).items():
+        gone = [label for label in labels or () if label not in now.get(type_, labels)]
+        if gone:
+            yield type_, gone
+
+
+def _label(segments: Sequence[Segment], type_: str, gone: list[str]) -> Trouble:
+    what = f"the type {type_} no longer has {', '.join(gone)}"
+    return Trouble("label-missing", what, _guilty(segments, lambda c: (c["enums"] or {}).get(type_)), type_)
+
+
+def _replaced(name: str, now: Catalog) -> bool:
+    """A function with further arguments that have defaults is called as before. What else changed, the replay finds."""
+    stem, _, arguments = name.partition("(")
+    before = arguments.rstrip(")")
+    return any(each.startswith(f"{stem}({before}") for each in (now["functions"] or {}))
+
+
+def _rights(acl: str | None) -> set[str]:
+    found = set[str]()
+    for item in (acl or "").strip("{}").split(","):
+        role, _, rights = item.strip('"').partition("=")
+        found |= {f"{right} for {role or 'PUBLIC'}" for right in rights.partition("/")[0] if right.isalpha()}
+    return found
+
+
+def _has_function(name: str, catalog: Catalog) -> bool:
+    return name in (catalog["functions"] or {})
+
+
+def _acl(oid: str, catalog: Catalog) -> Any:
+    return (catalog["tables"].get(oid) or {}).get("acl")
+
+
+def _same_family(old: str, new: str) -> bool:
+    if old == new:
+        return True
+    one, two = Type.of(old), Type.of(new)
+    if one.array != two.array:
+        return False
+    family = next((bases for bases in _FAMILIES.values() if one.base in bases), {one.base})
+    return two.base in family
+
+
+def _made(segments: Sequence[Segment], rule: str, what: str, need: Need, element: str) -> Trouble:
+    label = called(segments[0].before["tables"][need.oid])
+    place = f"{label}#{element}" if element else label
+    return Trouble(rule, what, _guilty(segments, lambda c: _state(c, need, element)), place)
+
+
+def _state(catalog: Catalog, need: Need, element: str) -> Any:
+    table = catalog["tables"].get(need.oid)
+    if table is None:
+        return None
+    columns = table["columns"] or {}
+    if element:
+        named = next((column for column in columns.values() if column["name"] == element), None)
+        return (named, (table["constraints"] or {}).get(element))
+    return (table["schema"], table["name"], columns, table["triggers"], table["policies"], table["rls"])
+
+
+def _guilty(segments: Sequence[Segment], state: Any) -> str:
+    """Returns the revision that changed something last seen by `state`; else the last one."""
+    changed = [segment.revision for segment in segments if state(segment.before) != state(segment.after)]
+    return changed[0] if changed else segments[-1].revision

@@ -1,0 +1,136 @@
+"""Runs what the running release sends to each of its tables, before and after the migration. Only new failures count."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cicd_actions.verify_migrations.catalog import Catalog, named
+from cicd_actions.verify_migrations.rows import Rows, is_version_table, qualified
+from cicd_actions.verify_migrations.wire import Connection, ServerError, name
+
+
+@dataclass(frozen=True)
+class Need:
+    """A table as the running release uses it: its oid and columns at base. `model` is the mapped class, for people."""
+
+    oid: str
+    table: str
+    model: str
+    columns: tuple[str, ...]
+    nullable: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement of old code. `kind` says what it does, for people."""
+
+    need: Need
+    kind: str
+    sql: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """How the server refused a statement. `column` and `constraint` are the server's own words."""
+
+    code: str
+    message: str
+    column: str = ""
+    constraint: str = ""
+
+
+def statements(rows: Rows, catalog: Catalog, models: Sequence[Mapping[str, Any]] | None, count: int) -> list[Statement]:
+    """Returns the statements. Without models, every column of base's schema counts as used."""
+    return [one for model in (models if models is not None else _assumed(catalog)) for one in _of(model, rows, catalog, count)]
+
+
+def run(connection: Connection, listed: Sequence[Statement]) -> dict[Statement, Refused]:
+    """Runs each statement in a separate transaction that is rolled back. Returns those that fail."""
+    failed: dict[Statement, Refused] = {}
+    for one in listed:
+        connection.rows("begin")
+        try:
+            connection.rows(one.sql)
+            connection.rows("set constraints all immediate")
+        except ServerError as error:
+            failed[one] = Refused(error.code, str(error), error.column, error.constraint)
+        finally:
+            connection.rows("rollback")
+    return failed
+
+
+def _assumed(catalog: Catalog) -> list[dict[str, Any]]:
+    return [
+        {
+            "schema": table["schema"],
+            "name": table["name"],
+            "model": "",
+            "columns": [
+                {
+                    "name": column["name"],
+                    "nullable": not column["notnull"],
+                    "primary": False,
+                    "client_default": False,
+                    "server_default": column["default"] is not None or bool(column["identity"]),
+                    "computed": column["generated"] != "",
+                }
+                for column in (table["columns"] or {}).values()
+            ],
+        }
+        for table in (catalog["tables"] or {}).values()
+        if table["kind"] in {"r", "p"} and not table["child"] and not is_version_table(table)
+    ]
+
+
+def _of(model: Mapping[str, Any], rows: Rows, catalog: Catalog, count: int) -> list[Statement]:
+    found = named(catalog, model["schema"], model["name"])
+    columns: list[Mapping[str, Any]] = model["columns"]
+    if found is None or not columns:
+        return []
+    oid, table = found
+    there = {column["name"] for column in (table["columns"] or {}).values()}
+    used = [column for column in columns if column["name"] in there]
+    need = Need(
+        oid,
+        qualified(table).replace('"', ""),
+        model["model"],
+        tuple(column["name"] for column in used),
+        frozenset(column["name"] for column in used if column["nullable"]),
+    )
+    # As old code writes it: bare where it names no schema.
+    target = qualified({**table, "schema": model["schema"]}) if model["schema"] else name(model["name"])
+    listed = ", ".join(name(column) for column in need.columns)
+    made = [Statement(need, "SELECT", f"select {listed} from {target} limit 1")]
+    if oid not in rows.tables:
+        return made
+    row = rows.row(rows.tables[oid], count + 1, fresh=True)
+    written = [column for column in used if column["name"] in row and not column["computed"]]
+    full = {
+        column["name"]: row[column["name"]]
+        for column in written
+        if not (column["server_default"] and column["primary"]) and row[column["name"]] != "DEFAULT"
+    }
+    short = {
+        column["name"]: row[column["name"]]
+        for column in written
+        if column["client_default"] or not (column["nullable"] or column["server_default"])
+    }
+    empty = {label: "NULL" if label in need.nullable else value for label, value in full.items()}
+    for kind, values in (("INSERT", full), ("INSERT without optional columns", short), ("INSERT with NULL", empty)):
+        made.append(Statement(need, kind, _insert(target, values)))
+    keys = [column["name"] for column in columns if column["primary"] and column["name"] in there]
+    changed = [column["name"] for column in written if column["name"] not in keys]
+    if changed:
+        where = ", ".join(map(name, keys))
+        picked = f" where ({where}) in (select {where} from {target} limit 1)" if keys else ""
+        same = ", ".join(f"{name(column)} = {name(column)}" for column in changed)
+        made.append(Statement(need, "UPDATE", f"update {target} set {same}{picked}"))
+    return made
+
+
+def _insert(target: str, values: Mapping[str, str]) -> str:
+    if not values:
+        return f"insert into {target} default values"
+    return f"insert into {target} ({', '.join(map(name, values))}) values ({', '.join(values.values())})"

@@ -1,0 +1,506 @@
+"""Builds what runs now, runs the change on it once, looks at it, downgrades, and upgrades again. It judges nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cicd_actions.toolkit.background import Background
+from cicd_actions.toolkit.errors import Inconclusive
+from cicd_actions.toolkit.findings import Severity
+from cicd_actions.toolkit.runtime import Runtime
+from cicd_actions.verify_migrations import catalog as catalogs
+from cicd_actions.verify_migrations import old_code, project, replay, segments, trace, traffic
+from cicd_actions.verify_migrations.inputs import Inputs
+from cicd_actions.verify_migrations.project import Programs, Tree
+from cicd_actions.verify_migrations.rows import Rows, is_version_table, qualified
+from cicd_actions.verify_migrations.rules import RULES, Trouble
+from cicd_actions.verify_migrations.segments import Segment
+from cicd_actions.verify_migrations.server import BASE, Server
+from cicd_actions.verify_migrations.wire import Address, Connection, ServerError, name
+from cicd_actions.verify_openapi_client.repository import Repository
+
+_CATALOG = "select cicd_vm.catalog()"
+
+
+@dataclass
+class Evidence:
+    """What was seen. `new` are the new revisions in the order of the run; `not_judged` says what could not be seen, and why."""
+
+    new: list[dict[str, Any]] = field(default_factory=list)
+    troubles: list[Trouble] = field(default_factory=list)
+    not_judged: list[str] = field(default_factory=list)
+    locks: dict[str, dict[str, str]] = field(default_factory=dict)
+    phases: dict[str, tuple[str, str]] = field(default_factory=dict)
+    cached: bool = False
+
+
+@dataclass(frozen=True)
+class Base:
+    """The schema that runs now, as template databases with tame and hostile rows, and what its code needs."""
+
+    tame: str
+    hostile: str
+    empty: str
+    facts: Mapping[str, Any]
+    cached: bool
+
+
+@dataclass
+class Verification:
+    """One run. `head` is this change's work tree, `base` the one of the commit that runs now."""
+
+    inputs: Inputs
+    runtime: Runtime
+    repo: Repository
+    server: Server
+    programs: Programs
+    head: Tree
+    base: Tree
+    commit: str
+    found: Evidence = field(default_factory=Evidence)
+
+    def run(self) -> Evidence:
+        """Returns the evidence. Raises `Inconclusive` where the check itself could not work."""
+        base = self._base()
+        self.found.cached = base.cached
+        if self.programs.alembic is None:
+            self._other_tool(base)
+        else:
+            self._alembic(base, base.tame)
+        return self.found
+
+    # What runs now
+
+    def _base(self) -> Base:
+        new = self.server.create("new")
+        address = self.server.address.at(new)
+        if self.inputs.base_install_command:
+            self.programs.required(self.base, self.inputs.base_install_command, address, "base-install-command")
+        databases = set(self.server.databases(BASE))
+        cached = [each for each in sorted(databases) if {f"{each}_t", f"{each}_h"} <= databases]
+        if self.inputs.base_command:
+            self.programs.required(self.base, self.inputs.base_command, address, "base-command")
+        facts: dict[str, Any]
+        if self.programs.alembic is None:
+            facts = self._base_of_other_tool(address, cached)
+        else:
+            facts = self.programs.python(
+                self.base,
+                "base",
+                address,
+                salt=self._salt(),
+                prefix=BASE,
+                cached=[] if self.inputs.base_command else cached,
+                database=new,
+                built=bool(self.inputs.base_command),
+                head_folder=str(self.repo.root),
+                moved=[] if self.base.separate else [str(self.repo.root), str(self.base.root)],
+            )
+        _usable(facts)
+        kept = BASE + facts["key"]
+        if facts["cached"]:
+            return Base(f"{kept}_t", f"{kept}_h", kept, facts, cached=True)
+        with self.server.connect(new) as connection:
+            connection.rows(trace.CATALOG)
+        filled = {kind: self._filled(new, kind) for kind in ("tame", "hostile")}
+        if not self._seeds:  # a seed may change without a trace, so nothing is kept
+            self.server.prune(kept)
+            new = self.server.keep(new, kept)
+            filled = {kind: self.server.keep(database, f"{kept}_{kind[0]}") for kind, database in filled.items()}
+        return Base(filled["tame"], filled["hostile"], new, facts, cached=False)
+
+    @property
+    def _seeds(self) -> bool:
+        return bool(self.inputs.seed_command or self.inputs.seed_sql)
+
+    def _salt(self) -> str:
+        parts = (trace.CATALOG, self.server.version, self.inputs.rows, self.inputs.command, self.inputs.base_command)
+        whole = (*parts, self.server.run if self._seeds else "")
+        return hashlib.sha256(repr(whole).encode()).hexdigest()
+
+    def _base_of_other_tool(self, address: Address, cached: Sequence[str]) -> dict[str, Any]:
+        where = self.base.folder.relative_to(self.base.root).as_posix()
+        tree = self.repo.git("rev-parse", f"{self.commit}:{'' if where == '.' else where}").decode().strip()
+        key = hashlib.sha256(f"{self._salt()}{tree}".encode()).hexdigest()[:20]
+        facts = {"key": key, "cached": BASE + key in cached and not self.inputs.base_command, "models": None}
+        if not facts["cached"] and not self.inputs.base_command:
+            self.programs.required(self.base, self.inputs.command, address, "command")
+        return facts
+
+    def _filled(self, template: str, kind: str) -> str:
+        database = self.server.create(kind, template)
+        with self.server.connect(database) as connection:
+            rows = Rows(connection, connection.document(_CATALOG), self.inputs.rows)
+            problems = rows.fill(hostile=kind == "hostile")
+            if self.inputs.seed_sql:
+                path = self.head.folder / self.inputs.seed_sql
+                try:
+                    connection.rows(path.read_text("utf-8"))
+                except (OSError, ServerError) as error:
+                    raise Inconclusive(f"Could not run the file {self.inputs.seed_sql} of `seed-sql`: {error}.") from None
+        self.found.not_judged += [f"Could not make {kind} rows for the table {problem}" for problem in problems]
+        if self.inputs.seed_command:
+            self.programs.required(self.base, self.inputs.seed_command, self.server.address.at(database), "seed-command")
+        return database
+
+    # The change, with Alembic
+
+    def _alembic(self, base: Base, template: str) -> None:
+        database = self.server.create("head" if template == base.tame else "bare", template)
+        address = self.server.address.at(database)
+        known = [each["revision"] for each in base.facts["scripts"]]
+        options = {"known": known, "several_heads": len(base.facts["heads"]) > 1}
+        with self.server.connect(database) as connection:
+            before = connection.document(_CATALOG)
+            listed = self._statements(connection, before, base.facts["models"])
+            failed_before = replay.run(connection, listed)
+            counts = _counts(connection, before)
+            trace.arm(connection)
+            first = template == base.tame
+            unkind = Background(partial(self._hostile, base, options) if first else dict[str, Any])
+            head = self.programs.python(self.head, "upgrade", address, trace=True, **options)
+            hostile = unkind.result()
+            if "scripts" not in head:
+                raise _broken("this change's revisions", head)
+            if first:
+                self._graph(base.facts, head)
+                if self._refused_rows(head):
+                    connection.close()
+                    self._alembic(base, base.empty)
+                    return
+            if self._stopped(head):
+                return
+            steps = [each["revision"] for each in head["steps"]]
+            after = connection.document(_CATALOG)
+            parts: list[Segment] = []
+            if steps:
+                entries = segments.started(trace.entries(connection), known)
+                parts = segments.cut(entries, before, after, head["statements"])
+                self._reached(connection, head)
+                self._looked_at(connection, parts, counts, listed, failed_before, base)
+                self._old_tests(base, address)
+                self._unkind(hostile)
+            trace.mark(connection, "after")
+            round_ = self.programs.python(self.head, "after", address, steps=steps)
+            self._agree(base.facts, round_)
+            if steps:
+                self._back_and_forth(connection, parts, round_)
+        self._phases(parts, base)
+
+    def _hostile(self, base: Base, options: Mapping[str, Any]) -> dict[str, Any]:
+        database = self.server.create_apart("unkind", base.hostile)
+        return self.programs.python(self.head, "upgrade", self.server.address.at(database), trace=False, **options)
+
+    def _statements(self, connection: Connection, before: Any, models: Any) -> list[replay.Statement]:
+        rows = Rows(connection, before, self.inputs.rows)
+        return replay.statements(rows, before, models, self.inputs.rows)
+
+    def _graph(self, base: Mapping[str, Any], head: Mapping[str, Any]) -> None:
+        for each in head["problems"]:
+            rule = each["rule"]
+            what = {
+                "revision-twice": lambda e: f"{', '.join(map(self._relative, e['files']))} have the revision {e['revision']}",
+                "parent-missing": lambda e: f"{e['revision']} follows {', '.join(e['missing'])}, which does not exist",
+                "several-heads": lambda e: f"the heads are {', '.join(e['heads'])}",
+            }[rule](each)
+            self._add(Trouble(rule, what, each.get("revision", ""), file=(each.get("files") or [""])[-1]))
+        now = {each["revision"]: each for each in head["scripts"]}
+        for old in base["scripts"]:
+            new = now.get(old["revision"])
+            if new is None:
+                self._add(Trouble("revision-removed", f"{old['revision']} ({Path(old['path']).name}) is gone", old["revision"]))
+            elif not project.same_text(_text(old["path"]), _text(new["path"])):
+                what = f"{old['revision']} was released, and its file has changed since"
+                self._add(Trouble("revision-changed", what, old["revision"], file=new["path"]))
+        known = {each["revision"] for each in base["scripts"]}
+        self.found.new = [each for each in head["scripts"] if each["revision"] not in known]
+        for each in self.found.new:
+            each["file"] = self._relative(each["path"])
+
+    def _refused_rows(self, head: Mapping[str, Any]) -> bool:
+        """Returns whether the migration only refuses rows, which are made up: empty tables show the rest."""
+        error = head.get("error")
+        running = self._running(head)
+        if not error or not running or error.get("sqlstate", "")[:2] not in {"22", "23"}:
+            return False
+        detail = f" ({error['detail']})" if error.get("detail") else ""
+        self._add(
+            Trouble(
+                "fails-on-data",
+                f"{running} fails on orderly rows: {error['text']}{detail}",
+                running,
+                line=error.get("line") or 0,
+            )
+        )
+        self.found.not_judged.append(
+            f"{running} refuses the generated rows, so the tables were empty. Give it rows by `seed-sql`."
+        )
+        return True
+
+    def _stopped(self, head: Mapping[str, Any]) -> bool:
+        """Returns whether the upgrade did not come to its end, and says so."""
+        error = head.get("error")
+        if head.get("stop"):
+            raise _broken("this change's revisions", head)
+        if error is None:
+            steps = {each["revision"]: at for at, each in enumerate(head.get("steps") or ())}
+            self.found.new.sort(key=lambda each: steps.get(each["revision"], len(steps)))
+            return bool(head["problems"])
+        running = self._running(head)
+        file = next((each["path"] for each in self.found.new if each["revision"] == running), "")
+        place = Path(error["file"]) if error.get("file") else Path(file)
+        if not running and error.get("missing"):
+            raise _broken("this change's env.py", head)
+        what = f"{running or 'env.py'} fails: {error['text']}"
+        whole = place if place.is_absolute() else self.head.folder / place
+        self._add(
+            Trouble(
+                "upgrade-fails",
+                what,
+                running,
+                file=str(whole) if file or error.get("file") else "",
+                line=error.get("line") or 0,
+            )
+        )
+        self.found.phases = {each["revision"]: ("unknown", "the upgrade failed") for each in self.found.new}
+        return True
+
+    @staticmethod
+    def _running(head: Mapping[str, Any]) -> str:
+        return str(head.get("running") or "")
+
+    def _reached(self, connection: Connection, head: Mapping[str, Any]) -> None:
+        found: set[str] = set()
+        for schema, table in connection.rows(trace.VERSION_TABLES):
+            rows = connection.rows(f"select version_num::text from {name(schema or '')}.{name(table or '')}")
+            found |= {row[0] or "" for row in rows}
+        if found != set(head["heads"]):
+            what = f"the database is at {', '.join(sorted(found)) or 'no revision'}, and the head is {', '.join(head['heads'])}"
+            self._add(Trouble("head-not-reached", what))
+
+    def _looked_at(
+        self,
+        connection: Connection,
+        parts: list[Segment],
+        counts: Mapping[str, int],
+        listed: list[replay.Statement],
+        failed_before: Mapping[replay.Statement, replay.Refused],
+        base: Base,
+    ) -> None:
+        before, after = parts[0].before, parts[-1].after
+        failed_after = replay.run(connection, listed)
+        both = traffic.Counts(counts, _counts(connection, before, after))
+        for each in traffic.troubles(parts, before, both):
+            self._add(each)
+        for each in self._invalid_before(before, after):
+            self._add(each)
+        self.found.locks = {part.revision or "the migration": traffic.strongest(part, before) for part in parts}
+        assumed = base.facts["models"] is None
+        if assumed:
+            why = base.facts.get("no_models") or "the tool's models are not known"
+            self.found.not_judged.append(f"Which columns the running release uses is not known: {why}. All of them count.")
+        for each in old_code.troubles(parts, listed, failed_before, failed_after, assumed=assumed):
+            self._add(each)
+
+    @staticmethod
+    def _invalid_before(before: Any, after: Any) -> list[Trouble]:
+        return [
+            Trouble(
+                "invalid-index",
+                f"the index {one['name']} of {catalogs.called(table)} was invalid before, and still is",
+                place=catalogs.called(table),
+                severity=Severity.WARNING,
+            )
+            for oid, table in (before["tables"] or {}).items()
+            for index, one in (table["indexes"] or {}).items()
+            if not one["valid"]
+            and table["kind"] != "p"
+            and not ((after["tables"].get(oid) or {}).get("indexes") or {}).get(index, {"valid": True})["valid"]
+        ]
+
+    def _old_tests(self, base: Base, address: Address) -> None:
+        words = self.inputs.old_tests_command
+        if not words:
+            return
+        done = self.programs.command(self.base, words, address, "old-tests-command")
+        if not done.exit_code and not done.timed_out:
+            return
+        plain = self.server.address.at(self.server.create("tests", base.tame))
+        again = self.programs.command(self.base, words, plain, "old-tests-command on the base's schema")
+        if again.exit_code or again.timed_out:
+            self.found.not_judged.append("The base's own tests fail on the base's own schema too, so they prove nothing.")
+            return
+        last = " ".join((done.stdout or done.stderr).strip().splitlines()[-1:])
+        self._add(
+            Trouble("old-tests-fail", f"the base's own tests fail on the new schema: {last}", self.found.new[-1]["revision"])
+        )
+
+    def _unkind(self, hostile: Mapping[str, Any]) -> None:
+        error = hostile.get("error")
+        if error and not any(each.rule == "fails-on-data" for each in self.found.troubles):
+            running = self._running(hostile)
+            what = f"{running} fails on rows with NULL, empty, longest or equal values: {error['text']}"
+            detail = f" ({error['detail']})" if error.get("detail") else ""
+            self._add(Trouble("fails-on-data", what + detail, running, line=error.get("line") or 0))
+
+    def _agree(self, base: Mapping[str, Any], round_: Mapping[str, Any]) -> None:
+        if "differences" not in round_:
+            raise _broken("the comparison of models and schema", round_)
+        if round_.get("no_models"):
+            self.found.not_judged.append(f"Models and schema were not compared: {round_['no_models']}.")
+            return
+        for each in round_["differences"]:
+            if each not in base["differences"]:
+                self._add(Trouble("models-differ", f"Alembic would still write: {each}", place=each))
+
+    def _back_and_forth(self, connection: Connection, parts: list[Segment], round_: Mapping[str, Any]) -> None:
+        by_revision = {part.revision: part for part in parts}
+        failed = round_.get("downgrade_failed", "")
+        if round_.get("downgrade_error"):
+            error = round_["downgrade_error"]
+            rule = "downgrade-missing" if error["not_implemented"] else "downgrade-fails"
+            self._add(self._down(rule, f"the downgrade of {failed} fails: {error['text']}", by_revision.get(failed)))
+        done = {each["revision"]: each["statements"] for each in round_.get("downgraded") or ()}
+        rest = _after_mark(trace.entries(connection))
+        missing = False
+        moved = iter([each for each in rest if each.kind == "revision"])
+        for revision, count in done.items():
+            part = by_revision.get(revision)
+            snapshot = next((each.catalog for each in moved if not _has(each, revision)), None)
+            if part is None or snapshot is None:
+                continue
+            wrong = catalogs.differences(part.before, snapshot)
+            if wrong:
+                listed = "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more" if len(wrong) > 5 else "")
+                rule = "downgrade-differs" if count else "downgrade-missing"
+                self._add(self._down(rule, f"after the downgrade of {revision}: {listed}", part))
+                missing = not count
+                break  # what an older one finds is a consequence
+        # A missing downgrade explains it. Where there is one, what it leaves is in the way of the next deploy.
+        if round_.get("error") and not missing:
+            again = round_.get("running") or parts[-1].revision
+            self._add(Trouble("upgrade-again-fails", f"{again} fails after its downgrade: {round_['error']['text']}", again))
+
+    def _down(self, rule: str, what: str, part: Segment | None) -> Trouble:
+        soft = part is not None and catalogs.additive(part.before, part.after)
+        return Trouble(rule, what, part.revision if part else "", severity=Severity.NOTICE if soft else None)
+
+    def _phases(self, parts: list[Segment], base: Base) -> None:
+        declared = {each["revision"]: each.get("phase", "") for each in self.found.new}
+        for part in parts:
+            broken = [
+                each.what
+                for each in self.found.troubles
+                if each.revision == part.revision and RULES[each.rule].group == "old-code" and each.level is Severity.ERROR
+            ]
+            if broken:
+                self.found.phases[part.revision] = ("contract", broken[0])
+            elif base.facts["models"] is None and not catalogs.additive(part.before, part.after):
+                self.found.phases[part.revision] = ("unknown", "the running release's models could not be asked")
+            else:
+                self.found.phases[part.revision] = ("expand", "every statement of the running release still works")
+                if declared.get(part.revision) == "contract":
+                    self._add(Trouble("contract-unneeded", f"{part.revision} declares `contract`", part.revision))
+
+    # The change, with another tool
+
+    def _other_tool(self, base: Base) -> None:
+        self.found.not_judged.append(
+            "The command is not Alembic's: file, line and rows of each statement, downgrades and models are not judged."
+        )
+        database = self.server.create("head", base.tame)
+        with self.server.connect(database) as connection:
+            before = connection.document(_CATALOG)
+            listed = self._statements(connection, before, None)
+            failed_before = replay.run(connection, listed)
+            counts = _counts(connection, before)
+            known = {segments.version(row) for row in trace.version_rows(connection)}
+            trace.arm(connection)
+            done = self.programs.command(self.head, self.inputs.command, self.server.address.at(database), "command")
+            if done.exit_code or done.timed_out:
+                last = " ".join((done.stderr or done.stdout).strip().splitlines()[-1:])
+                self._add(Trouble("upgrade-fails", f"the command failed with exit code {done.exit_code}: {last}"))
+                return
+            entries = segments.started(trace.entries(connection), known)
+            parts = segments.cut(entries, before, connection.document(_CATALOG), [])
+            moved = [part for part in parts if part.revision or part.entries]
+            self.found.new = [{"revision": part.revision or "the migration", "phase": "", "message": ""} for part in moved]
+            self._looked_at(connection, parts, counts, listed, failed_before, base)
+        hostile = self.server.create("unkind", base.hostile)
+        unkind = self.programs.command(self.head, self.inputs.command, self.server.address.at(hostile), "command, hostile rows")
+        if unkind.exit_code:
+            last = " ".join((unkind.stderr or unkind.stdout).strip().splitlines()[-1:])
+            self._add(Trouble("fails-on-data", f"the command fails on rows with NULL, empty, longest or equal values: {last}"))
+        if moved:
+            self._phases(parts, base)
+
+    def _add(self, trouble: Trouble) -> None:
+        file = trouble.file
+        if not file and trouble.revision:
+            file = next((each.get("path", "") for each in self.found.new if each["revision"] == trouble.revision), "")
+        self.found.troubles.append(
+            Trouble(
+                trouble.rule,
+                trouble.what,
+                trouble.revision,
+                trouble.place,
+                self._relative(file) if file else "",
+                trouble.line,
+                trouble.severity,
+            )
+        )
+
+    def _relative(self, path: str) -> str:
+        return self.repo.relative(Path(path)) or Path(path).name
+
+
+def _counts(connection: Connection, catalog: Any, now: Any = None) -> dict[str, int]:
+    """Returns the rows of each table of `catalog`, under the name that it has in `now`."""
+    there = (now or catalog)["tables"] or {}
+    wanted = [
+        oid
+        for oid, table in (catalog["tables"] or {}).items()
+        if table["kind"] == "r" and oid in there and not is_version_table(table)
+    ]
+    if not wanted:
+        return {}
+    parts = [f"select {oid}, count(*) from {qualified(there[oid])}" for oid in wanted]
+    return {row[0] or "": int(row[1] or 0) for row in connection.rows(" union all ".join(parts))}
+
+
+def _usable(facts: Mapping[str, Any]) -> None:
+    if "error" in facts or "stop" in facts:
+        raise _broken(
+            "the base's schema", facts, "Give the base its environment:\n\n    base-install-command: uv sync --frozen"
+        )
+    if facts.get("foreign"):
+        raise Inconclusive(
+            f"The base's models were loaded from this change's files: {', '.join(facts['foreign'][:5])}.",
+            cause="The project is installed in the environment, so the base's tree was not used.",
+            fix="Give the base an environment:\n\n    base-install-command: uv sync --frozen",
+        )
+
+
+def _broken(what: str, result: Mapping[str, Any], fix: str = "") -> Inconclusive:
+    error = result.get("error") or {}
+    cause = f"{error.get('type', '')}: {error.get('text', '')}" if error else str(result.get("stop", ""))
+    return Inconclusive(f"Could not read {what}.", cause=cause, fix=fix)
+
+
+def _text(path: str) -> str:
+    return Path(path).read_text("utf-8", "replace")
+
+
+def _after_mark(entries: Any) -> list[trace.Entry]:
+    listed = list(entries)
+    at = next((at for at, entry in enumerate(listed) if entry.kind == "mark"), len(listed))
+    return listed[at + 1 :]
+
+
+def _has(entry: trace.Entry, revision: str) -> bool:
+    return any(segments.version(row) == revision for row in entry.objects)

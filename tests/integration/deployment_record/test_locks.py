@@ -1,0 +1,208 @@
+"""Locks: who forbids deploys, why and until when; and the phase `status`, which shows them."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import httpx
+import pytest
+
+from cicd_actions.deployment_record.inputs import until
+from cicd_actions.github.release_record import Record, Task
+from cicd_actions.toolkit.grammar import NotUnderstood
+from tests.fakes.github import deployments
+from tests.harness.releases import REPOSITORY, Ended, World, digest, sha
+
+PAGE = (Path(__file__).resolve().parents[3] / "docs" / "locks.md").read_text("utf-8")
+
+
+def act(world: World, phase: str, **inputs: str) -> Ended:
+    given = {"phase": phase, **{key.replace("_", "-"): text for key, text in inputs.items()}}
+    return world.action("deployment-record", given, run="7", GITHUB_SHA=sha(1), GITHUB_TRIGGERING_ACTOR="alice")
+
+
+def test_lock_start_is_refused_until_it_is_unlocked(world: World) -> None:
+    world.release(1)
+    locked = act(world, "lock", reason="the database moves", until="4h")
+    assert (locked.code, locked.verdict) == (0, "pass"), locked.log
+    assert "staging is locked until 20" in locked.headline
+    ended = world.start(2)
+    assert (ended.code, ended.verdict) == (1, "fail")
+    assert "Cannot deploy to staging: it is locked until 20" in ended.headline
+    assert "alice locked it at 20" in ended.log
+    assert "the database moves (https://github.com/org/app/actions/runs/7/attempts/1)" in ended.log
+    assert "phase: unlock" in ended.log
+    assert world.tasks()[-1] == ("lock", "1"), "nothing was begun"
+    # What is under way ends with its record, and other environments are not locked.
+    assert world.finish(1, "pass").code == 0
+    assert world.start(2, environment="production").code == 0
+    unlocked = act(world, "unlock")
+    assert unlocked.code == 0
+    assert "the database moves" in unlocked.headline
+    assert world.start(2).code == 0
+    again = act(world, "unlock")
+    assert (again.code, again.outputs.get("record-id", "")) == (0, "")
+    assert "was not locked. Nothing was changed." in again.headline
+
+
+def test_lock_set_again_replaces_the_first_and_says_whose_it_was(world: World) -> None:
+    act(world, "lock", reason="one", until="4h")
+    assert "This replaces the lock that alice set." in act(world, "lock", reason="two").headline
+    ended = world.start(1)
+    assert "it is locked until it is unlocked" in ended.headline
+    assert "two" in ended.log
+
+
+def test_lock_whose_time_is_over_does_not_hold(world: World) -> None:
+    act(world, "lock", reason="for a moment", until="1s")
+    kept = deployments.kept(world.github, REPOSITORY).deployments[-1]["payload"]
+    past = datetime.now(timezone.utc) - timedelta(seconds=1)
+    assert kept["until"] > past.strftime("%Y-%m-%dT%H:%M:%SZ")
+    record = Record(Task.LOCK, "", "", "", {}, kind="lock", until=kept["until"])
+    end = datetime.fromisoformat(kept["until"].replace("Z", "+00:00")).timestamp()
+    assert (record.locks(end - 0.1), record.locks(end)) == (True, False)
+
+
+def test_lock_older_than_a_hundred_deployments_still_holds(world: World) -> None:
+    world.release(1)
+    act(world, "lock", reason="long ago")
+    for _ in range(101):
+        deployments.other_tool(world.github, REPOSITORY, "staging", sha(1))
+    world.github.calls.clear()
+    assert world.start(2).code == 1
+    asked = [call.query.get("task", "") for call in world.github.calls if call.path.endswith("/deployments")]
+    assert "cicd-actions:lock" in asked
+
+
+def test_lock_costs_start_no_request(world: World) -> None:
+    world.release(1)
+    act(world, "lock", reason="x")
+    act(world, "unlock")
+    world.github.calls.clear()
+    assert world.start(2).code == 0
+    assert [call.verb for call in world.github.calls if call.path.endswith("/deployments")] == ["GET", "POST"]
+
+
+def test_lock_whose_answer_is_lost_is_written_again_and_one_unlock_is_enough(world: World) -> None:
+    world.github.fail("POST", "/deployments$", drop=True, after=True)
+    assert act(world, "lock", reason="x").code == 0
+    assert [task for task, _ in world.tasks()] == ["lock", "lock"]
+    assert world.start(1).code == 1
+    assert act(world, "unlock").code == 0
+    assert world.start(1).code == 0
+
+
+def test_lock_that_is_not_proven_forbids_nothing(world: World) -> None:
+    act(world, "lock", reason="mine")
+    payload = dict(deployments.kept(world.github, REPOSITORY).deployments[-1]["payload"])
+    act(world, "unlock")
+    payload["reason"] = "somebody else's"
+    deployments.other_tool(world.github, REPOSITORY, "staging", sha(1), task="cicd-actions:lock", payload=payload)
+    started = world.start(1)
+    assert started.code == 0, started.log
+    assert "does not fit the key" in started.log
+
+
+def test_lock_without_a_key_is_proven_by_its_run(world: World) -> None:
+    deployments.run(world.github, REPOSITORY, 7, sha(5))
+    assert act(world, "lock", reason="x", record_key="").code == 0
+    ended = world.start(1, record_key="")
+    assert ended.code == 1
+    assert "it is locked" in ended.headline
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ({}, "the input `reason` is empty"),
+        ({"reason": "x", "until": "2020-01-01T00:00:00Z"}, "that time has passed"),
+        ({"reason": "x", "until": "tomorrow"}, "neither a duration nor a time with a zone"),
+        ({"reason": "x", "until": "2099-01-01T00:00:00"}, "neither a duration nor a time with a zone"),
+    ],
+)
+def test_lock_input_that_cannot_be_used_is_told(world: World, inputs: dict[str, str], said: str) -> None:
+    ended = act(world, "lock", **inputs)
+    assert ended.code == 2
+    assert said in ended.log
+    assert world.tasks() == []
+
+
+def test_until_takes_durations_and_times_with_a_zone() -> None:
+    assert until("4h").seconds == 4 * 3600
+    assert until("2026-12-24 18:00:00+01:00").moment == "2026-12-24T17:00:00Z"
+    assert until("") == until("  ")
+    for text in ("0s", "99999999h", "-1h"):
+        with pytest.raises(NotUnderstood):
+            until(text)
+
+
+def test_rollback_passes_through_a_lock_and_says_so(world: World) -> None:
+    world.release(1)
+    world.release(2, "fail")
+    act(world, "lock", reason="no deploys today")
+    ended = world.roll_back()
+    assert (ended.code, ended.verdict) == (0, "pass"), ended.log
+    assert "rollback-to-previous-sha/locked" in [found["rule"] for found in ended.findings]
+    assert "no deploys today" in ended.summary
+    assert world.start(3).code == 1, "the lock stays"
+
+
+def test_command_of_the_page_finds_the_lock(world: World) -> None:
+    act(world, "lock", reason="a freeze")
+    (line,) = (line for line in PAGE.splitlines() if line.startswith("gh api"))
+    path = line.split("'")[1].replace("ORG/APP", REPOSITORY).replace("production", "staging")
+    assert re.findall(r"(\w+): \.([\w.]+)", line) == [
+        ("kind", "payload.kind"),
+        ("by", "payload.run.actor"),
+        ("reason", "payload.reason"),
+        ("until", "payload.until"),
+    ]
+    (found,) = httpx.get(f"{world.github.url}/{path}", headers={"Authorization": f"token {world.token}"}).json()
+    said = found["payload"]
+    assert (said["kind"], said["run"]["actor"], said["reason"]) == ("lock", "alice", "a freeze")
+
+
+def test_refusals_of_the_page_are_those_that_are_tested_here() -> None:
+    rows = [line.split("|")[1].strip() for line in PAGE.partition("| it says |")[2].splitlines()[2:] if line.startswith("|")]
+    here = Path(__file__).read_text("utf-8")
+    assert rows
+    for row in rows:
+        assert all(part.strip() in here for part in row.split("…")), row
+
+
+class TestStatus:
+    def test_status_shows_what_is_recorded_and_what_forbids_a_deploy(self, world: World) -> None:
+        world.release(1)
+        world.start(2)
+        act(world, "lock", reason="a freeze", until="2099-01-01T00:00:00Z")
+        ended = act(world, "status", environment="staging\nproduction")
+        assert ended.code == 0, ended.log
+        assert f"staging is at {sha(1)[:12]} since 20" in ended.headline
+        assert "has no verdict yet, locked until 2099-01-01T00:00:00Z; production has no good release." in ended.headline
+        found = json.loads(ended.outputs["status"])
+        assert list(found) == ["staging", "production"]
+        assert found["staging"]["services"]["api"]["digest"] == digest(1)
+        assert found["staging"]["services"]["api"]["running"] is None
+        assert (found["staging"]["lock"]["by"], found["staging"]["lock"]["reason"]) == ("alice", "a freeze")
+        assert found["staging"]["unjudged"]["sha"] == sha(2)
+        assert [each["verdict"] for each in found["staging"]["verdicts"]] == ["pass"]
+        assert found["production"] == {"services": {}, "unjudged": None, "lock": None, "verdicts": []}
+        for said in ("a freeze", "alice", sha(1)[:12], "Without a verdict"):
+            assert said in ended.summary
+
+    def test_status_with_an_engine_tells_what_runs_beside_what_is_recorded(self, world: World) -> None:
+        world.release(1)
+        world.runs(1, 2)
+        ended = act(world, "status", **{key.replace("-", "_"): text for key, text in world.engine.items()})
+        found = json.loads(ended.outputs["status"])["staging"]["services"]
+        assert (found["api"]["running"], found["web"]["running"]) == (digest(1), digest(2))
+        assert digest(2) in ended.summary
+
+    def test_status_says_when_the_engine_does_not_answer(self, world: World) -> None:
+        world.release(1)
+        ended = act(world, "status", engine="command", running_command="/no/such/program", roll_out_command="true")
+        assert ended.code == 0
+        assert any("Could not determine what runs in staging" in found["message"] for found in ended.findings)

@@ -1,0 +1,166 @@
+"""pipeline-audit as a step runs it: a separate process on a checkout with history, beside zizmor and a stand-in for GitHub."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.github import FakeGitHub, settings
+from tests.fakes.github.openapi import document
+from tests.fakes.github.settings import Names
+from tests.harness import action
+from tests.unit.pipeline_audit.cases import KUBECTL, STATUS, UNDO, calls, ci, deploy, staged
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+MARKUP = """\
+on: push
+jobs:
+  '<b>::error::x</b>|`#1 @x':
+    runs-on: x
+    steps:
+      - run: kubectl apply -f '`|</td>::set-output name=x::y'
+"""
+
+
+def fill(root: Path, files: dict[str, str], *, date: str = "2026-01-01T00:00:00Z") -> None:
+    for path, text in files.items():
+        target = root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, "utf-8")
+    who = ["-c", "user.name=x", "-c", "user.email=x@example.com"]
+    environment = os.environ | {"GIT_COMMITTER_DATE": date, "GIT_AUTHOR_DATE": date}
+    for words in (["init", "-q"], ["add", "-A"], [*who, "commit", "-qm", "x"]):
+        subprocess.run(["git", *words], cwd=root, check=True, env=environment)
+
+
+def audit(root: Path, **inputs: str) -> action.Ended:
+    given = {"zizmor": "off"} | {name.replace("_", "-"): text for name, text in inputs.items()}
+    variables = {name: given.pop(name) for name in [*given] if name.startswith("GITHUB-") or name == "PATH"}
+    return action.run("pipeline-audit", given, root, **{name.replace("-", "_"): text for name, text in variables.items()})
+
+
+def rules(ended: action.Ended) -> set[str]:
+    return {one["rule"].removeprefix("pipeline-audit/") for one in ended.findings}
+
+
+def test_age_of_a_line_decides_whether_a_major_finding_fails(tmp_path: Path) -> None:
+    text = staged(f"pytest\n{KUBECTL}\n{STATUS}", f"{KUBECTL}\n{STATUS}\nkubectl rollout undo x")
+    fill(tmp_path, {".github/workflows/d.yml": text})
+    ended = audit(tmp_path)
+    assert ended.code == 1
+    assert (ended.outputs["critical"], ended.outputs["verdict"]) == ("0", "fail")
+    assert int(ended.outputs["overdue"]) >= 1
+    report = json.loads(Path(ended.outputs["report"]).read_text())
+    group = next(one for one in report["findings"] if one["rule"] == "cancellable-deploy")
+    assert (group["since"], group["due"]) == ("2026-01-01", "2026-01-15")
+
+
+def test_baseline_written_today_lets_old_findings_wait_for_their_sla(tmp_path: Path) -> None:
+    fill(tmp_path, {".github/workflows/a.yml": ci("pytest")})
+    assert audit(tmp_path).code == 1
+    first = audit(tmp_path, write_baseline="known.json", baseline="")
+    known = json.loads((tmp_path / "known.json").read_text())
+    assert len(known["findings"]) == int(first.outputs["major"]) + int(first.outputs["minor"])
+    for entry in known["findings"].values():
+        entry["since"] = "2999-01-01"
+    (tmp_path / "known.json").write_text(json.dumps(known))
+    assert audit(tmp_path, baseline="known.json").code == 0
+
+
+def test_zizmor_findings_are_carried_once_with_their_ids(tmp_path: Path) -> None:
+    text = ci("uses: some/thing@v1", "echo ${{ github.event.pull_request.title }}")
+    fill(tmp_path, {".github/workflows/a.yml": text})
+    path = f"{ROOT / '.build' / 'venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    ended = audit(tmp_path, zizmor="auto", PATH=path)
+    assert "zizmor/template-injection" in rules(ended)
+    assert "unpinned-action" in rules(ended)
+    assert "zizmor/unpinned-uses" not in rules(ended)
+
+
+def test_zizmor_sarif_that_is_handed_in_is_read(tmp_path: Path) -> None:
+    place = {"physicalLocation": {"artifactLocation": {"uri": ".github/workflows/a.yml"}, "region": {"startLine": 3}}}
+    result = {"ruleId": "zizmor/artipacked", "level": "warning", "message": {"text": "persists"}, "locations": [place]}
+    fill(tmp_path, {".github/workflows/a.yml": ci("pytest"), "z.sarif": json.dumps({"runs": [{"results": [result]}]})})
+    assert "zizmor/artipacked" in rules(audit(tmp_path, zizmor="z.sarif"))
+    assert audit(tmp_path, zizmor="missing.sarif").code == 2
+
+
+@pytest.mark.parametrize(("protected", "status"), [(True, "pass"), (False, "fail")])
+def test_reviewers_are_read_from_github(protected: bool, status: str, tmp_path: Path) -> None:
+    fill(tmp_path, {".github/workflows/d.yml": deploy(KUBECTL, STATUS, UNDO)})
+    with FakeGitHub(document=document()) as github:
+        known = settings.repository(github, "org/app")
+        known.environments["production"] = Names([])
+        if protected:
+            known.protected.add("production")
+        token = github.token(actions="read")
+        ended = audit(tmp_path, github_token=token, **{"GITHUB-API-URL": github.url, "GITHUB-REPOSITORY": "org/app"})
+    report = json.loads(Path(ended.outputs["report"]).read_text())
+    assert next(one["status"] for one in report["rules"] if one["id"] == "unapproved-production") == status
+
+
+def test_many_checkouts_are_ranked_in_one_table_and_one_document(tmp_path: Path) -> None:
+    fill(tmp_path / "good", {".github/workflows/a.yml": ci("pytest")})
+    fill(tmp_path / "bad", {".github/workflows/d.yml": deploy(KUBECTL)})
+    ended = audit(tmp_path, repositories="good\nbad", fail_on="critical")
+    assert (ended.code, ended.outputs["reason"]) == (1, "1 of 2 repositories fail.")
+    whole = json.loads(Path(ended.outputs["report"]).read_text())
+    assert {one["name"]: one["deploys"] for one in whole["repositories"]} == {"good": False, "bad": True}
+    assert audit(tmp_path, repositories="no/such").code == 2
+
+
+def test_patch_applies_and_the_findings_are_gone(tmp_path: Path) -> None:
+    text = "name: CI\non: pull_request\njobs:\n  a:\n    runs-on: x\n    steps:\n      - run: pytest\n"
+    fill(tmp_path, {".github/workflows/a.yml": text})
+    ended = audit(tmp_path, fix="true")
+    subprocess.run(["git", "apply", ended.outputs["patch"]], cwd=tmp_path, check=True)
+    gone = {"no-timeout", "broad-token", "stale-ci-runs"}
+    assert gone <= rules(ended)
+    assert not gone & rules(audit(tmp_path))
+
+
+def test_callers_are_told_in_the_message(tmp_path: Path) -> None:
+    fill(tmp_path, calls("staging", "production"))
+    ended = audit(tmp_path)
+    message = next(one["message"] for one in ended.findings if one["rule"].endswith("unverified-deploy"))
+    assert "Called from .github/workflows/deploy.yml:" in message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a [*a]",
+        "jobs: " + "[" * 2000,
+        "on: push\njobs:\n  a: {steps: [{run: '" + "$(" * 5000 + "'}]}\n",
+        "on: push\njobs: {a: &x {runs-on: y, steps: [{run: a}]}, " + ", ".join(f"b{n}: *x" for n in range(500)) + "}\n",
+        "\x00\x01",
+        "",
+        "on: push\njobs:\n  a:\n    uses: ./.github/workflows/a.yml\n",
+        MARKUP,
+    ],
+)
+def test_hostile_workflow_ends_with_a_verdict(text: str, tmp_path: Path) -> None:
+    fill(tmp_path, {".github/workflows/a.yml": text})
+    ended = audit(tmp_path)
+    assert ended.code in {0, 1, 3}, ended.log
+    assert "Traceback" not in ended.log
+    assert not [line for line in ended.log.splitlines() if line.startswith("::")]
+
+
+def test_links_out_of_the_repository_are_not_read(tmp_path: Path) -> None:
+    outside = tmp_path / "outside.yml"
+    outside.write_text(deploy(KUBECTL))
+    root = tmp_path / "repo"
+    fill(root, {".github/workflows/a.yml": ci("pytest")})
+    (root / ".github" / "workflows" / "b.yml").symlink_to(outside)
+    (root / "Dockerfile").symlink_to("/etc/passwd")
+    ended = audit(root)
+    assert ended.code in {1, 3}
+    assert "no-rollback" not in rules(ended)
+    assert "unread" in rules(ended)

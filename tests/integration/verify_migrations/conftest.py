@@ -1,0 +1,78 @@
+"""One PostgreSQL server for the folder, and the action run on a repository with two states."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness.action import Ended, run
+from tests.harness.alembic_project import NEWEST, python_with
+from tests.harness.migration_repository import MigrationRepository
+from tests.harness.postgres import Postgres, programs
+
+
+class Verify:
+    """Runs the action as a step does."""
+
+    def __init__(self, server: Postgres, python: Path, scratch: Path) -> None:
+        self.server = server
+        self.python = python
+        self.scratch = scratch
+
+    def __call__(self, repository: MigrationRepository, *, driver: str = "psycopg", url: str = "", **inputs: str) -> Ended:
+        variables = {
+            "DATABASE_URL": url or self.server.url("postgres", driver),
+            "PATH": f"{self.python}:{os.environ['PATH']}",
+            "RUNNER_TEMP": str(self.scratch),
+            # The projects of the tests are never installed, so their modules are compiled once.
+            "PYTHONDONTWRITEBYTECODE": "",
+        }
+        given = {"base-ref": repository.base, **{name.replace("_", "-"): value for name, value in inputs.items()}}
+        return run("verify-migrations", given, repository.folder, **variables)
+
+
+def rules(ended: Ended, *severities: str) -> set[str]:
+    """Returns the rules of the findings, of these severities where any are given."""
+    return {_rule(found) for found in ended.findings if not severities or found["severity"] in severities}
+
+
+def _rule(found: dict[str, Any]) -> str:
+    return str(found["rule"]).removeprefix("verify-migrations/")
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Postgres]:
+    if programs() is None:
+        pytest.skip("PostgreSQL's server programs (initdb) are not installed")
+    with tempfile.TemporaryDirectory(prefix="cicd-actions-postgres-") as folder:
+        made = Postgres(Path(folder))
+        try:
+            made.start()
+            made.sql("create role cicd_vm_app")
+            yield made
+        finally:
+            made.stop()
+
+
+@pytest.fixture(scope="session")
+def python() -> Path:
+    return python_with(NEWEST)
+
+
+@pytest.fixture
+def verify(server: Postgres, python: Path, tmp_path: Path) -> Verify:
+    scratch = tmp_path / "runner"
+    scratch.mkdir()
+    return Verify(server, python, scratch)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> MigrationRepository:
+    folder = tmp_path / "app"
+    folder.mkdir()
+    return MigrationRepository(folder)

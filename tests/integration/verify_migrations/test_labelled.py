@@ -1,0 +1,72 @@
+"""Judges migrations that a person has labelled, all of a set in one run: each finding has to name its revision."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.harness.migration_repository import MigrationRepository
+from tests.integration.verify_migrations.conftest import Verify
+from tests.integration.verify_migrations.labelled import FIRST, REPORTED, SECOND, Case
+
+pytestmark = pytest.mark.postgres
+
+_TABLE = "create table {t}(id serial primary key, a int not null, b varchar(50), c text, d timestamptz);"
+_COLUMNS = {
+    "id": "sa.Column('id', sa.Integer, primary_key=True)",
+    "a": "sa.Column('a', sa.Integer, nullable=False)",
+    "b": "sa.Column('b', sa.String(50))",
+    "c": "sa.Column('c', sa.Text)",
+    "d": "sa.Column('d', sa.DateTime(timezone=True))",
+}
+
+
+def repository(folder: Path, cases: Sequence[Case]) -> MigrationRepository:
+    """Returns a repository whose base has the tables of all cases, and whose change has one revision for each."""
+    found = MigrationRepository(folder)
+    models, statements = [], []
+    for case in cases:
+        columns = [text for name, text in _COLUMNS.items() if name not in case.without.split()]
+        more = case.models.replace("{t}", f"t_{case.name}")
+        if more.startswith("@"):
+            models.append(more[1:])
+        elif more:
+            columns.append(more)
+        models.append(f"sa.Table('t_{case.name}', metadata, {', '.join(columns)})")
+        statements.append((_TABLE + case.base).replace("{t}", f"t_{case.name}"))
+    found.models("\n".join(models))
+    found.revision("start", "\n".join(f"op.execute({statement!r})" for statement in statements))
+    found.commit()
+    for case in cases:
+        body = textwrap.dedent(case.up).strip().replace("{t}", f"t_{case.name}")
+        body = body.replace("; apart:", "\napart:").replace("apart:", "with op.get_context().autocommit_block():")
+        found.revision(f"r_{case.name}", f"sql = op.execute\n{body}")
+    found.commit()
+    return found
+
+
+def judged(verify: Verify, folder: Path, cases: Sequence[Case]) -> tuple[set[str], dict[str, set[str]]]:
+    """Returns the cases that were found dangerous, and the rules of each."""
+    folder.mkdir()
+    ended = verify(repository(folder, cases), fail_on="old-code\nlocks\ndata\nrevisions")
+    assert ended.outputs["report"], ended.log
+    report = json.loads(Path(ended.outputs["report"]).read_text())
+    found: dict[str, set[str]] = {}
+    for one in report["findings"]:
+        if one["fails"]:
+            found.setdefault(one["revision"].removeprefix("r_"), set()).add(one["rule"])
+    assert {each["revision"] for each in report["new"]} == {f"r_{case.name}" for case in cases}, ended.log
+    assert report["not-judged"] == []
+    return set(found), found
+
+
+@pytest.mark.parametrize(("cases", "least"), [(FIRST, 30), (SECOND, 25), (REPORTED, 6)], ids=["first", "second", "reported"])
+def test_labelled_migrations_are_told_apart(verify: Verify, tmp_path: Path, cases: Sequence[Case], least: int) -> None:
+    found, rules = judged(verify, tmp_path / "app", cases)
+    dangerous = {case.name for case in cases if case.dangerous}
+    assert len(found & dangerous) >= least, f"missed: {sorted(dangerous - found)}"
+    assert not found - dangerous, {name: rules[name] for name in found - dangerous}

@@ -1,0 +1,240 @@
+"""Runs the action on small projects: the graph, rows that a migration refuses, downgrades, models, phases, and other tools."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness.action import Ended
+from tests.harness.alembic_project import OTHER_TOOLS, python_with
+from tests.harness.migration_repository import MigrationRepository
+from tests.integration.verify_migrations.conftest import Verify, rules
+
+pytestmark = pytest.mark.postgres
+
+_USERS = 'sa.Table("users", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("name", sa.Text){more})\n'
+_CREATE = 'op.create_table("users", sa.Column("id", sa.Integer, primary_key=True), sa.Column("name", sa.Text))'
+
+
+def models(more: str = "") -> str:
+    return _USERS.replace("{more}", more)
+
+
+@pytest.fixture
+def project(repository: MigrationRepository) -> MigrationRepository:
+    """A base with one table and its model."""
+    repository.models(models()).revision("a1", _CREATE, 'op.drop_table("users")').commit()
+    return repository
+
+
+def report(ended: Ended) -> Any:
+    assert ended.outputs["report"], ended.log
+    return json.loads(Path(ended.outputs["report"]).read_text())
+
+
+def test_additive_migration_passes_as_expand(verify: Verify, project: MigrationRepository) -> None:
+    project.models(models(', sa.Column("age", sa.Integer)'))
+    project.revision("a2", 'op.add_column("users", sa.Column("age", sa.Integer))', 'op.drop_column("users", "age")').commit()
+    ended = verify(project)
+    assert (ended.code, json.loads(ended.outputs["phases"])) == (0, {"a2": "expand"}), ended.log
+    assert json.loads(ended.outputs["locks"]) == {"a2": {"users": "AccessExclusiveLock"}}
+    assert rules(ended, "error", "warning") == set()
+    assert verify.server.sql("select datname from pg_database where datname like 'cicd_vm_head%'") == []
+
+
+def test_contract_that_is_declared_passes_and_is_said_first(verify: Verify, project: MigrationRepository) -> None:
+    project.models('sa.Table("users", metadata, sa.Column("id", sa.Integer, primary_key=True))')
+    project.revision(
+        "a2", 'op.drop_column("users", "name")', 'op.add_column("users", sa.Column("name", sa.Text))', phase="contract"
+    )
+    project.commit()
+    ended = verify(project)
+    assert (ended.code, json.loads(ended.outputs["phases"])) == (0, {"a2": "contract"}), ended.log
+    assert rules(ended, "warning") == {"column-missing"}
+    project.path("a2").write_text(
+        project.path("a2").read_text().replace("deploy_phase = 'contract'", "deploy_phase = 'expand'")
+    )
+    url = "os.environ['DATABASE_URL'].replace('+psycopg', '')"
+    query = f"import os, psycopg; psycopg.connect({url}).execute('select name from users')"
+    ended = verify(project, old_tests_command=f'{verify.python}/python -c "{query}"')
+    assert (ended.code, rules(ended, "error")) == (1, {"column-missing", "old-tests-fail"}), ended.log
+
+
+def test_graph_with_mistakes_is_reported(verify: Verify, project: MigrationRepository) -> None:
+    released = project.path("a1").read_text()
+    project.path("a1").write_text(released.replace("sa.Text", "sa.String(9)"))
+    project.revision("a2", "pass").revision("a3", "pass", parent="a1").commit()
+    assert rules(verify(project), "error") == {"revision-changed", "several-heads"}
+    project.path("a1").write_text(f"# A comment changes nothing.\n{released}")
+    project.path("a3").write_text(project.path("a3").read_text().replace("'a1'", "'zz'"))
+    project.path("a2").with_name("copy.py").write_text(project.path("a2").read_text())
+    assert rules(verify(project), "error") == {"parent-missing", "revision-twice"}
+
+
+def test_downgrade_that_leaves_another_schema_fails(verify: Verify, project: MigrationRepository) -> None:
+    project.models(models().replace('"name", sa.Text', '"name", sa.String(80)'))
+    up = 'op.alter_column("users", "name", type_=sa.String(80))'
+    project.revision("a2", up, 'op.alter_column("users", "name", type_=sa.String(70))').commit()
+    assert "downgrade-differs" in rules(verify(project), "error")
+    project.revision("a2", up, "raise NotImplementedError", parent="a1").commit()
+    assert "downgrade-missing" in rules(verify(project), "error")
+    project.revision("a2", up, 'op.drop_table("zz")', parent="a1").commit()
+    assert "downgrade-fails" in rules(verify(project), "error")
+
+
+def test_models_without_a_migration_differ(verify: Verify, project: MigrationRepository) -> None:
+    project.models(models(', sa.Column("age", sa.Integer)')).commit()
+    ended = verify(project)
+    assert (ended.code, rules(ended)) == (1, {"models-differ"})
+    assert "age" in ended.outputs["reason"]
+
+
+def test_migration_that_refuses_unkind_rows_only_warns(verify: Verify, project: MigrationRepository) -> None:
+    create = 'op.create_index("u", "users", ["name"], unique=True, postgresql_concurrently=True)'
+    body = f"with op.get_context().autocommit_block():\n    {create}"
+    project.revision("a2", body, 'op.drop_index("u")').commit()
+    ended = verify(project, fail_on="old-code\nlocks\ndata")
+    assert (ended.code, rules(ended, "warning")) == (0, {"fails-on-data", "models-differ"})
+
+
+def test_migration_that_refuses_all_rows_is_judged_on_empty_tables(verify: Verify, project: MigrationRepository) -> None:
+    column = 'sa.Column("age", sa.Integer, nullable=False)'
+    project.models(models(f", {column}"))
+    project.revision("a2", f'op.add_column("users", {column})', 'op.drop_column("users", "age")').commit()
+    ended = verify(project)
+    assert {"fails-on-data", "new-required-column"} <= rules(ended)
+    assert "empty" in report(ended)["not-judged"][0]
+
+
+def test_type_that_a_downgrade_leaves_is_in_the_way(verify: Verify, project: MigrationRepository) -> None:
+    project.revision(
+        "a2", 'op.create_table("t", sa.Column("m", sa.Enum("a", "b", name="mood")))', 'op.drop_table("t")'
+    ).commit()
+    assert "upgrade-again-fails" in rules(verify(project), "error")
+
+
+def test_migration_that_fails_is_reported_with_its_line(verify: Verify, project: MigrationRepository) -> None:
+    project.revision("a2", 'op.drop_table("zz")').commit()
+    ended = verify(project)
+    (found,) = [each for each in ended.findings if each["severity"] == "error"]
+    assert (ended.code, found["rule"], found["line"]) == (1, "verify-migrations/upgrade-fails", 11), ended.log
+    assert json.loads(ended.outputs["phases"]) == {"a2": "unknown"}
+
+
+def test_base_that_cannot_be_built_is_inconclusive(verify: Verify, repository: MigrationRepository) -> None:
+    repository.revision("a1", 'op.drop_table("zz")').commit()
+    repository.revision("a2", "pass").commit()
+    ended = verify(repository)
+    assert (ended.code, ended.outputs["verdict"]) == (3, "inconclusive")
+
+
+def test_commit_that_never_comes_does_not_reach_the_head(verify: Verify, repository: MigrationRepository) -> None:
+    repository.models(models()).revision("a1", _CREATE).commit()
+    env = repository.folder / "migrations/env.py"
+    env.write_text(
+        env.read_text().replace("    context.configure", '    connection.execute(text("select 1"))\n    context.configure')
+    )
+    repository.revision("a2", 'op.add_column("users", sa.Column("age", sa.Integer))').commit()
+    assert "head-not-reached" in rules(verify(repository), "error")
+
+
+def test_async_project_with_one_transaction_is_judged(verify: Verify, tmp_path: Path) -> None:
+    folder = tmp_path / "async"
+    folder.mkdir()
+    project = MigrationRepository(folder, asynchronous=True, options="transaction_per_migration=False")
+    project.models(models()).revision("a1", _CREATE, 'op.drop_table("users")').commit()
+    project.revision("a2", 'op.add_column("users", sa.Column("age", sa.Integer))', 'op.drop_column("users", "age")')
+    project.revision("a3", "op.execute(\"update users set name = 'x'\")").commit()
+    ended = verify(project, driver="asyncpg")
+    assert {"backfill-under-lock"} <= rules(ended, "error"), ended.log
+    assert {each["revision"] for each in report(ended)["findings"] if each["rule"] == "backfill-under-lock"} == {"a3"}
+
+
+def test_plain_command_is_judged_by_the_server_alone(verify: Verify, repository: MigrationRepository) -> None:
+    script = repository.folder / "migrate.py"
+    run = "import os, psycopg\nwith psycopg.connect(os.environ['DATABASE_URL'].replace('+psycopg', '')) as c:\n"
+    script.write_text(f"{run}    c.execute('create table if not exists t(id int primary key, v text)')\n")
+    repository.commit()
+    script.write_text(
+        f"{script.read_text()}    c.execute('alter table t drop column v')\n    c.execute('create index i on t(id)')\n"
+    )
+    repository.commit()
+    ended = verify(repository, command=f"{verify.python}/python migrate.py")
+    assert {"column-missing", "blocking-index"} <= rules(ended, "error"), ended.log
+    assert any("not Alembic" in each for each in report(ended)["not-judged"])
+
+
+def test_two_runs_at_once_on_one_server_do_not_meet(verify: Verify, project: MigrationRepository) -> None:
+    hostile = "a\"b'c\\d; drop"
+    project.revision("a2", f"op.create_table({hostile!r}, sa.Column({hostile!r}, sa.Integer))", f"op.drop_table({hostile!r})")
+    project.commit()
+    codes: list[int] = []
+    runs = [threading.Thread(target=lambda: codes.append(verify(project, fail_on="old-code\nlocks").code)) for _ in range(2)]
+    for run in runs:
+        run.start()
+    for run in runs:
+        run.join()
+    assert codes == [0, 0]
+
+
+def test_server_with_other_data_is_refused(verify: Verify, project: MigrationRepository) -> None:
+    verify.server.sql("create database elsewhere")
+    verify.server.sql("create table t as select 1 as v", "elsewhere")
+    try:
+        project.revision("a2", "pass", "pass").commit()
+        refused = verify(project)
+        assert refused.code == 2
+        assert "allow-other-data: true" in refused.log
+    finally:
+        verify.server.sql("drop database elsewhere")
+
+
+_SETTINGS = """
+import os
+from urllib.parse import urlsplit
+url = urlsplit(os.environ["DATABASE_URL"])
+DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql", "NAME": url.path[1:], "USER": url.username,
+                         "PASSWORD": url.password, "HOST": url.hostname, "PORT": url.port}}
+INSTALLED_APPS = ["shop"]
+SECRET_KEY = "of-tests"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+"""
+_INITIAL = """
+from django.db import migrations, models
+class Migration(migrations.Migration):
+    initial = True
+    operations = [migrations.CreateModel("Item", [("id", models.BigAutoField(primary_key=True)), ("name", models.TextField())])]
+"""
+_INDEX = """
+from django.db import migrations, models
+class Migration(migrations.Migration):
+    dependencies = [("shop", "0001_initial")]
+    operations = [migrations.AddIndex("Item", models.Index(fields=["name"], name="i")),
+                  migrations.AddField("Item", "age", models.IntegerField(default=0))]
+"""
+
+
+def test_django_project_is_judged_by_the_server_alone(verify: Verify, tmp_path: Path) -> None:
+    folder = tmp_path / "django"
+    folder.mkdir()
+    project = MigrationRepository(folder)
+    (folder / "shop/migrations").mkdir(parents=True)
+    for name, text in {
+        "manage.py": "import sys\nfrom django.core import management\nmanagement.execute_from_command_line(sys.argv)\n",
+        "config.py": _SETTINGS,
+        "shop/__init__.py": "",
+        "shop/migrations/__init__.py": "",
+        "shop/migrations/0001_initial.py": _INITIAL,
+    }.items():
+        (folder / name).write_text(text)
+    project.commit()
+    (folder / "shop/migrations/0002_index.py").write_text(_INDEX)
+    project.commit()
+    python = python_with(OTHER_TOOLS)
+    ended = verify(project, command=f"env DJANGO_SETTINGS_MODULE=config {python}/python manage.py migrate", driver="")
+    assert json.loads(ended.outputs["new"]) == ["shop.0002_index"], ended.log
+    assert {"blocking-index", "new-required-column"} <= rules(ended, "error")

