@@ -604,7 +604,7 @@ def callers(path: Path) -> list[dict[str, Any]]:
     return [each for each in written if isinstance(each, dict)]
 
 
-@pytest.mark.parametrize("page", [PAGE, ROOT / "README.md", ROOT / "docs" / "adopting.md"], ids=name_of)
+@pytest.mark.parametrize("page", [PAGE, ROOT / "docs" / "adopting.md"], ids=name_of)
 def test_a_page_grants_what_is_asked_for_and_names_what_exists(page: Path) -> None:
     written = callers(page)
     assert written
