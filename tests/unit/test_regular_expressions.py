@@ -42,7 +42,7 @@ EVERY_WAY = frozenset(WAYS.values())
 def modules() -> Iterator[ModuleType]:
     for found in pkgutil.walk_packages(cicd_actions.__path__, "cicd_actions."):
         # What runs in a user's image has its own text only, and imports what is not here.
-        if ".in_image" not in found.name and not found.name.endswith("__main__"):
+        if not {"in_image", "in_project"} & set(found.name.split(".")) and not found.name.endswith("__main__"):
             yield importlib.import_module(found.name)
 
 

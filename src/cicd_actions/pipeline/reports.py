@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 LARGEST = 64 * 1024 * 1024
 """Bytes of a report. A suite of 100,000 tests writes about 20 MB."""
 
-_PLACE = re.compile(r"([\w@./\\-]+\.[A-Za-z]{1,4}):(\d{1,6})")
+_PLACE = re.compile(r"(?<![\w@./\\-])([\w@./\\-]+\.[A-Za-z]{1,4}):(\d{1,6})")
 
 
 class NotAReport(ValueError):

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _START = dt.datetime(2020, 1, 1)  # noqa: DTZ001 - text for the server, which has a time zone
-_TYPE = re.compile(
-    r"(?P<base>.*?)(?:\((?P<size>\d+)(?:,(?P<scale>-?\d+))?\))?(?P<zone> with(?:out)? time zone)?(?P<array>(?:\[\])*)"
-)
+_SIZE = re.compile(r"\(([0-9]{1,9})(?:,(-?[0-9]{1,9}))?\)$")
 _MAXIMUM = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}
 _LONG = 3000
 """Characters of a hostile text without a limit."""
@@ -29,10 +27,14 @@ class Type:
 
     @classmethod
     def of(cls, text: str) -> Type:
-        found = _TYPE.fullmatch(text)
-        assert found is not None  # noqa: S101 - every part is optional
-        size = int(found["size"]) if found["size"] else None
-        return cls(found["base"] + (found["zone"] or ""), size, int(found["scale"] or 0), bool(found["array"]))
+        base = text
+        while base.endswith("[]"):
+            base = base.removesuffix("[]")
+        zone = next((zone for zone in (" with time zone", " without time zone") if base.endswith(zone)), "")
+        base = base.removesuffix(zone)
+        found = _SIZE.search(base)
+        size, scale = (int(found[1]), int(found[2] or 0)) if found else (None, 0)
+        return cls(base[: found.start() if found else None] + zone, size, scale, text.endswith("[]"))
 
     @property
     def text(self) -> bool:
