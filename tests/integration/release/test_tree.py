@@ -34,7 +34,7 @@ def test_nothing_but_what_a_consumer_uses(clone: Path, tree: Path) -> None:
     for name in actions:
         assert {path.name for path in (tree / name).iterdir()} == {"action.yml", "README.md"}
     other = [path for path in (tree / "lib").rglob("*") if path.is_file() and path.suffix != ".py"]
-    assert [path.name for path in other] == ["cacert.pem"]
+    assert sorted(path.name for path in other) == ["cacert.pem", "page.css", "page.html", "page.js"]
 
 
 def test_every_file_is_text_that_a_person_can_read(tree: Path) -> None:
