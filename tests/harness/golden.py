@@ -42,7 +42,7 @@ class Golden:
     def hold(self, name: str, text: str, **placeholders: str) -> None:
         """Compares *text* with `tests/golden/NAME.md`. Each placeholder's value is written as `<its name>`."""
         for placeholder, value in placeholders.items():
-            text = re.sub(rf"(?<![\w.]){re.escape(value)}(?![\w.])", f"<{placeholder}>", text)
+            text = re.sub(rf"(?<![\w.]){re.escape(value)}(?!\w|\.\d)", f"<{placeholder}>", text)
         for pattern, instead in _VOLATILE:
             text = pattern.sub(instead, text)
         kept = FOLDER / f"{name}.md"

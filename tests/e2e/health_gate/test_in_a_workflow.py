@@ -50,7 +50,7 @@ def act(tmp_path_factory: pytest.TempPathFactory) -> Act:
     for part in ("actions", "bin"):
         shutil.copytree(ROOT / part, tree / part, ignore=ignored)
     shutil.copytree(ROOT / "src" / "cicd_actions", tree / "lib" / "cicd_actions", ignore=ignored)
-    for name in ("h11", "jsonpath", "yaml", "actions_toolkit"):
+    for name in ("h11", "idna", "jsonpath", "yaml", "actions_toolkit"):
         found = importlib.util.find_spec(name)
         assert found
         assert found.origin
