@@ -185,8 +185,8 @@ LITERAL = Rule(
     "Everyone who can read the repository, and every copy of it, has the secret.",
     "env:\n  NPM_TOKEN: ${{ secrets.NPM_TOKEN }}",
     _literal,
-    {".npmrc": "//registry.npmjs.org/:_authToken=npm_" + "ExampleExampleExampleExampleEx" + "{checksum}\n"},
-    {".npmrc": "//registry.npmjs.org/:_authToken=${NPM_TOKEN}\n"},
+    {".npmrc": "//npm.example.com/:_authToken=npm_" + "ExampleExampleExampleExampleEx" + "{checksum}\n"},
+    {".npmrc": "//npm.example.com/:_authToken=${NPM_TOKEN}\n"},
     "Only tokens whose format carries a checksum are reported (GitHub, npm), so a report is never about a sample. Use a secret"
     " scanner for the others.",
 )
