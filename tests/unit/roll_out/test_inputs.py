@@ -58,4 +58,4 @@ def test_what_is_no_service(text: str) -> None:
 def test_all_mistakes_are_said_at_once() -> None:
     with pytest.raises(UnusableInput) as said:
         load(Inputs, {"engine": "nomad", "services": "api", "timeout": "10"}, Redactor())
-    assert all(f"The input `{name}`" in str(said.value) for name in ("engine", "services", "timeout"))
+    assert all(f"the input `{name}`" in str(said.value) for name in ("engine", "services", "timeout"))
