@@ -116,8 +116,9 @@ NO_ROLLBACK = Rule(
     "A deploy has an automated rollback, or documented manual steps.",
     "A release that breaks production has to be replaced within minutes, by someone who did not write it.",
     (
-        "- if: failure()\n  run: kubectl rollout undo deployment/api\n  # or: uses:"
-        " org/cicd-actions/rollback-to-previous-sha@<sha>"
+        "# `gate` is the step that verifies the release; a gate that cannot judge proves nothing against it.\n"
+        "- if: ${{ always() && steps.gate.outputs.verdict == 'fail' }}\n"
+        "  uses: org/cicd-actions/rollback-to-previous-sha@<sha>"
     ),
     _no_rollback,
     {".github/workflows/deploy.yml": _HEAD + _deploy(_SET_IMAGE, _STATUS)},
@@ -672,7 +673,10 @@ SILENT = Rule(
     Tier.MINOR,
     "A failed deploy notifies someone, with links to logs, diff and the rollback.",
     "GitHub tells only the person who pushed, and that person may have gone home.",
-    "- if: failure()\n  uses: org/cicd-actions/notify@<sha>",
+    (
+        "- if: failure()\n  uses: org/cicd-actions/notify@<sha>\n  env:\n    NOTIFY_URLS: ${{ secrets.NOTIFY_URLS }}\n"
+        "  with:\n    event: failed\n    urls: NOTIFY_URLS"
+    ),
     _silent,
     {".github/workflows/deploy.yml": _HEAD + _deploy(_SET_IMAGE, _STATUS, _UNDO)},
     {".github/workflows/deploy.yml": _HEAD + _deploy(_SET_IMAGE, _STATUS, _UNDO, _NOTIFY)},
