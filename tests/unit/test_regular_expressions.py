@@ -30,7 +30,9 @@ if sys.version_info >= (3, 11):
 else:
     import sre_parse as sre
 
-LENGTH = 4000
+LENGTHS = (60, 125, 250, 500, 1000, 2000, 4000)
+"""How often a text is repeated. A cubic match is noticed on a short text: Python 3.10 cannot be stopped inside a long one."""
+
 LONGER = 4
 """How many times as long the second text is. A linear match takes about 4 times as long on it, a quadratic one 16 times."""
 
@@ -203,17 +205,22 @@ def seconds(pattern: re.Pattern[str], how: str, text: str) -> float:
 @functools.cache
 def suspicious() -> float:
     """Returns the seconds from which a match is looked at closely: a fourth of what the quickest quadratic match takes here."""
-    return min(seconds(re.compile(r".*b"), "finditer", "a" * LENGTH) for _ in range(5)) / 4
+    return min(seconds(re.compile(r".*b"), "finditer", "a" * LENGTHS[-1]) for _ in range(5)) / 4
 
 
-def grows(pattern: re.Pattern[str], how: str, text: str, longer: str) -> bool:
-    """Whether the longer text takes more than linearly longer. The quickest run counts: others work beside this one."""
-    if seconds(pattern, how, text) < suspicious():
+def grows(pattern: re.Pattern[str], how: str, before: str, pump: str, after: str) -> bool:
+    """Whether a longer text takes more than linearly longer. The quickest run counts: others work beside this one."""
+
+    def took(length: int) -> float:
+        return seconds(pattern, how, before + pump * length + after)
+
+    length = next((length for length in LENGTHS if took(length) >= suspicious()), None)
+    if length is None:
         return False
-    once = min(seconds(pattern, how, text) for _ in range(3))
+    once = min(took(length) for _ in range(3))
     # What is quicker than the suspicious took long by an accident the first time.
     linear = max(once, suspicious()) * TOO_MUCH
-    return all(seconds(pattern, how, longer) > min(linear, LIMIT) for _ in range(3))
+    return all(took(length * LONGER) > min(linear, LIMIT) for _ in range(2))
 
 
 def slow_on(pattern: re.Pattern[str], ways: frozenset[str] = EVERY_WAY) -> str:
@@ -223,8 +230,8 @@ def slow_on(pattern: re.Pattern[str], ways: frozenset[str] = EVERY_WAY) -> str:
         for pump in dict.fromkeys([some(repeated), *letters(repeated)[:6]]):
             for after in ("", "\x00", "\n!") if pump else ():
                 for how in sorted(ways):
-                    if grows(pattern, how, before + pump * LENGTH + after, before + pump * LENGTH * LONGER + after):
-                        return f"{how}: {before!r} + {pump!r} * {LENGTH} + {after!r}"
+                    if grows(pattern, how, before, pump, after):
+                        return f"{how}: {before!r} + {pump!r} * N + {after!r}"
     return ""
 
 
