@@ -64,6 +64,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     )
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """The beginning of a long text is enough of a name."""
+    return f"{val[:60]}…" if isinstance(val, str) and len(val) > 60 else None
+
+
 _skipped: list[str] = []
 _seconds: dict[str, float] = {}
 
