@@ -311,6 +311,12 @@ class Release(Settings):
     environments: tuple[Environment, ...] = key(
         Listed(Object(Environment, "a mapping"), 1, 4, alone=False), "Environments, in this order.", (), required=True
     )
+    protection: str = key(
+        Choice("require", "warn", "off"),
+        "What an environment that takes deployments from every branch does, and an approval environment without required"
+        " reviewers. Default: `require` refuses the release.",
+        "require",
+    )
 
 
 @dataclass(frozen=True)
