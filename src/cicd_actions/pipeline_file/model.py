@@ -283,6 +283,7 @@ class Settings:
     )
     allow_older: bool | None = key(Flag(), "Deploy a commit that is behind the running one. Default: `false`.")
     allow_unverified: bool | None = key(Flag(), "Roll back also when something could not be checked before. Default: `false`.")
+    allow_empty: bool | None = key(Flag(), "Let a service pass that runs no replica. Default: `false`, which is inconclusive.")
     audit_url: str | None = key(URL, "Where each record is POSTed as one JSON line.")
     deploy_env: tuple[str, ...] | None = key(
         Listed(VARIABLE), "Names that the secret DEPLOY_ENV must hold: what the deploy's programs need."
