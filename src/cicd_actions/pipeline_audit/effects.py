@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 
 from cicd_actions.secrets_doc_check.model import Place
@@ -114,4 +114,7 @@ class Effect:
 
     def at(self, place: Place) -> Effect:
         """Returns the same effect at a place."""
-        return replace(self, place=place)
+        # There are many: `dataclasses.replace` would take a tenth of an audit's time.
+        made = object.__new__(Effect)
+        made.__dict__.update(self.__dict__, place=place)
+        return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -27,6 +28,9 @@ MOST_JOBS = 20_000
 """Jobs that are followed, calls included: a workflow that calls itself in circles is stopped by the depth, not by this."""
 
 
+_ON_FAILURE = re.compile(r"\bfailure\(\)|\balways\(\)|!\s*cancelled\(\)|outcome\s*==\s*'failure'|!=\s*'success'")
+
+
 @dataclass(eq=False)
 class StepRun:
     """One step of a job that runs; those of local composite actions stand in place of the step that uses them."""
@@ -48,9 +52,7 @@ class StepRun:
     @property
     def on_failure(self) -> bool:
         """Whether it runs when something failed."""
-        return bool(
-            re.search(r"\bfailure\(\)|\balways\(\)|!\s*cancelled\(\)|outcome\s*==\s*'failure'|!=\s*'success'", self.condition)
-        )
+        return bool(self.condition and _ON_FAILURE.search(self.condition))
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,13 @@ class JobRun:
         found = [(index, effect) for index, step in enumerate(self.steps) for effect in step.effects]
         return [*found, *((-1, effect) for effect in self.effects_unread)]
 
+    @cached_property
+    def _kinds(self) -> frozenset[Kind]:
+        return frozenset(effect.kind for _, effect in self.effects)
+
     def of(self, *kinds: Kind) -> list[Effect]:
+        if self._kinds.isdisjoint(kinds):
+            return []
         return [effect for _, effect in self.effects if effect.kind in kinds]
 
     @cached_property
@@ -116,13 +124,21 @@ class JobRun:
     def ancestors(self) -> list[JobRun]:
         """Every job that has to end before this one starts, nearest first."""
         found: dict[int, JobRun] = {}
-        pending = list(self.needs)
+        pending = deque(self.needs)
         while pending:
-            job = pending.pop(0)
+            job = pending.popleft()
             if id(job) not in found:
                 found[id(job)] = job
                 pending += job.needs
         return list(found.values())
+
+    @cached_property
+    def _before(self) -> frozenset[int]:
+        return frozenset(map(id, self.ancestors))
+
+    def waits_for(self, other: JobRun) -> bool:
+        """Whether the other job has to end before this one starts."""
+        return id(other) in self._before
 
     @cached_property
     def words(self) -> str:
@@ -498,31 +514,33 @@ def _started(repository: Repository, command: Command, folder: str) -> Iterator[
 
 _DEPLOY_NAME = re.compile(r"(?<![a-z])(deploy|roll-?out|release to|ship to)", re.IGNORECASE)
 _BACKUP_NAME = re.compile(r"back-?up|restore|snapshot", re.IGNORECASE)
+_ROLLBACK_NAME = re.compile(r"roll-?back", re.IGNORECASE)
+_PUBLISHES_NAME = re.compile(r"deployment|pages|status|docs|storybook|npm|pypi|maven|crate", re.IGNORECASE)
+_OF_PULL_REQUESTS = frozenset({"pull_request", "pull_request_target", "merge_group", "pull_request_review", "issue_comment"})
 
 
 def _settle(run: JobRun) -> None:
     """Drops what only looks like a deploy: test clusters, servers started for a test, backups."""
+    kinds = {effect.kind for step in run.steps for effect in step.effects}
     named = bool(_DEPLOY_NAME.search(run.words)) or bool(run.environments)
-    testing = any(effect.kind is Kind.TEST_CLUSTER for step in run.steps for effect in step.effects)
+    testing = Kind.TEST_CLUSTER in kinds
     saving = bool(_BACKUP_NAME.search(run.words)) or (
-        set(run.entry.triggers) <= {"schedule", "workflow_dispatch"}
-        and any(effect.kind is Kind.BACKUP for step in run.steps for effect in step.effects)
+        set(run.entry.triggers) <= {"schedule", "workflow_dispatch"} and Kind.BACKUP in kinds
     )
-    restoring = bool(re.search(r"roll-?back", run.words, re.IGNORECASE))
-    pull_requests = set(run.entry.triggers) <= {
-        "pull_request",
-        "pull_request_target",
-        "merge_group",
-        "pull_request_review",
-        "issue_comment",
-    }
+    restoring = bool(_ROLLBACK_NAME.search(run.words))
+    pull_requests = set(run.entry.triggers) <= _OF_PULL_REQUESTS
     on_server = run.self_hosted() and named
-    remote_docker = any(word in flat_text(run.job.node.get("env")) for word in ("ssh://",)) or any(
-        "ssh://" in command.text or command.text.startswith("docker context use")
-        for step in run.steps
-        for command, _ in step.commands
+    remote_docker = Kind.DEPLOY in kinds and (
+        "ssh://" in flat_text(run.job.node.get("env"))
+        or any(
+            "ssh://" in command.text or command.text.startswith("docker context use")
+            for step in run.steps
+            for command, _ in step.commands
+        )
     )
     for step in run.steps:
+        if Kind.DEPLOY not in kinds and not step.uses:
+            continue
         remote = remote_docker or "ssh://" in flat_text(step.step.node.get("env"))
         kept: list[Effect] = []
         for effect in step.effects:
@@ -547,7 +565,7 @@ def _settle(run: JobRun) -> None:
             and _DEPLOY_NAME.search(known_actions.name_of(step.uses))
             and not step.uses.startswith(("./", "$/"))
             and not testing
-        ) and not re.search(r"deployment|pages|status|docs|storybook|npm|pypi|maven|crate", step.uses, re.IGNORECASE):
+        ) and not _PUBLISHES_NAME.search(step.uses):
             platform = Platform("an action that this audit does not know")
             step.effects.append(
                 Effect(Kind.DEPLOY, platform.name, step.place, shown(step.uses), platform, sure=False, preview=pull_requests)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 LONGEST = 256 * 1024
 """Characters of one script that are read."""
@@ -25,20 +26,19 @@ class Command:
     """
 
     words: tuple[str, ...]
-    line: int
+    line: int = field(compare=False)
     tolerated: bool = False
     remote: bool = False
     after_failure: bool = False
     wrapper: str = ""
 
-    @property
-    def text(self) -> str:
-        return " ".join(self.words)
+    text: str = field(init=False, compare=False)
+    program: str = field(init=False, compare=False)
+    """The name of the program without its folder."""
 
-    @property
-    def program(self) -> str:
-        """The name of the program without its folder."""
-        return self.words[0].rpartition("/")[2] if self.words else ""
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", " ".join(self.words))
+        object.__setattr__(self, "program", self.words[0].rpartition("/")[2] if self.words else "")
 
     def option(self, *names: str) -> str | None:
         """Returns the value of an option (`--tag x`, `--tag=x`, `-t x`), or `""` for one without a value."""
@@ -67,6 +67,8 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.MULTILINE | re.DOTALL,
 )
+_PLAIN_LINE = re.compile(r"""([^'"`\\(){}<>|&;\#\n]*)\n""")
+"""A line without anything that a shell would take apart but its words. Most lines are such."""
 _QUOTED = re.compile(r"""'([^']*)'|"((?:\\.|[^"\\])*)"|\\(.)""", re.DOTALL)
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*\+?=", re.ASCII)
 _KEYWORDS = frozenset("if then elif else fi while until do done ! time { } function in esac".split())
@@ -75,10 +77,13 @@ _FINE = frozenset({"true", ":", "echo", "printf"})
 
 def commands(script: str) -> list[Command]:
     """Returns the commands of a script, those within other commands included, in the order of the text."""
-    found: list[Command] = []
-    for command, stdin in _simple(script[:LONGEST]):
-        found += _unfolded(command, stdin, 0)
-    return found
+    return list(_commands(script[:LONGEST]))
+
+
+@lru_cache(maxsize=4096)
+def _commands(script: str) -> tuple[Command, ...]:
+    """The same scripts stand in many workflows: each is read once."""
+    return tuple(one for command, stdin in _simple(script) for one in _unfolded(command, stdin, 0))
 
 
 def _simple(script: str) -> Iterator[tuple[Command, str]]:
@@ -104,6 +109,14 @@ class _Splitter:
     def split(self) -> list[tuple[Command, str]]:
         at = 0
         while at < len(self._script):
+            plain = _PLAIN_LINE.match(self._script, at) if not self._words and not self._skip and not self._marks else None
+            if plain is not None:
+                self._first = self._line
+                self._words = plain[1].split()
+                self._end("")
+                self._line += 1
+                at = plain.end()
+                continue
             match = _TOKEN.match(self._script, at)
             if match is None:
                 at += 1

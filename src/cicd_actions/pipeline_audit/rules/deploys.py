@@ -413,7 +413,7 @@ def _gated(facts: Facts, job: JobRun) -> Iterator[Answer]:  # noqa: PLR0912 - on
     beside = [
         one
         for one in facts.run_of(job)
-        if one.of(Kind.TEST) and not one.deploys and one not in job.ancestors and job not in one.ancestors
+        if one.of(Kind.TEST) and not one.deploys and not job.waits_for(one) and not one.waits_for(job)
     ]
     beside = [one for one in beside if not _smoke(one) and not _exclusive(one, job)]
     push = "push" in job.entry.triggers
