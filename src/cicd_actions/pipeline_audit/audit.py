@@ -17,10 +17,10 @@ from cicd_actions.pipeline_audit.life import Acknowledgement, Ages, Item, State,
 from cicd_actions.pipeline_audit.repository import Repository
 from cicd_actions.pipeline_audit.rules.catalogue import RULES
 from cicd_actions.pipeline_audit.rules.definition import Result, Status, Tier, judge
-from cicd_actions.secrets_doc_check.model import Place
-from cicd_actions.secrets_doc_check.repository_files import Fetch
-from cicd_actions.secrets_doc_check.tree import Tree
 from cicd_actions.toolkit import git
+from cicd_actions.workflows.place import Place
+from cicd_actions.workflows.repository_files import Fetch
+from cicd_actions.workflows.tree import Tree
 
 DIFF_TIMEOUT = 30.0
 

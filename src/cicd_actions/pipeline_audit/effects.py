@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from cicd_actions.secrets_doc_check.model import Place
+from cicd_actions.workflows.place import Place
 
 
 class Kind(str, Enum):

@@ -13,9 +13,9 @@ from cicd_actions.pipeline_audit.model import JobRun, Pipeline
 from cicd_actions.pipeline_audit.repository import Repository
 from cicd_actions.pipeline_audit.rules.definition import Answer, Held, NotApplicable, Unknown
 from cicd_actions.pipeline_audit.stages import Stage
-from cicd_actions.secrets_doc_check.model import Place
 from cicd_actions.toolkit.yaml12 import Mapping
 from cicd_actions.workflows.files import File
+from cicd_actions.workflows.place import Place
 
 NO_DEPLOY = NotApplicable(
     "No workflow of this repository deploys a service. Where one does, write `deploys: true` in .github/cicd.yml."

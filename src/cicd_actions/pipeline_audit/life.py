@@ -15,11 +15,11 @@ from pathlib import Path
 
 from cicd_actions.pipeline_audit.repository import Repository
 from cicd_actions.pipeline_audit.rules.definition import Tier
-from cicd_actions.secrets_doc_check.model import Place
 from cicd_actions.toolkit import git
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.yaml12 import Mapping, Node, NotYaml, Scalar, read
 from cicd_actions.toolkit.yaml12 import Sequence as YamlSequence
+from cicd_actions.workflows.place import Place
 
 LONGEST = 1024 * 1024
 MOST_BLAMED = 50

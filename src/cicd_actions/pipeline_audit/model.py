@@ -14,11 +14,11 @@ from cicd_actions.pipeline_audit.effects import COMPOSE, DOCKER, GITOPS, SERVER,
 from cicd_actions.pipeline_audit.repository import Repository, vendored
 from cicd_actions.pipeline_audit.shell import Command, commands
 from cicd_actions.pipeline_audit.stages import Stage
-from cicd_actions.secrets_doc_check.calls import DEEPEST, Call, called, environments, scopes, with_env
-from cicd_actions.secrets_doc_check.model import Place
 from cicd_actions.toolkit.yaml12 import Mapping, Node, Scalar, Sequence
+from cicd_actions.workflows.calls import DEEPEST, Call, called, environments, scopes, with_env
 from cicd_actions.workflows.files import File, Job, Step, scalar_text
 from cicd_actions.workflows.inspection import Inspection
+from cicd_actions.workflows.place import Place
 from cicd_actions.workflows.values import Known, Value, possible
 
 WORKFLOWS = re.compile(r"\.github/workflows/[^/]+\.ya?ml|(?:[^/]+/)*action\.ya?ml")

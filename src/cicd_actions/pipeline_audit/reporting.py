@@ -11,7 +11,6 @@ from cicd_actions.pipeline_audit.audit import Audit
 from cicd_actions.pipeline_audit.life import Item, State
 from cicd_actions.pipeline_audit.rules.catalogue import RULES
 from cicd_actions.pipeline_audit.rules.definition import Status, Tier
-from cicd_actions.secrets_doc_check.model import Place
 from cicd_actions.toolkit import sarif
 from cicd_actions.toolkit.findings import Finding, Severity
 from cicd_actions.toolkit.report import (
@@ -27,6 +26,7 @@ from cicd_actions.toolkit.report import (
     Strong,
     Table,
 )
+from cicd_actions.workflows.place import Place
 
 MOST_FIXES = 40
 

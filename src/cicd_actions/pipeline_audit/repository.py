@@ -10,10 +10,10 @@ from fnmatch import translate
 from functools import cached_property
 
 from cicd_actions.pipeline_audit.shell import Command, commands
-from cicd_actions.secrets_doc_check.repository_files import Fetch, Files
-from cicd_actions.secrets_doc_check.tree import Tree
 from cicd_actions.toolkit import yaml12
 from cicd_actions.toolkit.yaml12 import Mapping, Node, NotYaml, Scalar
+from cicd_actions.workflows.repository_files import Fetch, Files
+from cicd_actions.workflows.tree import Tree
 
 PIPELINE_FILES = (".github/cicd.yml", ".github/cicd.yaml")
 

@@ -19,13 +19,13 @@ from cicd_actions.pipeline_audit.inputs import Inputs
 from cicd_actions.pipeline_audit.life import Item
 from cicd_actions.pipeline_audit.rules.catalogue import RULES
 from cicd_actions.pipeline_audit.rules.definition import Status, Tier
-from cicd_actions.secrets_doc_check.repository_files import Fetch, Unavailable
 from cicd_actions.toolkit import private
 from cicd_actions.toolkit.errors import ActionError, UnusableInput
 from cicd_actions.toolkit.findings import Finding
 from cicd_actions.toolkit.report import Block, Code, CodeBlock, Details, OutputValue, Paragraph, Report
 from cicd_actions.toolkit.runtime import Runtime
 from cicd_actions.toolkit.verdict import Verdict
+from cicd_actions.workflows.repository_files import Fetch, Unavailable
 
 DEADLINE = 600.0
 """Seconds for everything that asks GitHub."""

@@ -12,9 +12,9 @@ from cicd_actions.pipeline_audit.commands import effects_of, shown
 from cicd_actions.pipeline_audit.effects import Kind
 from cicd_actions.pipeline_audit.repository import Repository
 from cicd_actions.pipeline_audit.shell import Command, commands
-from cicd_actions.secrets_doc_check.model import Place
 from cicd_actions.toolkit.yaml12 import Mapping, Node, Scalar, Sequence
 from cicd_actions.workflows.files import scalar_text
+from cicd_actions.workflows.place import Place
 
 DEVELOPMENT = re.compile(
     (

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from cicd_actions.secrets_doc_check.entry_text import cell_head, head, missing
-from cicd_actions.secrets_doc_check.model import Entry, Missing, Place
+from cicd_actions.secrets_doc_check.model import Entry, Missing
+from cicd_actions.workflows.place import Place
 
 BEGIN = "<!-- secrets-doc-check: begin -->"
 END = "<!-- secrets-doc-check: end -->"

@@ -15,11 +15,11 @@ from cicd_actions.secrets_doc_check.model import (
     Entry,
     Kind,
     Missing,
-    Place,
     Setting,
     Use,
 )
 from cicd_actions.secrets_doc_check.rules import State
+from cicd_actions.workflows.place import Place
 
 MOST_COMPARISONS = 20_000
 """Pairs of names that are compared for likeness: a bound for repositories with thousands of names."""

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass, field
 from enum import Enum
 
+from cicd_actions.workflows.place import Place
+
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 """What GitHub accepts as the name of a secret or variable. GitHub ignores the case and keeps upper case:
 https://docs.github.com/actions/reference/secrets-reference#naming-your-secrets"""
@@ -30,18 +32,6 @@ class Kind(str, Enum):
 
     def __str__(self) -> str:
         return self.value
-
-
-@dataclass(frozen=True, order=True)
-class Place:
-    """A place in the repository; lines and columns count from 1."""
-
-    file: str
-    line: int
-    column: int = 1
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ from urllib.parse import quote
 
 from cicd_actions.secrets_doc_check.commands import setter, setters
 from cicd_actions.secrets_doc_check.inventory import Row
-from cicd_actions.secrets_doc_check.model import Column, Kind, Place, Use, levels
+from cicd_actions.secrets_doc_check.model import Column, Kind, Use, levels
 from cicd_actions.secrets_doc_check.rules import State, finding
 from cicd_actions.toolkit.findings import Finding
 from cicd_actions.toolkit.report import Block, Bullets, Code, CodeBlock, Details, Inline, Link, Paragraph, Strong, Table
+from cicd_actions.workflows.place import Place
 
 MOST_PLACES = 5
 """Places that a cell shows; the others are counted."""

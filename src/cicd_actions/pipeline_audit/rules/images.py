@@ -13,9 +13,9 @@ from cicd_actions.pipeline_audit.rules.definition import Answer, Broken, Held, N
 from cicd_actions.pipeline_audit.rules.deploys import _HEAD, _SET_IMAGE, _STATUS, _UNDO, _deploy
 from cicd_actions.pipeline_audit.rules.migrations import _compose_files
 from cicd_actions.pipeline_audit.stages import Stage
-from cicd_actions.secrets_doc_check.model import Place
 from cicd_actions.toolkit.yaml12 import Mapping, Node, Sequence
 from cicd_actions.workflows.files import scalar_text
+from cicd_actions.workflows.place import Place
 
 _BUILD = "- run: docker build -t ghcr.io/org/api:$GITHUB_SHA --push ."
 

@@ -10,8 +10,8 @@ from cicd_actions.pipeline_audit.facts import Facts, once
 from cicd_actions.pipeline_audit.model import JobRun, flat_text
 from cicd_actions.pipeline_audit.rules.definition import Answer, Broken, Held, NotApplicable, Rule, Tier
 from cicd_actions.pipeline_audit.rules.workflows import _CI_HEAD
-from cicd_actions.secrets_doc_check.model import Place
 from cicd_actions.workflows.files import scalar_text
+from cicd_actions.workflows.place import Place
 
 _API = re.compile(
     r"(uv run |poetry run |python3? -m )?(pytest|mypy|pyright|ruff|flake8|go (test|vet)|cargo|rspec"

@@ -12,7 +12,7 @@ from cicd_actions.pipeline_audit.facts import NO_DEPLOY, Facts, once
 from cicd_actions.pipeline_audit.model import JobRun
 from cicd_actions.pipeline_audit.rules.definition import Answer, Broken, Held, NotApplicable, Rule, Tier, Unknown
 from cicd_actions.pipeline_audit.rules.deploys import _HEAD, _SET_IMAGE, _STATUS, _UNDO, _deploy
-from cicd_actions.secrets_doc_check.model import Place
+from cicd_actions.workflows.place import Place
 
 _BUILD = "- run: docker build -t ghcr.io/org/api:$GITHUB_SHA . && docker push ghcr.io/org/api:$GITHUB_SHA"
 

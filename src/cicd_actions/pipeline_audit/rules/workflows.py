@@ -14,12 +14,13 @@ from cicd_actions.pipeline_audit.rules.deploys import _HEAD, _SET_IMAGE, _STATUS
 from cicd_actions.secrets_doc_check import documentation, uses
 from cicd_actions.secrets_doc_check.inputs import Inputs as SecretInputs
 from cicd_actions.secrets_doc_check.inventory import compare
-from cicd_actions.secrets_doc_check.model import Column, Place
+from cicd_actions.secrets_doc_check.model import Column
 from cicd_actions.secrets_doc_check.rules import State
-from cicd_actions.secrets_doc_check.tree import glob
 from cicd_actions.toolkit.inputs import declarations
 from cicd_actions.toolkit.yaml12 import Mapping, Node, Scalar
 from cicd_actions.workflows.files import File, scalar_text
+from cicd_actions.workflows.place import Place
+from cicd_actions.workflows.tree import glob
 
 _NO_WORKFLOWS = NotApplicable("The repository has no workflows.")
 
