@@ -324,7 +324,7 @@ def effects_of(command: Command) -> tuple[Effect, ...]:
 
 
 def _effects(command: Command) -> Iterator[Effect]:
-    text = f"{command.program} {' '.join(command.words[1:])}".strip()[:LONGEST]
+    text = command.text[len(command.words[0]) - len(command.program) :][:LONGEST].strip()
     common: dict[str, Any] = {"tolerated": command.tolerated, "remote": command.remote, "after_failure": command.after_failure}
     detail = shown(text)
     if _BUILD.match(text):
@@ -346,9 +346,11 @@ def _effects(command: Command) -> Iterator[Effect]:
 
 
 def _deploys(command: Command, text: str, detail: str, common: dict[str, Any]) -> Iterator[Effect]:
-    remote = command.remote or command.has("-H", "--host", "--context", "--host=")
     match = _DEPLOY.match(text)
-    platform = _ALL_DEPLOYS[_index(match)][1] if match else SERVER if remote and _runs_deploy_script(command) else None
+    if match is None and not _runs_deploy_script(command):
+        return
+    remote = command.remote or command.has("-H", "--host", "--context", "--host=")
+    platform = _ALL_DEPLOYS[_index(match)][1] if match else SERVER if remote else None
     dry = platform is not None and (command.has(*_DRY) or _DRY_RUN.search(text) is not None)
     if platform is not None and not dry:
         server = platform in {COMPOSE, DOCKER, SERVER}
@@ -460,6 +462,10 @@ def _files(command: Command) -> tuple[str, ...]:
     return tuple(found)
 
 
+_TAG_SETTING = re.compile(r"image[\w.]*\.?tag$|(^|\.)tag$|imageTag$|image\.tag")
+_IMAGE_SETTING = re.compile(r"(^|[.\]])image$|Image$")
+
+
 def _images(command: Command) -> tuple[str, ...]:
     """The image references among the words: `api=ghcr.io/x/api:tag`, `--image x`, `--set image.tag=x`."""
     found: list[str] = []
@@ -471,9 +477,9 @@ def _images(command: Command) -> tuple[str, ...]:
             found.append(following)
         elif name in {"--image", "--container-image-name"} and equals:
             found.append(value)
-        elif equals and re.search(r"image[\w.]*\.?tag$|(^|\.)tag$|imageTag$|image\.tag", name):
+        elif equals and _TAG_SETTING.search(name):
             found.append(f":{value}")
-        elif equals and re.search(r"(^|[.\]])image$|Image$", name):
+        elif equals and _IMAGE_SETTING.search(name):
             found.append(value)
     if re.search(r"\bset image\b", command.text):
         found += [word.partition("=")[2] for word in words[3:] if "=" in word and not word.startswith("-")]

@@ -35,7 +35,8 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
     """Audits, judges and reports. Raises `UnusableInput`."""
     today = dt.datetime.now(dt.timezone.utc).date()
     options = _options(inputs, runtime)
-    # Thousands of nodes are made, and none of them in a cycle: looking for cycles would take a quarter of the time.
+    # Thousands of nodes are made, and none of them in a cycle: looking for cycles would take a quarter of the time. What was
+    # made by then is frozen, or the first collection after it would go through all of it.
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -48,6 +49,7 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
         finally:
             running.stop()
     finally:
+        gc.freeze()
         if collecting:
             gc.enable()
     failing = reporting.ordered(done.failing(inputs.fail_on))
