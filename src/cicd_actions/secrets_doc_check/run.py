@@ -66,10 +66,14 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
     collecting = gc.isenabled()
     gc.disable()
     try:
-        gathered = _gather(inputs, runtime)
+        return _checked(inputs, runtime)
     finally:
         if collecting:
             gc.enable()
+
+
+def _checked(inputs: Inputs, runtime: Runtime) -> Report:
+    gathered = _gather(inputs, runtime)
     documents = _documents(gathered.tree, inputs)
     changed = ""
     target = inputs.write or inputs.check_write
@@ -100,7 +104,9 @@ def _gather(inputs: Inputs, runtime: Runtime) -> _Gathered:
         if text is not None:
             gathered.uses += uses.dependabot(path, text)
     for path, text in files.texts.items():
-        gathered.comments[path] = documentation.trailing_comment(text)
+        first_line, comment = documentation.trailing_comment(text)
+        if comment:
+            gathered.comments[path] = first_line, comment
     for name, declarations in found.interface.items():
         for file, description in declarations:
             place = Place(file.path, file.secrets[name].line, file.secrets[name].column)
@@ -226,11 +232,9 @@ def _report(
     found = [judged(one, failing) for one in dict.fromkeys([*reporting.findings(rows), *told])]
     by_state = {state: [row.name for row in rows if state in row.states] for state in State}
     by_state[State.BROKEN] = [f"{one.file}:{one.line}" for one in found if state_of(one.rule) is State.BROKEN]
-    links = reporting.Links(runtime.variables)
     looked_at = _looked_at(gathered, documents)
-    blocks, alone = (
-        [looked_at, *reporting.blocks(rows, gathered.column, links, beside_findings=beside)] for beside in (True, False)
-    )
+    made = reporting.blocks(rows, gathered.column, reporting.Links.of(runtime.variables))
+    blocks, alone = ([looked_at, *each] for each in made)
     stale = bool(changed) and inputs.check_write is not None
     if stale:
         fix = f"Run `bin/cicd-actions secrets-doc-check --write {inputs.check_write}`, and commit the file."
