@@ -388,7 +388,7 @@ def _steps(
             _add(run, repository, commands(text), Place(file.path, first), own)
             _tag_facts(run, inner)
         if run.effects and run.tolerated:
-            run.effects = [replace(effect, tolerated=True) for effect in run.effects]
+            run.effects = [effect.but(tolerated=True) for effect in run.effects]
         yield run
 
 
@@ -407,7 +407,7 @@ def _tag_facts(run: StepRun, known: Known) -> None:
     for index, effect in enumerate(run.effects):
         if any("$" in image for image in effect.images):
             images = tuple(_expanded(image, known) for image in effect.images)
-            run.effects[index] = replace(effect, images=images)
+            run.effects[index] = effect.but(images=images)
 
 
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w*)\}?")
@@ -468,11 +468,12 @@ def _add(run: StepRun, repository: Repository, found: list[Command], start: Plac
     for command in found:
         place = Place(start.file, start.line + command.line)
         run.commands.append((command, place))
-        if "--dry-run" in command.text and command.program == "kubectl":
-            prepared = True
-            continue
-        if command.program == "kubectl" and command.text.endswith("-f -") and prepared:
-            continue
+        if command.program == "kubectl":
+            if "--dry-run" in command.text:
+                prepared = True
+                continue
+            if prepared and command.text.endswith("-f -"):
+                continue
         run.effects += [effect.at(place) for effect in effects_of(command)]
         for inner, at in _started(repository, command, folder):
             run.commands.append((inner, at))
@@ -550,14 +551,14 @@ def _settle(run: JobRun) -> None:
             if testing or saving:
                 continue
             if restoring:
-                kept.append(replace(effect, kind=Kind.ROLLBACK))
+                kept.append(effect.but(kind=Kind.ROLLBACK))
                 continue
             one = effect
             if not one.sure and one.platform in {COMPOSE, DOCKER, SERVER}:
-                one = replace(one, sure=on_server or (remote and one.platform is not SERVER), remote=True)
+                one = one.but(sure=on_server or (remote and one.platform is not SERVER), remote=True)
                 if not one.sure:
                     continue
-            kept.append(replace(one, preview=True) if pull_requests else one)
+            kept.append(one.but(preview=True) if pull_requests else one)
         step.effects = kept
         if (
             step.uses

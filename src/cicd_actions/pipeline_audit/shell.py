@@ -17,7 +17,7 @@ DEEPEST = 4
 """Levels of commands within commands."""
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)
 class Command:
     """One simple command: its words without quotes, and the line in the script, from 0.
 
@@ -37,8 +37,8 @@ class Command:
     """The name of the program without its folder."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "text", " ".join(self.words))
-        object.__setattr__(self, "program", self.words[0].rpartition("/")[2] if self.words else "")
+        self.text = " ".join(self.words)
+        self.program = self.words[0].rpartition("/")[2] if self.words else ""
 
     def option(self, *names: str) -> str | None:
         """Returns the value of an option (`--tag x`, `--tag=x`, `-t x`), or `""` for one without a value."""
@@ -67,7 +67,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.MULTILINE | re.DOTALL,
 )
-_PLAIN_LINE = re.compile(r"""([^'"`\\(){}<>|&;\#\n]*)\n""")
+_PLAIN_LINE = re.compile(r"""([^'"`\\(){}<>|&;\#\n]*)(?:\n|\Z)""")
 """A line without anything that a shell would take apart but its words. Most lines are such."""
 _QUOTED = re.compile(r"""'([^']*)'|"((?:\\.|[^"\\])*)"|\\(.)""", re.DOTALL)
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*\+?=", re.ASCII)
@@ -83,7 +83,13 @@ def commands(script: str) -> list[Command]:
 @lru_cache(maxsize=4096)
 def _commands(script: str) -> tuple[Command, ...]:
     """The same scripts stand in many workflows: each is read once."""
-    return tuple(one for command, stdin in _simple(script) for one in _unfolded(command, stdin, 0))
+    found: list[Command] = []
+    for command, stdin in _simple(script):
+        if command.program in _STARTERS or command.program.startswith("python"):
+            found += _unfolded(command, stdin, 0)
+        else:
+            found.append(command)
+    return tuple(found)
 
 
 def _simple(script: str) -> Iterator[tuple[Command, str]]:
@@ -232,6 +238,13 @@ _RUNNERS = re.compile(
     r"|python[0-9.]* -m |mise (exec|x) |(nix|devenv) .*? -- |op run "
 )
 _TAKES_VALUE = frozenset({"-u", "-g", "-h", "-C", "-D", "-s", "-k", "-n", "-I", "-E", "-p", "-i", "-o", "-l", "-J", "-F"})
+
+
+_STARTERS = _PREFIXES.keys() | frozenset(
+    "uv poetry pipenv pdm hatch rye conda mamba devbox npx bunx pnpx pnpm yarn npm bun bundle mise nix devenv op"
+    " ssh sshpass autossh bash sh zsh dash ash docker podman docker-compose nerdctl kubectl az aws fly flyctl".split()
+)
+"""Programs that can start another command; nearly all others cannot."""
 
 
 def _unfolded(command: Command, stdin: str, depth: int) -> Iterator[Command]:
