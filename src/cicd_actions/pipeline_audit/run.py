@@ -44,7 +44,8 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
             return _many(inputs, runtime, options, today)
         facts, running = audit.read(runtime.workspace, options)
         try:
-            asked = _settings(inputs.github_token, facts, runtime)
+            name = runtime.variables.get("GITHUB_REPOSITORY") or facts.repository.name
+            asked = _settings(inputs.github_token, name, facts, runtime)
             done = audit.judged(facts, running, options, asked, today)
         finally:
             running.stop()
@@ -79,7 +80,7 @@ def _options(inputs: Inputs, runtime: Runtime) -> Options:
 
 def _fetcher(token: str, runtime: Runtime) -> Fetch:
     """Reads files of other repositories by GitHub's API, each once and within one deadline."""
-    deadline = runtime.deadline(60.0)
+    deadline = runtime.deadline(DEADLINE)
 
     def fetch(repository: str, path: str, commit: str) -> str:
         try:
@@ -90,8 +91,7 @@ def _fetcher(token: str, runtime: Runtime) -> Fetch:
     return fetch
 
 
-def _settings(token: str, facts: Facts, runtime: Runtime) -> Settings | None:
-    name = runtime.variables.get("GITHUB_REPOSITORY") or facts.repository.name
+def _settings(token: str, name: str, facts: Facts, runtime: Runtime) -> Settings | None:
     if not token or not fleet.NAME.fullmatch(name):
         return None
     environments = {one for job in facts.production for each in [job, *job.ancestors] for one in each.environments or ()}
@@ -169,9 +169,10 @@ def _many(inputs: Inputs, runtime: Runtime, options: Options, today: dt.date) ->
     failed: list[tuple[str, ActionError]] = []
 
     def one(name: str, root: Path) -> None:
-        facts, running = audit.read(root, options)
+        facts, running = audit.read(root, replace(options, name="" if (runtime.workspace / name).is_dir() else name))
         try:
-            done = audit.judged(facts, running, options, None, today)
+            asked = _settings(inputs.github_token, facts.repository.name, facts, runtime)
+            done = audit.judged(facts, running, options, asked, today)
         finally:
             running.stop()
         audits.append((name, done, reporting.ordered(done.failing(inputs.fail_on))))
