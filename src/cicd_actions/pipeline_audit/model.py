@@ -336,7 +336,9 @@ def _groups(file: File, node: Node | None, level: str) -> list[Group]:
     cancels = scalar_text(found.get("cancel-in-progress")).strip()
     queues = scalar_text(found.get("queue")) == "max"
     name = scalar_text(found.get("group"))
-    return [Group(name, "" if cancels == "false" else cancels, queues, Place(file.path, found.line), level)] if name else []
+    key = node.key("concurrency") if isinstance(node, Mapping) else None
+    place = Place(file.path, key.line if key else found.line)
+    return [Group(name, "" if cancels == "false" else cancels, queues, place, level)] if name else []
 
 
 def filled(text: str, known: Known) -> str:
