@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from cicd_actions.pipeline_audit.rules.definition import Status
-from tests.unit.pipeline_audit.cases import CALLED, KUBECTL, SHA, SSH, STATUS, UNDO, Files, ci, deploy, job, workflow
-from tests.unit.pipeline_audit.repositories import judged
+from tests.unit.pipeline_audit.cases import CALLED, KUBECTL, SSH, STATUS, UNDO, Files, deploy, job, workflow
+from tests.unit.pipeline_audit.repositories import SHA, judged
 
 ECS = f"uses: aws-actions/amazon-ecs-deploy-task-definition@{SHA}\nwith: {{service: api, task-definition: t.json}}"
 RENDER = "curl -X POST $RENDER_DEPLOY_HOOK"
@@ -28,7 +28,9 @@ CALLER = (
 )
 CALLER += "jobs:\n  production:\n    uses: ./.github/workflows/called.yml\n    with: {target: production}\n"
 ONLY_CALLED = CALLED.replace("permissions: {}\n", "")
-BUILD = f"uses: docker/build-push-action@{SHA}\nwith:\n  push: true\n  tags: |\n    ghcr.io/org/api:latest\n    ghcr.io/org/api:${{{{ github.sha }}}}"
+TAGS = "tags: |\n    ghcr.io/org/api:latest\n    ghcr.io/org/api:${{ github.sha }}"
+BUILD = f"uses: docker/build-push-action@{SHA}\nwith:\n  push: true\n  {TAGS}"
+HOOK = "kind: Job\nmetadata:\n  annotations:\n    argocd.argoproj.io/hook: PreSync\n# alembic upgrade head\n"
 FRONT_END = "docker build --build-arg VITE_API=https://$STAGE.example.com -t ghcr.io/org/web:$GITHUB_SHA --push ."
 
 CASES: dict[str, tuple[str, Files, Status]] = {
@@ -45,7 +47,7 @@ CASES: dict[str, tuple[str, Files, Status]] = {
         {
             CD: deploy(ARGO),
             "alembic.ini": "",
-            "k8s/migrate.yaml": "kind: Job\nmetadata:\n  annotations:\n    argocd.argoproj.io/hook: PreSync\n# alembic upgrade head\n",
+            "k8s/migrate.yaml": HOOK,
         },
         Status.PASS,
     ),
