@@ -15,7 +15,7 @@ from cicd_actions.github.client import GitHub
 from cicd_actions.pipeline_audit import audit, fixes, fleet, life, reporting, settings, zizmor
 from cicd_actions.pipeline_audit.audit import Audit, Options
 from cicd_actions.pipeline_audit.facts import Carried, Facts, Settings
-from cicd_actions.pipeline_audit.inputs import Inputs
+from cicd_actions.pipeline_audit.inputs import ACCEPTED, BASELINE, Inputs
 from cicd_actions.pipeline_audit.life import Item
 from cicd_actions.pipeline_audit.rules.catalogue import RULES
 from cicd_actions.pipeline_audit.rules.definition import Status, Tier
@@ -61,8 +61,13 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
 
 def _options(inputs: Inputs, runtime: Runtime) -> Options:
     where = runtime.workspace
-    accepted = life.acknowledgements(where / inputs.acknowledge, inputs.acknowledge, RULES) if inputs.acknowledge else []
-    known = life.baseline(where / inputs.baseline, inputs.baseline) if inputs.baseline else {}
+
+    def usual(path: str) -> str:
+        return path if not inputs.repositories and (where / path).is_file() else ""
+
+    acknowledge, baseline = inputs.acknowledge or usual(ACCEPTED), inputs.baseline or usual(BASELINE)
+    accepted = life.acknowledgements(where / acknowledge, acknowledge, RULES) if acknowledge else []
+    known = life.baseline(where / baseline, baseline) if baseline else {}
     sarif: list[Carried] | None = None
     if inputs.zizmor not in {"auto", "off"}:
         sarif = zizmor.from_sarif(where / inputs.zizmor, inputs.zizmor)

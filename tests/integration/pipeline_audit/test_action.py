@@ -71,6 +71,16 @@ def test_baseline_written_today_lets_old_findings_wait_for_their_sla(tmp_path: P
         entry["since"] = "2999-01-01"
     (tmp_path / "known.json").write_text(json.dumps(known))
     assert audit(tmp_path, baseline="known.json").code == 0
+    (tmp_path / "known.json").rename(tmp_path / ".github" / "pipeline-audit.json")
+    assert audit(tmp_path).code == 0
+
+
+def test_accepted_findings_are_read_from_their_usual_file(tmp_path: Path) -> None:
+    fill(tmp_path, {".github/workflows/d.yml": deploy(KUBECTL, STATUS, UNDO)})
+    assert audit(tmp_path, fail_on="critical").code == 1
+    entry = "- rule: no-staging\n  reason: It moves.\n  expires: 2999-01-01\n"
+    (tmp_path / ".github" / "pipeline-audit.yml").write_text(entry)
+    assert audit(tmp_path, fail_on="critical").code == 0
 
 
 def test_zizmor_findings_are_carried_once_with_their_ids(tmp_path: Path) -> None:
