@@ -50,6 +50,7 @@ OUTPUTS = (
     Output("clients", "JSON list: the jobs of lanes with a client."),
     Output("base", "Commit that the change starts from; empty when there is none."),
     Output("secrets-doc", "JSON object: whether undocumented secrets fail, and the document."),
+    Output("audit", "What a finding of pipeline-audit does: `warn`, `fail` or `off`."),
     Output("release", "`true` when this run releases its commit."),
     Output("plan", "JSON object: the release, for release.yml."),
     Output("environment", "JSON object: the settings of the environment to roll back."),
@@ -75,6 +76,7 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
         "clients": plan.clients,
         "base": event.base,
         "secrets-doc": plan.secrets_doc,
+        "audit": plan.audit,
         "release": plan.release,
         "plan": {"release": plan.release, "build": plan.build, "environments": plan.environments},
     }

@@ -99,7 +99,12 @@ class Facts:
 
     def after(self, job: JobRun) -> list[JobRun]:
         """The jobs of the run that wait for this one."""
-        return [one for one in self.run_of(job) if job in one.ancestors]
+        return [one for one in self.run_of(job) if one.waits_for(job)]
+
+    @cached_property
+    def releasing(self) -> frozenset[int]:
+        """The ids of the jobs that a release runs: the deploys, and every job that they wait for."""
+        return frozenset(id(one) for job in self.deploying for one in [job, *job.ancestors])
 
     @cached_property
     def lanes(self) -> list[JobRun]:

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -256,8 +257,8 @@ class Ages:
         self.shallow = told.strip() == "true"
         if self.shallow:
             return
-        for file, lines in asked.items():
-            self._known[file] = self._blamed(file, lines)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            self._known = dict(zip(asked, pool.map(self._blamed, asked, asked.values()), strict=True))
         for item in items:
             if item.since is None and item.state is State.OPEN:
                 item.since = self._known.get(item.place.file, {}).get(item.place.line)

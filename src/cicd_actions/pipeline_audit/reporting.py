@@ -218,4 +218,12 @@ def as_sarif(found: Sequence[Finding], version: str) -> dict[str, Any]:
         f"{NAME}/{id_}": sarif.RuleText(rule.title, f"{rule.why}\n\n{rule.fix}", security=_SECURITY[rule.tier])
         for id_, rule in RULES.items()
     }
+    texts |= {
+        one.rule: sarif.RuleText(
+            f"{one.rule.removeprefix('zizmor/')}, found by zizmor", one.fix or "", security=_SECURITY[tier]
+        )
+        for one in found
+        if one.rule.startswith("zizmor/")
+        for tier in [Tier.MINOR if one.severity is Severity.NOTICE else Tier.MAJOR]
+    }
     return sarif.document(NAME, found, texts, version=version, elsewhere=".github/workflows")

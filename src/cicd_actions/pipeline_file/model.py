@@ -347,6 +347,10 @@ class Pipeline:
         Listed(GLOB), "Files that no lane needs. A change of nothing else runs no lane.", DOCUMENTATION
     )
     secrets_doc: SecretsDoc = key(Object(SecretsDoc, "a mapping"), "Check of the secrets' documentation.", SecretsDoc())
+    audit: str = key(
+        Choice("warn", "fail", "off"), "What a critical or overdue finding of pipeline-audit does. Default: `warn`.", "warn"
+    )
+    deploys: bool | None = key(Flag(), "Whether this repository deploys, for pipeline-audit. Default: what its workflows show.")
     images: Mapping[str, Image] = key(Named(Object(Image, "a mapping"), NAME, 50), "Images of the release.", {})
     build: Build = key(Object(Build, "a mapping"), "How images are built.", Build())
     services: Mapping[str, Service] = key(

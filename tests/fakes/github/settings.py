@@ -34,6 +34,8 @@ class Repository:
     """Environments with a rule for branches."""
     files: dict[str, str] = field(default_factory=dict)
     """Texts by `path@commit`."""
+    links: set[str] = field(default_factory=set)
+    """Paths that are symbolic links."""
 
 
 def repository(github: FakeGitHub, name: str) -> Repository:
@@ -156,6 +158,29 @@ def get_content(call: Call) -> Answer:
             "_links": {"self": here, "git": here, "html": here},
         },
     )
+
+
+@route("GET", "/repos/{owner}/{repo}/git/trees/{tree_sha}", "contents")
+def get_tree(call: Call) -> Answer:
+    commit = call.arguments["tree_sha"]
+    here = f"{call.github.url}/repos/{call.repository}/git"
+    listed = []
+    for name, text in existing(call).files.items():
+        path, _, at = name.rpartition("@")
+        if at == commit:
+            sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+            entry = {
+                "path": path,
+                "mode": "100644",
+                "type": "blob",
+                "sha": sha,
+                "size": len(text),
+                "url": f"{here}/blobs/{sha}",
+            }
+            listed.append(entry | ({"mode": "120000"} if path in existing(call).links else {}))
+    if not listed:
+        raise Refusal(404, "Not Found")
+    return Answer(200, {"sha": commit, "url": f"{here}/trees/{commit}", "tree": listed, "truncated": False})
 
 
 def _reviewers() -> dict[str, Any]:

@@ -263,12 +263,16 @@ def _gate(job: JobRun) -> Answer:
     return Held(f"`{job.job.id}` looks at the result of every job that it needs.", job.place)
 
 
+_EXPERIMENT = re.compile(r"experimental|nightly|canary|allow|optional|flaky|benchmark|coverage|next|beta", re.IGNORECASE)
+
+
 def _ignored(job: JobRun) -> Answer | None:
     """A test whose failure leaves the job green."""
-    if re.search(r"experimental|nightly|canary|allow|optional|flaky|benchmark|coverage|next|beta", job.words, re.IGNORECASE):
+    tests = job.of(Kind.TEST)
+    if not tests or _EXPERIMENT.search(job.words):
         return None
     whole = scalar_text(job.job.node.get("continue-on-error")).strip() == "true"
-    for effect in job.of(Kind.TEST):
+    for effect in tests:
         if effect.tolerated or (whole and not job.job.node.get("strategy")):
             return Broken(
                 effect.place,
