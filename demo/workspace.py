@@ -24,10 +24,14 @@ DAY = 86_400.0
 
 
 class Workspace:
-    """Everything of one demo is below `folder`; two demos have two folders."""
+    """Everything of one demo is below `folder`; two demos have two folders.
 
-    def __init__(self, root: Path, tools: Tools) -> None:
+    `postgres` is `host:port` of a database server for the lane that migrates, empty for none.
+    """
+
+    def __init__(self, root: Path, tools: Tools, postgres: str = "") -> None:
         self.root = root
+        self.postgres = postgres
         self.tools = tools
         self.folder = root / ".demo" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
         self.app = self.folder / "app"
