@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.harness.action import Ended
+from tests.harness.action import Ended, run
 from tests.harness.alembic_project import OTHER_TOOLS, python_with
 from tests.harness.migration_repository import MigrationRepository
 from tests.integration.verify_migrations.conftest import Verify, rules
@@ -174,10 +175,10 @@ def test_two_runs_at_once_on_one_server_do_not_meet(verify: Verify, project: Mig
     project.commit()
     codes: list[int] = []
     runs = [threading.Thread(target=lambda: codes.append(verify(project, fail_on="old-code\nlocks").code)) for _ in range(2)]
-    for run in runs:
-        run.start()
-    for run in runs:
-        run.join()
+    for each in runs:
+        each.start()
+    for each in runs:
+        each.join()
     assert codes == [0, 0]
 
 
@@ -252,6 +253,24 @@ def test_sqlite_project_is_judged_without_locks(verify: Verify, project: Migrati
     assert (dropped.code, json.loads(dropped.outputs["phases"])) == (1, {"a2": "expand", "a3": "contract"}), dropped.log
     assert rules(dropped, "error") == {"column-missing", "downgrade-missing"}, dropped.log
     assert list(project.folder.glob("*.db")) == []
+
+
+def test_lane_verifies_its_migrations_with_its_own_variables(verify: Verify, project: MigrationRepository) -> None:
+    project.models('sa.Table("users", metadata, sa.Column("id", sa.Integer, primary_key=True))')
+    down = 'op.add_column("users", sa.Column("name", sa.Text))'
+    env = project.folder / "migrations/env.py"
+    env.write_text(env.read_text().replace("import os\n", "import os\nassert os.environ['LANE'] == 'api'\n", 1))
+    project.revision("a2", 'with op.batch_alter_table("users") as table:\n    table.drop_column("name")', down).commit()
+    lane = {
+        "lane": "api",
+        "directory": ".",
+        "env": {"LANE": "api", "DATABASE_URL": "sqlite:///app.db"},
+        "migrations": {"command": "alembic upgrade head", "variable": "DATABASE_URL", "base-install-command": ""},
+    }
+    given = {"job": json.dumps(lane), "part": "migrations", "base": project.base}
+    path = f"{verify.warm}:{verify.python}:{os.environ['PATH']}"
+    ended = run("run-lane", given, project.folder, PATH=path, RUNNER_TEMP=str(verify.scratch))
+    assert (ended.code, rules(ended, "error")) == (1, {"column-missing"}), ended.log
 
 
 _SETTINGS = """
