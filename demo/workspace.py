@@ -26,10 +26,14 @@ DAY = 86_400.0
 
 
 class Workspace:
-    """Everything of one demo is below `folder`; two demos have two folders. A *quick* one runs each lane's first check."""
+    """Everything of one demo is below `folder`; two demos have two folders. A *quick* one runs each lane's first check.
 
-    def __init__(self, root: Path, tools: Tools, *, quick: bool = False) -> None:
+    `postgres` is `host:port` of a database server for the lane that migrates, empty for none.
+    """
+
+    def __init__(self, root: Path, tools: Tools, postgres: str = "", *, quick: bool = False) -> None:
         self.root = root
+        self.postgres = postgres
         self.quick = quick
         self.tools = tools
         self.folder = root / ".demo" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"

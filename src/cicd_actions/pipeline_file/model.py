@@ -226,6 +226,11 @@ class Migrate:
         Flag(), "Apply migrations that the running release cannot live with. It needs `backup-command`. Default: `false`."
     )
     backup_command: str | None = key(COMMAND, "Command that makes a backup of `{environment}` before anything is migrated.")
+    verify: str | None = key(
+        Choice("fail", "warn", "off"),
+        "What verify-migrations does in the lane that prepares a PostgreSQL with `command`: fails it, warns, or does not run."
+        " Default: `fail`.",
+    )
 
 
 @dataclass(frozen=True)
