@@ -25,6 +25,7 @@ LAZY = frozenset(
         "httpx",
         "idna",
         "jsonpath",
+        "jwt",
         "requests",
         "tenacity",
         "yaml",
