@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import io
 import json
 import os
 import subprocess
@@ -44,6 +45,7 @@ def main() -> None:
     A program whose reader is gone is killed by its next word, so it reads on whatever happens to the log.
     """
     source = sys.stdin.buffer
+    assert isinstance(source, io.BufferedReader)  # noqa: S101 - standard input is
     redactor = Redactor()
     try:
         for secret in json.loads(source.readline()):
