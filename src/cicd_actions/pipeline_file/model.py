@@ -226,6 +226,11 @@ class Migrate:
         Flag(), "Apply migrations that the running release cannot live with. It needs `backup-command`. Default: `false`."
     )
     backup_command: str | None = key(COMMAND, "Command that makes a backup of `{environment}` before anything is migrated.")
+    verify: str | None = key(
+        Choice("fail", "warn", "off"),
+        "What verify-migrations does in the lane that prepares a PostgreSQL with `command`: fails it, warns, or does not run."
+        " Default: `fail`.",
+    )
 
 
 @dataclass(frozen=True)
@@ -312,6 +317,12 @@ class Release(Settings):
     environments: tuple[Environment, ...] = key(
         Listed(Object(Environment, "a mapping"), 1, 4, alone=False), "Environments, in this order.", (), required=True
     )
+    protection: str = key(
+        Choice("require", "warn", "off"),
+        "What an environment that takes deployments from every branch does, and an approval environment without required"
+        " reviewers. Default: `require` refuses the release.",
+        "require",
+    )
 
 
 @dataclass(frozen=True)
@@ -341,6 +352,10 @@ class Pipeline:
         Listed(GLOB), "Files that no lane needs. A change of nothing else runs no lane.", DOCUMENTATION
     )
     secrets_doc: SecretsDoc = key(Object(SecretsDoc, "a mapping"), "Check of the secrets' documentation.", SecretsDoc())
+    audit: str = key(
+        Choice("warn", "fail", "off"), "What a critical or overdue finding of pipeline-audit does. Default: `warn`.", "warn"
+    )
+    deploys: bool | None = key(Flag(), "Whether this repository deploys, for pipeline-audit. Default: what its workflows show.")
     images: Mapping[str, Image] = key(Named(Object(Image, "a mapping"), NAME, 50), "Images of the release.", {})
     build: Build = key(Object(Build, "a mapping"), "How images are built.", Build())
     services: Mapping[str, Service] = key(
