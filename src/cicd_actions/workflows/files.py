@@ -224,8 +224,12 @@ def read(path: str, text: str) -> File:
         message = f"line {twice.first_line} has the key `{twice.key}` already; GitHub refuses the file"
         file.problems.append(Problem("duplicate-key", message, twice.line, twice.column))
     if not isinstance(document.root, Mapping):
-        what = "is empty" if document.root is None else "is not a mapping"
-        file.problems.append(Problem("broken-file", f"this {kind} {what}", 1, 1, unread=True))
+        if document.root is None:
+            # Comments alone hide nothing.
+            message, fix = f"this {kind} is empty, and GitHub refuses it", "Delete the file, or take the comment signs away."
+            file.problems.append(Problem("broken-file", message, 1, 1, fix))
+        else:
+            file.problems.append(Problem("broken-file", f"this {kind} is not a mapping", 1, 1, unread=True))
         return file
     _notice_merges(file)
     (_read_workflow if kind == "workflow" else _read_action)(file, document.root)
