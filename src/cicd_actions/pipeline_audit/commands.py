@@ -154,6 +154,11 @@ _OTHER: tuple[tuple[str, Kind, str], ...] = (
         "SQL",
     ),
     (
+        r"(node|bun|tsx|ts-node|deno run|python3?|php|ruby) (-\S+ )*\S*(^|[/ ._-])migrat(e|ions?)\.\w+( |$)",
+        Kind.MIGRATE,
+        "a script",
+    ),
+    (
         (
             r"(pg_dump|mysqldump|mongodump|pgbackrest|wal-g|barman)\b|aws rds create-db(-cluster)?-snapshot\b"
             r"|gcloud sql (backups create|export)\b"
@@ -398,9 +403,9 @@ def _rolls_back(command: Command, platform: Platform) -> bool:
 def _preview(command: Command, platform: Platform) -> bool:
     """Whether the platform makes a preview with these words, not a release."""
     if platform.name == "Vercel":
-        return not (command.has("--prod") or command.option("--target") == "production")
+        return "--prod" not in command.text and command.option("--target") != "production"
     if platform.name == "Netlify":
-        return not command.has("--prod", "-p", "--prod-if-unlocked")
+        return "--prod" not in command.text and not command.has("-p")
     return False
 
 

@@ -519,6 +519,10 @@ _DEPLOY_NAME = re.compile(r"(?<![a-z])(deploy|roll-?out|release to|ship to)", re
 _BACKUP_NAME = re.compile(r"back-?up|restore|snapshot", re.IGNORECASE)
 _ROLLBACK_NAME = re.compile(r"roll-?back", re.IGNORECASE)
 _PUBLISHES_NAME = re.compile(r"deployment|pages|status|docs|storybook|npm|pypi|maven|crate", re.IGNORECASE)
+_DOCUMENTS = re.compile(
+    r"(?<![a-z])(docs?|documentation|storybook|playground|handbook|blog|mkdocs|sphinx|docusaurus)(?![a-z])", re.IGNORECASE
+)
+"""A site of these is published for readers: it is neither staged nor rolled back."""
 _OF_PULL_REQUESTS = frozenset({"pull_request", "pull_request_target", "merge_group", "pull_request_review", "issue_comment"})
 
 
@@ -560,6 +564,12 @@ def _settle(run: JobRun) -> None:
                 one = one.but(sure=on_server or (remote and one.platform is not SERVER), remote=True)
                 if not one.sure:
                     continue
+            if (
+                one.platform is not None
+                and one.platform.files
+                and _DOCUMENTS.search(f"{run.words} {step.step.label} {one.detail}")
+            ):
+                one = one.but(kind=Kind.PUBLISH)
             kept.append(one.but(preview=True) if pull_requests else one)
         step.effects = kept
         if (

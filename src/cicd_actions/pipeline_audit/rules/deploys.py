@@ -141,7 +141,8 @@ def _unverified(facts: Facts) -> Iterator[Answer]:
 
 
 def _verified(facts: Facts, job: JobRun) -> Iterator[Answer]:
-    last = max(number for number, (index, effect) in enumerate(job.effects) if (index, effect) in job.deploys)
+    rolled_out = facts.deploys_of(job)
+    last = max(number for number, one in enumerate(job.effects) if one in rolled_out)
     _, deploy = job.effects[last]
     later = [effect for _, effect in job.effects[last + 1 :]]
     later += [effect for one in facts.after(job) for _, effect in one.effects]
@@ -156,8 +157,8 @@ def _verified(facts: Facts, job: JobRun) -> Iterator[Answer]:
     ]
     if good:
         yield Held(f"`{good[0].detail}` verifies the release.", good[0].place)
-    elif all(effect.waits for _, effect in facts.deploys_of(job)):
-        yield Held(f"{deploy.what} waits until the new release is healthy.", deploy.place)
+    elif waiting := [effect for _, effect in rolled_out if effect.waits]:
+        yield Held(f"{waiting[0].what} waits until the new release is healthy.", waiting[0].place)
     elif deploy.platform is not None and deploy.platform.later:
         yield Unknown(f"{deploy.what} rolls out after this step, so the run cannot see the result.", deploy.place)
     elif _platform_checks(facts, deploy):
@@ -412,7 +413,8 @@ def _gated(facts: Facts, job: JobRun) -> Iterator[Answer]:  # noqa: PLR0912 - on
             key=job.job.id,
         )
         return
-    first = next(number for number, one in enumerate(job.effects) if one in job.deploys)
+    rolled_out = facts.deploys_of(job)
+    first = next(number for number, one in enumerate(job.effects) if one in rolled_out)
     checks = (Kind.TEST, Kind.LINT, Kind.TYPES)
     own = [effect for _, effect in job.effects[:first] if effect.kind in checks]
     before = [effect for one in job.ancestors for effect in one.of(*checks)]

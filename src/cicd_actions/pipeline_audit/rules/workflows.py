@@ -370,7 +370,8 @@ def _long_lived(facts: Facts) -> Iterator[Answer]:
                     )
             elif key:
                 federated = federated or step
-        for place, variable in _stored(job):
+        stored = {variable: place for place, variable in reversed(list(_stored(job)))}
+        for variable, place in stored.items():
             if place not in told and not any(one.file == place.file and abs(one.line - place.line) < 3 for one in told):
                 told.add(place)
                 yield Broken(
