@@ -154,7 +154,7 @@ _OTHER: tuple[tuple[str, Kind, str], ...] = (
         "SQL",
     ),
     (
-        r"(node|bun|tsx|ts-node|deno run|python3?|php|ruby) (-\S+ )*\S*(^|[/ ._-])migrat(e|ions?)\.\w+( |$)",
+        r"(node|bun|tsx|ts-node|deno run|python3?|php) (-\S+ )*(\S*[/._-])?migrat(e|ions?)\.\w+( |$)",
         Kind.MIGRATE,
         "a script",
     ),
