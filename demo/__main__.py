@@ -7,13 +7,14 @@ runs), 1 it was not, 2 something that is needed is missing, 130 and 143 stopped 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
 import sys
 import time
 from pathlib import Path
 from types import FrameType
 
-from demo import report
+from demo import postgres, report
 from demo.engines import Local
 from demo.records import records
 from demo.story import BROKEN, Story, ending
@@ -46,6 +47,7 @@ def main(argv: list[str] | None = None) -> int:
         help="where the releases run: local processes with SQLite (the default), or stacks of a Docker Swarm with PostgreSQL",
     )
     parser.add_argument("--base", default=BASE, help=f"the image that the demo's own are built on for Swarm; default: {BASE}")
+    parser.add_argument("--quick", action="store_true", help="run the first check of each lane only, to save time")
     parser.add_argument("--plain", action="store_true", help="one line per step, also in a terminal")
     chosen = parser.parse_args(argv)
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -58,17 +60,20 @@ def main(argv: list[str] | None = None) -> int:
         engine = Swarm(screen.say, chosen.base) if chosen.engine == Swarm.name else Local()
         screen.say(wanted.promise)
         tools = prepare(ROOT, ROOT / EXAMPLE / "apps" / "web" / "package.json", screen.say)
-        workspace = Workspace(ROOT, tools)
-        screen.say(f"Logs and reports: {workspace.folder.relative_to(ROOT)}")
-        try:
-            with records(workspace.app) as kept:
-                screen.say(f"GitHub is not available here: a stand-in for its Deployments API keeps the records, at {kept.url}")
-                story = Story(workspace, engine, screen, wanted, time.monotonic, kept)
-                right = story.tell()
-                close(story, screen, right=right, broken=bool(chosen.broken))
-        finally:
-            engine.stop()
-            workspace.tidy()
+        with postgres.server() if wanted.postgres else contextlib.nullcontext("") as database:
+            workspace = Workspace(ROOT, tools, database, quick=chosen.quick)
+            screen.say(f"Logs and reports: {workspace.folder.relative_to(ROOT)}")
+            try:
+                with records(workspace.app) as kept:
+                    screen.say(
+                        f"GitHub is not available here: a stand-in for its Deployments API keeps the records, at {kept.url}"
+                    )
+                    story = Story(workspace, engine, screen, wanted, time.monotonic, kept)
+                    right = story.tell()
+                    close(story, screen, right=right, broken=bool(chosen.broken))
+            finally:
+                engine.stop()
+                workspace.tidy()
     except SetupError as error:
         screen.say(f"The demo cannot go on. {error}")
         return 2

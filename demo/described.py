@@ -1,4 +1,4 @@
-"""Changes the pipeline file of the demo's copy of the example to what this machine has: no containers for the lanes' tests, the
+"""Changes the pipeline file of the demo's copy of the example to what this machine has: no containers for the lanes, the
 addresses where the environments answer, and, on Swarm, images and stacks."""
 
 from __future__ import annotations
@@ -20,14 +20,21 @@ def change(
     urls: Mapping[str, Mapping[str, str]],
     images: Mapping[str, Mapping[str, str]] | None = None,
     release: Mapping[str, str] | None = None,
+    postgres: str = "",
 ) -> None:
-    """Rewrites the file in *app*. *urls* are by environment and service. *release* takes the place of the engine's keys."""
+    """Rewrites the file in *app*. *urls* are by environment and service. *release* takes the place of the engine's keys.
+
+    *postgres* is `host:port` of a server for the lane that migrates; empty for none.
+    """
     path = app / FILE
     found: dict[str, Any] = plain(read(path.read_text("utf-8")).root)
     for lane in found["lanes"].values():
         # The demo needs no Docker: the api's tests run on SQLite, and without a cache.
         lane.pop("backing", None)
-        lane["env"] = {name: text for name, text in lane.get("env", {}).items() if "{" not in text}
+        env = dict(lane.get("env", {}))
+        if postgres and "DATABASE_URL" in env:
+            env["DATABASE_URL"] = env["DATABASE_URL"].replace("{postgres}", postgres)
+        lane["env"] = {name: text for name, text in env.items() if "{" not in text}
     for name, image in (images or {}).items():
         found["images"][name] = dict(image)
     kept = found["release"]

@@ -48,7 +48,8 @@ class Local:
 
     def set_up(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        change(workspace.app, {environment: self.urls(environment) for environment in ENVIRONMENTS})
+        urls = {environment: self.urls(environment) for environment in ENVIRONMENTS}
+        change(workspace.app, urls, postgres=workspace.postgres)
 
     def urls(self, environment: str) -> dict[str, str]:
         found: dict[str, str] = json.loads(self._ask("urls", environment))

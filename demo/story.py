@@ -24,7 +24,7 @@ class Ending:
 
     `red` are the jobs that must fail, `reached` the ones that must have passed, `never` those that must not even have started.
     `taken_back` are the environments that were rolled back to the first release, `refused` those in which the roll-out
-    failed by itself and left what ran before.
+    failed by itself and left what ran before. `postgres` says that the lane that migrates needs a PostgreSQL.
     """
 
     change: str
@@ -38,6 +38,7 @@ class Ending:
     taken_back: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
     verdicts: Mapping[str, str] = field(default_factory=dict)
+    postgres: bool = False
 
 
 API, WEB, CHECK = "verify / lane", "verify / client", "verify / check"
@@ -75,6 +76,17 @@ BROKEN = {
         reached=("verify / plan", "verify / spec", API),
         never=(*BUILD, *DEPLOY),
         failed_steps={WEB: ("The committed client is the generated one",)},
+    ),
+    "contract-migration": Ending(
+        change="contract-migration",
+        message="Drop a column that the running release reads",
+        promise="A migration that drops a column which the running release reads turns the api lane red; nothing is built.",
+        released=(),
+        red=(API, CHECK),
+        reached=("verify / plan", "verify / spec", WEB),
+        never=(*BUILD, *DEPLOY),
+        failed_steps={API: ("The running release works with the new migrations",)},
+        postgres=True,
     ),
     "migration": Ending(
         change="migration",

@@ -242,7 +242,8 @@ class Swarm:
         command = shlex.join([*words, "--python", f"{major}.{minor}", "--machine", machine]) + " {name} {image} {sha}"
         images = {service: {"repository": f"{registry}/{service}", "command": command} for service in SERVICES}
         release = {"engine": self.name, "stack": f"{self._prefix}{{environment}}", "monitor": "2s"}
-        change(workspace.app, {environment: self.urls(environment) for environment in ENVIRONMENTS}, images, release)
+        urls = {environment: self.urls(environment) for environment in ENVIRONMENTS}
+        change(workspace.app, urls, images, release, workspace.postgres)
 
     def _remove(self, what: str, listed: Callable[[], list[Any]], remove: Callable[[Any], None]) -> None:
         """Remove until nothing is listed any more: much is in use until something else has gone. Raises SetupError."""

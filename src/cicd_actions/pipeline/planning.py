@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,9 +12,10 @@ from typing import Any
 from cicd_actions.pipeline import changes
 from cicd_actions.pipeline.toolchains import install, toolchain
 from cicd_actions.pipeline_file import backing
-from cicd_actions.pipeline_file.model import Client, Environment, Lane, Pipeline, Release, effective
+from cicd_actions.pipeline_file.model import Client, Environment, Lane, Migrate, Pipeline, Release, effective
 from cicd_actions.pipeline_file.rules import versions
 from cicd_actions.toolkit.errors import Failed
+from cicd_actions.toolkit.grammar import argv
 
 HOSTED = ("ubuntu-latest",)
 REFUSED = frozenset({"pull_request_target", "workflow_run", "issue_comment"})
@@ -72,12 +74,15 @@ def make(pipeline: Pipeline, trusted: Pipeline | None, event: Event, files: Sequ
         )
     documented = {"check": pipeline.secrets_doc.check, "document": pipeline.secrets_doc.document or ""}
     plan = Plan(secrets_doc=documented, audit=pipeline.audit)
+    migrate = pipeline.release.migrate if pipeline.release else None
     if event.fork:
         pipeline = of_fork(pipeline, trusted, plan.notes)
     touched, plan.why_lanes = changes.lanes(pipeline, event.name, event.files)
     for name, lane in pipeline.lanes.items():
         for job, settings in _jobs(pipeline, name, lane, event, files):
             plan.jobs[job] = settings
+            if migrate and job == _first_job(name, lane) and (found := migrations(lane, migrate, settings["install"])):
+                settings["migrations"] = found
             if name in touched:
                 (plan.clients if lane.client else plan.lanes).append(job)
     wanted = {lane.client.of for name, lane in pipeline.lanes.items() if lane.client and name in touched}
@@ -156,6 +161,26 @@ def _client(client: Client, pipeline: Pipeline, event: Event) -> dict[str, Any]:
         "acknowledge": client.acknowledge or "",
         "export-hint": f"(cd {source.directory} && {source.openapi})",
         "needs-base": compares and bool(event.base),
+    }
+
+
+def migrations(lane: Lane, migrate: Migrate, installs: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Returns how verify-migrations runs in a lane; empty where the lane does not prepare a PostgreSQL as a release does.
+
+    That lane is known by a command of its `prepare` that ends with the command of `release.migrate`.
+    """
+    wanted = argv(migrate.command or "")
+    command = next((each for each in lane.prepare if wanted and argv(each)[-len(wanted) :] == wanted), "")
+    named = [name for name, text in lane.env.items() if text.startswith("postgres")]
+    variable = "DATABASE_URL" if "DATABASE_URL" in named else named[0] if len(named) == 1 else ""
+    if not command or not variable or lane.client or migrate.verify == "off":
+        return {}
+    own = [each["run"] for each in installs if each["directory"] == lane.directory]
+    return {
+        "check": migrate.verify or "fail",
+        "command": command,
+        "variable": variable,
+        "base-install-command": own[0] if len(own) == 1 else shlex.join(["sh", "-ec", "\n".join(own)]) if own else "",
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -19,11 +20,13 @@ from cicd_actions.toolkit.definition import Action, Output
 from cicd_actions.toolkit.errors import Failed, UnusableInput
 from cicd_actions.toolkit.findings import Finding, Severity
 from cicd_actions.toolkit.grammar import argv, choice, duration, string
-from cicd_actions.toolkit.inputs import declare
+from cicd_actions.toolkit.inputs import declare, load
 from cicd_actions.toolkit.process import filled
 from cicd_actions.toolkit.report import Block, Code, Heading, Inline, Report, Table
 from cicd_actions.toolkit.runtime import Runtime
 from cicd_actions.toolkit.verdict import Verdict
+from cicd_actions.verify_migrations import inputs as migrations
+from cicd_actions.verify_migrations import run as verify_migrations
 
 GRACE = 5.0
 """Seconds between SIGTERM and SIGKILL: within the 7.5 s that GitHub's runner gives a cancelled job."""
@@ -36,8 +39,12 @@ class Inputs:
     job: str = declare(string, "Settings of the job as JSON, from the output `jobs` of the plan.", required=True)
     services: str = declare(string, "The context `job.services` as JSON.", default="{}")
     part: str = declare(
-        choice("checks", "openapi"), "`checks` runs the lane; `openapi` installs it and exports its document.", default="checks"
+        choice("checks", "openapi", "migrations"),
+        "`checks` runs the lane; `openapi` installs it and exports its document; `migrations` verifies the migrations of a lane"
+        " that is installed.",
+        default="checks",
     )
+    base: str = declare(string, "`migrations`: the commit that runs now.")
     root: str = declare(string, "Folder of the repository.", default=".")
     spec: str = declare(string, "Where `openapi` writes the document.")
 
@@ -224,6 +231,8 @@ def _written(path: Path) -> tuple[int, int] | None:
 def run(inputs: Inputs, runtime: Runtime) -> Report:
     """Runs the lane, or exports its document. Raises `Failed` where it could not be installed, and `UnusableInput`."""
     lane = Lane(inputs, runtime)
+    if inputs.part == "migrations":
+        return _verified(lane, inputs.base, runtime)
     lane.install()
     if inputs.part == "openapi":
         path = Path(inputs.spec).absolute()
@@ -243,6 +252,24 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
     findings = [finding for each in outcomes for finding in each.findings]
     verdict = Verdict.FAIL if failed else Verdict.PASS
     return Report(verdict, headline, {"installed": True}, findings, _blocks(outcomes))
+
+
+def _verified(lane: Lane, base: str, runtime: Runtime) -> Report:
+    """Runs verify-migrations with the lane's variables: an env.py may read any of them."""
+    settings = lane.settings["migrations"]
+    given = {
+        "working-directory": lane.settings["directory"],
+        "command": settings["command"],
+        "database-url-variable": settings["variable"],
+        "base-ref": base,
+        "base-install-command": settings["base-install-command"],
+        # The lane's checks have used the server, and the databases of this check are separate.
+        "allow-other-data": "true",
+    }
+    inputs = load(migrations.Inputs, given, runtime.redactor)
+    surroundings = dataclasses.replace(runtime, variables={**runtime.variables, **lane.variables})
+    report = verify_migrations.run(inputs, surroundings)
+    return dataclasses.replace(report, outputs={"installed": True})
 
 
 def _blocks(outcomes: list[Outcome]) -> list[Block]:

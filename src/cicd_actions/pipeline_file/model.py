@@ -226,6 +226,11 @@ class Migrate:
         Flag(), "Apply migrations that the running release cannot live with. It needs `backup-command`. Default: `false`."
     )
     backup_command: str | None = key(COMMAND, "Command that makes a backup of `{environment}` before anything is migrated.")
+    verify: str | None = key(
+        Choice("fail", "warn", "off"),
+        "What verify-migrations does in the lane that prepares a PostgreSQL with `command`: fails it, warns, or does not run."
+        " Default: `fail`.",
+    )
 
 
 @dataclass(frozen=True)
@@ -283,6 +288,7 @@ class Settings:
     )
     allow_older: bool | None = key(Flag(), "Deploy a commit that is behind the running one. Default: `false`.")
     allow_unverified: bool | None = key(Flag(), "Roll back also when something could not be checked before. Default: `false`.")
+    allow_empty: bool | None = key(Flag(), "Let a service pass that runs no replica. Default: `false`, which is inconclusive.")
     audit_url: str | None = key(URL, "Where each record is POSTed as one JSON line.")
     deploy_env: tuple[str, ...] | None = key(
         Listed(VARIABLE), "Names that the secret DEPLOY_ENV must hold: what the deploy's programs need."
@@ -310,6 +316,12 @@ class Release(Settings):
     )
     environments: tuple[Environment, ...] = key(
         Listed(Object(Environment, "a mapping"), 1, 4, alone=False), "Environments, in this order.", (), required=True
+    )
+    protection: str = key(
+        Choice("require", "warn", "off"),
+        "What an environment that takes deployments from every branch does, and an approval environment without required"
+        " reviewers. Default: `require` refuses the release.",
+        "require",
     )
 
 

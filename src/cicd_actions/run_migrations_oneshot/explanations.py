@@ -3,80 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 
 from cicd_actions.run_migrations_oneshot.inputs import Inputs
 from cicd_actions.run_migrations_oneshot.log_lines import at, described
 from cicd_actions.run_migrations_oneshot.progress import Progress, objects, text, texts
+from cicd_actions.run_migrations_oneshot.sentences import (
+    Explanation,
+    ended,
+    file_of,
+    first_line,
+    missing_variables,
+    place_of,
+    without_url,
+)
+from cicd_actions.run_migrations_oneshot.sql_states import STATES
 from cicd_actions.toolkit.verdict import Verdict
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """`what` is one sentence; `fix` may hold indented lines of shell, Python or YAML."""
-
-    what: str
-    cause: str = ""
-    fix: str = ""
-    verdict: Verdict = Verdict.FAIL
 
 
 def explained(progress: Progress, inputs: Inputs) -> Explanation:
     """Explains a run that ended with the state `refused`, `failed` or `timeout`."""
     missing = progress.problem.missing
     if missing and progress.rule in _BEFORE_THE_FIRST:
-        return _missing(missing, inputs)
+        return missing_variables(missing, inputs)
     found = _RULES.get(progress.rule, _unknown)(progress, inputs)
-    return _without_url(found, inputs) if not progress.url and progress.rule in _BEFORE_THE_FIRST else found
-
-
-def ended(progress: Progress) -> str:
-    """Says what became of the sessions in the database of a run that was ended early; empty where it had none."""
-    if progress.terminated or not progress.sessions:
-        return "Its session in the database was ended." if progress.terminated else ""
-    pids = ", ".join(map(str, progress.sessions))
-    return (
-        f"Could not end its session in the database (pid {pids}), which may still work and hold its locks:"
-        f" `SELECT pg_terminate_backend({progress.sessions[-1]})`."
-    )
-
-
-def _first(words: str) -> str:
-    """Returns the first line: what a driver or a validator says after it is shown separately."""
-    return (words.splitlines() or [""])[0]
-
-
-ENTRYPOINT = (
-    "The job does not run the image's entrypoint, so variables that it sets (from /run/secrets, for example) are missing too."
-)
-
-
-def _missing(names: tuple[str, ...], inputs: Inputs) -> Explanation:
-    """A variable of the environment is missing, and the application named it."""
-    secrets = "\n".join(f"      {name}: ${{{{ secrets.{name} }}}}" for name in names)
-    passed = [name for name in names if name != inputs.database_url_env]
-    listed = "\n".join(f"        {name}" for name in passed)
-    pass_on = f"\n    with:\n      env: |\n{listed}" if passed else ""
-    return Explanation(
-        f"The job has no variable {', '.join(names)}, which the application needs.",
-        "This step has none or an empty one, and `env-file-variable` and `service` bring none. A secret that does not exist,"
-        f" or that this job cannot see (a job without its `environment:`), is empty. {ENTRYPOINT}",
-        f"    env:\n{secrets}{pass_on}\n\nIf the image's entrypoint sets it, name the entrypoint in the command:\n\n"
-        "    with:\n      command: /entrypoint.sh alembic upgrade head",
-    )
-
-
-def _without_url(found: Explanation, inputs: Inputs) -> Explanation:
-    """Returns the same with the likeliest cause where the job got no URL."""
-    name = inputs.database_url_env
-    return replace(
-        found,
-        cause=f"The job has no variable {name}: this step has none or an empty one; `env-file-variable` and `service`"
-        " bring none. A secret that does not exist, or that this job cannot see (a job without its `environment:`), is empty."
-        f" {ENTRYPOINT}",
-        fix=f"    env:\n      {name}: ${{{{ secrets.{name} }}}}\n\nIf the application reads a variable of another name:\n\n"
-        "    with:\n      database-url-env: OTHER_NAME",
-    )
+    return without_url(found, inputs) if not progress.url and progress.rule in _BEFORE_THE_FIRST else found
 
 
 def _heads(progress: Progress, _inputs: Inputs) -> Explanation:
@@ -235,7 +185,7 @@ def _read_only(_progress: Progress, _inputs: Inputs) -> Explanation:
 
 
 def _dry_run_writes(progress: Progress, _inputs: Inputs) -> Explanation:
-    statement = _first(progress.problem.statement.strip())
+    statement = first_line(progress.problem.statement.strip())
     return Explanation(
         f"Could not tell what is pending: env.py writes before the first migration{': ' + statement if statement else ''}.",
         "A dry run looks with a read-only session, which refused this statement.",
@@ -246,7 +196,7 @@ def _dry_run_writes(progress: Progress, _inputs: Inputs) -> Explanation:
 
 def _no_right(progress: Progress, _inputs: Inputs) -> Explanation:
     return Explanation(
-        f"The role may not read or write Alembic's version table: {_first(progress.problem.text)}",
+        f"The role may not read or write Alembic's version table: {first_line(progress.problem.text)}",
         "The table belongs to another role, mostly the one that ran the first migration by hand.",
         "Give it to the role that migrates:\n\n    ALTER TABLE alembic_version OWNER TO …;\n\nor grant what it needs:\n\n"
         "    GRANT SELECT, INSERT, UPDATE, DELETE ON alembic_version TO …;",
@@ -279,7 +229,7 @@ def _postgres_scheme(_progress: Progress, inputs: Inputs) -> Explanation:
 
 
 def _unreachable(progress: Progress, inputs: Inputs) -> Explanation:
-    said = _first(progress.problem.text)
+    said = first_line(progress.problem.text)
     return Explanation(
         f"The database did not answer within the {inputs.wait_for_database:g} s of `wait-for-database`: {said}",
         "It is down or still starting, its name does not resolve in the job's network, or a firewall is in between.",
@@ -291,7 +241,7 @@ def _unreachable(progress: Progress, inputs: Inputs) -> Explanation:
 
 def _database_refused(progress: Progress, inputs: Inputs) -> Explanation:
     return Explanation(
-        f"The database refused the connection: {_first(progress.problem.text)}",
+        f"The database refused the connection: {first_line(progress.problem.text)}",
         "A wrong user, password or database name, a missing certificate, or a rule in pg_hba.conf. It was not tried again:"
         " the answer stays the same.",
         f"Compare {inputs.database_url_env} in this environment with the one that the running release has.",
@@ -328,9 +278,9 @@ def _exit(progress: Progress, _inputs: Inputs) -> Explanation:
 def _environment(progress: Progress, _inputs: Inputs) -> Explanation:
     found = progress.problem
     kind = f"{found.kind}: " if found.kind else ""
-    cause, fix = _STATES.get(found.sqlstate, ("", ""))
+    cause, fix = STATES.get(found.sqlstate, ("", ""))
     return Explanation(
-        f"The migration tool failed before the first migration: {kind}{_first(found.text)}",
+        f"The migration tool failed before the first migration: {kind}{first_line(found.text)}",
         cause or "A revision file that cannot be loaded, env.py, or the settings that it needs.",
         fix or "The last lines of the log show where. The same command fails in the same way on your machine, in that image.",
     )
@@ -362,7 +312,7 @@ def _timeout(progress: Progress, inputs: Inputs) -> Explanation:
 
 def _autocommit(progress: Progress, _inputs: Inputs) -> Explanation:
     return Explanation(
-        f"Migration {progress.step}{_place(progress)} failed: `autocommit_block()` cannot leave env.py's transaction.",
+        f"Migration {progress.step}{place_of(progress)} failed: `autocommit_block()` cannot leave env.py's transaction.",
         "env.py executed something on the connection before `context.configure`, so Alembic may not commit that transaction.",
         "Commit in env.py before you configure:\n\n    connection.execute(…)\n    connection.commit()\n"
         "    context.configure(connection=connection, transaction_per_migration=True, …)",
@@ -371,7 +321,7 @@ def _autocommit(progress: Progress, _inputs: Inputs) -> Explanation:
 
 def _migration(progress: Progress, inputs: Inputs) -> Explanation:
     found = progress.problem
-    cause, fix = _STATES.get(found.sqlstate, ("", ""))
+    cause, fix = STATES.get(found.sqlstate, ("", ""))
     if found.sqlstate == "55P03":
         who = "; ".join(described(one) for one in progress.blockers)
         cause = f"Blocked by {who}." if who else "Another session held a lock that it needs; it is gone by now."
@@ -382,19 +332,8 @@ def _migration(progress: Progress, inputs: Inputs) -> Explanation:
     # The database's errors have a code; the names of the drivers' classes add nothing.
     kind = f"{found.kind}: " if found.kind and not found.sqlstate else ""
     safe = " so that it is safe to run again" if progress.partial else ""
-    fix = fix or f"Fix {_file(progress) or 'the migration'}{safe}, and release again."
-    return Explanation(f"Migration {progress.step}{_place(progress)} failed: {kind}{_first(found.text)}", cause, fix)
-
-
-def _file(progress: Progress) -> str:
-    known = progress.pending.get((progress.database, progress.step))
-    return progress.problem.file or (known.file if known else "")
-
-
-def _place(progress: Progress) -> str:
-    file, line = _file(progress), progress.problem.line
-    database = f" in {progress.database}" if progress.database else ""
-    return f"{database} ({file}{f':{line}' if line else ''})" if file else database
+    fix = fix or f"Fix {file_of(progress) or 'the migration'}{safe}, and release again."
+    return Explanation(f"Migration {progress.step}{place_of(progress)} failed: {kind}{first_line(found.text)}", cause, fix)
 
 
 def _unknown(progress: Progress, _inputs: Inputs) -> Explanation:
@@ -433,85 +372,4 @@ _RULES: Mapping[str, Callable[[Progress, Inputs], Explanation]] = {
     "timeout": _timeout,
     "autocommit-in-transaction": _autocommit,
     "migration": _migration,
-}
-
-_STATES: Mapping[str, tuple[str, str]] = {
-    # https://www.postgresql.org/docs/current/errcodes-appendix.html
-    "53100": (
-        "The database's disk is full.",
-        "Make room first (rewriting a table needs its size again, and so does an index); then run it again.",
-    ),
-    "53400": (
-        "A limit that the server's configuration sets was reached, such as `temp_file_limit`.",
-        "Raise it for the role of the migration (`ALTER ROLE … SET …`), or work in batches.",
-    ),
-    "53200": ("The database is out of memory.", "Lower `maintenance_work_mem` for this migration, or work in batches."),
-    "57014": ("The statement took longer than `statement-timeout`.", "Work in batches, or raise `statement-timeout`."),
-    "57P01": ("The database's administrator, or a fail-over, ended the session.", "Run it again once the database is up."),
-    "40P01": (
-        "Deadlock: this session and another were each waiting for the other.",
-        "Nothing of the failed step stays; run it again. If it recurs, lock the tables in the order that the application uses.",
-    ),
-    "25P03": (
-        "The server ended the session because its transaction was idle too long (`idle_in_transaction_session_timeout`).",
-        (
-            "The action resets that timeout, so the migration or env.py set it again. Remove that statement, or do slow work"
-            " in Python before the transaction's first statement."
-        ),
-    ),
-    "25P04": (
-        "The transaction took longer than `transaction_timeout`, which the migration or env.py set.",
-        "Remove that statement; work in batches.",
-    ),
-    "25006": (
-        "The session is read-only: a replica, a read-only role, or a `SET` in env.py.",
-        "Give the migration the primary's address, and a role that may write.",
-    ),
-    "42501": (
-        "The role of the migration may not do this.",
-        "Grant it what it needs, or migrate as the owner of the tables:\n\n    ALTER TABLE … OWNER TO …;",
-    ),
-    "55P03": (
-        "Another session holds a lock that env.py waits for before the first migration.",
-        "Run it again when that session is done.",
-    ),
-    "55P04": (
-        "PostgreSQL cannot use a new enum value in the transaction that added it.",
-        (
-            "Add the value in a separate, earlier revision, and let each revision have a separate transaction"
-            " (`transaction_per_migration=True` in env.py); or commit it at once:\n\n"
-            "    with op.get_context().autocommit_block():\n        op.execute(\"ALTER TYPE … ADD VALUE '…'\")"
-        ),
-    ),
-    "42P07": (
-        "It exists already: made by hand, by an earlier attempt outside a transaction, or by another tool.",
-        "Compare it with the migration. If it is what the migration would make, tell Alembic so: `alembic stamp REVISION`.",
-    ),
-    "42701": (
-        "The column exists already: made by hand, by an earlier attempt outside a transaction, or by another tool.",
-        "Compare it with the migration. If it is what the migration would make, tell Alembic so: `alembic stamp REVISION`.",
-    ),
-    "23505": (
-        "Existing rows break the new rule.",
-        "Fix the data in a migration before this one, in batches; then add the rule.",
-    ),
-    "23502": (
-        "Existing rows have no value in this column.",
-        "Add it as nullable, fill it in batches, and set NOT NULL in a later release.",
-    ),
-    "23514": (
-        "Existing rows break the check.",
-        "Add it NOT VALID, fix the data, and VALIDATE it in a later migration.",
-    ),
-    "23503": (
-        "Existing rows refer to rows that do not exist.",
-        "Add the key NOT VALID, fix the data, and VALIDATE it in a later migration.",
-    ),
-    "25001": (
-        "The statement cannot run in a transaction.",
-        (
-            "Run it in Alembic's block for such statements:\n\n    with op.get_context().autocommit_block():\n"
-            '        op.create_index("ix_items_name", "items", ["name"], postgresql_concurrently=True)'
-        ),
-    ),
 }

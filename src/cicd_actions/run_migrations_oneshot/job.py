@@ -98,15 +98,18 @@ class Jobs:
         listener.ended.wait(1.0 if self.last.end.exit_code is not None else 0.0)
         return self.last
 
-    def other(self, words: tuple[str, ...]) -> JobEnd:
-        """Runs a command as it is."""
-        listener = _Listener(Progress(), self._journal, "")
+    def other(self, words: tuple[str, ...]) -> tuple[JobEnd, str]:
+        """Runs a command as it is. Returns how it ended, and what it printed on both streams."""
         # A program that ignores SIGTERM, as most do that are process 1, would outlive a short timeout by all of `GRACE`.
         grace = min(GRACE, self._inputs.timeout / 5)
-        return self._run(replace(self._job, command=words, grace=grace), self._inputs.timeout, listener.line)
+        return self._heard(replace(self._job, command=words, grace=grace), self._inputs.timeout)
 
     def answer(self, words: tuple[str, ...]) -> str:
         """Runs a command that only reports, and returns what it printed on both streams."""
+        self._journal.line(f"Asking: {' '.join(words)}", own=True)
+        return self._heard(replace(self._job, command=words), STARTING)[1]
+
+    def _heard(self, job: Job, limit: float) -> tuple[JobEnd, str]:
         lines: list[str] = []
 
         def line(_stream: str, text: str) -> None:
@@ -114,9 +117,8 @@ class Jobs:
             if len(lines) < MOST_ANSWER:
                 lines.append(text)
 
-        self._journal.line(f"Asking: {' '.join(words)}", own=True)
-        self._run(replace(self._job, command=words), STARTING, line)
-        return "\n".join(lines)
+        end = self._run(job, limit, line)
+        return end, "\n".join(lines)
 
     def _run(self, job: Job, limit: float, line: Callable[[str, str], None]) -> JobEnd:
         try:
@@ -140,7 +142,7 @@ class _Listener:
         self.ended = threading.Event()
 
     def line(self, _stream: str, line: str) -> None:
-        ordinary, event = event_in(line, self._prefix) if self._prefix else (line, None)
+        ordinary, event = event_in(line, self._prefix)
         if ordinary or event is None:
             self._journal.line(ordinary)
         if event is None:

@@ -1,8 +1,8 @@
 """Tools that report their state by a command: Prisma and golang-migrate. They are asked before and after the migration.
 
-Both take their own advisory lock while they migrate:
+Both take their own advisory lock while they migrate, and give up after 10 s and 15 s where another run holds it:
 https://www.prisma.io/docs/orm/prisma-migrate/workflows/development-and-production#advisory-locking
-https://github.com/golang-migrate/migrate/blob/master/database/postgres/README.md
+https://github.com/golang-migrate/migrate/blob/master/migrate.go (`ErrLockTimeout`)
 """
 
 from __future__ import annotations
@@ -27,11 +27,15 @@ class State:
 
 @dataclass(frozen=True)
 class Tool:
-    """`questions` are commands whose output `state` reads, in this order."""
+    """`questions` are commands whose output `state` reads, in this order.
+
+    `locked` is how the tool says that another run holds its lock: it has changed nothing then.
+    """
 
     name: str
     questions: tuple[tuple[str, ...], ...]
     state: Callable[[Sequence[str]], State]
+    locked: str
 
 
 def tool_in(words: Sequence[str]) -> Tool | None:
@@ -40,7 +44,7 @@ def tool_in(words: Sequence[str]) -> Tool | None:
     for at, name in enumerate(names):
         if name == "prisma" and tuple(words[at + 1 : at + 3]) == ("migrate", "deploy"):
             status = (*words[: at + 2], "status", *words[at + 3 :])
-            return Tool("Prisma", (status,), lambda texts: prisma_state(texts[0]))
+            return Tool("Prisma", (status,), lambda texts: prisma_state(texts[0]), "acquire a postgres advisory lock")
         if name == "migrate" and "up" in words[at + 1 :]:
             return _golang(tuple(words[: at + 1]), tuple(words[at + 1 :]))
     return None
@@ -57,11 +61,14 @@ def _golang(before: tuple[str, ...], arguments: tuple[str, ...]) -> Tool | None:
     if not folder:
         return None
     questions = ((*before, *options, "version"), (*before[:-1], "ls", "-1", folder))
-    return Tool("golang-migrate", questions, lambda texts: golang_state(texts[0], texts[1]))
+    return Tool("golang-migrate", questions, lambda texts: golang_state(*texts), "can't acquire database lock")
 
 
 def prisma_state(text: str) -> State:
-    """Reads `prisma migrate status`. It exits with 1 when something is pending, so only its words count."""
+    """Reads `prisma migrate status`. It exits with 1 when something is pending, so only its words count.
+
+    A database that has all of the image's migrations and more is "up to date" for Prisma.
+    """
     if "Database schema is up to date" in text:
         return State("up to date", ())
     failed = _names_after(text, r"Following migrations? have failed:")

@@ -38,12 +38,16 @@ def _unwatched(inputs: Inputs) -> Finding:
 
 @dataclass
 class Outcome:
-    """What is known of a run of another tool. `before` and `after` are `None` where the tool was not asked."""
+    """What is known of a run of another tool. `before` and `after` are `None` where the tool was not asked.
+
+    `lock_held`: another run held the tool's lock until the end of `wait-for-lock`.
+    """
 
     end: JobEnd | None = None
     tool: Tool | None = None
     before: State | None = None
     after: State | None = None
+    lock_held: bool = False
     backup: Backup | None = None
     schema: SchemaDiff | None = None
     cancelled: str = ""
@@ -101,6 +105,10 @@ def _judged(known: Outcome, inputs: Inputs, image: str) -> tuple[str, Verdict, s
         return _not_run(known, inputs, image)
     if end.exit_code == 0 and not end.timed_out:
         return _succeeded(known, command, end)
+    if known.tool and known.lock_held:
+        what = f"Another run has held {known.tool.name}'s lock for the {inputs.wait_for_lock:g} s of `wait-for-lock`."
+        fix = "Wait for it, or allow more time:\n\n    with:\n      wait-for-lock: 30m"
+        return "failed", Verdict.INCONCLUSIVE, what, fix
     detail = f" ({end.detail})" if end.detail else ""
     how = f"failed with exit code {end.exit_code}{detail}" if end.exit_code is not None else f"was lost{detail}"
     what = f"`{command}` was ended at its time limit of {inputs.timeout:g} s." if end.timed_out else f"`{command}` {how}."

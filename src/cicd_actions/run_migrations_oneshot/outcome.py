@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cicd_actions.run_migrations_oneshot.backup import Backup
-from cicd_actions.run_migrations_oneshot.explanations import Explanation, ended, explained
+from cicd_actions.run_migrations_oneshot.explanations import explained
 from cicd_actions.run_migrations_oneshot.inputs import Inputs
 from cicd_actions.run_migrations_oneshot.job import Ran
 from cicd_actions.run_migrations_oneshot.journal import Journal
 from cicd_actions.run_migrations_oneshot.log_lines import at, described
 from cicd_actions.run_migrations_oneshot.progress import Migration, Progress, Step
 from cicd_actions.run_migrations_oneshot.schema import MOST_LINES, SchemaDiff
+from cicd_actions.run_migrations_oneshot.sentences import Explanation, ended
 from cicd_actions.toolkit.findings import Finding, Severity
 from cicd_actions.toolkit.report import Block, Bullets, Code, CodeBlock, Details, Inline, OutputValue, Paragraph, Report, Table
 from cicd_actions.toolkit.verdict import Verdict

@@ -23,6 +23,9 @@ from cicd_actions.toolkit.runtime import Runtime
 RESOLVING = 60.0
 """Seconds to ask which digest the image is."""
 
+LOCK_PAUSE = 1.0
+"""Seconds between two runs of a tool whose lock another run holds. The tool itself waits for 10 s or more in each of them."""
+
 
 def run(inputs: Inputs, runtime: Runtime) -> Report:
     """Migrate once. Raises `UnusableInput`; everything else, an engine that does not answer included, is in the report."""
@@ -124,7 +127,7 @@ def _other(inputs: Inputs, runtime: Runtime, engine: Engine, image: Image, journ
             if inputs.backup_command:
                 known.backup = backup.make(inputs.backup_command, *tools)
             dumps = SchemaDumps(inputs.schema_command, *tools) if inputs.schema_command else None
-            known.end = jobs.other(inputs.command)
+            _run_tool(known, inputs, runtime, jobs, journal)
             if known.tool:
                 known.after = known.tool.state([jobs.answer(words) for words in known.tool.questions])
             if dumps:
@@ -134,6 +137,18 @@ def _other(inputs: Inputs, runtime: Runtime, engine: Engine, image: Image, journ
         cancelled.report = other_tool.report(known, inputs, journal, image.pinned)
         raise
     return other_tool.report(known, inputs, journal, image.pinned)
+
+
+def _run_tool(known: other_tool.Outcome, inputs: Inputs, runtime: Runtime, jobs: Jobs, journal: Journal) -> None:
+    """Runs the tool, and again while another run holds its lock, for `wait-for-lock`."""
+    waiting = runtime.deadline(inputs.wait_for_lock)
+    while True:
+        known.end, said = jobs.other(inputs.command)
+        known.lock_held = bool(known.tool and known.end.exit_code and known.tool.locked in said)
+        if not known.tool or not known.lock_held or waiting.expired:
+            return
+        journal.line(f"Another run holds {known.tool.name}'s lock. Waiting.", own=True)
+        runtime.sleep(waiting.timeout(LOCK_PAUSE))
 
 
 def _stopped(error: ActionError, journal: Journal) -> Report:

@@ -204,7 +204,8 @@ def _finding(row: Row, state: State) -> Finding:
 
 def _place(row: Row, state: State) -> Place | None:
     if state in {State.INCOMPLETE, State.UNUSED}:
-        return row.entries[0].place if row.entries else None
+        # The one to complete is the one that says most.
+        return min(row.entries, key=lambda entry: len(entry.missing)).place if row.entries else None
     required = [use for use in row.uses if not use.optional] or row.uses
     return required[0].place
 

@@ -87,7 +87,7 @@ def _checked(inputs: Inputs, runtime: Runtime) -> Report:
             _write(gathered.tree.root / target, after)
             runtime.log(f"Wrote {target}.")
     entries = _entries(documents, gathered)
-    rows = compare(gathered.uses, [*entries, *gathered.declared], gathered.column, dict(inputs.ignore))
+    rows = compare(gathered.uses, [*entries, *gathered.declared], gathered.column, dict(inputs.ignore), code=bool(inputs.code))
     _hint_mentions(rows, gathered.tree, documents)
     return _report(inputs, runtime, gathered, rows, documents, changed)
 

@@ -60,8 +60,8 @@ def differences(wanted: Catalog, got: Catalog) -> list[str]:
 
 
 def called(table: Mapping[str, Any]) -> str:
-    """Returns a table's name for people: without the schema where that is `public`."""
-    return str(table["name"]) if table["schema"] == "public" else f"{table['schema']}.{table['name']}"
+    """Returns a table's name for people: without the schema where that is the usual one."""
+    return str(table["name"]) if table["schema"] in {"public", "main"} else f"{table['schema']}.{table['name']}"
 
 
 def named(catalog: Catalog, schema: str, name: str) -> tuple[str, Mapping[str, Any]] | None:

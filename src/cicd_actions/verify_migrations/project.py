@@ -113,7 +113,7 @@ class Programs:
 
     def _environment(self, tree: Tree, address: Address) -> dict[str, str]:
         given = dict(self.runtime.environment.for_programs())
-        plain = f"postgresql:{address.url.partition(':')[2]}"
+        plain = f"postgresql:{address.url.partition(':')[2]}" if address.host else ""
         found = {
             **given,
             **libpq_variables(plain),
@@ -204,3 +204,10 @@ def scratch_folder(runtime: Runtime) -> tempfile.TemporaryDirectory[str]:
     """Returns a folder for the base's tree and the programs' results; it goes with the run."""
     path = runtime.variables.get("RUNNER_TEMP")
     return tempfile.TemporaryDirectory(prefix="verify-migrations-", dir=path if path and Path(path).is_dir() else None)
+
+
+def broken(what: str, result: Mapping[str, Any], fix: str = "") -> Inconclusive:
+    """Returns the error for a program whose result has an `error` or a `stop`."""
+    error = result.get("error") or {}
+    cause = f"{error.get('type', '')}: {error.get('text', '')}" if error else str(result.get("stop", ""))
+    return Inconclusive(f"Could not read {what}.", cause=cause, fix=fix)

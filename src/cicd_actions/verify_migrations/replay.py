@@ -99,8 +99,9 @@ def _of(model: Mapping[str, Any], rows: Rows, catalog: Catalog, count: int) -> l
         tuple(column["name"] for column in used),
         frozenset(column["name"] for column in used if column["nullable"]),
     )
-    # As old code writes it: bare where it names no schema.
-    target = qualified({**table, "schema": model["schema"]}) if model["schema"] else name(model["name"])
+    # As old code writes it: bare where it names no schema. A tenant's schema is on its search path.
+    bare = not model["schema"] and table["schema"] in {"public", "main"}
+    target = name(model["name"]) if bare else qualified(table)
     listed = ", ".join(name(column) for column in need.columns)
     made = [Statement(need, "SELECT", f"select {listed} from {target} limit 1")]
     if oid not in rows.tables:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from cicd_actions.toolkit.errors import Inconclusive, UnusableInput
 from cicd_actions.toolkit.report import Report
 from cicd_actions.toolkit.runtime import Runtime
-from cicd_actions.verify_migrations import judgement, project, reporting
+from cicd_actions.verify_migrations import judgement, project, reporting, sqlite
 from cicd_actions.verify_migrations.action import ACTION
 from cicd_actions.verify_migrations.inputs import Inputs
 from cicd_actions.verify_migrations.project import Programs
 from cicd_actions.verify_migrations.rules import RULES
-from cicd_actions.verify_migrations.server import scratch
+from cicd_actions.verify_migrations.server import Server, scratch
 from cicd_actions.verify_migrations.verification import Verification
 from cicd_actions.verify_migrations.wire import Address
 from cicd_actions.verify_openapi_client import acknowledge, base, repository
@@ -32,7 +33,7 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
     path = runtime.place(inputs.report, input="report") if inputs.report else None
     accepted = acknowledge.load(folder / inputs.acknowledge, inputs.acknowledge) if inputs.acknowledge else []
     sizes = project.sizes(folder / inputs.table_sizes, inputs.table_sizes) if inputs.table_sizes else {}
-    address = _address(inputs, runtime)
+    url = _url(inputs, runtime)
     repo = repository.find(folder, runtime.variables)
     found = base.of_reference(repo, inputs.base_ref) if inputs.base_ref else base.of_event(repo, runtime.variables)
     if not found.commit:
@@ -40,7 +41,7 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
             f"There is no base to compare with: {found.missing}.",
             fix=found.fix.replace("\n    # base-missing: this workflow does not compare", "") or "    base-ref: origin/main",
         )
-    with project.scratch_folder(runtime) as temporary, scratch(address, allow_other_data=inputs.allow_other_data) as server:
+    with project.scratch_folder(runtime) as temporary, _server(url, inputs, runtime, Path(temporary)) as server:
         here = Path(temporary)
         verification = Verification(
             inputs=inputs,
@@ -74,7 +75,7 @@ def _check(inputs: Inputs) -> None:
             )
 
 
-def _address(inputs: Inputs, runtime: Runtime) -> Address:
+def _url(inputs: Inputs, runtime: Runtime) -> str:
     name = inputs.database_url_variable
     url = runtime.variables.get(name, "").strip()
     if not url:
@@ -83,6 +84,14 @@ def _address(inputs: Inputs, runtime: Runtime) -> Address:
             cause="It holds the address of the lane's own PostgreSQL.",
             fix=f"    env:\n      {name}: postgresql://postgres:postgres@localhost:5432/app",
         )
-    address = Address.of(url, name)
+    return url
+
+
+def _server(url: str, inputs: Inputs, runtime: Runtime, here: Path) -> AbstractContextManager[Server]:
+    if url.startswith("sqlite"):
+        folder = here / "databases"
+        folder.mkdir()
+        return sqlite.scratch(url, folder)
+    address = Address.of(url, inputs.database_url_variable)
     runtime.redactor.add(address.password)
-    return address
+    return scratch(address, allow_other_data=inputs.allow_other_data)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cicd_actions.toolkit.errors import Inconclusive, UnusableInput
+from cicd_actions.verify_migrations.trace import Recorder
 from cicd_actions.verify_migrations.wire import Address, Connection, ServerError, literal, name
 
 PREFIX = "cicd_vm_"
@@ -32,6 +33,7 @@ class Server:
     address: Address
     connection: Connection
     run: str
+    recorder: Recorder = field(default_factory=Recorder)
 
     def connect(self, database: str) -> Connection:
         """Opens a session in one of the action's databases. Nothing there outlives a crash, so nothing waits for the disk."""

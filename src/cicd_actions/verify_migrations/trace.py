@@ -193,37 +193,49 @@ class Entry:
     catalog: Mapping[str, Any] | None = field(repr=False)
 
 
-def arm(connection: Connection) -> None:
-    """Begins to trace in the connection's database, which has `CATALOG` already. Needs a superuser."""
-    connection.rows(_TRACE)
-    if int(connection.value("show server_version_num") or 0) >= 150_000:
-        connection.rows(_FLUSHED)
-    for schema, table in connection.rows(VERSION_TABLES):
-        whole = f"{name(schema or '')}.{name(table or '')}"
-        connection.rows(
-            f"create trigger cicd_vm_moved after insert or update or delete on {whole} for each statement"
-            f" execute function cicd_vm.moved(); alter table {whole} enable always trigger cicd_vm_moved"
-        )
-    connection.rows(_ARMED)
+class Recorder:
+    """Records what happens in a database. This one is PostgreSQL's; `unseen` says what another one cannot see."""
 
+    salt = CATALOG
+    unseen = ""
 
-def version_rows(connection: Connection) -> list[dict[str, Any]]:
-    """Returns the rows of every version table."""
-    found: list[dict[str, Any]] = []
-    for schema, table in connection.rows(VERSION_TABLES):
-        found += connection.document(f"select json_agg(to_jsonb(t)) from {name(schema or '')}.{name(table or '')} t") or []
-    return found
+    def install(self, connection: Connection) -> None:
+        """Prepares a database for `catalog`."""
+        connection.rows(CATALOG)
 
+    def catalog(self, connection: Connection) -> Any:
+        """Returns the catalog of a prepared database."""
+        return connection.document("select cicd_vm.catalog()")
 
-def mark(connection: Connection, text: str) -> None:
-    """Writes a line of our own into the log: what comes after it is another run."""
-    connection.rows(f"insert into cicd_vm.log(kind, tag, catalog) values ('mark', {literal(text)}, cicd_vm.catalog())")
+    def arm(self, connection: Connection) -> None:
+        """Begins to trace in a prepared database. Needs a superuser."""
+        connection.rows(_TRACE)
+        if int(connection.value("show server_version_num") or 0) >= 150_000:
+            connection.rows(_FLUSHED)
+        for schema, table in connection.rows(VERSION_TABLES):
+            whole = f"{name(schema or '')}.{name(table or '')}"
+            connection.rows(
+                f"create trigger cicd_vm_moved after insert or update or delete on {whole} for each statement"
+                f" execute function cicd_vm.moved(); alter table {whole} enable always trigger cicd_vm_moved"
+            )
+        connection.rows(_ARMED)
 
+    def version_rows(self, connection: Connection) -> list[dict[str, Any]]:
+        """Returns the rows of every version table."""
+        found: list[dict[str, Any]] = []
+        for schema, table in connection.rows(VERSION_TABLES):
+            whole = f"{name(schema or '')}.{name(table or '')}"
+            found += connection.document(f"select json_agg(to_jsonb(t)) from {whole} t") or []
+        return found
 
-def entries(connection: Connection) -> Iterator[Entry]:
-    """Yields the log from its beginning."""
-    for (text,) in connection.rows("select to_jsonb(l)::text from cicd_vm.log l order by n"):
-        yield entry(text or "{}")
+    def mark(self, connection: Connection, text: str) -> None:
+        """Writes a line of our own into the log: what comes after it is another run."""
+        connection.rows(f"insert into cicd_vm.log(kind, tag, catalog) values ('mark', {literal(text)}, cicd_vm.catalog())")
+
+    def entries(self, connection: Connection) -> Iterator[Entry]:
+        """Yields the log from its beginning."""
+        for (text,) in connection.rows("select to_jsonb(l)::text from cicd_vm.log l order by n"):
+            yield entry(text or "{}")
 
 
 def entry(text: str) -> Entry:

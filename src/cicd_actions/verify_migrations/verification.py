@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cicd_actions.toolkit.background import Background
-from cicd_actions.toolkit.errors import Inconclusive
 from cicd_actions.toolkit.findings import Severity
 from cicd_actions.toolkit.runtime import Runtime
 from cicd_actions.verify_migrations import catalog as catalogs
-from cicd_actions.verify_migrations import old_code, project, replay, segments, trace, traffic
+from cicd_actions.verify_migrations import old_code, replay, revision_graph, segments, trace, traffic
+from cicd_actions.verify_migrations.base_schema import Base, BaseSchema
 from cicd_actions.verify_migrations.inputs import Inputs
-from cicd_actions.verify_migrations.project import Programs, Tree
+from cicd_actions.verify_migrations.project import Programs, Tree, broken
 from cicd_actions.verify_migrations.rows import Rows, is_version_table, qualified
 from cicd_actions.verify_migrations.rules import RULES, Trouble
 from cicd_actions.verify_migrations.segments import Segment
-from cicd_actions.verify_migrations.server import BASE, Server
-from cicd_actions.verify_migrations.wire import Address, Connection, ServerError, name
+from cicd_actions.verify_migrations.server import Server
+from cicd_actions.verify_migrations.wire import Address, Connection
 from cicd_actions.verify_openapi_client.repository import Repository
-
-_CATALOG = "select cicd_vm.catalog()"
 
 
 @dataclass
@@ -37,17 +34,6 @@ class Evidence:
     locks: dict[str, dict[str, str]] = field(default_factory=dict)
     phases: dict[str, tuple[str, str]] = field(default_factory=dict)
     cached: bool = False
-
-
-@dataclass(frozen=True)
-class Base:
-    """The schema that runs now, as template databases with tame and hostile rows, and what its code needs."""
-
-    tame: str
-    hostile: str
-    empty: str
-    facts: Mapping[str, Any]
-    cached: bool
 
 
 @dataclass
@@ -66,87 +52,15 @@ class Verification:
 
     def run(self) -> Evidence:
         """Returns the evidence. Raises `Inconclusive` where the check itself could not work."""
-        base = self._base()
+        schema = BaseSchema(self.inputs, self.repo, self.server, self.programs, self.head, self.base, self.commit)
+        base = schema.build()
+        self.found.not_judged += schema.not_judged
         self.found.cached = base.cached
         if self.programs.alembic is None:
             self._other_tool(base)
         else:
             self._alembic(base, base.tame)
         return self.found
-
-    # What runs now
-
-    def _base(self) -> Base:
-        new = self.server.create("new")
-        address = self.server.address.at(new)
-        if self.inputs.base_install_command:
-            self.programs.required(self.base, self.inputs.base_install_command, address, "base-install-command")
-        databases = set(self.server.databases(BASE))
-        cached = [each for each in sorted(databases) if {f"{each}_t", f"{each}_h"} <= databases]
-        if self.inputs.base_command:
-            self.programs.required(self.base, self.inputs.base_command, address, "base-command")
-        facts: dict[str, Any]
-        if self.programs.alembic is None:
-            facts = self._base_of_other_tool(address, cached)
-        else:
-            facts = self.programs.python(
-                self.base,
-                "base",
-                address,
-                salt=self._salt(),
-                prefix=BASE,
-                cached=[] if self.inputs.base_command else cached,
-                database=new,
-                built=bool(self.inputs.base_command),
-                head_folder=str(self.repo.root),
-                moved=[] if self.base.separate else [str(self.repo.root), str(self.base.root)],
-            )
-        _usable(facts)
-        kept = BASE + facts["key"]
-        if facts["cached"]:
-            return Base(f"{kept}_t", f"{kept}_h", kept, facts, cached=True)
-        with self.server.connect(new) as connection:
-            connection.rows(trace.CATALOG)
-        filled = {kind: self._filled(new, kind) for kind in ("tame", "hostile")}
-        if not self._seeds:  # a seed may change without a trace, so nothing is kept
-            self.server.prune(kept)
-            new = self.server.keep(new, kept)
-            filled = {kind: self.server.keep(database, f"{kept}_{kind[0]}") for kind, database in filled.items()}
-        return Base(filled["tame"], filled["hostile"], new, facts, cached=False)
-
-    @property
-    def _seeds(self) -> bool:
-        return bool(self.inputs.seed_command or self.inputs.seed_sql)
-
-    def _salt(self) -> str:
-        parts = (trace.CATALOG, self.server.version, self.inputs.rows, self.inputs.command, self.inputs.base_command)
-        whole = (*parts, self.server.run if self._seeds else "")
-        return hashlib.sha256(repr(whole).encode()).hexdigest()
-
-    def _base_of_other_tool(self, address: Address, cached: Sequence[str]) -> dict[str, Any]:
-        where = self.base.folder.relative_to(self.base.root).as_posix()
-        tree = self.repo.git("rev-parse", f"{self.commit}:{'' if where == '.' else where}").decode().strip()
-        key = hashlib.sha256(f"{self._salt()}{tree}".encode()).hexdigest()[:20]
-        facts = {"key": key, "cached": BASE + key in cached and not self.inputs.base_command, "models": None}
-        if not facts["cached"] and not self.inputs.base_command:
-            self.programs.required(self.base, self.inputs.command, address, "command")
-        return facts
-
-    def _filled(self, template: str, kind: str) -> str:
-        database = self.server.create(kind, template)
-        with self.server.connect(database) as connection:
-            rows = Rows(connection, connection.document(_CATALOG), self.inputs.rows)
-            problems = rows.fill(hostile=kind == "hostile")
-            if self.inputs.seed_sql:
-                path = self.head.folder / self.inputs.seed_sql
-                try:
-                    connection.rows(path.read_text("utf-8"))
-                except (OSError, ServerError) as error:
-                    raise Inconclusive(f"Could not run the file {self.inputs.seed_sql} of `seed-sql`: {error}.") from None
-        self.found.not_judged += [f"Could not make {kind} rows for the table {problem}" for problem in problems]
-        if self.inputs.seed_command:
-            self.programs.required(self.base, self.inputs.seed_command, self.server.address.at(database), "seed-command")
-        return database
 
     # The change, with Alembic
 
@@ -156,36 +70,40 @@ class Verification:
         known = [each["revision"] for each in base.facts["scripts"]]
         options = {"known": known, "several_heads": len(base.facts["heads"]) > 1}
         with self.server.connect(database) as connection:
-            before = connection.document(_CATALOG)
+            before = self.server.recorder.catalog(connection)
             listed = self._statements(connection, before, base.facts["models"])
             failed_before = replay.run(connection, listed)
-            counts = _counts(connection, before)
-            trace.arm(connection)
+            counts = {} if self.server.recorder.unseen else _counts(connection, before)
+            self.server.recorder.arm(connection)
             first = template == base.tame
             unkind = Background(partial(self._hostile, base, options) if first else dict[str, Any])
             head = self.programs.python(self.head, "upgrade", address, trace=True, **options)
             hostile = unkind.result()
             if "scripts" not in head:
-                raise _broken("this change's revisions", head)
+                raise broken("this change's revisions", head)
             if first:
-                self._graph(base.facts, head)
+                for trouble in revision_graph.troubles(base.facts, head, self._relative):
+                    self._add(trouble)
+                fresh = [each for each in head["scripts"] if each["revision"] not in known]
+                self.found.new = [{**each, "file": self._relative(each["path"])} for each in fresh]
                 if self._refused_rows(head):
                     connection.close()
                     self._alembic(base, base.empty)
                     return
             if self._stopped(head):
                 return
-            steps = [each["revision"] for each in head["steps"]]
-            after = connection.document(_CATALOG)
+            # Where env.py migrates several tenants, a revision runs in each of them.
+            steps = list(dict.fromkeys(each["revision"] for each in head["steps"]))
+            after = self.server.recorder.catalog(connection)
             parts: list[Segment] = []
             if steps:
-                entries = segments.started(trace.entries(connection), known)
+                entries = segments.started(self.server.recorder.entries(connection), known)
                 parts = segments.cut(entries, before, after, head["statements"])
                 self._reached(connection, head)
                 self._looked_at(connection, parts, counts, listed, failed_before, base)
                 self._old_tests(base, address)
                 self._unkind(hostile)
-            trace.mark(connection, "after")
+            self.server.recorder.mark(connection, "after")
             round_ = self.programs.python(self.head, "after", address, steps=steps)
             self._agree(base.facts, round_)
             if steps:
@@ -199,28 +117,6 @@ class Verification:
     def _statements(self, connection: Connection, before: Any, models: Any) -> list[replay.Statement]:
         rows = Rows(connection, before, self.inputs.rows)
         return replay.statements(rows, before, models, self.inputs.rows)
-
-    def _graph(self, base: Mapping[str, Any], head: Mapping[str, Any]) -> None:
-        for each in head["problems"]:
-            rule = each["rule"]
-            what = {
-                "revision-twice": lambda e: f"{', '.join(map(self._relative, e['files']))} have the revision {e['revision']}",
-                "parent-missing": lambda e: f"{e['revision']} follows {', '.join(e['missing'])}, which does not exist",
-                "several-heads": lambda e: f"the heads are {', '.join(e['heads'])}",
-            }[rule](each)
-            self._add(Trouble(rule, what, each.get("revision", ""), file=(each.get("files") or [""])[-1]))
-        now = {each["revision"]: each for each in head["scripts"]}
-        for old in base["scripts"]:
-            new = now.get(old["revision"])
-            if new is None:
-                self._add(Trouble("revision-removed", f"{old['revision']} ({Path(old['path']).name}) is gone", old["revision"]))
-            elif not project.same_text(_text(old["path"]), _text(new["path"])):
-                what = f"{old['revision']} was released, and its file has changed since"
-                self._add(Trouble("revision-changed", what, old["revision"], file=new["path"]))
-        known = {each["revision"] for each in base["scripts"]}
-        self.found.new = [each for each in head["scripts"] if each["revision"] not in known]
-        for each in self.found.new:
-            each["file"] = self._relative(each["path"])
 
     def _refused_rows(self, head: Mapping[str, Any]) -> bool:
         """Returns whether the migration only refuses rows, which are made up: empty tables show the rest."""
@@ -246,7 +142,7 @@ class Verification:
         """Returns whether the upgrade did not come to its end, and says so."""
         error = head.get("error")
         if head.get("stop"):
-            raise _broken("this change's revisions", head)
+            raise broken("this change's revisions", head)
         if error is None:
             steps = {each["revision"]: at for at, each in enumerate(head.get("steps") or ())}
             self.found.new.sort(key=lambda each: steps.get(each["revision"], len(steps)))
@@ -255,7 +151,7 @@ class Verification:
         file = next((each["path"] for each in self.found.new if each["revision"] == running), "")
         place = Path(error["file"]) if error.get("file") else Path(file)
         if not running and error.get("missing"):
-            raise _broken("this change's env.py", head)
+            raise broken("this change's env.py", head)
         what = f"{running or 'env.py'} fails: {error['text']}"
         whole = place if place.is_absolute() else self.head.folder / place
         self._add(
@@ -275,10 +171,7 @@ class Verification:
         return str(head.get("running") or "")
 
     def _reached(self, connection: Connection, head: Mapping[str, Any]) -> None:
-        found: set[str] = set()
-        for schema, table in connection.rows(trace.VERSION_TABLES):
-            rows = connection.rows(f"select version_num::text from {name(schema or '')}.{name(table or '')}")
-            found |= {row[0] or "" for row in rows}
+        found = {segments.version(row) for row in self.server.recorder.version_rows(connection)}
         if found != set(head["heads"]):
             what = f"the database is at {', '.join(sorted(found)) or 'no revision'}, and the head is {', '.join(head['heads'])}"
             self._add(Trouble("head-not-reached", what))
@@ -294,12 +187,13 @@ class Verification:
     ) -> None:
         before, after = parts[0].before, parts[-1].after
         failed_after = replay.run(connection, listed)
-        both = traffic.Counts(counts, _counts(connection, before, after))
-        for each in traffic.troubles(parts, before, both):
-            self._add(each)
-        for each in self._invalid_before(before, after):
-            self._add(each)
-        self.found.locks = {part.revision or "the migration": traffic.strongest(part, before) for part in parts}
+        if self.server.recorder.unseen:
+            self.found.not_judged.append(self.server.recorder.unseen)
+        else:
+            both = traffic.Counts(counts, _counts(connection, before, after))
+            for each in (*traffic.troubles(parts, before, both), *self._invalid_before(before, after)):
+                self._add(each)
+            self.found.locks = {part.revision or "the migration": traffic.strongest(part, before) for part in parts}
         assumed = base.facts["models"] is None
         if assumed:
             why = base.facts.get("no_models") or "the tool's models are not known"
@@ -350,7 +244,7 @@ class Verification:
 
     def _agree(self, base: Mapping[str, Any], round_: Mapping[str, Any]) -> None:
         if "differences" not in round_:
-            raise _broken("the comparison of models and schema", round_)
+            raise broken("the comparison of models and schema", round_)
         if round_.get("no_models"):
             self.found.not_judged.append(f"Models and schema were not compared: {round_['no_models']}.")
             return
@@ -365,10 +259,18 @@ class Verification:
             error = round_["downgrade_error"]
             rule = "downgrade-missing" if error["not_implemented"] else "downgrade-fails"
             self._add(self._down(rule, f"the downgrade of {failed} fails: {error['text']}", by_revision.get(failed)))
-        done = {each["revision"]: each["statements"] for each in round_.get("downgraded") or ()}
-        rest = _after_mark(trace.entries(connection))
+        downgraded = round_.get("downgraded") or ()
+        done = {each["revision"]: each["statements"] for each in downgraded}
+        rest = _after_mark(self.server.recorder.entries(connection))
         missing = False
-        moved = iter([each for each in rest if each.kind == "revision"])
+        moves = [each for each in rest if each.kind == "revision"]
+        tenants = len(done) < len(downgraded)
+        if tenants:  # the schema is whole again only when the last one is back
+            back = [each for each in moves if not any(_has(each, step) for step in done)]
+            last = len(downgraded) // len(done)
+            moves = back[last - 1 : last]
+            done = dict([list(done.items())[-1]])
+        moved = iter(moves)
         for revision, count in done.items():
             part = by_revision.get(revision)
             snapshot = next((each.catalog for each in moved if not _has(each, revision)), None)
@@ -415,19 +317,19 @@ class Verification:
         )
         database = self.server.create("head", base.tame)
         with self.server.connect(database) as connection:
-            before = connection.document(_CATALOG)
+            before = self.server.recorder.catalog(connection)
             listed = self._statements(connection, before, None)
             failed_before = replay.run(connection, listed)
-            counts = _counts(connection, before)
-            known = {segments.version(row) for row in trace.version_rows(connection)}
-            trace.arm(connection)
+            counts = {} if self.server.recorder.unseen else _counts(connection, before)
+            known = {segments.version(row) for row in self.server.recorder.version_rows(connection)}
+            self.server.recorder.arm(connection)
             done = self.programs.command(self.head, self.inputs.command, self.server.address.at(database), "command")
             if done.exit_code or done.timed_out:
                 last = " ".join((done.stderr or done.stdout).strip().splitlines()[-1:])
                 self._add(Trouble("upgrade-fails", f"the command failed with exit code {done.exit_code}: {last}"))
                 return
-            entries = segments.started(trace.entries(connection), known)
-            parts = segments.cut(entries, before, connection.document(_CATALOG), [])
+            entries = segments.started(self.server.recorder.entries(connection), known)
+            parts = segments.cut(entries, before, self.server.recorder.catalog(connection), [])
             moved = [part for part in parts if part.revision or part.entries]
             self.found.new = [{"revision": part.revision or "the migration", "phase": "", "message": ""} for part in moved]
             self._looked_at(connection, parts, counts, listed, failed_before, base)
@@ -471,29 +373,6 @@ def _counts(connection: Connection, catalog: Any, now: Any = None) -> dict[str, 
         return {}
     parts = [f"select {oid}, count(*) from {qualified(there[oid])}" for oid in wanted]
     return {row[0] or "": int(row[1] or 0) for row in connection.rows(" union all ".join(parts))}
-
-
-def _usable(facts: Mapping[str, Any]) -> None:
-    if "error" in facts or "stop" in facts:
-        raise _broken(
-            "the base's schema", facts, "Give the base its environment:\n\n    base-install-command: uv sync --frozen"
-        )
-    if facts.get("foreign"):
-        raise Inconclusive(
-            f"The base's models were loaded from this change's files: {', '.join(facts['foreign'][:5])}.",
-            cause="The project is installed in the environment, so the base's tree was not used.",
-            fix="Give the base an environment:\n\n    base-install-command: uv sync --frozen",
-        )
-
-
-def _broken(what: str, result: Mapping[str, Any], fix: str = "") -> Inconclusive:
-    error = result.get("error") or {}
-    cause = f"{error.get('type', '')}: {error.get('text', '')}" if error else str(result.get("stop", ""))
-    return Inconclusive(f"Could not read {what}.", cause=cause, fix=fix)
-
-
-def _text(path: str) -> str:
-    return Path(path).read_text("utf-8", "replace")
 
 
 def _after_mark(entries: Any) -> list[trace.Entry]:

@@ -68,8 +68,8 @@ class Address:
             parts, port = urlsplit(""), 0
         if not parts.scheme.startswith("postgres"):
             raise UnusableInput(
-                f"The variable {name} does not hold the URL of a PostgreSQL database.",
-                cause="Locks, scans and rewrites are observed on a PostgreSQL server. Other databases are not judged.",
+                f"The variable {name} does not hold the URL of a PostgreSQL or SQLite database.",
+                cause="The check runs on PostgreSQL, and without locks on SQLite. Other databases are not judged.",
                 fix=f"    env:\n      {name}: postgresql://postgres:postgres@localhost:5432/app",
             )
         query = parse_qs(parts.query)

@@ -30,6 +30,8 @@ class Repository:
     """Secrets of Dependabot's own store."""
     protected: set[str] = field(default_factory=set)
     """Environments with required reviewers."""
+    restricted: set[str] = field(default_factory=set)
+    """Environments with a rule for branches."""
     files: dict[str, str] = field(default_factory=dict)
     """Texts by `path@commit`."""
     links: set[str] = field(default_factory=set)
@@ -40,6 +42,14 @@ def repository(github: FakeGitHub, name: str) -> Repository:
     """The repository `owner/name`, made when it is new. Tests fill in what is set."""
     known: dict[str, Repository] = github.state.setdefault("repositories", {})
     return known.setdefault(name, Repository(len(known) + 1))
+
+
+def environment(github: FakeGitHub, of: str, name: str, *, restricted: bool = True, reviewers: bool = False) -> None:
+    """Makes an environment of a repository, by default one with a rule for branches."""
+    found = repository(github, of)
+    found.environments.setdefault(name, Names())
+    for chosen, names in ((restricted, found.restricted), (reviewers, found.protected)):
+        (names.add if chosen else names.discard)(name)
 
 
 def existing(call: Call) -> Repository:
@@ -189,5 +199,7 @@ def _shown(call: Call, name: str) -> dict[str, Any]:
         "created_at": WHEN,
         "updated_at": WHEN,
         "protection_rules": [_reviewers()] if name in existing(call).protected else [],
-        "deployment_branch_policy": None,
+        "deployment_branch_policy": {"protected_branches": True, "custom_branch_policies": False}
+        if name in existing(call).restricted
+        else None,
     }

@@ -30,6 +30,7 @@ from cicd_actions.toolkit.report import Report
 from cicd_actions.toolkit.runtime import Runtime
 from tests.harness.alembic_project import NEWEST, ROOT, Project, python_with
 from tests.harness.postgres import Postgres, programs
+from tests.harness.warm_python import warmed
 
 DRIVERS = ("psycopg", "psycopg2", "asyncpg")
 
@@ -82,9 +83,10 @@ class Log(io.StringIO):
 class Migrating:
     """Runs the action for a project and a database."""
 
-    def __init__(self, scratch: Path, python: Path) -> None:
+    def __init__(self, scratch: Path, python: Path, warm: Path) -> None:
         self.scratch = scratch
         self.python = python
+        self._warm = {python: f"{warm}:"}
         self._programs: list[Program] = []
 
     def end(self) -> None:
@@ -98,7 +100,7 @@ class Migrating:
 
     def variables(self, url: str, **more: str) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "INPUT"))}
-        path = f"{self.python}:{os.environ['PATH']}"
+        path = f"{self._warm.get(self.python, '')}{self.python}:{os.environ['PATH']}"
         return {**kept, "PATH": path, "RUNNER_TEMP": str(self.scratch), "DATABASE_URL": url, **more}
 
     def __call__(
@@ -264,11 +266,18 @@ def python() -> Path:
     return python_with(NEWEST)
 
 
+@pytest.fixture(scope="session")
+def warm(python: Path) -> Iterator[Path]:
+    """The folder of a `python3` that has imported Alembic and the drivers already."""
+    with warmed(python) as folder:
+        yield folder
+
+
 @pytest.fixture
-def migrate(tmp_path: Path, python: Path) -> Iterator[Migrating]:
+def migrate(tmp_path: Path, python: Path, warm: Path) -> Iterator[Migrating]:
     scratch = tmp_path / "runner"
     scratch.mkdir()
-    made = Migrating(scratch, python)
+    made = Migrating(scratch, python, warm)
     yield made
     made.end()
 

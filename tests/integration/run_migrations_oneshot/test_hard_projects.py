@@ -11,7 +11,7 @@ import pytest
 
 from tests.harness.alembic_project import Project
 from tests.harness.postgres import PASSWORD
-from tests.integration.run_migrations_oneshot.conftest import Database, Log, Migrating
+from tests.integration.run_migrations_oneshot.conftest import DRIVERS, Database, Log, Migrating
 
 pytestmark = [pytest.mark.postgres, pytest.mark.network]
 
@@ -148,6 +148,22 @@ def test_limits_of_the_role_do_not_end_a_migration_that_computes(
     made = project().revision("r1", "op.execute('SELECT 1')\ntime.sleep(0.5)\n" + TABLE)
 
     assert migrate(made, database.url()).applied == ["r1"]
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_transaction_that_was_idle_too_long_is_explained(
+    driver: str, database: Database, project: Callable[..., Project], migrate: Migrating
+) -> None:
+    idle = "op.execute(\"SET idle_in_transaction_session_timeout = '50ms'\")\ntime.sleep(0.3)\nop.execute('SELECT 1')"
+    made = project(asynchronous=driver == "asyncpg").revision("r1", idle)
+
+    ended = migrate(made, database.url(driver))
+
+    assert (ended.status, ended.verdict) == ("failed", "fail"), ended.log
+    # psycopg2 gets neither the code nor the reason.
+    why = "a timeout that the migration or env.py set" if driver == "psycopg2" else "its transaction was idle too long"
+    assert why in " ".join(ended.text.split()), ended.text
+    assert "Nothing of r1 stays." in ended.text
 
 
 def test_several_databases_are_counted_and_named(

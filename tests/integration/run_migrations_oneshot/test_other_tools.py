@@ -1,14 +1,16 @@
-"""Django, Flask-Migrate and a folder of SQL files, for real; tools that report their state by a command."""
+"""Django, Flask-Migrate, a folder of SQL files and Prisma for real; a program that keeps golang-migrate's protocol."""
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from tests.harness.alembic_project import OTHER_TOOLS, Project, python_with
-from tests.integration.run_migrations_oneshot.conftest import Database, Migrating
+from tests.harness.alembic_project import OTHER_TOOLS, ROOT, Project, python_with
+from tests.integration.run_migrations_oneshot.conftest import Database, Ended, Log, Migrating
 
 pytestmark = [pytest.mark.postgres, pytest.mark.network]
 
@@ -134,33 +136,157 @@ def test_folder_of_sql_files_is_watched_and_proven(
     assert changed.report.headline == "A file that was applied has changed since: sql/0001_items.sql."
 
 
-def test_tool_that_reports_its_state_is_asked_before_and_after(
-    tmp_path: Path, project: Callable[..., Project], migrate: Migrating
-) -> None:
-    """A program with golang-migrate's answers: the real one cannot be installed from the registries of these tests."""
+_GOLANG = ROOT / "tests/harness/golang_migrate.py"
+_GOLANG_LOCK = 4242
+"""`LOCK` of that program."""
+
+
+@pytest.fixture
+def golang(project: Callable[..., Project], migrate: Migrating) -> Project:
+    """A project of golang-migrate, with a program that keeps its protocol: no registry of these tests offers the original."""
     made = project()
+    migrate.python = python_with(OTHER_TOOLS)
     (made.folder / "db").mkdir()
-    for name in ("000001_a", "000002_b"):
-        (made.folder / f"db/{name}.up.sql").touch()
-    tool = made.folder / "migrate"
-    tool.write_text(
-        "#!/bin/sh\nfor last; do :; done\n"
-        'if [ "$last" = version ]; then cat at 2>/dev/null || echo "error: no migration"; exit; fi\n'
-        "[ -e stuck ] || echo 2 > at\n"
-    )
-    tool.chmod(0o755)
-    command = "./migrate -path db -database unused up"
+    (made.folder / "migrate").write_text(f'#!/bin/sh\nexec python3 {_GOLANG} "$@"\n')
+    (made.folder / "migrate").chmod(0o755)
+    (made.folder / "db/000001_items.up.sql").write_text("CREATE TABLE items (id int)")
+    (made.folder / "db/000002_name.up.sql").write_text("ALTER TABLE items ADD name text")
+    return made
 
-    (made.folder / "stuck").touch()
-    stuck = migrate(made, "", command=command)
-    assert (stuck.status, stuck.verdict) == ("failed", "fail"), stuck.log
-    assert "succeeded, but 000001_a, 000002_b did not stay" in stuck.report.headline
 
-    (made.folder / "stuck").unlink()
-    plan = migrate(made, "", command=command, dry_run="true")
+def test_golang_migrate_is_listed_and_proven(database: Database, golang: Project, migrate: Migrating) -> None:
+    command = f"./migrate -path db -database {database.url('')} up"
+
+    plan = migrate(golang, "", command=command, dry_run="true")
     assert (plan.status, plan.report.headline) == ("dry-run", "Dry run: 2 migrations would be applied.")
-    first = migrate(made, "", command=command)
-    assert (first.status, first.applied) == ("applied", ["000001_a", "000002_b"]), first.log
-    assert migrate(made, "", command=command).status == "up-to-date"
-    (made.folder / "at").write_text("2 (dirty)\n")
-    assert migrate(made, "", command=command).status == "refused"
+    first = migrate(golang, "", command=command)
+    assert (first.status, first.applied) == ("applied", ["000001_items", "000002_name"]), first.log
+    assert migrate(golang, "", command=command).status == "up-to-date"
+
+    (golang.folder / "db/000003_wrong.up.sql").write_text("ALTER TABLE nowhere ADD x int")
+    failed = migrate(golang, "", command=command)
+    assert (failed.status, failed.verdict) == ("failed", "fail"), failed.log
+    assert "The database is now: 000003_wrong (dirty)." in failed.report.headline
+    refused = migrate(golang, "", command=command)
+    assert (refused.status, refused.verdict) == ("refused", "fail")
+
+
+def test_golang_migrate_that_commits_nothing_is_not_proven(database: Database, golang: Project, migrate: Migrating) -> None:
+    original = (golang.folder / "migrate").read_text()
+    (golang.folder / "migrate").write_text(original.replace("exec", 'case "$*" in *up) exit 0;; esac; exec'))
+
+    stuck = migrate(golang, "", command=f"./migrate -path db -database {database.url('')} up")
+
+    assert (stuck.status, stuck.verdict) == ("failed", "fail"), stuck.log
+    assert "succeeded, but 000001_items, 000002_name did not stay" in stuck.report.headline
+
+
+def test_lock_of_golang_migrate_is_waited_for(database: Database, golang: Project, migrate: Migrating) -> None:
+    command = f"./migrate -path db -database {database.url('')} -lock-timeout 0.1 up"
+
+    with database.held(f"SELECT pg_advisory_lock({_GOLANG_LOCK})"):
+        held = migrate(golang, "", command=command, wait_for_lock="1s")
+    assert (held.status, held.verdict) == ("failed", "inconclusive"), held.log
+    assert held.report.headline == "Another run has held golang-migrate's lock for the 1 s of `wait-for-lock`."
+
+    log = Log()
+    found: list[Ended] = []
+    thread = threading.Thread(target=lambda: found.append(migrate(golang, "", command=command, log=log, wait_for_lock="30s")))
+    with database.held(f"SELECT pg_advisory_lock({_GOLANG_LOCK})"):
+        thread.start()
+        log.until("Another run holds")
+    thread.join(60)
+    assert [(ended.status, ended.applied) for ended in found] == [("applied", ["000001_items", "000002_name"])], log.getvalue()
+
+
+_PRISMA = ("prisma@6.19.3", "@prisma/adapter-pg@6.19.3")
+_PRISMA_CONFIG = """
+import { defineConfig } from "prisma/config";
+import { PrismaPg } from "@prisma/adapter-pg";
+import Result from "pg/lib/result.js";
+
+// This adapter does not know PostgreSQL's type `name` (19), which the engine reads from the catalog.
+const addFields = Result.prototype.addFields;
+Result.prototype.addFields = function (fields) {
+  for (const field of fields) if (field.dataTypeID === 19) field.dataTypeID = 25;
+  return addFields.call(this, fields);
+};
+
+export default defineConfig({
+  schema: "prisma/schema.prisma",
+  experimental: { adapter: true },
+  engine: "js",
+  adapter: async () => new PrismaPg({ connectionString: process.env.DATABASE_URL }),
+});
+"""
+
+
+@pytest.fixture
+def prisma(project: Callable[..., Project]) -> Project:
+    """A project of the real Prisma, with the schema engine that npm brings (WebAssembly)."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("npm is not installed")
+    folder = ROOT / ".build" / _PRISMA[0]
+    if not (folder / "ready").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        words = ("install", "--no-audit", "--no-fund", "--ignore-scripts", "--silent", "--prefix", str(folder))
+        subprocess.run([npm, *words, *_PRISMA], check=True)
+        (folder / "ready").touch()
+    made = project()
+    (made.folder / "node_modules").symlink_to(folder / "node_modules")
+    _prisma_migration(made, "1_items", 'CREATE TABLE "Item" (id int PRIMARY KEY)')
+    _prisma_migration(made, "2_name", 'ALTER TABLE "Item" ADD name text')
+    (made.folder / "prisma/migrations/migration_lock.toml").write_text('provider = "postgresql"\n')
+    source = 'datasource db {\n  provider = "postgresql"\n  url = env("DATABASE_URL")\n}\n'
+    (made.folder / "prisma/schema.prisma").write_text(source)
+    (made.folder / "prisma.config.ts").write_text(_PRISMA_CONFIG)
+    return made
+
+
+def _prisma_migration(made: Project, name: str, statement: str) -> None:
+    folder = made.folder / "prisma/migrations" / name
+    folder.mkdir(parents=True)
+    (folder / "migration.sql").write_text(statement + ";\n")
+
+
+def _with_prisma(migrate: Migrating, made: Project, database: Database, wait_for_lock: str = "5m") -> Ended:
+    # A file that exists keeps Prisma from fetching the native engines, which it then does not load.
+    unused = str(made.folder / "prisma.config.ts")
+    variables = {
+        "PRISMA_QUERY_ENGINE_LIBRARY": unused,
+        "PRISMA_SCHEMA_ENGINE_BINARY": unused,
+        "CHECKPOINT_DISABLE": "1",
+        "PRISMA_HIDE_UPDATE_MESSAGE": "1",
+    }
+    words = " ".join(f"{name}={value}" for name, value in variables.items())
+    job = f"env -C {made.folder} {words}"
+    command = "node_modules/.bin/prisma migrate deploy"
+    return migrate(made, database.url(""), command=command, job_command=job, wait_for_lock=wait_for_lock)
+
+
+def test_prisma_is_listed_and_proven(database: Database, prisma: Project, migrate: Migrating) -> None:
+    first = _with_prisma(migrate, prisma, database)
+    assert (first.status, first.applied) == ("applied", ["1_items", "2_name"]), first.log
+    assert "Proven by Prisma: nothing is pending." in first.report.headline
+
+    _prisma_migration(prisma, "3_wrong", "ALTER TABLE nowhere ADD x int")
+    failed = _with_prisma(migrate, prisma, database)
+    assert (failed.status, failed.verdict) == ("failed", "fail"), failed.log
+    assert "The database is now: failed at 3_wrong." in failed.report.headline
+
+    shutil.rmtree(prisma.folder / "prisma/migrations/3_wrong")
+    database.sql("DELETE FROM _prisma_migrations WHERE finished_at IS NULL")
+    shutil.rmtree(prisma.folder / "prisma/migrations/2_name")
+    _prisma_migration(prisma, "3_more", "SELECT 1")
+    diverged = _with_prisma(migrate, prisma, database)
+    assert (diverged.status, diverged.verdict) == ("refused", "fail"), diverged.log
+    assert "the image does not have 2_name" in diverged.report.headline
+
+
+def test_lock_of_prisma_that_another_run_holds_is_inconclusive(database: Database, prisma: Project, migrate: Migrating) -> None:
+    with database.held("SELECT pg_advisory_lock(72707369)"):
+        held = _with_prisma(migrate, prisma, database, wait_for_lock="1s")
+
+    assert (held.status, held.verdict) == ("failed", "inconclusive"), held.log
+    assert held.report.headline == "Another run has held Prisma's lock for the 1 s of `wait-for-lock`."

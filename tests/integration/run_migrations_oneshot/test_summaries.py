@@ -28,4 +28,4 @@ def test_summaries_of_migrations_are_the_kept_ones(
     hold("pass-nothing-to-do")
     made.revision("r3", "op.execute('ALTER TABLE items ADD COLUMN price integer')")
     hold("fail")
-    hold("inconclusive", url="postgresql+psycopg://app@127.0.0.1:1/app")
+    hold("inconclusive", url="postgresql+psycopg://app@127.0.0.1:1/app", wait_for_database="1s")

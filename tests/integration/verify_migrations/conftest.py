@@ -14,20 +14,22 @@ from tests.harness.action import Ended, run
 from tests.harness.alembic_project import NEWEST, python_with
 from tests.harness.migration_repository import MigrationRepository
 from tests.harness.postgres import Postgres, programs
+from tests.harness.warm_python import warmed
 
 
 class Verify:
     """Runs the action as a step does."""
 
-    def __init__(self, server: Postgres, python: Path, scratch: Path) -> None:
+    def __init__(self, server: Postgres, python: Path, warm: Path, scratch: Path) -> None:
         self.server = server
         self.python = python
+        self.warm = warm
         self.scratch = scratch
 
     def __call__(self, repository: MigrationRepository, *, driver: str = "psycopg", url: str = "", **inputs: str) -> Ended:
         variables = {
             "DATABASE_URL": url or self.server.url("postgres", driver),
-            "PATH": f"{self.python}:{os.environ['PATH']}",
+            "PATH": f"{self.warm}:{self.python}:{os.environ['PATH']}",
             "RUNNER_TEMP": str(self.scratch),
             # The projects of the tests are never installed, so their modules are compiled once.
             "PYTHONDONTWRITEBYTECODE": "",
@@ -64,11 +66,18 @@ def python() -> Path:
     return python_with(NEWEST)
 
 
+@pytest.fixture(scope="session")
+def warm(python: Path) -> Iterator[Path]:
+    """The folder of a `python3` that has imported Alembic and the drivers already."""
+    with warmed(python) as folder:
+        yield folder
+
+
 @pytest.fixture
-def verify(server: Postgres, python: Path, tmp_path: Path) -> Verify:
+def verify(server: Postgres, python: Path, warm: Path, tmp_path: Path) -> Verify:
     scratch = tmp_path / "runner"
     scratch.mkdir()
-    return Verify(server, python, scratch)
+    return Verify(server, python, warm, scratch)
 
 
 @pytest.fixture

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.harness.action import Ended
+from tests.harness.action import Ended, run
 from tests.harness.alembic_project import OTHER_TOOLS, python_with
 from tests.harness.migration_repository import MigrationRepository
 from tests.integration.verify_migrations.conftest import Verify, rules
@@ -174,10 +175,10 @@ def test_two_runs_at_once_on_one_server_do_not_meet(verify: Verify, project: Mig
     project.commit()
     codes: list[int] = []
     runs = [threading.Thread(target=lambda: codes.append(verify(project, fail_on="old-code\nlocks").code)) for _ in range(2)]
-    for run in runs:
-        run.start()
-    for run in runs:
-        run.join()
+    for each in runs:
+        each.start()
+    for each in runs:
+        each.join()
     assert codes == [0, 0]
 
 
@@ -191,6 +192,85 @@ def test_server_with_other_data_is_refused(verify: Verify, project: MigrationRep
         assert "allow-other-data: true" in refused.log
     finally:
         verify.server.sql("drop database elsewhere")
+
+
+_TENANTS = """
+import os
+import sys
+from alembic import context
+from sqlalchemy import create_engine, pool, text
+
+sys.path.insert(0, os.getcwd())
+from models import metadata
+
+engine = create_engine(os.environ["DATABASE_URL"], poolclass=pool.NullPool)
+for schema in ("one", "two"):
+    with engine.connect() as connection:
+        connection.execute(text(f"create schema if not exists {schema} authorization cicd_vm_app"))
+        connection.execute(text("set role cicd_vm_app"))
+        connection.execute(text(f"set search_path to {schema}"))
+        connection.commit()
+        context.configure(connection=connection, target_metadata=metadata)
+        with context.begin_transaction():
+            context.run_migrations()
+"""
+
+
+def test_tenants_of_another_role_in_another_time_zone_are_judged(verify: Verify, tmp_path: Path) -> None:
+    folder = tmp_path / "tenants"
+    folder.mkdir()
+    project = MigrationRepository(folder, env=_TENANTS)
+    created = _CREATE.replace('"name", sa.Text)', '"name", sa.Text), sa.Column("at", sa.DateTime(timezone=True))')
+    more = ', sa.Column("at", sa.DateTime(timezone=True))'
+    project.models(models(more)).revision("a1", created, 'op.drop_table("users")').commit()
+    project.models('sa.Table("users", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("name", sa.Text))')
+    project.revision("a2", 'op.drop_column("users", "at")', f'op.add_column("users"{more})').commit()
+    verify.server.sql("alter role postgres set timezone to 'Asia/Kathmandu'")
+    try:
+        ended = verify(project, driver="psycopg2")
+    finally:
+        verify.server.sql("alter role postgres reset timezone")
+    assert (ended.code, rules(ended, "error")) == (1, {"column-missing"}), ended.log
+    assert json.loads(ended.outputs["phases"]) == {"a2": "contract"}
+    assert json.loads(ended.outputs["locks"]) == {
+        "a2": {"one.users": "AccessExclusiveLock", "two.users": "AccessExclusiveLock"}
+    }
+    assert report(ended)["not-judged"] == []
+
+
+def test_sqlite_project_is_judged_without_locks(verify: Verify, project: MigrationRepository) -> None:
+    table = 'with op.batch_alter_table("users") as table:\n    '
+    project.models(models(', sa.Column("age", sa.Integer)'))
+    project.revision("a2", 'op.add_column("users", sa.Column("age", sa.Integer))', f'{table}table.drop_column("age")').commit()
+    added = verify(project, url="sqlite:///app.db")
+    assert (added.code, json.loads(added.outputs["phases"])) == (0, {"a2": "expand"}), added.log
+    assert rules(added) == set()
+    assert any("SQLite" in each for each in report(added)["not-judged"])
+
+    project.models('sa.Table("users", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("age", sa.Integer))')
+    project.revision("a3", f'{table}table.drop_column("name")', "pass").commit()
+    dropped = verify(project, url="sqlite:///app.db")
+    assert (dropped.code, json.loads(dropped.outputs["phases"])) == (1, {"a2": "expand", "a3": "contract"}), dropped.log
+    assert rules(dropped, "error") == {"column-missing", "downgrade-missing"}, dropped.log
+    assert list(project.folder.glob("*.db")) == []
+
+
+def test_lane_verifies_its_migrations_with_its_own_variables(verify: Verify, project: MigrationRepository) -> None:
+    project.models('sa.Table("users", metadata, sa.Column("id", sa.Integer, primary_key=True))')
+    down = 'op.add_column("users", sa.Column("name", sa.Text))'
+    env = project.folder / "migrations/env.py"
+    env.write_text(env.read_text().replace("import os\n", "import os\nassert os.environ['LANE'] == 'api'\n", 1))
+    project.revision("a2", 'with op.batch_alter_table("users") as table:\n    table.drop_column("name")', down).commit()
+    lane = {
+        "lane": "api",
+        "directory": ".",
+        "env": {"LANE": "api", "DATABASE_URL": "sqlite:///app.db"},
+        "migrations": {"command": "alembic upgrade head", "variable": "DATABASE_URL", "base-install-command": ""},
+    }
+    given = {"job": json.dumps(lane), "part": "migrations", "base": project.base}
+    path = f"{verify.warm}:{verify.python}:{os.environ['PATH']}"
+    ended = run("run-lane", given, project.folder, PATH=path, RUNNER_TEMP=str(verify.scratch))
+    assert (ended.code, rules(ended, "error")) == (1, {"column-missing"}), ended.log
 
 
 _SETTINGS = """

@@ -189,3 +189,49 @@ def test_make_build_has_the_images_that_services_run() -> None:
     assert list(found["images"]) == ["platform", "ui"]
     assert found["images"]["platform"]["platforms"] == ["linux/amd64", "linux/arm64"]
     assert found["docker"] is True
+
+
+MIGRATING = """
+version: 1
+lanes:
+  api:
+    directory: apps/api
+    python: "3.13"
+    backing: {postgres: "postgres:17"}
+    env: {DATABASE_URL: "postgresql://postgres@{postgres}/app", TEST_DATABASE_URL: "postgresql://postgres@{postgres}/test"}
+    prepare: [uv run --frozen alembic upgrade head]
+    checks: {test: uv run pytest}
+images: {api: {repository: org/api}}
+services: {api: {image: api}}
+release:
+  migrate: {service: api, command: alembic upgrade head}
+  running-command: ./running
+  roll-out-command: ./roll-out
+  environments: [{name: staging, urls: {api: "https://api.example.com"}}]
+"""
+
+
+def test_make_lane_that_prepares_the_database_as_the_release_does_verifies_migrations() -> None:
+    expected = {
+        "check": "fail",
+        "command": "uv run --frozen alembic upgrade head",
+        "variable": "DATABASE_URL",
+        "base-install-command": "uv sync --frozen",
+    }
+    assert plan(MIGRATING, PULL).jobs["api"]["migrations"] == expected
+    assert plan(MIGRATING, PULL, MIGRATING, fork=True).jobs["api"]["migrations"] == expected
+    warns = MIGRATING.replace("upgrade head}", "upgrade head, verify: warn}")
+    assert plan(warns, PULL).jobs["api"]["migrations"]["check"] == "warn"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("command: alembic upgrade head}", "command: alembic upgrade head, verify: 'off'}"),
+        ("command: alembic upgrade head}", "command: alembic -c other.ini upgrade head}"),
+        ("  migrate: {service: api, command: alembic upgrade head}\n", ""),
+        ("postgresql://", "mysql://"),
+    ],
+)
+def test_make_lane_that_does_not_prepare_the_release_s_database_verifies_nothing(old: str, new: str) -> None:
+    assert "migrations" not in plan(MIGRATING.replace(old, new), PULL).jobs["api"]

@@ -27,6 +27,13 @@ _PRISMA = "3 migrations found in prisma/migrations\n\n"
             "The migration from the database are not found locally in prisma/migrations:\n20250101_new\n",
             State("ahead at 20250101_new", (), "the image does not have 20250101_new"),
         ),
+        (
+            (
+                "The last common migration is: 1_a\n\nThe migration have not yet been applied:\n3_c\n\n"
+                "The migration from the database are not found locally in prisma/migrations:\n2_b"
+            ),
+            State("ahead at 2_b", (), "the image does not have 2_b"),
+        ),
         ("Error: P1001: Can't reach database server\n", State()),
     ],
 )

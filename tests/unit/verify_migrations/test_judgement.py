@@ -55,6 +55,7 @@ def test_acknowledged_finding_passes_until_its_last_day() -> None:
         return judged(BREAK, acknowledged=[Acknowledgement(ruling.fingerprint, "Nothing reads it.", expires, 1)])
 
     assert accepted(TODAY).verdict is Verdict.PASS
+    assert "acknowledgement-unused" not in {each.trouble.rule for each in accepted(TODAY).rulings}
     late = accepted(TODAY - dt.timedelta(days=1))
     assert late.verdict is Verdict.FAIL
     assert "acknowledgement-expired" in {each.trouble.rule for each in late.rulings}

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Change a copy of this repository in a way that a pipeline has to notice. For the demo.
 
-  health     a release that is alive but never becomes ready: it needs a setting that does not exist
-  contract   an endpoint's answer changes; its tests do too, but the client is not regenerated
-  migration  a migration that works on a new database, as in CI, and fails on one that has data
-  feature    nothing broken: a column, an endpoint that fills it, and a checkbox on the page
+  health              a release that is alive but never becomes ready: it needs a setting that does not exist
+  contract            an endpoint's answer changes; its tests do too, but the client is not regenerated
+  contract-migration  a migration that drops a column which the release that runs still reads
+  migration           a migration that works on a new database, as in CI, and fails on one that has data
+  feature             nothing broken: a column, an endpoint that fills it, and a checkbox on the page
 
 Each is the patch of that name in changes/. The work tree is changed; nothing is committed.
 """

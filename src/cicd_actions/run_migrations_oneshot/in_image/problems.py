@@ -21,6 +21,9 @@ _NEVER_WORDS = (
     "invalid connection option",
 )
 
+_LOST = "server closed the connection unexpectedly"
+"""libpq's words: https://www.postgresql.org/docs/current/libpq-status.html"""
+
 _NOT_SET = re.compile(
     r"""[Ee]nvironment variable ["']?([A-Za-z_]\w*)["']? (?:is )?(?:not set|missing|required)"""
     r"""|Set the ([A-Za-z_]\w*) environment variable|(?:^|\s)([A-Za-z_]\w*) not found\. Declare it as envvar"""
@@ -46,12 +49,16 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def sqlstate(error: BaseException) -> str:
-    """Returns PostgreSQL's code for it (`sqlstate` of asyncpg and psycopg, `pgcode` of psycopg2), or empty."""
-    for one in chain(error):
-        code = getattr(one, "sqlstate", None) or getattr(one, "pgcode", None)
-        if code:
-            return str(code)
-    return ""
+    """Returns PostgreSQL's code for it (`sqlstate` of asyncpg and psycopg, `pgcode` of psycopg2), or empty.
+
+    A lost connection counts only where nothing says why: asyncpg has the server's reason as its cause. psycopg2 has neither
+    a code nor the reason.
+    """
+    codes = [str(getattr(one, "sqlstate", None) or getattr(one, "pgcode", None) or "") for one in chain(error)]
+    known = sorted(filter(None, codes), key=lambda code: code.startswith("08"))
+    if not known and any(_LOST in str(one) for one in chain(error)):
+        return "08006"
+    return known[0] if known else ""
 
 
 def words(error: BaseException) -> str:

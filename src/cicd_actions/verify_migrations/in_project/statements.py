@@ -37,10 +37,13 @@ class Statements:
         self.revision, self.count = revision, 0
 
     def _executed(self, connection: Any, cursor: Any, statement: str, _parameters: Any, _context: Any, _many: bool) -> None:
-        if not self.revision or connection.dialect.name != "postgresql":
+        if not self.revision:
             return
-        self.count += 1
         entry = self._entry(statement)
+        # What comes from no revision's file is Alembic's own, for its version table.
+        self.count += bool(entry["file"])
+        if connection.dialect.name != "postgresql":
+            return
         entry["rows"] = cursor.rowcount if isinstance(cursor.rowcount, int) else -1
         own = dbapi_of(connection.connection).cursor()
         try:

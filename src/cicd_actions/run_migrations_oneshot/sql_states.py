@@ -1,0 +1,95 @@
+"""Explains PostgreSQL's error codes in a migration: the cause, and the fix.
+
+https://www.postgresql.org/docs/current/errcodes-appendix.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+STATES: Mapping[str, tuple[str, str]] = {
+    "08006": (
+        (
+            "The server ended the session, and psycopg2 does not hand over why: an administrator, a fail-over or a crash, or a"
+            " timeout that the migration or env.py set (`idle_in_transaction_session_timeout`, `transaction_timeout`)."
+        ),
+        "The server's log names the reason. Remove a statement that sets such a timeout; after a fail-over, run it again.",
+    ),
+    "53100": (
+        "The database's disk is full.",
+        "Make room first (rewriting a table needs its size again, and so does an index); then run it again.",
+    ),
+    "53400": (
+        "A limit that the server's configuration sets was reached, such as `temp_file_limit`.",
+        "Raise it for the role of the migration (`ALTER ROLE … SET …`), or work in batches.",
+    ),
+    "53200": ("The database is out of memory.", "Lower `maintenance_work_mem` for this migration, or work in batches."),
+    "57014": ("The statement took longer than `statement-timeout`.", "Work in batches, or raise `statement-timeout`."),
+    "57P01": ("The database's administrator, or a fail-over, ended the session.", "Run it again once the database is up."),
+    "40P01": (
+        "Deadlock: this session and another were each waiting for the other.",
+        "Nothing of the failed step stays; run it again. If it recurs, lock the tables in the order that the application uses.",
+    ),
+    "25P03": (
+        "The server ended the session because its transaction was idle too long (`idle_in_transaction_session_timeout`).",
+        (
+            "The action resets that timeout, so the migration or env.py set it again. Remove that statement, or do slow work"
+            " in Python before the transaction's first statement."
+        ),
+    ),
+    "25P04": (
+        "The transaction took longer than `transaction_timeout`, which the migration or env.py set.",
+        "Remove that statement; work in batches.",
+    ),
+    "25006": (
+        "The session is read-only: a replica, a read-only role, or a `SET` in env.py.",
+        "Give the migration the primary's address, and a role that may write.",
+    ),
+    "42501": (
+        "The role of the migration may not do this.",
+        "Grant it what it needs, or migrate as the owner of the tables:\n\n    ALTER TABLE … OWNER TO …;",
+    ),
+    "55P03": (
+        "Another session holds a lock that env.py waits for before the first migration.",
+        "Run it again when that session is done.",
+    ),
+    "55P04": (
+        "PostgreSQL cannot use a new enum value in the transaction that added it.",
+        (
+            "Add the value in a separate, earlier revision, and let each revision have a separate transaction"
+            " (`transaction_per_migration=True` in env.py); or commit it at once:\n\n"
+            "    with op.get_context().autocommit_block():\n        op.execute(\"ALTER TYPE … ADD VALUE '…'\")"
+        ),
+    ),
+    "42P07": (
+        "It exists already: made by hand, by an earlier attempt outside a transaction, or by another tool.",
+        "Compare it with the migration. If it is what the migration would make, tell Alembic so: `alembic stamp REVISION`.",
+    ),
+    "42701": (
+        "The column exists already: made by hand, by an earlier attempt outside a transaction, or by another tool.",
+        "Compare it with the migration. If it is what the migration would make, tell Alembic so: `alembic stamp REVISION`.",
+    ),
+    "23505": (
+        "Existing rows break the new rule.",
+        "Fix the data in a migration before this one, in batches; then add the rule.",
+    ),
+    "23502": (
+        "Existing rows have no value in this column.",
+        "Add it as nullable, fill it in batches, and set NOT NULL in a later release.",
+    ),
+    "23514": (
+        "Existing rows break the check.",
+        "Add it NOT VALID, fix the data, and VALIDATE it in a later migration.",
+    ),
+    "23503": (
+        "Existing rows refer to rows that do not exist.",
+        "Add the key NOT VALID, fix the data, and VALIDATE it in a later migration.",
+    ),
+    "25001": (
+        "The statement cannot run in a transaction.",
+        (
+            "Run it in Alembic's block for such statements:\n\n    with op.get_context().autocommit_block():\n"
+            '        op.create_index("ix_items_name", "items", ["name"], postgresql_concurrently=True)'
+        ),
+    ),
+}
