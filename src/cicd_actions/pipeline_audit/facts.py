@@ -17,9 +17,7 @@ from cicd_actions.toolkit.yaml12 import Mapping
 from cicd_actions.workflows.files import File
 from cicd_actions.workflows.place import Place
 
-NO_DEPLOY = NotApplicable(
-    "No workflow of this repository deploys a service. Where one does, write `deploys: true` in .github/cicd.yml."
-)
+NO_WORKFLOWS = NotApplicable("The repository has no workflows.")
 
 
 @dataclass(frozen=True)
