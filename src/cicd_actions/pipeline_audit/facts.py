@@ -100,6 +100,19 @@ class Facts:
         return [one for one in self.run_of(job) if one.waits_for(job)]
 
     @cached_property
+    def _rolling(self) -> frozenset[int]:
+        return frozenset(map(id, self.deploying))
+
+    def rolls_out(self, job: JobRun) -> bool:
+        """Whether the job is one of those that deploy."""
+        return id(job) in self._rolling
+
+    @cached_property
+    def written(self) -> list[JobRun]:
+        """Every job, each text once."""
+        return once(self.pipeline.jobs)
+
+    @cached_property
     def releasing(self) -> frozenset[int]:
         """The ids of the jobs that a release runs: the deploys, and every job that they wait for."""
         return frozenset(id(one) for job in self.deploying for one in [job, *job.ancestors])

@@ -95,12 +95,16 @@ class JobRun:
         return [*found, *((-1, effect) for effect in self.effects_unread)]
 
     @cached_property
-    def _kinds(self) -> frozenset[Kind]:
-        return frozenset(effect.kind for _, effect in self.effects)
+    def _by_kind(self) -> dict[Kind, list[Effect]]:
+        found: dict[Kind, list[Effect]] = {}
+        for _, effect in self.effects:
+            found.setdefault(effect.kind, []).append(effect)
+        return found
 
     def of(self, *kinds: Kind) -> list[Effect]:
-        if self._kinds.isdisjoint(kinds):
-            return []
+        found = [self._by_kind[kind] for kind in kinds if kind in self._by_kind]
+        if len(found) < 2:
+            return found[0] if found else []
         return [effect for _, effect in self.effects if effect.kind in kinds]
 
     @cached_property

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from cicd_actions.pipeline_audit import known_actions, literals
 from cicd_actions.pipeline_audit.effects import Kind
-from cicd_actions.pipeline_audit.facts import Facts, once
+from cicd_actions.pipeline_audit.facts import Facts
 from cicd_actions.pipeline_audit.model import JobRun, StepRun
 from cicd_actions.pipeline_audit.rules.definition import Answer, Broken, Held, NotApplicable, Rule, Tier
 from cicd_actions.pipeline_audit.rules.examples import CI_HEAD, HEAD, SET_IMAGE, STATUS, UNDO, deploy_job
@@ -84,7 +84,7 @@ _OTHER_STORE = re.compile(
 def _long_lived(facts: Facts) -> Iterator[Answer]:
     federated: StepRun | None = None
     told: set[Place] = set()
-    for job in once(facts.pipeline.jobs):
+    for job in facts.written:
         for step in job.steps:
             name = "/".join(known_actions.name_of(step.uses).split("/")[:2])
             key, cloud = _KEYS.get(name, ("", ""))

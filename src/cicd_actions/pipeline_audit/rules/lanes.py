@@ -175,7 +175,7 @@ _FETCHED = re.compile(
 
 def _spec(facts: Facts) -> Iterator[Answer]:
     broken = False
-    for job in once(facts.pipeline.jobs):
+    for job in facts.written:
         for step in job.steps:
             for command, place in step.commands:
                 if _FETCHED.match(command.text):
@@ -226,7 +226,7 @@ _GATE = re.compile(
 
 def _hidden(facts: Facts) -> Iterator[Answer]:
     broken, some = False, False
-    for job in once(facts.pipeline.jobs):
+    for job in facts.written:
         if len(job.needs) >= 2 and _GATE.search(job.job.id) and job.steps and not _goes_on(facts, job):
             some = True
             answer = _gate(job)

@@ -114,11 +114,11 @@ def _order(facts: Facts, job: JobRun) -> Iterator[Answer]:
     before = [effect for number, effect in own if number < first]
     before += [effect for one in job.ancestors for effect in _releasing(one)]
     late = [effect for number, effect in own if number > first]
-    late += [effect for one in facts.after(job) if one not in facts.deploying for effect in _releasing(one)]
+    late += [effect for one in facts.after(job) if not facts.rolls_out(one) for effect in _releasing(one)]
     beside = [
         (one, effect)
         for one in facts.run_of(job)
-        if one is not job and not job.waits_for(one) and not one.waits_for(job) and one not in facts.deploying
+        if one is not job and not job.waits_for(one) and not one.waits_for(job) and not facts.rolls_out(one)
         for effect in _releasing(one)
     ]
     ignored = [effect for effect in before if effect.tolerated]
