@@ -171,6 +171,8 @@ class SqliteRecorder(Recorder):
 
     def version_rows(self, connection: Connection) -> list[dict[str, Any]]:
         """Returns the rows of Alembic's table."""
+        if not connection.rows("select name from sqlite_master where name = 'alembic_version'"):
+            return []
         return [{"version_num": row[0]} for row in connection.rows("select version_num from alembic_version")]
 
     def mark(self, connection: Connection, text: str) -> None:
