@@ -9,6 +9,7 @@ RUN := $(VENV)/bin/python
 PYTEST ?=
 BREAK ?=
 ENGINE ?=
+QUICK ?=
 
 VERSION ?=
 ACTION ?=
@@ -27,8 +28,9 @@ $(READY): requirements/dev.txt tools/bootstrap.py
 	@echo "Preparing .build/venv (once) …"
 	@$(PYTHON) tools/bootstrap.py $(VENV) requirements/dev.txt
 
-demo: $(READY) ## run the example's pipeline end to end (BREAK=health, contract, contract-migration or migration; ENGINE=swarm)
-	@$(RUN) -m demo $(if $(ENGINE),--engine $(ENGINE)) $(if $(BREAK),--break $(BREAK)) $(if $(BASE),--base $(BASE))
+demo: $(READY) ## run the example's pipeline end to end (BREAK=health, contract, contract-migration or migration; ENGINE=swarm; QUICK=1)
+	@$(RUN) -m demo $(if $(ENGINE),--engine $(ENGINE)) $(if $(BREAK),--break $(BREAK)) $(if $(BASE),--base $(BASE)) \
+	    $(if $(QUICK),--quick)
 
 test: $(READY) ## run the tests, many at a time (PYTEST="-k gate" hands options on)
 	@$(RUN) -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder $(PYTEST)

@@ -47,6 +47,7 @@ def main(argv: list[str] | None = None) -> int:
         help="where the releases run: local processes with SQLite (the default), or stacks of a Docker Swarm with PostgreSQL",
     )
     parser.add_argument("--base", default=BASE, help=f"the image that the demo's own are built on for Swarm; default: {BASE}")
+    parser.add_argument("--quick", action="store_true", help="run the first check of each lane only, to save time")
     parser.add_argument("--plain", action="store_true", help="one line per step, also in a terminal")
     chosen = parser.parse_args(argv)
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -60,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
         screen.say(wanted.promise)
         tools = prepare(ROOT, ROOT / EXAMPLE / "apps" / "web" / "package.json", screen.say)
         with postgres.server() if wanted.postgres else contextlib.nullcontext("") as database:
-            workspace = Workspace(ROOT, tools, database)
+            workspace = Workspace(ROOT, tools, database, quick=chosen.quick)
             screen.say(f"Logs and reports: {workspace.folder.relative_to(ROOT)}")
             try:
                 with records(workspace.app) as kept:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from demo.engines import ENVIRONMENTS
 from tests.fakes.github import FakeGitHub, deployments, settings
 
 REPOSITORY = "org/two-lane"
@@ -34,6 +35,7 @@ class Records:
 def records(repository: Path) -> Iterator[Records]:
     """Answers on a port of this machine until the end of the block. Commits are those of the git repository given."""
     with FakeGitHub() as github:
-        settings.repository(github, REPOSITORY)
+        for environment in ENVIRONMENTS:
+            settings.environment(github, REPOSITORY, environment)
         deployments.kept(github, REPOSITORY).git = repository
         yield Records(github, github.url, github.token(deployments="write", contents="read", actions="read"))

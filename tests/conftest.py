@@ -9,6 +9,9 @@ from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.harness.fixtures", "tests.harness.golden"]
 
+# Programs that the tests start keep their byte code: an import compiles in three times the time that it takes.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # How long an example takes says something about the machine, not about the code: figures belong in benchmarks/.
 # In CI the examples are the same each time, so that a commit does not turn red by itself; the nightly run draws new ones.
 # Only this file loads a profile: a profile that a folder loads would apply to every folder.
@@ -59,6 +62,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             next(number for number, folder in enumerate(first) if item.nodeid.startswith(folder)),
         )
     )
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """The beginning of a long text is enough of a name."""
+    return f"{val[:60]}…" if isinstance(val, str) and len(val) > 60 else None
 
 
 _skipped: list[str] = []

@@ -334,7 +334,17 @@ def test_a_fork_gets_the_runners_and_containers_of_the_base() -> None:
     base = next(step for step in found if step.get("name") == "Check out the base's file")
     assert base["if"].endswith("github.event.pull_request.head.repo.full_name != github.repository")
     assert base["with"]["ref"] == "${{ github.event.pull_request.base.sha }}"
-    assert found[-1]["with"]["base-config"] == f"{base['with']['path']}/${{{{ inputs.config }}}}"
+    plan = next(step for step in found if step.get("id") == "plan")
+    assert plan["with"]["base-config"] == f"{base['with']['path']}/${{{{ inputs.config }}}}"
+
+
+def test_the_audit_warns_or_fails_on_every_file_of_the_commit_after_the_plan() -> None:
+    plan, checkout, audit = jobs(VERIFY)["plan"]["steps"][-3:]
+    assert plan["id"] == "plan"
+    assert checkout["with"] == {"fetch-depth": 0, "filter": "blob:none", "persist-credentials": False}
+    assert audit["uses"] == "$/actions/pipeline-audit"
+    assert checkout["if"] == audit["if"] == "steps.plan.outputs.audit != 'off'"
+    assert audit["continue-on-error"] == "${{ steps.plan.outputs.audit == 'warn' }}"
 
 
 def test_the_document_is_exported_and_the_client_compared() -> None:

@@ -26,7 +26,7 @@ def test_a_release_that_never_becomes_ready_is_rolled_back() -> None:
 
 
 def test_interrupted_in_the_middle_of_a_deployment_it_leaves_nothing_running() -> None:
-    with Demo() as demo:
+    with Demo("--quick") as demo:
         for line in demo.lines():
             if "environment 1 / deploy" in line and "Roll out" in line:
                 assert left_running(demo.folder), "the environment should be up by now"

@@ -27,7 +27,7 @@ def left_on(client: docker.DockerClient, prefix: str) -> list[str]:
 @pytest.mark.network
 @pytest.mark.node
 def test_one_release_goes_through_and_one_that_is_never_ready_is_refused(swarm: docker.DockerClient) -> None:
-    with Demo("--engine", "swarm", "--base", BASE, "--break", "health") as demo:
+    with Demo("--engine", "swarm", "--base", BASE, "--break", "health", "--quick") as demo:
         assert demo.end() == 0, demo.text
     text = demo.text
     assert "The pipeline was red, as it had to be." in text

@@ -144,7 +144,10 @@ class Command:
         if now is not None:
             self._after_ours[target.service] = now
         if arrived:
-            return RolledOut(target.service, self._runtime.clock() - started)
+            still = now is not None and before.image and _same(now, before) and not _same(now, _wanted(target))
+            notes = (f"arrived by its program's word alone: `running-command` still reports {before.image}.",) if still else ()
+            runs = (now.digest or now.image) if now is not None else ""
+            return RolledOut(target.service, self._runtime.clock() - started, notes, runs=runs)
         raise RollOutFailed(
             target.service,
             f"{target.service} did not arrive at {target.image.pinned}: the roll-out command {_how(done)}",
@@ -333,6 +336,10 @@ def _same(one: Running, other: Running) -> bool:
     if one.digest and other.digest:
         return one.digest == other.digest
     return one.image == other.image
+
+
+def _wanted(target: Target) -> Running:
+    return Running(target.service, target.image.pinned, target.image.digest)
 
 
 def _how(done: Finished) -> str:

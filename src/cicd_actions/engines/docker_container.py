@@ -69,6 +69,14 @@ class Containers:
         self._api = api
         self._project = project
         self._set_aside: set[str] = set()
+        self._images: dict[str, Json | None] = {}
+
+    def image_of(self, state: Json) -> Json | None:
+        """Returns the image of a container as this engine has it; `None` where it was removed."""
+        identity = str(state["Image"])
+        if identity not in self._images:
+            self._images[identity] = self._api.local_image(identity)
+        return self._images[identity]
 
     def slots(self, service: str) -> list[Slot]:
         """Returns the replicas of a service, in the order of their names.
@@ -88,7 +96,7 @@ class Containers:
             own = passing["own"] if passing else name
             if not self._project and own != service:
                 continue  # the engine takes a part of a name, too
-            labels = docker_settings.own_labels(state, self._api.local_image(state["Image"]))
+            labels = docker_settings.own_labels(state, self.image_of(state))
             made = labels.get(SERVICE) == f"{self._project}/{service}" and _MADE in labels
             if self._project and not self._claims(labels, state):
                 continue
@@ -101,26 +109,22 @@ class Containers:
                 slot.made.append(state)
         return _alive([slots[name] for name in sorted(slots, key=lambda name: (len(name), name))])
 
-    def unfinished(self, service: str) -> bool:
-        """Whether a killed run left containers of the service."""
-        return any(slot.made for slot in self.slots(service))
-
     def busy(self, service: str) -> bool:
         """Whether a run that is alive works on the service."""
         holder = self._api.container(self._mutex(service))
         return holder is not None and not self._abandoned(holder)
 
     @contextlib.contextmanager
-    def held(self, service: str, image: str) -> Iterator[None]:
+    def held(self, service: str, like: Json) -> Iterator[None]:
         """Keeps other runs away from the service: by a container that is never started, because its name can exist once only.
 
-        `image` is one that the engine has. Raises `ChangedMeanwhile` where another run works on the service.
+        `like` is a container whose image the engine has. Raises `ChangedMeanwhile` where another run works on the service.
         """
         name, identity = self._mutex(service), ""
-        brought = ((self._api.local_image(image) or {}).get("Config") or {}).get("Volumes") or {}
+        brought = ((self.image_of(like) or {}).get("Config") or {}).get("Volumes") or {}
         mounts = [{"Type": "tmpfs", "Target": path} for path in brought]  # instead of volumes, which the engine would fill
         until = left_behind.labels(self._api.runtime.variables, self._api.deadline.remaining)
-        config = {"Image": image, "Cmd": ["true"], "Labels": until, "HostConfig": {"Mounts": mounts}}
+        config = {"Image": like["Image"], "Cmd": ["true"], "Labels": until, "HostConfig": {"Mounts": mounts}}
         with self._api.asking(f"begin the roll-out of {service}"):
             holder = self._api.container(name)
             if holder is not None and self._abandoned(holder):
@@ -252,12 +256,12 @@ class Containers:
 
     def made_for(self, target: Target, state: Json) -> bool:
         """Whether a roll-out of this target made the container."""
-        labels = docker_settings.own_labels(state, self._api.local_image(state["Image"]))
+        labels = docker_settings.own_labels(state, self.image_of(state))
         return _MADE in labels and str(state["Config"]["Image"]) == target.image.pinned
 
     def settings(self, state: Json) -> Json:
         """Returns `docker_settings.settings`, with the container's image as this engine has it."""
-        return docker_settings.settings(state, self._api.local_image(state["Image"]))
+        return docker_settings.settings(state, self.image_of(state))
 
     def like(self, state: Json) -> Json:
         """Returns a service's settings for a job: variables, networks, mounts, limits; no command, ports or health check."""

@@ -88,7 +88,7 @@ class DockerEngine:
         self._api.deadline = deadline
         service = target.service
         first, *_ = self._existing(service)
-        with self._containers.held(service, first["Image"]):
+        with self._containers.held(service, first):
             # Another run may have ended since `before` was read.
             now = {state["Id"] for state in self._existing(service)}
             if isinstance(before.point, tuple) and now != set(before.point):
@@ -126,7 +126,7 @@ class DockerEngine:
         slots = self._containers.slots(before.service)
         there = [state for slot in slots for state in (slot.current, slot.kept) if state is not None]
         first, *_ = there or self._existing(before.service)
-        with self._containers.held(before.service, first["Image"]):
+        with self._containers.held(before.service, first):
             self._revert(target, before, deadline, wait=wait)
 
     def _revert(self, target: Target, before: Running, deadline: Deadline, *, wait: bool) -> None:
@@ -165,8 +165,9 @@ class DockerEngine:
         return self._api.retried(f"read the log of {service}", look, deadline)
 
     def _look(self, service: str) -> Running | None:
-        states = self._containers_of(service)
-        return self._running(service, states) if states else None
+        slots = self._containers.slots(service)
+        states = [slot.current for slot in slots if slot.current is not None]
+        return self._running(service, states, unfinished=any(slot.made for slot in slots)) if states else None
 
     def _containers_of(self, service: str) -> list[Json]:
         """Returns the containers that are the service now, one per replica."""
@@ -182,8 +183,8 @@ class DockerEngine:
             )
         return found
 
-    def _running(self, service: str, states: Sequence[Json]) -> Running:
-        images = [self._api.local_image(state["Image"]) or {} for state in states]
+    def _running(self, service: str, states: Sequence[Json], *, unfinished: bool) -> Running:
+        images = [self._containers.image_of(state) or {} for state in states]
         digests = [
             self._containers.digest(str(state["Config"]["Image"]), image, str(state["Image"]))
             for state, image in zip(states, images, strict=True)
@@ -197,7 +198,7 @@ class DockerEngine:
             ready=sum(digest == digests[0] and _up(state) for state, digest in zip(states, digests, strict=True)),
             wanted=len(states),
             settled=not self._containers.busy(service),
-            unfinished=self._containers.unfinished(service),
+            unfinished=unfinished,
             point=tuple(state["Id"] for state in states),
         )
 

@@ -155,7 +155,7 @@ def endpoint(state: Json, network: str, *, takes_over: bool, called: str = "") -
     among them.
     """
     known = _endpoints(state).get(network) or {}
-    joined: Json = {name: known[name] for name in ("Links", "DriverOpts") if known.get(name)}
+    joined: Json = {name: known[name] for name in ("Links", "DriverOpts", "GwPriority") if known.get(name)}
     if takes_over:
         reached = names({**state, "Name": f"/{called}"} if called else state, network)
         joined |= {"Aliases": reached} if reached else {}

@@ -91,13 +91,15 @@ class RolledOut:
     """A service that arrived.
 
     `replicas` is how many healthy replicas of the new image prove it: `None` where the engine cannot tell, 0 when nothing
-    ran and so nothing is proven. `notes` are sentences for people ("was away for up to 0.8 s").
+    ran and so nothing is proven. `notes` are sentences for people ("was away for up to 0.8 s"). `runs` is the digest (else the
+    image) that `running` reports from then on; empty where that is the target's digest.
     """
 
     service: str
     seconds: float
     notes: tuple[str, ...] = ()
     replicas: int | None = None
+    runs: str = ""
 
 
 @dataclass(frozen=True)

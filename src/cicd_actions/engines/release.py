@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from cicd_actions.engines.protocol import (
     ChangedMeanwhile,
     Engine,
+    EngineUnreachable,
     ImageMissing,
     NothingRuns,
     Refused,
@@ -17,6 +18,7 @@ from cicd_actions.engines.protocol import (
     ServiceMissing,
     Target,
 )
+from cicd_actions.engines.reference import is_digest
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import ActionError, UnusableInput
 from cicd_actions.toolkit.runtime import Runtime
@@ -155,6 +157,7 @@ def roll_out(
             if arrived.replicas == 0 and not allow_empty:
                 raise _nothing_runs([target.service], "It was scaled to 0 during the roll-out.")
             runtime.log(f"{target.service}: arrived after {arrived.seconds:.1f} s.")
+        _look_again(engine, progress, deadline, runtime)
     except ActionError as failure:
         progress.failure = failure
         if isinstance(failure, BEFORE_ANYTHING):
@@ -164,6 +167,30 @@ def roll_out(
     except BaseException:
         _hand_over(engine, progress, runtime)
         raise
+
+
+def _look_again(engine: Engine, progress: Progress, deadline: Deadline, runtime: Runtime) -> None:
+    """Raises `ChangedMeanwhile` where a service was changed while the ones after it moved."""
+    earlier = [target for target in progress.targets if target.service != progress.touched[-1]] if progress.touched else []
+    if not earlier:
+        return
+    try:
+        now = engine.running([target.service for target in earlier], deadline)
+    except EngineUnreachable as error:
+        # Each was proven when its turn came.
+        runtime.log(f"Could not look at {', '.join(target.service for target in earlier)} again: {error.what}")
+        return
+    for target in earlier:
+        # The user's own programs may not know a service that is down.
+        here = now.get(target.service, Running(target.service) if engine.opaque_images else None)
+        arrived = progress.arrived.get(target.service)
+        expected = (arrived and arrived.runs) or target.image.digest
+        if here is not None and (not expected or (here.digest if is_digest(expected) else here.image) in {"", expected}):
+            continue
+        runs = f"it runs {here.image} now" if here else "somebody removed it"
+        what = f"{target.service} was changed by something else during the roll-out: {runs}. It was left as it is."
+        progress.left[target.service] = what
+        raise ChangedMeanwhile(target.service, what, fix="Run the roll-out again if this release should replace it.")
 
 
 def _runs_already(target: Target, before: Running) -> bool:

@@ -159,6 +159,7 @@ jobs:
     name: verify
     permissions:
       contents: read # check out, and read the history
+      actions: read # read how the release's environments are protected
     uses: org/cicd-actions/.github/workflows/verify.yml@{commit}
 """
 

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cicd_actions.github.client import GitHub
 from cicd_actions.pipeline import changes, planning
+from cicd_actions.pipeline import protection as protected
 from cicd_actions.pipeline.planning import Event, Plan
 from cicd_actions.pipeline_file import reading
 from cicd_actions.pipeline_file.model import Pipeline
 from cicd_actions.toolkit.definition import Action, Output
-from cicd_actions.toolkit.errors import UnusableInput
+from cicd_actions.toolkit.errors import Failed, UnusableInput
 from cicd_actions.toolkit.grammar import lines, string
 from cicd_actions.toolkit.inputs import declare
 from cicd_actions.toolkit.report import Block, Bullets, Code, Heading, Inline, OutputValue, Paragraph, Report, Table
@@ -33,6 +35,11 @@ class Inputs:
     event: str = declare(string, "Name of the event, such as `push`. Default: the run's event, else `push`.")
     ref: str = declare(string, "Full ref, such as `refs/heads/main`. Default: the run's ref.")
     changed: tuple[str, ...] = declare(lines(string), "Changed files, one per line. Default: git compares the event's commits.")
+    github_token: str = declare(
+        string,
+        "Token with `actions: read`, to read how the release's environments are protected. Without one they are not looked at.",
+        secret=True,
+    )
     rollback: str = declare(string, "Name of an environment: plan a rollback there instead of a run.")
 
 
@@ -43,6 +50,7 @@ OUTPUTS = (
     Output("clients", "JSON list: the jobs of lanes with a client."),
     Output("base", "Commit that the change starts from; empty when there is none."),
     Output("secrets-doc", "JSON object: whether undocumented secrets fail, and the document."),
+    Output("audit", "What a finding of pipeline-audit does: `warn`, `fail` or `off`."),
     Output("release", "`true` when this run releases its commit."),
     Output("plan", "JSON object: the release, for release.yml."),
     Output("environment", "JSON object: the settings of the environment to roll back."),
@@ -50,7 +58,7 @@ OUTPUTS = (
 
 
 def run(inputs: Inputs, runtime: Runtime) -> Report:
-    """Plans. Raises `UnusableInput`, and `RefusedEvent`."""
+    """Plans. Raises `UnusableInput`, `RefusedEvent`, `Unprotected`, and what GitHub's API raises."""
     event = _event(inputs, runtime)
     pipeline = _load(inputs.config, runtime)
     if inputs.rollback:
@@ -59,6 +67,8 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
     if event.fork and inputs.base_config and (runtime.workspace / inputs.base_config).is_file():
         trusted = _load(inputs.base_config, runtime)
     plan = planning.make(pipeline, trusted, event, changes.tracked_files() or [])
+    if plan.release and pipeline.release is not None:
+        _protected(plan, pipeline.release.protection, inputs, runtime)
     outputs: dict[str, OutputValue] = {
         "jobs": plan.jobs,
         "lanes": plan.lanes,
@@ -66,12 +76,37 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
         "clients": plan.clients,
         "base": event.base,
         "secrets-doc": plan.secrets_doc,
+        "audit": plan.audit,
         "release": plan.release,
         "plan": {"release": plan.release, "build": plan.build, "environments": plan.environments},
     }
     jobs = len(plan.lanes) + len(plan.specs) + len(plan.clients)
     headline = f"{jobs} jobs of lanes: {plan.why_lanes}. Release: {plan.why_release}."
     return Report(Verdict.PASS, headline, outputs, blocks=summary(plan))
+
+
+class Unprotected(Failed):
+    """An environment of the release has no reviewers, or takes deployments from every branch."""
+
+
+def _protected(plan: Plan, protection: str, inputs: Inputs, runtime: Runtime) -> None:
+    """Has GitHub say how the environments are protected. Raises `Unprotected` where the file requires that they are."""
+    if protection == "off":
+        plan.notes.append("How the environments are protected was not looked at: `protection: off`.")
+        return
+    if not inputs.github_token:
+        plan.notes.append("How the environments are protected was not looked at: there is no token.")
+        return
+    github = GitHub(inputs.github_token, runtime.variables.get("GITHUB_REPOSITORY", ""), runtime, runtime.deadline(60))
+    missing = protected.lacking(github, plan.environments)
+    if missing and protection == "require":
+        raise Unprotected(
+            "Refused to release: " + " ".join(what for what, _ in missing),
+            cause="GitHub makes an environment without any rule when a job first names it.",
+            fix="\n".join(f"{where}." for _, where in missing)
+            + "\nWhere the repository's plan has no such rules, write:\n\n    release:\n      protection: warn",
+        )
+    plan.notes += [f"{what} {where}." for what, where in missing]
 
 
 def _load(path: str, runtime: Runtime) -> Pipeline:

@@ -53,6 +53,7 @@ class Plan:
     build: dict[str, Any] = field(default_factory=dict)
     environments: list[dict[str, Any]] = field(default_factory=list)
     secrets_doc: dict[str, str] = field(default_factory=dict)
+    audit: str = ""
     notes: list[str] = field(default_factory=list)
 
 
@@ -71,7 +72,8 @@ def make(pipeline: Pipeline, trusted: Pipeline | None, event: Event, files: Sequ
             f"Could not plan a run on {event.name}: GitHub hands secrets to it, and the lanes run the code of a change.",
             fix="Run the pipeline on pull requests instead:\n\n    on:\n      pull_request:",
         )
-    plan = Plan(secrets_doc={"check": pipeline.secrets_doc.check, "document": pipeline.secrets_doc.document or ""})
+    documented = {"check": pipeline.secrets_doc.check, "document": pipeline.secrets_doc.document or ""}
+    plan = Plan(secrets_doc=documented, audit=pipeline.audit)
     migrate = pipeline.release.migrate if pipeline.release else None
     if event.fork:
         pipeline = of_fork(pipeline, trusted, plan.notes)

@@ -6,6 +6,7 @@ import datetime as dt
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,10 +17,10 @@ from cicd_actions.pipeline_audit.life import Acknowledgement, Ages, Item, State,
 from cicd_actions.pipeline_audit.repository import Repository
 from cicd_actions.pipeline_audit.rules.catalogue import RULES
 from cicd_actions.pipeline_audit.rules.definition import Result, Status, Tier, judge
-from cicd_actions.secrets_doc_check.model import Place
-from cicd_actions.secrets_doc_check.repository_files import Fetch
-from cicd_actions.secrets_doc_check.tree import Tree
 from cicd_actions.toolkit import git
+from cicd_actions.workflows.place import Place
+from cicd_actions.workflows.repository_files import Fetch
+from cicd_actions.workflows.tree import Tree
 
 DIFF_TIMEOUT = 30.0
 
@@ -51,8 +52,11 @@ class Audit:
     def accepted(self) -> dict[str, str]:
         """The reason for each broken rule whose findings are all allowed or acknowledged."""
         found: dict[str, str] = {}
+        by_rule: dict[str, list[Item]] = {}
+        for item in self.items:
+            by_rule.setdefault(item.rule, []).append(item)
         for id_, result in self.results.items():
-            mine = [item for item in self.items if item.rule == id_]
+            mine = by_rule.get(id_)
             if result.status is Status.FAIL and mine and all(item.state is not State.OPEN for item in mine):
                 found[id_] = f"accepted: {mine[0].reason}"
         return found
@@ -95,6 +99,7 @@ def judged(facts: Facts, running: zizmor.Run, options: Options, settings: Settin
         for id_, result in results.items()
         for one in result.broken
     ]
+    told = {(item.rule, item.place.file, line) for item in items for line in (item.place.line, 0)}
     items += [
         Item(
             f"zizmor/{one.id}",
@@ -105,7 +110,7 @@ def judged(facts: Facts, running: zizmor.Run, options: Options, settings: Settin
             key=f"{one.message}",
         )
         for one in facts.zizmor or []
-        if not _said(one, items)
+        if not _said(one, told)
     ]
     audit = Audit(facts, results, items, today, unread=_unread(facts))
     if facts.zizmor is None:
@@ -124,17 +129,12 @@ def judged(facts: Facts, running: zizmor.Run, options: Options, settings: Settin
     return audit
 
 
-def _said(one: Carried, items: Sequence[Item]) -> bool:
-    """Whether a rule of ours says it already."""
+def _said(one: Carried, told: AbstractSet[tuple[str, str, int]]) -> bool:
+    """Whether a rule of ours says it already, by rule, file and line (0: anywhere in the file)."""
     if one.id == "unpinned-uses":
-        return any(
-            item.rule == "unpinned-action" and item.place.file == one.place.file and item.place.line == one.place.line
-            for item in items
-        )
-    if one.id == "excessive-permissions":
-        return True
-    return one.id == "dangerous-triggers" and any(
-        item.rule == "untrusted-checkout" and item.place.file == one.place.file for item in items
+        return ("unpinned-action", one.place.file, one.place.line) in told
+    return one.id == "excessive-permissions" or (
+        one.id == "dangerous-triggers" and ("untrusted-checkout", one.place.file, 0) in told
     )
 
 

@@ -324,31 +324,33 @@ def effects_of(command: Command) -> tuple[Effect, ...]:
 
 
 def _effects(command: Command) -> Iterator[Effect]:
-    text = f"{command.program} {' '.join(command.words[1:])}".strip()[:LONGEST]
+    text = command.text[len(command.words[0]) - len(command.program) :][:LONGEST].strip()
+    builds, pushes, does, deploys = (each.match(text) for each in (_BUILD, _PUSH, _DOES, _DEPLOY))
+    if not (builds or pushes or does or deploys or _runs_deploy_script(command)):
+        return
     common: dict[str, Any] = {"tolerated": command.tolerated, "remote": command.remote, "after_failure": command.after_failure}
     detail = shown(text)
-    if _BUILD.match(text):
+    if builds:
         yield Effect(Kind.BUILD, "image", detail=detail, images=_tags(command), files=_dockerfile(command), **common)
         if command.has("--push") or "bake" in text or text.startswith(("az acr", "gcloud builds")):
             yield Effect(Kind.PUSH, "image", detail=detail, images=_tags(command), **common)
         return
-    if _PUSH.match(text):
+    if pushes:
         yield Effect(Kind.PUSH, "image", detail=detail, images=tuple(command.words[-1:]), **common)
         return
-    match = _DOES.match(text)
-    if match:
-        _, kind, what = _OTHER[_index(match)]
+    if does:
+        _, kind, what = _OTHER[_index(does)]
         if kind is Kind.VERIFY and what == "probe":
             yield from _request(command, text, common)
         else:
             yield Effect(kind, what or command.program, detail=detail, waits=kind is Kind.VERIFY, **common)
-    yield from _deploys(command, text, detail, common)
+    if deploys or _runs_deploy_script(command):
+        yield from _deploys(command, text, detail, common, deploys)
 
 
-def _deploys(command: Command, text: str, detail: str, common: dict[str, Any]) -> Iterator[Effect]:
+def _deploys(command: Command, text: str, detail: str, common: dict[str, Any], match: re.Match[str] | None) -> Iterator[Effect]:
     remote = command.remote or command.has("-H", "--host", "--context", "--host=")
-    match = _DEPLOY.match(text)
-    platform = _ALL_DEPLOYS[_index(match)][1] if match else SERVER if remote and _runs_deploy_script(command) else None
+    platform = _ALL_DEPLOYS[_index(match)][1] if match else SERVER if remote else None
     dry = platform is not None and (command.has(*_DRY) or _DRY_RUN.search(text) is not None)
     if platform is not None and not dry:
         server = platform in {COMPOSE, DOCKER, SERVER}
@@ -460,6 +462,10 @@ def _files(command: Command) -> tuple[str, ...]:
     return tuple(found)
 
 
+_TAG_SETTING = re.compile(r"image[\w.]*\.?tag$|(^|\.)tag$|imageTag$|image\.tag")
+_IMAGE_SETTING = re.compile(r"(^|[.\]])image$|Image$")
+
+
 def _images(command: Command) -> tuple[str, ...]:
     """The image references among the words: `api=ghcr.io/x/api:tag`, `--image x`, `--set image.tag=x`."""
     found: list[str] = []
@@ -471,9 +477,9 @@ def _images(command: Command) -> tuple[str, ...]:
             found.append(following)
         elif name in {"--image", "--container-image-name"} and equals:
             found.append(value)
-        elif equals and re.search(r"image[\w.]*\.?tag$|(^|\.)tag$|imageTag$|image\.tag", name):
+        elif equals and _TAG_SETTING.search(name):
             found.append(f":{value}")
-        elif equals and re.search(r"(^|[.\]])image$|Image$", name):
+        elif equals and _IMAGE_SETTING.search(name):
             found.append(value)
     if re.search(r"\bset image\b", command.text):
         found += [word.partition("=")[2] for word in words[3:] if "=" in word and not word.startswith("-")]

@@ -13,9 +13,9 @@ from cicd_actions.pipeline_audit.model import JobRun, Pipeline
 from cicd_actions.pipeline_audit.repository import Repository
 from cicd_actions.pipeline_audit.rules.definition import Answer, Held, NotApplicable, Unknown
 from cicd_actions.pipeline_audit.stages import Stage
-from cicd_actions.secrets_doc_check.model import Place
 from cicd_actions.toolkit.yaml12 import Mapping
 from cicd_actions.workflows.files import File
+from cicd_actions.workflows.place import Place
 
 NO_DEPLOY = NotApplicable(
     "No workflow of this repository deploys a service. Where one does, write `deploys: true` in .github/cicd.yml."
@@ -99,7 +99,12 @@ class Facts:
 
     def after(self, job: JobRun) -> list[JobRun]:
         """The jobs of the run that wait for this one."""
-        return [one for one in self.run_of(job) if job in one.ancestors]
+        return [one for one in self.run_of(job) if one.waits_for(job)]
+
+    @cached_property
+    def releasing(self) -> frozenset[int]:
+        """The ids of the jobs that a release runs: the deploys, and every job that they wait for."""
+        return frozenset(id(one) for job in self.deploying for one in [job, *job.ancestors])
 
     @cached_property
     def lanes(self) -> list[JobRun]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cicd_actions.github import contents
-from cicd_actions.github.client import GitHub
+from cicd_actions.github.client import GitHub, segment
 from cicd_actions.pipeline_audit.audit import Audit
 from cicd_actions.pipeline_audit.life import Item
 from cicd_actions.pipeline_audit.rules.definition import Tier
@@ -23,6 +23,9 @@ MOST_FILES = 80
 """Files of one repository that are fetched: one request each."""
 
 MOST_REPOSITORIES = 100
+
+_LINK = "120000"
+"""git's mode of a symbolic link: what it leads to is not a file of this name."""
 
 _WORKFLOWS = re.compile(r"\.github/(workflows/[^/]+\.ya?ml|cicd\.ya?ml|dependabot\.ya?ml|actions/[^/]+/action\.ya?ml)")
 _FILES = re.compile(
@@ -38,27 +41,29 @@ def _wanted(listed: Sequence[str]) -> list[str]:
     workflows = [path for path in names if _WORKFLOWS.fullmatch(path)]
     files = [path for path, name in names.items() if _FILES.fullmatch(name)]
     others = [path for path, name in names.items() if name.endswith((".sh", ".md")) and _SCRIPT.search(name)]
-    return list(dict.fromkeys([*workflows, *files, *others]))[:MOST_FILES]
+    return list(dict.fromkeys([*workflows, *files, *others]))
 
 
 @contextmanager
 def checkout(repository: str, token: str, runtime: Runtime, deadline: Deadline) -> Iterator[Path]:
-    """Fetches the files that an audit reads into a temporary folder. Raises `ActionError`."""
+    """Fetches the files that an audit reads into a temporary folder, all of one commit. Raises `ActionError`."""
     github = GitHub(token, repository, runtime, deadline)
-    facts = github.get(github.repo, f"read the repository {repository}", needs=contents.CONTENTS)
-    branch = str(facts.get("default_branch", "main")) if isinstance(facts, dict) else "main"
+    newest = github.get(f"{github.repo}/commits/HEAD", f"read the newest commit of {repository}", needs=contents.CONTENTS)
+    commit = str(newest.get("sha")) if isinstance(newest, dict) else ""
     tree = github.get(
-        f"{github.repo}/git/trees/{branch}", f"list the files of {repository}", needs=contents.CONTENTS, recursive=1
+        f"{github.repo}/git/trees/{segment(commit)}", f"list the files of {repository}", needs=contents.CONTENTS, recursive=1
     )
-    listed = (
-        [str(one.get("path")) for one in tree.get("tree", []) if one.get("type") == "blob"] if isinstance(tree, dict) else []
-    )
+    entries = tree.get("tree", []) if isinstance(tree, dict) else []
+    listed = [str(one.get("path")) for one in entries if one.get("type") == "blob" and one.get("mode") != _LINK]
+    wanted = _wanted(listed)
+    if len(wanted) > MOST_FILES or (isinstance(tree, dict) and tree.get("truncated")):
+        runtime.log(f"{repository} has more files than an audit by name reads: check it out to audit all of them.")
     with tempfile.TemporaryDirectory(prefix="pipeline-audit-") as folder:
         root = Path(folder)
-        for path in _wanted(listed):
+        for path in wanted[:MOST_FILES]:
             target = root / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(contents.text(github, path, branch), "utf-8")
+            target.write_text(contents.text(github, path, commit), "utf-8")
         yield root
 
 

@@ -8,6 +8,8 @@ from cicd_actions.toolkit.grammar import boolean, choice, lines, optional, strin
 from cicd_actions.toolkit.inputs import declare
 
 OVERDUE = "overdue"
+ACCEPTED = ".github/pipeline-audit.yml"
+BASELINE = ".github/pipeline-audit.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,11 +23,14 @@ class Inputs:
         default=OVERDUE,
     )
     acknowledge: str = declare(
-        string, "YAML file of accepted findings: a list of `rule`, `file`, `reason` and `expires`. Default: none."
+        string,
+        "YAML file of accepted findings: a list of `rule`, `file`, `reason` and `expires`. Default:"
+        " `.github/pipeline-audit.yml`, where this repository has it.",
     )
     baseline: str = declare(
         string,
-        "JSON file of known findings with the day on which each was first seen: their SLA counts from then. Default: none.",
+        "JSON file of known findings with the day on which each was first seen: their SLA counts from then. Default:"
+        " `.github/pipeline-audit.json`, where this repository has it.",
     )
     write_baseline: str = declare(string, "JSON file to write the open findings to, as the next baseline. Default: none.")
     base: str = declare(

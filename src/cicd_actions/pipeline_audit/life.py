@@ -9,17 +9,18 @@ import os
 import re
 import subprocess
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
 from cicd_actions.pipeline_audit.repository import Repository
 from cicd_actions.pipeline_audit.rules.definition import Tier
-from cicd_actions.secrets_doc_check.model import Place
 from cicd_actions.toolkit import git
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.yaml12 import Mapping, Node, NotYaml, Scalar, read
 from cicd_actions.toolkit.yaml12 import Sequence as YamlSequence
+from cicd_actions.workflows.place import Place
 
 LONGEST = 1024 * 1024
 MOST_BLAMED = 50
@@ -256,8 +257,8 @@ class Ages:
         self.shallow = told.strip() == "true"
         if self.shallow:
             return
-        for file, lines in asked.items():
-            self._known[file] = self._blamed(file, lines)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            self._known = dict(zip(asked, pool.map(self._blamed, asked, asked.values()), strict=True))
         for item in items:
             if item.since is None and item.state is State.OPEN:
                 item.since = self._known.get(item.place.file, {}).get(item.place.line)

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 
 from cicd_actions.pipeline_audit.repository import Repository
-from cicd_actions.secrets_doc_check.model import Place
+from cicd_actions.workflows.place import Place
 
 _TOKEN = re.compile(r"(?<![A-Za-z0-9_])(gh[pousr]|npm)_([A-Za-z0-9]{36})(?![A-Za-z0-9_])")
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

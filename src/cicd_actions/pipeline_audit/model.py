@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,11 +14,11 @@ from cicd_actions.pipeline_audit.effects import COMPOSE, DOCKER, GITOPS, SERVER,
 from cicd_actions.pipeline_audit.repository import Repository, vendored
 from cicd_actions.pipeline_audit.shell import Command, commands
 from cicd_actions.pipeline_audit.stages import Stage
-from cicd_actions.secrets_doc_check.calls import DEEPEST, Call, called, environments, scopes, with_env
-from cicd_actions.secrets_doc_check.model import Place
 from cicd_actions.toolkit.yaml12 import Mapping, Node, Scalar, Sequence
+from cicd_actions.workflows.calls import DEEPEST, Call, called, environments, scopes, with_env
 from cicd_actions.workflows.files import File, Job, Step, scalar_text
 from cicd_actions.workflows.inspection import Inspection
+from cicd_actions.workflows.place import Place
 from cicd_actions.workflows.values import Known, Value, possible
 
 WORKFLOWS = re.compile(r"\.github/workflows/[^/]+\.ya?ml|(?:[^/]+/)*action\.ya?ml")
@@ -25,6 +26,9 @@ WORKFLOWS = re.compile(r"\.github/workflows/[^/]+\.ya?ml|(?:[^/]+/)*action\.ya?m
 
 MOST_JOBS = 20_000
 """Jobs that are followed, calls included: a workflow that calls itself in circles is stopped by the depth, not by this."""
+
+
+_ON_FAILURE = re.compile(r"\bfailure\(\)|\balways\(\)|!\s*cancelled\(\)|outcome\s*==\s*'failure'|!=\s*'success'")
 
 
 @dataclass(eq=False)
@@ -48,9 +52,7 @@ class StepRun:
     @property
     def on_failure(self) -> bool:
         """Whether it runs when something failed."""
-        return bool(
-            re.search(r"\bfailure\(\)|\balways\(\)|!\s*cancelled\(\)|outcome\s*==\s*'failure'|!=\s*'success'", self.condition)
-        )
+        return bool(self.condition and _ON_FAILURE.search(self.condition))
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,13 @@ class JobRun:
         found = [(index, effect) for index, step in enumerate(self.steps) for effect in step.effects]
         return [*found, *((-1, effect) for effect in self.effects_unread)]
 
+    @cached_property
+    def _kinds(self) -> frozenset[Kind]:
+        return frozenset(effect.kind for _, effect in self.effects)
+
     def of(self, *kinds: Kind) -> list[Effect]:
+        if self._kinds.isdisjoint(kinds):
+            return []
         return [effect for _, effect in self.effects if effect.kind in kinds]
 
     @cached_property
@@ -116,13 +124,21 @@ class JobRun:
     def ancestors(self) -> list[JobRun]:
         """Every job that has to end before this one starts, nearest first."""
         found: dict[int, JobRun] = {}
-        pending = list(self.needs)
+        pending = deque(self.needs)
         while pending:
-            job = pending.pop(0)
+            job = pending.popleft()
             if id(job) not in found:
                 found[id(job)] = job
                 pending += job.needs
         return list(found.values())
+
+    @cached_property
+    def _before(self) -> frozenset[int]:
+        return frozenset(map(id, self.ancestors))
+
+    def waits_for(self, other: JobRun) -> bool:
+        """Whether the other job has to end before this one starts."""
+        return id(other) in self._before
 
     @cached_property
     def words(self) -> str:
@@ -320,7 +336,9 @@ def _groups(file: File, node: Node | None, level: str) -> list[Group]:
     cancels = scalar_text(found.get("cancel-in-progress")).strip()
     queues = scalar_text(found.get("queue")) == "max"
     name = scalar_text(found.get("group"))
-    return [Group(name, "" if cancels == "false" else cancels, queues, Place(file.path, found.line), level)] if name else []
+    key = node.key("concurrency") if isinstance(node, Mapping) else None
+    place = Place(file.path, key.line if key else found.line)
+    return [Group(name, "" if cancels == "false" else cancels, queues, place, level)] if name else []
 
 
 def filled(text: str, known: Known) -> str:
@@ -372,7 +390,7 @@ def _steps(
             _add(run, repository, commands(text), Place(file.path, first), own)
             _tag_facts(run, inner)
         if run.effects and run.tolerated:
-            run.effects = [replace(effect, tolerated=True) for effect in run.effects]
+            run.effects = [effect.but(tolerated=True) for effect in run.effects]
         yield run
 
 
@@ -391,7 +409,7 @@ def _tag_facts(run: StepRun, known: Known) -> None:
     for index, effect in enumerate(run.effects):
         if any("$" in image for image in effect.images):
             images = tuple(_expanded(image, known) for image in effect.images)
-            run.effects[index] = replace(effect, images=images)
+            run.effects[index] = effect.but(images=images)
 
 
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w*)\}?")
@@ -452,11 +470,12 @@ def _add(run: StepRun, repository: Repository, found: list[Command], start: Plac
     for command in found:
         place = Place(start.file, start.line + command.line)
         run.commands.append((command, place))
-        if "--dry-run" in command.text and command.program == "kubectl":
-            prepared = True
-            continue
-        if command.program == "kubectl" and command.text.endswith("-f -") and prepared:
-            continue
+        if command.program == "kubectl":
+            if "--dry-run" in command.text:
+                prepared = True
+                continue
+            if prepared and command.text.endswith("-f -"):
+                continue
         run.effects += [effect.at(place) for effect in effects_of(command)]
         for inner, at in _started(repository, command, folder):
             run.commands.append((inner, at))
@@ -498,31 +517,33 @@ def _started(repository: Repository, command: Command, folder: str) -> Iterator[
 
 _DEPLOY_NAME = re.compile(r"(?<![a-z])(deploy|roll-?out|release to|ship to)", re.IGNORECASE)
 _BACKUP_NAME = re.compile(r"back-?up|restore|snapshot", re.IGNORECASE)
+_ROLLBACK_NAME = re.compile(r"roll-?back", re.IGNORECASE)
+_PUBLISHES_NAME = re.compile(r"deployment|pages|status|docs|storybook|npm|pypi|maven|crate", re.IGNORECASE)
+_OF_PULL_REQUESTS = frozenset({"pull_request", "pull_request_target", "merge_group", "pull_request_review", "issue_comment"})
 
 
 def _settle(run: JobRun) -> None:
     """Drops what only looks like a deploy: test clusters, servers started for a test, backups."""
+    kinds = {effect.kind for step in run.steps for effect in step.effects}
     named = bool(_DEPLOY_NAME.search(run.words)) or bool(run.environments)
-    testing = any(effect.kind is Kind.TEST_CLUSTER for step in run.steps for effect in step.effects)
+    testing = Kind.TEST_CLUSTER in kinds
     saving = bool(_BACKUP_NAME.search(run.words)) or (
-        set(run.entry.triggers) <= {"schedule", "workflow_dispatch"}
-        and any(effect.kind is Kind.BACKUP for step in run.steps for effect in step.effects)
+        set(run.entry.triggers) <= {"schedule", "workflow_dispatch"} and Kind.BACKUP in kinds
     )
-    restoring = bool(re.search(r"roll-?back", run.words, re.IGNORECASE))
-    pull_requests = set(run.entry.triggers) <= {
-        "pull_request",
-        "pull_request_target",
-        "merge_group",
-        "pull_request_review",
-        "issue_comment",
-    }
+    restoring = bool(_ROLLBACK_NAME.search(run.words))
+    pull_requests = set(run.entry.triggers) <= _OF_PULL_REQUESTS
     on_server = run.self_hosted() and named
-    remote_docker = any(word in flat_text(run.job.node.get("env")) for word in ("ssh://",)) or any(
-        "ssh://" in command.text or command.text.startswith("docker context use")
-        for step in run.steps
-        for command, _ in step.commands
+    remote_docker = Kind.DEPLOY in kinds and (
+        "ssh://" in flat_text(run.job.node.get("env"))
+        or any(
+            "ssh://" in command.text or command.text.startswith("docker context use")
+            for step in run.steps
+            for command, _ in step.commands
+        )
     )
     for step in run.steps:
+        if Kind.DEPLOY not in kinds and not step.uses:
+            continue
         remote = remote_docker or "ssh://" in flat_text(step.step.node.get("env"))
         kept: list[Effect] = []
         for effect in step.effects:
@@ -532,14 +553,14 @@ def _settle(run: JobRun) -> None:
             if testing or saving:
                 continue
             if restoring:
-                kept.append(replace(effect, kind=Kind.ROLLBACK))
+                kept.append(effect.but(kind=Kind.ROLLBACK))
                 continue
             one = effect
             if not one.sure and one.platform in {COMPOSE, DOCKER, SERVER}:
-                one = replace(one, sure=on_server or (remote and one.platform is not SERVER), remote=True)
+                one = one.but(sure=on_server or (remote and one.platform is not SERVER), remote=True)
                 if not one.sure:
                     continue
-            kept.append(replace(one, preview=True) if pull_requests else one)
+            kept.append(one.but(preview=True) if pull_requests else one)
         step.effects = kept
         if (
             step.uses
@@ -547,7 +568,7 @@ def _settle(run: JobRun) -> None:
             and _DEPLOY_NAME.search(known_actions.name_of(step.uses))
             and not step.uses.startswith(("./", "$/"))
             and not testing
-        ) and not re.search(r"deployment|pages|status|docs|storybook|npm|pypi|maven|crate", step.uses, re.IGNORECASE):
+        ) and not _PUBLISHES_NAME.search(step.uses):
             platform = Platform("an action that this audit does not know")
             step.effects.append(
                 Effect(Kind.DEPLOY, platform.name, step.place, shown(step.uses), platform, sure=False, preview=pull_requests)

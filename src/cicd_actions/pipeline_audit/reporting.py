@@ -11,7 +11,6 @@ from cicd_actions.pipeline_audit.audit import Audit
 from cicd_actions.pipeline_audit.life import Item, State
 from cicd_actions.pipeline_audit.rules.catalogue import RULES
 from cicd_actions.pipeline_audit.rules.definition import Status, Tier
-from cicd_actions.secrets_doc_check.model import Place
 from cicd_actions.toolkit import sarif
 from cicd_actions.toolkit.findings import Finding, Severity
 from cicd_actions.toolkit.report import (
@@ -27,6 +26,7 @@ from cicd_actions.toolkit.report import (
     Strong,
     Table,
 )
+from cicd_actions.workflows.place import Place
 
 MOST_FIXES = 40
 
@@ -217,5 +217,13 @@ def as_sarif(found: Sequence[Finding], version: str) -> dict[str, Any]:
     texts = {
         f"{NAME}/{id_}": sarif.RuleText(rule.title, f"{rule.why}\n\n{rule.fix}", security=_SECURITY[rule.tier])
         for id_, rule in RULES.items()
+    }
+    texts |= {
+        one.rule: sarif.RuleText(
+            f"{one.rule.removeprefix('zizmor/')}, found by zizmor", one.fix or "", security=_SECURITY[tier]
+        )
+        for one in found
+        if one.rule.startswith("zizmor/")
+        for tier in [Tier.MINOR if one.severity is Severity.NOTICE else Tier.MAJOR]
     }
     return sarif.document(NAME, found, texts, version=version, elsewhere=".github/workflows")

@@ -6,14 +6,14 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
+from fnmatch import translate
 from functools import cached_property
 
 from cicd_actions.pipeline_audit.shell import Command, commands
-from cicd_actions.secrets_doc_check.repository_files import Fetch, Files
-from cicd_actions.secrets_doc_check.tree import Tree
 from cicd_actions.toolkit import yaml12
 from cicd_actions.toolkit.yaml12 import Mapping, Node, NotYaml, Scalar
+from cicd_actions.workflows.repository_files import Fetch, Files
+from cicd_actions.workflows.tree import Tree
 
 PIPELINE_FILES = (".github/cicd.yml", ".github/cicd.yaml")
 
@@ -40,19 +40,25 @@ class Repository:
     def paths(self) -> frozenset[str]:
         return frozenset(self.tree.paths)
 
+    @cached_property
+    def by_name(self) -> dict[str, list[str]]:
+        """The paths by their file names, sorted."""
+        found: dict[str, list[str]] = {}
+        for path in self.tree.paths:
+            found.setdefault(path.rpartition("/")[2], []).append(path)
+        return found
+
     def text(self, path: str) -> str | None:
         """Returns the text of a file, or `None` where there is none or it cannot be read."""
         if path not in self._texts:
-            self._texts[path] = self.tree.glance(path) if path in self.paths else None
+            known = self.files.texts.get(path)
+            self._texts[path] = known if known is not None else self.tree.glance(path) if path in self.paths else None
         return self._texts[path]
 
     def named(self, *patterns: str) -> list[str]:
         """Returns the paths whose file name fits one of the patterns (`*` and `?`), sorted."""
-        return [
-            path
-            for path in self.tree.paths
-            if any(fnmatch(path.rpartition("/")[2], pattern) for pattern in patterns) and not vendored(path)
-        ]
+        fitting = re.compile("|".join(map(translate, patterns))).match
+        return sorted(path for name, paths in self.by_name.items() if fitting(name) for path in paths if not vendored(path))
 
     def yaml(self, path: str) -> list[Node]:
         """Returns the documents of a YAML file, with the lines of the file; those that cannot be read are left out."""
@@ -116,7 +122,10 @@ class Repository:
 
 def vendored(path: str) -> bool:
     """Tells whether a file is a copy of somebody else's, or made for a test."""
-    return bool(re.search(r"(^|/)(node_modules|vendor|third_party|\.venv|venv|site-packages|fixtures|testdata)/", path))
+    return _VENDORED.search(path) is not None
+
+
+_VENDORED = re.compile(r"(^|/)(node_modules|vendor|third_party|\.venv|venv|site-packages|fixtures|testdata)/")
 
 
 def _documents(text: str) -> Iterable[Node]:

@@ -15,17 +15,17 @@ from cicd_actions.github.client import GitHub
 from cicd_actions.pipeline_audit import audit, fixes, fleet, life, reporting, settings, zizmor
 from cicd_actions.pipeline_audit.audit import Audit, Options
 from cicd_actions.pipeline_audit.facts import Carried, Facts, Settings
-from cicd_actions.pipeline_audit.inputs import Inputs
+from cicd_actions.pipeline_audit.inputs import ACCEPTED, BASELINE, Inputs
 from cicd_actions.pipeline_audit.life import Item
 from cicd_actions.pipeline_audit.rules.catalogue import RULES
 from cicd_actions.pipeline_audit.rules.definition import Status, Tier
-from cicd_actions.secrets_doc_check.repository_files import Fetch, Unavailable
 from cicd_actions.toolkit import private
 from cicd_actions.toolkit.errors import ActionError, UnusableInput
 from cicd_actions.toolkit.findings import Finding
 from cicd_actions.toolkit.report import Block, Code, CodeBlock, Details, OutputValue, Paragraph, Report
 from cicd_actions.toolkit.runtime import Runtime
 from cicd_actions.toolkit.verdict import Verdict
+from cicd_actions.workflows.repository_files import Fetch, Unavailable
 
 DEADLINE = 600.0
 """Seconds for everything that asks GitHub."""
@@ -35,7 +35,8 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
     """Audits, judges and reports. Raises `UnusableInput`."""
     today = dt.datetime.now(dt.timezone.utc).date()
     options = _options(inputs, runtime)
-    # Thousands of nodes are made, and none of them in a cycle: looking for cycles would take a quarter of the time.
+    # Thousands of nodes are made, and none of them in a cycle: looking for cycles would take a quarter of the time. What was
+    # made by then is frozen, or the first collection after it would go through all of it.
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -43,11 +44,13 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
             return _many(inputs, runtime, options, today)
         facts, running = audit.read(runtime.workspace, options)
         try:
-            asked = _settings(inputs.github_token, facts, runtime)
+            name = runtime.variables.get("GITHUB_REPOSITORY") or facts.repository.name
+            asked = _settings(inputs.github_token, name, facts, runtime)
             done = audit.judged(facts, running, options, asked, today)
         finally:
             running.stop()
     finally:
+        gc.freeze()
         if collecting:
             gc.enable()
     failing = reporting.ordered(done.failing(inputs.fail_on))
@@ -58,8 +61,13 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
 
 def _options(inputs: Inputs, runtime: Runtime) -> Options:
     where = runtime.workspace
-    accepted = life.acknowledgements(where / inputs.acknowledge, inputs.acknowledge, RULES) if inputs.acknowledge else []
-    known = life.baseline(where / inputs.baseline, inputs.baseline) if inputs.baseline else {}
+
+    def usual(path: str) -> str:
+        return path if not inputs.repositories and (where / path).is_file() else ""
+
+    acknowledge, baseline = inputs.acknowledge or usual(ACCEPTED), inputs.baseline or usual(BASELINE)
+    accepted = life.acknowledgements(where / acknowledge, acknowledge, RULES) if acknowledge else []
+    known = life.baseline(where / baseline, baseline) if baseline else {}
     sarif: list[Carried] | None = None
     if inputs.zizmor not in {"auto", "off"}:
         sarif = zizmor.from_sarif(where / inputs.zizmor, inputs.zizmor)
@@ -77,7 +85,7 @@ def _options(inputs: Inputs, runtime: Runtime) -> Options:
 
 def _fetcher(token: str, runtime: Runtime) -> Fetch:
     """Reads files of other repositories by GitHub's API, each once and within one deadline."""
-    deadline = runtime.deadline(60.0)
+    deadline = runtime.deadline(DEADLINE)
 
     def fetch(repository: str, path: str, commit: str) -> str:
         try:
@@ -88,8 +96,7 @@ def _fetcher(token: str, runtime: Runtime) -> Fetch:
     return fetch
 
 
-def _settings(token: str, facts: Facts, runtime: Runtime) -> Settings | None:
-    name = runtime.variables.get("GITHUB_REPOSITORY") or facts.repository.name
+def _settings(token: str, name: str, facts: Facts, runtime: Runtime) -> Settings | None:
     if not token or not fleet.NAME.fullmatch(name):
         return None
     environments = {one for job in facts.production for each in [job, *job.ancestors] for one in each.environments or ()}
@@ -167,9 +174,10 @@ def _many(inputs: Inputs, runtime: Runtime, options: Options, today: dt.date) ->
     failed: list[tuple[str, ActionError]] = []
 
     def one(name: str, root: Path) -> None:
-        facts, running = audit.read(root, options)
+        facts, running = audit.read(root, replace(options, name="" if (runtime.workspace / name).is_dir() else name))
         try:
-            done = audit.judged(facts, running, options, None, today)
+            asked = _settings(inputs.github_token, facts.repository.name, facts, runtime)
+            done = audit.judged(facts, running, options, asked, today)
         finally:
             running.stop()
         audits.append((name, done, reporting.ordered(done.failing(inputs.fail_on))))

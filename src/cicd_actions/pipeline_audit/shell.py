@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 LONGEST = 256 * 1024
 """Characters of one script that are read."""
@@ -16,7 +17,7 @@ DEEPEST = 4
 """Levels of commands within commands."""
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)
 class Command:
     """One simple command: its words without quotes, and the line in the script, from 0.
 
@@ -25,20 +26,19 @@ class Command:
     """
 
     words: tuple[str, ...]
-    line: int
+    line: int = field(compare=False)
     tolerated: bool = False
     remote: bool = False
     after_failure: bool = False
     wrapper: str = ""
 
-    @property
-    def text(self) -> str:
-        return " ".join(self.words)
+    text: str = field(init=False, compare=False)
+    program: str = field(init=False, compare=False)
+    """The name of the program without its folder."""
 
-    @property
-    def program(self) -> str:
-        """The name of the program without its folder."""
-        return self.words[0].rpartition("/")[2] if self.words else ""
+    def __post_init__(self) -> None:
+        self.text = " ".join(self.words)
+        self.program = self.words[0].rpartition("/")[2] if self.words else ""
 
     def option(self, *names: str) -> str | None:
         """Returns the value of an option (`--tag x`, `--tag=x`, `-t x`), or `""` for one without a value."""
@@ -67,6 +67,8 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.MULTILINE | re.DOTALL,
 )
+_PLAIN_LINE = re.compile(r"""([^'"`\\(){}<>|&;\#\n]*)(?:\n|\Z)""")
+"""A line without anything that a shell would take apart but its words. Most lines are such."""
 _QUOTED = re.compile(r"""'([^']*)'|"((?:\\.|[^"\\])*)"|\\(.)""", re.DOTALL)
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*\+?=", re.ASCII)
 _KEYWORDS = frozenset("if then elif else fi while until do done ! time { } function in esac".split())
@@ -75,10 +77,19 @@ _FINE = frozenset({"true", ":", "echo", "printf"})
 
 def commands(script: str) -> list[Command]:
     """Returns the commands of a script, those within other commands included, in the order of the text."""
+    return list(_commands(script[:LONGEST]))
+
+
+@lru_cache(maxsize=4096)
+def _commands(script: str) -> tuple[Command, ...]:
+    """The same scripts stand in many workflows: each is read once."""
     found: list[Command] = []
-    for command, stdin in _simple(script[:LONGEST]):
-        found += _unfolded(command, stdin, 0)
-    return found
+    for command, stdin in _simple(script):
+        if command.program in _STARTERS or command.program.startswith("python"):
+            found += _unfolded(command, stdin, 0)
+        else:
+            found.append(command)
+    return tuple(found)
 
 
 def _simple(script: str) -> Iterator[tuple[Command, str]]:
@@ -104,6 +115,14 @@ class _Splitter:
     def split(self) -> list[tuple[Command, str]]:
         at = 0
         while at < len(self._script):
+            plain = _PLAIN_LINE.match(self._script, at) if not self._words and not self._skip and not self._marks else None
+            if plain is not None:
+                self._first = self._line
+                self._words = plain[1].split()
+                self._end("")
+                self._line += 1
+                at = plain.end()
+                continue
             match = _TOKEN.match(self._script, at)
             if match is None:
                 at += 1
@@ -219,6 +238,13 @@ _RUNNERS = re.compile(
     r"|python[0-9.]* -m |mise (exec|x) |(nix|devenv) .*? -- |op run "
 )
 _TAKES_VALUE = frozenset({"-u", "-g", "-h", "-C", "-D", "-s", "-k", "-n", "-I", "-E", "-p", "-i", "-o", "-l", "-J", "-F"})
+
+
+_STARTERS = _PREFIXES.keys() | frozenset(
+    "uv poetry pipenv pdm hatch rye conda mamba devbox npx bunx pnpx pnpm yarn npm bun bundle mise nix devenv op"
+    " ssh sshpass autossh bash sh zsh dash ash docker podman docker-compose nerdctl kubectl az aws fly flyctl".split()
+)
+"""Programs that can start another command; nearly all others cannot."""
 
 
 def _unfolded(command: Command, stdin: str, depth: int) -> Iterator[Command]:

@@ -12,9 +12,9 @@ from cicd_actions.pipeline_audit.commands import effects_of, shown
 from cicd_actions.pipeline_audit.effects import Kind
 from cicd_actions.pipeline_audit.repository import Repository
 from cicd_actions.pipeline_audit.shell import Command, commands
-from cicd_actions.secrets_doc_check.model import Place
 from cicd_actions.toolkit.yaml12 import Mapping, Node, Scalar, Sequence
 from cicd_actions.workflows.files import scalar_text
+from cicd_actions.workflows.place import Place
 
 DEVELOPMENT = re.compile(
     (
@@ -125,7 +125,7 @@ def _named_scripts(repository: Repository, command: Command, folder: str) -> lis
             r"[\w./-]*(entrypoint|start|run|boot|prestart)[\w.-]*", word
         ):
             continue
-        near = [path for path in repository.paths if path.rpartition("/")[2] == name]
+        near = repository.by_name.get(name, [])
         near = (
             [path for path in near if path.startswith(f"{folder}/")]
             if folder and any(path.startswith(f"{folder}/") for path in near)
@@ -230,6 +230,14 @@ def of_render(repository: Repository, path: str) -> Iterator[Startup]:
 
 _APPLICATION = re.compile(r"lifespan|on_event|\.ready\(|def ready|before_first_request|on_startup|create_app")
 _MIGRATION = re.compile(r"alembic|call_command|flask_migrate|aerich|yoyo")
+_NOT_SERVED = re.compile(r"(^|/)(tests?|migrations|alembic|docs|examples)/|(^|/)(test_|conftest)")
+
+
+def migrating_modules(repository: Repository) -> list[str]:
+    """Returns the application's modules that name a migration tool, sorted. git looks through them where it can."""
+    listed = repository.tree.grep(["grep", "-I", "--untracked", "-z", "--name-only", "-E", _MIGRATION.pattern, "--", "*.py"])
+    found = [path for path in repository.tree.paths if path.endswith(".py") and not _NOT_SERVED.search(path)]
+    return found if listed is None else [path for path in found if path in listed]
 
 
 def of_python(repository: Repository, path: str) -> Iterator[Startup]:

@@ -13,8 +13,8 @@ from typing import Any
 
 from cicd_actions.pipeline_audit.facts import Carried
 from cicd_actions.pipeline_audit.rules.definition import Tier
-from cicd_actions.secrets_doc_check.model import Place
 from cicd_actions.toolkit.errors import UnusableInput
+from cicd_actions.workflows.place import Place
 
 TIMEOUT = 60.0
 """Seconds. On 1,000 workflow files it takes 3."""

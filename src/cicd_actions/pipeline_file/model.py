@@ -288,6 +288,7 @@ class Settings:
     )
     allow_older: bool | None = key(Flag(), "Deploy a commit that is behind the running one. Default: `false`.")
     allow_unverified: bool | None = key(Flag(), "Roll back also when something could not be checked before. Default: `false`.")
+    allow_empty: bool | None = key(Flag(), "Let a service pass that runs no replica. Default: `false`, which is inconclusive.")
     audit_url: str | None = key(URL, "Where each record is POSTed as one JSON line.")
     deploy_env: tuple[str, ...] | None = key(
         Listed(VARIABLE), "Names that the secret DEPLOY_ENV must hold: what the deploy's programs need."
@@ -315,6 +316,12 @@ class Release(Settings):
     )
     environments: tuple[Environment, ...] = key(
         Listed(Object(Environment, "a mapping"), 1, 4, alone=False), "Environments, in this order.", (), required=True
+    )
+    protection: str = key(
+        Choice("require", "warn", "off"),
+        "What an environment that takes deployments from every branch does, and an approval environment without required"
+        " reviewers. Default: `require` refuses the release.",
+        "require",
     )
 
 
@@ -345,6 +352,10 @@ class Pipeline:
         Listed(GLOB), "Files that no lane needs. A change of nothing else runs no lane.", DOCUMENTATION
     )
     secrets_doc: SecretsDoc = key(Object(SecretsDoc, "a mapping"), "Check of the secrets' documentation.", SecretsDoc())
+    audit: str = key(
+        Choice("warn", "fail", "off"), "What a critical or overdue finding of pipeline-audit does. Default: `warn`.", "warn"
+    )
+    deploys: bool | None = key(Flag(), "Whether this repository deploys, for pipeline-audit. Default: what its workflows show.")
     images: Mapping[str, Image] = key(Named(Object(Image, "a mapping"), NAME, 50), "Images of the release.", {})
     build: Build = key(Object(Build, "a mapping"), "How images are built.", Build())
     services: Mapping[str, Service] = key(

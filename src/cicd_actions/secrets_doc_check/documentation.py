@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from cicd_actions.secrets_doc_check.entry_text import cell_head, head, missing
-from cicd_actions.secrets_doc_check.model import Entry, Missing, Place
+from cicd_actions.secrets_doc_check.entry_text import cell_head, head, missing, told
+from cicd_actions.secrets_doc_check.model import Entry, Missing, Subject
+from cicd_actions.workflows.place import Place
 
 BEGIN = "<!-- secrets-doc-check: begin -->"
 END = "<!-- secrets-doc-check: end -->"
@@ -21,7 +22,7 @@ LONGEST_LINE = 4_000
 """Characters of a line that are looked at: no name, and nothing that people write about one, stands further right."""
 
 _HEADING = re.compile(r" {0,3}(#{1,6})\s+")
-_ITEM = re.compile(r"(\s*)(?:[-*+]|\d{1,9}[.)])\s+(?=\S)")
+_ITEM = re.compile(r"(\s*)(?:[-*+]|\d{1,9}[.)])\s+(?:\[[ xX]\]\s+)?(?=\S)")
 _FENCE = re.compile(r"\s{0,3}(`{3,}|~{3,})")
 _DOTENV = re.compile(r"\s*(?:export\s+)?([A-Z][A-Z0-9_]+)=([^#]*)(?:#\s*(.*))?")
 _SETTER = re.compile(r"\bgh\s+(?:secret|variable)\s+set\s+([A-Za-z_]\w*)(?:.{0,200}?\s(?:--env|-e)[= ]([\w./-]+))?")
@@ -33,7 +34,9 @@ _USED_BY = re.compile(r"Used by:")
 _EXAMPLE = re.compile(r"(?:^|/)[\w.-]*\.?env\.(?:example|sample|template|dist)$")
 _EXAMPLE_LINE = re.compile(r"\s*(?:#\s*)?(?:export\s+)?([A-Z][A-Z0-9_]*)=([^#]*)(?:#\s*(.*))?")
 _PROSE_SUBJECT = re.compile(r"secret|credential|environment variable|\bvariables\b|\btokens?\b", re.IGNORECASE)
-_SUBJECT = re.compile(r"secret|variable|environment|credential|setting|config", re.IGNORECASE)
+_SECRETS = re.compile(r"secret|credential", re.IGNORECASE)
+_SETTINGS = re.compile(r"variable|environment|setting|config", re.IGNORECASE)
+_GITHUB = re.compile(r"github|\bactions\b|workflow|pipeline|\bCI\b", re.IGNORECASE)
 _COLUMNS = (
     ("how", re.compile(r"\b(?:how|obtain|source|get|generate|set ?up|instructions?)\b", re.IGNORECASE)),
     ("where", re.compile(r"\b(?:where|lives?|level|scope|location|stored|environments?|kept)\b", re.IGNORECASE)),
@@ -56,9 +59,12 @@ class _Open:
 class _Reader:
     path: str
     environments: frozenset[str]
-    certain: bool
+    subject: Subject
+    """What the file is about, by its name."""
     entries: list[Entry] = field(default_factory=list)
     headings: list[tuple[int, str]] = field(default_factory=list)
+    told: list[tuple[int, frozenset[Missing]]] = field(default_factory=list)
+    """What headings and the texts in front of lists say of all names below, with the level of the heading."""
     open: list[_Open] = field(default_factory=list)
     inside: bool = False
     """Between the markers of the generated block."""
@@ -71,29 +77,46 @@ class _Reader:
     def around(self) -> str:
         return "\n".join(text for _, text in self.headings)
 
+    def note(self, text: str) -> None:
+        """Keeps what a heading, or a paragraph below it, says of all names that follow."""
+        level = self.headings[-1][0] if self.headings else 0
+        said = told(text) - frozenset().union(*(parts for _, parts in self.told))
+        if said:
+            self.told.append((level, said))
+
+    def absent(self, text: str, **cells: str) -> tuple[Missing, ...]:
+        """Returns what neither an entry nor the text above it says."""
+        above = frozenset().union(*(parts for _, parts in self.told))
+        return tuple(part for part in missing(text, around=self.around, **cells) if part not in above)
+
     def add(
-        self, name: str, place: Place, absent: tuple[Missing, ...], extra: str = "", *, certain: bool | None = None
+        self, name: str, place: Place, absent: tuple[Missing, ...], extra: str = "", *, subject: Subject | None = None
     ) -> None:
         """Adds an entry. `extra` is its text, in which environments are looked for."""
-        if certain is None:
-            certain = self.certain or self.inside or bool(_SUBJECT.search(self.around))
+        if subject is None:
+            subject = Subject.GITHUB if self.inside else min(self.subject, _subject_of(self.around), key=list(Subject).index)
         # A generated entry whose purpose is not written yet documents nothing.
         todo = self.inside and Missing.PURPOSE in absent
-        self.entries.append(Entry(name.upper(), place, absent, certain, self._named(self.around + "\n" + extra), todo))
+        section = f"{self.path}\n{self.around}"
+        named = self._named(self.around + "\n" + extra)
+        self.entries.append(Entry(name.upper(), place, absent, subject, section, named, todo))
 
     def end_paragraph(self) -> None:
         """Ends a paragraph; under a heading about secrets, it documents the names in it."""
         lines, self.prose = self.prose, []
-        if not lines or self.inside or not _PROSE_SUBJECT.search(self.around):
+        if not lines or self.inside:
             return
         text = "\n".join(line for _, line in lines)
-        absent = missing(text, around=self.around)
+        self.note(" ".join(line for _, line in lines))
+        if not _PROSE_SUBJECT.search(self.around):
+            return
+        absent = self.absent(text)
         for number, line in lines:
             for match in _WORD.finditer(line):
                 # Any word may stand in backticks, so it counts only when the name is used.
                 group = 1 if match[1] else 2
                 place = Place(self.path, number, match.start(group) + 1)
-                self.add(match[group], place, absent, text, certain=False)
+                self.add(match[group], place, absent, text, subject=Subject.OTHER)
 
     def _named(self, text: str) -> tuple[str, ...]:
         return tuple(sorted(set(re.findall(r"[\w./-]+", text)) & self.environments))
@@ -103,7 +126,7 @@ class _Reader:
         while self.open and (self.open[-1].level >= level > 0 if self.open[-1].level else indent <= self.open[-1].indent):
             done = self.open.pop()
             text = "\n".join(done.text)
-            absent = missing(text, around=self.around)
+            absent = self.absent(text)
             for name, place in done.names:
                 self.add(name, place, absent, text)
 
@@ -115,7 +138,7 @@ def scan(path: str, text: str, environments: Iterable[str] = (), *, first_line: 
     """
     if _EXAMPLE.search(path):
         return _example(path, text, first_line)
-    reader = _Reader(path, frozenset(environments), bool(_SUBJECT.search(path.rpartition("/")[2])))
+    reader = _Reader(path, frozenset(environments), _subject_of_file(path))
     lines = text.splitlines()
     setters: list[tuple[str, Place, str]] = []
     index = 0
@@ -153,6 +176,19 @@ def scan(path: str, text: str, environments: Iterable[str] = (), *, first_line: 
     return _with_setters(reader.entries, setters)
 
 
+def _subject_of(text: str) -> Subject:
+    secrets = _SECRETS.search(text)
+    if not secrets and not _SETTINGS.search(text):
+        return Subject.OTHER
+    return Subject.GITHUB if _GITHUB.search(text) else Subject.SECRETS if secrets else Subject.SETTINGS
+
+
+def _subject_of_file(path: str) -> Subject:
+    """What a document is about by its name: one called after secrets lists those of this repository."""
+    found = _subject_of(path.rpartition("/")[2])
+    return Subject.GITHUB if found is Subject.SECRETS else found
+
+
 def _example(path: str, text: str, first_line: int) -> list[Entry]:
     """The entries of an example dotenv file: `NAME=` lines, commented or not, explained by the comment above or behind."""
     entries: list[Entry] = []
@@ -165,7 +201,7 @@ def _example(path: str, text: str, first_line: int) -> list[Entry]:
             if Missing.PURPOSE not in absent:
                 # The application's settings stand here too: an entry counts only where the name is used.
                 entries.append(
-                    Entry(match[1], Place(path, first_line + index, match.start(1) + 1), absent, certain=False, example=True)
+                    Entry(match[1], Place(path, first_line + index, match.start(1) + 1), absent, Subject.OTHER, example=True)
                 )
         elif line.lstrip().startswith("#"):
             comment.append(line.lstrip("# \t"))
@@ -200,12 +236,14 @@ def _read_line(reader: _Reader, line: str, number: int, following: str) -> None:
         reader.close(-1, 0)
         reader.close(-1, level)
         reader.headings = [(above, title) for above, title in reader.headings if above < level]
+        reader.told = [(above, parts) for above, parts in reader.told if above < level]
         named = head(re.sub(r"^\d+[.)]\s*", "", text))
         if named and _only_asides(named.rest):
             names = [(name, Place(reader.path, number, line.index(name) + 1)) for name, _ in named.names]
             reader.open.append(_Open(names, -1, [], level))
         else:
             reader.headings.append((level, text))
+            reader.note(text)
         return
     if _read_definition(reader, line, number, following):
         return
@@ -256,16 +294,18 @@ def _read_code(reader: _Reader, lines: list[str], index: int, number: int) -> No
     if dotenv := _DOTENV.fullmatch(line):
         above = lines[index - 1].strip() if index else ""
         purpose = dotenv[3] or (above.lstrip("# ") if above.startswith("#") else "")
-        absent = missing(purpose, around=reader.around)
+        absent = reader.absent(purpose)
         reader.add(dotenv[1], Place(reader.path, number, dotenv.start(1) + 1), absent, purpose)
         return
     item = _ITEM.match(line)
-    named = head(line[item.end() :]) if item else None
-    # An item of a list in YAML looks alike: its value holds an expression.
-    if item and named and "${{" not in line and named.rest:
+    about_secrets = "secret" in reader.around.lower()
+    begin = item.end() if item else 0
+    named = head(line[begin:]) if item or about_secrets else None
+    # A line of YAML looks alike: its value holds an expression.
+    if named and "${{" not in line and (named.rest or about_secrets):
         for name, offset in named.names:
-            absent = missing(named.rest, around=reader.around)
-            reader.add(name, Place(reader.path, number, item.end() + offset + 1), absent, named.rest)
+            place = Place(reader.path, number, begin + offset + 1)
+            reader.add(name, place, reader.absent(named.rest), named.rest, subject=None if item else Subject.OTHER)
 
 
 def _setters(path: str, line: str, number: int) -> Iterator[tuple[str, Place, str]]:
@@ -288,7 +328,7 @@ def _with_setters(entries: list[Entry], setters: list[tuple[str, Place, str]]) -
         if name not in known:
             known.add(name)
             absent = (Missing.PURPOSE,) if environment else (Missing.PURPOSE, Missing.WHERE)
-            done.append(Entry(name, place, absent, certain=False, environments=(environment,) if environment else ()))
+            done.append(Entry(name, place, absent, Subject.OTHER, environments=(environment,) if environment else ()))
     return done
 
 
@@ -319,7 +359,7 @@ def _read_row(reader: _Reader, number: int, cells: list[tuple[str, int]], naming
     rest = [text for column, (text, _) in enumerate(cells) if column != naming and column not in roles.values()]
     others = "\n".join([named.rest, *rest])
     # Where a column is missing, the text of the others may say it.
-    absent = missing("\n".join([others, *said.values()]) if len(roles) < 3 else others, **said, around=reader.around)
+    absent = reader.absent("\n".join([others, *said.values()]) if len(roles) < 3 else others, **said)
     if (
         "purpose" in roles
         and Missing.PURPOSE not in absent

@@ -81,6 +81,17 @@ _HOW = re.compile(
     r"|https?://|settings ?[>→]",
     re.IGNORECASE,
 )
+_STORE = re.compile(
+    r"\b(?:add|set|configur\w*|creat\w*|need\w*|stor\w*|defin\w*|expect\w*|requir\w*|sav\w*)\b[^.]{0,80}"
+    r"\b(?:repositor(?:y|ies)|repo|organi[sz]ation)\b"
+    r"|\b(?:repository|organi[sz]ation|environment|github(?: actions)?(?: repository)?)[ -]secrets?\b|/settings/secrets",
+    re.IGNORECASE,
+)
+_SETTING_UP = re.compile(
+    r"\bsettings[^\w.]{0,8}[>→›»]|\bnew (?:repository|environment|organi[sz]ation) secret\b|/settings/secrets"
+    r"|\bgh (?:secret|variable) set\b|\b(?:add|set|configure|create|save|store)\b[^.]{0,60}\b(?:secrets?|variables?)\b",
+    re.IGNORECASE,
+)
 _HOW_FIRST = re.compile(r"\W*(?:generate|create|obtain|get|copy|ask|request|set|register|rotate|download|run)\b", re.IGNORECASE)
 _CLAUSE = re.compile(r"\n+|;\s+|(?<=[.!?])\s+|\s[·|]\s")
 
@@ -103,6 +114,12 @@ def missing(text: str, *, purpose: str = "", where: str = "", how: str = "", aro
             says_purpose |= _meant(clause) and not _HOW_FIRST.match(clause) and not aside
     said = {Missing.PURPOSE: says_purpose, Missing.WHERE: says_where, Missing.HOW: says_how}
     return tuple(part for part, is_said in said.items() if not is_said)
+
+
+def told(text: str) -> frozenset[Missing]:
+    """Returns what a heading, or the text in front of a list, says of all the names that follow: where, and how."""
+    says = {Missing.WHERE: _STORE, Missing.HOW: _SETTING_UP}
+    return frozenset(part for part, pattern in says.items() if pattern.search(text))
 
 
 def _meant(text: str) -> bool:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from cicd_actions.secrets_doc_check.code.scanning import Source, source
 from cicd_actions.secrets_doc_check.rules import State
-from cicd_actions.secrets_doc_check.tree import Glob, glob
 from cicd_actions.toolkit.grammar import NotUnderstood, choice, lines, optional, string
 from cicd_actions.toolkit.inputs import declare
+from cicd_actions.workflows.tree import Glob, glob
 
 NOTHING = "nothing"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from cicd_actions.secrets_doc_check.model import (
@@ -15,11 +15,12 @@ from cicd_actions.secrets_doc_check.model import (
     Entry,
     Kind,
     Missing,
-    Place,
     Setting,
+    Subject,
     Use,
 )
 from cicd_actions.secrets_doc_check.rules import State
+from cicd_actions.workflows.place import Place
 
 MOST_COMPARISONS = 20_000
 """Pairs of names that are compared for likeness: a bound for repositories with thousands of names."""
@@ -72,19 +73,26 @@ class Row:
         return (worst * 2 + (not self.required) if self.states else 50 if self.unknown else 60, self.name)
 
 
-def compare(uses: Iterable[Use], entries: Iterable[Entry], column: Column, ignored: Mapping[str, str]) -> list[Row]:
-    """Returns one row a name, worst first. `ignored` gives the names that do not count, with the reasons."""
+def compare(
+    uses: Iterable[Use], entries: Iterable[Entry], column: Column, ignored: Mapping[str, str], *, code: bool = False
+) -> list[Row]:
+    """Returns one row a name, worst first. `ignored` gives the names that do not count, with the reasons.
+
+    `code` says that the uses in code are among `uses`: without them, a documented setting cannot be called unused.
+    """
     rows: dict[str, Row] = {}
     for use in uses:
         rows.setdefault(use.name.upper(), Row(use.name)).uses.append(use)
     for setting in column.settings:
         rows.setdefault(setting.name.upper(), Row(setting.name)).settings.append(setting)
-    for entry in entries:
+    listed = list(entries)
+    # A list of secrets is one of GitHub's when a workflow uses one of them: other programs have secrets too.
+    ours = {entry.section for entry in listed if entry.name in rows}
+    for entry in listed:
         if entry.todo:
             if entry.name in rows:
                 rows[entry.name].todo.append(entry.place)
-        # A word in capitals somewhere in a text is an entry only when it is a name that is used or set.
-        elif entry.certain or entry.name in rows:
+        elif entry.name in rows or _counts_alone(entry, ours, code=code):
             rows.setdefault(entry.name, Row(entry.name)).entries.append(entry)
     for name, row in list(rows.items()):
         if not row.entries and all(use.aside for use in row.uses) and not any(_on_github(setting) for setting in row.settings):
@@ -96,6 +104,13 @@ def compare(uses: Iterable[Use], entries: Iterable[Entry], column: Column, ignor
             _judge(row, column)
     _hint(rows.values())
     return sorted(rows.values(), key=lambda row: row.rank)
+
+
+def _counts_alone(entry: Entry, ours: Container[str], *, code: bool) -> bool:
+    """Whether a name is an entry although nothing uses it: elsewhere a word in capitals may be anything."""
+    if entry.subject is Subject.SECRETS:
+        return entry.section in ours
+    return entry.subject is Subject.GITHUB or (code and entry.subject is Subject.SETTINGS)
 
 
 def _judge(row: Row, column: Column) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from cicd_actions.secrets_doc_check.model import Place
-from cicd_actions.secrets_doc_check.tree import Tree
+from cicd_actions.workflows.place import Place
+from cicd_actions.workflows.tree import Tree
 
 MOST_FILES = 500
 """Text files that are searched: the hint is worth no more time."""

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass, field
 from enum import Enum
 
+from cicd_actions.workflows.place import Place
+
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 """What GitHub accepts as the name of a secret or variable. GitHub ignores the case and keeps upper case:
 https://docs.github.com/actions/reference/secrets-reference#naming-your-secrets"""
@@ -30,18 +32,6 @@ class Kind(str, Enum):
 
     def __str__(self) -> str:
         return self.value
-
-
-@dataclass(frozen=True, order=True)
-class Place:
-    """A place in the repository; lines and columns count from 1."""
-
-    file: str
-    line: int
-    column: int = 1
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
 
 
 @dataclass(frozen=True)
@@ -103,19 +93,29 @@ class Missing(str, Enum):
         return self.value
 
 
+class Subject(str, Enum):
+    """What the text around an entry is about, and so whether the name counts although nothing uses it."""
+
+    GITHUB = "secrets and variables on GitHub"
+    SECRETS = "secrets, which may live elsewhere"
+    SETTINGS = "settings of a program"
+    OTHER = "anything"
+
+
 @dataclass(frozen=True)
 class Entry:
     """A name in the documentation. `missing` is empty for a complete one.
 
-    `certain`: the entry stands where secrets are listed. Elsewhere a word in capitals may be anything, and counts only when
-    the name is used. `todo`: the generated entry still has its placeholder, so it documents nothing. `example`: the entry
-    stands in an example dotenv file, which tells where a setting lives, but nothing about GitHub.
+    `section` is the part of the document that lists the name: its path and headings. `todo`: the generated entry still has
+    its placeholder, so it documents nothing. `example`: the entry stands in an example dotenv file, which tells where a
+    setting lives, but nothing about GitHub.
     """
 
     name: str
     place: Place
     missing: tuple[Missing, ...] = ()
-    certain: bool = True
+    subject: Subject = Subject.GITHUB
+    section: str = ""
     environments: tuple[str, ...] = ()
     todo: bool = False
     example: bool = False

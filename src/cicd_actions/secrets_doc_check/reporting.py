@@ -8,10 +8,11 @@ from urllib.parse import quote
 
 from cicd_actions.secrets_doc_check.commands import setter, setters
 from cicd_actions.secrets_doc_check.inventory import Row
-from cicd_actions.secrets_doc_check.model import Column, Kind, Place, Use, levels
+from cicd_actions.secrets_doc_check.model import Column, Kind, Use, levels
 from cicd_actions.secrets_doc_check.rules import State, finding
 from cicd_actions.toolkit.findings import Finding
 from cicd_actions.toolkit.report import Block, Bullets, Code, CodeBlock, Details, Inline, Link, Paragraph, Strong, Table
+from cicd_actions.workflows.place import Place
 
 MOST_PLACES = 5
 """Places that a cell shows; the others are counted."""
@@ -23,36 +24,41 @@ _HEAD = ("name", "state", "used", "documented", "set", "empty for")
 class Links:
     """Makes links to lines on GitHub; elsewhere a place is text."""
 
-    variables: Mapping[str, str]
+    folder: str
+    """The address of the files at this commit, or nothing."""
+
+    @staticmethod
+    def of(variables: Mapping[str, str]) -> Links:
+        server, repository, sha = (variables.get(f"GITHUB_{part}", "") for part in ("SERVER_URL", "REPOSITORY", "SHA"))
+        return Links(f"{server}/{repository}/blob/{sha}/" if server and repository and sha else "")
 
     def to(self, place: Place) -> Link | Code:
-        server, repository, sha = (self.variables.get(f"GITHUB_{part}", "") for part in ("SERVER_URL", "REPOSITORY", "SHA"))
-        if not (server and repository and sha) or "@" in place.file:
+        if not self.folder or "@" in place.file:
             return Code(str(place))
-        return Link(str(place), f"{server}/{repository}/blob/{sha}/{quote(place.file)}#L{place.line}")
+        return Link(str(place), f"{self.folder}{quote(place.file)}#L{place.line}")
 
 
-def blocks(rows: Sequence[Row], column: Column, links: Links, *, beside_findings: bool) -> list[Block]:
-    """Returns the table of names that need something, the lines to paste, and the rest folded.
+def blocks(rows: Sequence[Row], column: Column, links: Links) -> tuple[list[Block], list[Block]]:
+    """Returns the table of names that need something, the lines to paste, and the rest folded: two times.
 
-    `beside_findings` says that the findings stand below: they say what is wrong and what to paste, so the table is folded.
+    The first stands beside the findings, which say what is wrong and what to paste, so its table is folded. The second
+    stands alone.
     """
     shown = [row for row in rows if not row.ignored]
     # Without a token, whether a name is set is unknown for all of them: so each is not shown.
     wrong = [row for row in shown if row.states or (row.unknown and column.looked)]
     right = [row for row in shown if row not in wrong]
-    made: list[Block] = []
+    beside: list[Block] = []
+    alone: list[Block] = []
     if wrong:
         table = Table(_HEAD, [_cells(row, column, links) for row in wrong])
-        title = f"Where they are used, documented and set ({len(wrong)})"
-        made.append(Details(title, [table], summary_only=True) if beside_findings else table)
+        beside.append(Details(f"Where they are used, documented and set ({len(wrong)})", [table], summary_only=True))
+        alone.append(table)
     paste = [line(row) for row in wrong if State.UNDOCUMENTED in row.states and not row.todo]
     if paste:
-        if not beside_findings:
-            made += [
-                Paragraph("To document these names, add the lines to SECRETS.md:"),
-                CodeBlock("\n".join(paste), "markdown"),
-            ]
+        alone += [Paragraph("To document these names, add the lines to SECRETS.md:"), CodeBlock("\n".join(paste), "markdown")]
+    made: list[Block] = []
+    if paste:
         made += [
             Paragraph(f"`write` adds the {'entry that is' if len(paste) == 1 else 'entries that are'} missing:"),
             CodeBlock("bin/cicd-actions secrets-doc-check --write SECRETS.md", "console"),
@@ -66,7 +72,7 @@ def blocks(rows: Sequence[Row], column: Column, links: Links, *, beside_findings
     if column.unknown:
         reasons = list(dict.fromkeys(column.unknown.values()))
         made.append(Details("Why something is unknown", [Paragraph(reason) for reason in reasons]))
-    return made
+    return beside + made, alone + made
 
 
 def _cells(row: Row, column: Column, links: Links) -> list[Inline]:
@@ -198,7 +204,8 @@ def _finding(row: Row, state: State) -> Finding:
 
 def _place(row: Row, state: State) -> Place | None:
     if state in {State.INCOMPLETE, State.UNUSED}:
-        return row.entries[0].place if row.entries else None
+        # The one to complete is the one that says most.
+        return min(row.entries, key=lambda entry: len(entry.missing)).place if row.entries else None
     required = [use for use in row.uses if not use.optional] or row.uses
     return required[0].place
 

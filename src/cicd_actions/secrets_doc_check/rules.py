@@ -6,8 +6,8 @@ from collections.abc import Collection
 from dataclasses import replace
 from enum import Enum
 
-from cicd_actions.secrets_doc_check.model import Place
 from cicd_actions.toolkit.findings import Finding, Severity
+from cicd_actions.workflows.place import Place
 
 NAME = "secrets-doc-check"
 
@@ -71,6 +71,11 @@ def finding(rule: str, message: str, place: Place, fix: str = "", fingerprint: s
     return Finding(
         f"{NAME}/{rule}", severity, text, place.file, place.line or None, place.column if place.line else None, fix, fingerprint
     )
+
+
+def adopted(found: Finding) -> Finding:
+    """Returns a finding of the shared reading of workflow files as one of this check."""
+    return finding(found.rule, found.message, Place(found.file, found.line or 0))
 
 
 def judged(found: Finding, failing: Collection[State]) -> Finding:

@@ -15,11 +15,9 @@ from cicd_actions.secrets_doc_check import block, documentation, mentions, repor
 from cicd_actions.secrets_doc_check.code import scanning
 from cicd_actions.secrets_doc_check.inputs import Inputs
 from cicd_actions.secrets_doc_check.inventory import Row, compare
-from cicd_actions.secrets_doc_check.model import Column, Entry, Missing, Place, Use
-from cicd_actions.secrets_doc_check.repository_files import Fetch, Files, Unavailable
-from cicd_actions.secrets_doc_check.rules import STALE, State, finding, judged, state_of, unread
+from cicd_actions.secrets_doc_check.model import Column, Entry, Missing, Use
+from cicd_actions.secrets_doc_check.rules import STALE, State, adopted, finding, judged, state_of, unread
 from cicd_actions.secrets_doc_check.settings import gather
-from cicd_actions.secrets_doc_check.tree import Tree
 from cicd_actions.toolkit import markdown
 from cicd_actions.toolkit.errors import ActionError, Failed, UnusableInput
 from cicd_actions.toolkit.findings import Finding
@@ -27,6 +25,9 @@ from cicd_actions.toolkit.printable import visible
 from cicd_actions.toolkit.report import Block, CodeBlock, OutputValue, Paragraph, Report
 from cicd_actions.toolkit.runtime import Runtime
 from cicd_actions.toolkit.verdict import Verdict
+from cicd_actions.workflows.place import Place
+from cicd_actions.workflows.repository_files import Fetch, Files, Unavailable
+from cicd_actions.workflows.tree import Tree
 
 REPORT_LIMIT = 60_000
 """Bytes of the output `report`: what a comment on a pull request holds."""
@@ -65,10 +66,14 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
     collecting = gc.isenabled()
     gc.disable()
     try:
-        gathered = _gather(inputs, runtime)
+        return _checked(inputs, runtime)
     finally:
         if collecting:
             gc.enable()
+
+
+def _checked(inputs: Inputs, runtime: Runtime) -> Report:
+    gathered = _gather(inputs, runtime)
     documents = _documents(gathered.tree, inputs)
     changed = ""
     target = inputs.write or inputs.check_write
@@ -82,7 +87,7 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
             _write(gathered.tree.root / target, after)
             runtime.log(f"Wrote {target}.")
     entries = _entries(documents, gathered)
-    rows = compare(gathered.uses, [*entries, *gathered.declared], gathered.column, dict(inputs.ignore))
+    rows = compare(gathered.uses, [*entries, *gathered.declared], gathered.column, dict(inputs.ignore), code=bool(inputs.code))
     _hint_mentions(rows, gathered.tree, documents)
     return _report(inputs, runtime, gathered, rows, documents, changed)
 
@@ -93,13 +98,15 @@ def _gather(inputs: Inputs, runtime: Runtime) -> _Gathered:
     files = Files(tree, runtime.variables.get("GITHUB_REPOSITORY") or tree.origin(), fetch)
     inspections = {path: one for path in tree.matching(inputs.workflows) if (one := files(path)) is not None}
     found = uses.collect(inspections, files)
-    gathered = _Gathered(tree, found.uses, [*found.findings, *files.findings], workflows=len(inspections))
+    gathered = _Gathered(tree, found.uses, [*found.findings, *map(adopted, files.findings)], workflows=len(inspections))
     for path in _DEPENDABOT:
         text = tree.read(path) if path in tree.paths else None
         if text is not None:
             gathered.uses += uses.dependabot(path, text)
     for path, text in files.texts.items():
-        gathered.comments[path] = documentation.trailing_comment(text)
+        first_line, comment = documentation.trailing_comment(text)
+        if comment:
+            gathered.comments[path] = first_line, comment
     for name, declarations in found.interface.items():
         for file, description in declarations:
             place = Place(file.path, file.secrets[name].line, file.secrets[name].column)
@@ -221,15 +228,13 @@ def _report(
     inputs: Inputs, runtime: Runtime, gathered: _Gathered, rows: list[Row], documents: dict[str, str], changed: str
 ) -> Report:
     failing = frozenset(state for state in State if state.value in inputs.fail_on)
-    told = [*gathered.tree.findings, *gathered.findings, *_idle(inputs, rows)]
+    told = [*map(adopted, gathered.tree.findings), *gathered.findings, *_idle(inputs, rows)]
     found = [judged(one, failing) for one in dict.fromkeys([*reporting.findings(rows), *told])]
     by_state = {state: [row.name for row in rows if state in row.states] for state in State}
     by_state[State.BROKEN] = [f"{one.file}:{one.line}" for one in found if state_of(one.rule) is State.BROKEN]
-    links = reporting.Links(runtime.variables)
     looked_at = _looked_at(gathered, documents)
-    blocks, alone = (
-        [looked_at, *reporting.blocks(rows, gathered.column, links, beside_findings=beside)] for beside in (True, False)
-    )
+    made = reporting.blocks(rows, gathered.column, reporting.Links.of(runtime.variables))
+    blocks, alone = ([looked_at, *each] for each in made)
     stale = bool(changed) and inputs.check_write is not None
     if stale:
         fix = f"Run `bin/cicd-actions secrets-doc-check --write {inputs.check_write}`, and commit the file."

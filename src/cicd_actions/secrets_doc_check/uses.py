@@ -7,17 +7,18 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from cicd_actions.secrets_doc_check import calls
-from cicd_actions.secrets_doc_check.calls import Call, Origin, Scope
 from cicd_actions.secrets_doc_check.guards import Guards, guards
-from cicd_actions.secrets_doc_check.model import GIVEN, NAME, Kind, Place, Use
-from cicd_actions.secrets_doc_check.repository_files import Files
+from cicd_actions.secrets_doc_check.model import GIVEN, NAME, Kind, Use
 from cicd_actions.secrets_doc_check.rules import UNREAD, finding
 from cicd_actions.toolkit import yaml12
 from cicd_actions.toolkit.findings import Finding
+from cicd_actions.workflows import calls
+from cicd_actions.workflows.calls import Call, Origin, Scope
 from cicd_actions.workflows.files import File, Job, Step
 from cicd_actions.workflows.inspection import Inspection, Reading
+from cicd_actions.workflows.place import Place
 from cicd_actions.workflows.references import references
+from cicd_actions.workflows.repository_files import Files
 from cicd_actions.workflows.templates import expressions
 from cicd_actions.workflows.values import possible_of
 

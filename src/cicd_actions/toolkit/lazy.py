@@ -25,6 +25,7 @@ LAZY = frozenset(
         "httpx",
         "idna",
         "jsonpath",
+        "jwt",
         "requests",
         "tenacity",
         "yaml",
@@ -63,6 +64,9 @@ LAZY = frozenset(
     }
 )
 
+_CERTAIN = sys.stdlib_module_names | {"cicd_actions"}
+"""Packages whose modules exist: there is nothing to find out at their import, and the look-up is put off as well."""
+
 _LOADING = RLock()
 
 
@@ -77,14 +81,14 @@ class _Unloaded(ModuleType):
 
 
 class _Loader:
-    """Runs the module's own loader later."""
+    """Marks the spec of a module that is not loaded. Keeps what the look-up found, or the path to look on."""
 
-    def __init__(self, own: Any) -> None:
-        self.own = own
+    def __init__(self, found: ModuleSpec | None, path: Sequence[str] | None) -> None:
+        self.found = found
+        self.path = path
 
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        made: ModuleType | None = self.own.create_module(spec)
-        return made
+    def create_module(self, spec: ModuleSpec) -> None:
+        pass
 
     def exec_module(self, module: ModuleType) -> None:
         module.__class__ = _Unloaded
@@ -95,10 +99,10 @@ class _Finder:
     def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
         if name not in LAZY:
             return None
-        spec = PathFinder.find_spec(name, path, target)
-        if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader)  # type: ignore[assignment]
-        return spec
+        if name.partition(".")[0] in _CERTAIN:
+            return ModuleSpec(name, _Loader(None, path))  # type: ignore[arg-type]
+        found = PathFinder.find_spec(name, path, target)
+        return found and ModuleSpec(name, _Loader(found, path), origin=found.origin)  # type: ignore[arg-type]
 
 
 def install() -> None:
@@ -110,13 +114,19 @@ def install() -> None:
 def _load(module: ModuleType) -> None:
     """Loads the module, unless this thread is at it or it is done. A load that fails is tried again at the next use."""
     spec: Any = object.__getattribute__(module, "__spec__")
-    loader = spec.loader
-    if not isinstance(loader, _Loader):
+    if not isinstance(spec.loader, _Loader):
         return
-    spec.loader = object.__getattribute__(module, "__dict__")["__loader__"] = loader.own
+    own = spec.loader.found or PathFinder.find_spec(spec.name, spec.loader.path)
+    if own is None or own.loader is None:
+        raise ModuleNotFoundError(f"No module named {spec.name!r}", name=spec.name)
+    attributes = object.__getattribute__(module, "__dict__")
+    attributes |= {"__spec__": own, "__loader__": own.loader, "__package__": own.parent}
+    attributes |= {"__file__": own.origin, "__cached__": own.cached}
+    if own.submodule_search_locations is not None:
+        attributes["__path__"] = own.submodule_search_locations
     try:
-        loader.own.exec_module(module)
+        own.loader.exec_module(module)
     except BaseException:
-        spec.loader = loader
+        attributes["__spec__"] = spec
         raise
     module.__class__ = ModuleType

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cicd_actions.workflows.syntax import IDENTIFIER, Access, Call, Comparison, Context, Literal, Logical, Node, Not
 
@@ -33,8 +33,7 @@ class NotAnExpression(ValueError):
         self.offset = offset
 
 
-@dataclass(frozen=True)
-class Token:
+class Token(NamedTuple):
     """`kind` is the sign itself, or `string`, `number`, `name`, `end`."""
 
     kind: str

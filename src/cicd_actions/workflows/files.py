@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from cicd_actions.toolkit import yaml12
 from cicd_actions.toolkit.yaml12 import Document, Mapping, Node, NotYaml, Scalar, Sequence
@@ -32,8 +32,7 @@ class Problem:
     unread: bool = False
 
 
-@dataclass(frozen=True)
-class Site:
+class Site(NamedTuple):
     """A text in which expressions may stand, with the keys that lead to it: `("jobs", "build", "steps", "0", "run")`."""
 
     scalar: Scalar

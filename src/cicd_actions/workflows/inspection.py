@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 from cicd_actions.workflows.expressions import CONTEXTS, FUNCTIONS
 from cicd_actions.workflows.files import File, Problem, Site
@@ -14,8 +15,7 @@ from cicd_actions.workflows.templates import Found, expressions, parsed
 _WATCHED = frozenset({"secrets", "vars", "env", "inputs"})
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(NamedTuple):
     """One reference in a file. `job` and `step` say where; `step` is the step's index, `None` outside of steps."""
 
     context: str

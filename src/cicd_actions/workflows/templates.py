@@ -6,8 +6,8 @@ A `}}` inside single quotes does not end one, as in GitHub's `TemplateReader` (`
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from cicd_actions.workflows.expressions import NotAnExpression, parse
 from cicd_actions.workflows.syntax import Node
@@ -16,8 +16,7 @@ _OPEN = "${{"
 _CLOSE = re.compile(r"'(?:[^']|'')*'|\}\}|'")
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """An expression in a text. Offsets in `tree` count from `start`, which is where the expression's own text begins."""
 
     source: str
@@ -28,23 +27,29 @@ class Found:
     """Counts from the beginning of the whole text."""
 
 
-def expressions(text: str, *, condition: bool = False) -> list[Found]:
+def expressions(text: str, *, condition: bool = False) -> tuple[Found, ...]:
     """Returns all expressions of the text, also those that cannot be read (with `problem` in place of `tree`).
 
     With `condition` the text is an `if:`, which is an expression also without `${{ }}`.
     """
     if _OPEN not in text:
-        return [_read(text, 0)] if condition and text.strip() else []
+        return (_read(text, 0),) if condition and text.strip() else ()
+    return _within(text)
+
+
+@lru_cache(maxsize=8192)
+def _within(text: str) -> tuple[Found, ...]:
+    """Returns each `${{ … }}`. A text is looked at more than once, and many files share theirs."""
     found: list[Found] = []
     at = text.find(_OPEN)
     while at >= 0:
         start = at + len(_OPEN)
         end = _closing(text, start)
         if end is None:
-            return [*found, Found(text[start:], start, None, "this `${{` is not closed by `}}`", at)]
+            return (*found, Found(text[start:], start, None, "this `${{` is not closed by `}}`", at))
         found.append(_read(text[start:end], start))
         at = text.find(_OPEN, end + 2)
-    return found
+    return tuple(found)
 
 
 def _closing(text: str, start: int) -> int | None:

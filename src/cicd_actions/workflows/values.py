@@ -26,6 +26,8 @@ _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{(\d{1,3})\}")
 
 def possible(text: str, known: Known) -> frozenset[str] | None:
     """Returns all texts that a template can become; `None` when the file does not tell. At most 100 are followed."""
+    if "${{" not in text:
+        return frozenset({text})
     parts: list[Iterable[str]] = []
     at = 0
     for found in expressions(text):

@@ -31,6 +31,22 @@ WORKFLOW = ".github/workflows/pipeline.yml"
 REUSABLE = ("verify", "release", "deploy", "pipeline", "rollback")
 
 
+ALONE = (
+    "test_every_action.py::test_every_action_says_yes_and_no",
+    "test_pipeline.py::test_a_push_goes_to_production_built_once",
+    "test_pipeline.py::test_a_sick_release_is_taken_back",
+)
+"""What test_without_network.py runs where there is no network. Where it does, it is not run a second time."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if os.environ.get(TREE) or os.geteuid() != 0 or all(item.path.name != "test_without_network.py" for item in items):
+        return
+    twice = [item for item in items if item.nodeid.partition("@")[0].endswith(ALONE)]
+    config.hook.pytest_deselected(items=twice)
+    items[:] = [item for item in items if item not in twice]
+
+
 class Consumer:
     """A repository that calls the reusable workflows, and what happened when act ran it."""
 

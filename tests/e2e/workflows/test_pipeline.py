@@ -15,7 +15,8 @@ from cicd_actions.pipeline_file.reading import parse
 from demo.picture import Picture
 from tests.e2e.workflows.conftest import Consumer
 from tests.e2e.workflows.test_verify import FILES, GREEN, pull_request
-from tests.e2e.workflows.world import OPERATIONS, World
+from tests.e2e.workflows.world import OPERATIONS, REPOSITORY, World
+from tests.fakes.github.settings import environment
 from tests.harness.releases import KEY
 
 PROGRAM = "python3 -I operations.py"
@@ -39,6 +40,8 @@ def described(world: World, *environments: str, **release: Any) -> dict[str, Any
         {"name": name, "urls": {service: f"{world.url}/{name}/{service}" for service in HEALTH}}
         for name in environments or ("staging", "production")
     ]
+    for each in named:
+        environment(world.github, REPOSITORY, str(each["name"]))
     services = {name: {"image": name, "health": health} for name, health in HEALTH.items()}
     return {**GREEN, "images": IMAGES, "services": services, "release": {**RELEASE, "environments": named, **release}}
 

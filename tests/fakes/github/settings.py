@@ -30,14 +30,26 @@ class Repository:
     """Secrets of Dependabot's own store."""
     protected: set[str] = field(default_factory=set)
     """Environments with required reviewers."""
+    restricted: set[str] = field(default_factory=set)
+    """Environments with a rule for branches."""
     files: dict[str, str] = field(default_factory=dict)
     """Texts by `path@commit`."""
+    links: set[str] = field(default_factory=set)
+    """Paths that are symbolic links."""
 
 
 def repository(github: FakeGitHub, name: str) -> Repository:
     """The repository `owner/name`, made when it is new. Tests fill in what is set."""
     known: dict[str, Repository] = github.state.setdefault("repositories", {})
     return known.setdefault(name, Repository(len(known) + 1))
+
+
+def environment(github: FakeGitHub, of: str, name: str, *, restricted: bool = True, reviewers: bool = False) -> None:
+    """Makes an environment of a repository, by default one with a rule for branches."""
+    found = repository(github, of)
+    found.environments.setdefault(name, Names())
+    for chosen, names in ((restricted, found.restricted), (reviewers, found.protected)):
+        (names.add if chosen else names.discard)(name)
 
 
 def existing(call: Call) -> Repository:
@@ -148,6 +160,29 @@ def get_content(call: Call) -> Answer:
     )
 
 
+@route("GET", "/repos/{owner}/{repo}/git/trees/{tree_sha}", "contents")
+def get_tree(call: Call) -> Answer:
+    commit = call.arguments["tree_sha"]
+    here = f"{call.github.url}/repos/{call.repository}/git"
+    listed = []
+    for name, text in existing(call).files.items():
+        path, _, at = name.rpartition("@")
+        if at == commit:
+            sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+            entry = {
+                "path": path,
+                "mode": "100644",
+                "type": "blob",
+                "sha": sha,
+                "size": len(text),
+                "url": f"{here}/blobs/{sha}",
+            }
+            listed.append(entry | ({"mode": "120000"} if path in existing(call).links else {}))
+    if not listed:
+        raise Refusal(404, "Not Found")
+    return Answer(200, {"sha": commit, "url": f"{here}/trees/{commit}", "tree": listed, "truncated": False})
+
+
 def _reviewers() -> dict[str, Any]:
     reviewer = {"type": "User"}
     return {"id": 1, "node_id": "GA_1", "type": "required_reviewers", "prevent_self_review": False, "reviewers": [reviewer]}
@@ -164,5 +199,7 @@ def _shown(call: Call, name: str) -> dict[str, Any]:
         "created_at": WHEN,
         "updated_at": WHEN,
         "protection_rules": [_reviewers()] if name in existing(call).protected else [],
-        "deployment_branch_policy": None,
+        "deployment_branch_policy": {"protected_branches": True, "custom_branch_policies": False}
+        if name in existing(call).restricted
+        else None,
     }

@@ -17,6 +17,7 @@ from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.runtime import Runtime
 from tests.harness.action import Step
 from tests.harness.load import Load
+from tests.harness.newer_engine import NewerEngine
 from tests.harness.stack import Built, Images, await_text, free_port
 
 pytestmark = pytest.mark.docker
@@ -145,6 +146,27 @@ def test_roll_out_keeps_addresses_links_and_names(host: Host, built: tuple[Built
     assert (there[host.mark]["IPAddress"], there["bridge"]["MacAddress"]) == (address, mac)
     assert {"inside", service} <= set(there[host.mark]["Aliases"])
     assert attributes["HostConfig"]["Links"] == [f"/{host.name('db')}:/{service}/database"]
+
+
+def test_roll_out_on_an_engine_with_addresses_per_endpoint_keeps_the_mac_address(
+    host: Host, built: tuple[Built, Built], make_runtime: Callable[..., Runtime]
+) -> None:
+    old, new = built
+    mac = "02:42:0a:63:00:4e"
+    host.run("api", old.pinned, mac_address=mac)
+    with NewerEngine() as newer:
+        engine = DockerEngine(make_runtime(DOCKER_HOST=newer.host), monitor=0.5)
+        try:
+            roll_out(engine, host.name("api"), new)
+        finally:
+            engine.close()
+        endpoints = [each.get("NetworkingConfig", {}).get("EndpointsConfig", {}) for each in newer.created]
+    assert [each.get(host.mark, {}).get("MacAddress") for each in endpoints] == [None, None, mac], (
+        "the lock, a trial, the successor"
+    )
+    attributes = host.get("api").attrs
+    assert attributes["Config"]["Image"] == new.pinned
+    assert attributes["NetworkSettings"]["Networks"][host.mark]["MacAddress"] == mac
 
 
 def test_roll_out_on_the_hosts_network_stops_the_old_first_and_rolls_back(
@@ -288,7 +310,7 @@ def test_roll_out_waits_for_another_run_and_ends_one_that_is_gone(
     host.run("api", old.pinned)
     engine = DockerEngine(make_runtime(), monitor=0.1)
     before = engine.running([service], Deadline(30))[service]
-    with engine._containers.held(service, old.pinned):
+    with engine._containers.held(service, host.get("api").attrs):
         assert not engine.running([service], Deadline(30))[service].settled
         for call in (engine.roll_out, engine.revert):
             with pytest.raises(ChangedMeanwhile, match="Another run works on"):

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.github import FakeGitHub, settings
+from tests.fakes.github import FakeGitHub, deployments, settings
 from tests.fakes.github.openapi import document
 from tests.fakes.github.settings import Names
 from tests.harness import action
-from tests.unit.pipeline_audit.cases import KUBECTL, STATUS, UNDO, calls, ci, deploy, staged
+from tests.unit.pipeline_audit.cases import CALLED, KUBECTL, STATUS, UNDO, calls, ci, deploy, staged
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -71,6 +71,16 @@ def test_baseline_written_today_lets_old_findings_wait_for_their_sla(tmp_path: P
         entry["since"] = "2999-01-01"
     (tmp_path / "known.json").write_text(json.dumps(known))
     assert audit(tmp_path, baseline="known.json").code == 0
+    (tmp_path / "known.json").rename(tmp_path / ".github" / "pipeline-audit.json")
+    assert audit(tmp_path).code == 0
+
+
+def test_accepted_findings_are_read_from_their_usual_file(tmp_path: Path) -> None:
+    fill(tmp_path, {".github/workflows/d.yml": deploy(KUBECTL, STATUS, UNDO)})
+    assert audit(tmp_path, fail_on="critical").code == 1
+    entry = "- rule: no-staging\n  reason: It moves.\n  expires: 2999-01-01\n"
+    (tmp_path / ".github" / "pipeline-audit.yml").write_text(entry)
+    assert audit(tmp_path, fail_on="critical").code == 0
 
 
 def test_zizmor_findings_are_carried_once_with_their_ids(tmp_path: Path) -> None:
@@ -113,6 +123,61 @@ def test_many_checkouts_are_ranked_in_one_table_and_one_document(tmp_path: Path)
     whole = json.loads(Path(ended.outputs["report"]).read_text())
     assert {one["name"]: one["deploys"] for one in whole["repositories"]} == {"good": False, "bad": True}
     assert audit(tmp_path, repositories="no/such").code == 2
+
+
+HEAD, PINNED = "a" * 40, "b" * 40
+
+
+def published(github: FakeGitHub, name: str, files: dict[str, str], commit: str = HEAD) -> None:
+    """A repository on the stand-in whose newest commit has these files."""
+    settings.repository(github, name).files |= {f"{path}@{commit}": text for path, text in files.items()}
+    deployments.kept(github, name).commits["HEAD"] = deployments.Commit(commit)
+
+
+def test_repositories_by_name_are_fetched_at_one_commit_and_ranked(tmp_path: Path) -> None:
+    stack = {"Dockerfile": "FROM x\nCMD alembic upgrade head && uvicorn app\n", "docs/notes.md": "x", "link.sh": "/etc/passwd"}
+    with FakeGitHub(document=document()) as github:
+        published(github, "org/good", {".github/workflows/a.yml": ci("pytest")})
+        build = f"docker build -t ghcr.io/org/api:$GITHUB_SHA --push .\n{KUBECTL}"
+        published(github, "org/bad", {".github/workflows/d.yml": deploy(build)} | stack)
+        settings.repository(github, "org/bad").links.add("link.sh")
+        settings.repository(github, "org/bad").environments["production"] = Names([])
+        token = github.token(contents="read", actions="read")
+        ended = audit(
+            tmp_path,
+            repositories="org/good\norg/bad\norg/gone",
+            github_token=token,
+            fail_on="critical",
+            **{"GITHUB-API-URL": github.url, "GITHUB-STEP-SUMMARY": str(tmp_path / "summary.md")},
+        )
+    assert ended.code == 1, ended.log
+    assert ended.outputs["reason"] == "1 of 3 repositories fail. 1 could not be audited."
+    whole = json.loads(Path(ended.outputs["report"]).read_text())
+    assert {one["name"]: one["deploys"] for one in whole["repositories"]} == {"org/good": False, "org/bad": True}
+    assert [one["name"] for one in whole["failed"]] == ["org/gone"]
+    bad = next(one for one in whole["repositories"] if one["name"] == "org/bad")
+    broken = {one["rule"] for one in bad["findings"]}
+    # The Dockerfile was read, and the environment's reviewers were asked for.
+    assert {"startup-migration", "unapproved-production"} <= broken
+    fetched = {call.arguments["path"] for call in github.calls if "contents" in call.path}
+    assert fetched == {".github/workflows/a.yml", ".github/workflows/d.yml", "Dockerfile"}
+    assert all(call.query["ref"] == HEAD for call in github.calls if "contents" in call.path)
+    table = (tmp_path / "summary.md").read_text()
+    assert table.index("org/bad") < table.index("org/good") < table.index("org/gone")
+
+
+def test_called_workflow_of_another_repository_is_read_with_a_token(tmp_path: Path) -> None:
+    called = f"org/shared/.github/workflows/roll.yml@{PINNED}"
+    text = "on:\n  push: {branches: [main]}\npermissions: {contents: read}\njobs:\n  prod:\n    uses: " + called + "\n"
+    fill(tmp_path, {".github/workflows/d.yml": text})
+    with FakeGitHub(document=document()) as github:
+        published(github, "org/shared", {".github/workflows/roll.yml": CALLED.replace("${{ inputs.target }}", "prod")}, PINNED)
+        token = github.token(contents="read")
+        read = audit(tmp_path, github_token=token, **{"GITHUB-API-URL": github.url, "GITHUB-REPOSITORY": "org/app"})
+    blind = audit(tmp_path)
+    message = next(one["message"] for one in read.findings if one["rule"].endswith("/unverified-deploy"))
+    assert "Called from .github/workflows/d.yml:5." in message
+    assert "unverified-deploy" not in rules(blind)
 
 
 def test_patch_applies_and_the_findings_are_gone(tmp_path: Path) -> None:

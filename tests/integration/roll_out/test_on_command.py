@@ -10,13 +10,16 @@ import pytest
 from tests.harness.action import Ended, Step, run
 
 PROGRAM = """#!/usr/bin/env python3
-import json, pathlib, sys, time
+import hashlib, json, pathlib, sys, time
+def digest(image):
+    return "sha256:" + hashlib.sha256(image.encode()).hexdigest() if image.startswith("known") else ""
 state = pathlib.Path("state.json")
 now = json.loads(state.read_text())
 what = pathlib.Path(sys.argv[0]).stem
 if what == "running":
     print(json.dumps(now))
 elif what == "exists":
+    print(digest(sys.argv[1]))
     sys.exit(1 if sys.argv[1].startswith("none") else 0)
 else:
     service, image, sha, environment = sys.argv[1:]
@@ -29,7 +32,11 @@ else:
     if image.startswith("bad"):
         print("it crashed", file=sys.stderr)
         sys.exit(3)
-    now[service] = {"image": image, "sha": sha}
+    if image.startswith("nothing"):
+        sys.exit(0)
+    now[service] = {"image": image, "sha": sha, "digest": digest(image)}
+    if image.endswith("beside-a-hotfix"):
+        now["api"] = {"image": "known-hotfix", "digest": digest("known-hotfix")}
     state.write_text(json.dumps(now))
 """
 
@@ -83,6 +90,20 @@ def test_none_when_one_fails(folder: Path) -> None:
     assert state(folder) == {"api": "old-api", "web": "old-web"}
     assert (folder / "calls").read_text() == "api new-api\nweb bad-web\napi old-api\n", "only what had moved is moved back"
     assert "it crashed" in ended.log
+
+
+def test_a_service_that_is_changed_after_it_arrived_is_left_and_nothing_passes(folder: Path) -> None:
+    ended = run("roll-out", inputs("api=known-api\nweb=known-web-beside-a-hotfix"), folder)
+    assert verdict(ended) == (3, "inconclusive", "false"), ended.log
+    assert "api was changed by something else during the roll-out: it runs known-hotfix now." in ended.outputs["reason"]
+    assert state(folder) == {"api": "known-hotfix", "web": "old-web"}, "the rest of the release is taken back"
+
+
+def test_a_program_that_changes_nothing_gets_a_warning(folder: Path) -> None:
+    ended = run("roll-out", inputs("api=nothing-new"), folder)
+    assert verdict(ended) == (0, "pass", "true"), ended.log
+    (finding,) = ended.findings
+    assert finding["message"] == "api: arrived by its program's word alone: `running-command` still reports old-api."
 
 
 def test_nothing_moves_when_an_image_is_missing_or_the_order_is_wrong(folder: Path) -> None:

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from cicd_actions.secrets_doc_check import block
 from cicd_actions.secrets_doc_check.documentation import BEGIN, END
 from cicd_actions.secrets_doc_check.inputs import document
-from cicd_actions.secrets_doc_check.model import Kind, Place, Use
+from cicd_actions.secrets_doc_check.model import Kind, Use
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.grammar import NotUnderstood
 from cicd_actions.toolkit.verdict import Verdict
+from cicd_actions.workflows.place import Place
 from tests.integration.secrets_doc_check.conftest import Check, fill, names
 
 SOURCE = str(Path(block.__file__).parents[2])

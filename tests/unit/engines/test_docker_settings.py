@@ -108,6 +108,8 @@ def test_alone_with_addresses_and_volumes() -> None:
         "MacAddress": "02:42:ac:11:00:09",
     }
     assert docker_settings.endpoint(state, "shop", takes_over=False) == {}
+    state["NetworkSettings"]["Networks"]["shop"]["GwPriority"] = 7
+    assert docker_settings.endpoint(state, "shop", takes_over=False) == {"GwPriority": 7}
     assert docker_settings.can_be_tried(state)
     for mount, own in ((volume("/data"), True), (volume("/data", "named"), False), (volume("/data", writable=False), False)):
         state["Mounts"] = [mount]

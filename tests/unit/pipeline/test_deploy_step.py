@@ -21,8 +21,8 @@ EVENT = Event("push", "refs/heads/main", "a" * 40, "org/app", "main", ["x"])
 ENGINE = {"environment", "engine", "roll-out-command", "running-command", "job-command"}
 
 
-def settings() -> str:
-    return json.dumps(planning.make(parse(PLATFORM), None, EVENT, []).environments[0])
+def settings(text: str = PLATFORM) -> str:
+    return json.dumps(planning.make(parse(text), None, EVENT, []).environments[0])
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,12 @@ def test_arranged_action_gets_the_settings_that_are_its_inputs(name: str, expect
         "roll-out-command",
         "running-command",
     }
+
+
+def test_arranged_allow_empty_of_the_file_reaches_roll_out_and_rollback() -> None:
+    given = {"settings": settings(PLATFORM.replace("  engine: command\n", "  engine: command\n  allow-empty: true\n"))}
+    for name, expected in (("roll-out", "true"), ("rollback-to-previous-sha", "true"), ("deployment-record", None)):
+        assert arranged(action(name), given, Runtime({}, io.StringIO()))[0].get("allow-empty") == expected
 
 
 def test_arranged_values_win_over_settings_and_null_is_nothing() -> None:

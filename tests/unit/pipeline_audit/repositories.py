@@ -11,7 +11,7 @@ from cicd_actions.pipeline_audit.facts import Facts
 from cicd_actions.pipeline_audit.repository import Repository
 from cicd_actions.pipeline_audit.rules.catalogue import RULES
 from cicd_actions.pipeline_audit.rules.definition import Result, judge
-from cicd_actions.secrets_doc_check.tree import Tree
+from cicd_actions.workflows.tree import Tree
 
 SHA = "3d3c42e5aac5ba805825da76410c181273ba90b1"
 

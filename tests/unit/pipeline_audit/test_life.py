@@ -13,9 +13,9 @@ from cicd_actions.pipeline_audit.audit import Audit, Options
 from cicd_actions.pipeline_audit.life import Item, State
 from cicd_actions.pipeline_audit.rules.catalogue import RULES
 from cicd_actions.pipeline_audit.rules.definition import Status, Tier
-from cicd_actions.secrets_doc_check.model import Place
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.yaml12 import plain, read
+from cicd_actions.workflows.place import Place
 from tests.unit.pipeline_audit.cases import KUBECTL, STATUS, UNDO, ci, deploy, job
 from tests.unit.pipeline_audit.repositories import facts
 

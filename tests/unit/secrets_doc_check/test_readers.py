@@ -10,9 +10,9 @@ from cicd_actions.secrets_doc_check import documentation
 from cicd_actions.secrets_doc_check.code.scanning import SCANNERS, chosen, kind_of, source
 from cicd_actions.secrets_doc_check.entry_text import cell_head, head, missing
 from cicd_actions.secrets_doc_check.model import Missing
-from cicd_actions.secrets_doc_check.tree import Tree
 from cicd_actions.workflows.files import read
 from cicd_actions.workflows.inspection import inspect
+from cicd_actions.workflows.tree import Tree
 
 _MARKDOWN_PIECES = (
     "- ", "NAME", "`x_y`", ": ", "/", "|", "---", "\n", "  ", "# ", "```", "<!--", "-->", "**", "(", ")", "TODO", "A_B=1", "é",

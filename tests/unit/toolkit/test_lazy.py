@@ -74,6 +74,26 @@ def test_lazy_module_that_does_not_exist_fails_at_its_import(folder: Path) -> No
         importlib.import_module("late")
 
 
+@pytest.mark.parametrize("name", ["html", "cicd_actions.toolkit.yaml12", "httpx"])
+def test_lazy_module_once_loaded_has_the_attributes_of_an_ordinary_one(name: str) -> None:
+    words = f"""
+import importlib, json, sys
+module = importlib.import_module({name!r})
+spec = importlib.util.find_spec({name!r})
+module.__doc__
+kept = ("__file__", "__cached__", "__package__", "__path__", "__name__")
+seen = {{key: vars(module).get(key) for key in kept}} | {{"spec": module.__spec__.origin, "class": type(module).__name__}}
+seen["same"] = vars(module)["__loader__"] is module.__spec__.loader and spec.name == {name!r}
+print(json.dumps(seen))
+"""
+    paths = f"import sys; sys.path[:0] = {[str(SOURCE), *sys.path]!r}\nimport importlib.util\n"
+    lazily, plainly = (
+        subprocess.run([sys.executable, "-I", "-c", paths + first + words], capture_output=True, text=True, check=True).stdout
+        for first in ("import cicd_actions", "")
+    )
+    assert lazily == plainly
+
+
 def test_lazy_names_are_modules() -> None:
     assert [name for name in lazy.LAZY if find_spec(name) is None] == []
 

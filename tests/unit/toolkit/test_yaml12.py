@@ -240,6 +240,9 @@ def _agree(text: str) -> bool:
         "a:   # nothing\nb: x # y\nc: x#y\nd: a:b\ne: -x\nf: ~\n",
         "  # first\n\na: 'é – ü'\n\n# last",
         "a: 1\na: 2\n",
+        "a: &x\n  b: 1\nc: *x # why\nd:\n- &y e\n- *y\n- *x\nf: &z\n- 1\ng: *z\n",
+        "a: &x [1, 2]\nb: &y 'q'\nc: &z |\n  t\nd: [k, l m]\ne: *z\nf: &x 2\ng: *x\n",
+        "- {a: 1, b: 'x y', c: uv run --all}\n- { a: \"q\", a: 2 } # twice\n- [/, a b , 1]\n",
     ],
 )
 def test_the_quick_reader_takes_what_people_write(text: str) -> None:
@@ -247,8 +250,11 @@ def test_the_quick_reader_takes_what_people_write(text: str) -> None:
 
 
 _LEFT = (
-    "a: b\n c\n", "a: *b\n", "a: &b c\n", "a: !t b\n", "a: b: c\n", "a: 'b\n  c'\n", "? a\n: b\n", "a: [b,\n c]\n", "- - a\n",
-    "a: |2\n   x\n", "a: x\n b: y\n", "a\n", "a: {b: c}\n", "\ta: b\n", "a: b\n---\nc: d\n", "a:b\n", "a: |\n  x\n y\n",
+    "a: b\n c\n", "a: *b\n", "a: &b\n", "a: &b\n  c: *b\n",
+    "- &b c: d\n", "a: &b &c d\n", "a: &b !t c\n", "a: !t b\n", "a: b: c\n", "a: 'b\n  c'\n", "? a\n: b\n",
+    "a: [b,\n c]\n", "- - a\n",
+    "a: |2\n   x\n", "a: x\n b: y\n", "a\n", "a: {b: c\n  }\n", "a: {b}\n", "a: {b: }\n", "a: {b:c}\n", "a: {b: {c: d}}\n",
+    "\ta: b\n", "a: b\n---\nc: d\n", "a:b\n", "a: |\n  x\n y\n",
     "a: >\n\n", "a:\n  - b\n - c\n", "a: x\r\n", "a: \u2028\n", "a: 'x' y\n", "a: @x\n", "'a': b\n", "%YAML 1.2\n---\na: b\n",
     "a: [x]]\n", "---\n", "a: |\n  x",
 )  # fmt: skip
@@ -262,7 +268,7 @@ def test_the_quick_reader_leaves_the_rest(text: str) -> None:
 _PIECES = (
     "a: 1\n", "b:\n", "  c: x y\n", "  - d\n", "- e: f\n", "- ", "    g: 'h'\n", "\n", "  # note\n", "i: |\n", "j: >-\n",
     "    more\n", "   text\n", "  k: [l, m]\n", 'n: "o"\n', "   \n", "p: {}\n", "  - q:\n", "      - r\n", "s:\n- t\n",
-    "u: |+\n",
+    "u: |+\n", "a: &x\n", "b: &x y\n", "c: *x\n", "- &y\n", "  - *y\n", "d: &y\n- z\n", "&x ", "{a: b, c: 1}\n", "- {}\n",
     "v:", " w", "x: y # z\n", "---\n", "a: 2\n", "#", "|", " ", "'", ">", "-",
 )  # fmt: skip
 _pieces = st.lists(st.sampled_from(_PIECES), max_size=14).map("".join)

@@ -169,6 +169,10 @@ def test_one_of_refuses_what_fits_two_of_it() -> None:
     assert rules(echo(loose), echo(tight)) == ["request-overlap"]
     assert rules(answer(loose), answer(tight)) == []
     assert rules(echo(tight), echo(loose)) == []
+    assert rules(echo({"not": tight}), echo({"not": loose})) == ["request-overlap"]
+    assert rules(echo({"not": loose}), echo({"not": tight})) == []
+    assert rules(answer({"not": loose}), answer({"not": tight})) == []
+    assert rules(answer({"not": tight}), answer({"not": loose})) == []
     short, long = {"type": "string", "maxLength": 3}, {"type": "string", "minLength": 5}
     assert rules(echo({"anyOf": [short, long]}), echo({"oneOf": [short, long]})) == []
     wider = {"type": "string", "maxLength": 7}

@@ -195,8 +195,8 @@ def test_an_expression_that_is_not_closed(text: str) -> None:
 def test_a_condition_needs_no_signs_around_it() -> None:
     (found,) = templates.expressions("a == b", condition=True)
     assert isinstance(found.tree, Comparison)
-    assert templates.expressions("a == b") == []
-    assert templates.expressions("  ", condition=True) == []
+    assert templates.expressions("a == b") == ()
+    assert templates.expressions("  ", condition=True) == ()
     (mixed,) = templates.expressions("${{ a }} && b", condition=True)
     assert isinstance(mixed.tree, Context)
 

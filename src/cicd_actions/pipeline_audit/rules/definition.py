@@ -8,7 +8,7 @@ from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
-from cicd_actions.secrets_doc_check.model import Place
+from cicd_actions.workflows.place import Place
 
 if TYPE_CHECKING:
     from cicd_actions.pipeline_audit.facts import Facts

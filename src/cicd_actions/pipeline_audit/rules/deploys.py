@@ -42,13 +42,16 @@ _STATUS = "- run: kubectl rollout status deployment/api --timeout=2m"
 _UNDO = "- if: failure()\n  run: kubectl rollout undo deployment/api"
 
 
+_ROLLBACK = re.compile(r"roll-?back", re.IGNORECASE)
+
+
 def _no_rollback(facts: Facts) -> Iterator[Answer]:
     if not facts.deploying:
         yield NO_DEPLOY
         return
     documented = _documented(facts)
     prepared = [job for job, _ in facts.pipeline.all(Kind.ROLLBACK)]
-    prepared += [job for job in facts.pipeline.jobs if re.search(r"roll-?back", job.words, re.IGNORECASE)]
+    prepared += [job for job in facts.pipeline.jobs if _ROLLBACK.search(job.words)]
     by_run: dict[str, list[JobRun]] = {}
     for one in prepared:
         by_run.setdefault(one.entry.path, []).append(one)
@@ -146,7 +149,6 @@ def _verified(facts: Facts, job: JobRun) -> Iterator[Answer]:
         effect for effect in later if effect.kind is Kind.VERIFY or (effect.kind is Kind.TEST and effect.what == "end to end")
     ]
     checks += [effect for one in facts.after(job) if _smoke(one) for effect in one.of(Kind.TEST)]
-    named = [step for step in job.steps[max(job.effects[last][0], 0) + 1 :] if _smoke_words(step.step.label)]
     good = [
         effect
         for effect in checks
@@ -165,7 +167,7 @@ def _verified(facts: Facts, job: JobRun) -> Iterator[Answer]:
             "its failure is ignored" if checks[0].tolerated else "it succeeds whatever the status is (`curl` without `--fail`)"
         )
         yield Broken(checks[0].place, f"The check after the deploy cannot fail: {why}.", via=job.via, key=job.job.id)
-    elif named:
+    elif named := [step for step in job.steps[max(job.effects[last][0], 0) + 1 :] if _smoke_words(step.step.label)]:
         yield Unknown(
             f"The step “{named[0].step.label}” may verify the release; this audit does not know its program.", named[0].place
         )
@@ -175,11 +177,15 @@ def _verified(facts: Facts, job: JobRun) -> Iterator[Answer]:
 
 
 def _smoke_words(text: str) -> bool:
-    return bool(re.search(r"smoke|health|verif|e2e|end-to-end|ready|\bping\b|\bcheck(s|ing)?\b", text, re.IGNORECASE))
+    return _CHECK_WORDS.search(text) is not None
 
 
 def _smoke(job: JobRun) -> bool:
-    return bool(re.search(r"smoke|health|verif|e2e|end-to-end|post-?deploy|acceptance", job.words, re.IGNORECASE))
+    return _SMOKE.search(job.words) is not None
+
+
+_CHECK_WORDS = re.compile(r"smoke|health|verif|e2e|end-to-end|ready|\bping\b|\bcheck(s|ing)?\b", re.IGNORECASE)
+_SMOKE = re.compile(r"smoke|health|verif|e2e|end-to-end|post-?deploy|acceptance", re.IGNORECASE)
 
 
 def _platform_checks(facts: Facts, deploy: Effect) -> bool:
@@ -413,7 +419,7 @@ def _gated(facts: Facts, job: JobRun) -> Iterator[Answer]:  # noqa: PLR0912 - on
     beside = [
         one
         for one in facts.run_of(job)
-        if one.of(Kind.TEST) and not one.deploys and one not in job.ancestors and job not in one.ancestors
+        if one.of(Kind.TEST) and not one.deploys and not job.waits_for(one) and not one.waits_for(job)
     ]
     beside = [one for one in beside if not _smoke(one) and not _exclusive(one, job)]
     push = "push" in job.entry.triggers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 
 from cicd_actions.pipeline_audit.effects import ECS, KUBERNETES, Effect, Kind
@@ -12,9 +13,9 @@ from cicd_actions.pipeline_audit.rules.definition import Answer, Broken, Held, N
 from cicd_actions.pipeline_audit.rules.deploys import _HEAD, _SET_IMAGE, _STATUS, _UNDO, _deploy
 from cicd_actions.pipeline_audit.rules.migrations import _compose_files
 from cicd_actions.pipeline_audit.stages import Stage
-from cicd_actions.secrets_doc_check.model import Place
 from cicd_actions.toolkit.yaml12 import Mapping, Node, Sequence
 from cicd_actions.workflows.files import scalar_text
+from cicd_actions.workflows.place import Place
 
 _BUILD = "- run: docker build -t ghcr.io/org/api:$GITHUB_SHA --push ."
 
@@ -238,17 +239,13 @@ def _only_mutable(facts: Facts) -> Iterator[Answer]:
     """Images that are pushed with a moving tag only, where a deploy that names no image must be using it."""
     for job, effect in facts.pipeline.all(Kind.BUILD):
         pushed = [image for image in effect.images if image]
-        if pushed and all(_mutable(image, deployed=False) for image in pushed) and job in _releasing(facts):
+        if pushed and all(_mutable(image, deployed=False) for image in pushed) and id(job) in facts.releasing:
             yield Broken(
                 effect.place,
                 f"The image that is deployed is tagged `{pushed[0]}` only: {_mutable(pushed[0], deployed=False)}.",
                 via=job.via,
                 key=pushed[0],
             )
-
-
-def _releasing(facts: Facts) -> list[JobRun]:
-    return [one for job in facts.deploying for one in [job, *job.ancestors]]
 
 
 MUTABLE = Rule(
@@ -273,6 +270,7 @@ MUTABLE = Rule(
 def _manifests(facts: Facts) -> list[str]:
     """The Kubernetes manifests that a deploy applies."""
     found: list[str] = []
+    folders: set[str] = set()
     for _, _, effect in facts.pipeline.deploys:
         if effect.platform is not KUBERNETES:
             continue
@@ -280,12 +278,11 @@ def _manifests(facts: Facts) -> list[str]:
             path = file.rstrip("/")
             if path in facts.repository.paths:
                 found.append(path)
-            else:
-                found += [
-                    one
-                    for one in sorted(facts.repository.paths)
-                    if path not in {"", ".", "-"} and one.startswith(f"{path}/") and one.endswith((".yml", ".yaml"))
-                ]
+            elif path not in {"", ".", "-"} and path not in folders:
+                folders.add(path)
+                paths = facts.repository.tree.paths
+                start, stop = bisect_left(paths, f"{path}/"), bisect_left(paths, f"{path}0")
+                found += [one for one in paths[start:stop] if one.endswith((".yml", ".yaml"))]
     return list(dict.fromkeys(found))[:200]
 
 
@@ -406,7 +403,7 @@ UNGATED_TRAFFIC = Rule(
 
 
 def _unscanned_image(facts: Facts) -> Iterator[Answer]:
-    builds = [(job, effect) for job, effect in facts.pipeline.all(Kind.BUILD) if job in _releasing(facts)]
+    builds = [(job, effect) for job, effect in facts.pipeline.all(Kind.BUILD) if id(job) in facts.releasing]
     if not builds:
         yield NO_DEPLOY if not facts.deploying else NotApplicable("The deploys build no image.")
         return

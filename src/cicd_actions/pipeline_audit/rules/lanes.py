@@ -10,8 +10,8 @@ from cicd_actions.pipeline_audit.facts import Facts, once
 from cicd_actions.pipeline_audit.model import JobRun, flat_text
 from cicd_actions.pipeline_audit.rules.definition import Answer, Broken, Held, NotApplicable, Rule, Tier
 from cicd_actions.pipeline_audit.rules.workflows import _CI_HEAD
-from cicd_actions.secrets_doc_check.model import Place
 from cicd_actions.workflows.files import scalar_text
+from cicd_actions.workflows.place import Place
 
 _API = re.compile(
     r"(uv run |poetry run |python3? -m )?(pytest|mypy|pyright|ruff|flake8|go (test|vet)|cargo|rspec"
@@ -263,12 +263,16 @@ def _gate(job: JobRun) -> Answer:
     return Held(f"`{job.job.id}` looks at the result of every job that it needs.", job.place)
 
 
+_EXPERIMENT = re.compile(r"experimental|nightly|canary|allow|optional|flaky|benchmark|coverage|next|beta", re.IGNORECASE)
+
+
 def _ignored(job: JobRun) -> Answer | None:
     """A test whose failure leaves the job green."""
-    if re.search(r"experimental|nightly|canary|allow|optional|flaky|benchmark|coverage|next|beta", job.words, re.IGNORECASE):
+    tests = job.of(Kind.TEST)
+    if not tests or _EXPERIMENT.search(job.words):
         return None
     whole = scalar_text(job.job.node.get("continue-on-error")).strip() == "true"
-    for effect in job.of(Kind.TEST):
+    for effect in tests:
         if effect.tolerated or (whole and not job.job.node.get("strategy")):
             return Broken(
                 effect.place,

@@ -12,7 +12,7 @@ from cicd_actions.pipeline_audit.facts import NO_DEPLOY, Facts, once
 from cicd_actions.pipeline_audit.model import JobRun
 from cicd_actions.pipeline_audit.rules.definition import Answer, Broken, Held, NotApplicable, Rule, Tier, Unknown
 from cicd_actions.pipeline_audit.rules.deploys import _HEAD, _SET_IMAGE, _STATUS, _UNDO, _deploy
-from cicd_actions.secrets_doc_check.model import Place
+from cicd_actions.workflows.place import Place
 
 _BUILD = "- run: docker build -t ghcr.io/org/api:$GITHUB_SHA . && docker push ghcr.io/org/api:$GITHUB_SHA"
 
@@ -33,11 +33,8 @@ def _startup(facts: Facts) -> Iterator[Answer]:
         found += startup.of_procfile(facts.repository, path)
     for path in facts.repository.named("render.yaml", "render.yml"):
         found += startup.of_render(facts.repository, path)
-    for path in facts.repository.paths:
-        if path.endswith(".py") and not re.search(
-            r"(^|/)(tests?|migrations|alembic|docs|examples)/|(^|/)(test_|conftest)", path
-        ):
-            found += startup.of_python(facts.repository, path)
+    for path in startup.migrating_modules(facts.repository):
+        found += startup.of_python(facts.repository, path)
     for one in dict.fromkeys(found):
         message = f"`{one.detail}` runs whenever this container starts: every replica and every restart migrates."
         yield Broken(one.place, message, via=one.via, key=one.detail)
@@ -72,7 +69,7 @@ def _in_repository(facts: Facts, file: str) -> str:
     if file in facts.repository.paths:
         return file
     name = file.rpartition("/")[2]
-    near = [path for path in facts.repository.paths if path.rpartition("/")[2] == name]
+    near = facts.repository.by_name.get(name, [])
     return near[0] if len(near) == 1 else ""
 
 
@@ -141,7 +138,7 @@ def _order(facts: Facts, job: JobRun) -> Iterator[Answer]:
     beside = [
         (one, effect)
         for one in facts.run_of(job)
-        if one is not job and one not in job.ancestors and job not in one.ancestors and one not in facts.deploying
+        if one is not job and not job.waits_for(one) and not one.waits_for(job) and one not in facts.deploying
         for effect in _releasing(one)
     ]
     ignored = [effect for effect in before if effect.tolerated]
@@ -167,18 +164,9 @@ def _releasing(job: JobRun) -> list[Effect]:
 
 
 def _before_by_platform(facts: Facts) -> Place | None:
-    for path in facts.repository.named(
-        "fly*.toml",
-        "render.yaml",
-        "render.yml",
-        "Procfile",
-        "app.json",
-        "railway.toml",
-        "railway.json",
-        "*.yaml",
-        "*.yml",
-        "heroku.yml",
-    ):
+    for path in facts.repository.named("fly*.toml", "Procfile", "app.json", "railway.toml", "railway.json", "*.yaml", "*.yml"):
+        if path.startswith(".github/"):
+            continue
         text = facts.repository.text(path) or ""
         if "migrat" not in text and "upgrade" not in text and "release" not in text:
             continue
@@ -190,7 +178,7 @@ def _before_by_platform(facts: Facts) -> Place | None:
             text,
             re.MULTILINE,
         )
-        if match and not path.startswith(".github/"):
+        if match:
             return Place(path, text.count("\n", 0, match.start()) + 1)
     return None
 

@@ -14,12 +14,13 @@ from cicd_actions.pipeline_audit.rules.deploys import _HEAD, _SET_IMAGE, _STATUS
 from cicd_actions.secrets_doc_check import documentation, uses
 from cicd_actions.secrets_doc_check.inputs import Inputs as SecretInputs
 from cicd_actions.secrets_doc_check.inventory import compare
-from cicd_actions.secrets_doc_check.model import Column, Place
+from cicd_actions.secrets_doc_check.model import Column
 from cicd_actions.secrets_doc_check.rules import State
-from cicd_actions.secrets_doc_check.tree import glob
 from cicd_actions.toolkit.inputs import declarations
 from cicd_actions.toolkit.yaml12 import Mapping, Node, Scalar
 from cicd_actions.workflows.files import File, scalar_text
+from cicd_actions.workflows.place import Place
+from cicd_actions.workflows.tree import glob
 
 _NO_WORKFLOWS = NotApplicable("The repository has no workflows.")
 
@@ -393,13 +394,14 @@ def _stored(job: JobRun) -> Iterator[tuple[Place, str]]:
     for node in [job.job.node, *(step.step.node for step in job.steps)]:
         block = node.get("env")
         entries = block.entries if isinstance(block, Mapping) else []
+        found = [(key, value) for key, value in entries if key.text in _KEY_VARIABLES and "secrets." in scalar_text(value)]
+        if not found:
+            continue
         texts = " ".join(f"{key.text} {scalar_text(value)}" for key, value in entries) + " ".join(
             command.text for step in job.steps for command, _ in step.commands
         )
-        if _OTHER_STORE.search(texts):
-            continue
-        found = [(key, value) for key, value in entries if key.text in _KEY_VARIABLES and "secrets." in scalar_text(value)]
-        for key, _ in found[:1]:
+        if not _OTHER_STORE.search(texts):
+            key, _ = found[0]
             yield Place(job.file.path, key.line), key.text
 
 
@@ -599,15 +601,16 @@ def _path_filter(facts: Facts) -> Iterator[Answer]:
 
 
 def _filters(job: JobRun) -> bool:
-    if re.search(r"needs\.\w[\w-]*\.outputs\.", " ".join(job.conditions)):
+    if _OUTPUT.search(" ".join(job.conditions)):
         return True
-    return any(
-        re.search(r"paths-filter|changed-files|changed-lanes|path-filter|filter", step.uses) for step in job.steps
-    ) or any(
-        re.search(r"git diff .*--name-only|nx affected|turbo .*--filter|--affected|changed-lanes", command.text)
-        for step in job.steps
-        for command, _ in step.commands
+    return any(_FILTER_ACTION.search(step.uses) for step in job.steps if step.uses) or any(
+        _FILTER_COMMAND.search(command.text) for step in job.steps for command, _ in step.commands
     )
+
+
+_OUTPUT = re.compile(r"needs\.\w[\w-]*\.outputs\.")
+_FILTER_ACTION = re.compile(r"filter|changed-files|changed-lanes")
+_FILTER_COMMAND = re.compile(r"git diff .*--name-only|nx affected|turbo .*--filter|--affected|changed-lanes")
 
 
 PATH_FILTER = Rule(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from cicd_actions.secrets_doc_check.model import Kind, Place, Setting, Use
+from cicd_actions.secrets_doc_check.model import Kind, Setting, Use
 from cicd_actions.secrets_doc_check.rules import finding
 from cicd_actions.toolkit.findings import Finding
+from cicd_actions.workflows.place import Place
 
 
 @dataclass

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from cicd_actions.secrets_doc_check.code import containers, javascript, python
 from cicd_actions.secrets_doc_check.code.code_uses import CodeUses
-from cicd_actions.secrets_doc_check.tree import Glob, Tree, glob
 from cicd_actions.toolkit.grammar import NotUnderstood, nearest
+from cicd_actions.workflows.tree import Glob, Tree, glob
 
 Scanner = Callable[[str, str], CodeUses]
 

@@ -191,7 +191,7 @@ class SchemaComparison:
 
         What callers send has the properties that they know. An answer that fits two alternatives breaks no reader.
         """
-        if not known.exclusive or not frame.old_is_sent:
+        if not known.exclusive or frame.flow is not Flow.REQUEST:
             return
         for shape in sent.shapes:
             others = (other for other in sent.shapes if other is not shape)

@@ -9,11 +9,10 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cicd_actions.secrets_doc_check.model import Place
-from cicd_actions.secrets_doc_check.rules import finding
 from cicd_actions.toolkit import git
 from cicd_actions.toolkit.findings import Finding
 from cicd_actions.toolkit.grammar import NotUnderstood
+from cicd_actions.workflows.place import Place, unread
 
 LONGEST = 1024 * 1024
 """Bytes of a file that is read."""
@@ -72,7 +71,7 @@ class Tree:
             self._paths = sorted(self._walked() if listed is None else listed)
             if len(self._paths) > MOST_FILES:
                 message = f"the repository has {len(self._paths)} files; only the first {MOST_FILES} were read"
-                self.findings.append(finding("too-large", message, Place("", 0)))
+                self.findings.append(unread("too-large", message, Place("", 0)))
                 del self._paths[MOST_FILES:]
         return self._paths
 
@@ -101,11 +100,11 @@ class Tree:
             return self._text(full, kind, longest)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except _Unread as unread:
-            found = finding(unread.rule, f"`{path}` {unread}", Place(path, unread.line))
+        except _Unread as refused:
+            found = unread(refused.rule, f"`{path}` {refused}", Place(path, refused.line))
         except (OSError, RuntimeError) as error:
             reason = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
-            found = finding("unreadable-file", f"cannot read `{path}`: {reason}", Place(path, 1))
+            found = unread("unreadable-file", f"cannot read `{path}`: {reason}", Place(path, 1))
         self.findings.append(found)
         return None
 

@@ -7,12 +7,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from cicd_actions.secrets_doc_check.model import Place
-from cicd_actions.secrets_doc_check.rules import finding
-from cicd_actions.secrets_doc_check.tree import Tree
 from cicd_actions.toolkit.findings import Finding
 from cicd_actions.workflows.files import read
 from cicd_actions.workflows.inspection import Inspection, inspect
+from cicd_actions.workflows.place import Place, unread
+from cicd_actions.workflows.tree import Tree
 
 _FULL_NAME = re.compile(r"([\w.-]+/[\w.-]+)/(.+)@([^@]+)")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -86,5 +85,5 @@ class Files:
         except Unavailable as error:
             if not named[2].endswith(("action.yml", "action.yaml")):
                 message = f"{named[1]}/{named[2]} could not be read: {error}"
-                self.findings.append(finding("not-read", message, Place("", 0)))
+                self.findings.append(unread("not-read", message, Place("", 0)))
             return None

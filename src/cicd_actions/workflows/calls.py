@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from cicd_actions.secrets_doc_check.model import Place
-from cicd_actions.secrets_doc_check.repository_files import Files
 from cicd_actions.toolkit import yaml12
 from cicd_actions.toolkit.yaml12 import Node, Scalar
 from cicd_actions.workflows import matrix
 from cicd_actions.workflows.files import File, Job, Step
 from cicd_actions.workflows.inspection import Inspection, Reading
+from cicd_actions.workflows.place import Place
+from cicd_actions.workflows.repository_files import Files
 from cicd_actions.workflows.values import Known, Value, possible
 
 DEEPEST = 10

@@ -1,0 +1,118 @@
+"""Cases that naive checks get wrong, one test each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cicd_actions.pipeline_audit.rules.definition import Status
+from tests.unit.pipeline_audit.cases import CALLED, KUBECTL, SSH, STATUS, UNDO, Files, deploy, job, workflow
+from tests.unit.pipeline_audit.repositories import SHA, judged
+
+ECS = f"uses: aws-actions/amazon-ecs-deploy-task-definition@{SHA}\nwith: {{service: api, task-definition: t.json}}"
+RENDER = "curl -X POST $RENDER_DEPLOY_HOOK"
+ARGO = "argocd app sync api"
+CD = ".github/workflows/deploy.yml"
+DEVELOPMENT = "services: {api: {build: ., command: sh -c 'alembic upgrade head && uvicorn app'}}"
+APPROVED = workflow(
+    job("approve", "echo approved", environment="production"),
+    job("release", KUBECTL, STATUS, UNDO, environment="production", needs="approve"),
+    top="concurrency: deploy\n",
+)
+BACKUP = workflow(
+    job("backup", "pg_dump --file b.sql $URL", 'ssh host "docker compose restart db"'), on='schedule: [{cron: "0 3 * * *"}]'
+)
+CALLER = (
+    "on:\n  push: {branches: [main]}\npermissions: {contents: read}\nconcurrency: {group: prod, cancel-in-progress: false}\n"
+)
+CALLER += "jobs:\n  production:\n    uses: ./.github/workflows/called.yml\n    with: {target: production}\n"
+ONLY_CALLED = CALLED.replace("permissions: {}\n", "")
+TAGS = "tags: |\n    ghcr.io/org/api:latest\n    ghcr.io/org/api:${{ github.sha }}"
+BUILD = f"uses: docker/build-push-action@{SHA}\nwith:\n  push: true\n  {TAGS}"
+HOOK = "kind: Job\nmetadata:\n  annotations:\n    argocd.argoproj.io/hook: PreSync\n# alembic upgrade head\n"
+FRONT_END = "docker build --build-arg VITE_API=https://$STAGE.example.com -t ghcr.io/org/web:$GITHUB_SHA --push ."
+
+CASES: dict[str, tuple[str, Files, Status]] = {
+    "ECS keeps earlier task definitions": ("no-rollback", {CD: deploy(ECS)}, Status.PASS),
+    "Render keeps earlier deploys": ("no-rollback", {CD: deploy(RENDER)}, Status.PASS),
+    "Argo CD keeps earlier revisions": ("no-rollback", {CD: deploy(ARGO)}, Status.PASS),
+    "Render migrates before it rolls out": (
+        "migrate-first",
+        {CD: deploy(RENDER), "alembic.ini": "", "render.yaml": "services: [{preDeployCommand: alembic upgrade head}]"},
+        Status.PASS,
+    ),
+    "Argo CD migrates in a hook before the sync": (
+        "migrate-first",
+        {
+            CD: deploy(ARGO),
+            "alembic.ini": "",
+            "k8s/migrate.yaml": HOOK,
+        },
+        Status.PASS,
+    ),
+    "A Compose file for development migrates": (
+        "startup-migration",
+        {CD: deploy(SSH), "compose.yml": "services: {api: {command: uvicorn app}}", "compose.dev.yml": DEVELOPMENT},
+        Status.PASS,
+    ),
+    "A Compose file for self-hosting migrates": (
+        "startup-migration",
+        {CD: deploy(KUBECTL), "Dockerfile": "FROM x\nCMD uvicorn app\n", "self-host/compose.yml": DEVELOPMENT},
+        Status.PASS,
+    ),
+    "The matrix names the environments": (
+        "no-staging",
+        {
+            CD: workflow(
+                job(
+                    "deploy",
+                    KUBECTL,
+                    environment="${{ matrix.x }}",
+                    more="strategy: {max-parallel: 1, matrix: {x: [staging, production]}}",
+                )
+            )
+        },
+        Status.PASS,
+    ),
+    "The caller names the environment": (
+        "no-staging",
+        {CD: CALLER, ".github/workflows/called.yml": CALLED},
+        Status.FAIL,
+    ),
+    "A release job downloads without a cache": (
+        "no-cache",
+        {".github/workflows/release.yml": workflow(job("release", "npm ci", "npm test", "npm publish"), on="release:")},
+        Status.NOT_APPLICABLE,
+    ),
+    "An approval job before the deploy job asks": ("unapproved-production", {CD: APPROVED}, Status.INCONCLUSIVE),
+    "The front end is built for each environment": (
+        "rebuilt-release",
+        {
+            CD: workflow(
+                job("staging", FRONT_END, KUBECTL, environment="staging"),
+                job("production", FRONT_END, KUBECTL, environment="production", needs="staging"),
+            )
+        },
+        Status.FAIL,
+    ),
+    "latest is pushed beside the commit": ("mutable-image-tag", {CD: deploy(BUILD, KUBECTL)}, Status.PASS),
+    "A backup restarts a database": ("no-rollback", {".github/workflows/backup.yml": BACKUP}, Status.NOT_APPLICABLE),
+    "The group stands on the caller": (
+        "cancellable-deploy",
+        {CD: CALLER, ".github/workflows/called.yml": CALLED},
+        Status.PASS,
+    ),
+    "A workflow that is only called names no permissions": (
+        "broad-token",
+        {CD: CALLER, ".github/workflows/called.yml": ONLY_CALLED},
+        Status.INCONCLUSIVE,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_hard_case_is_judged_right(case: str, tmp_path: Path) -> None:
+    rule, files, status = CASES[case]
+    result = judged(tmp_path, rule, files)
+    assert result.status is status, result.answers
