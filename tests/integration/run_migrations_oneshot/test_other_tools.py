@@ -190,8 +190,14 @@ def test_contract_that_was_proven_is_refused(
         assert (refused.status, refused.verdict) == ("refused", "fail"), refused.log
         assert refused.report.headline.startswith("A contract migration is pending: ")
 
-    allowed = {"allow_contract": "true", "backup_command": "true"}
-    applied = migrate(golang, database.url(""), command=go, proven_phases=str(phases), **allowed)
+    applied = migrate(
+        golang,
+        database.url(""),
+        command=go,
+        proven_phases=str(phases),
+        allow_contract="true",
+        backup_command="true",
+    )
     assert applied.status == "applied", applied.log
     assert [each["phase"] for each in applied.report.outputs["applied"]] == ["", "contract"]  # type: ignore[union-attr,index]
 
