@@ -122,7 +122,10 @@ def _judged(known: Outcome, inputs: Inputs, image: str) -> tuple[str, Verdict, s
         return _succeeded(known, command, end)
     if known.tool and known.lock_held:
         what = f"Another run has held {known.tool.name}'s lock for the {inputs.wait_for_lock:g} s of `wait-for-lock`."
-        fix = "Wait for it, or allow more time:\n\n    with:\n      wait-for-lock: 30m"
+        fix = (
+            "Wait for it, or allow more time:\n\n    with:\n      wait-for-lock: 30m\n\n"
+            f"Behind a pooler no run gets the lock: give {inputs.database_url_env} the database's own address."
+        )
         return "failed", Verdict.INCONCLUSIVE, what, fix
     detail = f" ({end.detail})" if end.detail else ""
     how = f"failed with exit code {end.exit_code}{detail}" if end.exit_code is not None else f"was lost{detail}"
