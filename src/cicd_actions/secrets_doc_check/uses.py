@@ -12,6 +12,7 @@ from cicd_actions.secrets_doc_check.model import GIVEN, NAME, Kind, Use
 from cicd_actions.secrets_doc_check.rules import UNREAD, finding
 from cicd_actions.toolkit import yaml12
 from cicd_actions.toolkit.findings import Finding
+from cicd_actions.toolkit.grammar import is_whole
 from cicd_actions.workflows import calls
 from cicd_actions.workflows.calls import Call, Origin, Scope
 from cicd_actions.workflows.files import File, Job, Step
@@ -216,7 +217,7 @@ class _Search:
         renamed = kind is Kind.SECRET and upper in call.file.secrets and (call.interface or call.handed is not None)
         if not renamed and (not NAME.fullmatch(name) or upper.startswith("GITHUB_")):
             context = "secrets" if kind is Kind.SECRET else "vars"
-            if name.isdigit():
+            if is_whole(name):
                 message = f"`{context}[{name}]` is always empty: GitHub finds a {kind} by its name, never by a number"
                 fix = f"Write the name: `{context}.NAME`."
             else:

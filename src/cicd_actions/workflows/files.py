@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
 from cicd_actions.toolkit import yaml12
+from cicd_actions.toolkit.grammar import is_whole
 from cicd_actions.toolkit.yaml12 import Document, Mapping, Node, NotYaml, Scalar, Sequence
 
 LONGEST = 512 * 1024
@@ -63,7 +64,7 @@ def is_step(path: tuple[str, ...]) -> bool:
         and len(rest) % 2 == 0
         and rest[0] == "steps"
         and all(word == "parallel" for word in rest[2::2])
-        and all(word.isdigit() for word in rest[1::2])
+        and all(is_whole(word) for word in rest[1::2])
     )
 
 

@@ -44,3 +44,9 @@ def test_rule_kept_repository_does_not_fail(rule: str, index: int, tmp_path: Pat
     case = files(CASES[rule][1][index])
     result = judged(tmp_path, rule, case, changed=changed(case))
     assert result.status is not Status.FAIL, result.broken
+
+
+def test_rules_of_a_repository_without_workflows_find_nothing(tmp_path: Path) -> None:
+    told = {rule: judged(tmp_path, rule, {"README.md": "x"}).status for rule in RULES}
+    assert {rule for rule, status in told.items() if status is not Status.NOT_APPLICABLE} == {"literal-secret"}
+    assert told["literal-secret"] is Status.PASS

@@ -28,7 +28,7 @@ _PAIR = rf"[A-Za-z0-9_][A-Za-z0-9_.-]*: +{_ITEM}"
 _LIST = re.compile(rf"\[ *(?:{_ITEM}(?: *, *{_ITEM})* *)?\]")
 _PAIRS = re.compile(rf"\{{ *(?:{_PAIR}(?: *, *{_PAIR})* *)?\}}")
 _IN_LIST = re.compile(rf"()({_ITEM})")
-_IN_PAIRS = re.compile(rf"([A-Za-z0-9_][A-Za-z0-9_.-]*): +({_ITEM})")
+_IN_PAIRS = re.compile(rf"(?<![A-Za-z0-9_.-])([A-Za-z0-9_][A-Za-z0-9_.-]*): +({_ITEM})")
 _USUAL_START = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789$./")
 _NO_PLAIN_START = frozenset("&*!%@`?:,[]{}#|>'\"")
 
