@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import IO
 
 from cicd_actions.engines.protocol import (
     ChangedMeanwhile,
@@ -31,6 +32,7 @@ from cicd_actions.engines.protocol import (
     Target,
 )
 from cicd_actions.engines.reference import is_digest
+from cicd_actions.toolkit import masked_log
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.environment import database_password
 from cicd_actions.toolkit.errors import ActionError, UnusableInput
@@ -234,12 +236,7 @@ class Command:
         # The runner ends every process with this variable when the job is over.
         variables = self._variables(release=True, secrets=True)
         variables.pop("RUNNER_TRACKING_ID", None)
-        folder, prefix = self._runtime.scratch, f"take-back-{target.service}-"
-        with (
-            tempfile.NamedTemporaryFile(prefix=prefix, suffix=".log", dir=folder, delete=False)  # only its owner may read it
-            if folder
-            else open(os.devnull, "wb") as output  # noqa: PTH123 - it has the `name` that the other file has
-        ):
+        with self._log_of(target.service) as output:
             try:
                 process = subprocess.Popen(
                     self._filled(words, target),
@@ -252,7 +249,26 @@ class Command:
             except OSError as error:
                 raise UnusableInput(f"Could not start the program `{words[0]}`: {error.strerror}.") from None
         self._left_running.append(process)
-        self._runtime.log(f"{target.service}: started the rollback to {target.image.name}, which logs to {output.name}.")
+        self._runtime.log(f"{target.service}: started the rollback to {target.image.name}.")
+
+    def _log_of(self, service: str) -> IO[bytes]:
+        """Opens where a program prints that is left running: a masked log in the runner's folder, else nowhere."""
+        folder, prefix = self._runtime.scratch, f"take-back-{service}-"
+        variables = self._runtime.environment.for_programs()
+        variables.pop("RUNNER_TRACKING_ID", None)
+        if folder is not None:
+            try:
+                # Only its owner may read it.
+                with tempfile.NamedTemporaryFile(prefix=prefix, suffix=".log", dir=folder, delete=False) as file:
+                    writer = masked_log.started(file, self._runtime.redactor, variables)
+            except OSError as error:
+                self._runtime.log(f"{service}: could not keep the log of the rollback: {error.strerror}.")
+            else:
+                self._left_running.append(writer)
+                self._runtime.log(f"{service}: the rollback logs to {file.name}.")
+                assert writer.stdin is not None  # noqa: S101 - it is a pipe
+                return writer.stdin
+        return open(os.devnull, "wb")  # noqa: PTH123 - it has the type that a pipe has
 
     def _ask(self, words: Sequence[str], target: Target, deadline: Deadline) -> Finished:
         return run(self._filled(words, target), timeout=deadline.timeout(QUESTION), env=self._variables())

@@ -8,6 +8,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from cicd_actions.toolkit.grammar import is_whole
+
 OWNER = "org.cicd-actions.job-owner"
 """The process that waits for the job: `boot id/process namespace/process id/start time`. Empty outside of Linux."""
 
@@ -33,7 +35,7 @@ def abandoned(found: Mapping[str, str], variables: Mapping[str, str]) -> bool:
     run on another machine whose time is not up may be alive: two repositories can share an engine.
     """
     until = found.get(UNTIL, "")
-    if until.isascii() and until.isdigit() and len(until) < 16 and time.time() > int(until) + _SLACK:
+    if is_whole(until) and time.time() > int(until) + _SLACK:
         return True
     return _process_is_gone(found.get(OWNER, "")) or _is_earlier(found.get(RUN, ""), _run(variables))
 
@@ -47,14 +49,14 @@ def _run(variables: Mapping[str, str]) -> str:
 def _is_earlier(run: str, ours: str) -> bool:
     job, _, attempt = run.rpartition("/")
     our_job, _, our_attempt = ours.rpartition("/")
-    numbers = all(text.isascii() and text.isdigit() and len(text) < 10 for text in (attempt, our_attempt))
+    numbers = is_whole(attempt) and is_whole(our_attempt)
     return bool(job) and job == our_job and numbers and int(attempt) < int(our_attempt)
 
 
 def _process_is_gone(owner: str) -> bool:
     ours = _owner(os.getpid())
     place, _, process = owner.rpartition("/")[0].rpartition("/")
-    if not ours or place != ours.rpartition("/")[0].rpartition("/")[0] or not process.isdigit():
+    if not ours or place != ours.rpartition("/")[0].rpartition("/")[0] or not is_whole(process):
         return False  # another machine, or another container of this one: its processes cannot be seen from here
     return _owner(int(process)) != owner
 

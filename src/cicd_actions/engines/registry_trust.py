@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import ipaddress
 
+from cicd_actions.toolkit.grammar import is_whole
+
 _SECOND_LEVELS = frozenset(
     {"ac", "co", "com", "edu", "go", "gob", "gouv", "gov", "govt", "gv", "mil", "ne", "net", "or", "org"}
 )
@@ -84,7 +86,7 @@ def may_get_login(registry: str, host: str) -> bool:
 
 def _domain(host: str) -> str:
     labels = host.split(".")
-    if len(labels) < 2 or not all(labels) or labels[-1].isdigit() or ":" in host:
+    if len(labels) < 2 or not all(labels) or is_whole(labels[-1]) or ":" in host:
         return ""
     count = 3 if len(labels[-1]) == 2 and labels[-2] in _SECOND_LEVELS else 2
     domain = ".".join(labels[-count:])

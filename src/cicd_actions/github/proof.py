@@ -21,6 +21,7 @@ from cicd_actions.github.errors import NotFound, Permission
 from cicd_actions.github.inputs import BOT, RecordInputs
 from cicd_actions.github.release_record import NotARecord, Record, payload_of, time_of
 from cicd_actions.toolkit.errors import Inconclusive
+from cicd_actions.toolkit.grammar import is_whole
 from cicd_actions.toolkit.printable import shortened, visible
 from cicd_actions.toolkit.runtime import Runtime
 
@@ -130,7 +131,7 @@ class Proofs:
 
     def _run(self, record: Record, created: float | None) -> str:
         number = record.run.id
-        if not number.isdecimal() or not number.isascii():
+        if not is_whole(number):
             raise Unproven("it names no workflow run")
         run = self._asked(number)
         if run is None:

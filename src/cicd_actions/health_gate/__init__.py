@@ -6,8 +6,8 @@ Reading order:
 - `gate` runs the probes, `schedule` says when, `judge` what they prove, `history` keeps them. `run` ties them to a report;
   `limits` bounds time and connections.
 - `http_probe`, `tcp_probe`, `command_probe`, `metric_probe`: one kind of target each, and an `observation` as the result.
-- `exchange`, `head`, `answer`, `coding` speak HTTP over `network`, `wire`, `tls`, `proxies`, `resolver`, `addresses`,
-  `urls`.
+- `exchange`, `head`, `answer`, `coding`, `inflate` speak HTTP over `network`, `wire`, `tls`, `proxies`, `resolver`,
+  `addresses`, `urls`.
 - `report` and `advice` say what was seen. `metadata` knows the clouds' own addresses. `embedded` is the gate inside another
   action.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cicd_actions.health_gate import urls
 from cicd_actions.health_gate.observation import Observation, Outcome
 from cicd_actions.health_gate.targets import Target
-from cicd_actions.toolkit.grammar import NotUnderstood
+from cicd_actions.toolkit.grammar import NotUnderstood, is_whole
 
 _BY_KIND = {
     "refused": "Nothing listens there. The process is not up (read its log), listens on 127.0.0.1 instead of 0.0.0.0, or"
@@ -88,7 +88,7 @@ def usual_cause(target: Target, seen: Observation) -> str:
 
 
 def _of_status(target: Target, seen: Observation) -> str:
-    status = int(seen.label) if seen.label.isdigit() else 0
+    status = int(seen.label) if is_whole(seen.label) else 0
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     if status // 100 == 3:

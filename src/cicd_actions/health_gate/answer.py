@@ -22,7 +22,7 @@ _NOT_CHARSETS = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_es
 """Codecs of Python that no answer can mean, by their Python names. Some take quadratic time."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Answer:
     """One answer. `body` has its content coding undone and is cut at the cap when `cut`.
 

@@ -26,7 +26,7 @@ LAST_WORDS = 0.5
 """Seconds for the output of a program that has ended."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class CommandProber:
     """Runs a target's command in a separate process group, and ends the group with the probe."""
 

@@ -40,7 +40,7 @@ class Phase(Enum):
     RECEIVING = "receiving the answer"
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Progress:
     """How far the request is, for the code that ends it."""
 
@@ -54,7 +54,7 @@ class Progress:
     route: Route = field(default_factory=Route)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Request:
     """The request as it is sent. `target` stands in the request line; `headers` are complete."""
 
@@ -64,7 +64,7 @@ class Request:
     body: bytes = b""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Rooms:
     """Limits how many large bodies are held at a time: hundreds of them would fill the memory."""
 

@@ -38,7 +38,7 @@ class Undecidable(Exception):
     """Raised when it cannot be decided whether the answer is right."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Expectations:
     """All that is expected of one target's answers. `status` is `None` for a command, which has none."""
 

@@ -51,7 +51,7 @@ class Prober(Protocol):
     async def probe(self, deadline: float) -> Observation: ...
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Watched:
     """One target and its observations."""
 
@@ -72,7 +72,7 @@ class Watched:
         return self.judge.state is State.FAILED or (self.finished and self.verdict is Verdict.FAIL)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Gate:
     """One gate over its targets. `timeout` in seconds; `log` takes lines for people."""
 

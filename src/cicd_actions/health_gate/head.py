@@ -19,7 +19,7 @@ _NAME = re.compile(rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
 _CONTROLS = re.compile(rb"[\r\x0b\x0c]")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Head:
     """The lines for h11, and the transfer codings besides `chunked`, in the order in which they were applied."""
 

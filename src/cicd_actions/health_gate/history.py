@@ -29,7 +29,7 @@ LEGEND = "🟩 right · 🟥 wrong answer · 🟧 no complete answer · ⬜ inco
 _WEIGHT = [Outcome.UNFINISHED, Outcome.RIGHT, Outcome.UNJUDGED, Outcome.BROKEN, Outcome.WRONG]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Run:
     """Like answers in a row; times are seconds since the gate started. `last` is the last of them."""
 
@@ -52,7 +52,7 @@ class Peer:
         self.probes, self.last = probes, last
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class History:
     """Runs in their order, and the addresses by name. When there are too many runs, those in the middle are merged."""
 

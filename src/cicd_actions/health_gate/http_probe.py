@@ -29,7 +29,7 @@ PATIENCE = 0.25
 """Seconds of the processor for deciding whether one answer is right: a pattern that backtracks would take forever."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class HttpProber:
     """Probes a target's URL.
 

@@ -24,7 +24,7 @@ class State(Enum):
     """At once: waiting cannot cure what was seen."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Rules:
     """What a target must show. Times in seconds; with `wrong_version_for` of `None` the gate waits for another version."""
 
@@ -49,7 +49,7 @@ def connections(replicas: int) -> int:
     return 1 if replicas == 1 else math.ceil(math.log(MISSED) / math.log(1 - 1 / replicas))
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Judge:
     """Takes the observations of one target in their order.
 

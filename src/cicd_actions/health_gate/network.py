@@ -19,7 +19,7 @@ from cicd_actions.health_gate.targets import HttpRequest, Trust
 from cicd_actions.health_gate.urls import Url, bracketed, server_name
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Network:
     """What all probes of a gate share. `variables` is the environment, for proxies."""
 

@@ -194,10 +194,10 @@ def _explained(each: Watched, gate: Gate) -> list[Block]:
 
 
 def _row(each: Watched) -> Sequence[Inline]:
-    last = each.history.last
+    run = each.history.telling
     verdict = f"{MARKS[each.verdict]} {each.verdict}" + ("" if each.target.critical else " (not critical)")
     healthy = f"{each.judge.passed_at:.1f} s" if each.judge.passed_at is not None else "–"
-    came = shortened(last.came, 120) if last else "not probed"
+    came = shortened(run.last.came, 120) if run else "not probed"
     return (
         Strong(each.target.name),
         verdict,

@@ -32,7 +32,7 @@ OBEYED = 3
 minutes, and the gate must see it come up."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Schedule:
     """The pauses of one target, in seconds. `interval` is the longest; `steady` keeps to it from the start.
 

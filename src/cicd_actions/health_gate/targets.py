@@ -32,7 +32,7 @@ class Trust:
     verify: bool = True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class HttpRequest:
     """What an HTTP probe sends, and where. `host` is the Host header and the TLS name; `connect_to` replaces the address.
 
@@ -69,7 +69,7 @@ class Metric:
         return f"a value of {' and '.join(bounds)}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Target:
     """One thing to gate: a `request`, a `tcp` host and port to connect to, or a `command`.
 

@@ -17,7 +17,7 @@ from cicd_actions.health_gate.urls import bracketed
 EXPECTED = "a connection"
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class TcpProber:
     """Connects to a target's host and port, and closes the connection."""
 

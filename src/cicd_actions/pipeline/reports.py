@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+from cicd_actions.toolkit.grammar import is_whole
+
 LARGEST = 64 * 1024 * 1024
 """Bytes of a report. A suite of 100,000 tests writes about 20 MB."""
 
@@ -92,7 +94,7 @@ def _place(case: ET.Element, text: str, folder: Path) -> tuple[str, int | None]:
     if told and (folder / told).is_file():
         line = case.get("line")
         inside = [number for file, number in _places(text, folder) if file == told]
-        return told, inside[-1] if inside else int(line) if line and line.isdigit() else None
+        return told, inside[-1] if inside else int(line) if line and is_whole(line) else None
     found = list(_places(text, folder))
     module = (case.get("classname") or "").replace(".", "/")
     own = [place for place in found if module.startswith(place[0].rpartition(".")[0])]

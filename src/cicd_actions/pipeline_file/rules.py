@@ -10,7 +10,7 @@ from cicd_actions.health_gate.inputs import KEYS
 from cicd_actions.pipeline_file import backing
 from cicd_actions.pipeline_file.model import COMMAND, ENV, Client, Environment, Lane, Pipeline, Release, Settings, effective
 from cicd_actions.pipeline_file.shape import Kind, Listed, Named, Object, Path, Reading, Short, keys
-from cicd_actions.toolkit.grammar import NotUnderstood, argv, fits, nearest
+from cicd_actions.toolkit.grammar import NotUnderstood, argv, fits, is_whole, nearest
 
 REFUSED_ENV = re.compile(r"PATH|LD_.*|DYLD_.*|BASH_ENV|NODE_OPTIONS|PYTHON.*|GITHUB_.*|RUNNER_.*|ACTIONS_.*", re.IGNORECASE)
 """Variables that steer the runner, the shell or the interpreters of a job instead of the lane's own commands."""
@@ -194,7 +194,7 @@ def _command(text: str, path: Path, reading: Reading) -> None:
     try:
         argv(text)
     except NotUnderstood as error:
-        fix = f"{path[-1]}: {error.example}" if fits(argv, error.example) and not path[-1].isdigit() else ""
+        fix = f"{path[-1]}: {error.example}" if fits(argv, error.example) and not is_whole(path[-1]) else ""
         reading.wrong(path, str(error), fix)
 
 

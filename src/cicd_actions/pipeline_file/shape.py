@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, cast
 
 from cicd_actions.toolkit import yaml12
-from cicd_actions.toolkit.grammar import nearest
+from cicd_actions.toolkit.grammar import is_whole, nearest
 from cicd_actions.toolkit.yaml12 import Node, Scalar
 from cicd_actions.toolkit.yaml12.nodes import kind_of_plain
 
@@ -82,7 +82,7 @@ class Kind(Generic[T]):
 
     def _refuse(self, node: Node, path: Path, reading: Reading, what: str, example: str = "") -> None:
         shown = example or self.example
-        fix = f"{path[-1] if path and not path[-1].isdigit() else '-'}: {shown}".replace("-: ", "- ", 1) if shown else ""
+        fix = f"{path[-1] if path and not is_whole(path[-1]) else '-'}: {shown}".replace("-: ", "- ", 1) if shown else ""
         reading.wrong(path, what, fix, line=node.line)
 
 

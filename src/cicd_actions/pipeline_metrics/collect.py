@@ -16,6 +16,7 @@ from cicd_actions.github.release_record import NotARecord, Record, Task, read
 from cicd_actions.pipeline_metrics.facts import DAY, Changes, Facts, Job, Pull, Release, Run, Step, by_environment, seconds
 from cicd_actions.pipeline_metrics.walk import MOST_PAGES, PAGE, Slice, Walk, subtracted
 from cicd_actions.toolkit.errors import ActionError, Inconclusive, UnusableInput
+from cicd_actions.toolkit.grammar import is_whole
 from cicd_actions.toolkit.printable import shortened
 
 PULLS = Permission("Pull requests", "read", job="pull-requests")
@@ -277,7 +278,7 @@ class Collection:
                 record.app,
                 record.environment,
                 record.sha,
-                int(record.run.id) if record.run.id.isdecimal() and record.run.id.isascii() else 0,
+                int(record.run.id) if is_whole(record.run.id) else 0,
             )
         if unproven:
             self.left_out.append(f"{unproven} records do not count, because their writer is not proven")

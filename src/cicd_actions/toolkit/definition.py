@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 I = TypeVar("I")  # noqa: E741 - the inputs' type
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Output:
     """An output's name and what it holds."""
 
@@ -16,7 +16,7 @@ class Output:
     help: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Action(Generic[I]):
     """One action. `summary` is one sentence for the Marketplace, `--help` and the README's table.
 

@@ -58,12 +58,17 @@ def text_block(text: str) -> str:
     return text
 
 
+def is_whole(text: str) -> bool:
+    """Returns whether the text is a whole number of at most 18 digits that `int` reads, unlike `str.isdigit` for `²`."""
+    return re.fullmatch(r"[0-9]{1,18}", text) is not None
+
+
 def whole(least: int = 0, most: int | None = None) -> Parser[int]:
     """Returns a parser of a whole number within bounds."""
     bounds = f"from {least} to {most}" if most is not None else f"of {least} or more"
 
     def parse(text: str) -> int:
-        if re.fullmatch(r"[0-9]{1,18}", text.strip()):
+        if is_whole(text.strip()):
             number = int(text)
             if number >= least and (most is None or number <= most):
                 return number

@@ -19,7 +19,7 @@ from cicd_actions.toolkit.redaction import Redactor
 T = TypeVar("T")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Declaration:
     """Describes one input: how its text is read, what it means, and its default as text.
 

@@ -36,6 +36,7 @@ LAZY = frozenset(
         "email.utils",
         "html",
         "random",
+        "shlex",
         # What only one engine, one kind of target, or the end of a run needs.
         "cicd_actions.engines.command",
         "cicd_actions.engines.docker_engine",
@@ -43,6 +44,7 @@ LAZY = frozenset(
         "cicd_actions.engines.swarm",
         "cicd_actions.github.connection",
         "cicd_actions.health_gate.command_probe",
+        "cicd_actions.health_gate.inflate",
         "cicd_actions.health_gate.metric_probe",
         "cicd_actions.health_gate.reading",
         "cicd_actions.health_gate.report",

@@ -63,6 +63,11 @@ class Redactor:
         return "".join([*out, text[done:]]) if out else text
 
     @property
+    def values(self) -> frozenset[str]:
+        """Returns the secrets, for a process that masks them as well."""
+        return frozenset(self._values)
+
+    @property
     def reach(self) -> int:
         """Characters that the longest secret can take in a text."""
         return min(_WIDEST * max(map(len, self._values), default=0), _LONGEST_REACH)

@@ -19,7 +19,7 @@ from cicd_actions.toolkit.printable import defused
 from cicd_actions.toolkit.redaction import SHORTEST, Redactor
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Runtime:
     """Holds everything an action takes from its surroundings; only `cicd_actions.__main__` builds it from the real ones.
 

@@ -75,12 +75,22 @@ class BaseSchema:
             return Base(f"{kept}_t", f"{kept}_h", kept, facts, cached=True)
         with self.server.connect(new) as connection:
             self.server.recorder.install(connection)
+            if facts.get("heads") and not self.inputs.base_command and not self.server.recorder.version_rows(connection):
+                raise self._elsewhere()
         filled = {kind: self._filled(new, kind) for kind in ("tame", "hostile")}
         if not self._seeds:  # a seed may change without a trace, so nothing is kept
             self.server.prune(kept)
             new = self.server.keep(new, kept)
             filled = {kind: self.server.keep(database, f"{kept}_{kind[0]}") for kind, database in filled.items()}
         return Base(filled["tame"], filled["hostile"], new, facts, cached=False)
+
+    def _elsewhere(self) -> Inconclusive:
+        name = self.inputs.database_url_variable
+        return Inconclusive(
+            "The base's migrations did not reach the scratch database.",
+            cause=f"env.py takes the database's address from elsewhere than {name}, or migrates several databases.",
+            fix=f"Read the variable in env.py, or name the one that it reads:\n\n    database-url-variable: {name}",
+        )
 
     @property
     def _seeds(self) -> bool:

@@ -27,7 +27,7 @@ _WAITING = 30.0
 
 _TEXTS = "select json_group_array(sql) from sqlite_master where sql is not null"
 _OURS = re.compile(r"^cicd_vm|^sqlite_")
-_CONSTANT = re.compile(r"\bE'((?:[^'\\]|''|\\\\)*)'")
+_TOKEN = re.compile(r"""\bE'(?P<constant>(?:[^'\\]|''|\\.)*)'|'(?:[^']|'')*'|"(?P<name>(?:[^"]|"")*)\"""", re.DOTALL)
 _WITHOUT_MEANING = re.compile(r"(re)?set\s", re.IGNORECASE)
 _CODES = (
     (re.compile(r"no such table"), "42P01"),
@@ -69,8 +69,7 @@ class SqliteConnection(Connection):
 
     def rows(self, statement: str) -> list[Row]:
         """Returns the rows of a statement; none for a script of several. Raises `ServerError`."""
-        text = _CONSTANT.sub(lambda found: "'" + found[1].replace("\\\\", "\\") + "'", statement)
-        text = text.replace(" overriding system value", "")
+        text = _TOKEN.sub(_as_sqlite, statement).replace(" overriding system value", "")
         if _WITHOUT_MEANING.match(text):
             return []
         try:
@@ -80,6 +79,16 @@ class SqliteConnection(Connection):
             return [tuple(None if each is None else str(each) for each in row) for row in self._database.execute(text)]
         except sqlite3.Error as error:
             raise _refused(str(error)) from None
+
+
+def _as_sqlite(found: re.Match[str]) -> str:
+    """Returns a constant or a name as SQLite reads it.
+
+    A name in double quotes that no column has would be a string: https://www.sqlite.org/quirks.html#dblquote
+    """
+    if found["name"] is not None:
+        return "`" + found["name"].replace('""', '"').replace("`", "``") + "`"
+    return found[0] if found["constant"] is None else "'" + found["constant"].replace("\\\\", "\\") + "'"
 
 
 def _one(text: str) -> bool:
@@ -171,6 +180,8 @@ class SqliteRecorder(Recorder):
 
     def version_rows(self, connection: Connection) -> list[dict[str, Any]]:
         """Returns the rows of Alembic's table."""
+        if not connection.rows("select name from sqlite_master where name = 'alembic_version'"):
+            return []
         return [{"version_num": row[0]} for row in connection.rows("select version_num from alembic_version")]
 
     def mark(self, connection: Connection, text: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from cicd_actions.toolkit import yaml12
+from cicd_actions.toolkit.grammar import is_whole
 from cicd_actions.verify_openapi_client.breaking.document import tokens
 from cicd_actions.verify_openapi_client.specification import LONGEST_YAML, Specification
 
@@ -102,7 +103,7 @@ def _in_yaml(text: str, wanted: dict[str, list[str]]) -> dict[str, int]:
                 name = node.key(key)
                 node = node.get(key)
                 line = name.line if name is not None else line
-            elif isinstance(node, yaml12.Sequence) and key.isdigit() and int(key) < len(node.items):
+            elif isinstance(node, yaml12.Sequence) and is_whole(key) and int(key) < len(node.items):
                 node = node.items[int(key)]
                 line = node.line
             else:

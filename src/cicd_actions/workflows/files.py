@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
 from cicd_actions.toolkit import yaml12
+from cicd_actions.toolkit.grammar import is_whole
 from cicd_actions.toolkit.yaml12 import Document, Mapping, Node, NotYaml, Scalar, Sequence
 
 LONGEST = 512 * 1024
@@ -63,7 +64,7 @@ def is_step(path: tuple[str, ...]) -> bool:
         and len(rest) % 2 == 0
         and rest[0] == "steps"
         and all(word == "parallel" for word in rest[2::2])
-        and all(word.isdigit() for word in rest[1::2])
+        and all(is_whole(word) for word in rest[1::2])
     )
 
 
@@ -228,8 +229,12 @@ def read(path: str, text: str) -> File:
         message = f"line {twice.first_line} has the key `{twice.key}` already; GitHub refuses the file"
         file.problems.append(Problem("duplicate-key", message, twice.line, twice.column))
     if not isinstance(document.root, Mapping):
-        what = "is empty" if document.root is None else "is not a mapping"
-        file.problems.append(Problem("broken-file", f"this {kind} {what}", 1, 1, unread=True))
+        if document.root is None:
+            # Comments alone hide nothing.
+            message, fix = f"this {kind} is empty, and GitHub refuses it", "Delete the file, or take the comment signs away."
+            file.problems.append(Problem("broken-file", message, 1, 1, fix))
+        else:
+            file.problems.append(Problem("broken-file", f"this {kind} is not a mapping", 1, 1, unread=True))
         return file
     _notice_merges(file)
     (_read_workflow if kind == "workflow" else _read_action)(file, document.root)

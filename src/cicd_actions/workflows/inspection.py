@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
+from cicd_actions.toolkit.grammar import is_whole
 from cicd_actions.workflows.expressions import CONTEXTS, FUNCTIONS
 from cicd_actions.workflows.files import File, Problem, Site
 from cicd_actions.workflows.references import Reference, references
@@ -99,7 +100,7 @@ def _whereabouts(path: tuple[str, ...]) -> tuple[str, int | None]:
     """Returns the job that a path leads into, and the step."""
     job = path[1] if path[0] == "jobs" and len(path) > 1 else ""
     at = 2 if job else 1
-    inside = len(path) > at + 1 and path[at] == "steps" and path[at + 1].isdigit()
+    inside = len(path) > at + 1 and path[at] == "steps" and is_whole(path[at + 1])
     return job, int(path[at + 1]) if inside else None
 
 
@@ -160,4 +161,4 @@ def secrets_allowed(path: tuple[str, ...]) -> bool:
 
 
 def _shown(path: tuple[str, ...]) -> str:
-    return ".".join(part for part in path if not part.isdigit())
+    return ".".join(part for part in path if not is_whole(part))

@@ -129,24 +129,27 @@ def test_a_failing_program(program: Callable[[str, str], str], make_runtime: Cal
         engine.roll_out(Target("api", Image("new", opaque=True)), before, Deadline(0.5))
 
 
-def test_a_way_back_that_nobody_waits_for(
+def test_revert_not_waited_for_keeps_a_masked_log(
     program: Callable[[str, str], str], make_runtime: Callable[..., Runtime], tmp_path: Path
 ) -> None:
     os.mkfifo(tmp_path / "gate")
     back = program(
-        "back", f'echo "to $1"; cat {tmp_path}/gate; echo "$1" > {tmp_path}/done.tmp; mv {tmp_path}/done.tmp {tmp_path}/done'
+        "back",
+        f'echo "to $1, hunter2-$2"; cat {tmp_path}/gate; echo "$1" > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/done',
     )
-    engine = Command(
-        make_runtime(RUNNER_TEMP=str(tmp_path), RUNNER_TRACKING_ID="github_1"), Programs(roll_out=(back, "{image}"))
-    )
+    runtime = make_runtime(RUNNER_TEMP=str(tmp_path), RUNNER_TRACKING_ID="github_1")
+    runtime.redactor.add("hunter2-secret")
+    engine = Command(runtime, Programs(roll_out=(back, "{image}", "secret")))
     engine.revert(Target("api", Image("new", opaque=True)), Running("api", "old"), Deadline(5), wait=False)
     assert not (tmp_path / "done").exists(), "it waits at the gate, and the call came back"
     (tmp_path / "gate").write_text("go")
-    (process,) = engine._left_running
+    log, process = engine._left_running
     assert process.wait(20) == 0
+    assert log.wait(20) == 0
     assert (tmp_path / "done").read_text() == "old\n"
     (written,) = tmp_path.glob("take-back-api-*.log")
-    assert written.read_text() == "to old\n" + "go"
+    assert written.read_text() == "to old, ***\ngo\n"
+    assert written.stat().st_mode & 0o777 == 0o600
 
 
 def test_revert_without_the_runners_folder_leaves_no_log(

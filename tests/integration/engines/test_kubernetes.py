@@ -245,6 +245,19 @@ def test_statefulset_failing_image_is_rolled_back_though_its_pod_blocks_it(
     assert by_hand.startswith(f"kubectl --context here set image statefulset/db db={OLD} && ")
 
 
+def test_roll_out_after_a_killed_one_does_not_wait_for_its_progress_deadline(
+    kubernetes: Namespace, engine: Kubernetes, make_runtime: Callable[..., Runtime]
+) -> None:
+    kubernetes.images(NEW, Behaviour("crash"))
+    # The old pod stays available beside the one that crashes: as many are available as are wanted.
+    kubernetes.create("deployments", workload(progressDeadlineSeconds=600, replicas=1))
+    settled(engine, ["api"], Deadline(60), make_runtime())
+    kubernetes.patch("deployments", "api", {"spec": {"template": {"spec": {"containers": [{"name": "api", "image": NEW}]}}}})
+    before = settled(engine, ["api"], Deadline(60), make_runtime())["api"]
+    assert (before.image, before.ready) == (NEW, 0)
+    assert engine.roll_out(target(image=NEWER), before, Deadline(60)).replicas == 1
+
+
 def test_daemonset_rolls_out_on_every_node(kubernetes: Namespace, engine: Kubernetes, running: Callable[..., Running]) -> None:
     kubernetes.create("daemonsets", workload("agent", kind="DaemonSet"))
     assert engine.roll_out(target("agent"), running("agent"), Deadline(60)).replicas == 1

@@ -133,6 +133,16 @@ def test_base_that_cannot_be_built_is_inconclusive(verify: Verify, repository: M
     assert (ended.code, ended.outputs["verdict"]) == (3, "inconclusive")
 
 
+def test_address_from_elsewhere_is_inconclusive(verify: Verify, project: MigrationRepository) -> None:
+    env = project.folder / "migrations/env.py"
+    env.write_text(env.read_text().replace('os.environ["DATABASE_URL"]', f'"sqlite:///{project.folder}/own.db"'))
+    elsewhere = project.commit("Another address")
+    project.revision("a2", "pass").commit()
+    ended = verify(project, base_ref=elsewhere, url="sqlite:///app.db")
+    assert (ended.code, ended.outputs["verdict"]) == (3, "inconclusive")
+    assert "did not reach the scratch database" in ended.log
+
+
 def test_commit_that_never_comes_does_not_reach_the_head(verify: Verify, repository: MigrationRepository) -> None:
     repository.models(models()).revision("a1", _CREATE).commit()
     env = repository.folder / "migrations/env.py"

@@ -113,3 +113,9 @@ def test_argv_of_a_line_is_its_words_and_no_shell() -> None:
     for text in ("'open", "[1]", "[]", '["a"'):
         with pytest.raises(NotUnderstood):
             grammar.argv(text)
+
+
+@pytest.mark.parametrize("text", ["²", "٣", "", "-1", "1 ", "1\n", "1" * 19])
+def test_is_whole_of_what_int_reads_otherwise_or_not_at_all_is_false(text: str) -> None:
+    assert not grammar.is_whole(text)
+    assert grammar.is_whole("0123")

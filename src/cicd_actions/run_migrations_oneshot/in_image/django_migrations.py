@@ -166,12 +166,14 @@ class Django(Run):
 
     def _about(self, migration: Any) -> dict[str, str]:
         module = sys.modules.get(migration.__module__)
-        return {
-            "revision": f"{migration.app_label}.{migration.name}",
-            "message": migration.name.partition("_")[2].replace("_", " "),
-            "phase": str(getattr(module, "deploy_phase", "")),
-            "file": problems.relative(str(getattr(module, "__file__", "") or "")),
-        }
+        return self.judged(
+            {
+                "revision": f"{migration.app_label}.{migration.name}",
+                "message": migration.name.partition("_")[2].replace("_", " "),
+                "phase": str(getattr(module, "deploy_phase", "")),
+                "file": problems.relative(str(getattr(module, "__file__", "") or "")),
+            }
+        )
 
     def _judge(self, executor: Any, plan: list[Any]) -> None:
         """Refuses what must not be applied."""

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import unquote
 
+from cicd_actions.toolkit.grammar import is_whole
 from cicd_actions.verify_openapi_client.breaking.references import rooted
 
 Json: TypeAlias = Any
@@ -171,7 +172,7 @@ class Document:
         for key in keys:
             if isinstance(raw, dict) and key in raw:
                 raw = raw[key]
-            elif isinstance(raw, list) and key.isascii() and key.isdigit() and len(key) < 10 and int(key) < len(raw):
+            elif isinstance(raw, list) and is_whole(key) and int(key) < len(raw):
                 raw = raw[int(key)]
             else:
                 return None

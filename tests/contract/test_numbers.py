@@ -1,0 +1,18 @@
+"""Holds the sources to `grammar.is_whole`: `str.isdigit` accepts what `int` refuses (`²`), and any number of digits."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parents[2] / "src"
+
+
+def test_sources_decide_what_is_a_number_in_one_place() -> None:
+    own = [
+        f"{path.relative_to(SOURCE)}:{node.lineno}"
+        for path in SOURCE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in {"isdigit", "isdecimal", "isnumeric"}
+    ]
+    assert own == []
