@@ -153,8 +153,9 @@ class Command:
         raise RollOutFailed(
             target.service,
             f"{target.service} did not arrive at {target.image.pinned}: the roll-out command {_how(done)}",
-            reverted=_same(now, before) if now is not None and before.image else None,
-            evidence=Evidence(reason=f"exit code {done.exit_code}", log=_tail(done.stderr or done.stdout)),
+            # What `running-command` reports may be written at the end of a roll-out: only a call takes back what a call began.
+            reverted=False,
+            evidence=Evidence(reason=f"The roll-out command {_how(done)}", log=_tail(done.stderr or done.stdout)),
         )
 
     def revert(self, target: Target, before: Running, deadline: Deadline, *, wait: bool = True) -> None:
@@ -187,7 +188,7 @@ class Command:
                 service,
                 f"Could not roll {service} back to {before.image}: the roll-out command {_how(done)}",
                 reverted=False,
-                evidence=Evidence(reason=f"exit code {done.exit_code}", log=_tail(done.stderr or done.stdout)),
+                evidence=Evidence(reason=f"The roll-out command {_how(done)}", log=_tail(done.stderr or done.stdout)),
             )
 
     def job(self, job: Job, deadline: Deadline, on_line: Line) -> JobEnd:
