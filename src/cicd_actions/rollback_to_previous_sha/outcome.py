@@ -13,7 +13,7 @@ from cicd_actions.github.release_record import Record, lock_described
 from cicd_actions.roll_out.run import evidence_blocks
 from cicd_actions.rollback_to_previous_sha import by_hand
 from cicd_actions.rollback_to_previous_sha.inputs import Inputs
-from cicd_actions.rollback_to_previous_sha.moves import Moved
+from cicd_actions.rollback_to_previous_sha.moves import Moved, another_answers, condemns
 from cicd_actions.rollback_to_previous_sha.plan import Left, Move, Plan
 from cicd_actions.rollback_to_previous_sha.revert import Reverted
 from cicd_actions.toolkit import private
@@ -122,7 +122,8 @@ def ended(known: Known, plan: Plan, judged: Report) -> Report:
     """Returns the report when every service runs the release, and the gate has judged it."""
     verdict = judged.verdict
     where = f"{plan.environment} runs {plan.to.sha[:12]}"
-    where += " and was already rolled back" if plan.done else " again"
+    where += " and was already rolled back" if plan.done and not known.moved.begun else " again"
+    another = verdict is not Verdict.PASS and another_answers(judged, plan)
     findings = [
         Finding("rollback-to-previous-sha/note", Severity.WARNING, f"{arrived.service}: {note}")
         for arrived in known.moved.arrived
@@ -133,6 +134,14 @@ def ended(known: Known, plan: Plan, judged: Report) -> Report:
         findings.append(Finding("rollback-to-previous-sha/locked", Severity.NOTICE, passed))
     if verdict is Verdict.PASS:
         headline = f"{where}; it passed its gate."
+    elif another:
+        headline = (
+            f"Could not bring {plan.to.sha[:12]} back: the gate saw another version in {plan.environment}. {judged.headline}"
+        )
+        findings.append(Finding("rollback-to-previous-sha/gate", Severity.ERROR, headline, fix=_NOT_CONDEMNED))
+    elif verdict is Verdict.FAIL and not condemns(judged, plan):
+        headline = f"{where}; its gate failed, which proves nothing against it: {judged.headline}"
+        findings.append(Finding("rollback-to-previous-sha/gate", Severity.ERROR, headline, fix=_NOT_CONDEMNED))
     else:
         word = "it failed its gate too" if verdict is Verdict.FAIL else "its gate could not judge it"
         headline = f"{where}; {word}: {judged.headline}"
@@ -149,7 +158,13 @@ def ended(known: Known, plan: Plan, judged: Report) -> Report:
         seconds = max(each.seconds for each in known.moved.arrived)
         blocks.append(Paragraph([Strong("Slowest service: "), f"{seconds:.1f} s."]))
     blocks += [*plan.blocks(), Heading("The gate"), *judged.blocks, *_next(known, plan)]
-    return Report(verdict, headline, known.outputs(verdict, headline, rolled_back=True), findings, blocks)
+    return Report(verdict, headline, known.outputs(verdict, headline, rolled_back=not another), findings, blocks)
+
+
+_NOT_CONDEMNED = (
+    "The release that was rolled back to is not quarantined. Find out what answers there, and check `version-from`, `headers`"
+    " and the URLs of the gate. Then run this action again."
+)
 
 
 def _next(known: Known, plan: Plan) -> list[Block]:

@@ -12,7 +12,7 @@ from cicd_actions.github.records import Records
 from cicd_actions.health_gate.embedded import check
 from cicd_actions.rollback_to_previous_sha import checks, outcome
 from cicd_actions.rollback_to_previous_sha.inputs import Inputs
-from cicd_actions.rollback_to_previous_sha.moves import ATTEMPTS, empty, moves, record, verify
+from cicd_actions.rollback_to_previous_sha.moves import ATTEMPTS, doubted, empty, moves, record, verify
 from cicd_actions.rollback_to_previous_sha.outcome import Known
 from cicd_actions.rollback_to_previous_sha.plan import leaving, target
 from cicd_actions.rollback_to_previous_sha.revert import revert
@@ -52,6 +52,11 @@ def _run(inputs: Inputs, runtime: Runtime, engine: Engine) -> Report:
         for moved in moves(plan, engine, deadline, runtime):
             known = replace(known, moved=moved)
         judged = verify(inputs, plan, runtime)
+        if doubted(plan, engine, judged):
+            runtime.log(f"The gate does not see {to.sha[:12]}, so what is said to run it already is rolled back as well.")
+            for moved in moves(plan, engine, deadline, runtime, known.moved, again=True):
+                known = replace(known, moved=moved)
+            judged = verify(inputs, plan, runtime)
         if judged.verdict is Verdict.PASS and not inputs.allow_empty and (nothing := empty(plan, known.moved)):
             judged = replace(judged, verdict=Verdict.INCONCLUSIVE, headline=f"{', '.join(nothing)} runs no replica.")
         known = replace(known, judged=judged)

@@ -184,6 +184,32 @@ def test_a_release_that_fails_its_gate_again_is_quarantined(world: World) -> Non
     assert world.states()[-1] == ["failure"]
 
 
+def test_marker_that_names_the_target_already_is_not_believed_against_the_gate(world: World) -> None:
+    world.release(1)
+    world.release(2, "fail")
+    old = {name: {"image": world.image(name, 1), "digest": digest(1), "sha": sha(1)} for name in world.services}
+    world.write("marker", old)
+    ended = world.roll_back(current_sha=sha(2), running_command=f"cat {world.folder}/marker.json")
+    assert (ended.code, ended.verdict, ended.outputs["rolled-back"]) == (0, "pass", "true"), ended.log
+    assert world.running() == {"api": sha(1), "web": sha(1)}
+    assert world.tasks()[-1] == ("passed", "1")
+
+
+def test_gate_that_sees_another_version_does_not_quarantine_the_target(world: World) -> None:
+    world.release(1)
+    world.release(2, "fail")
+    ended = world.roll_back(current_sha=sha(2), roll_out_command="true")
+    assert (ended.code, ended.verdict, ended.outputs["rolled-back"]) == (1, "fail", "false"), ended.log
+    assert "the gate saw another version in staging" in ended.headline
+    assert world.tasks()[-1] == ("deploy", "1"), "shown as failed, and no verdict on the release"
+    assert world.states()[-1] == ["failure"]
+    ended = world.roll_back(current_sha=sha(2), version_from="header:X-Elsewhere")
+    assert (ended.code, ended.verdict) == (1, "fail"), ended.log
+    assert "its gate failed, which proves nothing against it" in ended.headline
+    assert ("quarantined", "1") not in world.tasks()
+    assert world.roll_back(current_sha=sha(2)).code == 0
+
+
 def test_a_gate_that_cannot_judge_records_nothing(world: World) -> None:
     world.release(1)
     world.release(2, "fail")
