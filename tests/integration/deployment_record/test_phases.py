@@ -269,3 +269,21 @@ def test_an_app_of_several_has_its_own_records(world: World) -> None:
     assert world.finish(1, "pass", app="shop").code == 0
     ended = world.start(2, app="blog")
     assert ended.outputs["previous-sha"] == ""
+
+
+def test_finish_with_other_services_than_its_start_is_refused(world: World) -> None:
+    world.build(1)
+    assert world.start(1).code == 0
+    for given in ("", "1"):
+        ended = world.finish(
+            1,
+            "pass",
+            services=f"api={digest(2)}",
+            deployment_id=given and str(deployments.kept(world.github, REPOSITORY).deployments[0]["id"]),
+        )
+        assert ended.code == 2
+        assert "`services` differs from what its `phase: start` recorded" in ended.headline
+        assert world.image("web", 1) in ended.log
+        assert digest(2) in ended.log
+    assert world.tasks() == [("deploy", "1")]
+    assert world.finish(1, "pass", services=f"api={digest(1)}\nweb={digest(1)}").code == 0
