@@ -251,7 +251,8 @@ def _tell(phase: Phase, history: History, rollback: Rollback) -> None:
         )
     elif rollback.why is not None:
         if required != "false":
-            kind = Inconclusive if rollback.answer == "unknown" else Failed
+            kinds = (kind for kind in (Inconclusive, UnusableInput) if isinstance(rollback.why, kind))
+            kind: type[ActionError] = next(kinds, Failed)
             raise kind(
                 f"{refused}. {rollback.why.what}",
                 cause=rollback.why.cause,

@@ -135,6 +135,7 @@ def _command(inputs: EngineInputs, runtime: Runtime) -> Engine:
         job=inputs.job_command,
         logs=inputs.logs_command,
     )
+    programs.refuse_misspelt()
     release, file = release_variables(inputs, runtime), inputs.env_file_variable or ""
     return command.Command(runtime, programs, environment=inputs.environment, release=release, file=file)
 

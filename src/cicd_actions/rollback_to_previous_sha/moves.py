@@ -167,11 +167,15 @@ def record(inputs_url: str, records: Records, facts: Facts, plan: Plan, judged: 
 
 
 def _quarantine_left(records: Records, base: Record, facts: Facts, plan: Plan) -> None:
-    """A release that passed and was left later must not be rolled back to: it is quarantined, as it was recorded."""
+    """Quarantines the release that was left, as it was recorded, unless its newest verdict is that already.
+
+    It passed and was left later, or its deploy ended without a verdict. A release that is older than the target stays as it is.
+    """
     left = plan.left.release
     if left is None or left.record.id < plan.to.record.id:
         return
-    if any(each.identity == left.identity for each in facts.history.good(facts.services)):
+    verdict = next((each for each in facts.history.outcomes if each.identity == left.record.identity), None)
+    if verdict is None or verdict.task is not Task.QUARANTINED:
         records.write(
             replace(
                 base,

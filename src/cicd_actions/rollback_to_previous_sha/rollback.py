@@ -45,7 +45,7 @@ def _run(inputs: Inputs, runtime: Runtime, engine: Engine) -> Report:
         known = replace(known, to=(to := target(facts, left, inputs.to_sha)))
         plan = checks.plan(inputs, inputs.services, means, facts, left, to)
         known = replace(known, plan=plan, path=outcome.write_plan(inputs, runtime, plan))
-        checks.examine(engine, [move for move in plan.moves if not move.already], deadline)
+        checks.examine(engine, [move for move in plan.moves if not move.already or engine.opaque_images], deadline)
         if inputs.dry_run and plan.refused is None:
             return outcome.planned(known, plan)
         checks.refuse(inputs, plan)

@@ -272,3 +272,16 @@ def test_a_revert_leaves_what_somebody_else_rolled_out(
     else:
         engine.revert(target, before, Deadline(10))
     assert (tmp_path / "calls").read_text().split() == ["new", *([] if left else ["old"])]
+
+
+@pytest.mark.parametrize("word", ["{servic}", "--image={img}x{imge}", "{SHA}", "{env}", "{Service}"])
+def test_placeholder_that_is_misspelt_is_refused(word: str) -> None:
+    with pytest.raises(UnusableInput, match="is not a placeholder"):
+        Programs(roll_out=("x", word)).refuse_misspelt()
+
+
+@pytest.mark.parametrize(
+    "word", ["{service}{image}{sha}", "${SERVICE}", "{{.Image}}", "{{image}}s", "{print}", "{}", "{a,b}", '{"image": 1}']
+)
+def test_braces_of_the_programs_own_pass(word: str) -> None:
+    Programs(roll_out=("x", word), job=("{command}",)).refuse_misspelt()

@@ -210,6 +210,47 @@ def test_gate_that_sees_another_version_does_not_quarantine_the_target(world: Wo
     assert world.roll_back(current_sha=sha(2)).code == 0
 
 
+def test_rollback_by_a_programs_word_alone_warns(world: World) -> None:
+    world.release(1)
+    world.release(2, "fail")
+    world.write("marker", world.read("state"))
+    ended = world.roll_back(current_sha=sha(2), running_command=f"cat {world.folder}/marker.json")
+    assert ended.code == 0, ended.log
+    said = "by its program's word alone: `running-command` still reports"
+    assert [said in each["message"] for each in ended.findings] == [True, True]
+
+
+def test_rollback_from_a_deploy_without_a_verdict_quarantines_it_once(world: World) -> None:
+    world.release(1)
+    world.build(2)
+    assert world.start(2).code == 0
+    world.runs(2)
+    for _ in range(2):
+        assert world.roll_back(current_sha=sha(2)).code == 0
+    assert world.tasks().count(("quarantined", "2")) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("/no/such/program {service}", "there is no such executable file"),
+        ("true {servic} {image}", "`{servic}` is not a placeholder"),
+    ],
+)
+def test_program_that_cannot_work_is_found_before_anything(world: World, command: str, said: str) -> None:
+    world.release(1)
+    world.release(2, "fail")
+    ended = world.roll_back(roll_out_command=command, dry_run="true")
+    assert ended.code == 2
+    assert said in ended.headline
+    assert "{servic}" not in command or "Did you mean `{service}`?" in ended.log
+    world.build(3)
+    started = world.start(3, **{**world.engine, "roll-out-command": command, "require-rollback": "true"})
+    assert started.code == 2
+    assert said in started.headline
+    assert ("deploy", "3") not in world.tasks()
+
+
 def test_a_gate_that_cannot_judge_records_nothing(world: World) -> None:
     world.release(1)
     world.release(2, "fail")
@@ -569,7 +610,7 @@ def test_cancelled_in_the_middle_it_says_what_stands(world: World) -> None:
     assert process.returncode == 130
     assert ended["verdict"] == "inconclusive"
     assert ended["outputs"]["rolled-back"] == "false"
-    assert "The engine goes on rolling web back" in ended["headline"]
+    assert "The program that rolled web back was ended, so how far it came is not known." in ended["headline"]
     assert world.running() == {"api": sha(1), "web": sha(2)}
     assert f"roll-out web {world.image('web', 1)} {sha(1)}" in log
     # Nothing is recorded: the result is not known yet.
