@@ -59,6 +59,8 @@ class Known:
     judged: Report | None = None
     unrecorded: ActionError | None = None
     reverted: Reverted | None = None
+    next_good: str = ""
+    """The commit to roll back to next, where the gate condemned this one."""
 
     @property
     def still_to_move(self) -> list[Move]:
@@ -169,8 +171,9 @@ _NOT_CONDEMNED = (
 
 def _next(known: Known, plan: Plan) -> list[Block]:
     """Returns what comes after a rollback: the branch still has the commits that were taken back."""
+    found = _older(known, plan)
     if not plan.taken_back or not plan.taken_back.total:
-        return []
+        return found
     total = plan.taken_back.total
     steps: list[Inline] = [
         "1 commit was taken back, and is still on its branch: the next deploy brings it again."
@@ -180,12 +183,23 @@ def _next(known: Known, plan: Plan) -> list[Block]:
     if plan.stays:
         names = ", ".join(each.revision for each in plan.stays)
         steps.append(f"The migrations {names} stay applied. A revert must keep their modules.")
-    found: list[Block] = [Heading("What comes next"), Bullets(steps)]
+    found += [*([] if found else [Heading("What comes next")]), Bullets(steps)]
     if known.reverted is not None and known.reverted.url:
         found.append(Paragraph(["Merge ", Link("the pull request that reverts them", known.reverted.url), "."]))
     else:
         found += [Paragraph("Fix them, or revert them:"), CodeBlock(revert_commands(plan), "shell")]
     return found
+
+
+def _older(known: Known, plan: Plan) -> list[Block]:
+    """Returns the release to try next, where the gate condemned the one that was rolled back to."""
+    if known.judged is None or not condemns(known.judged, plan):
+        return []
+    if not known.next_good:
+        said = "No other release is known to have passed its gate here: deploy a commit that fixes the problem."
+        return [Heading("What comes next"), Paragraph(said)]
+    text = "Roll back to the next release that passed its gate:"
+    return [Heading("What comes next"), Paragraph(text), CodeBlock(f"with:\n  to-sha: {known.next_good}", "yaml")]
 
 
 def revert_commands(plan: Plan) -> str:

@@ -12,7 +12,7 @@ from cicd_actions.github.records import Records
 from cicd_actions.health_gate.embedded import check
 from cicd_actions.rollback_to_previous_sha import checks, outcome
 from cicd_actions.rollback_to_previous_sha.inputs import Inputs
-from cicd_actions.rollback_to_previous_sha.moves import ATTEMPTS, doubted, empty, moves, record, verify
+from cicd_actions.rollback_to_previous_sha.moves import ATTEMPTS, condemns, doubted, empty, moves, record, verify
 from cicd_actions.rollback_to_previous_sha.outcome import Known
 from cicd_actions.rollback_to_previous_sha.plan import leaving, target
 from cicd_actions.rollback_to_previous_sha.revert import revert
@@ -40,6 +40,7 @@ def _run(inputs: Inputs, runtime: Runtime, engine: Engine) -> Report:
         checks.refuse_engine(engine, inputs.roll_out_command)
         running = checks.what_runs(engine, inputs.services, deadline)
         facts = checks.read_facts(records, inputs.environment, running, inputs.current_sha, inputs.to_sha)
+        checks.refuse_unrecorded(records, facts)
         known = replace(known, lock=checks.lock(records, inputs.environment, runtime))
         known = replace(known, left=(left := leaving(facts, inputs.current_sha)))
         known = replace(known, to=(to := target(facts, left, inputs.to_sha)))
@@ -64,6 +65,7 @@ def _run(inputs: Inputs, runtime: Runtime, engine: Engine) -> Report:
             record(inputs.environment_url, records, facts, plan, judged, runtime)
         except ActionError as error:
             known = replace(known, unrecorded=error)
+        known = replace(known, next_good=checks.next_good(records, facts, left, to) if condemns(judged, plan) else "")
         if inputs.revert and judged.verdict is Verdict.PASS:
             known = replace(known, reverted=revert(records.github, facts, plan, judged, runtime))
         return outcome.ended(known, plan, judged)

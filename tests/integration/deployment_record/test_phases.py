@@ -287,3 +287,21 @@ def test_finish_with_other_services_than_its_start_is_refused(world: World) -> N
         assert digest(2) in ended.log
     assert world.tasks() == [("deploy", "1")]
     assert world.finish(1, "pass", services=f"api={digest(1)}\nweb={digest(1)}").code == 0
+
+
+def test_start_of_a_release_whose_image_is_missing_is_refused(world: World) -> None:
+    ended = world.start(1, **world.engine)
+    assert ended.code == 1
+    assert f"The image {world.image('api', 1)} does not exist" in ended.headline
+    assert world.tasks() == []
+    world.build(1)
+    assert world.start(1, **world.engine).code == 0
+
+
+@pytest.mark.parametrize(("key", "warned"), [("pq7-pq7", True), ("sixteen-letters-", False)])
+def test_record_key_that_is_too_short_draws_a_warning(world: World, key: str, warned: bool) -> None:
+    given = {"phase": "start", "sha": sha(1), "services": world.digests(1)}
+    ended = world.action("deployment-record", given, RECORD_KEY=key)
+    assert ended.code == 0
+    assert ("too short" in ended.log) is warned
+    assert key not in ended.log

@@ -135,6 +135,7 @@ def test_what_cannot_be_checked_stops_it_unless_allowed(world: World) -> None:
     assert "Could not check everything that a rollback needs: whether the image" in ended.headline
     assert "By hand" in ended.summary
     assert world.image("api", 1) in ended.log
+    assert "image-command: ./infra/exists.sh {image}" in ended.log
     assert world.roll_back(image_command="", dry_run="true").code == 0
     assert world.running()["api"] == sha(2)
     assert world.roll_back(image_command="", allow_unverified="true").code == 0
@@ -249,6 +250,43 @@ def test_program_that_cannot_work_is_found_before_anything(world: World, command
     assert started.code == 2
     assert said in started.headline
     assert ("deploy", "3") not in world.tasks()
+
+
+def test_release_that_fails_its_gate_again_names_the_next_good_one(world: World) -> None:
+    world.release(1)
+    world.release(2)
+    world.release(3, "fail")
+    world.healthy = False
+    ended = world.roll_back()
+    assert ended.code == 1
+    assert f"to-sha: {sha(1)}" in ended.summary.split("What comes next")[1]
+
+
+def test_environment_without_records_is_told_which_ones_have_some(world: World) -> None:
+    world.release(1)
+    world.release(2, "fail")
+    ended = world.roll_back(environment="stagin")
+    assert ended.code == 1
+    assert ended.headline.startswith("Cannot roll back: stagin has no record.")
+    assert "environment: staging" in ended.log
+
+
+def test_signed_records_without_a_key_are_told_to_need_it(world: World) -> None:
+    world.release(1)
+    world.release(2, "fail")
+    ended = world.roll_back(record_key="", current_sha=sha(2))
+    assert ended.code == 1
+    assert "It is signed: set `record-key`" in ended.log
+    assert "record-key: RECORD_KEY" in ended.log
+    assert "RECORD_KEY: ${{ secrets.RECORD_KEY }}" in ended.log
+
+
+def test_ids_of_own_programs_are_placeholders_in_the_steps_by_hand(world: World) -> None:
+    world.release(1)
+    world.github.fail("GET", "/deployments$", status=503, times=1000)
+    ended = world.roll_back(timeout="3s", services="api=api\nweb=web")
+    assert ended.code == 3
+    assert "roll-out api IMAGE COMMIT" in ended.log
 
 
 def test_a_gate_that_cannot_judge_records_nothing(world: World) -> None:
