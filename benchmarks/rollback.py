@@ -4,15 +4,18 @@
 
 On Swarm that is `docker service rollback`. A plain Docker Engine has nothing, so there the same steps are typed by hand: start
 the old release beside the new one, wait until it is healthy, let the name lead to both for 5 s (the default of `monitor`),
-stop the new one. Clients ask without a pause meanwhile. Targets: at most 1.1 × the engine's own, no failed request, and less
-than 1 s for the action itself, without the engine's work. Needs a Docker Engine that may become a Swarm's manager. Exit code 1
-when a target is missed.
+stop the new one. Clients ask without a pause meanwhile. The action comes from a tree as a release carries it, and has run
+once before, as in a deploy job. Targets: at most 1.1 × the engine's own, no failed request, and less than 1 s for the action
+itself, without the engine's work. Needs a Docker Engine that may become a Swarm's manager. Exit code 1 when a target is missed.
 """
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -151,6 +154,16 @@ class Place:
         return statistics.median(self.ours) / statistics.median(self.bare)
 
 
+@functools.cache
+def launcher() -> Path:
+    """Returns the launcher of a tree as a release carries it, built once: a checkout has compiled dependencies as well."""
+    folder = Path(tempfile.mkdtemp(prefix="rollback-bench-"))
+    atexit.register(shutil.rmtree, folder)
+    build = [sys.executable, "-m", "tools.release", "build", "0.0.0", str(folder / "tree")]
+    subprocess.run(build, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    return folder / "tree/bin/cicd-actions"
+
+
 def started(github: FakeGitHub, folder: Path, inputs: dict[str, str]) -> subprocess.Popen[str]:
     surroundings = {
         **os.environ,
@@ -161,7 +174,7 @@ def started(github: FakeGitHub, folder: Path, inputs: dict[str, str]) -> subproc
         "GITHUB_REPOSITORY_ID": "1",
         "RUNNER_TEMP": str(folder),
     }
-    return program([str(ROOT / "bin/cicd-actions"), "rollback-to-previous-sha", "--json"], surroundings)
+    return program([str(launcher()), "rollback-to-previous-sha", "--json"], surroundings)
 
 
 def program(command: list[str], environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
@@ -252,6 +265,7 @@ def main(rounds: int) -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "world").mkdir()
+        launcher()
         own = statistics.median(alone(rounds + 1, folder / "world")[1:])  # the first one compiles
         daemon = None if answering() else Daemon(folder / "dockerd")
         registry = Registry(folder / "registry")

@@ -241,10 +241,21 @@ def test_secrets_reach_only_the_steps_that_need_them() -> None:
         ("deploy.yml", "deploy", "Roll out"),
         ("deploy.yml", "deploy", "Gate"),  # headers and commands of the targets
         ("deploy.yml", "deploy", "Roll back"),
+        ("deploy.yml", "deploy", "Tell people"),  # whom
         ("rollback.yml", "roll-back", "What is rolled back"),
         ("rollback.yml", "roll-back", "Roll back"),
     }
     assert all("env" not in load(path) and not any("env" in job for job in jobs(path).values()) for path in REUSABLE)
+
+
+def test_people_are_told_at_the_end_and_only_where_the_secret_says_whom() -> None:
+    found = jobs(DEPLOY)["deploy"]["steps"]
+    tell, outcome = found[-2:]
+    assert outcome["name"] == "Outcome", "a step that fails hides no message"
+    assert (tell["uses"], tell["if"]) == ("$/actions/notify", "${{ !cancelled() }}")
+    assert tell["with"]["urls"] == "${{ secrets.NOTIFY_URLS != '' && 'NOTIFY_URLS' || '' }}"
+    events = set(re.findall(r"&& '([a-z-]+)'|\|\| '([a-z-]+)'", tell["with"]["event"]))
+    assert {first or second for first, second in events} == {"rolled-back", "passed", "failed", "inconclusive"}
 
 
 def test_only_a_job_that_names_the_deploys_environment_sees_its_secrets() -> None:

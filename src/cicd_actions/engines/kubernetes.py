@@ -204,10 +204,12 @@ class Kubernetes:
         return _Before(workloads.images(workload, workloads.with_image_of(workload, container)), cause)
 
     def _stuck(self, workload: Json, deadline: Deadline) -> bool:
-        """Whether an update waits for a change: only a Deployment has a progress deadline that ends one."""
-        if workload["kind"] == "Deployment" or not workloads.observed(workload):
+        """Whether an update waits for a change: a Deployment's progress deadline may be as long as the roll-out's own."""
+        if not workloads.observed(workload):
             return False
         for pod in self._pods(workload, deadline):
+            if not workloads.has_template_of(pod, workload):
+                continue
             statuses = (pod.get("status") or {}).get("containerStatuses") or []
             if any((each.get("state") or {}).get("waiting", {}).get("reason") in _STUCK for each in statuses):
                 return True

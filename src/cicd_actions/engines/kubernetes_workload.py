@@ -68,8 +68,16 @@ def with_image_of(workload: Json, container: str) -> list[str]:
     return [container, *(name for name, image in found.items() if name != container and image == found[container])]
 
 
+def has_template_of(pod: Json, workload: Json) -> bool:
+    """Whether the pod has the images of the workload's present template; it may have containers beside those."""
+    return _images_of(workload["spec"]["template"]["spec"]).items() <= _images_of(pod["spec"]).items()
+
+
 def _all_images(workload: Json) -> dict[str, str]:
-    spec = workload["spec"]["template"]["spec"]
+    return _images_of(workload["spec"]["template"]["spec"])
+
+
+def _images_of(spec: Json) -> dict[str, str]:
     return {str(each["name"]): str(each["image"]) for each in [*spec["containers"], *(spec.get("initContainers") or [])]}
 
 
@@ -143,8 +151,12 @@ def wanted(workload: Json) -> int | None:
 
 
 def ready(workload: Json) -> int:
-    """Returns how many pods of the present template are available; 0 while the status is of an older specification."""
-    return min(_counts(workload)[:2]) if observed(workload) else 0
+    """Returns how many pods of the present template are available for sure; 0 while the status is of an older specification.
+
+    The status counts available pods of every template together, so each old pod may be one of them.
+    """
+    updated, available, total = _counts(workload)
+    return max(0, min(updated, available - max(0, total - updated))) if observed(workload) else 0
 
 
 def _counts(workload: Json) -> tuple[int, int, int]:

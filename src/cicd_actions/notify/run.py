@@ -17,6 +17,7 @@ from cicd_actions.toolkit.runtime import Runtime
 from cicd_actions.toolkit.verdict import Verdict
 
 _WORDS = {
+    "passed": "passed",
     "failed": "failed",
     "inconclusive": "is inconclusive",
     "rolled-back": "was rolled back",
@@ -24,7 +25,14 @@ _WORDS = {
     "locked": "is locked",
     "recovered": "recovered",
 }
-_KINDS = {"failed": "failure", "inconclusive": "warning", "rolled-back": "failure", "locked": "warning", "recovered": "success"}
+_KINDS = {
+    "passed": "success",
+    "failed": "failure",
+    "inconclusive": "warning",
+    "rolled-back": "failure",
+    "locked": "warning",
+    "recovered": "success",
+}
 
 LONGEST_REASON = 800
 """Characters of the reason: with the links the text stays below Discord's limit of 2,000."""
@@ -32,12 +40,12 @@ LONGEST_REASON = 800
 
 def run(inputs: Inputs, runtime: Runtime) -> Report:
     """Returns `pass`, also when a notification fails: that is a warning. Raises `UnusableInput`."""
+    if not inputs.urls:
+        return _report("`urls` is empty, so nothing is sent.", sent=False)
     event = _event(inputs, runtime)
     if not event:
         return _report("Nothing changed since the last run, so nothing is sent.", sent=False)
     title, body = message(inputs, runtime, event)
-    if not inputs.urls:
-        return _report("`urls` is empty, so nothing is sent.", sent=False, text=body)
     targets = [line.strip() for line in runtime.environment.secret(inputs.urls, input="urls").splitlines() if line.strip()]
     for target in targets:
         runtime.environment.mask(target)
@@ -71,23 +79,23 @@ def message(inputs: Inputs, runtime: Runtime, event: str) -> tuple[str, str]:
     """Returns title and text: what happened, why, and the links that a person on call needs. Secrets are masked."""
     variables = runtime.variables
     server, repository = variables.get("GITHUB_SERVER_URL", "https://github.com"), variables.get("GITHUB_REPOSITORY", "")
-    page = f"{server.rstrip('/')}/{repository}"
+    page, run_id = f"{server.rstrip('/')}/{repository}", variables.get("GITHUB_RUN_ID", "")
     sha = inputs.sha or variables.get("GITHUB_SHA", "")
     where = f" in {inputs.environment}" if inputs.environment else ""
-    lines = [f"Commit {sha[:12]} of {repository}{where} {_WORDS[event]}."]
-    if event == "rolled-back" and inputs.previous_sha:
-        lines[0] = f"Commit {sha[:12]} of {repository}{where} was rolled back to {inputs.previous_sha[:12]}."
+    what = " ".join(word for word in ("Commit", sha[:12], f"of {repository}" if repository else "") if word)
+    back = event == "rolled-back" and inputs.previous_sha
+    lines = [f"{what}{where} {f'was rolled back to {inputs.previous_sha[:12]}' if back else _WORDS[event]}."]
     if inputs.reason:
         lines.append(shortened(inputs.reason, LONGEST_REASON))
     links = {
-        "Run": f"{page}/actions/runs/{variables.get('GITHUB_RUN_ID', '')}",
-        "Changes": f"{page}/compare/{inputs.previous_sha}...{sha}" if inputs.previous_sha and sha else "",
+        "Run": f"{page}/actions/runs/{run_id}" if repository and run_id else "",
+        "Changes": f"{page}/compare/{inputs.previous_sha}...{sha}" if repository and inputs.previous_sha and sha else "",
         "Roll back": inputs.rollback_url,
         "Runbook": inputs.runbook,
     }
     lines += [f"{name}: {url}" for name, url in links.items() if url]
     text = [visible(runtime.redactor(line)) for line in lines]
-    title = visible(runtime.redactor(f"{repository}{where} {_WORDS[event]}"))
+    title = visible(runtime.redactor(f"{repository or 'The deploy'}{where} {_WORDS[event]}"))
     return title, "\n".join(text)
 
 
@@ -100,17 +108,19 @@ def _event(inputs: Inputs, runtime: Runtime) -> str:
     except ActionError as error:
         runtime.log(f"{error.what} The notification is sent.")
         before = None
-    if inputs.event == "passed":
-        return "recovered" if before is False else ""
-    return "" if inputs.on_change_only and before is False else inputs.event
+    if inputs.event == "passed" and before is False:
+        return "recovered"
+    news = before is not False and inputs.event != "passed"
+    return inputs.event if news or not inputs.on_change_only else ""
 
 
 def _last(inputs: Inputs, runtime: Runtime) -> bool | None:
     """Returns whether the last run of this workflow and branch succeeded; `None` when there is none."""
     variables = runtime.variables
-    github = GitHub(
-        inputs.github_token, variables.get("GITHUB_REPOSITORY", ""), runtime, runtime.deadline(inputs.timeout), attempts=2
-    )
+    repository = variables.get("GITHUB_REPOSITORY", "")
+    if not repository:
+        return None
+    github = GitHub(inputs.github_token, repository, runtime, runtime.deadline(inputs.timeout), attempts=2)
     branch, number = variables.get("GITHUB_REF_NAME", ""), variables.get("GITHUB_RUN_ID", "")
     path = variables.get("GITHUB_WORKFLOW_REF", "").partition("@")[0].partition("/.github/")[2]
     found: Any = github.get(

@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cicd_actions.pipeline_audit import model, zizmor
+from cicd_actions.pipeline_audit import expansion, zizmor
 from cicd_actions.pipeline_audit.facts import Carried, Facts, Settings
 from cicd_actions.pipeline_audit.inputs import OVERDUE
 from cicd_actions.pipeline_audit.life import Acknowledgement, Ages, Item, State, acknowledge, allow
@@ -82,7 +82,7 @@ def read(root: Path, options: Options) -> tuple[Facts, zizmor.Run]:
     try:
         tree = Tree(root)
         repository = Repository(tree, options.name or tree.origin(), options.fetch)
-        facts = Facts(model.build(repository), changed=changed(root, options.base))
+        facts = Facts(expansion.build(repository), changed=changed(root, options.base))
     except BaseException:
         running.stop()
         raise

@@ -59,6 +59,11 @@ class Platform:
     service: bool = True
     """False for infrastructure and static sites: no replicas, no migrations."""
 
+    @property
+    def files(self) -> bool:
+        """Whether it serves files or functions: a static site."""
+        return not self.service and self is not INFRASTRUCTURE
+
 
 KUBERNETES = Platform("Kubernetes")
 HELM = Platform("Helm")

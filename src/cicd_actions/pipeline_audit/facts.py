@@ -17,9 +17,7 @@ from cicd_actions.toolkit.yaml12 import Mapping
 from cicd_actions.workflows.files import File
 from cicd_actions.workflows.place import Place
 
-NO_DEPLOY = NotApplicable(
-    "No workflow of this repository deploys a service. Where one does, write `deploys: true` in .github/cicd.yml."
-)
+NO_WORKFLOWS = NotApplicable("The repository has no workflows.")
 
 
 @dataclass(frozen=True)
@@ -100,6 +98,19 @@ class Facts:
     def after(self, job: JobRun) -> list[JobRun]:
         """The jobs of the run that wait for this one."""
         return [one for one in self.run_of(job) if one.waits_for(job)]
+
+    @cached_property
+    def _rolling(self) -> frozenset[int]:
+        return frozenset(map(id, self.deploying))
+
+    def rolls_out(self, job: JobRun) -> bool:
+        """Whether the job is one of those that deploy."""
+        return id(job) in self._rolling
+
+    @cached_property
+    def written(self) -> list[JobRun]:
+        """Every job, each text once."""
+        return once(self.pipeline.jobs)
 
     @cached_property
     def releasing(self) -> frozenset[int]:

@@ -43,7 +43,7 @@ def blocks(facts: Facts) -> list[Block]:
 
 def _sentence(facts: Facts) -> str:
     pipeline = facts.pipeline
-    workflows, jobs = len(pipeline.workflows), len(once(pipeline.jobs))
+    workflows, jobs = len(pipeline.workflows), len(facts.written)
     said = facts.repository.deploys
     if facts.deploying:
         platforms = sorted({effect.what for job in facts.deploying for _, effect in facts.deploys_of(job)})
@@ -106,11 +106,9 @@ _SHOWN = (
 def _parts(facts: Facts) -> Iterator[Inline]:
     for title, kinds in _SHOWN:
         if title == "Previews":
-            found = [
-                (job, effect.detail) for job in once(facts.pipeline.jobs) for effect in job.of(Kind.DEPLOY) if effect.preview
-            ]
+            found = [(job, effect.detail) for job in facts.written for effect in job.of(Kind.DEPLOY) if effect.preview]
         else:
-            found = [(job, effect.detail) for job in once(facts.pipeline.jobs) for effect in job.of(*kinds)]
+            found = [(job, effect.detail) for job in facts.written for effect in job.of(*kinds)]
         if found:
             yield [f"{title}: ", *_listed(found)]
     scheduled = sorted({job.entry.path for job in facts.pipeline.jobs if "schedule" in job.entry.triggers})

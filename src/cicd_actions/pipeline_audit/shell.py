@@ -234,8 +234,8 @@ _PREFIXES = {
 """Programs that start the command after them, with the number of words that they take themselves."""
 
 _RUNNERS = re.compile(
-    r"(uv|poetry|pipenv|pdm|hatch|rye|conda|mamba|devbox) run |(npx|bunx|pnpx) |(pnpm|yarn|npm|bun) (exec|dlx|x) |bundle exec "
-    r"|python[0-9.]* -m |mise (exec|x) |(nix|devenv) .*? -- |op run "
+    r"(uv|poetry|pipenv|pdm|hatch|rye|conda|mamba|devbox) run |(npx|bunx|pnpx) |(pnpm|yarn|npm|bun) (exec|dlx|x) |bun |"
+    r"bundle exec |python[0-9.]* -m |mise (exec|x) |(nix|devenv) .*? -- |op run "
 )
 _TAKES_VALUE = frozenset({"-u", "-g", "-h", "-C", "-D", "-s", "-k", "-n", "-I", "-E", "-p", "-i", "-o", "-l", "-J", "-F"})
 

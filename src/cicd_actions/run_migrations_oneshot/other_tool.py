@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from cicd_actions.engines.protocol import JobEnd
 from cicd_actions.run_migrations_oneshot.backup import Backup
@@ -12,7 +13,8 @@ from cicd_actions.run_migrations_oneshot.known_tools import State, Tool
 from cicd_actions.run_migrations_oneshot.outcome import backup_facts
 from cicd_actions.run_migrations_oneshot.schema import SchemaDiff
 from cicd_actions.toolkit.findings import Finding, Severity
-from cicd_actions.toolkit.report import Block, Bullets, Code, CodeBlock, OutputValue, Paragraph, Report, Table
+from cicd_actions.toolkit.grammar import is_whole
+from cicd_actions.toolkit.report import Block, Bullets, Code, CodeBlock, Inline, OutputValue, Paragraph, Report, Table
 from cicd_actions.toolkit.verdict import Verdict
 
 UNWATCHED = "run-migrations-oneshot/unwatched"
@@ -40,7 +42,8 @@ def _unwatched(inputs: Inputs) -> Finding:
 class Outcome:
     """What is known of a run of another tool. `before` and `after` are `None` where the tool was not asked.
 
-    `lock_held`: another run held the tool's lock until the end of `wait-for-lock`.
+    `lock_held`: another run held the tool's lock until the end of `wait-for-lock`. `phases`: what verify-migrations proved, by
+    the migration as the tool's table names it.
     """
 
     end: JobEnd | None = None
@@ -51,6 +54,18 @@ class Outcome:
     backup: Backup | None = None
     schema: SchemaDiff | None = None
     cancelled: str = ""
+    phases: Mapping[str, str] = field(default_factory=dict)
+
+    def phase(self, migration: str) -> str:
+        """Returns the proven phase, empty for none. golang-migrate's table has only the number of `000042_add_name`."""
+        number = migration.partition("_")[0]
+        return self.phases.get(migration) or self.phases.get(str(int(number)) if is_whole(number) else "", "")
+
+    @property
+    def contract(self) -> tuple[str, ...]:
+        """The pending migrations that the running release does not work with."""
+        pending = (self.before and self.before.pending) or ()
+        return tuple(name for name in pending if self.phase(name) == "contract")
 
 
 def report(known: Outcome, inputs: Inputs, journal: Journal, image: str) -> Report:
@@ -66,7 +81,7 @@ def report(known: Outcome, inputs: Inputs, journal: Journal, image: str) -> Repo
         "to-revision": after.at if after else (before.at if before and known.end is None else ""),
         "reason": "" if verdict is Verdict.PASS else what,
         "log": str(journal.path or ""),
-        "applied": [{"revision": name, "message": "", "phase": "", "seconds": 0.0} for name in applied],
+        "applied": [{"revision": name, "message": "", "phase": known.phase(name), "seconds": 0.0} for name in applied],
         "schema-diff": str(known.schema.path or "") if known.schema else "",
     }
     facts = [f"Image: {image}", *backup_facts(known.backup)]
@@ -78,7 +93,8 @@ def report(known: Outcome, inputs: Inputs, journal: Journal, image: str) -> Repo
     pending = (before.pending if before else None) or ()
     if pending:
         state = dict.fromkeys(pending, "pending") | dict.fromkeys(applied, "applied")
-        blocks.append(Table(("migration", "state"), [(Code(name), state[name]) for name in pending]))
+        rows: list[tuple[Inline, ...]] = [(Code(name), known.phase(name) or "not proven", state[name]) for name in pending]
+        blocks.append(Table(("migration", "phase", "state"), rows))
     if verdict is not Verdict.PASS and journal.last:
         blocks += [Paragraph(f"The last {len(journal.last)} lines:"), CodeBlock("\n".join(journal.last))]
     blocks.append(Bullets([*facts, *journal.facts()]))
@@ -107,7 +123,10 @@ def _judged(known: Outcome, inputs: Inputs, image: str) -> tuple[str, Verdict, s
         return _succeeded(known, command, end)
     if known.tool and known.lock_held:
         what = f"Another run has held {known.tool.name}'s lock for the {inputs.wait_for_lock:g} s of `wait-for-lock`."
-        fix = "Wait for it, or allow more time:\n\n    with:\n      wait-for-lock: 30m"
+        fix = (
+            "Wait for it, or allow more time:\n\n    with:\n      wait-for-lock: 30m\n\n"
+            f"Behind a pooler no run gets the lock: give {inputs.database_url_env} the database's own address."
+        )
         return "failed", Verdict.INCONCLUSIVE, what, fix
     detail = f" ({end.detail})" if end.detail else ""
     how = f"failed with exit code {end.exit_code}{detail}" if end.exit_code is not None else f"was lost{detail}"
@@ -123,6 +142,10 @@ def _not_run(known: Outcome, inputs: Inputs, image: str) -> tuple[str, Verdict, 
     if before.problem:
         fix = "Fix that first: the tool's documentation says how to resolve it (`prisma migrate resolve`, `migrate force`)."
         return "refused", Verdict.FAIL, f"`{command}` did not run: {before.problem}.", fix
+    if known.contract and not inputs.dry_run:
+        what = f"A contract migration is pending: {', '.join(known.contract)}. The release that runs now does not work with it."
+        fix = "    with:\n      allow-contract: true\n      backup-command: ./infra/backup.sh {environment}"
+        return "refused", Verdict.FAIL, what, fix
     if before.pending == ():
         return "dry-run" if inputs.dry_run else "up-to-date", Verdict.PASS, f"Nothing is pending: {before.at}.", ""
     if before.pending:

@@ -6,7 +6,7 @@ import secrets
 
 from cicd_actions.engines.inputs import connected
 from cicd_actions.engines.protocol import Engine, Image
-from cicd_actions.run_migrations_oneshot import backup, other_tool
+from cicd_actions.run_migrations_oneshot import backup, other_tool, proven
 from cicd_actions.run_migrations_oneshot.command_line import MigrationCommand, migration_in
 from cicd_actions.run_migrations_oneshot.inputs import Inputs
 from cicd_actions.run_migrations_oneshot.job import Jobs, Ran
@@ -113,14 +113,17 @@ class _Alembic:
 def _other(inputs: Inputs, runtime: Runtime, engine: Engine, image: Image, journal: Journal) -> Report:
     """Runs a tool as it is; one that reports its state is asked before and after."""
     jobs = Jobs(inputs, runtime, engine, image, journal)
-    known = other_tool.Outcome(tool=tool_in(inputs.command))
+    phases = proven.load(inputs.proven_phases) if inputs.proven_phases else {}
+    known = other_tool.Outcome(tool=tool_in(inputs.command), phases=phases)
+    allowed = inputs.allow_contract and inputs.backup_command is not None
     tools = (inputs, runtime, image, journal)
     try:
         with runtime.group(f"{' '.join(inputs.command)} in {image.pinned}"):
             if known.tool:
                 known.before = known.tool.state([jobs.answer(words) for words in known.tool.questions])
             before = known.before
-            if inputs.dry_run or (before and (before.problem or before.pending == ())):
+            refused = known.contract and not allowed
+            if inputs.dry_run or refused or (before and (before.problem or before.pending == ())):
                 return other_tool.report(known, inputs, journal, image.pinned)
             if known.tool is None:
                 journal.line("The action does not know this tool: it runs unwatched.", own=True)

@@ -68,6 +68,8 @@ class _Reader:
     open: list[_Open] = field(default_factory=list)
     inside: bool = False
     """Between the markers of the generated block."""
+    above: str = ""
+    """The paragraph that was read last, below the same heading."""
     prose: list[tuple[int, str]] = field(default_factory=list)
     """The lines of the paragraph that is being read, by number."""
     blank: bool = False
@@ -107,7 +109,8 @@ class _Reader:
         if not lines or self.inside:
             return
         text = "\n".join(line for _, line in lines)
-        self.note(" ".join(line for _, line in lines))
+        self.above = " ".join(line for _, line in lines)
+        self.note(self.above)
         if not _PROSE_SUBJECT.search(self.around):
             return
         absent = self.absent(text)
@@ -243,6 +246,7 @@ def _read_line(reader: _Reader, line: str, number: int, following: str) -> None:
             reader.open.append(_Open(names, -1, [], level))
         else:
             reader.headings.append((level, text))
+            reader.above = ""
             reader.note(text)
         return
     if _read_definition(reader, line, number, following):
@@ -298,7 +302,7 @@ def _read_code(reader: _Reader, lines: list[str], index: int, number: int) -> No
         reader.add(dotenv[1], Place(reader.path, number, dotenv.start(1) + 1), absent, purpose)
         return
     item = _ITEM.match(line)
-    about_secrets = "secret" in reader.around.lower()
+    about_secrets = "secret" in (reader.around + reader.above).lower()
     begin = item.end() if item else 0
     named = head(line[begin:]) if item or about_secrets else None
     # A line of YAML looks alike: its value holds an expression.

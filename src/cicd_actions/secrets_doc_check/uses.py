@@ -77,7 +77,8 @@ def dependabot(path: str, text: str) -> list[Use]:
                 for reference in references(expression.tree, frozenset({"secrets"})) if expression.tree else ():
                     if reference.name is not None:
                         place = Place(path, *document.place_in(node, expression.start + reference.start))
-                        uses.append(Use(Kind.SECRET, reference.name.upper(), place, step="registries", dependabot=True))
+                        name, reads = reference.name.upper(), "Dependabot, for its registries"
+                        uses.append(Use(Kind.SECRET, name, place, step="registries", dependabot=True, reads=reads))
     return uses
 
 
@@ -163,7 +164,7 @@ class _Search:
                             call.interface,
                             passes=target is not None,
                             untrusted=untrusted and kind is Kind.SECRET,
-                            reads=_reader(step, reading),
+                            reads=_reader(job, step, reading),
                         ),
                         call.file.path,
                         step,
@@ -309,16 +310,24 @@ def _declared_optional(target: Inspection | None, reading: Reading) -> bool:
     return declared is not None and not declared.required
 
 
-def _reader(step: Step | None, reading: Reading) -> str:
-    """What takes the value, in Markdown, where the file names it: an input of an action, or a variable of a named step."""
-    if step is None or len(reading.path) < 2:
-        return ""
-    if reading.path[-2] == "with" and step.uses:
-        return f"the input `{reading.path[-1]}` of `{step.uses.partition('@')[0]}`"
+def _reader(job: Job | None, step: Step | None, reading: Reading) -> str:
+    """What takes the value, in Markdown, where the file names it; nothing for a command in a step without a name."""
+    holder, key = reading.path[-2:-1], reading.path[-1]
+    of_job = f"the job `{job.id}`" if job else "all jobs"
+    if step is None:
+        if holder == ("env",):
+            return f"the variable `{key}` of {of_job}"
+        if holder == ("secrets",) and job:
+            return f"the secret `{key}` of `{job.uses.partition('@')[0]}`"
+        return f"`{'.'.join(part for part in reading.path[2:] if not part.isdigit())}` of {of_job}" if job else ""
     name = step.node.get("name")
-    if reading.path[-2] == "env" and isinstance(name, yaml12.Scalar) and "${{" not in name.text:
-        return f'the variable `{reading.path[-1]}` of the step "{name.text}"'
-    return ""
+    named = name.text if isinstance(name, yaml12.Scalar) and "${{" not in name.text else ""
+    of_step = f'the step "{named}"' if named else of_job
+    if holder == ("with",) and step.uses:
+        return f"the input `{key}` of `{step.uses.partition('@')[0]}`"
+    if holder == ("env",):
+        return f"the variable `{key}` of {of_step}"
+    return of_step if named else ""
 
 
 def _place(file: File, node: yaml12.Mapping, key: str, line: int) -> Place:

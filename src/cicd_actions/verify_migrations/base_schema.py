@@ -54,7 +54,7 @@ class BaseSchema:
         if self.inputs.base_command:
             self.programs.required(self.base, self.inputs.base_command, address, "base-command")
         facts: dict[str, Any]
-        if self.programs.alembic is None:
+        if self.programs.tool != "alembic":
             facts = self._base_of_other_tool(address, cached)
         else:
             facts = self.programs.python(
@@ -67,7 +67,7 @@ class BaseSchema:
                 database=new,
                 built=bool(self.inputs.base_command),
                 head_folder=str(self.repo.root),
-                moved=[] if self.base.separate else [str(self.repo.root), str(self.base.root)],
+                moved=self._moved,
             )
         _usable(facts)
         kept = BASE + facts["key"]
@@ -75,12 +75,22 @@ class BaseSchema:
             return Base(f"{kept}_t", f"{kept}_h", kept, facts, cached=True)
         with self.server.connect(new) as connection:
             self.server.recorder.install(connection)
+            if facts.get("heads") and not self.inputs.base_command and not self.server.recorder.version_rows(connection):
+                raise self._elsewhere()
         filled = {kind: self._filled(new, kind) for kind in ("tame", "hostile")}
         if not self._seeds:  # a seed may change without a trace, so nothing is kept
             self.server.prune(kept)
             new = self.server.keep(new, kept)
             filled = {kind: self.server.keep(database, f"{kept}_{kind[0]}") for kind, database in filled.items()}
         return Base(filled["tame"], filled["hostile"], new, facts, cached=False)
+
+    def _elsewhere(self) -> Inconclusive:
+        name = self.inputs.database_url_variable
+        return Inconclusive(
+            "The base's migrations did not reach the scratch database.",
+            cause=f"env.py takes the database's address from elsewhere than {name}, or migrates several databases.",
+            fix=f"Read the variable in env.py, or name the one that it reads:\n\n    database-url-variable: {name}",
+        )
 
     @property
     def _seeds(self) -> bool:
@@ -104,7 +114,15 @@ class BaseSchema:
         facts = {"key": key, "cached": BASE + key in cached and not self.inputs.base_command, "models": None}
         if not facts["cached"] and not self.inputs.base_command:
             self.programs.required(self.base, self.inputs.command, address, "command")
+        if self.programs.tool:
+            asked = self.programs.python(self.base, "models", address, moved=self._moved)
+            facts["models"] = asked.get("models")
+            facts["no_models"] = str((asked.get("error") or {}).get("text", ""))
         return facts
+
+    @property
+    def _moved(self) -> list[str]:
+        return [] if self.base.separate else [str(self.repo.root), str(self.base.root)]
 
     def _filled(self, template: str, kind: str) -> str:
         database = self.server.create(kind, template)

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from cicd_actions.verify_migrations.server import PREFIX, Server
 from cicd_actions.verify_migrations.trace import Entry, Recorder
-from cicd_actions.verify_migrations.wire import Address, Connection, Row, ServerError
+from cicd_actions.verify_migrations.wire import Address, Connection, Row, ServerError, name
 
 _LOG = "cicd_vm_log"
 _WAITING = 30.0
@@ -27,7 +27,7 @@ _WAITING = 30.0
 
 _TEXTS = "select json_group_array(sql) from sqlite_master where sql is not null"
 _OURS = re.compile(r"^cicd_vm|^sqlite_")
-_CONSTANT = re.compile(r"\bE'((?:[^'\\]|''|\\\\)*)'")
+_TOKEN = re.compile(r"""\bE'(?P<constant>(?:[^'\\]|''|\\.)*)'|'(?:[^']|'')*'|"(?P<name>(?:[^"]|"")*)\"""", re.DOTALL)
 _WITHOUT_MEANING = re.compile(r"(re)?set\s", re.IGNORECASE)
 _CODES = (
     (re.compile(r"no such table"), "42P01"),
@@ -69,8 +69,7 @@ class SqliteConnection(Connection):
 
     def rows(self, statement: str) -> list[Row]:
         """Returns the rows of a statement; none for a script of several. Raises `ServerError`."""
-        text = _CONSTANT.sub(lambda found: "'" + found[1].replace("\\\\", "\\") + "'", statement)
-        text = text.replace(" overriding system value", "")
+        text = _TOKEN.sub(_as_sqlite, statement).replace(" overriding system value", "")
         if _WITHOUT_MEANING.match(text):
             return []
         try:
@@ -80,6 +79,16 @@ class SqliteConnection(Connection):
             return [tuple(None if each is None else str(each) for each in row) for row in self._database.execute(text)]
         except sqlite3.Error as error:
             raise _refused(str(error)) from None
+
+
+def _as_sqlite(found: re.Match[str]) -> str:
+    """Returns a constant or a name as SQLite reads it.
+
+    A name in double quotes that no column has would be a string: https://www.sqlite.org/quirks.html#dblquote
+    """
+    if found["name"] is not None:
+        return "`" + found["name"].replace('""', '"').replace("`", "``") + "`"
+    return found[0] if found["constant"] is None else "'" + found["constant"].replace("\\\\", "\\") + "'"
 
 
 def _one(text: str) -> bool:
@@ -160,18 +169,19 @@ class SqliteRecorder(Recorder):
     def arm(self, connection: Connection) -> None:
         """Begins to record."""
         connection.rows(f"create table {_LOG}(n integer primary key, kind text, tag text, objects text, catalog text)")
-        for (table,) in connection.rows("select name from sqlite_master where name = 'alembic_version'"):
+        for at, table in enumerate(_version_tables(connection)):
             rows = f"select json_group_array(json_object('version_num', version_num)) from {table}"
             for what in ("insert", "update", "delete"):
                 connection.rows(
-                    f"create trigger cicd_vm_{what} after {what} on {table} begin"
+                    f"create trigger cicd_vm_{what}_{at} after {what} on {table} begin"
                     f" insert into {_LOG}(kind, tag, objects, catalog)"
                     f" select 'revision', '{what}', ({rows}), ({_TEXTS}); end"
                 )
 
     def version_rows(self, connection: Connection) -> list[dict[str, Any]]:
         """Returns the rows of Alembic's table."""
-        return [{"version_num": row[0]} for row in connection.rows("select version_num from alembic_version")]
+        found = [connection.rows(f"select version_num from {table}") for table in _version_tables(connection)]
+        return [{"version_num": version} for rows in found for (version,) in rows]
 
     def mark(self, connection: Connection, text: str) -> None:
         """Writes a line of our own into the log."""
@@ -182,6 +192,13 @@ class SqliteRecorder(Recorder):
         for n, kind, tag, objects, text in connection.rows(f"select n, kind, tag, objects, catalog from {_LOG} order by n"):
             known = catalog(json.loads(text)) if text else None
             yield Entry(int(n or 0), kind or "", tag or "", "", "", "", {}, json.loads(objects or "[]"), {}, {}, "", known)
+
+
+def _version_tables(connection: Connection) -> list[str]:
+    """Returns Alembic's tables, quoted: they have one column, whatever they are called."""
+    columns = "(select group_concat(c.name) from pragma_table_info(m.name) c)"
+    listed = connection.rows(f"select m.name from sqlite_master m where m.type = 'table' and {columns} = 'version_num'")
+    return [name(row[0] or "") for row in listed]
 
 
 @contextmanager

@@ -108,8 +108,13 @@ def with_env(known: Known, file: File, job: Job, step: Step | None) -> Known:
 
 
 def _inputs(call: Call) -> dict[str, frozenset[Value] | None]:
-    """What `inputs.x` can be in the call."""
+    """What `inputs.x` can be in the call, and `github.workflow`, which is the name of the workflow that starts."""
     known: dict[str, frozenset[Value] | None] = {}
+    root = call.file.document.root
+    if not call.via and not call.interface and isinstance(root, yaml12.Mapping):
+        named = root.get("name")
+        texts = possible(named.text, {}) if isinstance(named, Scalar) else frozenset({call.file.path})
+        known["github.workflow"] = None if texts is None else frozenset[Value](texts)
     for name, declared in call.file.inputs.items():
         values: frozenset[str] | None = frozenset(declared.options) if declared.options else None
         if declared.kind == "boolean":

@@ -206,7 +206,12 @@ def scalar_text(node: Node | None) -> str:
 def kind_of(path: str) -> Kind:
     """Returns what a file is by its name: `action.yml` is an action's metadata anywhere but among the workflows."""
     folder, _, name = path.rpartition("/")
-    return "action" if name in {"action.yml", "action.yaml"} and not folder.endswith(".github/workflows") else "workflow"
+    # The path of a file of another repository ends with its commit: `owner/name/path@commit`.
+    return (
+        "action"
+        if name.partition("@")[0] in {"action.yml", "action.yaml"} and not folder.endswith(".github/workflows")
+        else "workflow"
+    )
 
 
 def read(path: str, text: str) -> File:
@@ -224,8 +229,12 @@ def read(path: str, text: str) -> File:
         message = f"line {twice.first_line} has the key `{twice.key}` already; GitHub refuses the file"
         file.problems.append(Problem("duplicate-key", message, twice.line, twice.column))
     if not isinstance(document.root, Mapping):
-        what = "is empty" if document.root is None else "is not a mapping"
-        file.problems.append(Problem("broken-file", f"this {kind} {what}", 1, 1, unread=True))
+        if document.root is None:
+            # Comments alone hide nothing.
+            message, fix = f"this {kind} is empty, and GitHub refuses it", "Delete the file, or take the comment signs away."
+            file.problems.append(Problem("broken-file", message, 1, 1, fix))
+        else:
+            file.problems.append(Problem("broken-file", f"this {kind} is not a mapping", 1, 1, unread=True))
         return file
     _notice_merges(file)
     (_read_workflow if kind == "workflow" else _read_action)(file, document.root)

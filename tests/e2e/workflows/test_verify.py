@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.workflows.conftest import Consumer
+from tests.harness.alembic_project import NEWEST, Project, python_with
+from tests.harness.postgres import Postgres, programs
 
 API: dict[str, Any] = {
     "directory": "apps/api",
@@ -128,6 +132,55 @@ def test_what_a_change_breaks_is_told_from_the_current_api(app: Consumer) -> Non
     run = app.run("pull_request", pull_request(app, base))
     assert jobs(run.results())["client"] == jobs(run.results())["check"] == "failure"
     assert any("/items" in message for message in run.errors())
+
+
+@pytest.fixture
+def postgres() -> Iterator[Postgres]:
+    if programs() is None:
+        pytest.skip("PostgreSQL's server programs (initdb) are not installed")
+    with tempfile.TemporaryDirectory(prefix="cicd-actions-postgres-") as folder:
+        server = Postgres(Path(folder))
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
+
+
+@pytest.mark.postgres
+@pytest.mark.network
+def test_migration_that_breaks_the_running_release_turns_its_lane_red(
+    app: Consumer, postgres: Postgres, tmp_path: Path
+) -> None:
+    migrate = f"{python_with(NEWEST)}/alembic upgrade head"
+    app.describes(
+        lanes(
+            {"prepare": [migrate], "env": {"DATABASE_URL": postgres.url("postgres", "psycopg")}},
+            images={"api": {"repository": "org/api"}},
+            services={"api": {"image": "api"}},
+            release={
+                "migrate": {"service": "api", "command": migrate},
+                "running-command": "./running",
+                "roll-out-command": "./roll-out",
+                "image-command": "./image",
+                "environments": [{"name": "staging", "urls": {"api": "https://api.example.com"}}],
+            },
+        )
+    )
+    (tmp_path / "project").mkdir()
+    project = Project(tmp_path / "project")
+    project.revision("a1", "op.execute('CREATE TABLE items (id int PRIMARY KEY, name text)')")
+    files = {f"apps/api/{path.relative_to(project.folder)}": path.read_text() for path in project.folder.rglob("*.*")}
+    base = app.commit(files)
+    project.revision("a2", "op.drop_column('items', 'name')")
+    app.commit({"apps/api/migrations/versions/a2.py": project.path("a2").read_text()})
+
+    run = app.run("pull_request", pull_request(app, base))
+
+    assert jobs(run.results()) == {**dict.fromkeys(ALL, "success"), "lane": "failure", "check": "failure"}
+    steps = run.steps("call / lane")
+    assert (steps["Checks"], steps["The running release works with the new migrations"]) == ("success", "failure")
+    assert any("items.name is gone" in message for message in run.errors())
 
 
 @pytest.mark.parametrize(("fail_on", "result"), [(["drift"], "success"), (["drift", "breaking"], "failure")])

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -169,6 +170,36 @@ def test_golang_migrate_is_listed_and_proven(database: Database, golang: Project
     assert "The database is now: 000003_wrong (dirty)." in failed.report.headline
     refused = migrate(golang, "", command=command)
     assert (refused.status, refused.verdict) == ("refused", "fail")
+
+
+def test_contract_that_was_proven_is_refused(
+    tmp_path: Path,
+    database: Database,
+    golang: Project,
+    django: Project,
+    project: Callable[..., Project],
+    migrate: Migrating,
+) -> None:
+    phases = tmp_path / "phases.json"
+    phases.write_text('{"2": "contract", "shop.0002_name": "contract", "r1": "contract"}')
+    go = f"./migrate -path db -database {database.url('')} up"
+    alembic = project().revision("r1", TABLE, phase="expand")
+    for made, command in ((golang, go), (django, "python manage.py migrate"), (alembic, "alembic upgrade head")):
+        url = database.url("psycopg" if made is alembic else "")
+        refused = migrate(made, url, command=command, proven_phases=str(phases))
+        assert (refused.status, refused.verdict) == ("refused", "fail"), refused.log
+        assert refused.report.headline.startswith("A contract migration is pending: ")
+
+    applied = migrate(
+        golang,
+        database.url(""),
+        command=go,
+        proven_phases=str(phases),
+        allow_contract="true",
+        backup_command="true",
+    )
+    assert applied.status == "applied", applied.log
+    assert [each["phase"] for each in applied.report.outputs["applied"]] == ["", "contract"]  # type: ignore[union-attr,index]
 
 
 def test_golang_migrate_that_commits_nothing_is_not_proven(database: Database, golang: Project, migrate: Migrating) -> None:

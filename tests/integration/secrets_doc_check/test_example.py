@@ -39,7 +39,7 @@ def test_a_new_use_is_noticed(example: Path, check: Check) -> None:
     path.write_text(path.read_text() + "      NEW_ONE: ${{ secrets.NEW_ONE }}\n")
     report = check(STRICT)
     assert report.verdict is Verdict.FAIL
-    assert "+- `NEW_ONE`: TODO" in repr(report.blocks)
+    assert "+- `NEW_ONE`: read by the secret `NEW_ONE` of" in repr(report.blocks)
     assert names(check({**STRICT, "check-write": ""}), "undocumented") == ["NEW_ONE"]
 
 

@@ -47,6 +47,17 @@ def uses(repository: Path, make_runtime: Callable[..., Runtime]) -> Callable[[],
     return gathered
 
 
+def test_a_name_built_from_the_workflow_s_own_is_resolved_where_it_starts(repository: Path, check: Check) -> None:
+    called = "{workflow_call: {}}"
+    steps = """[{run: "x ${{ secrets[format('{0}_HOST', github.workflow)] }}"}]"""
+    fill(
+        repository, {FLOW: "name: LS\n" + workflow(steps), ".github/workflows/b.yml": "name: B\n" + workflow(steps, on=called)}
+    )
+    report = check({})
+    assert names(report, "undocumented") == ["LS_HOST"]
+    assert [found.file for found in report.findings if found.rule.endswith("not-analysable")] == [".github/workflows/b.yml"]
+
+
 # --- documentation
 
 
@@ -63,13 +74,16 @@ def test_a_generated_placeholder_documents_nothing_however_many_workflows_use_th
 def test_a_generated_purpose_is_what_the_workflow_tells(repository: Path, check: Check) -> None:
     steps = (
         "[{uses: 'docker/login-action@v3', with: {password: '${{ secrets.K }}'}},"
-        " {name: Publish, run: x, env: {NPM: '${{ secrets.N }}'}}]"
+        " {name: Publish, run: x, env: {NPM: '${{ secrets.N }}'}}, {run: x, env: {AWS: '${{ secrets.U }}'}},"
+        " {name: Upload, run: 'x ${{ secrets.I }}'}]"
     )
     fill(repository, {FLOW: workflow(steps)})
     assert check({"write": "SECRETS.md"}).verdict is Verdict.PASS
     text = (repository / "SECRETS.md").read_text()
     assert "- `K`: read by the input `password` of `docker/login-action`\n" in text
     assert '- `N`: read by the variable `NPM` of the step "Publish"\n' in text
+    assert "- `U`: read by the variable `AWS` of the job `a`\n" in text
+    assert '- `I`: read by the step "Upload"\n' in text
 
 
 @pytest.mark.parametrize(

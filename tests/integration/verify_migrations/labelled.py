@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 
 class Case(NamedTuple):
-    """`models`: columns of the running release beside the usual ones, as SQLAlchemy. `without`: usual columns that it does not use."""
+    """`models`: columns of the running release beside the usual ones, as SQLAlchemy. `without`: usual columns that it does not
+    use. `phase` is what the revision declares."""
 
     name: str
     dangerous: bool
@@ -19,6 +20,7 @@ class Case(NamedTuple):
     base: str = ""
     models: str = ""
     without: str = ""
+    phase: str = ""
 
 
 def bad(name: str, up: str, base: str = "", models: str = "", without: str = "") -> Case:

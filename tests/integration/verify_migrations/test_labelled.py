@@ -44,7 +44,7 @@ def repository(folder: Path, cases: Sequence[Case]) -> MigrationRepository:
     for case in cases:
         body = textwrap.dedent(case.up).strip().replace("{t}", f"t_{case.name}")
         body = body.replace("; apart:", "\napart:").replace("apart:", "with op.get_context().autocommit_block():")
-        found.revision(f"r_{case.name}", f"sql = op.execute\n{body}")
+        found.revision(f"r_{case.name}", f"sql = op.execute\n{body}", phase=case.phase)
     found.commit()
     return found
 

@@ -133,6 +133,16 @@ def test_base_that_cannot_be_built_is_inconclusive(verify: Verify, repository: M
     assert (ended.code, ended.outputs["verdict"]) == (3, "inconclusive")
 
 
+def test_address_from_elsewhere_is_inconclusive(verify: Verify, project: MigrationRepository) -> None:
+    env = project.folder / "migrations/env.py"
+    env.write_text(env.read_text().replace('os.environ["DATABASE_URL"]', f'"sqlite:///{project.folder}/own.db"'))
+    elsewhere = project.commit("Another address")
+    project.revision("a2", "pass").commit()
+    ended = verify(project, base_ref=elsewhere, url="sqlite:///app.db")
+    assert (ended.code, ended.outputs["verdict"]) == (3, "inconclusive")
+    assert "did not reach the scratch database" in ended.log
+
+
 def test_commit_that_never_comes_does_not_reach_the_head(verify: Verify, repository: MigrationRepository) -> None:
     repository.models(models()).revision("a1", _CREATE).commit()
     env = repository.folder / "migrations/env.py"
@@ -298,7 +308,7 @@ class Migration(migrations.Migration):
 """
 
 
-def test_django_project_is_judged_by_the_server_alone(verify: Verify, tmp_path: Path) -> None:
+def test_django_project_is_judged_with_its_models(verify: Verify, tmp_path: Path) -> None:
     folder = tmp_path / "django"
     folder.mkdir()
     project = MigrationRepository(folder)
@@ -308,6 +318,7 @@ def test_django_project_is_judged_by_the_server_alone(verify: Verify, tmp_path: 
         "config.py": _SETTINGS,
         "shop/__init__.py": "",
         "shop/migrations/__init__.py": "",
+        "shop/models.py": "from django.db import models\n\n\nclass Item(models.Model):\n    name = models.TextField()\n",
         "shop/migrations/0001_initial.py": _INITIAL,
     }.items():
         (folder / name).write_text(text)
@@ -318,3 +329,5 @@ def test_django_project_is_judged_by_the_server_alone(verify: Verify, tmp_path: 
     ended = verify(project, command=f"env DJANGO_SETTINGS_MODULE=config {python}/python manage.py migrate", driver="")
     assert json.loads(ended.outputs["new"]) == ["shop.0002_index"], ended.log
     assert {"blocking-index", "new-required-column"} <= rules(ended, "error")
+    assert "(shop.models.Item)" in ended.outputs["reason"] + ended.log
+    assert len(report(ended)["not-judged"]) == 1

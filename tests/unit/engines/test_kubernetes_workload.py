@@ -119,3 +119,20 @@ def means(requirement: str, labels: dict[str, str]) -> bool:
         return requirement[1:] not in labels
     key, equals, value = requirement.partition("=")
     return labels.get(key) == value if equals else key in labels
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.booleans()), max_size=8), st.sampled_from(["Deployment", "StatefulSet", "DaemonSet"])
+)
+def test_ready_never_counts_more_than_the_new_pods_that_are_available(pods: list[tuple[bool, bool]], kind: str) -> None:
+    new, available, total = sum(new for new, _ in pods), sum(up for _, up in pods), len(pods)
+    names = {
+        "Deployment": ("updatedReplicas", "availableReplicas", "replicas"),
+        "StatefulSet": ("updatedReplicas", "readyReplicas", "replicas"),
+        "DaemonSet": ("updatedNumberScheduled", "numberAvailable", "desiredNumberScheduled"),
+    }[kind]
+    counted = workload(kind=kind) | {"status": dict(zip(names, (new, available, total), strict=True))}
+    both = sum(new and up for new, up in pods)
+    assert 0 <= workloads.ready(counted) <= both
+    if new == total:
+        assert workloads.ready(counted) == both

@@ -9,6 +9,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from tests.fakes.github import FakeGitHub
+from tests.harness import action
 from tests.harness.pipelines import Pipelines
 from tests.harness.releases import Ended, step
 
@@ -63,6 +64,26 @@ def test_message_has_the_reason_the_links_and_no_secret(pipelines: Pipelines, tm
     assert "\x1b" not in text
     for part in ("503", "actions/runs/1", "compare/bbbb", "https://example.com/runbook", "production"):
         assert part in text
+
+
+@pytest.mark.parametrize(("before", "word"), [("success", "passed"), ("failure", "recovered")])
+def test_every_run_is_told_when_asked(
+    pipelines: Pipelines, tmp_path: Path, httpserver: HTTPServer, before: str, word: str
+) -> None:
+    pipelines.run("org/app", int(time.time()) - 900, conclusion=before)
+    httpserver.expect_request("/hook").respond_with_data("ok")
+    told(pipelines, tmp_path, httpserver, "passed", on_change_only="false")
+    assert json.loads(httpserver.log[0][0].get_data())["title"] == f"org/app in staging {word}"
+
+
+def test_message_outside_github_names_no_repository(tmp_path: Path, httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/hook").respond_with_data("ok")
+    url = f"json://127.0.0.1:{httpserver.port}/hook"
+    given = {"event": "failed", "urls": "NOTIFY_URLS", "sha": SHA, "environment": "staging", "previous-sha": "b" * 40}
+    ended = action.run("notify", given, tmp_path, NOTIFY_URLS=url)
+    assert ended.code == 0, ended.log
+    body = json.loads(httpserver.log[0][0].get_data())
+    assert (body["title"], body["message"]) == ("The deploy in staging failed", f"Commit {SHA[:12]} in staging failed.")
 
 
 def test_notification_that_fails_is_a_warning(pipelines: Pipelines, tmp_path: Path, httpserver: HTTPServer) -> None:

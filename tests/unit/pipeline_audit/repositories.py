@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from cicd_actions.pipeline_audit import literals, model
+from cicd_actions.pipeline_audit import expansion, literals
 from cicd_actions.pipeline_audit.facts import Facts
 from cicd_actions.pipeline_audit.repository import Repository
 from cicd_actions.pipeline_audit.rules.catalogue import RULES
@@ -42,7 +42,7 @@ def facts(root: Path, files: Mapping[str, str], **more: object) -> Facts:
         target = root / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text.replace("{checksum}", token("npm")[-6:]).replace("<sha>", SHA), "utf-8")
-    return Facts(model.build(Repository(_Listed(root), "org/app")), **more)  # type: ignore[arg-type]
+    return Facts(expansion.build(Repository(_Listed(root), "org/app")), **more)  # type: ignore[arg-type]
 
 
 def judged(root: Path, rule: str, files: Mapping[str, str], **more: object) -> Result:

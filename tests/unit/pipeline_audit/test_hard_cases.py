@@ -98,6 +98,36 @@ CASES: dict[str, tuple[str, Files, Status]] = {
     ),
     "latest is pushed beside the commit": ("mutable-image-tag", {CD: deploy(BUILD, KUBECTL)}, Status.PASS),
     "A backup restarts a database": ("no-rollback", {".github/workflows/backup.yml": BACKUP}, Status.NOT_APPLICABLE),
+    "A documentation site is published, not deployed": (
+        "no-staging",
+        {".github/workflows/deploy-docs.yml": workflow(job("deploy-docs", "npx wrangler pages deploy ./site"))},
+        Status.NOT_APPLICABLE,
+    ),
+    "Infrastructure is applied before the migration": (
+        "migrate-first",
+        {CD: deploy("terraform apply -auto-approve", "alembic upgrade head", KUBECTL, STATUS)},
+        Status.PASS,
+    ),
+    "The services wait for their health and the proxy does not": (
+        "unverified-deploy",
+        {CD: deploy('ssh host "docker compose up -d --wait api && docker compose up -d caddy"')},
+        Status.PASS,
+    ),
+    "An expression makes the deploy one for production": (
+        "unverified-deploy",
+        {CD: deploy("vercel deploy --prebuilt ${{ inputs.live == 'true' && '--prod' || '' }}")},
+        Status.FAIL,
+    ),
+    "A program of the application migrates": (
+        "migrate-first",
+        {CD: deploy(SSH, 'ssh host "docker compose run --rm api node dist/db/migrate.js"')},
+        Status.FAIL,
+    ),
+    "Bun runs a process manager on the server": (
+        "no-rollback",
+        {CD: deploy('ssh host "git pull && bun install && bun pm2 restart all"')},
+        Status.FAIL,
+    ),
     "The group stands on the caller": (
         "cancellable-deploy",
         {CD: CALLER, ".github/workflows/called.yml": CALLED},

@@ -25,6 +25,7 @@ ABOVE = (
     "## Secrets\n\nGo to Settings → Actions → New repository secret\n\n### Optional\n\n- [ ] **KEY**\n  - Description: a key\n",
     "### Required Secrets\n\nAdd these secrets to your repository.\n\n```\nKEY - the shop's key\n```\n",
     "### GitHub Secrets (Settings → Secrets):\n\n```\nOTHER: x\nKEY: [the shop's key]\n```\n",
+    "**GitHub Secrets** (Settings → Secrets):\n\n```\nOTHER\nKEY - the shop's key\n```\n",
     "3. **GitHub Secrets**:\n    *   Add the secrets to the repository:\n        *   `KEY`: the shop's key\n",
 )
 

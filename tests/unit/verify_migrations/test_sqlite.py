@@ -56,6 +56,7 @@ def test_difference_of_two_catalogs_names_an_index() -> None:
     ("statement", "code", "column"),
     [
         ("select * from nowhere", "42P01", ""),
+        ('select "zz" from t', "42703", ""),
         ("insert into t (zz) values (1)", "42703", ""),
         ("insert into t (id) values (1)", "23502", "a"),
         ("insert into t (a) values ('abc')", "23514", ""),
@@ -76,3 +77,4 @@ def test_statements_of_postgres_are_read_as_sqlite_s() -> None:
         connection.rows("create table v (t text); create table w (t text)")
         connection.rows(f"insert into v (t) overriding system value values ({literal(text)})")
         assert connection.rows("select t, null from v") == [(text, None)]
+        assert connection.rows("select 'C:\\', 'x' from \"v\"") == [("C:\\", "x")]

@@ -209,6 +209,20 @@ def test_schema_change_breaks_those_it_should(old: Any, new: Any, forward: str, 
     assert (broken(old, new, in_property), broken(new, old, in_property)) == (forward, back)
 
 
+PLACES = {
+    "items": lambda schema: {"type": "array", "items": schema},
+    "values": lambda schema: {"type": "object", "additionalProperties": schema},
+    "allOf": lambda schema: {"allOf": [in_property(schema), thing(AB)]},
+    "in anyOf": lambda schema: {"anyOf": [in_property(schema), {"type": "null"}]},
+}
+
+
+@pytest.mark.parametrize("place", sorted(PLACES))
+def test_schema_change_breaks_wherever_it_stands(place: str) -> None:
+    found = {name: (broken(old, new, PLACES[place]), broken(new, old, PLACES[place])) for name, old, new in NARROWER}
+    assert {name: ways for name, ways in found.items() if ways != ("q", "a")} == {}
+
+
 def operation(operation_: Any = None, *, schemes: Any = None, path: str = "/x", **fields: Any) -> Any:
     whole = {"responses": {"200": {"description": ""}}, **(operation_ or {})}
     return document({path: {"post": whole}}, components={"securitySchemes": schemes or {}}, **fields)

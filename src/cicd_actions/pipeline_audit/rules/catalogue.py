@@ -2,46 +2,53 @@
 
 from __future__ import annotations
 
-from cicd_actions.pipeline_audit.rules import deploys, images, lanes, migrations, workflows
+from cicd_actions.pipeline_audit.rules.credentials import LITERAL, LONG_LIVED, UNDOCUMENTED
 from cicd_actions.pipeline_audit.rules.definition import Rule
+from cicd_actions.pipeline_audit.rules.deploys import NO_ROLLBACK, PUSH_ONLY, SILENT, UNMEASURED, UNVERIFIED
+from cicd_actions.pipeline_audit.rules.images import MUTABLE, REBUILT, UNSCANNED_IMAGE
+from cicd_actions.pipeline_audit.rules.lanes import DRIFT, HIDDEN, MERGED, SEQUENTIAL, SPEC
+from cicd_actions.pipeline_audit.rules.migrations import MIGRATE_FIRST, STARTUP
+from cicd_actions.pipeline_audit.rules.promotion import CANCELLABLE, NO_STAGING, UNAPPROVED, UNGATED
+from cicd_actions.pipeline_audit.rules.revisions import UNBACKED, UNSAFE
+from cicd_actions.pipeline_audit.rules.runs import NO_CACHE, NO_TIMEOUT, PATH_FILTER, STALE, UNSCANNED
+from cicd_actions.pipeline_audit.rules.traffic import UNGATED_TRAFFIC
+from cicd_actions.pipeline_audit.rules.trust import BROAD, UNPINNED, UNTRUSTED
 
-_ORDER = [
-    "no-rollback",
-    "startup-migration",
-    "untrusted-checkout",
-    "literal-secret",
-    "push-is-not-deploy",
-    "unverified-deploy",
-    "no-staging",
-    "migrate-first",
-    "rebuilt-release",
-    "mutable-image-tag",
-    "ungated-traffic",
-    "broad-token",
-    "unpinned-action",
-    "long-lived-cloud-key",
-    "merged-lanes",
-    "client-drift",
-    "spec-from-server",
-    "ungated-release",
-    "cancellable-deploy",
-    "unapproved-production",
-    "undocumented-secret",
-    "unsafe-migration",
-    "unbacked-contract",
-    "hidden-lane",
-    "unscanned-dependencies",
-    "sequential-gates",
-    "unscanned-image",
-    "stale-ci-runs",
-    "no-path-filter",
-    "no-timeout",
-    "no-cache",
-    "silent-failure",
-    "unmeasured",
-]
+_ALL = (
+    NO_ROLLBACK,
+    STARTUP,
+    UNTRUSTED,
+    LITERAL,
+    PUSH_ONLY,
+    UNVERIFIED,
+    NO_STAGING,
+    MIGRATE_FIRST,
+    REBUILT,
+    MUTABLE,
+    UNGATED_TRAFFIC,
+    BROAD,
+    UNPINNED,
+    LONG_LIVED,
+    MERGED,
+    DRIFT,
+    SPEC,
+    UNGATED,
+    CANCELLABLE,
+    UNAPPROVED,
+    UNDOCUMENTED,
+    UNSAFE,
+    UNBACKED,
+    HIDDEN,
+    UNSCANNED,
+    SEQUENTIAL,
+    UNSCANNED_IMAGE,
+    STALE,
+    PATH_FILTER,
+    NO_TIMEOUT,
+    NO_CACHE,
+    SILENT,
+    UNMEASURED,
+)
 
-_FOUND = {rule.id: rule for module in (deploys, migrations, images, workflows, lanes) for rule in module.RULES}
-
-RULES: dict[str, Rule] = {id_: _FOUND[id_] for id_ in _ORDER}
+RULES: dict[str, Rule] = {rule.id: rule for rule in _ALL}
 """By id, in the order of the tiers."""

@@ -65,6 +65,11 @@ class NotApplicable:
     reason: str
 
 
+NO_DEPLOY = NotApplicable(
+    "No workflow of this repository deploys a service. Where one does, write `deploys: true` in .github/cicd.yml."
+)
+
+
 @dataclass(frozen=True)
 class Held:
     """The rule is kept, and this shows it."""
@@ -103,6 +108,8 @@ class Rule:
     good: Mapping[str, str]
     note: str = ""
     """What the check counts, and what it leaves out."""
+    of_deploys: bool = False
+    """Whether it is about deploys only: it does not apply to a repository without one."""
 
 
 @dataclass
@@ -138,4 +145,6 @@ class Result:
 
 def judge(rule: Rule, facts: Facts) -> Result:
     """Returns the answers of a rule's check."""
+    if rule.of_deploys and not facts.deploying:
+        return Result(rule, [NO_DEPLOY])
     return Result(rule, list(dict.fromkeys(rule.check(facts))))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from collections.abc import Iterator
 
-from cicd_actions.pipeline_audit.effects import ECS, KUBERNETES, Effect, Kind
-from cicd_actions.pipeline_audit.facts import NO_DEPLOY, Facts, once
+from cicd_actions.pipeline_audit.applied import compose_files, manifests
+from cicd_actions.pipeline_audit.effects import ECS, Effect, Kind
+from cicd_actions.pipeline_audit.facts import Facts, once
 from cicd_actions.pipeline_audit.model import JobRun
-from cicd_actions.pipeline_audit.rules.definition import Answer, Broken, Held, NotApplicable, Rule, Tier, Unknown
-from cicd_actions.pipeline_audit.rules.deploys import _HEAD, _SET_IMAGE, _STATUS, _UNDO, _deploy
-from cicd_actions.pipeline_audit.rules.migrations import _compose_files
+from cicd_actions.pipeline_audit.rules.definition import NO_DEPLOY, Answer, Broken, Held, NotApplicable, Rule, Tier, Unknown
+from cicd_actions.pipeline_audit.rules.examples import HEAD, SET_IMAGE, STATUS, UNDO, deploy_job
 from cicd_actions.pipeline_audit.stages import Stage
 from cicd_actions.toolkit.yaml12 import Mapping, Node, Sequence
 from cicd_actions.workflows.files import scalar_text
@@ -25,9 +24,6 @@ def _builds(job: JobRun) -> dict[tuple[int, Place], Effect]:
 
 
 def _rebuilt(facts: Facts) -> Iterator[Answer]:
-    if not facts.deploying:
-        yield NO_DEPLOY
-        return
     if not facts.production or not facts.staging:
         yield NotApplicable("The release has one environment only.")
         return
@@ -98,16 +94,17 @@ REBUILT = Rule(
     "jobs:\n  build: …\n  staging:\n    needs: build\n  production:\n    needs: [build, staging] # runs the digest of `build`",
     _rebuilt,
     {
-        ".github/workflows/deploy.yml": _HEAD
-        + _deploy(_BUILD, _SET_IMAGE, _STATUS, job="staging", environment="staging")
-        + _deploy(_BUILD, _SET_IMAGE, _STATUS, _UNDO, extra="    needs: staging\n")
+        ".github/workflows/deploy.yml": HEAD
+        + deploy_job(_BUILD, SET_IMAGE, STATUS, job="staging", environment="staging")
+        + deploy_job(_BUILD, SET_IMAGE, STATUS, UNDO, extra="    needs: staging\n")
     },
     {
-        ".github/workflows/deploy.yml": _HEAD
+        ".github/workflows/deploy.yml": HEAD
         + _BUILD_JOB
-        + _deploy(_SET_IMAGE, _STATUS, job="staging", environment="staging", extra="    needs: build\n")
-        + _deploy(_SET_IMAGE, _STATUS, _UNDO, extra="    needs: [build, staging]\n")
+        + deploy_job(SET_IMAGE, STATUS, job="staging", environment="staging", extra="    needs: build\n")
+        + deploy_job(SET_IMAGE, STATUS, UNDO, extra="    needs: [build, staging]\n")
     },
+    of_deploys=True,
 )
 
 _MUTABLE = re.compile(
@@ -145,9 +142,6 @@ def _mutable(image: str, *, deployed: bool = True) -> str:
 
 
 def _mutable_tags(facts: Facts) -> Iterator[Answer]:
-    if not facts.deploying:
-        yield NO_DEPLOY
-        return
     some, named = False, False
     for job in once(facts.deploying):
         for _, effect in facts.deploys_of(job):
@@ -206,7 +200,7 @@ def _applied(facts: Facts) -> Iterator[tuple[Place, str, str]]:
     )
     if replaced:
         return
-    for path in dict.fromkeys([*_compose_files(facts), *_manifests(facts)]):
+    for path in dict.fromkeys([*compose_files(facts), *manifests(facts)]):
         for root in facts.repository.yaml(path):
             for image, line in _images(root):
                 text = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", image)
@@ -256,149 +250,15 @@ MUTABLE = Rule(
     "- run: kubectl set image deployment/api api=ghcr.io/org/api@${{ needs.build.outputs.digest }}",
     _mutable_tags,
     {
-        ".github/workflows/deploy.yml": _HEAD
-        + _deploy("- run: kubectl set image deployment/api api=ghcr.io/org/api:latest", _STATUS, _UNDO)
+        ".github/workflows/deploy.yml": HEAD
+        + deploy_job("- run: kubectl set image deployment/api api=ghcr.io/org/api:latest", STATUS, UNDO)
     },
-    {".github/workflows/deploy.yml": _HEAD + _deploy(_SET_IMAGE, _STATUS, _UNDO)},
+    {".github/workflows/deploy.yml": HEAD + deploy_job(SET_IMAGE, STATUS, UNDO)},
     (
         "Only what is deployed counts: `latest` beside a SHA, for users who pull it, is fine. A tag with the"
         " commit or a version is accepted."
     ),
-)
-
-
-def _manifests(facts: Facts) -> list[str]:
-    """The Kubernetes manifests that a deploy applies."""
-    found: list[str] = []
-    folders: set[str] = set()
-    for _, _, effect in facts.pipeline.deploys:
-        if effect.platform is not KUBERNETES:
-            continue
-        for file in effect.files:
-            path = file.rstrip("/")
-            if path in facts.repository.paths:
-                found.append(path)
-            elif path not in {"", ".", "-"} and path not in folders:
-                folders.add(path)
-                paths = facts.repository.tree.paths
-                start, stop = bisect_left(paths, f"{path}/"), bisect_left(paths, f"{path}0")
-                found += [one for one in paths[start:stop] if one.endswith((".yml", ".yaml"))]
-    return list(dict.fromkeys(found))[:200]
-
-
-_WORKLOADS = {"Deployment", "StatefulSet", "DaemonSet", "Rollout"}
-
-
-def _ungated_traffic(facts: Facts) -> Iterator[Answer]:
-    if not facts.deploying:
-        yield NO_DEPLOY
-        return
-    looked = [*_probes(facts), *_checks(facts)]
-    broken = [one for one in looked if one is not None]
-    yield from broken
-    if looked and not broken:
-        yield Held("Every container that gets traffic has a health check.")
-    elif not looked:
-        yield _by_platform(facts)
-
-
-def _probes(facts: Facts) -> Iterator[Broken | None]:
-    """What each container of the applied manifests lacks; `None` for one that lacks nothing."""
-    for path in _manifests(facts):
-        for root in facts.repository.yaml(path):
-            if isinstance(root, Mapping) and scalar_text(root.get("kind")) in _WORKLOADS:
-                for container, line, ready in _containers(root):
-                    message = f"The container `{container}` gets traffic without a `readinessProbe`."
-                    yield None if ready else Broken(Place(path, line), message, key=container)
-
-
-def _checks(facts: Facts) -> Iterator[Broken | None]:
-    """The same for the services of the applied Compose files."""
-    for path in _compose_files(facts):
-        for root in facts.repository.yaml(path):
-            services = root.get("services") if isinstance(root, Mapping) else None
-            for key, service in services.entries if isinstance(services, Mapping) else ():
-                if isinstance(service, Mapping) and _serves(service):
-                    ready = service.get("healthcheck") is not None or _image_checks(facts)
-                    message = f"The service `{key.text}` gets traffic without a `healthcheck`."
-                    yield None if ready else Broken(Place(path, key.line), message, _HEALTHCHECK, key=key.text)
-
-
-def _by_platform(facts: Facts) -> Answer:
-    gated = [effect for _, _, effect in facts.pipeline.deploys if effect.waits]
-    hosted = [effect for _, _, effect in facts.pipeline.deploys if effect.platform and not effect.platform.service]
-    charts = [
-        path
-        for path in facts.repository.paths
-        if "/templates/" in path and "readinessProbe" in (facts.repository.text(path) or "")
-    ]
-    if charts:
-        return Held("The chart has a `readinessProbe`.", Place(min(charts), 1))
-    if gated:
-        return Held(f"{gated[0].what} waits for healthy replicas.", gated[0].place)
-    if hosted:
-        return NotApplicable("The platform serves files.")
-    return Unknown("The workloads are not described in this repository, so their health checks could not be read.")
-
-
-_HEALTHCHECK = "healthcheck:\n  test: [CMD, curl, --fail, http://localhost:8000/health/ready]\n  interval: 5s"
-
-
-def _containers(root: Mapping) -> Iterator[tuple[str, int, bool]]:
-    node: Node | None = root
-    for key in ("spec", "template", "spec", "containers"):
-        node = node.get(key) if isinstance(node, Mapping) else None
-    for item in node.items if isinstance(node, Sequence) else ():
-        if isinstance(item, Mapping) and item.get("ports") is not None:
-            yield scalar_text(item.get("name")), item.line, item.get("readinessProbe") is not None
-
-
-def _serves(service: Mapping) -> bool:
-    """Whether a service is the application itself: it gets traffic, and is not a database or a proxy."""
-    image = scalar_text(service.get("image")).lower()
-    infrastructure = (
-        r"(postgres|mysql|mariadb|redis|valkey|mongo|rabbitmq|nginx|traefik|caddy|haproxy|minio|certbot"
-        r"|adminer|grafana|prometheus|kafka|elasticsearch|nats)"
-    )
-    return service.get("ports") is not None and not re.search(infrastructure, image)
-
-
-def _image_checks(facts: Facts) -> bool:
-    return any(
-        re.search(r"^HEALTHCHECK\s+(?!NONE)", facts.repository.text(path) or "", re.MULTILINE)
-        for path in facts.repository.named("Dockerfile*", "*.Dockerfile")
-    )
-
-
-_MANIFEST = """\
-apiVersion: apps/v1
-kind: Deployment
-metadata:
-  name: api
-spec:
-  template:
-    spec:
-      containers:
-        - name: api
-          image: ghcr.io/org/api:v1.4.2
-          ports:
-            - containerPort: 8000
-"""
-
-UNGATED_TRAFFIC = Rule(
-    "ungated-traffic",
-    Tier.MAJOR,
-    "Traffic moves only to replicas that passed their health check.",
-    "Without a health check a replica gets requests before it can answer them, also one that never will.",
-    "readinessProbe:\n  httpGet:\n    path: /health/ready\n    port: 8000",
-    _ungated_traffic,
-    {".github/workflows/deploy.yml": _HEAD + _deploy("- run: kubectl apply -f k8s/", _STATUS, _UNDO), "k8s/api.yml": _MANIFEST},
-    {
-        ".github/workflows/deploy.yml": _HEAD + _deploy("- run: kubectl apply -f k8s/", _STATUS, _UNDO),
-        "k8s/api.yml": _MANIFEST
-        + "          readinessProbe:\n            httpGet:\n              path: /health/ready\n              port: 8000\n",
-    },
-    "It reads the manifests, stack files and Compose files that the deploy applies.",
+    of_deploys=True,
 )
 
 
@@ -424,11 +284,9 @@ UNSCANNED_IMAGE = Rule(
     "Most of an image is not your code; its known vulnerabilities are found by a scan only.",
     "- uses: org/cicd-actions/scan-gate@<sha>",
     _unscanned_image,
-    {".github/workflows/deploy.yml": _HEAD + _deploy(_BUILD, _SET_IMAGE, _STATUS, _UNDO)},
+    {".github/workflows/deploy.yml": HEAD + deploy_job(_BUILD, SET_IMAGE, STATUS, UNDO)},
     {
-        ".github/workflows/deploy.yml": _HEAD
-        + _deploy(_BUILD, "- run: trivy image --exit-code 1 ghcr.io/org/api:$GITHUB_SHA", _SET_IMAGE, _STATUS, _UNDO)
+        ".github/workflows/deploy.yml": HEAD
+        + deploy_job(_BUILD, "- run: trivy image --exit-code 1 ghcr.io/org/api:$GITHUB_SHA", SET_IMAGE, STATUS, UNDO)
     },
 )
-
-RULES = (REBUILT, MUTABLE, UNGATED_TRAFFIC, UNSCANNED_IMAGE)

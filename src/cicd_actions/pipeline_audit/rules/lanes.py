@@ -9,7 +9,7 @@ from cicd_actions.pipeline_audit.effects import Effect, Kind
 from cicd_actions.pipeline_audit.facts import Facts, once
 from cicd_actions.pipeline_audit.model import JobRun, flat_text
 from cicd_actions.pipeline_audit.rules.definition import Answer, Broken, Held, NotApplicable, Rule, Tier
-from cicd_actions.pipeline_audit.rules.workflows import _CI_HEAD
+from cicd_actions.pipeline_audit.rules.examples import CI_HEAD
 from cicd_actions.workflows.files import scalar_text
 from cicd_actions.workflows.place import Place
 
@@ -80,10 +80,10 @@ MERGED = Rule(
     "One job for both takes twice as long, and its first failure hides the other's.",
     "jobs:\n  api:\n    steps: …\n  web:\n    steps: …",
     _merged,
-    _TWO | {".github/workflows/ci.yml": _CI_HEAD + "      - run: pytest api\n      - run: npm test --prefix web\n"},
+    _TWO | {".github/workflows/ci.yml": CI_HEAD + "      - run: pytest api\n      - run: npm test --prefix web\n"},
     _TWO
     | {
-        ".github/workflows/ci.yml": _CI_HEAD
+        ".github/workflows/ci.yml": CI_HEAD
         + (
             "      - run: pytest api\n  web:\n    runs-on: ubuntu-latest\n    timeout-minutes: 10\n    steps:\n "
             "     - run: npm test --prefix web\n"
@@ -156,10 +156,10 @@ DRIFT = Rule(
     "A stale client compiles, and fails in the browser.",
     "- uses: org/cicd-actions/verify-openapi-client@<sha>",
     _drift,
-    _CLIENT | {".github/workflows/ci.yml": _CI_HEAD + "      - run: npm test\n"},
+    _CLIENT | {".github/workflows/ci.yml": CI_HEAD + "      - run: npm test\n"},
     _CLIENT
     | {
-        ".github/workflows/ci.yml": _CI_HEAD
+        ".github/workflows/ci.yml": CI_HEAD
         + '      - run: npx openapi-typescript openapi.json -o src/api.d.ts\n      - run: test -z "$(git status --porcelain)"\n'
     },
 )
@@ -175,7 +175,7 @@ _FETCHED = re.compile(
 
 def _spec(facts: Facts) -> Iterator[Answer]:
     broken = False
-    for job in once(facts.pipeline.jobs):
+    for job in facts.written:
         for step in job.steps:
             for command, place in step.commands:
                 if _FETCHED.match(command.text):
@@ -202,7 +202,7 @@ SPEC = Rule(
     "- run: python -c 'import json; from app.main import app; print(json.dumps(app.openapi()))' > openapi.json",
     _spec,
     {
-        ".github/workflows/ci.yml": _CI_HEAD
+        ".github/workflows/ci.yml": CI_HEAD
         + (
             "      - run: |\n          uvicorn app:app &\n          curl --fail"
             " http://localhost:8000/openapi.json -o openapi.json\n"
@@ -210,7 +210,7 @@ SPEC = Rule(
     },
     {
         "openapi.json": "{}\n",
-        ".github/workflows/ci.yml": _CI_HEAD + "      - run: python scripts/export_openapi.py openapi.json\n",
+        ".github/workflows/ci.yml": CI_HEAD + "      - run: python scripts/export_openapi.py openapi.json\n",
     },
 )
 
@@ -226,7 +226,7 @@ _GATE = re.compile(
 
 def _hidden(facts: Facts) -> Iterator[Answer]:
     broken, some = False, False
-    for job in once(facts.pipeline.jobs):
+    for job in facts.written:
         if len(job.needs) >= 2 and _GATE.search(job.job.id) and job.steps and not _goes_on(facts, job):
             some = True
             answer = _gate(job)
@@ -283,7 +283,7 @@ def _ignored(job: JobRun) -> Answer | None:
     return None
 
 
-_TWO_LANES = _CI_HEAD + (
+_TWO_LANES = CI_HEAD + (
     "      - run: pytest\n  lint:\n    runs-on: ubuntu-latest\n    timeout-minutes: 10\n    steps:\n      - run: ruff check .\n"
 )
 _CHECK = (
@@ -349,11 +349,6 @@ SEQUENTIAL = Rule(
     "Each hidden failure costs another push and another wait.",
     "- run: ruff check .\n- if: ${{ !cancelled() }}\n  run: pytest",
     _sequential,
-    {".github/workflows/ci.yml": _CI_HEAD + "      - run: ruff check .\n      - run: pytest\n"},
-    {
-        ".github/workflows/ci.yml": _CI_HEAD
-        + "      - run: ruff check .\n      - if: ${{ !cancelled() }}\n        run: pytest\n"
-    },
+    {".github/workflows/ci.yml": CI_HEAD + "      - run: ruff check .\n      - run: pytest\n"},
+    {".github/workflows/ci.yml": CI_HEAD + "      - run: ruff check .\n      - if: ${{ !cancelled() }}\n        run: pytest\n"},
 )
-
-RULES = (MERGED, DRIFT, SPEC, HIDDEN, SEQUENTIAL)

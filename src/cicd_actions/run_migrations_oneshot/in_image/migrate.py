@@ -140,15 +140,10 @@ class Alembic(Run):
 
     def _pending(self, scripts: Scripts, tables: list[VersionTable]) -> list[dict[str, str]]:
         return [
-            self._judged({**scripts.about(step.revision.revision), "database": self._called(table)})
+            self.judged({**scripts.about(step.revision.revision), "database": self._called(table)})
             for table in tables
             for step in table.steps
         ]
-
-    def _judged(self, about: dict[str, str]) -> dict[str, str]:
-        """Returns a revision with the phase that was proven, where that is stricter, or where the module declares none."""
-        phase = self._options["proven"].get(about["revision"], "")
-        return {**about, "phase": phase} if phase == "contract" or (phase and not about["phase"]) else about
 
     def _called(self, table: VersionTable) -> str:
         """Returns the table's name for people, empty where there is only one."""

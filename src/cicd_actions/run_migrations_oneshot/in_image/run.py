@@ -181,6 +181,11 @@ class Run:
         """Returns seconds that grow, with jitter: several migrations that wait for one table shall not retry in step."""
         return round(min(2.0**attempt, 10.0) * random.uniform(0.5, 1.5), 2)  # noqa: S311 - no secret depends on it
 
+    def judged(self, about: dict[str, str]) -> dict[str, str]:
+        """Returns a migration with the phase that was proven, where that is stricter, or where it declares none."""
+        phase = self._options["proven"].get(about["revision"], "")
+        return {**about, "phase": phase} if phase == "contract" or (phase and not about["phase"]) else about
+
     def count_time(self) -> None:
         """The time limit counts from the first call on."""
         self._guard.limit(float(self._options["timeout"]))

@@ -79,7 +79,7 @@ class SqlFolder(Run):
             invalid=self._invalid,
         )
         for file in pending:
-            self._channel.say("pending", **file.about())
+            self._channel.say("pending", **self.judged(file.about()))
         self._judge(pending)
         if not pending:
             return "up-to-date"
@@ -132,7 +132,7 @@ class SqlFolder(Run):
         strange = [file.about() for file in pending if file.phase not in {"", "expand", "contract"}]
         if strange:
             raise Stop("phase", revisions=strange[:20])
-        contract = [file.name for file in pending if file.phase == "contract"]
+        contract = [file.name for file in pending if self.judged(file.about())["phase"] == "contract"]
         if contract and not self._options["contract"]:
             raise Stop("contract", revisions=contract[:100])
 
