@@ -49,7 +49,7 @@ mutation: $(MUTATION)/ready ## change the safety rules one by one, and see wheth
 	@$(MUTATION)/bin/python -m tools.mutation $(RULES)
 
 golden: $(READY) ## keep the summaries that the actions write now (tests/golden)
-	@CICD_ACTIONS_GOLDEN=write $(RUN) -m pytest -q $(wildcard tests/integration/*/test_summaries.py)
+	@CICD_ACTIONS_GOLDEN=write $(RUN) -m pytest -q $(or $(PYTEST),$(wildcard tests/integration/*/test_summaries.py))
 
 pictures: $(READY) ## draw the pictures of the README from the kept summaries
 	@$(RUN) -m tools.picture tests/golden/health-gate/fail.md docs/images/red-gate.svg

@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def run(argv: list[str], variables: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> int:
-    """One run, from words to exit code (DESIGN: 0 pass, 1 fail, 2 unusable input, 3 inconclusive, 130 and 143 signals)."""
+    """One run, from words to exit code (0 pass, 1 fail, 2 unusable input, 3 inconclusive, 130 and 143 signals)."""
     wants_json = "--json" in argv
     words = [word for word in argv if word != "--json"]
     on_github = variables.get("GITHUB_ACTIONS") == "true"

@@ -15,6 +15,7 @@ from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.inputs import load
 from cicd_actions.toolkit.runtime import Runtime
 from cicd_actions.toolkit.yaml12 import plain, read
+from tests.contract.test_workflows_static import LEVELS, asked, called
 from tools.picture import draw
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,6 +86,22 @@ def test_an_example_can_be_used(where: str, step: dict[str, Any]) -> None:
     missing = [f"`{key}` is required" for key in given if key not in known]
     # A required input whose value is an expression is there, only not known here.
     assert [line for line in problems(inputs, known) if not any(one in line for one in missing)] == [], where
+
+
+CALLERS = [(where, job) for where, job in ALL if (called(job) or ROOT).is_file() and "permissions" in job]
+
+
+@pytest.mark.parametrize(("where", "job"), CALLERS, ids=[where for where, _ in CALLERS])
+def test_caller_grants_what_the_called_workflow_asks_for(where: str, job: dict[str, Any]) -> None:
+    """GitHub does not start a called workflow that asks for more."""
+    workflow = called(job)
+    assert workflow
+    lacking = {
+        scope: level
+        for scope, level in asked(workflow).items()
+        if LEVELS[job["permissions"].get(scope, "none")] < LEVELS[level]
+    }
+    assert lacking == {}
 
 
 def problems(inputs: type[Any], given: dict[str, str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Holds each action's definition, its `action.yml` and its README together, and each of them to DESIGN's contract."""
+"""Holds each action's definition, its `action.yml` and its README together, and each of them to the contract of an action."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_the_readme_shows_how_to_use_it(name: str) -> None:
 
 
 def test_imports_run_one_way() -> None:
-    """DESIGN: action packages → engines, github, workflows → toolkit."""
+    """The architecture: action packages → engines, github, workflows → toolkit."""
     package = ROOT / "src" / "cicd_actions"
     layers = {"toolkit": 0, "engines": 1, "github": 1, "workflows": 1}
     # A higher action may use a lower one, never the reverse.

@@ -108,7 +108,7 @@ class Inputs:
     expect_status: StatusSet = declare(status_set, "Statuses that are healthy: `200`, `200,204`, `2xx`.", default="200")
     expect_json: tuple[JsonRule, ...] = declare(
         stated(lines(json_rule), '$.status == "ok"'),
-        'Rules for the JSON body, one per line, such as `$.status == "ok"`. The README lists the operators.',
+        'Rules for the JSON body, one per line, such as `$.status == "ok"`. The README of health-gate lists the operators.',
         blank=False,
     )
     expect_body: tuple[re.Pattern[str], ...] = declare(
@@ -124,7 +124,7 @@ class Inputs:
     version_from: VersionSource | None = declare(
         optional(version_source),
         "Place of the version in an answer: `json:$.version` or `header:X-Version`."
-        " Default: `json:$.version` when `expect-version` is set.",
+        " Default: `json:$.version` when a version is expected.",
     )
     replicas: int = declare(
         whole(1, 10000),

@@ -16,6 +16,7 @@ from cicd_actions.pipeline_audit.shell import Command, commands
 from cicd_actions.toolkit.yaml12 import Mapping, Node, Scalar, Sequence
 from cicd_actions.workflows.calls import DEEPEST, Call, called, environments, scopes, with_env
 from cicd_actions.workflows.files import File, Job, Step, scalar_text
+from cicd_actions.workflows.inspection import Inspection
 from cicd_actions.workflows.place import Place
 from cicd_actions.workflows.values import Known, Value, possible
 
@@ -182,7 +183,7 @@ def _steps(
             for key, value in (given_node.entries if isinstance(given_node, Mapping) else ())
         }
         condition = scalar_text(step.node.get("if"))
-        composite = repository.files.action(uses, file.path) if uses.startswith(("./", "$/")) and depth < DEEPEST else None
+        composite = _composite(repository, uses, file.path, given) if uses and depth < DEEPEST else None
         if composite is not None and composite.file.composite and not known_actions.ours(uses):
             handed: dict[str, frozenset[Value] | None] = {
                 f"inputs.{name}": None if declared.default is None else frozenset({declared.default})
@@ -209,6 +210,22 @@ def _steps(
         if run.effects and run.tolerated:
             run.effects = [effect.but(tolerated=True) for effect in run.effects]
         yield run
+
+
+_PINNED = re.compile(r"([\w.-]+/[\w.-]+)((?:/[\w.-]+)*)@([0-9a-f]{40})")
+
+
+def _composite(repository: Repository, uses: str, caller: str, given: dict[str, str]) -> Inspection | None:
+    """Returns the metadata of a local action, or of another repository's that is pinned, unknown here, and can be fetched."""
+    if uses.startswith(("./", "$/")):
+        return repository.files.action(uses, caller)
+    pinned = _PINNED.fullmatch(uses)
+    if pinned is None or repository.fetch is None or any(known_actions.effects_of(uses, given)):
+        return None
+    if pinned[1].partition("/")[0] in {"actions", "github"}:
+        return None
+    names = (f"{pinned[1]}{pinned[2]}/{name}@{pinned[3]}" for name in ("action.yml", "action.yaml"))
+    return next((found for name in names if (found := repository.files(name)) is not None), None)
 
 
 def _default_folder(file: File, job: Job) -> str:

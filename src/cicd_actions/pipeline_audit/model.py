@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -75,6 +74,8 @@ class JobRun:
     effects_unread: list[Effect] = field(default_factory=list)
     """What a called workflow that could not be read does, as far as its name says."""
     caller: Job | None = None
+    before: dict[int, JobRun] = field(default_factory=dict, init=False)
+    """The jobs that have to end before this one starts, by id."""
 
     @property
     def place(self) -> Place:
@@ -116,25 +117,21 @@ class JobRun:
             if effect.kind is Kind.DEPLOY and effect.sure and not effect.preview
         ]
 
-    @cached_property
-    def ancestors(self) -> list[JobRun]:
-        """Every job that has to end before this one starts, nearest first."""
-        found: dict[int, JobRun] = {}
-        pending = deque(self.needs)
-        while pending:
-            job = pending.popleft()
-            if id(job) not in found:
-                found[id(job)] = job
-                pending += job.needs
-        return list(found.values())
+    def __post_init__(self) -> None:
+        # Made job by job, each after those that it needs: what those wait for is known, and is not walked again.
+        for job in reversed(self.needs):
+            if id(job) not in self.before:
+                self.before[id(job)] = job
+                self.before.update(job.before)
 
-    @cached_property
-    def _before(self) -> frozenset[int]:
-        return frozenset(map(id, self.ancestors))
+    @property
+    def ancestors(self) -> list[JobRun]:
+        """Every job that has to end before this one starts, the nearest first."""
+        return list(self.before.values())
 
     def waits_for(self, other: JobRun) -> bool:
         """Whether the other job has to end before this one starts."""
-        return id(other) in self._before
+        return id(other) in self.before
 
     @cached_property
     def words(self) -> str:

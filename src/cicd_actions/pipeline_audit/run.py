@@ -30,6 +30,9 @@ from cicd_actions.workflows.repository_files import Fetch, Unavailable
 DEADLINE = 600.0
 """Seconds for everything that asks GitHub."""
 
+MOST_FETCHED = 200
+"""Called workflows and composite actions of other repositories that are read, one request each."""
+
 
 def run(inputs: Inputs, runtime: Runtime) -> Report:
     """Audits, judges and reports. Raises `UnusableInput`."""
@@ -86,8 +89,11 @@ def _options(inputs: Inputs, runtime: Runtime) -> Options:
 def _fetcher(token: str, runtime: Runtime) -> Fetch:
     """Reads files of other repositories by GitHub's API, each once and within one deadline."""
     deadline = runtime.deadline(DEADLINE)
+    left = iter(range(MOST_FETCHED))
 
     def fetch(repository: str, path: str, commit: str) -> str:
+        if next(left, None) is None:
+            raise Unavailable(f"an audit reads at most {MOST_FETCHED} files of other repositories")
         try:
             return contents.text(GitHub(token, repository, runtime, deadline), path, commit)
         except ActionError as error:

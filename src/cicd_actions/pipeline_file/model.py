@@ -315,7 +315,10 @@ class Release(Settings):
         Listed(REF), "Refs that are released; `*` matches slashes too. Default: the default branch.", ()
     )
     environments: tuple[Environment, ...] = key(
-        Listed(Object(Environment, "a mapping"), 1, 4, alone=False), "Environments, in this order.", (), required=True
+        Listed(Object(Environment, "a mapping"), 1, 4, alone=False),
+        "Environments, in this order; at most four.",
+        (),
+        required=True,
     )
     protection: str = key(
         Choice("require", "warn", "off"),

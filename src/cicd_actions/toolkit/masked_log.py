@@ -1,4 +1,4 @@
-"""Masks what a program prints when that program outlives the action: a process of its own reads it and writes the log."""
+"""Masks what a program prints when that program outlives the action: a separate process reads it and writes the log."""
 
 from __future__ import annotations
 

@@ -206,7 +206,12 @@ def scalar_text(node: Node | None) -> str:
 def kind_of(path: str) -> Kind:
     """Returns what a file is by its name: `action.yml` is an action's metadata anywhere but among the workflows."""
     folder, _, name = path.rpartition("/")
-    return "action" if name in {"action.yml", "action.yaml"} and not folder.endswith(".github/workflows") else "workflow"
+    # The path of a file of another repository ends with its commit: `owner/name/path@commit`.
+    return (
+        "action"
+        if name.partition("@")[0] in {"action.yml", "action.yaml"} and not folder.endswith(".github/workflows")
+        else "workflow"
+    )
 
 
 def read(path: str, text: str) -> File:

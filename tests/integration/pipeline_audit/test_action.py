@@ -180,6 +180,20 @@ def test_called_workflow_of_another_repository_is_read_with_a_token(tmp_path: Pa
     assert "unverified-deploy" not in rules(blind)
 
 
+def test_composite_action_of_another_repository_is_read_with_a_token(tmp_path: Path) -> None:
+    fill(tmp_path, {".github/workflows/d.yml": deploy(f"uses: org/tools/ship@{PINNED}\nwith:\n  tag: latest")})
+    composite = "runs:\n  using: composite\n  steps:\n    - "
+    outer = composite + "uses: $/inner\n      with: {tag: '${{ inputs.tag }}'}\n"
+    inner = composite + "run: kubectl set image deployment/x x=x/x:${{ inputs.tag }}\n      shell: bash\n"
+    head = "inputs: {tag: {required: true}}\n"
+    with FakeGitHub(document=document()) as github:
+        published(github, "org/tools", {"ship/action.yml": head + outer, "inner/action.yml": head + inner}, PINNED)
+        token = github.token(contents="read")
+        read = audit(tmp_path, github_token=token, **{"GITHUB-API-URL": github.url, "GITHUB-REPOSITORY": "org/app"})
+    message = next(one["message"] for one in read.findings if one["rule"].endswith("/mutable-image-tag"))
+    assert "`x/x:latest`: the tag `latest` moves" in message
+
+
 def test_patch_applies_and_the_findings_are_gone(tmp_path: Path) -> None:
     text = "name: CI\non: pull_request\njobs:\n  a:\n    runs-on: x\n    steps:\n      - run: pytest\n"
     fill(tmp_path, {".github/workflows/a.yml": text})

@@ -16,7 +16,7 @@ from cicd_actions.health_gate.inputs import OF_TARGETS, Inputs
 from cicd_actions.health_gate.targets import Target
 from cicd_actions.toolkit import yaml12
 from cicd_actions.toolkit.errors import UnusableInput
-from cicd_actions.toolkit.inputs import load
+from cicd_actions.toolkit.inputs import declarations, load
 from cicd_actions.toolkit.manual import cell
 from cicd_actions.toolkit.redaction import Redactor
 from cicd_actions.toolkit.runtime import Runtime
@@ -269,6 +269,10 @@ def test_replicas_that_the_deadline_cannot_meet_are_refused() -> None:
         targets(Path(), None, url="http://a/", replicas="1000", timeout="60s")
     assert caught.value.fix.endswith("timeout: 336s")
     assert targets(Path(), None, url="http://a/", replicas="10")[0].rules.connections == 66
+
+
+def test_keys_of_targets_alone_are_no_inputs() -> None:
+    assert set(OF_TARGETS) & {name.replace("_", "-") for name in declarations(Inputs)} == {"url"}  # one URL, or a line for each
 
 
 def test_every_key_of_a_target_stands_in_the_readme() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from pathlib import Path
 
 import pytest
 
+from cicd_actions.pipeline_audit import rules
 from cicd_actions.pipeline_audit.rules.catalogue import RULES
-from cicd_actions.pipeline_audit.rules.definition import Status
+from cicd_actions.pipeline_audit.rules.definition import Rule, Status
 from tests.unit.pipeline_audit.cases import CASES, Files
 from tests.unit.pipeline_audit.repositories import judged
 
@@ -22,6 +25,13 @@ def changed(case: Files) -> frozenset[str]:
 
 BAD = [(rule, index) for rule, (bad, _) in CASES.items() for index in range(len(bad))]
 GOOD = [(rule, index) for rule, (_, good) in CASES.items() for index in range(len(good))]
+
+
+def test_every_rule_that_is_defined_is_in_the_catalogue_worst_first() -> None:
+    modules = [importlib.import_module(found.name) for found in pkgutil.iter_modules(rules.__path__, f"{rules.__name__}.")]
+    assert {each.id for module in modules for each in vars(module).values() if isinstance(each, Rule)} == set(RULES)
+    ranks = [rule.tier.rank for rule in RULES.values()]
+    assert ranks == sorted(ranks)
 
 
 def test_every_rule_has_three_cases_of_each_kind() -> None:
