@@ -23,7 +23,7 @@ from cicd_actions.engines.patience import answered
 from cicd_actions.engines.protocol import EngineUnreachable, Evidence, Image, ImageMissing, WrongDigest
 from cicd_actions.engines.reference import reference
 from cicd_actions.toolkit.deadline import Deadline
-from cicd_actions.toolkit.errors import Failed, UnusableInput
+from cicd_actions.toolkit.errors import ActionError, Failed, UnusableInput
 from cicd_actions.toolkit.lines import LAST, Line, Lines
 from cicd_actions.toolkit.retry import Retry
 from cicd_actions.toolkit.runtime import Runtime
@@ -311,10 +311,16 @@ LAST_WORDS = 2.0
 
 
 def last_lines(api: DockerApi, path: str, name: str, count: int) -> str:
-    """Returns the last lines of a log, also of one that grows faster than it is read."""
+    """Returns the last lines of a log, also of one that grows faster than it is read.
+
+    Some logging drivers cannot be read. That must not hide the failure that the lines would explain.
+    """
     kept: deque[str] = deque(maxlen=count)
     until = Deadline(LAST_WORDS, api.runtime.clock)
-    Log(api, path, name, tail=count).pass_on(lambda _stream, text: kept.append(text), until, last=True)
+    try:
+        Log(api, path, name, tail=count).pass_on(lambda _stream, text: kept.append(text), until, last=True)
+    except ActionError as error:
+        kept.append(error.what)
     return "\n".join(kept)
 
 

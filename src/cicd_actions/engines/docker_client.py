@@ -27,7 +27,10 @@ PULL = 600.0
 """Seconds between two lines of progress of an image that is pulled."""
 
 _LARGEST_FRAME = 4 * 1024 * 1024
-"""Bytes. The engine writes frames of 16 KiB; a terminal's raw output, read as frames, can claim any length."""
+"""Bytes. The engine writes frames of 16 KiB."""
+
+_PIECE = 16 * 1024
+"""Bytes of a terminal's log that are read at a time."""
 
 _SSH_FIX = (
     "Add the host's key to the known_hosts of this runner's user, and a key that the host accepts to its ssh agent or"
@@ -130,15 +133,23 @@ class Client(docker.APIClient):  # type: ignore[misc]
         self._answered(self._post_json(self._url("/networks/{0}/connect", network), data=data))
 
     def frames(self, path: str, name: str, params: Mapping[str, object]) -> Generator[tuple[str, bytes], None, None]:
-        """Yields the log's frames: `stdout` or `stderr`, and bytes. See "Stream format" at `ContainerAttach`."""
+        """Yields the log's frames: `stdout` or `stderr`, and bytes. See "Stream format" at `ContainerAttach`.
+
+        With timestamps among `params`, a terminal's log, which has no frames, begins with a digit, and comes line by line.
+        """
         response = self._get(self._url(path, name), params=params, stream=True)
         self._answered(response)
         try:
-            while len(header := response.raw.read(8)) == 8:
+            header = response.raw.read(8)
+            if header[:1].isdigit():
+                yield from (("stdout", line) for line in _lines(header, response.raw))
+                return
+            while len(header) == 8:
                 length = int.from_bytes(header[4:], "big")
                 if length > _LARGEST_FRAME:
                     raise EngineUnreachable(f"The log of {name} is not in the engine's framing: a frame of {length} bytes.")
                 yield ("stderr" if header[0] == 2 else "stdout"), response.raw.read(length)
+                header = response.raw.read(8)
         finally:
             response.close()
 
@@ -149,3 +160,15 @@ class Client(docker.APIClient):  # type: ignore[misc]
         registry, _ = auth.resolve_repository_name(image)
         header = auth.get_config_header(self, registry)
         return {"X-Registry-Auth": header.decode() if isinstance(header, bytes) else header} if header else {}
+
+
+def _lines(begun: bytes, stream: Any) -> Generator[bytes, None, None]:
+    """Yields the lines of a terminal, which end in `\\r\\n`, and what follows the last."""
+    rest = begun
+    while piece := stream.read(_PIECE):
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from (line.removesuffix(b"\r") + b"\n" for line in lines)
+        if len(rest) > _LARGEST_FRAME:
+            raise EngineUnreachable(f"A line of the log has more than {_LARGEST_FRAME} bytes.")
+    if rest:
+        yield rest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -101,7 +102,8 @@ def _text(path: Path) -> str:
 
 def _repository(root: Path) -> str:
     """Returns `owner/name` by git's remote `origin`."""
-    done = subprocess.run(git.command("remote", "get-url", "origin"), cwd=root, capture_output=True, text=True, check=False)
+    words = git.command("remote", "get-url", "origin")
+    done = subprocess.run(words, cwd=root, env=git.variables(os.environ), capture_output=True, text=True, check=False)
     match = re.search(r"[:/]([\w.-]+/[\w.-]+?)(?:\.git)?/?$", done.stdout.strip())
     return match[1] if match else "your-org/your-app"
 

@@ -13,6 +13,7 @@ from cicd_actions.run_migrations_oneshot.known_tools import State, Tool
 from cicd_actions.run_migrations_oneshot.outcome import backup_facts
 from cicd_actions.run_migrations_oneshot.schema import SchemaDiff
 from cicd_actions.toolkit.findings import Finding, Severity
+from cicd_actions.toolkit.grammar import is_whole
 from cicd_actions.toolkit.report import Block, Bullets, Code, CodeBlock, Inline, OutputValue, Paragraph, Report, Table
 from cicd_actions.toolkit.verdict import Verdict
 
@@ -58,7 +59,7 @@ class Outcome:
     def phase(self, migration: str) -> str:
         """Returns the proven phase, empty for none. golang-migrate's table has only the number of `000042_add_name`."""
         number = migration.partition("_")[0]
-        return self.phases.get(migration) or self.phases.get(str(int(number)) if number.isdecimal() else "", "")
+        return self.phases.get(migration) or self.phases.get(str(int(number)) if is_whole(number) else "", "")
 
     @property
     def contract(self) -> tuple[str, ...]:

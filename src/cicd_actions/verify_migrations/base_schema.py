@@ -54,7 +54,7 @@ class BaseSchema:
         if self.inputs.base_command:
             self.programs.required(self.base, self.inputs.base_command, address, "base-command")
         facts: dict[str, Any]
-        if self.programs.alembic is None:
+        if self.programs.tool != "alembic":
             facts = self._base_of_other_tool(address, cached)
         else:
             facts = self.programs.python(
@@ -67,7 +67,7 @@ class BaseSchema:
                 database=new,
                 built=bool(self.inputs.base_command),
                 head_folder=str(self.repo.root),
-                moved=[] if self.base.separate else [str(self.repo.root), str(self.base.root)],
+                moved=self._moved,
             )
         _usable(facts)
         kept = BASE + facts["key"]
@@ -114,7 +114,15 @@ class BaseSchema:
         facts = {"key": key, "cached": BASE + key in cached and not self.inputs.base_command, "models": None}
         if not facts["cached"] and not self.inputs.base_command:
             self.programs.required(self.base, self.inputs.command, address, "command")
+        if self.programs.tool:
+            asked = self.programs.python(self.base, "models", address, moved=self._moved)
+            facts["models"] = asked.get("models")
+            facts["no_models"] = str((asked.get("error") or {}).get("text", ""))
         return facts
+
+    @property
+    def _moved(self) -> list[str]:
+        return [] if self.base.separate else [str(self.repo.root), str(self.base.root)]
 
     def _filled(self, template: str, kind: str) -> str:
         database = self.server.create(kind, template)

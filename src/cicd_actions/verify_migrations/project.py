@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cicd_actions.run_migrations_oneshot.command_line import MigrationCommand, migration_in
+from cicd_actions.run_migrations_oneshot.command_line import migration_in
 from cicd_actions.run_migrations_oneshot.programs import libpq_variables
 from cicd_actions.toolkit import private, process
 from cicd_actions.toolkit.deadline import Deadline
@@ -49,25 +49,25 @@ class Programs:
     scratch: Path
 
     @property
-    def alembic(self) -> MigrationCommand | None:
-        """The command taken apart, or `None` for another tool."""
+    def tool(self) -> str:
+        """The tool whose program can be asked: `alembic`, `django`, or empty for another one."""
         found = migration_in(self.inputs.command)
-        return found if found is not None and found.tool == "alembic" else None
+        return found.tool if found is not None and found.tool in {"alembic", "django"} else ""
 
     def python(self, tree: Tree, program: str, address: Address, **options: Any) -> dict[str, Any]:
-        """Runs one of the Alembic programs. Returns its result, which has `error` or `stop` where it failed."""
-        command = self.alembic
+        """Runs one of the tool's programs. Returns its result, which has `error` or `stop` where it failed."""
+        command = migration_in(self.inputs.command)
         assert command is not None  # noqa: S101 - asked before
         result = self.scratch / f"{program}-{len(list(self.scratch.iterdir()))}.json"
         whole = {
             "moved": [],
             **options,
-            "program": "alembic_program",
+            "program": f"{command.tool}_program",
             "program_name": program,
             "arguments": list(command.arguments),
             "script": command.script,
             "module": command.module,
-            "tool": "alembic",
+            "tool": command.tool,
             "source": str(_PACKAGE),
             "start": str(_START),
             "result": str(result),

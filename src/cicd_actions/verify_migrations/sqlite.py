@@ -19,7 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from cicd_actions.verify_migrations.server import PREFIX, Server
 from cicd_actions.verify_migrations.trace import Entry, Recorder
-from cicd_actions.verify_migrations.wire import Address, Connection, Row, ServerError
+from cicd_actions.verify_migrations.wire import Address, Connection, Row, ServerError, name
 
 _LOG = "cicd_vm_log"
 _WAITING = 30.0
@@ -169,20 +169,19 @@ class SqliteRecorder(Recorder):
     def arm(self, connection: Connection) -> None:
         """Begins to record."""
         connection.rows(f"create table {_LOG}(n integer primary key, kind text, tag text, objects text, catalog text)")
-        for (table,) in connection.rows("select name from sqlite_master where name = 'alembic_version'"):
+        for at, table in enumerate(_version_tables(connection)):
             rows = f"select json_group_array(json_object('version_num', version_num)) from {table}"
             for what in ("insert", "update", "delete"):
                 connection.rows(
-                    f"create trigger cicd_vm_{what} after {what} on {table} begin"
+                    f"create trigger cicd_vm_{what}_{at} after {what} on {table} begin"
                     f" insert into {_LOG}(kind, tag, objects, catalog)"
                     f" select 'revision', '{what}', ({rows}), ({_TEXTS}); end"
                 )
 
     def version_rows(self, connection: Connection) -> list[dict[str, Any]]:
         """Returns the rows of Alembic's table."""
-        if not connection.rows("select name from sqlite_master where name = 'alembic_version'"):
-            return []
-        return [{"version_num": row[0]} for row in connection.rows("select version_num from alembic_version")]
+        found = [connection.rows(f"select version_num from {table}") for table in _version_tables(connection)]
+        return [{"version_num": version} for rows in found for (version,) in rows]
 
     def mark(self, connection: Connection, text: str) -> None:
         """Writes a line of our own into the log."""
@@ -193,6 +192,13 @@ class SqliteRecorder(Recorder):
         for n, kind, tag, objects, text in connection.rows(f"select n, kind, tag, objects, catalog from {_LOG} order by n"):
             known = catalog(json.loads(text)) if text else None
             yield Entry(int(n or 0), kind or "", tag or "", "", "", "", {}, json.loads(objects or "[]"), {}, {}, "", known)
+
+
+def _version_tables(connection: Connection) -> list[str]:
+    """Returns Alembic's tables, quoted: they have one column, whatever they are called."""
+    columns = "(select group_concat(c.name) from pragma_table_info(m.name) c)"
+    listed = connection.rows(f"select m.name from sqlite_master m where m.type = 'table' and {columns} = 'version_num'")
+    return [name(row[0] or "") for row in listed]
 
 
 @contextmanager

@@ -56,7 +56,7 @@ class Verification:
         base = schema.build()
         self.found.not_judged += schema.not_judged
         self.found.cached = base.cached
-        if self.programs.alembic is None:
+        if self.programs.tool != "alembic":
             self._other_tool(base)
         else:
             self._alembic(base, base.tame)
@@ -313,12 +313,13 @@ class Verification:
 
     def _other_tool(self, base: Base) -> None:
         self.found.not_judged.append(
-            "The command is not Alembic's: file, line and rows of each statement, downgrades and models are not judged."
+            "The command is not Alembic's: downgrades, and the file, line and rows of each statement, are not judged."
+            " Models are not compared with the schema."
         )
         database = self.server.create("head", base.tame)
         with self.server.connect(database) as connection:
             before = self.server.recorder.catalog(connection)
-            listed = self._statements(connection, before, None)
+            listed = self._statements(connection, before, base.facts["models"])
             failed_before = replay.run(connection, listed)
             counts = {} if self.server.recorder.unseen else _counts(connection, before)
             known = {segments.version(row) for row in self.server.recorder.version_rows(connection)}

@@ -371,3 +371,21 @@ def test_a_run_killed_after_it_stopped_the_old_container_is_finished(
     roll_out(engine, service, old)
     assert host.images() == {"api": old.pinned, "api.before": new.pinned}
     assert engine.running([service], Deadline(10))[service].unfinished is False
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [({"tty": True}, "listening"), ({"log_config": {"type": "none"}}, "does not support reading")],
+    ids=["terminal", "unreadable log"],
+)
+def test_roll_out_that_fails_says_so_whatever_its_log_is_like(
+    host: Host, images: Images, built: tuple[Built, Built], engine: DockerEngine, options: dict[str, Any], said: str
+) -> None:
+    old, _ = built
+    service = host.name("api")
+    host.run("api", old.pinned, **options)
+    with pytest.raises(RollOutFailed) as failed:
+        roll_out(engine, service, images.app(HEALTH="bad"))
+    assert failed.value.reverted is True
+    assert said in failed.value.evidence.log
+    assert host.images() == {"api": old.pinned}

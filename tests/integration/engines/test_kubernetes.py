@@ -409,12 +409,13 @@ def test_rights_of_the_readme_are_enough_and_needed(
     all_of_them = ["api", "db", "agent"]
     for service, before in settled(engine, all_of_them, Deadline(60), make_runtime()).items():
         assert engine.roll_out(target(service), before, Deadline(60)).replicas
-    for service, before in settled(engine, ["api", "db"], Deadline(60), make_runtime()).items():
-        with pytest.raises(RollOutFailed) as failed:
-            engine.roll_out(target(service, NEWER), before, pods_say("CrashLoopBackOff"))
-        evidence = failed.value.evidence
-        assert ("CrashLoopBackOff" in evidence.reason, evidence.log, "BackOff" in evidence.events) == (True, "listening", True)
-        engine.revert(target(service, NEWER), before, Deadline(60))
+    # Of the three, only a StatefulSet's revert also deletes pods.
+    before = settled(engine, ["db"], Deadline(60), make_runtime())["db"]
+    with pytest.raises(RollOutFailed) as failed:
+        engine.roll_out(target("db", NEWER), before, pods_say("CrashLoopBackOff"))
+    evidence = failed.value.evidence
+    assert ("CrashLoopBackOff" in evidence.reason, evidence.log, "BackOff" in evidence.events) == (True, "listening", True)
+    engine.revert(target("db", NEWER), before, Deadline(60))
     runs = passing(lambda: any(is_running_job(pod) for pod in kubernetes.all("pods")), left=0.5)
     for command, deadline, code in (("exit 3", Deadline(60), 3), ("sleep 60", runs, None)):
         job = Job("migrate", Image(REPOSITORY, OLD.partition("@")[2]), ("sh", "-c", command), {"TOKEN": "s3cret-value"}, "api")

@@ -308,7 +308,7 @@ class Migration(migrations.Migration):
 """
 
 
-def test_django_project_is_judged_by_the_server_alone(verify: Verify, tmp_path: Path) -> None:
+def test_django_project_is_judged_with_its_models(verify: Verify, tmp_path: Path) -> None:
     folder = tmp_path / "django"
     folder.mkdir()
     project = MigrationRepository(folder)
@@ -318,6 +318,7 @@ def test_django_project_is_judged_by_the_server_alone(verify: Verify, tmp_path: 
         "config.py": _SETTINGS,
         "shop/__init__.py": "",
         "shop/migrations/__init__.py": "",
+        "shop/models.py": "from django.db import models\n\n\nclass Item(models.Model):\n    name = models.TextField()\n",
         "shop/migrations/0001_initial.py": _INITIAL,
     }.items():
         (folder / name).write_text(text)
@@ -328,3 +329,5 @@ def test_django_project_is_judged_by_the_server_alone(verify: Verify, tmp_path: 
     ended = verify(project, command=f"env DJANGO_SETTINGS_MODULE=config {python}/python manage.py migrate", driver="")
     assert json.loads(ended.outputs["new"]) == ["shop.0002_index"], ended.log
     assert {"blocking-index", "new-required-column"} <= rules(ended, "error")
+    assert "(shop.models.Item)" in ended.outputs["reason"] + ended.log
+    assert len(report(ended)["not-judged"]) == 1

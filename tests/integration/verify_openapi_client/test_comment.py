@@ -35,9 +35,11 @@ def test_it_is_written_once_corrected_and_left(project: Project, github: FakeGit
     project.run()
     assert bodies(github) == []  # nothing to say
     break_(project)
-    outcome = project.run()
+    outcome = project.run(fail_on="drift\nbreaking")
     assert outcome.code == 1
     (body,) = bodies(github)
+    assert "Accept these changes" in body
+    assert "- fingerprint: " in body
     assert "The client is out of date" in body
     assert "The property <code>name</code> is removed" in body
     project.run(fix="true")

@@ -71,6 +71,9 @@ def test_a_renamed_path_parameter_breaks_names_only() -> None:
 
 LIST_OF_INTEGERS = {"type": "array", "items": INTEGER}
 
+FILTER = {"type": "object", "properties": {"origin": {"type": "string", "enum": ["a", "b"]}}}
+FEWER = {"type": "object", "properties": {"origin": {"type": "string", "enum": ["a"]}}}
+
 PARAMETERS = [
     ([query()], [], ["parameter-removed"]),
     ([], [query()], []),
@@ -125,6 +128,13 @@ PARAMETERS = [
     ([query(schema={})], [query(schema={"default": 1})], []),
     ([query(schema={"default": None})], [query(schema={})], []),
     ([query(schema={"default": 1}, required=True)], [query(schema={"default": 2}, required=True)], []),
+    (
+        [query(schema={"allOf": [STRING, {"default": "a"}]})],
+        [query(schema={"allOf": [STRING, {"default": "b"}]})],
+        ["request-default"],
+    ),
+    # A filter's property loses a value.
+    ([query(schema=FILTER, style="deepObject")], [query(schema=FEWER, style="deepObject")], ["request-enum-value"]),
     # Names that differ in their case are two parameters of one document.
     ([{**query(each), "in": "header"} for each in ("A", "a")], [{**query(each), "in": "header"} for each in ("a", "A")], []),
 ]
@@ -376,6 +386,14 @@ def test_path_parameters_travel_by_position() -> None:
     types = {"a": STRING, "b": INTEGER}
     assert rules(pair("/{a}/{b}", types), pair("/{a}/{b}", types)) == []
     assert "request-type" in rules(pair("/{a}/{b}", types), pair("/{b}/{a}", types))
+
+
+def test_a_path_that_names_a_parameter_twice_compares_it_once() -> None:
+    def twice(schema: Any, **fields: Any) -> Any:
+        return get({"name": "id", "in": "path", "required": True, "schema": schema, **fields}, path="/users/{id}/roles/{id}")
+
+    assert rules(twice(STRING), twice(STRING, description="now with a text")) == []
+    assert rules(twice(STRING), twice(INTEGER)) == ["request-type"]
 
 
 def test_a_webhook_s_answers_stay_accepted() -> None:

@@ -23,6 +23,20 @@ from cicd_actions.run_migrations_oneshot.in_image.touched import quoted, tables_
 PHASES = ("expand", "contract", "")
 
 
+def run_manage(script: str, arguments: list[str]) -> None:
+    """Runs `manage.py` or `django-admin` in this process."""
+    sys.argv = [script, *arguments]
+    if script.endswith(".py"):
+        sys.path.insert(0, os.path.dirname(os.path.abspath(script)))  # as Python does
+        runpy.run_path(script, run_name="__main__")
+    else:
+        from django.core.management import (  # type: ignore[import-not-found]
+            execute_from_command_line,
+        )
+
+        execute_from_command_line(sys.argv)
+
+
 class Django(Run):
     """`manage.py migrate`, with its handling of the plan in our hands."""
 
@@ -53,18 +67,8 @@ class Django(Run):
                 failed.append(error)
 
         migrate.Command.handle = handle
-        script = self._options["script"]
-        sys.argv = [script, *self._arguments]
         try:
-            if script.endswith(".py"):
-                sys.path.insert(0, os.path.dirname(os.path.abspath(script)))  # as Python does
-                runpy.run_path(script, run_name="__main__")
-            else:
-                from django.core.management import (  # type: ignore[import-not-found]
-                    execute_from_command_line,
-                )
-
-                execute_from_command_line(sys.argv)
+            run_manage(self._options["script"], self._arguments)
         except SystemExit:
             if not failed:
                 raise

@@ -13,6 +13,17 @@ import importlib
 import json
 import os
 
+_NEEDED = {
+    "alembic": (
+        "alembic.config",
+        "alembic.autogenerate",
+        "alembic.runtime.migration",
+        "sqlalchemy.orm",
+        "sqlalchemy.dialects",
+    )
+}
+"""What is compiled into the project's own folders, by tool."""
+
 
 def main() -> None:
     """Goes on with the interpreter that has the tool, and runs the program that the options name."""
@@ -37,13 +48,7 @@ def main() -> None:
     if options["module"]:  # `python -m alembic` has the working directory in front; the script `alembic` has not
         sys.path[:0] = [os.getcwd()]
     sys.dont_write_bytecode = written
-    for needed in (
-        "alembic.config",
-        "alembic.autogenerate",
-        "alembic.runtime.migration",
-        "sqlalchemy.orm",
-        "sqlalchemy.dialects",
-    ):
+    for needed in _NEEDED.get(options["tool"], ()):
         importlib.import_module(needed)
     sys.dont_write_bytecode = True
     program = importlib.import_module("cicd_actions.verify_migrations.in_project." + options["program"])
