@@ -186,8 +186,8 @@ class Command:
         if now is not None:
             self._after_ours[target.service] = now
         if arrived:
-            still = now is not None and before.image and _same(now, before) and not _same(now, _wanted(target))
-            notes = (f"arrived by its program's word alone: `running-command` still reports {before.image}.",) if still else ()
+            reported = now.image if now is not None and not _is_of(target, now, before) else ""
+            notes = (f"arrived by its program's word alone: `running-command` reports {reported}.",) if reported else ()
             runs = (now.digest or now.image) if now is not None else ""
             return RolledOut(target.service, self._runtime.clock() - started, notes, runs=runs)
         raise RollOutFailed(
@@ -395,8 +395,13 @@ def _same(one: Running, other: Running) -> bool:
     return one.image == other.image
 
 
-def _wanted(target: Target) -> Running:
-    return Running(target.service, target.image.pinned, target.image.digest)
+def _is_of(target: Target, now: Running, before: Running) -> bool:
+    """Whether a service may run the target, by what `running-command` says. Without a digest only what ran before tells."""
+    if now.image == target.image.pinned or (target.sha and now.sha == target.sha):
+        return True
+    if now.digest and target.image.digest:
+        return now.digest == target.image.digest
+    return not (before.image and _same(now, before))
 
 
 def _how(done: Finished) -> str:

@@ -141,7 +141,7 @@ class Client(docker.APIClient):  # type: ignore[misc]
         self._answered(response)
         try:
             header = response.raw.read(8)
-            if header[:1].isdigit():
+            if header and header[0] in b"0123456789":
                 yield from (("stdout", line) for line in _lines(header, response.raw))
                 return
             while len(header) == 8:

@@ -107,7 +107,8 @@ def _wanted(service: Json, tasks: Sequence[Json]) -> int:
     mode = service["Spec"]["Mode"]
     if "Replicated" in mode:
         return int(mode["Replicated"].get("Replicas", 1))
-    return sum(task["DesiredState"] == "running" for task in tasks)
+    # On each node, while one replica stops, its successor waits as `ready`.
+    return sum(task["DesiredState"] in {"running", "ready"} for task in tasks)
 
 
 def _image(task: Json) -> str:

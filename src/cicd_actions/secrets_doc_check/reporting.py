@@ -38,6 +38,11 @@ class Links:
         return Link(str(place), f"{self.folder}{quote(place.file)}#L{place.line}")
 
 
+def _wrong(row: Row, column: Column) -> bool:
+    # Without a token, whether a name is set is unknown for all of them: so each is not shown.
+    return bool(row.states) or (row.unknown and column.looked)
+
+
 def blocks(rows: Sequence[Row], column: Column, links: Links) -> tuple[list[Block], list[Block]]:
     """Returns the table of names that need something, the lines to paste, and the rest folded: two times.
 
@@ -45,9 +50,8 @@ def blocks(rows: Sequence[Row], column: Column, links: Links) -> tuple[list[Bloc
     stands alone.
     """
     shown = [row for row in rows if not row.ignored]
-    # Without a token, whether a name is set is unknown for all of them: so each is not shown.
-    wrong = [row for row in shown if row.states or (row.unknown and column.looked)]
-    right = [row for row in shown if row not in wrong]
+    wrong = [row for row in shown if _wrong(row, column)]
+    right = [row for row in shown if not _wrong(row, column)]
     beside: list[Block] = []
     alone: list[Block] = []
     if wrong:

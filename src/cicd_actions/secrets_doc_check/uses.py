@@ -319,7 +319,7 @@ def _reader(job: Job | None, step: Step | None, reading: Reading) -> str:
             return f"the variable `{key}` of {of_job}"
         if holder == ("secrets",) and job:
             return f"the secret `{key}` of `{job.uses.partition('@')[0]}`"
-        return f"`{'.'.join(part for part in reading.path[2:] if not part.isdigit())}` of {of_job}" if job else ""
+        return f"`{'.'.join(part for part in reading.path[2:] if not is_whole(part))}` of {of_job}" if job else ""
     name = step.node.get("name")
     named = name.text if isinstance(name, yaml12.Scalar) and "${{" not in name.text else ""
     of_step = f'the step "{named}"' if named else of_job

@@ -34,7 +34,7 @@ REUSABLE = ("verify", "release", "deploy", "pipeline", "rollback")
 ALONE = (
     "test_every_action.py::test_every_action_says_yes_and_no",
     "test_pipeline.py::test_a_push_goes_to_production_built_once",
-    "test_pipeline.py::test_a_sick_release_is_taken_back",
+    "test_pipeline.py::test_a_sick_release_is_taken_back_and_told",
 )
 """What test_without_network.py runs where there is no network. Where it does, it is not run a second time."""
 

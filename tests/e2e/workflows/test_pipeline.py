@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from pytest_httpserver import HTTPServer
 
 from cicd_actions.pipeline import planning
 from cicd_actions.pipeline.planning import Event
@@ -128,15 +129,19 @@ def steps(run: Picture) -> dict[str, str]:
     return run.steps("call / deploy")
 
 
-def test_a_sick_release_is_taken_back(deploy: Consumer, world: World) -> None:
+def test_a_sick_release_is_taken_back_and_told(deploy: Consumer, world: World, httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/hook").respond_with_data("ok")
     before = deploy.head
     world.put("staging", before)
     sick = deploy.commit({"x": "1"})
     (world.folder / "sick").write_text(sick)
-    run = go(deploy, world)
+    run = go(deploy, world, NOTIFY_URLS=f"json://127.0.0.1:{httpserver.port}/hook")
     assert run.results() == {"call / deploy": "failure"}
     assert steps(run)["Gate"] == "failure"
     assert steps(run)["Roll back"] == "success"
+    (message,) = [json.loads(request.get_data()) for request, _ in httpserver.log]
+    assert message["title"] == "org/app in staging was rolled back"
+    assert f"was rolled back to {before[:12]}." in message["message"]
     assert steps(run)["Outcome"] == "failure"
     assert world.runs("staging") == {"api": before, "web": before}
     told = run.summaries[-1].text  # act may lose the last lines that a failing step prints, never what it wrote to a file

@@ -139,7 +139,7 @@ def test_a_program_that_changes_nothing_gets_a_warning(folder: Path) -> None:
     ended = run("roll-out", inputs("api=nothing-new"), folder)
     assert verdict(ended) == (0, "pass", "true"), ended.log
     (finding,) = ended.findings
-    assert finding["message"] == "api: arrived by its program's word alone: `running-command` still reports old-api."
+    assert finding["message"] == "api: arrived by its program's word alone: `running-command` reports old-api."
 
 
 def test_nothing_moves_when_an_image_is_missing_or_the_order_is_wrong(folder: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cicd_actions.secrets_doc_check import documentation
-from cicd_actions.secrets_doc_check.code.scanning import SCANNERS, chosen, kind_of, source
+from cicd_actions.secrets_doc_check.code.scanning import SCANNERS, chosen, kind_of, scan, source
 from cicd_actions.secrets_doc_check.entry_text import cell_head, head, missing
 from cicd_actions.secrets_doc_check.model import Missing
 from cicd_actions.workflows.files import read
@@ -143,3 +145,14 @@ def test_a_kind_can_be_told(tmp_path: pytest.TempPathFactory) -> None:
     tree = Tree(tmp_path, _paths=["bin/tool", "src/a.py", "src/gen.py"])  # type: ignore[arg-type]
     lines = [source("python: bin/*"), source("src/**"), source("!src/gen.py")]
     assert chosen(tree, lines) == {"bin/tool": "python", "src/a.py": "python"}
+
+
+def test_scan_line_that_builds_two_names_is_one_finding() -> None:
+    found = SCANNERS["python"]("x.py", "import os\nurl = os.environ.get(name, os.environ.get(name.upper()))\n")
+    assert [(one.rule.partition("/")[2], one.line) for one in found.findings] == [("dynamic-setting", 2)]
+
+
+def test_scan_of_a_tool_s_file_needs_no_documentation(tmp_path: Path) -> None:
+    (tmp_path / "noxfile.py").write_text("import os\nos.environ['PYODIDE_ROOT']\n")
+    (found,) = scan(Tree(tmp_path), [source("auto")])
+    assert [(use.name, use.aside) for use in found.uses] == [("PYODIDE_ROOT", True)]

@@ -30,9 +30,12 @@ class CodeUses:
         self.uses.append(Use(Kind.SETTING, name, Place(self.path, line, column), step="a text", optional=True, aside=True))
 
     def dynamic(self, text: str, line: int, column: int = 1) -> None:
-        """Adds a finding: which variable is read is known only when the code runs."""
+        """Adds a finding, once for the same text of a line: which variable is read is known only when the code runs."""
         message = f"cannot tell which variable `{text}` reads: its name is known only when the code runs"
-        self.findings.append(finding("dynamic-setting", message, Place(self.path, line, column)))
+        found = finding("dynamic-setting", message, Place(self.path, line, column))
+        last = self.findings[-1] if self.findings else None
+        if last is None or (last.line, last.message) != (found.line, found.message):
+            self.findings.append(found)
 
     def unread(self, reason: str, line: int, column: int = 1) -> None:
         """Adds a finding: the file cannot be parsed."""

@@ -31,7 +31,7 @@ _BY_NAME = (
 )
 _NOT_THE_APPLICATION = re.compile(
     r"(?:^|/)(?:tests?|__tests__|e2e|benchmarks?|fixtures?|node_modules|dist|build|vendor(?:ed)?|third[_-]party|generated"
-    r"|__generated__|bower_components|\.yarn)/|(?:^|/)(?:test_[^/]*|conftest)\.py$"
+    r"|__generated__|bower_components|\.yarn)/|(?:^|/)(?:test_[^/]*|conftest|noxfile|setup|fabfile)\.py$"
     r"|_test\.py$|\.(?:test|spec|stories)\.[cm]?[jt]sx?$|\.d\.[cm]?ts$|\.min\.js$|[._](?:gen|generated|pb2)\.\w+$|(?:^|/)[\w.-]+\.config\.[cm]?[jt]s$"
 )
 _GENERATED = re.compile(r"@generated|\bDO NOT EDIT\b|(?:auto[- ]?|Code )generated (?:by|from|with|code|file)", re.IGNORECASE)
