@@ -217,7 +217,7 @@ def test_rollback_by_a_programs_word_alone_warns(world: World) -> None:
     world.write("marker", world.read("state"))
     ended = world.roll_back(current_sha=sha(2), running_command=f"cat {world.folder}/marker.json")
     assert ended.code == 0, ended.log
-    said = "by its program's word alone: `running-command` still reports"
+    said = "by its program's word alone: `running-command` reports"
     assert [said in each["message"] for each in ended.findings] == [True, True]
 
 
