@@ -162,24 +162,33 @@ def _blocks(ordered: Sequence[Watched], gate: Gate) -> list[Block]:
             )
         )
         blocks.append(Paragraph(history.LEGEND))
-    blocks += [
-        Paragraph(text) for text in dict.fromkeys(_proof(each) for each in ordered if each.verdict is Verdict.PASS) if text
-    ]
-    return blocks
+    return blocks + [Paragraph(text) for text in _proofs(ordered, gate)]
 
 
-def _proof(each: Watched) -> str:
-    """What the pass of a target proves about its replicas."""
-    peers, rules = each.history.peers, each.target.rules
-    if not peers:
-        return ""
-    if rules.connections > 1:
-        streak = f"{each.judge.streak} connections in a row, {_counted(len(peers), 'address', 'addresses')}"
-        return f"{each.target.name}: {streak}. The chance that they missed one of the `replicas` is at most {MISSED:.1%}."
-    return (
-        "Every address that DNS named answered right. Behind a load balancer that proves one replica: set `replicas` to how"
-        " many there are."
-    )
+def _proofs(ordered: Sequence[Watched], gate: Gate) -> list[str]:
+    """What the pass of the gate proves about the replicas of its targets; nothing of a gate that did not pass."""
+    if gate.verdict is not Verdict.PASS or gate.cancelled_by is not None:
+        return []
+    proofs: list[str] = []
+    whole: list[Watched] = []
+    for each in ordered:
+        if each.verdict is not Verdict.PASS or not each.history.peers:
+            continue
+        if each.target.rules.connections > 1:
+            streak = f"{each.judge.streak} connections in a row, {_counted(len(each.history.peers), 'address', 'addresses')}"
+            missed = f"The chance that they missed one of the `replicas` is at most {MISSED:.1%}."
+            proofs.append(f"{each.target.name}: {streak}. {missed}")
+        elif each.judge.unreached:
+            proofs.append(f"{each.target.name}: every address that accepted a connection answered right.")
+        else:
+            whole.append(each)
+    if whole:
+        named = "" if all(each in whole for each in ordered) else f" for {_names(whole)}"
+        proofs.append(
+            f"Every address that DNS named{named} answered right. Behind a load balancer that proves one replica: set"
+            " `replicas` to how many there are."
+        )
+    return proofs
 
 
 def _explained(each: Watched, gate: Gate) -> list[Block]:
