@@ -81,7 +81,7 @@ def usual_cause(target: Target, seen: Observation) -> str:
     if seen.kind in {"json", "no-version"} and seen.excerpt.lower().startswith(("<!doctype html", "<html")):
         return _PAGE
     if seen.outcome is Outcome.UNFINISHED:
-        return _BY_KIND["timeout"]
+        return _BY_KIND["timeout"] if seen.kind == "timeout" and seen.reached else ""
     if seen.kind == "timeout" and target.command:
         return "The program hangs, or needs longer than `request-timeout`."
     return _BY_KIND.get(seen.kind, "")

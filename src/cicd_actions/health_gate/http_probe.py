@@ -16,7 +16,7 @@ from cicd_actions.health_gate.exchange import Phase, Progress, Request, exchange
 from cicd_actions.health_gate.expectations import SHOWN, Mismatch, Undecidable
 from cicd_actions.health_gate.limits import TimeIsUp, TimeLimit, TooSlow, alarm
 from cicd_actions.health_gate.network import Network
-from cicd_actions.health_gate.observation import Observation, Outcome, Trouble, unjudged
+from cicd_actions.health_gate.observation import Observation, Outcome, Trouble, undecided_at_the_deadline, unjudged
 from cicd_actions.health_gate.proxies import own_answer
 from cicd_actions.health_gate.schedule import retry_after
 from cicd_actions.health_gate.targets import HttpRequest, Target
@@ -150,9 +150,9 @@ class HttpProber:
                 with alarm(PATIENCE, left):
                     wrong, version = self._check(answer, took)
             except TooSlow:
-                limit = "before the deadline"
-                if self.clock() < deadline:
-                    limit = f"within {PATIENCE * 1000:.0f} ms (expect-body, expect-json)"
+                if self.clock() >= deadline:
+                    raise undecided_at_the_deadline() from None
+                limit = f"within {PATIENCE * 1000:.0f} ms (expect-body, expect-json)"
                 raise unjudged("undecided", "undecided", f"could not decide {limit} whether the answer is right") from None
             except Undecidable as error:
                 raise unjudged("undecided", "undecided", str(error)) from None

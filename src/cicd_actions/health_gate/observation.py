@@ -76,6 +76,12 @@ class Trouble(Exception):
         self.permanent = permanent
 
 
+def undecided_at_the_deadline() -> Trouble:
+    """Returns the trouble of an answer that came too late to be judged. An answer before it says more."""
+    came = "the deadline passed before the gate could decide whether the answer is right"
+    return Trouble("undecided", "undecided", came, outcome=Outcome.UNFINISHED)
+
+
 def unjudged(kind: str, label: str, came: str) -> Trouble:
     """Returns trouble that says nothing about the target."""
     return Trouble(kind, label, came, outcome=Outcome.UNJUDGED)

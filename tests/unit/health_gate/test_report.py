@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from cicd_actions.health_gate import reading, report
 from cicd_actions.health_gate.gate import Gate, Watched
@@ -68,6 +71,52 @@ def test_report_claims_every_address_only_of_a_gate_that_passed_and_of_the_targe
     assert whole not in partly
     assert "Every address that DNS named for api answered right." in partly
     assert "very address that DNS named" not in summary(right(0, unreached=("::1",)))
+
+
+def stale(at: float, address: str = "127.0.0.3", version: str = "b" * 40, **more: Any) -> Observation:
+    return Observation(
+        at, at, Outcome.WRONG, "version", "other version", f"version {'a' * 40}", f"version {version}", version=version,
+        peers=(address,), addresses=("127.0.0.2", "127.0.0.3"), **more,
+    )  # fmt: skip
+
+
+def fresh(at: float) -> Observation:
+    return right(at, version="a" * 40, addresses=("127.0.0.2", "127.0.0.3"))
+
+
+def test_report_of_one_stale_address_counts_per_address_and_shows_the_wrong_answer(tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+    made = ended(API, [each for at in range(26) for each in (stale(at / 10), fresh(at / 10 + 0.05))], file=file)
+    reason = str(made.outputs["reason"])
+    assert "got: version bbbb" in reason
+    assert "(26 of 26 answers of this address wrong, from 0.0 s to 2.5 s; since 20" in reason
+    assert "Only 127.0.0.3 answered wrong, and every time: no address flaps." in reason
+    assert made.outputs["observed-version"] == "b" * 40
+    (row,) = [line for line in shown(made).splitlines() if "❌" in line]
+    assert "b" * 40 in row
+    assert "a" * 40 not in row
+    assert "wrong 26 of 26 times from 0.0 s on" in row
+    document = json.loads(file.read_text("utf-8"))
+    (target,) = document["targets"]
+    assert target["wrong-since"] == document["started-at"]
+    assert {each["address"]: (each["wrong"], each["probes"]) for each in target["addresses"]} == {
+        "127.0.0.2": (0, 26), "127.0.0.3": (26, 26),
+    }  # fmt: skip
+
+
+def test_report_of_an_address_that_goes_to_and_fro_says_so() -> None:
+    flapping = [each for at in range(0, 9, 3) for each in (fresh(at), right(at + 1, "127.0.0.3"), stale(at + 2))]
+    assert "Right answers turned wrong at 127.0.0.3 (3 times)." in str(ended(API, flapping, stable_for="60s").outputs["reason"])
+
+
+@pytest.mark.parametrize("kind", ["unresolved", "undecided"])
+def test_report_of_a_last_probe_that_the_deadline_cut_notes_it_beside_the_answer_before_it(kind: str) -> None:
+    cut = Observation(4.0, 5.0, Outcome.UNFINISHED, kind, kind, came="cut off")
+    made = ended(API, [stale(0), cut])
+    assert "got: version b" in str(made.outputs["reason"])
+    assert str(made.outputs["reason"]).endswith("The deadline cut the last probe off.")
+    assert "cut off" not in shown(made).partition("| target |")[0].replace("The deadline cut", "")
+    assert "(a+)+" not in shown(made)
 
 
 def test_report_of_a_probe_cut_by_the_deadline_shows_the_answer_before_it_as_the_last() -> None:
