@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def headline(gate: Gate, ordered: Sequence[Watched], verdict: Verdict) -> str:
         if bad:
             what = f"{len(gate.watched) - len(bad)} of {_targets(len(gate.watched))} healthy (not critical: {_names(bad)})"
         version = _version(gate)
-        at = f" at version {version}" if version else ""
+        at = f" at version {_quoted(version)}" if version else ""
         return f"{what}{at} after {_time(gate)} ({_effort(gate)})."
     failed = [each for each in critical if each.verdict is Verdict.FAIL]
     unjudged = [each for each in critical if each.verdict is Verdict.INCONCLUSIVE]
@@ -225,13 +226,26 @@ def _proofs(ordered: Sequence[Watched], gate: Gate) -> list[str]:
 
 def _explained(each: Watched, gate: Gate) -> list[Block]:
     run = _evidence(each) or each.history.runs[-1]
-    blocks: list[Block] = [Paragraph((Strong(each.target.name), f" ({each.target.place}): {standing(each, gate)}"))]
+    blocks: list[Block] = [
+        Paragraph((Strong(each.target.name), f" ({_quoted(each.target.place)}): {_copyable(standing(each, gate), each)}"))
+    ]
     if run.last.excerpt:
         blocks.append(CodeBlock(run.last.excerpt))
     cause = usual_cause(each.target, run.last)
     if cause and not (each.verdict is Verdict.INCONCLUSIVE and each.judge.streak):
         blocks.append(Paragraph(f"Usually: {cause}"))
     return blocks
+
+
+def _quoted(text: str) -> str:
+    """Returns text that is shown as code, which can be copied as it is."""
+    return f"`{text}`" if text and "`" not in text else text
+
+
+def _copyable(text: str, each: Watched) -> str:
+    """Returns the text with the target's own version and whole commits quoted."""
+    wanted = re.escape(each.target.expectations.version)
+    return re.sub(rf"(?:(?<=version ){wanted}|(?<![\w`.-])[0-9a-f]{{40}})(?![\w`…-])", r"`\g<0>`", text) if wanted else text
 
 
 def _row(each: Watched) -> Sequence[Inline]:
@@ -242,7 +256,7 @@ def _row(each: Watched) -> Sequence[Inline]:
     return (
         Strong(each.target.name),
         verdict,
-        came,
+        _copyable(came, each),
         Code(shortened(_seen_version(each) or "", 60)),
         str(each.judge.probes),
         _addresses(each),

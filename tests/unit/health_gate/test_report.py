@@ -104,6 +104,15 @@ def test_report_of_one_stale_address_counts_per_address_and_shows_the_wrong_answ
     }  # fmt: skip
 
 
+def test_report_quotes_its_own_commit_and_url_so_that_they_can_be_copied() -> None:
+    text = shown(ended(API, [stale(0)], expect_version="a" * 40))
+    assert f"expected version <code>{'a' * 40}</code>; got: version <code>{'b' * 40}</code>" in text
+    assert "`http://api.example/`" in text
+    assert "\u200b" not in text
+    outside = Observation(0, 0, Outcome.WRONG, "json", "json", "x", "see http://evil.example/ #12")
+    assert "#12" not in shown(ended(API, [outside], expect_version="a" * 40))
+
+
 def test_report_of_an_address_that_goes_to_and_fro_says_so() -> None:
     flapping = [each for at in range(0, 9, 3) for each in (fresh(at), right(at + 1, "127.0.0.3"), stale(at + 2))]
     assert "Right answers turned wrong at 127.0.0.3 (3 times)." in str(ended(API, flapping, stable_for="60s").outputs["reason"])
