@@ -76,6 +76,8 @@ _PAGE = (
 
 def usual_cause(target: Target, seen: Observation) -> str:
     """Returns one or two sentences, or nothing."""
+    if seen.elsewhere:
+        return f"`version-from` names another place than the version's. Set `version-from: {seen.elsewhere}`."
     if seen.kind == "status":
         return _of_status(target, seen)
     if seen.kind in {"json", "no-version"} and seen.excerpt.lower().startswith(("<!doctype html", "<html")):

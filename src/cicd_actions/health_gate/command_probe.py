@@ -112,6 +112,7 @@ class CommandProber:
             seen, outcome=Outcome.WRONG, kind=wrong[0].kind, label=wrong[0].label, expected=wrong[0].expected,
             came=wrong[0].came, also=tuple((each.expected, each.came) for each in wrong[1:]),
             excerpt=beginning(text, SHOWN), version=version,
+            elsewhere=next((each.elsewhere for each in wrong if each.elsewhere), ""),
         )  # fmt: skip
 
 

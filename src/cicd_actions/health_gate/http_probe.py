@@ -158,7 +158,7 @@ class HttpProber:
                 raise unjudged("undecided", "undecided", str(error)) from None
         seen = Observation(
             started, self.clock(), Outcome.RIGHT, "right", str(answer.status), expected=self._expected(),
-            came=f"status {answer.status}", version=version, retry_after=_wanted_pause(answer),
+            came=self._came(answer), version=version, retry_after=_wanted_pause(answer),
         )  # fmt: skip
         if not wrong:
             return replace(seen, retry_after=None)
@@ -166,6 +166,7 @@ class HttpProber:
         seen = replace(
             seen, expected=first.expected, came=first.came, excerpt=_excerpt(answer), kind=first.kind,
             also=tuple((each.expected, each.came) for each in wrong[1:]), location=answer.header("location") or "",
+            elsewhere=next((each.elsewhere for each in wrong if each.elsewhere), ""),
         )  # fmt: skip
         if first.kind in {"no-data", "metric-error"}:
             return replace(seen, outcome=Outcome.UNJUDGED, label=first.label)
@@ -173,6 +174,10 @@ class HttpProber:
             return replace(seen, outcome=Outcome.UNJUDGED, kind="rate-limited")
         label = str(answer.status) if first.kind == "status" else first.label
         return replace(seen, outcome=Outcome.WRONG, label=label)
+
+    def _came(self, answer: Answer) -> str:
+        """Returns a right answer in words."""
+        return f"status {answer.status}"
 
     def _check(self, answer: Answer, took: float) -> tuple[list[Mismatch], str | None]:
         return self.target.expectations.check(answer, took)
