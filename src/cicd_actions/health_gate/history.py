@@ -241,7 +241,10 @@ class History:
         return "".join(squares)
 
     def line(self, most: int = 12) -> str:
-        """Returns the runs in words: `refused ×9 0.0–1.2 s → 503 ×4 → 200 ×3`."""
+        """Returns the runs in words: `refused ×9 0.0–1.2 s → 503 ×4 → 200 ×3`; by address where these differ for good."""
+        steady = [(name, peer.run) for name, peer in sorted(self.peers.items()) if peer.run and peer.changes == 1]
+        if 1 < len(steady) <= most < len(self.runs) and len(steady) == len(self.peers) and self._nowhere.run is None:
+            return "; ".join(f"{name}: {_words(run, first=True)}" for name, run in steady)
         words = [_words(run, first=run is self.runs[0]) for run in self.runs]
         if len(words) > most:
             words = [*words[: most // 2], f"… {len(words) - most} more …", *words[-(most // 2) :]]

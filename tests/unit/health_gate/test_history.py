@@ -71,12 +71,10 @@ def at_address(address: str, at: float, label: str, outcome: Outcome) -> Observa
 
 def test_history_of_two_addresses_that_differ_is_news_once_an_address() -> None:
     made = History()
-    told = [
-        made.add(at_address(*each, at, *what))[0]
-        for at in range(25)
-        for each, what in [(("10.0.0.1",), ("200", Outcome.RIGHT)), (("10.0.0.2",), ("503", Outcome.WRONG))]
-    ]
+    answers = [("10.0.0.1", "200", Outcome.RIGHT), ("10.0.0.2", "503", Outcome.WRONG)]
+    told = [made.add(at_address(name, at, label, outcome))[0] for at in range(25) for name, label, outcome in answers]
     assert sum(told) == 2
+    assert made.line() == "10.0.0.1: 200 ×25 0.0–24.0 s; 10.0.0.2: 503 ×25 0.0–24.0 s"
     news, before = made.add(at_address("10.0.0.2", 26, "200", Outcome.RIGHT))
     assert news
     assert before
