@@ -14,7 +14,8 @@ ACTION = Action(
         Output("healthy", "`true` when the verdict is `pass`, else `false`; empty when an input is unusable."),
         Output(
             "observed-version",
-            "Version of the answers that decide: of a failed target the wrong one. Several, joined by a comma, when targets differ.",
+            "Version of the answers that decide: of a failed target the wrong one."
+            " Several, joined by a comma, when targets differ.",
         ),
         Output("attempts", "Number of probes of all targets."),
         Output("elapsed-ms", "Duration of the gate in milliseconds."),
