@@ -121,7 +121,7 @@ class History:
     def add(self, seen: Observation) -> tuple[bool, Run | None]:
         """Returns whether this is news, and the answers before it.
 
-        An answer is compared with those of its own address: two addresses that differ are told once each. An address whose
+        An answer is compared with those of the same address: two addresses that differ are told once each. An address whose
         answers go to and fro is news less and less often.
         """
         last = self.runs[-1] if self.runs else None
