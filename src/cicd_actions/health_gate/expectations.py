@@ -7,11 +7,12 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, cast
 
 import jsonpath
 
-from cicd_actions.health_gate.answer import LARGE_BODY, Answer
+from cicd_actions.health_gate.answer import LARGE_BODY, SMALL_BODY, Answer
 from cicd_actions.health_gate.rules import HeaderRule, JsonRule, VersionSource, version_source
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.grammar import StatusSet, fits
@@ -102,7 +103,7 @@ class Expectations:
         version, problem = self._version(answer, document)
         if self.version and version != self.version:
             kind, came = ("no-version", problem) if version is None else ("version", _other_version(self.version, version))
-            wrong.append(Mismatch(kind, f"version {self.version}", came, _place_of(self.version, answer)))
+            wrong.append(Mismatch(kind, f"version {self.version}", came, _place_of(self.version, answer, document)))
         wrong += [found for rule in self.header_rules if (found := _check_header(rule, answer))]
         wrong += [found for rule in self.json_rules if (found := self._check_json(rule, document))]
         if self.body:
@@ -183,12 +184,12 @@ class _Document:
             self._problem = f"a body that is not JSON ({kind}): {error}" if self._answer.body else "an empty body"
 
 
-def _place_of(version: str, answer: Answer) -> str:
+def _place_of(version: str, answer: Answer, document: _Document) -> str:
     """Returns where in an answer the version stands, as `version-from` takes it; empty for nowhere."""
     places = [f"header:{name}" for name, value in answer.headers if value == version]
-    if not answer.cut and not answer.coding and answer.body:
-        with contextlib.suppress(ValueError, RecursionError, Undecidable):
-            places += [f"json:{path}" for path, value in _fields(json_value(answer)) if value == version]
+    if len(answer.body) <= SMALL_BODY:  # a large one takes longer than the advice is worth
+        with contextlib.suppress(Undecidable):
+            places += [f"json:{path}" for path, value in _fields(document.value) if value == version]
     return next((place for place in places if fits(version_source, place)), "")
 
 
@@ -197,8 +198,8 @@ def _fields(document: object) -> Iterator[tuple[str, object]]:
     waiting = [("$", document)]
     for path, value in waiting:
         if isinstance(value, dict) and len(waiting) < MOST_FIELDS:
-            plain = [(f"{path}.{key}", inner) for key, inner in value.items() if _PLAIN.fullmatch(key)]
-            waiting += plain[:MOST_FIELDS]
+            first = islice(value.items(), MOST_FIELDS)
+            waiting += [(f"{path}.{key}", inner) for key, inner in first if _PLAIN.fullmatch(key)]
         yield path, value
 
 
