@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from cicd_actions.deployment_record.phase import Phase
 from cicd_actions.github.history import History
-from cicd_actions.github.release_record import Task
+from cicd_actions.github.release_record import Record, Task
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.report import Report
 from cicd_actions.toolkit.verdict import Verdict
@@ -25,7 +26,8 @@ def finish(phase: Phase) -> Report:
     """Raises `UnusableInput` for an empty verdict, and what `GitHub` raises when the record cannot be written."""
     verdict = _verdict(phase)
     sha, services = phase.sha(), phase.services()
-    deployment = phase.inputs.deployment_id or _started(phase, sha)
+    started = _started(phase, sha)
+    deployment = phase.inputs.deployment_id or (started.id if started else 0)
     record = replace(
         phase.record(_TASKS.get(verdict, Task.DEPLOY), sha, services, reason=phase.inputs.reason),
         verdict=verdict if verdict in _TASKS else "",
@@ -33,6 +35,13 @@ def finish(phase: Phase) -> Report:
         schema=phase.inputs.database_revision,
         deployment=deployment,
     )
+    if started is not None and started.identity != record.identity:
+        raise UnusableInput(
+            f"Cannot finish the deploy of {sha[:12]}: `services` differs from what its `phase: start` recorded.",
+            cause=f"`start` recorded {_listed(started.services)}; `finish` has {_listed(services)}.",
+            fix="Give both phases the same release:\n\n    with:\n      services: |\n"
+            + "\n".join(f"        {name}={image}" for name, image in started.services.items()),
+        )
     number = phase.records.write(record) if verdict in _TASKS else 0
     headline = f"{sha[:12]} in {phase.environment} {_SAID[verdict]}."
     if deployment:
@@ -79,13 +88,19 @@ def _verdict(phase: Phase) -> str:
     )
 
 
-def _started(phase: Phase, sha: str) -> int:
-    """The newest deploy that this run started of this commit; 0 when there is none."""
+def _listed(services: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}={image}" for name, image in services.items())
 
-    def ours(history: History) -> int:
+
+def _started(phase: Phase, sha: str) -> Record | None:
+    """Returns the deploy that `deployment-id` names, else the newest that this run started of this commit, if any."""
+
+    def ours(history: History) -> Record | None:
         for record in history.records:
-            if record.task is Task.DEPLOY and (record.sha, record.run.id) == (sha, phase.run.id):
-                return record.id
-        return 0
+            if record.task is Task.DEPLOY and record.kind == "release" and record.sha == sha:
+                given = phase.inputs.deployment_id
+                if record.id == given if given else record.run.id == phase.run.id:
+                    return record
+        return None
 
-    return ours(phase.records.history(phase.environment, lambda history: ours(history) > 0))
+    return ours(phase.records.history(phase.environment, lambda history: ours(history) is not None))

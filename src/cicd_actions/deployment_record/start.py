@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from cicd_actions.deployment_record.locks import refuse_locked
 from cicd_actions.deployment_record.phase import Phase
 from cicd_actions.engines.inputs import connected, release_variables
-from cicd_actions.engines.protocol import Running
+from cicd_actions.engines.protocol import EngineUnreachable, Running
 from cicd_actions.github.commits import compare
 from cicd_actions.github.history import History, Release
 from cicd_actions.github.release_record import Record, Task, digest_of
@@ -55,6 +55,7 @@ def start(phase: Phase) -> Report:
     if phase.inputs.require_passed_in:
         _require_passed(phase, wanted)
     _warn_of_another_commit(phase, sha)
+    _refuse_missing(phase, wanted)
     rollback = _rollback(phase, wanted, current)
     phase = phase.renewed()
     _tell(phase, history, rollback)
@@ -173,6 +174,20 @@ def _listed(record: Record) -> str:
     return ", ".join(f"{name}={image}" for name, image in record.services.items())
 
 
+def _refuse_missing(phase: Phase, wanted: Record) -> None:
+    """Raises `ImageMissing` where the user's own program says that an image of the release does not exist."""
+    if phase.inputs.engine != "command" or phase.inputs.image_command is None:
+        return
+    with connected(phase.inputs, phase.runtime) as engine:
+        for image in wanted.services.values():
+            if digest_of(image) == image:
+                continue  # without its repository, no program can find it
+            try:
+                engine.resolve(image, phase.runtime.deadline(phase.inputs.timeout))
+            except EngineUnreachable as error:
+                phase.warn("image", error.what, error.fix)
+
+
 def _rollback(phase: Phase, wanted: Record, current: Release | None) -> Rollback:
     """Plans the rollback of this release before it is deployed."""
     inputs = phase.inputs
@@ -251,7 +266,8 @@ def _tell(phase: Phase, history: History, rollback: Rollback) -> None:
         )
     elif rollback.why is not None:
         if required != "false":
-            kind = Inconclusive if rollback.answer == "unknown" else Failed
+            kinds = (kind for kind in (Inconclusive, UnusableInput) if isinstance(rollback.why, kind))
+            kind: type[ActionError] = next(kinds, Failed)
             raise kind(
                 f"{refused}. {rollback.why.what}",
                 cause=rollback.why.cause,

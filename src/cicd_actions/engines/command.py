@@ -9,9 +9,13 @@ the step holds). The programs that only look at an image or a log get neither th
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 import json
 import os
+import re
 import shlex
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -59,6 +63,34 @@ class Programs:
     image: tuple[str, ...] | None = None
     job: tuple[str, ...] | None = None
     logs: tuple[str, ...] | None = None
+
+    def refuse_misspelt(self) -> None:
+        """Raises `UnusableInput` for a word in braces that looks like a placeholder and is not one.
+
+        Other words in braces belong to the program: `${HOME}`, `{{.ID}}`, `{print}`.
+        """
+        for field in dataclasses.fields(self):
+            for word in getattr(self, field.name) or ():
+                for name in _BRACES.findall(word):
+                    meant = _meant(name, (*PLACEHOLDERS, "command") if field.name == "job" else PLACEHOLDERS)
+                    if meant:
+                        raise UnusableInput(
+                            f"Cannot use the `{field.name.replace('_', '-')}-command`: `{{{name}}}` is not a placeholder.",
+                            cause=f"The placeholders are {', '.join(f'`{{{each}}}`' for each in PLACEHOLDERS)}.",
+                            fix=f"Did you mean `{{{meant}}}`?",
+                        )
+
+
+PLACEHOLDERS = ("service", "image", "digest", "sha", "environment")
+_BRACES = re.compile(r"(?<![${])\{([A-Za-z_-]+)\}(?!\})")
+
+
+def _meant(name: str, known: Sequence[str]) -> str:
+    """Returns the placeholder that a word stands for by mistake; empty where it is one, or resembles none."""
+    if name in known:
+        return ""
+    begun = [each for each in known if len(name) >= 3 and each.startswith(name.lower())]
+    return next(iter(begun or difflib.get_close_matches(name.lower(), known, 1, 0.7)), "")
 
 
 class Command:
@@ -133,7 +165,15 @@ class Command:
         return Image(image, digest=digest, opaque=True)
 
     def examine(self, target: Target, before: Running, deadline: Deadline) -> None:
-        """Refuses nothing: only the user's programs know what a roll-out would lose."""
+        """Raises `UnusableInput` for a roll-out program that does not exist. Only it knows what a roll-out would lose."""
+        program = self._filled(self._needed(self._programs.roll_out, "roll-out-command", "roll a service out"), target)[0]
+        if shutil.which(program, path=self._variables().get("PATH", os.defpath)) is None:
+            raise UnusableInput(
+                f"The program `{program}` could not be started: there is no such executable file.",
+                cause="It is not installed, not on PATH, or not executable; a path is taken from the working directory.",
+                fix=f"Check out the repository before this step, and make the file executable:\n\n"
+                f"    git update-index --chmod=+x {shlex.quote(program)}",
+            )
 
     def roll_out(self, target: Target, before: Running, deadline: Deadline, *, rollback: bool = True) -> RolledOut:
         """Runs `roll-out-command`. Only the program knows whether it armed its own rollback."""
@@ -142,7 +182,7 @@ class Command:
         done = self._run(words, target, deadline)
         arrived = done.exit_code == 0 and not done.timed_out
         # How the program names the release is known only now; a revert tells by it whether somebody else came in between.
-        now = self._look(target.service, QUESTION) if rollback or not arrived else None
+        now = self._look(target.service, QUESTION)
         if now is not None:
             self._after_ours[target.service] = now
         if arrived:
@@ -153,8 +193,9 @@ class Command:
         raise RollOutFailed(
             target.service,
             f"{target.service} did not arrive at {target.image.pinned}: the roll-out command {_how(done)}",
-            reverted=_same(now, before) if now is not None and before.image else None,
-            evidence=Evidence(reason=f"exit code {done.exit_code}", log=_tail(done.stderr or done.stdout)),
+            # What `running-command` reports may be written at the end of a roll-out: only a call takes back what a call began.
+            reverted=False,
+            evidence=Evidence(reason=f"The roll-out command {_how(done)}", log=_tail(done.stderr or done.stdout)),
         )
 
     def revert(self, target: Target, before: Running, deadline: Deadline, *, wait: bool = True) -> None:
@@ -187,7 +228,7 @@ class Command:
                 service,
                 f"Could not roll {service} back to {before.image}: the roll-out command {_how(done)}",
                 reverted=False,
-                evidence=Evidence(reason=f"exit code {done.exit_code}", log=_tail(done.stderr or done.stdout)),
+                evidence=Evidence(reason=f"The roll-out command {_how(done)}", log=_tail(done.stderr or done.stdout)),
             )
 
     def job(self, job: Job, deadline: Deadline, on_line: Line) -> JobEnd:

@@ -55,12 +55,14 @@ class EngineInputs:
     running_command: tuple[str, ...] | None = declare(
         optional(argv),
         "Engine `command`: the program that prints what runs now as JSON, for example"
-        ' `{"api": {"image": "…", "digest": "sha256:…", "sha": "…"}}`. Without it nothing can be rolled back.',
+        ' `{"api": {"image": "…", "digest": "sha256:…", "sha": "…"}}`. Without it a roll-out that fails is'
+        " not taken back, and rollback-to-previous-sha needs `current-sha`.",
     )
     image_command: tuple[str, ...] | None = declare(
         optional(argv),
         "Engine `command`: the program that checks `{image}`: it exits with 0 and prints the digest (or nothing), or exits with"
-        " 1 when the image does not exist. Without it a missing image shows only during the roll-out.",
+        " 1 when the image does not exist. Without it a missing image shows only during the roll-out,"
+        " and a rollback needs `allow-unverified`.",
     )
     job_command: tuple[str, ...] | None = declare(
         optional(argv),
@@ -135,6 +137,7 @@ def _command(inputs: EngineInputs, runtime: Runtime) -> Engine:
         job=inputs.job_command,
         logs=inputs.logs_command,
     )
+    programs.refuse_misspelt()
     release, file = release_variables(inputs, runtime), inputs.env_file_variable or ""
     return command.Command(runtime, programs, environment=inputs.environment, release=release, file=file)
 

@@ -42,6 +42,7 @@ class Progress:
     - `stranded`: those that were not, each with the reason.
     - `left`: those that something else changed in the meantime, each with what it was; they were left alone.
     - `handed_over`: those that the engine is taking back without being waited for.
+    - `by_programs`: whether the user's own programs roll out, so that their word is all that is known.
     """
 
     before: Mapping[str, Running]
@@ -54,6 +55,7 @@ class Progress:
     stranded: dict[str, str] = field(default_factory=dict)
     left: dict[str, str] = field(default_factory=dict)
     handed_over: list[str] = field(default_factory=list)
+    by_programs: bool = False
 
     @property
     def verdict(self) -> Verdict:

@@ -37,6 +37,11 @@ write a record is signed with its own time. A signed payload that somebody copie
 SKEW = 60.0
 """Seconds that the times of a run and of a Deployment may contradict each other; GitHub keeps both to the second."""
 
+SHORTEST_KEY = 16
+"""Bytes below which a key draws a warning: 128 bits, as 16 random bytes have them."""
+
+_MAKE_A_KEY = "Make one of at least 16 characters: openssl rand -hex 32"
+
 _LARGEST_EVENT = 32 * 1024 * 1024
 
 
@@ -66,6 +71,8 @@ class Trust:
         if inputs.record_key:
             key = runtime.environment.secret(inputs.record_key, input="record-key").encode()
             runtime.environment.withhold(inputs.record_key)
+            if len(key) < SHORTEST_KEY:
+                runtime.command("warning", f"The key in {inputs.record_key} is too short to prove a record. {_MAKE_A_KEY}")
         named = inputs.records_refs or (variables.get("GITHUB_REF_NAME", ""), default_branch(variables))
         # A run names its branch or tag without the prefix.
         refs = tuple(ref.removeprefix("refs/heads/").removeprefix("refs/tags/") for ref in named if ref)
@@ -116,8 +123,13 @@ class Proofs:
             if created is None or written is None or abs(created - written) > STALEST:
                 raise Unproven("its signed time is not the time at which GitHub created it: it was copied")
             return "signed with `record-key`"
-        self._creator(deployment)
-        return self._run(record, created)
+        try:
+            self._creator(deployment)
+            return self._run(record, created)
+        except Unproven as reason:
+            if "mac" in payload_of(deployment):
+                raise Unproven(f"{reason}. It is signed: set `record-key`") from None
+            raise
 
     def _creator(self, deployment: Mapping[str, Any]) -> None:
         expected = self.trust.app

@@ -96,6 +96,19 @@ class Records:
             complete = complete and len(page) < PAGE
         return self._prove(found, _never, _never, complete=complete)[0]
 
+    def environments(self) -> list[str]:
+        """Returns the environments that the newest Deployments of this app name: one request, and nothing is proven."""
+        page: Any = next(self.github.pages(self._path, _LIST, needs=READ), [])
+        found: set[str] = set()
+        for deployment in page if isinstance(page, list) else ():
+            try:
+                record = read(deployment)
+            except NotARecord:
+                continue
+            if self._is_ours(record):
+                found.add(record.environment)
+        return sorted(found)
+
     def lock(self, environment: str) -> Record | None:
         """Returns the newest proven lock or unlock of an environment; `None` where there is none.
 

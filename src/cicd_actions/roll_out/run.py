@@ -37,7 +37,7 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
         ordered = _ordered(inputs)
         targets = _targets(engine, ordered, inputs.sha, deadline)
         before = settled(engine, [target.service for target in targets], deadline, runtime)
-        progress = Progress(before, targets)
+        progress = Progress(before, targets, by_programs=engine.opaque_images)
         examine(engine, progress, deadline, allow_empty=inputs.allow_empty)
         try:
             roll_out(
@@ -200,10 +200,13 @@ def _digest_or_id(image: Image) -> str:
 def _consequence(progress: Progress) -> str:
     """Returns what stands now, for every service that was touched."""
     left = [service for service in progress.left if progress.left[service] != (progress.failure and progress.failure.what)]
+    returned = "What ran before runs again ({})."
+    if progress.by_programs:
+        returned = "`roll-out-command` was called with what ran before, and exited with code 0 ({})."
     parts = (
         (progress.stranded, "{} could not be rolled back."),
         (left, "{} was changed by something else as well, and was left."),
-        (progress.returned[::-1], "What ran before runs again ({})."),
+        (progress.returned[::-1], returned),
     )
     return " ".join(words.format(", ".join(services)) for services, words in parts if services)
 

@@ -31,16 +31,21 @@ def steps(inputs: Inputs, engine: Engine, repository: str, to_sha: str, moves: I
             "# 1. Find the last release that passed its gate: the newest whose run is a deploy that you know,",
             "#    other than the release to leave.",
             shlex.join(asked),
-            "# 2. Roll each service back to its digest, in this order:",
+            f"# 2. Roll each service back to its {'image' if engine.opaque_images else 'digest'}, in this order:",
         ]
-        targets = [Target(each.service, _placeholder(each.image)) for each in inputs.services]
+        opaque = engine.opaque_images
+        lines += ["#    (IMAGE is what its record has in `services`, COMMIT its `sha`)"] if opaque else []
+        commit = "COMMIT" if opaque else ""
+        targets = [Target(each.service, _placeholder(each.image, opaque=opaque), commit) for each in inputs.services]
         again = "# Then verify and record it: run this action again with `to-sha:` and that commit."
     lines += [engine.by_hand(target) for target in targets]
     lines += [again, *(f"curl --fail --silent --show-error {shlex.quote(url)}" for _, url in inputs.url)]
     return "\n".join(lines)
 
 
-def _placeholder(image: str) -> Image:
+def _placeholder(image: str, *, opaque: bool) -> Image:
+    if opaque and "/" not in image:
+        return Image("IMAGE", opaque=True)
     try:
         return Image(reference(image).repository, "sha256:DIGEST")
     except NotUnderstood:

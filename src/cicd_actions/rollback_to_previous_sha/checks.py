@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +33,9 @@ class Means:
     runtime: Runtime
     release: Mapping[str, str]
 
+
+NO_IMAGE_COMMAND = "`image-command` is not set"
+"""Why the user's own programs do not tell whether an image exists."""
 
 COMMITS_TIME = 5.0
 """Seconds for the list of commits that are taken back: it is for people, and nothing waits longer for it."""
@@ -81,6 +85,38 @@ def read_facts(
         raise Inconclusive(error.what, cause=error.cause, fix=error.fix) from None
 
 
+def refuse_unrecorded(records: Records, facts: Facts) -> None:
+    """Raises `Failed` for an environment without any record, where other environments have some."""
+    history = facts.history
+    if history.records or history.passed_over or history.apps:
+        return
+    try:
+        names = records.environments()
+    except ActionError:
+        return
+    if names:
+        close = difflib.get_close_matches(facts.environment.lower(), [name.lower() for name in names], 1)
+        raise Failed(
+            f"Cannot roll back: {facts.environment} has no record.",
+            cause=f"These environments have some: {', '.join(names[:10])}.",
+            fix=f"    with:\n      environment: {close[0] if close else names[0]}",
+        )
+
+
+def next_good(records: Records, facts: Facts, left: Left, to: Release) -> str:
+    """Returns the commit of the newest release that passed, other than these two; empty where there is none, or no answer."""
+
+    def others(history: History) -> list[Release]:
+        good = history.good(facts.services)
+        return [each for each in good if not left.is_of(each) and each.identity != to.identity]
+
+    try:
+        history = records.history(facts.environment, lambda history: bool(others(history)))
+    except ActionError:
+        return ""
+    return next((each.sha for each in others(history)), "")
+
+
 def found_images(
     engine: Engine, wanted: Mapping[str, str], deadline: Deadline, runtime: Runtime
 ) -> tuple[dict[str, Image], list[str]]:
@@ -103,10 +139,12 @@ def found_images(
         except EngineUnreachable as error:
             if service not in found:
                 raise
-            unverified.append(f"whether the image {image} of {service} exists: {error.what}")
+            why = f"{NO_IMAGE_COMMAND}, and the registry does not tell. {error.what}" if engine.opaque_images else error.what
+            unverified.append(f"whether the image {image} of {service} exists: {why}")
             continue
         if not found[service].exists:
-            unverified.append(f"whether the image {image} of {service} exists: this engine cannot tell")
+            why = NO_IMAGE_COMMAND if engine.opaque_images else "this engine cannot tell"
+            unverified.append(f"whether the image {image} of {service} exists: {why}")
     if missing:
         raise ImageMissing(
             "\n".join(error.what for error in missing),
@@ -214,10 +252,12 @@ def refuse(inputs: CheckInputs, made: Plan) -> None:
     if made.refused is not None:
         raise made.refused
     if made.unverified and not inputs.allow_unverified:
+        ask = "Let a program say whether an image exists:\n\n    with:\n      image-command: ./infra/exists.sh {image}\n\n"
         raise Inconclusive(
             "Could not check everything that a rollback needs: " + "; ".join(made.unverified) + ".",
             cause="A rollback to an image that is not there, or that does not fit the database, makes things worse.",
-            fix="Check it by hand. Then, to go on without this check:\n\n    with:\n      allow-unverified: true",
+            fix=(ask if any(NO_IMAGE_COMMAND in each for each in made.unverified) else "")
+            + "Check it by hand. Then, to go on without this check:\n\n    with:\n      allow-unverified: true",
         )
 
 

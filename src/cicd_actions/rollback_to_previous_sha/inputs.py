@@ -63,7 +63,8 @@ class _Rollback:
     services: tuple[Wanted, ...] = declare(
         services,
         "The services to roll back, one per line and in this order: `service=repository`. The digests come from the records."
-        " No other service moves, and no image from another repository.",
+        " No other service moves, and no image from another repository. For an id of your own programs such as `shop-3`, write"
+        " the service's name twice: `shop=shop`.",
         required=True,
     )
     environment_url: str = declare(web_url, "Where the environment is seen; GitHub shows it beside the deployment.")

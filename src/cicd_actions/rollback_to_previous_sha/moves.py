@@ -10,10 +10,11 @@ from cicd_actions.engines.protocol import Engine, RolledOut, Target
 from cicd_actions.engines.release import BEFORE_ANYTHING
 from cicd_actions.github.client import GitHub
 from cicd_actions.github.records import Records
-from cicd_actions.github.release_record import Record, Run, Task
+from cicd_actions.github.release_record import Record, Run, Task, is_sha
 from cicd_actions.health_gate.embedded import GateOptions, gate
 from cicd_actions.rollback_to_previous_sha.plan import Facts, Plan
 from cicd_actions.toolkit.deadline import Deadline
+from cicd_actions.toolkit.findings import Severity
 from cicd_actions.toolkit.report import Report
 from cicd_actions.toolkit.runtime import Runtime
 from cicd_actions.toolkit.verdict import Verdict
@@ -42,14 +43,19 @@ class Moved:
         return frozenset(each.service for each in self.arrived)
 
 
-def moves(plan: Plan, engine: Engine, deadline: Deadline, runtime: Runtime) -> Iterator[Moved]:
+def moves(
+    plan: Plan, engine: Engine, deadline: Deadline, runtime: Runtime, moved: Moved | None = None, *, again: bool = False
+) -> Iterator[Moved]:
     """Rolls each service back once, in order, and yields how far it came before and after each of them.
 
-    Raises what the engine raises; nothing is undone then. A service that the engine refuses to touch is not under way.
+    `again` moves also what is said to run already; `moved` is what moved before. Raises what the engine raises; nothing is
+    undone then. A service that the engine refuses to touch is not under way.
     """
-    moved = Moved()
+    moved = moved or Moved()
     for move in plan.moves:
-        if move.already:
+        if move.service in moved.services:
+            continue
+        if move.already and not again:
             runtime.log(f"{move.service} runs {move.reference} already.")
             continue
         runtime.log(f"Rolling {move.service} back to {move.reference}.")
@@ -62,6 +68,32 @@ def moves(plan: Plan, engine: Engine, deadline: Deadline, runtime: Runtime) -> I
             raise
         runtime.log(f"{move.service} is rolled back after {done.seconds:.1f} s.")
         yield (moved := Moved((*moved.arrived, done)))
+
+
+def doubted(plan: Plan, engine: Engine, judged: Report) -> bool:
+    """Tells whether a failed gate contradicts the user's own program, which says that a service runs the release already."""
+    return engine.opaque_images and judged.verdict is Verdict.FAIL and any(move.already for move in plan.moves)
+
+
+NO_EVIDENCE = frozenset({"version", "no-version", "header"})
+"""The kinds of answers that are no evidence against a release: another one answers, or the gate looks in the wrong place."""
+
+
+def another_answers(judged: Report, plan: Plan) -> bool:
+    """Tells whether a gate saw another version than the release, whatever else was wrong with the answer."""
+    seen = str(judged.outputs.get("observed-version", "")).split(", ")
+    expected = {move.sha for move in plan.moves} | {plan.to.sha}
+    return "version" in _kinds(judged) or any(is_sha(version) and version not in expected for version in seen)
+
+
+def condemns(judged: Report, plan: Plan) -> bool:
+    """Tells whether a gate that failed is evidence against the release that was rolled back to."""
+    return judged.verdict is Verdict.FAIL and not another_answers(judged, plan) and not _kinds(judged) <= NO_EVIDENCE
+
+
+def _kinds(judged: Report) -> set[str]:
+    """Returns what was wrong with the last telling answer of each critical target."""
+    return {each.rule.removeprefix("health-gate/") for each in judged.findings if each.severity is Severity.ERROR}
 
 
 def empty(plan: Plan, moved: Moved) -> list[str]:
@@ -95,7 +127,8 @@ def _of_several_commits(inputs: GateOptions, shas: Mapping[str, str], newest: st
 def record(inputs_url: str, records: Records, facts: Facts, plan: Plan, judged: Report, runtime: Runtime) -> None:
     """Records the outcome. `inputs_url` is where the environment is seen.
 
-    `pass` makes the release the last good one and quarantines the release that was left; `fail` quarantines the release itself.
+    `pass` makes the release the last good one and quarantines the release that was left. `fail` quarantines the release
+    itself, where the gate is evidence against it.
     Each commit gets a record with its own images alone. Raises what `GitHub` raises.
     """
     github = records.github
@@ -117,7 +150,7 @@ def record(inputs_url: str, records: Records, facts: Facts, plan: Plan, judged: 
         replace(base, sha=part.sha, services={name: references[name] for name in part.services}) for part in plan.to.parts()
     ]
     shown = records.write(parts[-1])
-    task = {Verdict.PASS: Task.PASSED, Verdict.FAIL: Task.QUARANTINED}.get(judged.verdict)
+    task = Task.PASSED if judged.verdict is Verdict.PASS else Task.QUARANTINED if condemns(judged, plan) else None
     if judged.verdict is Verdict.PASS:
         _quarantine_left(records, base, facts, plan)
     for part in parts if task else ():
@@ -134,11 +167,15 @@ def record(inputs_url: str, records: Records, facts: Facts, plan: Plan, judged: 
 
 
 def _quarantine_left(records: Records, base: Record, facts: Facts, plan: Plan) -> None:
-    """A release that passed and was left later must not be rolled back to: it is quarantined, as it was recorded."""
+    """Quarantines the release that was left, as it was recorded, unless its newest verdict is that already.
+
+    It passed and was left later, or its deploy ended without a verdict. A release that is older than the target stays as it is.
+    """
     left = plan.left.release
     if left is None or left.record.id < plan.to.record.id:
         return
-    if any(each.identity == left.identity for each in facts.history.good(facts.services)):
+    verdict = next((each for each in facts.history.outcomes if each.identity == left.record.identity), None)
+    if verdict is None or verdict.task is not Task.QUARANTINED:
         records.write(
             replace(
                 base,

@@ -13,7 +13,7 @@ from cicd_actions.github.release_record import Record, lock_described
 from cicd_actions.roll_out.run import evidence_blocks
 from cicd_actions.rollback_to_previous_sha import by_hand
 from cicd_actions.rollback_to_previous_sha.inputs import Inputs
-from cicd_actions.rollback_to_previous_sha.moves import Moved
+from cicd_actions.rollback_to_previous_sha.moves import Moved, another_answers, condemns
 from cicd_actions.rollback_to_previous_sha.plan import Left, Move, Plan
 from cicd_actions.rollback_to_previous_sha.revert import Reverted
 from cicd_actions.toolkit import private
@@ -59,6 +59,8 @@ class Known:
     judged: Report | None = None
     unrecorded: ActionError | None = None
     reverted: Reverted | None = None
+    next_good: str = ""
+    """The commit to roll back to next, where the gate condemned this one."""
 
     @property
     def still_to_move(self) -> list[Move]:
@@ -122,7 +124,8 @@ def ended(known: Known, plan: Plan, judged: Report) -> Report:
     """Returns the report when every service runs the release, and the gate has judged it."""
     verdict = judged.verdict
     where = f"{plan.environment} runs {plan.to.sha[:12]}"
-    where += " and was already rolled back" if plan.done else " again"
+    where += " and was already rolled back" if plan.done and not known.moved.begun else " again"
+    another = verdict is not Verdict.PASS and another_answers(judged, plan)
     findings = [
         Finding("rollback-to-previous-sha/note", Severity.WARNING, f"{arrived.service}: {note}")
         for arrived in known.moved.arrived
@@ -133,6 +136,14 @@ def ended(known: Known, plan: Plan, judged: Report) -> Report:
         findings.append(Finding("rollback-to-previous-sha/locked", Severity.NOTICE, passed))
     if verdict is Verdict.PASS:
         headline = f"{where}; it passed its gate."
+    elif another:
+        headline = (
+            f"Could not bring {plan.to.sha[:12]} back: the gate saw another version in {plan.environment}. {judged.headline}"
+        )
+        findings.append(Finding("rollback-to-previous-sha/gate", Severity.ERROR, headline, fix=_NOT_CONDEMNED))
+    elif verdict is Verdict.FAIL and not condemns(judged, plan):
+        headline = f"{where}; its gate failed, which proves nothing against it: {judged.headline}"
+        findings.append(Finding("rollback-to-previous-sha/gate", Severity.ERROR, headline, fix=_NOT_CONDEMNED))
     else:
         word = "it failed its gate too" if verdict is Verdict.FAIL else "its gate could not judge it"
         headline = f"{where}; {word}: {judged.headline}"
@@ -149,13 +160,20 @@ def ended(known: Known, plan: Plan, judged: Report) -> Report:
         seconds = max(each.seconds for each in known.moved.arrived)
         blocks.append(Paragraph([Strong("Slowest service: "), f"{seconds:.1f} s."]))
     blocks += [*plan.blocks(), Heading("The gate"), *judged.blocks, *_next(known, plan)]
-    return Report(verdict, headline, known.outputs(verdict, headline, rolled_back=True), findings, blocks)
+    return Report(verdict, headline, known.outputs(verdict, headline, rolled_back=not another), findings, blocks)
+
+
+_NOT_CONDEMNED = (
+    "The release that was rolled back to is not quarantined. Find out what answers there, and check `version-from`, `headers`"
+    " and the URLs of the gate. Then run this action again."
+)
 
 
 def _next(known: Known, plan: Plan) -> list[Block]:
     """Returns what comes after a rollback: the branch still has the commits that were taken back."""
+    found = _older(known, plan)
     if not plan.taken_back or not plan.taken_back.total:
-        return []
+        return found
     total = plan.taken_back.total
     steps: list[Inline] = [
         "1 commit was taken back, and is still on its branch: the next deploy brings it again."
@@ -165,12 +183,23 @@ def _next(known: Known, plan: Plan) -> list[Block]:
     if plan.stays:
         names = ", ".join(each.revision for each in plan.stays)
         steps.append(f"The migrations {names} stay applied. A revert must keep their modules.")
-    found: list[Block] = [Heading("What comes next"), Bullets(steps)]
+    found += [*([] if found else [Heading("What comes next")]), Bullets(steps)]
     if known.reverted is not None and known.reverted.url:
         found.append(Paragraph(["Merge ", Link("the pull request that reverts them", known.reverted.url), "."]))
     else:
         found += [Paragraph("Fix them, or revert them:"), CodeBlock(revert_commands(plan), "shell")]
     return found
+
+
+def _older(known: Known, plan: Plan) -> list[Block]:
+    """Returns the release to try next, where the gate condemned the one that was rolled back to."""
+    if known.judged is None or not condemns(known.judged, plan):
+        return []
+    if not known.next_good:
+        said = "No other release is known to have passed its gate here: deploy a commit that fixes the problem."
+        return [Heading("What comes next"), Paragraph(said)]
+    text = "Roll back to the next release that passed its gate:"
+    return [Heading("What comes next"), Paragraph(text), CodeBlock(f"with:\n  to-sha: {known.next_good}", "yaml")]
 
 
 def revert_commands(plan: Plan) -> str:
@@ -238,6 +267,15 @@ def _consequence(known: Known) -> str:
     return " ".join(words.format(", ".join(services)) for words, services in parts if services)
 
 
+_UNDER_WAY = {
+    "swarm": "The engine goes on rolling {} back.",
+    "kubernetes": "The engine goes on rolling {} back.",
+    "docker": "{} is rolled back in part at most: this engine does not go on without the step.",
+    "command": "The program that rolled {} back was ended, so how far it came is not known.",
+}
+"""What becomes of the service that is under way when the step ends: only an orchestrator goes on."""
+
+
 def cancelled(known: Known, error: Cancelled) -> Report:
     """Returns the report of a cancelled rollback. Seconds are left, so it asks nothing any more."""
     headline = f"The rollback was {error}."
@@ -246,7 +284,7 @@ def cancelled(known: Known, error: Cancelled) -> Report:
         headline += " Nothing was changed."
     else:
         if known.moved.under_way:
-            headline += f" The engine goes on rolling {known.moved.under_way} back."
+            headline += f" {_UNDER_WAY[known.engine.name].format(known.moved.under_way)}"
         untouched = [move.service for move in known.still_to_move if move.service != known.moved.under_way]
         if untouched:
             headline += f" Not begun: {', '.join(untouched)}."

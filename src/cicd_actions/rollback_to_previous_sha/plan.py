@@ -276,11 +276,14 @@ def _nothing(facts: Facts, left: Left) -> Failed:
             fix="Deploy a commit that fixes the problem.",
         )
     if history.passed_over:
+        signed = any("signed" in reason or "signature" in reason for reason in history.passed_over)
+        env = "    env:\n      RECORD_KEY: ${{ secrets.RECORD_KEY }}\n" if signed else ""
+        key = "\n      record-key: RECORD_KEY" if signed else ""
         return Failed(
             f"Cannot roll back: no record in {where} proves that its writer may write it.",
             cause=other.strip(),
-            fix="See why:\n\n    uses: org/cicd-actions/deployment-record@<full commit sha>\n    with:\n"
-            f"      phase: verify-record\n      environment: {where}",
+            fix="See why:\n\n    uses: org/cicd-actions/deployment-record@<full commit sha>\n"
+            f"{env}    with:\n      phase: verify-record\n      environment: {where}{key}",
         )
     if history.apps and not history.outcomes:
         return Failed(

@@ -12,7 +12,7 @@ from cicd_actions.github.records import Records
 from cicd_actions.health_gate.embedded import check
 from cicd_actions.rollback_to_previous_sha import checks, outcome
 from cicd_actions.rollback_to_previous_sha.inputs import Inputs
-from cicd_actions.rollback_to_previous_sha.moves import ATTEMPTS, empty, moves, record, verify
+from cicd_actions.rollback_to_previous_sha.moves import ATTEMPTS, condemns, doubted, empty, moves, record, verify
 from cicd_actions.rollback_to_previous_sha.outcome import Known
 from cicd_actions.rollback_to_previous_sha.plan import leaving, target
 from cicd_actions.rollback_to_previous_sha.revert import revert
@@ -40,18 +40,24 @@ def _run(inputs: Inputs, runtime: Runtime, engine: Engine) -> Report:
         checks.refuse_engine(engine, inputs.roll_out_command)
         running = checks.what_runs(engine, inputs.services, deadline)
         facts = checks.read_facts(records, inputs.environment, running, inputs.current_sha, inputs.to_sha)
+        checks.refuse_unrecorded(records, facts)
         known = replace(known, lock=checks.lock(records, inputs.environment, runtime))
         known = replace(known, left=(left := leaving(facts, inputs.current_sha)))
         known = replace(known, to=(to := target(facts, left, inputs.to_sha)))
         plan = checks.plan(inputs, inputs.services, means, facts, left, to)
         known = replace(known, plan=plan, path=outcome.write_plan(inputs, runtime, plan))
-        checks.examine(engine, [move for move in plan.moves if not move.already], deadline)
+        checks.examine(engine, [move for move in plan.moves if not move.already or engine.opaque_images], deadline)
         if inputs.dry_run and plan.refused is None:
             return outcome.planned(known, plan)
         checks.refuse(inputs, plan)
         for moved in moves(plan, engine, deadline, runtime):
             known = replace(known, moved=moved)
         judged = verify(inputs, plan, runtime)
+        if doubted(plan, engine, judged):
+            runtime.log(f"The gate does not see {to.sha[:12]}, so what is said to run it already is rolled back as well.")
+            for moved in moves(plan, engine, deadline, runtime, known.moved, again=True):
+                known = replace(known, moved=moved)
+            judged = verify(inputs, plan, runtime)
         if judged.verdict is Verdict.PASS and not inputs.allow_empty and (nothing := empty(plan, known.moved)):
             judged = replace(judged, verdict=Verdict.INCONCLUSIVE, headline=f"{', '.join(nothing)} runs no replica.")
         known = replace(known, judged=judged)
@@ -59,6 +65,7 @@ def _run(inputs: Inputs, runtime: Runtime, engine: Engine) -> Report:
             record(inputs.environment_url, records, facts, plan, judged, runtime)
         except ActionError as error:
             known = replace(known, unrecorded=error)
+        known = replace(known, next_good=checks.next_good(records, facts, left, to) if condemns(judged, plan) else "")
         if inputs.revert and judged.verdict is Verdict.PASS:
             known = replace(known, reverted=revert(records.github, facts, plan, judged, runtime))
         return outcome.ended(known, plan, judged)

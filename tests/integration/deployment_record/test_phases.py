@@ -269,3 +269,39 @@ def test_an_app_of_several_has_its_own_records(world: World) -> None:
     assert world.finish(1, "pass", app="shop").code == 0
     ended = world.start(2, app="blog")
     assert ended.outputs["previous-sha"] == ""
+
+
+def test_finish_with_other_services_than_its_start_is_refused(world: World) -> None:
+    world.build(1)
+    assert world.start(1).code == 0
+    for given in ("", "1"):
+        ended = world.finish(
+            1,
+            "pass",
+            services=f"api={digest(2)}",
+            deployment_id=given and str(deployments.kept(world.github, REPOSITORY).deployments[0]["id"]),
+        )
+        assert ended.code == 2
+        assert "`services` differs from what its `phase: start` recorded" in ended.headline
+        assert world.image("web", 1) in ended.log
+        assert digest(2) in ended.log
+    assert world.tasks() == [("deploy", "1")]
+    assert world.finish(1, "pass", services=f"api={digest(1)}\nweb={digest(1)}").code == 0
+
+
+def test_start_of_a_release_whose_image_is_missing_is_refused(world: World) -> None:
+    ended = world.start(1, **world.engine)
+    assert ended.code == 1
+    assert f"The image {world.image('api', 1)} does not exist" in ended.headline
+    assert world.tasks() == []
+    world.build(1)
+    assert world.start(1, **world.engine).code == 0
+
+
+@pytest.mark.parametrize(("key", "warned"), [("pq7-pq7", True), ("sixteen-letters-", False)])
+def test_record_key_that_is_too_short_draws_a_warning(world: World, key: str, warned: bool) -> None:
+    given = {"phase": "start", "sha": sha(1), "services": world.digests(1)}
+    ended = world.action("deployment-record", given, RECORD_KEY=key)
+    assert ended.code == 0
+    assert ("too short" in ended.log) is warned
+    assert key not in ended.log

@@ -88,8 +88,44 @@ def test_none_when_one_fails(folder: Path) -> None:
     ended = run("roll-out", inputs("api=new-api\nweb=bad-web"), folder)
     assert verdict(ended) == (1, "fail", "false"), ended.log
     assert state(folder) == {"api": "old-api", "web": "old-web"}
-    assert (folder / "calls").read_text() == "api new-api\nweb bad-web\napi old-api\n", "only what had moved is moved back"
+    assert (folder / "calls").read_text() == "api new-api\nweb bad-web\nweb old-web\napi old-api\n", (
+        "each that was begun is taken back"
+    )
     assert "it crashed" in ended.log
+
+
+REPLICAS = """#!/usr/bin/env python3
+import pathlib, sys, time
+image = sys.argv[1]
+pathlib.Path("replica-1").write_text(image)
+if image == "half":
+    sys.exit(1)
+if image == "hangs":
+    time.sleep(600)
+pathlib.Path("replica-2").write_text(image)
+pathlib.Path("marker").write_text(image)
+"""
+
+
+@pytest.mark.parametrize("image", ["half", "hangs"])
+@pytest.mark.parametrize("garbage", [False, True])
+def test_program_that_fails_halfway_is_called_with_the_old_release_whatever_is_reported(
+    tmp_path: Path, image: str, garbage: bool
+) -> None:
+    for name in ("replica-1", "replica-2", "marker"):
+        (tmp_path / name).write_text("shop-1")
+    broken = "[ $(cat replica-1) = shop-1 ] || { echo garbage; exit 0; }\n" if garbage else ""
+    running = "#!/bin/sh\n" + broken + 'printf \'{"shop": {"image": "%s"}}\' $(cat marker)\n'
+    for name, text in (("rollout", REPLICAS), ("running", running)):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    commands = {"roll-out-command": "./rollout {image}", "running-command": "./running", "image-command": ""}
+    ended = run("roll-out", inputs(f"shop={image}", timeout="2s", **commands), tmp_path)
+    assert verdict(ended) == (1, "fail", "false"), ended.log
+    assert [(tmp_path / name).read_text() for name in ("replica-1", "replica-2", "marker")] == ["shop-1"] * 3
+    assert "called with what ran before, and exited with code 0 (shop)" in ended.outputs["reason"]
+    assert "exit code -15" not in ended.log
+    assert "runs again" not in ended.outputs["reason"]
 
 
 def test_a_service_that_is_changed_after_it_arrived_is_left_and_nothing_passes(folder: Path) -> None:

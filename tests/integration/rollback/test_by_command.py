@@ -135,6 +135,7 @@ def test_what_cannot_be_checked_stops_it_unless_allowed(world: World) -> None:
     assert "Could not check everything that a rollback needs: whether the image" in ended.headline
     assert "By hand" in ended.summary
     assert world.image("api", 1) in ended.log
+    assert "image-command: ./infra/exists.sh {image}" in ended.log
     assert world.roll_back(image_command="", dry_run="true").code == 0
     assert world.running()["api"] == sha(2)
     assert world.roll_back(image_command="", allow_unverified="true").code == 0
@@ -182,6 +183,110 @@ def test_a_release_that_fails_its_gate_again_is_quarantined(world: World) -> Non
     assert "it failed its gate too" in ended.headline
     assert world.tasks()[-1] == ("quarantined", "1")
     assert world.states()[-1] == ["failure"]
+
+
+def test_marker_that_names_the_target_already_is_not_believed_against_the_gate(world: World) -> None:
+    world.release(1)
+    world.release(2, "fail")
+    old = {name: {"image": world.image(name, 1), "digest": digest(1), "sha": sha(1)} for name in world.services}
+    world.write("marker", old)
+    ended = world.roll_back(current_sha=sha(2), running_command=f"cat {world.folder}/marker.json")
+    assert (ended.code, ended.verdict, ended.outputs["rolled-back"]) == (0, "pass", "true"), ended.log
+    assert world.running() == {"api": sha(1), "web": sha(1)}
+    assert world.tasks()[-1] == ("passed", "1")
+
+
+def test_gate_that_sees_another_version_does_not_quarantine_the_target(world: World) -> None:
+    world.release(1)
+    world.release(2, "fail")
+    ended = world.roll_back(current_sha=sha(2), roll_out_command="true")
+    assert (ended.code, ended.verdict, ended.outputs["rolled-back"]) == (1, "fail", "false"), ended.log
+    assert "the gate saw another version in staging" in ended.headline
+    assert world.tasks()[-1] == ("deploy", "1"), "shown as failed, and no verdict on the release"
+    assert world.states()[-1] == ["failure"]
+    ended = world.roll_back(current_sha=sha(2), version_from="header:X-Elsewhere")
+    assert (ended.code, ended.verdict) == (1, "fail"), ended.log
+    assert "its gate failed, which proves nothing against it" in ended.headline
+    assert ("quarantined", "1") not in world.tasks()
+    assert world.roll_back(current_sha=sha(2)).code == 0
+
+
+def test_rollback_by_a_programs_word_alone_warns(world: World) -> None:
+    world.release(1)
+    world.release(2, "fail")
+    world.write("marker", world.read("state"))
+    ended = world.roll_back(current_sha=sha(2), running_command=f"cat {world.folder}/marker.json")
+    assert ended.code == 0, ended.log
+    said = "by its program's word alone: `running-command` still reports"
+    assert [said in each["message"] for each in ended.findings] == [True, True]
+
+
+def test_rollback_from_a_deploy_without_a_verdict_quarantines_it_once(world: World) -> None:
+    world.release(1)
+    world.build(2)
+    assert world.start(2).code == 0
+    world.runs(2)
+    for _ in range(2):
+        assert world.roll_back(current_sha=sha(2)).code == 0
+    assert world.tasks().count(("quarantined", "2")) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("/no/such/program {service}", "there is no such executable file"),
+        ("true {servic} {image}", "`{servic}` is not a placeholder"),
+    ],
+)
+def test_program_that_cannot_work_is_found_before_anything(world: World, command: str, said: str) -> None:
+    world.release(1)
+    world.release(2, "fail")
+    ended = world.roll_back(roll_out_command=command, dry_run="true")
+    assert ended.code == 2
+    assert said in ended.headline
+    assert "{servic}" not in command or "Did you mean `{service}`?" in ended.log
+    world.build(3)
+    started = world.start(3, **{**world.engine, "roll-out-command": command, "require-rollback": "true"})
+    assert started.code == 2
+    assert said in started.headline
+    assert ("deploy", "3") not in world.tasks()
+
+
+def test_release_that_fails_its_gate_again_names_the_next_good_one(world: World) -> None:
+    world.release(1)
+    world.release(2)
+    world.release(3, "fail")
+    world.healthy = False
+    ended = world.roll_back()
+    assert ended.code == 1
+    assert f"to-sha: {sha(1)}" in ended.summary.split("What comes next")[1]
+
+
+def test_environment_without_records_is_told_which_ones_have_some(world: World) -> None:
+    world.release(1)
+    world.release(2, "fail")
+    ended = world.roll_back(environment="stagin")
+    assert ended.code == 1
+    assert ended.headline.startswith("Cannot roll back: stagin has no record.")
+    assert "environment: staging" in ended.log
+
+
+def test_signed_records_without_a_key_are_told_to_need_it(world: World) -> None:
+    world.release(1)
+    world.release(2, "fail")
+    ended = world.roll_back(record_key="", current_sha=sha(2))
+    assert ended.code == 1
+    assert "It is signed: set `record-key`" in ended.log
+    assert "record-key: RECORD_KEY" in ended.log
+    assert "RECORD_KEY: ${{ secrets.RECORD_KEY }}" in ended.log
+
+
+def test_ids_of_own_programs_are_placeholders_in_the_steps_by_hand(world: World) -> None:
+    world.release(1)
+    world.github.fail("GET", "/deployments$", status=503, times=1000)
+    ended = world.roll_back(timeout="3s", services="api=api\nweb=web")
+    assert ended.code == 3
+    assert "roll-out api IMAGE COMMIT" in ended.log
 
 
 def test_a_gate_that_cannot_judge_records_nothing(world: World) -> None:
@@ -543,7 +648,7 @@ def test_cancelled_in_the_middle_it_says_what_stands(world: World) -> None:
     assert process.returncode == 130
     assert ended["verdict"] == "inconclusive"
     assert ended["outputs"]["rolled-back"] == "false"
-    assert "The engine goes on rolling web back" in ended["headline"]
+    assert "The program that rolled web back was ended, so how far it came is not known." in ended["headline"]
     assert world.running() == {"api": sha(1), "web": sha(2)}
     assert f"roll-out web {world.image('web', 1)} {sha(1)}" in log
     # Nothing is recorded: the result is not known yet.
