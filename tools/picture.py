@@ -16,7 +16,7 @@ WIDTH, MARGIN, LINE = 960, 24, 22
 COLUMNS = 112
 """Characters of a line at 14 px in 960 px, measured in Chromium with DejaVu Sans."""
 
-_TAGS = re.compile(r"</?(?:strong|code|br)>")
+_TAGS = re.compile(r"</?(?:strong|code|br)>|`")
 _STYLE = """\
 text{font:14px -apple-system,'Segoe UI','Noto Sans',Helvetica,Arial,sans-serif;fill:#1f2328;white-space:pre}
 .title{font-weight:600;font-size:20px}.head{font-weight:600}

@@ -257,9 +257,10 @@ class Log:
 
         Raises `EngineUnreachable`.
         """
-        # A turn that did not reach the end had its time: another one does not reach it either.
+        # A turn that had its time and did not reach the end: another one does not reach it either.
+        had = until.remaining
         complete = not (last and self._behind) and self._read(on_line, until, self._tail)
-        self._behind = not complete
+        self._behind = not complete and (self._behind or had >= LAST_WORDS)
         if last and not complete:
             # The end of the log says how the job ended. Reading it backwards is cheap for the engine.
             self._close()

@@ -87,6 +87,8 @@ class _Watch:
         while True:
             # Asked before the log is read: what was written before the end is then in the log.
             end = self._api.retried("ask how the job is", self._started.ended, deadline)
+            if end is None and deadline.expired:
+                return None
             last_words = LAST_WORDS if end is not None else 0.0
             self._read(Deadline(max(deadline.remaining, last_words), self._api.runtime.clock), last=end is not None)
             if end is not None or deadline.expired:

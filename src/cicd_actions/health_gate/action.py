@@ -12,7 +12,11 @@ ACTION = Action(
     outputs=(
         Output("verdict", "`pass`, `fail` or `inconclusive`."),
         Output("healthy", "`true` when the verdict is `pass`, else `false`; empty when an input is unusable."),
-        Output("observed-version", "Version of the last answers; several, joined by a comma, when targets differ."),
+        Output(
+            "observed-version",
+            "Version of the answers that decide: of a failed target the wrong one."
+            " Several, joined by a comma, when targets differ.",
+        ),
         Output("attempts", "Number of probes of all targets."),
         Output("elapsed-ms", "Duration of the gate in milliseconds."),
         Output("failed-targets", "JSON list of the critical targets that failed, by name."),

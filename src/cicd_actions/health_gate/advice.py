@@ -76,12 +76,14 @@ _PAGE = (
 
 def usual_cause(target: Target, seen: Observation) -> str:
     """Returns one or two sentences, or nothing."""
+    if seen.elsewhere:
+        return f"`version-from` names another place than the version's. Set `version-from: {seen.elsewhere}`."
     if seen.kind == "status":
         return _of_status(target, seen)
     if seen.kind in {"json", "no-version"} and seen.excerpt.lower().startswith(("<!doctype html", "<html")):
         return _PAGE
     if seen.outcome is Outcome.UNFINISHED:
-        return _BY_KIND["timeout"]
+        return _BY_KIND["timeout"] if seen.kind == "timeout" and seen.reached else ""
     if seen.kind == "timeout" and target.command:
         return "The program hangs, or needs longer than `request-timeout`."
     return _BY_KIND.get(seen.kind, "")

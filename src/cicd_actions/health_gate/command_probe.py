@@ -13,7 +13,7 @@ from cicd_actions.health_gate.answer import Answer
 from cicd_actions.health_gate.expectations import SHOWN, Undecidable
 from cicd_actions.health_gate.http_probe import PATIENCE
 from cicd_actions.health_gate.limits import TimeIsUp, TimeLimit, TooSlow, alarm
-from cicd_actions.health_gate.observation import Observation, Outcome, Trouble, unjudged
+from cicd_actions.health_gate.observation import Observation, Outcome, Trouble, undecided_at_the_deadline, unjudged
 from cicd_actions.health_gate.targets import Target
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.printable import beginning
@@ -101,6 +101,8 @@ class CommandProber:
                 with alarm(PATIENCE, deadline - self.clock()):
                     wrong, version = self.target.expectations.check(Answer(200, (), output), self.clock() - started)
             except TooSlow:
+                if self.clock() >= deadline:
+                    raise undecided_at_the_deadline() from None
                 raise unjudged("undecided", "slow", "could not decide in time whether its output is right") from None
             except Undecidable as error:
                 raise unjudged("undecided", "undecided", str(error)) from None
@@ -110,6 +112,7 @@ class CommandProber:
             seen, outcome=Outcome.WRONG, kind=wrong[0].kind, label=wrong[0].label, expected=wrong[0].expected,
             came=wrong[0].came, also=tuple((each.expected, each.came) for each in wrong[1:]),
             excerpt=beginning(text, SHOWN), version=version,
+            elsewhere=next((each.elsewhere for each in wrong if each.elsewhere), ""),
         )  # fmt: skip
 
 

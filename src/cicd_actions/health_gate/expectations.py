@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, cast
 
 import jsonpath
 
-from cicd_actions.health_gate.answer import LARGE_BODY, Answer
-from cicd_actions.health_gate.rules import HeaderRule, JsonRule, VersionSource
+from cicd_actions.health_gate.answer import LARGE_BODY, SMALL_BODY, Answer
+from cicd_actions.health_gate.rules import HeaderRule, JsonRule, VersionSource, version_source
 from cicd_actions.toolkit.errors import UnusableInput
-from cicd_actions.toolkit.grammar import StatusSet
+from cicd_actions.toolkit.grammar import StatusSet, fits
 from cicd_actions.toolkit.printable import beginning
+
+MOST_FIELDS = 500
+"""Fields of an answer among which another place of the version is looked for."""
+
+_PLAIN = re.compile(r"[A-Za-z_][0-9A-Za-z_]{0,40}")
 
 SHOWN = 200
 """Characters of an answer that a message repeats."""
@@ -27,6 +34,8 @@ class Mismatch:
     kind: str
     expected: str
     came: str
+    elsewhere: str = ""
+    """Where else in the answer the expected version stands, as `version-from` takes it."""
 
     @property
     def label(self) -> str:
@@ -93,10 +102,8 @@ class Expectations:
         document = _Document(answer)
         version, problem = self._version(answer, document)
         if self.version and version != self.version:
-            if version is None:
-                wrong.append(Mismatch("no-version", f"version {self.version}", problem))
-            else:
-                wrong.append(Mismatch("version", f"version {self.version}", _other_version(self.version, version)))
+            kind, came = ("no-version", problem) if version is None else ("version", _other_version(self.version, version))
+            wrong.append(Mismatch(kind, f"version {self.version}", came, _place_of(self.version, answer, document)))
         wrong += [found for rule in self.header_rules if (found := _check_header(rule, answer))]
         wrong += [found for rule in self.json_rules if (found := self._check_json(rule, document))]
         if self.body:
@@ -175,6 +182,25 @@ class _Document:
         except ValueError as error:
             kind = self._answer.header("content-type") or "no content type"
             self._problem = f"a body that is not JSON ({kind}): {error}" if self._answer.body else "an empty body"
+
+
+def _place_of(version: str, answer: Answer, document: _Document) -> str:
+    """Returns where in an answer the version stands, as `version-from` takes it; empty for nowhere."""
+    places = [f"header:{name}" for name, value in answer.headers if value == version]
+    if len(answer.body) <= SMALL_BODY:  # a large one takes longer than the advice is worth
+        with contextlib.suppress(Undecidable):
+            places += [f"json:{path}" for path, value in _fields(document.value) if value == version]
+    return next((place for place in places if fits(version_source, place)), "")
+
+
+def _fields(document: object) -> Iterator[tuple[str, object]]:
+    """Yields the first plainly named fields of an object and of the objects in it, with their JSONPaths."""
+    waiting = [("$", document)]
+    for path, value in waiting:
+        if isinstance(value, dict) and len(waiting) < MOST_FIELDS:
+            first = islice(value.items(), MOST_FIELDS)
+            waiting += [(f"{path}.{key}", inner) for key, inner in first if _PLAIN.fullmatch(key)]
+        yield path, value
 
 
 def json_value(answer: Answer) -> object:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import Protocol
 
 from cicd_actions.health_gate import command_probe, http_probe, metric_probe, tcp_probe
@@ -84,6 +85,8 @@ class Gate:
     """Numbers from 0 to 1, for the jitter."""
     watched: list[Watched] = field(default_factory=list)
     cancelled_by: int | None = None
+    began: float = field(default_factory=time.time)
+    """Seconds of the wall clock since 1970 at which the gate started."""
     elapsed: float = 0.0
     _error: BaseException | None = None
     _lines: int = 0
@@ -96,7 +99,7 @@ class Gate:
 
     async def run(self) -> None:
         """Runs until the end; `watched` then holds the results. Raises `UnusableInput` for what only shows while probing."""
-        self._started = time.monotonic()
+        self._started, self.began = time.monotonic(), time.time()
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._network = Network(self.variables)
@@ -135,6 +138,10 @@ class Gate:
             if verdict in verdicts:
                 return verdict
         return Verdict.PASS
+
+    def moment(self, seconds: float) -> datetime:
+        """Returns the time in UTC at which the gate had run for `seconds`."""
+        return datetime.fromtimestamp(self.began + seconds, timezone.utc)
 
     @property
     def attempts(self) -> int:
@@ -253,17 +260,19 @@ class Gate:
         return self.chance
 
     def _tell(self, each: Watched, seen: Observation) -> None:
-        before = each.history.last
-        changed = each.history.add(seen)
-        if not changed:
+        news, before = each.history.add(seen)
+        if not news:
             return
         said = seen.came if not seen.right or not seen.version else f"{seen.came}, version {seen.version}"
-        change = f"{before.label} → {seen.label}" if before and before.label != seen.label else seen.label
+        change = seen.label
+        if before and before.label != seen.label:
+            change = f"{before.label}{f' ×{before.count}' if before.count > 1 else ''} → {seen.label}"
         self._log(seen.ended, f"{each.target.name}: {change}{source(seen, seen.peers)} ({said})")
 
     def _tell_wait(self, each: Watched, seen: Observation, at: float) -> None:
         waits = at - seen.ended
-        if seen.retry_after and waits >= TOLD_WAIT and each.history.runs[-1].count == 1:
+        run = each.history.tally(each.history.runs[-1]).run
+        if seen.retry_after and waits >= TOLD_WAIT and run and run.count == 1:
             asked = f"the answer asked for {seen.retry_after:g} s in Retry-After"
             self._log(seen.ended, f"{each.target.name}: the next probe is in {waits:.1f} s ({asked})")
 
@@ -287,6 +296,9 @@ def _standing(each: Watched, now: float) -> str:
     run = each.history.runs[-1]
     if each.judge.streak and each.judge.first_right is not None:
         return f"right for {now - each.judge.first_right:.0f} s"
+    wrong = each.history.evidence(each.judge.addresses, wrong=True)
+    if wrong and (since := each.history.tally(wrong).wrong_from) is not None:
+        return f"{wrong.label}{source(wrong.last, wrong.last.peers)} for {now - since:.0f} s"
     return f"{run.label} for {now - run.started:.0f} s"
 
 

@@ -16,7 +16,7 @@ from cicd_actions.health_gate.exchange import Phase, Progress, Request, exchange
 from cicd_actions.health_gate.expectations import SHOWN, Mismatch, Undecidable
 from cicd_actions.health_gate.limits import TimeIsUp, TimeLimit, TooSlow, alarm
 from cicd_actions.health_gate.network import Network
-from cicd_actions.health_gate.observation import Observation, Outcome, Trouble, unjudged
+from cicd_actions.health_gate.observation import Observation, Outcome, Trouble, undecided_at_the_deadline, unjudged
 from cicd_actions.health_gate.proxies import own_answer
 from cicd_actions.health_gate.schedule import retry_after
 from cicd_actions.health_gate.targets import HttpRequest, Target
@@ -150,15 +150,15 @@ class HttpProber:
                 with alarm(PATIENCE, left):
                     wrong, version = self._check(answer, took)
             except TooSlow:
-                limit = "before the deadline"
-                if self.clock() < deadline:
-                    limit = f"within {PATIENCE * 1000:.0f} ms (expect-body, expect-json)"
+                if self.clock() >= deadline:
+                    raise undecided_at_the_deadline() from None
+                limit = f"within {PATIENCE * 1000:.0f} ms (expect-body, expect-json)"
                 raise unjudged("undecided", "undecided", f"could not decide {limit} whether the answer is right") from None
             except Undecidable as error:
                 raise unjudged("undecided", "undecided", str(error)) from None
         seen = Observation(
             started, self.clock(), Outcome.RIGHT, "right", str(answer.status), expected=self._expected(),
-            came=f"status {answer.status}", version=version, retry_after=_wanted_pause(answer),
+            came=self._came(answer), version=version, retry_after=_wanted_pause(answer),
         )  # fmt: skip
         if not wrong:
             return replace(seen, retry_after=None)
@@ -166,6 +166,7 @@ class HttpProber:
         seen = replace(
             seen, expected=first.expected, came=first.came, excerpt=_excerpt(answer), kind=first.kind,
             also=tuple((each.expected, each.came) for each in wrong[1:]), location=answer.header("location") or "",
+            elsewhere=next((each.elsewhere for each in wrong if each.elsewhere), ""),
         )  # fmt: skip
         if first.kind in {"no-data", "metric-error"}:
             return replace(seen, outcome=Outcome.UNJUDGED, label=first.label)
@@ -173,6 +174,10 @@ class HttpProber:
             return replace(seen, outcome=Outcome.UNJUDGED, kind="rate-limited")
         label = str(answer.status) if first.kind == "status" else first.label
         return replace(seen, outcome=Outcome.WRONG, label=label)
+
+    def _came(self, answer: Answer) -> str:
+        """Returns a right answer in words."""
+        return f"status {answer.status}"
 
     def _check(self, answer: Answer, took: float) -> tuple[list[Mismatch], str | None]:
         return self.target.expectations.check(answer, took)

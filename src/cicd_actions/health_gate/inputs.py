@@ -180,7 +180,7 @@ class Inputs:
         "Verdict on a metric without data (an empty result or NaN): `inconclusive`, `pass` or `fail`.",
         default="inconclusive",
     )
-    report: str = declare(string, "Path for a JSON report of everything that the gate saw.")
+    report: str = declare(string, "Path for a JSON report of everything that the gate saw. Missing folders are created.")
 
 
 def _key(parse: Callable[[str], object], meaning: str, default: str = "") -> Declaration:

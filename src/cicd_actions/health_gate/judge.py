@@ -92,7 +92,7 @@ class Judge:
             seen = replace(seen, outcome=Outcome.BROKEN)
         self.probes += 1
         self.wrong += seen.judged_wrong
-        self.unanswered += seen.outcome is Outcome.UNFINISHED and seen.reached
+        self.unanswered += seen.outcome is Outcome.UNFINISHED and seen.kind == "timeout" and seen.reached
         if self.state in {State.PASSED, State.FAILED}:
             return seen
         if seen.addresses:

@@ -33,6 +33,10 @@ class MetricProber(HttpProber):
         return str(self._metric)
 
     _reads_body = True
+    _said = ""
+
+    def _came(self, answer: Answer) -> str:
+        return self._said or super()._came(answer)
 
     def _check(self, answer: Answer, took: float) -> tuple[list[Mismatch], str | None]:  # a metric has no latency to judge
         expected = self._expected()
@@ -43,6 +47,7 @@ class MetricProber(HttpProber):
             values = read(answer)
         except ValueError as error:
             return [Mismatch("metric-error", expected, str(error))], None
+        self._said = NAN if values else EMPTY
         numbers = [value for value in values if not math.isnan(value)]
         if not numbers:
             kind = {"inconclusive": "no-data", "fail": "metric"}.get(self._metric.no_data)
@@ -51,6 +56,8 @@ class MetricProber(HttpProber):
         if outside:
             worst = max(outside) if self._metric.most is not None and max(outside) > self._metric.most else min(outside)
             return [Mismatch("metric", expected, f"{worst:g}" + (f", one of {len(numbers)}" if len(numbers) > 1 else ""))], None
+        shown = f"{numbers[0]:g}" if len(numbers) == 1 else f"{min(numbers):g} to {max(numbers):g} ({len(numbers)} values)"
+        self._said = f"value {shown}"
         return [], None
 
 

@@ -29,7 +29,8 @@ class Observation:
 
     `kind` is a word for programs (`status`, `refused`, `unresolved`, …), `label` a few characters for a timeline (`503`,
     `refused`), `came` a sentence for people; `excerpt` is the beginning of the body. `also` are further mismatches of the
-    same answer, each what was expected and what came; `location` is where a redirect leads. `retry_after` is in seconds.
+    same answer, each what was expected and what came; `location` is where a redirect leads, `elsewhere` where
+    else the expected version stands (`header:X-Build`). `retry_after` is in seconds.
     `reached` says that a connection to the target came about; `permanent` that waiting cannot cure it. `peers` are the
     addresses that it speaks of: the one that answered, or those that accepted no connection. `addresses` are all that
     have to answer right before the target passes, `unreached` those of a family that accepted no connection yet. All
@@ -46,6 +47,7 @@ class Observation:
     excerpt: str = ""
     also: tuple[tuple[str, str], ...] = ()
     location: str = ""
+    elsewhere: str = ""
     version: str | None = None
     retry_after: float | None = None
     reached: bool = True
@@ -74,6 +76,12 @@ class Trouble(Exception):
         self.came = came
         self.outcome = outcome
         self.permanent = permanent
+
+
+def undecided_at_the_deadline() -> Trouble:
+    """Returns the trouble of an answer that came too late to be judged. An answer before it says more."""
+    came = "the deadline passed before the gate could decide whether the answer is right"
+    return Trouble("undecided", "undecided", came, outcome=Outcome.UNFINISHED)
 
 
 def unjudged(kind: str, label: str, came: str) -> Trouble:

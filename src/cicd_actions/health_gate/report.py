@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from cicd_actions.health_gate import history
 from cicd_actions.health_gate.advice import usual_cause
 from cicd_actions.health_gate.gate import Gate, Watched
 from cicd_actions.health_gate.judge import MISSED, State
-from cicd_actions.health_gate.observation import Observation
+from cicd_actions.health_gate.observation import Observation, Outcome
 from cicd_actions.toolkit import private
 from cicd_actions.toolkit.findings import Finding, Severity
 from cicd_actions.toolkit.printable import shortened, visible
@@ -65,7 +66,7 @@ def headline(gate: Gate, ordered: Sequence[Watched], verdict: Verdict) -> str:
         if bad:
             what = f"{len(gate.watched) - len(bad)} of {_targets(len(gate.watched))} healthy (not critical: {_names(bad)})"
         version = _version(gate)
-        at = f" at version {version}" if version else ""
+        at = f" at version {_quoted(version)}" if version else ""
         return f"{what}{at} after {_time(gate)} ({_effort(gate)})."
     failed = [each for each in critical if each.verdict is Verdict.FAIL]
     unjudged = [each for each in critical if each.verdict is Verdict.INCONCLUSIVE]
@@ -96,20 +97,52 @@ def standing(each: Watched, gate: Gate) -> str:
         return f"healthy after {judge.passed_at or 0.0:.1f} s."
     if each.verdict is Verdict.INCONCLUSIVE and judge.streak:
         return _unfinished(each, gate)
-    run = each.history.last_wrong if each.verdict is Verdict.FAIL else None
-    run = run or each.history.telling or each.history.runs[-1]
+    run = _evidence(each) or each.history.runs[-1]
     seen = run.last
     expected = f"expected {seen.expected}; got: " if seen.judged_wrong and seen.expected else ""
-    often = f"{run.count} times, from {run.started:.1f} s to" if run.count > 1 else "at"
-    said = f"{expected}{seen.came}{history.source(seen, run.peers)} ({often} {run.ended:.1f} s)."
+    said = f"{expected}{seen.came}{history.source(seen, run.peers or seen.peers)} ({_often(each, run, gate)})."
     said += _also(seen) if seen.judged_wrong else ""
     if len(judge.addresses) > 1:
         said += f" By address: {each.history.by_address(judge.addresses)}."
     if judge.state is State.FAILED:
         said += f" The gate ended at once: {judge.reason}."
     elif judge.broken_streaks:
-        said += f" Wrong answers interrupted right ones {_times(judge.broken_streaks)}."
+        said += _interruptions(each)
+    if last.outcome is Outcome.UNFINISHED and last is not seen:
+        said += " The deadline cut the last probe off."
     return said
+
+
+def _evidence(each: Watched) -> history.Run | None:
+    """Returns the answers that decide the verdict."""
+    return each.history.evidence(each.judge.addresses, wrong=each.verdict is Verdict.FAIL)
+
+
+def _often(each: Watched, run: history.Run, gate: Gate) -> str:
+    """How often and since when: of one address where several answered."""
+    peer = each.history.tally(run)
+    if not run.last.judged_wrong or peer.wrong_from is None:
+        return f"{run.count} times, from {run.started:.1f} s to {run.ended:.1f} s" if run.count > 1 else f"at {run.ended:.1f} s"
+    since = f"since {gate.moment(peer.wrong_from):%Y-%m-%d %H:%M:%S} UTC"
+    if peer is each.history.whole:
+        span = f"{run.count} times, from {run.started:.1f} s to" if run.count > 1 else "at"
+        return f"{span} {run.ended:.1f} s; wrong {since}"
+    times = f"{peer.wrong} of {_counted(peer.answers, 'answer')} of this address wrong"
+    return f"{times}, from {peer.wrong_from:.1f} s to {run.ended:.1f} s; {since}"
+
+
+def _interruptions(each: Watched) -> str:
+    """Whether addresses went to and fro, or some of several were wrong all the time."""
+    peers = each.history.peers
+    flapping = [f"{name} ({_times(peer.turned)})" for name, peer in sorted(peers.items()) if peer.turned]
+    if len(peers) < 2:
+        return f" Wrong answers interrupted right ones {_times(each.judge.broken_streaks)}."
+    if flapping:
+        return f" Right answers turned wrong at {history.listed(flapping)}."
+    always = [name for name, peer in sorted(peers.items()) if peer.answers and peer.wrong == peer.answers]
+    if always:
+        return f" Only {history.listed(always)} answered wrong, and every time: no address flaps."
+    return " No address flaps."
 
 
 def _also(seen: Observation) -> str:
@@ -162,29 +195,40 @@ def _blocks(ordered: Sequence[Watched], gate: Gate) -> list[Block]:
             )
         )
         blocks.append(Paragraph(history.LEGEND))
-    blocks += [
-        Paragraph(text) for text in dict.fromkeys(_proof(each) for each in ordered if each.verdict is Verdict.PASS) if text
-    ]
-    return blocks
+    return blocks + [Paragraph(text) for text in _proofs(ordered, gate)]
 
 
-def _proof(each: Watched) -> str:
-    """What the pass of a target proves about its replicas."""
-    peers, rules = each.history.peers, each.target.rules
-    if not peers:
-        return ""
-    if rules.connections > 1:
-        streak = f"{each.judge.streak} connections in a row, {_counted(len(peers), 'address', 'addresses')}"
-        return f"{each.target.name}: {streak}. The chance that they missed one of the `replicas` is at most {MISSED:.1%}."
-    return (
-        "Every address that DNS named answered right. Behind a load balancer that proves one replica: set `replicas` to how"
-        " many there are."
-    )
+def _proofs(ordered: Sequence[Watched], gate: Gate) -> list[str]:
+    """What the pass of the gate proves about the replicas of its targets; nothing of a gate that did not pass."""
+    if gate.verdict is not Verdict.PASS or gate.cancelled_by is not None:
+        return []
+    proofs: list[str] = []
+    whole: list[Watched] = []
+    for each in ordered:
+        if each.verdict is not Verdict.PASS or not each.history.peers:
+            continue
+        if each.target.rules.connections > 1:
+            streak = f"{each.judge.streak} connections in a row, {_counted(len(each.history.peers), 'address', 'addresses')}"
+            missed = f"The chance that they missed one of the `replicas` is at most {MISSED:.1%}."
+            proofs.append(f"{each.target.name}: {streak}. {missed}")
+        elif each.judge.unreached:
+            proofs.append(f"{each.target.name}: every address that accepted a connection answered right.")
+        else:
+            whole.append(each)
+    if whole:
+        named = "" if all(each in whole for each in ordered) else f" for {_names(whole)}"
+        proofs.append(
+            f"Every address that DNS named{named} answered right. Behind a load balancer that proves one replica: set"
+            " `replicas` to how many there are."
+        )
+    return proofs
 
 
 def _explained(each: Watched, gate: Gate) -> list[Block]:
-    run = (each.history.last_wrong if each.verdict is Verdict.FAIL else None) or each.history.telling or each.history.runs[-1]
-    blocks: list[Block] = [Paragraph((Strong(each.target.name), f" ({each.target.place}): {standing(each, gate)}"))]
+    run = _evidence(each) or each.history.runs[-1]
+    blocks: list[Block] = [
+        Paragraph((Strong(each.target.name), f" ({_quoted(each.target.place)}): {_copyable(standing(each, gate), each)}"))
+    ]
     if run.last.excerpt:
         blocks.append(CodeBlock(run.last.excerpt))
     cause = usual_cause(each.target, run.last)
@@ -193,16 +237,27 @@ def _explained(each: Watched, gate: Gate) -> list[Block]:
     return blocks
 
 
+def _quoted(text: str) -> str:
+    """Returns text that is shown as code, which can be copied as it is."""
+    return f"`{text}`" if text and "`" not in text else text
+
+
+def _copyable(text: str, each: Watched) -> str:
+    """Returns the text with the target's own version and whole commits quoted."""
+    wanted = re.escape(each.target.expectations.version)
+    return re.sub(rf"(?:(?<=version ){wanted}|(?<![\w`.-])[0-9a-f]{{40}})(?![\w`…-])", r"`\g<0>`", text) if wanted else text
+
+
 def _row(each: Watched) -> Sequence[Inline]:
-    run = each.history.telling
+    run = _evidence(each)
     verdict = f"{MARKS[each.verdict]} {each.verdict}" + ("" if each.target.critical else " (not critical)")
     healthy = f"{each.judge.passed_at:.1f} s" if each.judge.passed_at is not None else "–"
     came = shortened(run.last.came, 120) if run else "not probed"
     return (
         Strong(each.target.name),
         verdict,
-        came,
-        Code(shortened(each.history.version() or "", 60)),
+        _copyable(came, each),
+        Code(shortened(_seen_version(each) or "", 60)),
         str(each.judge.probes),
         _addresses(each),
         healthy,
@@ -211,14 +266,18 @@ def _row(each: Watched) -> Sequence[Inline]:
 
 def _addresses(each: Watched) -> str:
     """How often each address answered: `10.0.0.7 ×9, 10.0.0.9 ×8`."""
-    counts = [f"{name} ×{peer.probes}" for name, peer in sorted(each.history.peers.items())]
+    several = len(each.history.peers) > 1
+    counts = [
+        f"{name} ×{peer.probes}{f' ({wrong})' if several and (wrong := history.wrong_count(peer)) else ''}"
+        for name, peer in sorted(each.history.peers.items())
+    ]
     unreached = each.judge.unreached
     said = [f"unreached: {history.listed(unreached)}"] if unreached else []
     return "; ".join([*([history.listed(counts)] if counts else []), *said]) or "–"
 
 
 def _finding(each: Watched, gate: Gate) -> Finding:
-    run = each.history.last_wrong or each.history.telling
+    run = _evidence(each)
     excerpt = f"\nIt said: {run.last.excerpt}" if run and run.last.excerpt and each.verdict is Verdict.FAIL else ""
     cause = usual_cause(each.target, run.last) if run else ""
     return Finding(
@@ -250,6 +309,7 @@ def as_json(gate: Gate, verdict: Verdict, reason: str) -> dict[str, object]:
         "verdict": verdict.value,
         "reason": reason,
         "cancelled": gate.cancelled_by is not None,
+        "started-at": _utc(gate, 0.0),
         "elapsed-ms": round(gate.elapsed * 1000),
         "timeout-ms": round(gate.timeout * 1000),
         "attempts": gate.attempts,
@@ -263,8 +323,9 @@ def as_json(gate: Gate, verdict: Verdict, reason: str) -> dict[str, object]:
                 "reason": standing(each, gate),
                 "attempts": each.judge.probes,
                 "healthy-after-ms": None if each.judge.passed_at is None else round(each.judge.passed_at * 1000),
-                "version": each.history.version(),
-                "addresses": _addresses_as_json(each),
+                "version": _seen_version(each),
+                "wrong-since": _utc(gate, _wrong_from(each)),
+                "addresses": _addresses_as_json(each, gate),
                 "answers": history.as_json(each.history.runs),
             }
             for each in gate.watched
@@ -272,20 +333,34 @@ def as_json(gate: Gate, verdict: Verdict, reason: str) -> dict[str, object]:
     }
 
 
-def _addresses_as_json(each: Watched) -> list[dict[str, object]]:
+def _wrong_from(each: Watched) -> float | None:
+    """Returns when the wrong answers that decide began, in seconds since the gate started."""
+    run = _evidence(each) if each.verdict is Verdict.FAIL else None
+    return each.history.tally(run).wrong_from if run and run.last.judged_wrong else None
+
+
+def _utc(gate: Gate, seconds: float | None) -> str | None:
+    return None if seconds is None else gate.moment(seconds).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _addresses_as_json(each: Watched, gate: Gate) -> list[dict[str, object]]:
     current = dict.fromkeys([*each.judge.addresses, *each.judge.unreached])
     return [
         {
             "address": name,
             "current": name in current,
-            "probes": peer.probes if peer else 0,
-            "outcome": peer.last.outcome.value if peer else None,
-            "label": peer.last.label if peer else None,
-            "came": peer.last.came if peer else None,
-            "version": peer.last.version if peer else None,
+            "probes": peer.probes,
+            "wrong": peer.wrong,
+            "wrong-since": _utc(gate, peer.wrong_from),
+            "turned-wrong": peer.turned,
+            "outcome": seen.outcome.value if seen else None,
+            "label": seen.label if seen else None,
+            "came": seen.came if seen else None,
+            "version": seen.version if seen else None,
         }
         for name in dict.fromkeys([*current, *each.history.peers])
-        for peer in [each.history.peers.get(name)]
+        for peer in [each.history.peers.get(name, history.Peer())]
+        for seen in [peer.last]
     ]
 
 
@@ -310,8 +385,14 @@ def _cleaned(value: object, runtime: Runtime) -> object:
 
 
 def _version(gate: Gate) -> str:
-    found = dict.fromkeys(version for each in gate.watched if (version := each.history.version()) is not None)
+    found = dict.fromkeys(version for each in gate.watched if (version := _seen_version(each)) is not None)
     return ", ".join(found)
+
+
+def _seen_version(each: Watched) -> str | None:
+    """Returns the version of the answers that decide, else the last one named."""
+    run = _evidence(each) if each.verdict is Verdict.FAIL else None
+    return run.last.version if run and run.last.version is not None else each.history.version()
 
 
 def _time(gate: Gate) -> str:

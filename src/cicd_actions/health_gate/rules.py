@@ -192,7 +192,12 @@ def _matching(text: str, value: str, before: str) -> re.Pattern[str]:
 
 def patterns(text: str) -> tuple[re.Pattern[str], ...]:
     """Compiles one regular expression a line. The line's end, as a block of YAML has it, is not part of it."""
-    return tuple(pattern(line) for line in text.replace("\r\n", "\n").split("\n") if line.strip())
+    lines = [line for line in text.replace("\r\n", "\n").split("\n") if line.strip()]
+    try:
+        return tuple(map(pattern, lines))
+    except NotUnderstood as error:
+        fixed = "\n".join(line if fits(pattern, line) else re.escape(line) for line in lines)
+        raise NotUnderstood(str(error), example=fixed) from None
 
 
 def stated(parse: Callable[[str], T], example: str) -> Callable[[str], T]:
@@ -213,5 +218,7 @@ def version_source(text: str) -> VersionSource:
         return VersionSource(text, kind, place.strip())
     if kind == "header" and re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", place.strip()):
         return VersionSource(text, kind, place.strip())
-    example = f"json:{text}" if text.startswith("$") else "header:X-Version"
+    bare = text.strip()
+    guess = f"json:{bare}" if bare.startswith("$") else f"json:$.{bare}" if "." in bare else f"header:{bare}"
+    example = guess if bare and ":" not in bare and fits(version_source, guess) else "header:X-Version"
     raise NotUnderstood(f"`{text}` is neither `json:` and a JSONPath nor `header:` and a name", example=example)

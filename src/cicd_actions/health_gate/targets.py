@@ -98,6 +98,22 @@ class Target:
         return str(self.request.url) if self.request else " ".join(self.command)
 
 
+_SECRET_HEADER = re.compile(r"authorization|proxy-authorization|cookie|.*(?:token|key|secret).*", re.IGNORECASE)
+
+SHORTEST_SECRET = 8
+"""Characters from which on the value of a header is taken for a secret."""
+
+
+def _secrets(name: str, value: str) -> list[str]:
+    """Returns what to mask of a header: its value, the part after the scheme, and the values of cookies."""
+    if not _SECRET_HEADER.fullmatch(name):
+        return []
+    found = [value, value.partition(" ")[2].strip()]
+    if name.lower() == "cookie":
+        found += [pair.partition("=")[2].strip() for pair in value.split(";")]
+    return [each for each in found if len(each) >= SHORTEST_SECRET]
+
+
 _EXPANDED = frozenset({"url", "headers", "body", "metric-url"})
 
 
@@ -139,6 +155,9 @@ class Settings:
                 raise self.unusable(
                     key, f"the value of the header {name} has a line's end or another character that no header has"
                 )
+        for name, text in expanded:
+            for secret in _secrets(name, text):
+                self._environment.mask(secret)
         return expanded
 
     def _expanded_url(self, key: str, text: str) -> str:
@@ -264,8 +283,8 @@ def target(settings: Settings, name: str) -> Target:
 
 
 def _tcp(settings: Settings, name: str, place: tuple[str, int]) -> Target:
-    for key in ("expect-version", "version-from", "expect-json", "expect-body", "expect-header"):
-        if settings(key):
+    for key in ("expect-version", "version-from", "expect-json", "expect-body", "expect-header", "wrong-version-for"):
+        if settings(key) not in (None, "", ()):
             problem = f"the target `{name}` only connects, so no answer says whether it holds; clear it on this target"
             fix = f"- {as_yaml('url', f'{TCP}{bracketed(place[0])}:{place[1]}')}\n  {as_yaml(key, '')}"
             raise settings.unusable(key, problem, fix=fix)
@@ -320,8 +339,18 @@ def _trust(settings: Settings) -> Trust:
     return Trust(settings("ca-file"), settings("client-cert"), settings("client-key"), settings("verify-tls"))
 
 
+_WITH_VERSION = """\
+- url: https://api.example.com/health/ready
+  expect-version: ${{ github.sha }}
+  wrong-version-for: 90s"""
+
+
 def _expectations(settings: Settings, status: StatusSet | None) -> Expectations:
     version = settings("expect-version")
+    if settings("wrong-version-for") is not None and not version:
+        raise settings.unusable(
+            "wrong-version-for", "it needs `expect-version`: no version is wrong without one", fix=_WITH_VERSION
+        )
     source = settings("version-from")
     return Expectations(
         status=status,

@@ -40,6 +40,11 @@ _REFERENCE = re.compile(
 """GitHub makes links of issues, commits and addresses in the text that comes out, and notes them where they lead to:
 https://docs.github.com/get-started/writing-on-github/working-with-advanced-formatting/autolinked-references-and-urls"""
 
+_APART = re.compile(rf"`[^`]+`|{_REFERENCE.pattern}", re.IGNORECASE)
+"""Text between backticks stays whole: it is shown as code, where GitHub looks for no references."""
+
+_URL = re.compile(r"https?&#58;//[0-9A-Za-z:/.?=%+,;-]+")
+
 _NUMBERED = re.compile(r"^( ?[0-9]{1,9})([.)])")
 
 
@@ -47,17 +52,22 @@ def escaped(text: str, *, code: bool = False) -> str:
     """Returns literal text on one line of Markdown, also inside a table's cell. GitHub looks for no references in `code`."""
     # Runs of white space are one space for HTML anyway, and four at the start of a line would be a code block.
     parts = [re.sub(r"\s+", " ", line) for line in text.splitlines()]
-    return "<br>".join(_referenced(part if code else _REFERENCE.sub(_apart, part)) for part in parts)
+    return "<br>".join(_referenced(part if code else _APART.sub(_apart, part)) for part in parts)
 
 
 def _apart(match: re.Match[str]) -> str:
-    return f"{match[0]}\u200b"
+    return match[0] if match[0].startswith("`") else f"{match[0]}\u200b"
+
+
+def _code(match: re.Match[str]) -> str:
+    """A URL is a code span, so that it can be copied from the source as well."""
+    return f"`{match[1].replace('&#58;', ':')}`" if _URL.fullmatch(match[1]) else f"<code>{match[1]}</code>"
 
 
 def _referenced(line: str) -> str:
     line = _MENTION.sub("@\u200b", line)
     line = _MEANT.sub(lambda match: f"&#{ord(match[0])};", line)
-    line = _QUOTED.sub(r"<code>\1</code>", line)
+    line = _QUOTED.sub(_code, line)
     return _NUMBERED.sub(lambda match: f"{match[1]}&#{ord(match[2])};", line)
 
 

@@ -53,7 +53,7 @@ def test_the_log_shows_changes_and_not_every_probe(gate: Gate, httpserver: HTTPS
     httpserver.expect_ordered_request("/").respond_with_data("fine")
     report = gate(url=f"api={httpserver.url_for('/')}")
     assert report.outputs["attempts"] == 6
-    assert re.findall(r"api: (?:\d+ → )?(\d+)", log.getvalue()) == ["503", "502", "200"]
+    assert re.findall(r"api: (?:\d+(?: ×\d+)? → )?(\d+)", log.getvalue()) == ["503", "502", "200"]
 
 
 def test_of_a_long_answer_the_first_200_characters_are_shown(gate: Gate, httpserver: HTTPServer) -> None:

@@ -179,4 +179,4 @@ def test_a_real_name_server_that_rotates_per_query_hides_no_replica(tmp_path: Pa
         timeout=60, check=False,
     )  # fmt: skip
     assert ran.returncode == 1, ran.stdout + ran.stderr
-    assert "version new from 127.0.0.2; version old from 127.0.0.3" in ran.stdout + ran.stderr
+    assert "version `new` from 127.0.0.2; version old from 127.0.0.3" in ran.stdout + ran.stderr

@@ -334,3 +334,34 @@ def test_header_rule_refused_pattern_gives_a_whole_line() -> None:
 @pytest.mark.parametrize("text", ["[[a]", "[a&&b]", "[a||b]", "[a~~b]"])
 def test_pattern_python_warns_of_is_used_as_it_is(text: str) -> None:
     assert pattern(text).search("a")
+
+
+@pytest.mark.parametrize(
+    ("given", "place"),
+    [
+        (answer({"version": "old"}, X_Build="new"), "header:X-Build"),
+        (answer({"version": "old", "build": {"sha": "new"}}), "json:$.build.sha"),
+        (answer({"build": "new"}), "json:$.build"),
+        (answer({"version": "old", "odd key": "new"}, X_Build="newer"), ""),
+        (answer(b"new"), ""),
+    ],
+)
+def test_check_of_another_version_finds_where_else_the_expected_one_stands(given: Answer, place: str) -> None:
+    (found,) = check(Expectations(version="new", version_from=version_source("json:$.version")), given)
+    assert found.elsewhere == place
+
+
+@pytest.mark.parametrize(
+    ("text", "example"),
+    [("X-Build", "header:X-Build"), ("$.a", "json:$.a"), ("build.sha", "json:$.build.sha"), ("a b", "header:X-Version")],
+)
+def test_version_source_without_its_kind_suggests_what_was_meant(text: str, example: str) -> None:
+    with pytest.raises(NotUnderstood) as caught:
+        version_source(text)
+    assert caught.value.example == example
+
+
+def test_patterns_with_a_broken_line_suggest_all_lines() -> None:
+    with pytest.raises(NotUnderstood) as caught:
+        patterns("ready\n(half\n^ok")
+    assert caught.value.example == "ready\n\\(half\n^ok"

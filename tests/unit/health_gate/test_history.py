@@ -65,6 +65,29 @@ def test_another_version_is_another_run() -> None:
     assert made.version() == "b"
 
 
+def at_address(address: str, at: float, label: str, outcome: Outcome) -> Observation:
+    return Observation(at, at, outcome, label, label, peers=(address,))
+
+
+def test_history_of_two_addresses_that_differ_is_news_once_an_address() -> None:
+    made = History()
+    answers = [("10.0.0.1", "200", Outcome.RIGHT), ("10.0.0.2", "503", Outcome.WRONG)]
+    told = [made.add(at_address(name, at, label, outcome))[0] for at in range(25) for name, label, outcome in answers]
+    assert sum(told) == 2
+    assert made.line() == "10.0.0.1: 200 ×25 0.0–24.0 s; 10.0.0.2: 503 ×25 0.0–24.0 s"
+    news, before = made.add(at_address("10.0.0.2", 26, "200", Outcome.RIGHT))
+    assert news
+    assert before
+    assert (before.label, before.count) == ("503", 25)
+
+
+def test_history_of_one_address_that_flaps_is_news_less_and_less_often() -> None:
+    made = History()
+    answers = [("200", Outcome.RIGHT), ("503", Outcome.WRONG)]
+    told = [made.add(at_address("10.0.0.1", at, label, outcome))[0] for at in range(100) for label, outcome in answers]
+    assert sum(told) == 12
+
+
 outcomes = st.sampled_from(list(Outcome))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 
@@ -10,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cicd_actions.health_gate.answer import Answer
-from cicd_actions.health_gate.metric_probe import error_of, read
-from cicd_actions.health_gate.targets import Metric
+from cicd_actions.health_gate.metric_probe import EMPTY, MetricProber, error_of, read
+from cicd_actions.health_gate.network import Network
+from cicd_actions.health_gate.targets import HttpRequest, Metric, Target
+from cicd_actions.health_gate.urls import parse
 
 
 def prometheus(kind: str, result: object, status: str = "success", **more: object) -> bytes:
@@ -82,3 +85,20 @@ def test_error_of_prometheus_is_its_own_text() -> None:
 )
 def test_metric_bounds_are_inclusive(metric: Metric, value: float, healthy: bool) -> None:
     assert (value in metric) is healthy
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"0.004", "value 0.004"),
+        (prometheus("vector", [{"value": [1, "1"]}, {"value": [1, "3"]}]), "value 1 to 3 (2 values)"),
+        (prometheus("vector", []), EMPTY),
+    ],
+)
+def test_metric_prober_of_a_passing_metric_tells_its_value(body: bytes, said: str) -> None:
+    target = Target("errors", metric=Metric(most=5.0, no_data="pass"))
+    request = HttpRequest(parse("http://prometheus.example/"))
+    prober = MetricProber(target, request, Network({}), float, asyncio.Lock(), addresses=None)
+    answer = Answer(200, (), body)
+    assert prober._check(answer, 0.0) == ([], None)
+    assert prober._came(answer) == said

@@ -279,3 +279,32 @@ def test_every_key_of_a_target_stands_in_the_readme() -> None:
     readme = (Path(__file__).resolve().parents[3] / "actions" / "health-gate" / "README.md").read_text("utf-8")
     for name, each in OF_TARGETS.items():
         assert f"| `{name}` | {f'`{each.default}`' if each.default else ''} | {cell(each.help)} |" in readme
+
+
+def test_targets_with_wrong_version_for_and_no_version_are_unusable() -> None:
+    text = "- {url: 'http://a/', wrong-version-for: 5s}"
+    with pytest.raises(UnusableInput, match="needs `expect-version`") as caught:
+        targets(targets=text)
+    assert targets(targets=written(caught.value)["targets"])
+    assert targets(targets=text, expect_version="new")
+
+
+@pytest.mark.parametrize(
+    ("header", "secret", "plain"),
+    [
+        ("Authorization: Bearer abcdefgh12", "abcdefgh12", "Bearer"),
+        ("proxy-authorization: Basic YWJjZGVmZ2g=", "YWJjZGVmZ2g=", "Basic"),
+        ("Cookie: session=abcdefgh12; theme=dark", "abcdefgh12", "dark"),
+        ("X-Api-Key: abcdefgh12", "abcdefgh12", "X-Api-Key"),
+        ("X-Auth-Token: abcdefgh12", "abcdefgh12", "X-Auth-Token"),
+        ("X-Client-Secret: abcdefgh12", "abcdefgh12", "X-Client-Secret"),
+        ("X-Trace: nothing-secret", "***", "nothing-secret"),
+        ("X-Api-Key: short", "***", "short"),
+    ],
+)
+def test_targets_with_a_literal_secret_in_a_header_mask_it(header: str, secret: str, plain: str) -> None:
+    runtime = Runtime({}, io.StringIO())
+    reading.targets(load(Inputs, {"url": "http://a/", "headers": header}, runtime.redactor), runtime.environment, Path())
+    said = runtime.redactor(f"it answered {header.rpartition(': ')[2].replace(secret, f'<{secret}>')} {secret} to {plain}")
+    assert "abcdefgh" not in said
+    assert said.endswith(plain)
