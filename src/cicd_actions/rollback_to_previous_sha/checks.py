@@ -86,7 +86,7 @@ def read_facts(
 
 
 def refuse_unrecorded(records: Records, facts: Facts) -> None:
-    """Raises `Failed` for an environment without any record, where other environments have some."""
+    """Raises `Failed` for an environment without any record, where another one has some and almost the same name."""
     history = facts.history
     if history.records or history.passed_over or history.apps:
         return
@@ -94,12 +94,13 @@ def refuse_unrecorded(records: Records, facts: Facts) -> None:
         names = records.environments()
     except ActionError:
         return
-    if names:
-        close = difflib.get_close_matches(facts.environment.lower(), [name.lower() for name in names], 1)
+    lowered = {name.lower(): name for name in names}
+    close = difflib.get_close_matches(facts.environment.lower(), lowered, 1, cutoff=0.8)
+    if close:
         raise Failed(
             f"Cannot roll back: {facts.environment} has no record.",
             cause=f"These environments have some: {', '.join(names[:10])}.",
-            fix=f"    with:\n      environment: {close[0] if close else names[0]}",
+            fix=f"    with:\n      environment: {lowered[close[0]]}",
         )
 
 
