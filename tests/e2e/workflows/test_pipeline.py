@@ -83,7 +83,16 @@ def test_a_push_goes_to_production_built_once(app: Consumer, world: World) -> No
     images = [entry[2] for entry in journal if entry[0] == "roll-out"]
     assert images[:2] == images[2:]
     assert all(re.fullmatch(r"local/(api|web)@sha256:[0-9a-f]{64}", image) for image in images)
-    assert journal[3] == ["job", "api", images[0], app.head, "staging", "--", "schema", "up"]
+    assert next(entry for entry in journal if entry[0] == "job") == [
+        "job",
+        "api",
+        images[0],
+        app.head,
+        "staging",
+        "--",
+        "schema",
+        "up",
+    ]
 
 
 def test_a_pull_request_is_never_released_and_has_five_jobs(app: Consumer, world: World) -> None:
