@@ -9,10 +9,13 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 PASSWORD = "pg-s3cret-of-tests"
 
@@ -143,6 +146,21 @@ class Postgres:
             done = subprocess.run(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL, check=False, cwd=self._folder)
         if check and done.returncode != 0:
             raise AssertionError((self._folder / "setup.log").read_text() + _tail(self._folder / "log"))
+
+
+@contextmanager
+def running(listen: str = "127.0.0.1") -> Iterator[Postgres]:
+    """Yields a server that has started, and is gone with the block. Skips the test where its programs are missing."""
+    if programs() is None:
+        pytest.skip("PostgreSQL's server programs (initdb) are not installed")
+    # Not below pytest's folder: every other pytest of this user closes that to other users, and the server is one.
+    with tempfile.TemporaryDirectory(prefix="cicd-actions-postgres-") as folder:
+        server = Postgres(Path(folder), listen=listen)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
 
 
 def _tail(path: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 
 from tests.e2e.workflows.conftest import Consumer
 from tests.harness.alembic_project import NEWEST, Project, python_with
-from tests.harness.postgres import Postgres, programs
+from tests.harness.postgres import Postgres, running
 
 API: dict[str, Any] = {
     "directory": "apps/api",
@@ -136,15 +135,8 @@ def test_what_a_change_breaks_is_told_from_the_current_api(app: Consumer) -> Non
 
 @pytest.fixture
 def postgres() -> Iterator[Postgres]:
-    if programs() is None:
-        pytest.skip("PostgreSQL's server programs (initdb) are not installed")
-    with tempfile.TemporaryDirectory(prefix="cicd-actions-postgres-") as folder:
-        server = Postgres(Path(folder))
-        try:
-            server.start()
-            yield server
-        finally:
-            server.stop()
+    with running() as server:
+        yield server
 
 
 @pytest.mark.postgres

@@ -6,7 +6,6 @@ import functools
 import json
 import secrets
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from tests.fakes.github.openapi import document
 from tests.harness import alembic_image
 from tests.harness.alembic_project import Project
 from tests.harness.load import Load
-from tests.harness.postgres import Postgres, programs
+from tests.harness.postgres import Postgres, running
 from tests.harness.releases import REPOSITORY
 from tests.harness.site import Site
 from tests.harness.stack import Built, Images, Stack
@@ -101,15 +100,9 @@ def test_a_target_that_does_not_come_up_is_not_taken_back_itself(site: Site, ima
 @pytest.fixture(scope="module")
 def postgres(swarm: docker.DockerClient) -> Iterator[tuple[Postgres, str]]:
     """A server that containers reach, and the address at which they do: the host's end of the Swarm's bridge."""
-    if programs() is None:
-        pytest.skip("PostgreSQL's server programs are not installed")
     host = swarm.networks.get("docker_gwbridge").attrs["IPAM"]["Config"][0]["Gateway"]
-    # Not below pytest's own folder: the server's user has to get there.
-    with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
-        server = Postgres(Path(folder), listen="0.0.0.0")
-        server.start()
+    with running(listen="0.0.0.0") as server:
         yield server, host
-        server.stop()
 
 
 class Migrated(Site):

@@ -10,7 +10,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import uuid
@@ -29,7 +28,7 @@ from cicd_actions.toolkit.inputs import load
 from cicd_actions.toolkit.report import Report
 from cicd_actions.toolkit.runtime import Runtime
 from tests.harness.alembic_project import NEWEST, ROOT, Project, python_with
-from tests.harness.postgres import Postgres, programs
+from tests.harness.postgres import Postgres, running
 from tests.harness.warm_python import warmed
 
 DRIVERS = ("psycopg", "psycopg2", "asyncpg")
@@ -227,30 +226,15 @@ class Database:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A server that runs for the whole session. It listens everywhere, so that containers reach it too."""
-    if programs() is None:
-        pytest.skip("PostgreSQL's server programs (initdb) are not installed")
-    # Not below pytest's folder: every other pytest of this user closes that to other users, and the server is one.
-    with tempfile.TemporaryDirectory(prefix="cicd-actions-postgres-") as folder:
-        server = Postgres(Path(folder), listen="*")
-        try:
-            server.start()
-            yield server
-        finally:
-            server.stop()
+    with running(listen="*") as server:
+        yield server
 
 
 @pytest.fixture
 def own_postgres() -> Iterator[Postgres]:
     """A server of the test's own, for what would disturb others."""
-    if programs() is None:
-        pytest.skip("PostgreSQL's server programs (initdb) are not installed")
-    with tempfile.TemporaryDirectory(prefix="cicd-actions-postgres-") as folder:
-        server = Postgres(Path(folder))
-        try:
-            server.start()
-            yield server
-        finally:
-            server.stop()
+    with running() as server:
+        yield server
 
 
 @pytest.fixture

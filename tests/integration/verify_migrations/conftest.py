@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 from tests.harness.action import Ended, run
 from tests.harness.alembic_project import NEWEST, python_with
 from tests.harness.migration_repository import MigrationRepository
-from tests.harness.postgres import Postgres, programs
+from tests.harness.postgres import Postgres, running
 from tests.harness.warm_python import warmed
 
 
@@ -49,16 +48,9 @@ def _rule(found: dict[str, Any]) -> str:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Postgres]:
-    if programs() is None:
-        pytest.skip("PostgreSQL's server programs (initdb) are not installed")
-    with tempfile.TemporaryDirectory(prefix="cicd-actions-postgres-") as folder:
-        made = Postgres(Path(folder))
-        try:
-            made.start()
-            made.sql("create role cicd_vm_app")
-            yield made
-        finally:
-            made.stop()
+    with running() as made:
+        made.sql("create role cicd_vm_app")
+        yield made
 
 
 @pytest.fixture(scope="session")
