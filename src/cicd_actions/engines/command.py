@@ -101,6 +101,7 @@ class Command:
 
     name = "command"
     opaque_images = True
+    when_ended = "The program that rolled {} back was ended, so how far it came is not known."
 
     def __init__(
         self,

@@ -65,6 +65,7 @@ class Kubernetes:
 
     name = "kubernetes"
     opaque_images = False
+    when_ended = "The engine goes on rolling {} back."
 
     def __init__(self, runtime: Runtime, *, context: str = "", namespace: str = "", container: str = "") -> None:
         self._runtime = runtime

@@ -245,6 +245,9 @@ class Engine(Protocol):
     opaque_images: bool
     """True where only the user's programs understand image ids, so that no rule for tags and digests applies."""
 
+    when_ended: str
+    """What becomes of a service `{}` that is being rolled back when the step ends: only an orchestrator goes on."""
+
     def running(self, services: Sequence[str], deadline: Deadline) -> Mapping[str, Running]:
         """Returns what runs now, by service. A service that does not exist is not in the mapping. Changes nothing."""
         ...

@@ -267,15 +267,6 @@ def _consequence(known: Known) -> str:
     return " ".join(words.format(", ".join(services)) for words, services in parts if services)
 
 
-_UNDER_WAY = {
-    "swarm": "The engine goes on rolling {} back.",
-    "kubernetes": "The engine goes on rolling {} back.",
-    "docker": "{} is rolled back in part at most: this engine does not go on without the step.",
-    "command": "The program that rolled {} back was ended, so how far it came is not known.",
-}
-"""What becomes of the service that is under way when the step ends: only an orchestrator goes on."""
-
-
 def cancelled(known: Known, error: Cancelled) -> Report:
     """Returns the report of a cancelled rollback. Seconds are left, so it asks nothing any more."""
     headline = f"The rollback was {error}."
@@ -284,7 +275,7 @@ def cancelled(known: Known, error: Cancelled) -> Report:
         headline += " Nothing was changed."
     else:
         if known.moved.under_way:
-            headline += f" {_UNDER_WAY[known.engine.name].format(known.moved.under_way)}"
+            headline += f" {known.engine.when_ended.format(known.moved.under_way)}"
         untouched = [move.service for move in known.still_to_move if move.service != known.moved.under_way]
         if untouched:
             headline += f" Not begun: {', '.join(untouched)}."
