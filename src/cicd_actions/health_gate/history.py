@@ -281,7 +281,7 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def as_json(runs: Sequence[Run]) -> list[dict[str, object]]:
+def runs_as_json(runs: Sequence[Run]) -> list[dict[str, object]]:
     """Returns the runs for the JSON report; times in milliseconds."""
     return [
         {
