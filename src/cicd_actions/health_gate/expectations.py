@@ -317,9 +317,17 @@ def _body_shown(answer: Answer, text: str) -> str:
     return f"a body that begins with {json.dumps(beginning(text.strip(), 60), ensure_ascii=False)}{searched}"
 
 
-def _other_version(expected: str, came: str) -> str:
+def abbreviated(expected: str, came: str) -> bool:
+    """Returns whether one of two versions is only the beginning of the other, as an abbreviated commit is."""
     shorter, longer = sorted((expected, came), key=len)
-    if len(shorter) >= 6 and longer.startswith(shorter):
-        who = "which is only its beginning" if shorter == came else "of which `expect-version` is only the beginning"
-        return f"version {came}, {who}: the whole value must be the same"
+    return 6 <= len(shorter) < len(longer) and longer.startswith(shorter)
+
+
+def _other_version(expected: str, came: str) -> str:
+    if abbreviated(expected, came):
+        return (
+            f"version {came}, which is only its beginning"
+            if len(came) < len(expected)
+            else f"version {came}, which only begins so"
+        )
     return f"version {beginning(came, SHOWN)}" if came else "an empty version"

@@ -101,9 +101,8 @@ def _targets(number: int) -> str:
 
 
 def _effort(gate: Gate) -> str:
-    """What was seen: `41 connections, 3 addresses`; `7 probes` where addresses mean nothing."""
-    connections = sum(peer.probes for each in gate.watched for peer in each.history.peers.values())
-    if not connections:
-        return counted(gate.attempts, "probe")
+    """What was seen: `41 connections, 3 addresses`; `7 probes` where some were refused, or addresses mean nothing."""
     addresses = {name for each in gate.watched for name in each.history.peers}
-    return f"{counted(gate.attempts, 'connection')}, {counted(len(addresses), 'address', 'addresses')}"
+    connections = sum(peer.connections for each in gate.watched for peer in each.history.peers.values())
+    made = counted(gate.attempts, "connection" if connections == gate.attempts else "probe")
+    return f"{made}, {counted(len(addresses), 'address', 'addresses')}" if addresses else made
