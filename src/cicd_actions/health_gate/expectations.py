@@ -13,9 +13,9 @@ from typing import Any, cast
 import jsonpath
 
 from cicd_actions.health_gate.answer import LARGE_BODY, SMALL_BODY, Answer
-from cicd_actions.health_gate.rules import HeaderRule, JsonRule, VersionSource, version_source
+from cicd_actions.health_gate.rules import HeaderRule, JsonRule, VersionSource, compiled, version_source
 from cicd_actions.toolkit.errors import UnusableInput
-from cicd_actions.toolkit.grammar import StatusSet, fits
+from cicd_actions.toolkit.grammar import NotUnderstood, StatusSet, fits
 from cicd_actions.toolkit.printable import beginning
 
 MOST_FIELDS = 500
@@ -74,17 +74,13 @@ class Expectations:
     def _compiled(self, path: str, name: str, text: str) -> jsonpath.JSONPath:
         if path not in self._paths:
             try:
-                made = jsonpath.JSONPathEnvironment(strict=True).compile(path)
-            except (jsonpath.JSONPathError, RecursionError) as error:
-                said = str(error).partition("\n")[0]
+                self._paths[path] = compiled(path)
+            except NotUnderstood as error:
                 raise UnusableInput(
-                    f"Cannot use the input `{name}`: `{path}` is not a JSONPath of RFC 9535: {said}.",
+                    f"Cannot use the input `{name}`: {error}.",
                     cause=f"The line was: {text}",
                     fix="For example:\n\n    $.status\n    $.checks[0].name\n    $['key with spaces']",
                 ) from None
-            if not isinstance(made, jsonpath.JSONPath):
-                raise UnusableInput(f"Cannot use the input `{name}`: `{path}` joins several paths; write one.")
-            self._paths[path] = made
         return self._paths[path]
 
     def check(self, answer: Answer, seconds: float) -> tuple[list[Mismatch], str | None]:
