@@ -46,7 +46,7 @@ class Ruling:
             one.file,
             one.line or None,
             None,
-            rule.instead,
+            rule.told(one.tool),
             self.fingerprint,
         )
 

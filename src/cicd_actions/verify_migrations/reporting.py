@@ -48,7 +48,7 @@ def report(tool: str, judged: Judgement, inputs: Inputs, runtime: Runtime, path:
             )
         )
     results = Path(tempfile.mkdtemp(prefix=f"{tool}-", dir=runtime.variables.get("RUNNER_TEMP") or None))
-    texts = {f"{tool}/{id_}": sarif.RuleText(rule.title, f"{rule.why} {rule.instead}") for id_, rule in RULES.items()}
+    texts = {f"{tool}/{id_}": sarif.RuleText(rule.title, f"{rule.why} {rule.told('alembic')}") for id_, rule in RULES.items()}
     findings = [each.finding for each in judged.rulings if not each.accepted]
     as_sarif = sarif.document(tool, findings, texts, version=runtime.variables.get("GITHUB_ACTION_REF", ""))
     outputs: dict[str, OutputValue] = {
@@ -140,7 +140,7 @@ def blocks(judged: Judgement) -> list[Block]:
 def _one(ruling: Ruling) -> list[Block]:
     trouble, rule = ruling.trouble, RULES[ruling.trouble.rule]
     place = f"{trouble.file}:{trouble.line}" if trouble.line else trouble.file
-    items: list[Any] = [rule.why, f"Instead: {rule.instead}"]
+    items: list[Any] = [rule.why, f"Instead: {rule.told(ruling.trouble.tool)}"]
     if ruling.why:
         items.append(ruling.why)
     items.append(

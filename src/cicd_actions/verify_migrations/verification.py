@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -313,7 +313,7 @@ class Verification:
 
     def _other_tool(self, base: Base) -> None:
         self.found.not_judged.append(
-            "The command is not Alembic's: downgrades, and the file, line and rows of each statement, are not judged."
+            "The command is not Alembic's: downgrades, and the line and rows of each statement, are not judged."
             " Models are not compared with the schema."
         )
         database = self.server.create("head", base.tame)
@@ -332,7 +332,11 @@ class Verification:
             entries = segments.started(self.server.recorder.entries(connection), known)
             parts = segments.cut(entries, before, self.server.recorder.catalog(connection), [])
             moved = [part for part in parts if part.revision or part.entries]
-            self.found.new = [{"revision": part.revision or "the migration", "phase": "", "message": ""} for part in moved]
+            known_files = self._files(database) if moved and self.programs.tool else {}
+            nothing = {"phase": "", "message": "", "path": ""}
+            self.found.new = [
+                {**known_files.get(part.revision, nothing), "revision": part.revision or "the migration"} for part in moved
+            ]
             self._looked_at(connection, parts, counts, listed, failed_before, base)
         hostile = self.server.create("unkind", base.hostile)
         unkind = self.programs.command(self.head, self.inputs.command, self.server.address.at(hostile), "command, hostile rows")
@@ -342,21 +346,17 @@ class Verification:
         if moved:
             self._phases(parts, base)
 
+    def _files(self, database: str) -> dict[str, dict[str, Any]]:
+        """Returns this change's migration files by revision, as the tool tells them."""
+        asked = self.programs.python(self.head, "models", self.server.address.at(database))
+        return {each["revision"]: each for each in asked.get("migrations") or ()}
+
     def _add(self, trouble: Trouble) -> None:
         file = trouble.file
         if not file and trouble.revision:
             file = next((each.get("path", "") for each in self.found.new if each["revision"] == trouble.revision), "")
-        self.found.troubles.append(
-            Trouble(
-                trouble.rule,
-                trouble.what,
-                trouble.revision,
-                trouble.place,
-                self._relative(file) if file else "",
-                trouble.line,
-                trouble.severity,
-            )
-        )
+        file = self._relative(file) if file else ""
+        self.found.troubles.append(replace(trouble, file=file, tool=self.programs.tool))
 
     def _relative(self, path: str) -> str:
         return self.repo.relative(Path(path)) or Path(path).name

@@ -301,6 +301,7 @@ class Migration(migrations.Migration):
 """
 _INDEX = """
 from django.db import migrations, models
+deploy_phase = "contract"
 class Migration(migrations.Migration):
     dependencies = [("shop", "0001_initial")]
     operations = [migrations.AddIndex("Item", models.Index(fields=["name"], name="i")),
@@ -328,6 +329,9 @@ def test_django_project_is_judged_with_its_models(verify: Verify, tmp_path: Path
     python = python_with(OTHER_TOOLS)
     ended = verify(project, command=f"env DJANGO_SETTINGS_MODULE=config {python}/python manage.py migrate", driver="")
     assert json.loads(ended.outputs["new"]) == ["shop.0002_index"], ended.log
-    assert {"blocking-index", "new-required-column"} <= rules(ended, "error")
+    assert rules(ended, "error") == {"blocking-index"}
+    assert "new-required-column" in rules(ended, "warning")
+    assert "AddIndexConcurrently" in ended.log
+    assert {found.get("file") for found in ended.findings} == {"shop/migrations/0002_index.py"}
     assert "(shop.models.Item)" in ended.outputs["reason"] + ended.log
     assert len(report(ended)["not-judged"]) == 1
