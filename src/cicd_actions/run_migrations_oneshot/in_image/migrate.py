@@ -16,7 +16,7 @@ from cicd_actions.run_migrations_oneshot.in_image import version_tables as table
 from cicd_actions.run_migrations_oneshot.in_image.aside import Aside, dbapi_of, of_engine, on_fresh
 from cicd_actions.run_migrations_oneshot.in_image.channel import Channel, chunks
 from cicd_actions.run_migrations_oneshot.in_image.connections import Connections
-from cicd_actions.run_migrations_oneshot.in_image.run import LOCK_NOT_AVAILABLE, Run, Stop, ended, listed
+from cicd_actions.run_migrations_oneshot.in_image.run import LOCK_REFUSED, Run, Stop, ended, listed
 from cicd_actions.run_migrations_oneshot.in_image.scripts import PHASES, Scripts
 from cicd_actions.run_migrations_oneshot.in_image.touched import tables_in_source
 from cicd_actions.run_migrations_oneshot.in_image.version_tables import VersionTable
@@ -198,7 +198,7 @@ class Alembic(Run):
                 # Each migration has its own retries: one that came through says nothing of the next one's table.
                 revision = self._step.revision.revision if self._step is not None else ""
                 attempt = attempts.get(revision, 0)
-                if attempt >= int(self._options["lock_retries"]) or problems.sqlstate(error) != LOCK_NOT_AVAILABLE:
+                if attempt >= int(self._options["lock_retries"]) or problems.sqlstate(error) not in LOCK_REFUSED:
                     raise
                 if not self._can_repeat(scripts):
                     raise
