@@ -258,7 +258,8 @@ def _no_migrations(_progress: Progress, _inputs: Inputs) -> Explanation:
 
 def _no_alembic(progress: Progress, _inputs: Inputs) -> Explanation:
     python = f"Python {text(progress.fields, 'python')} at {text(progress.fields, 'executable')}"
-    tool = {"django": "Django", "sql": "PostgreSQL driver"}.get(text(progress.fields, "tool"), "Alembic")
+    packages = {"django": "Django", "flask": "Flask-Migrate", "sql": "PostgreSQL driver"}
+    tool = packages.get(text(progress.fields, "tool"), "Alembic")
     return Explanation(
         f"The image has no {tool}.",
         f"Neither the {python} nor the interpreter of the script on PATH can import it.",

@@ -101,7 +101,8 @@ def blocks(judged: Judgement) -> list[Block]:
     found: list[Block] = []
     evidence = judged.evidence
     if judged.contracts:
-        text = f"After this deploy no older release can run: {', '.join(judged.contracts)} sets the rollback floor."
+        listed = ", ".join(judged.contracts)
+        text = f"After this deploy no older release can run. The rollback floor is set by {listed}."
         found.append(Paragraph((Strong("Contract. "), text)))
     open_ = [each for each in judged.rulings if not each.accepted]
     for each in open_[:_IN_FULL]:

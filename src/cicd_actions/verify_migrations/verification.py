@@ -34,6 +34,8 @@ class Evidence:
     locks: dict[str, dict[str, str]] = field(default_factory=dict)
     phases: dict[str, tuple[str, str]] = field(default_factory=dict)
     cached: bool = False
+    traffic: bool = True
+    """Whether the server told what a migration does to the traffic."""
 
 
 @dataclass
@@ -122,7 +124,7 @@ class Verification:
         """Returns whether the migration only refuses rows, which are made up: empty tables show the rest."""
         error = head.get("error")
         running = self._running(head)
-        if not error or not running or error.get("sqlstate", "")[:2] not in {"22", "23"}:
+        if not error or not running or self.server.recorder.state(error)[:2] not in {"22", "23"}:
             return False
         detail = f" ({error['detail']})" if error.get("detail") else ""
         self._add(
@@ -188,6 +190,7 @@ class Verification:
         before, after = parts[0].before, parts[-1].after
         failed_after = replay.run(connection, listed)
         if self.server.recorder.unseen:
+            self.found.traffic = False
             self.found.not_judged.append(self.server.recorder.unseen)
         else:
             both = traffic.Counts(counts, _counts(connection, before, after))
@@ -331,20 +334,19 @@ class Verification:
                 return
             entries = segments.started(self.server.recorder.entries(connection), known)
             parts = segments.cut(entries, before, self.server.recorder.catalog(connection), [])
-            moved = [part for part in parts if part.revision or part.entries]
+            moved = [part for part in parts if part.revision or part.entries or part.before != part.after]
+            for part in moved:
+                part.revision = part.revision or "the migration"
             known_files = self._files(database) if moved and self.programs.tool else {}
             nothing = {"phase": "", "message": "", "path": ""}
-            self.found.new = [
-                {**known_files.get(part.revision, nothing), "revision": part.revision or "the migration"} for part in moved
-            ]
+            self.found.new = [{**known_files.get(part.revision, nothing), "revision": part.revision} for part in moved]
             self._looked_at(connection, parts, counts, listed, failed_before, base)
         hostile = self.server.create("unkind", base.hostile)
         unkind = self.programs.command(self.head, self.inputs.command, self.server.address.at(hostile), "command, hostile rows")
         if unkind.exit_code:
             last = " ".join((unkind.stderr or unkind.stdout).strip().splitlines()[-1:])
             self._add(Trouble("fails-on-data", f"the command fails on rows with NULL, empty, longest or equal values: {last}"))
-        if moved:
-            self._phases(parts, base)
+        self._phases(moved, base)
 
     def _files(self, database: str) -> dict[str, dict[str, Any]]:
         """Returns this change's migration files by revision, as the tool tells them."""
