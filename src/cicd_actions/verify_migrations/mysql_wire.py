@@ -107,28 +107,28 @@ class Wire(Connection):
         wanted = _WANTED | (offered & _TLS)
         start = struct.pack("<IIB23x", wanted, _LARGEST, _UTF8MB4)
         if wanted & _TLS:
-            self._send(start)
+            self._put(start)
             context = ssl.create_default_context()
             # A server of tests has a certificate of its own making.
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             self._socket = context.wrap_socket(self._socket, server_hostname=address.host)
         proven = proof(plugin, address.password, salt)
         names = address.user.encode() + b"\0" + bytes([len(proven)]) + proven + address.database.encode() + b"\0"
-        self._send(start + names + plugin + b"\0")
+        self._put(start + names + plugin + b"\0")
         while (answer := self._packet())[0] != 0:
             if answer[0] == 0xFE:
                 plugin, _, rest = answer[1:].partition(b"\0")
-                self._send(proof(plugin, address.password, rest.rstrip(b"\0")))
+                self._put(proof(plugin, address.password, rest.rstrip(b"\0")))
             elif answer[:2] == b"\x01\x04":  # the server has not seen this password before
                 if not wanted & _TLS:
                     raise OSError("the server wants the password itself, and does not offer TLS")
-                self._send(address.password.encode() + b"\0")
+                self._put(address.password.encode() + b"\0")
 
     def _command(self, body: bytes) -> None:
         self._count = 0
-        self._send(body)
+        self._put(body)
 
-    def _send(self, body: bytes) -> None:
+    def _put(self, body: bytes) -> None:
         while True:
             piece, body = body[:_LARGEST], body[_LARGEST:]
             self._socket.sendall(struct.pack("<I", len(piece))[:3] + bytes([self._count % 256]) + piece)

@@ -129,9 +129,8 @@ def blocks(judged: Judgement) -> list[Block]:
         found += [Heading("New migrations"), Table(("revision", "message", "phase", "why"), phases)]
     locks = [(Code(revision), table, mode) for revision, held in evidence.locks.items() for table, mode in held.items()]
     if locks:
-        found.append(
-            Details(f"{len(locks)} locks on tables that exist now", [Table(("revision", "table", "strongest lock"), locks)])
-        )
+        title = f"{len(locks)} {'lock' if len(locks) == 1 else 'locks'} on tables that exist now"
+        found.append(Details(title, [Table(("revision", "table", "strongest lock"), locks)]))
     if evidence.not_judged:
         found += [Heading("Not judged"), Bullets(evidence.not_judged)]
     found.append(Paragraph(f"Compared with {judged.origin}."))

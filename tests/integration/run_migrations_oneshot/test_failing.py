@@ -66,12 +66,12 @@ def test_deadlock_is_explained_and_tried_again_with_lock_retries(
         """,
     )
 
-    def against_another(**inputs: str) -> Ended:
+    def against_another(lock_retries: str = "0") -> Ended:
         wait = until.format(locked.format("granted"))
         # The server ends the session whose timeout passes first.
         other = database.session("SET deadlock_timeout = '1min'", "BEGIN", "LOCK TABLE b", wait, "LOCK TABLE a", "COMMIT")
         try:
-            return migrate(made, database.url(), **inputs)
+            return migrate(made, database.url(), lock_retries=lock_retries)
         finally:
             other.communicate(timeout=20)
 
@@ -79,7 +79,7 @@ def test_deadlock_is_explained_and_tried_again_with_lock_retries(
     assert (failed.status, failed.verdict) == ("failed", "fail"), failed.log
     assert "Deadlock: this session and another were each waiting for the other." in failed.text
     assert "lock-retries: 3" in failed.text
-    assert (against_another(lock_retries="1").status, database.revision) == ("applied", ["r1"])
+    assert (against_another("1").status, database.revision) == ("applied", ["r1"])
 
 
 def test_an_error_of_python(database: Database, project: Callable[..., Project], migrate: Migrating) -> None:

@@ -12,6 +12,7 @@ import pytest
 from tests.harness.migration_repository import MigrationRepository
 from tests.integration.verify_migrations.conftest import Verify
 from tests.integration.verify_migrations.labelled import FIRST, REPORTED, SECOND, Case
+from tests.integration.verify_migrations.labelled_projects import PROJECTS
 
 pytestmark = pytest.mark.postgres
 
@@ -64,7 +65,11 @@ def judged(verify: Verify, folder: Path, cases: Sequence[Case]) -> tuple[set[str
     return set(found), found
 
 
-@pytest.mark.parametrize(("cases", "least"), [(FIRST, 30), (SECOND, 25), (REPORTED, 6)], ids=["first", "second", "reported"])
+@pytest.mark.parametrize(
+    ("cases", "least"),
+    [(FIRST, 30), (SECOND, 25), (REPORTED, 6), (PROJECTS, 14)],
+    ids=["first", "second", "reported", "projects"],
+)
 def test_labelled_migrations_are_told_apart(verify: Verify, tmp_path: Path, cases: Sequence[Case], least: int) -> None:
     found, rules = judged(verify, tmp_path / "app", cases)
     dangerous = {case.name for case in cases if case.dangerous}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from cicd_actions.verify_migrations import mysql
+from cicd_actions.verify_migrations.mysql_catalog import catalog
 from cicd_actions.verify_migrations.mysql_wire import proof, refused
 from cicd_actions.verify_migrations.wire import literal
 
-NULL = {"null": "YES", "default": "NULL", "extra": "", "made": ""}
-PARTS = [
+NULL: dict[str, Any] = {"null": "YES", "default": "NULL", "extra": "", "made": ""}
+PARTS: list[tuple[str, dict[str, Any]]] = [
     ("table", {"name": "t", "kind": "BASE TABLE"}),
     ("table", {"name": "cicd_vm_log", "kind": "BASE TABLE"}),
     ("column", {"table": "t", "name": "id", "type": "int(11)", **NULL, "null": "NO", "extra": "auto_increment"}),
@@ -24,7 +27,7 @@ PARTS = [
 
 
 def test_catalog_reads_columns_and_constraints_and_leaves_our_own_out() -> None:
-    made = mysql.catalog(PARTS)
+    made = catalog(PARTS)
     assert set(made["tables"]) == {"t"}
     table = made["tables"]["t"]
     types = {column["name"]: column["type"] for column in table["columns"].values()}
