@@ -219,6 +219,14 @@ def _sslmode(_progress: Progress, inputs: Inputs) -> Explanation:
     )
 
 
+def _masked_password(_progress: Progress, _inputs: Inputs) -> Explanation:
+    return Explanation(
+        "env.py connects with the password `***`.",
+        "SQLAlchemy writes it in place of the real one: `str(url)` hides the password.",
+        "Write the whole URL in env.py:\n\n    url.render_as_string(hide_password=False)",
+    )
+
+
 def _postgres_scheme(_progress: Progress, inputs: Inputs) -> Explanation:
     return Explanation(
         "SQLAlchemy does not know the scheme `postgres://`, which the URL has.",
@@ -363,6 +371,7 @@ _RULES: Mapping[str, Callable[[Progress, Inputs], Explanation]] = {
     "interpolation": _interpolation,
     "sslmode": _sslmode,
     "postgres-scheme": _postgres_scheme,
+    "masked-password": _masked_password,
     "database-unreachable": _unreachable,
     "database-refused": _database_refused,
     "no-migrations": _no_migrations,
