@@ -109,7 +109,7 @@ class Wire(Connection):
         if wanted & _TLS:
             self._put(start)
             context = ssl.create_default_context()
-            # A server of tests has a certificate of its own making.
+            # A server of tests signs its certificate itself.
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             self._socket = context.wrap_socket(self._socket, server_hostname=address.host)
         proven = proof(plugin, address.password, salt)
