@@ -22,6 +22,11 @@ def test_a_release_that_never_becomes_ready_is_rolled_back() -> None:
     assert table["environment 1 / deploy"] == ["✓", "✗"]
     assert table["environment 2 / deploy"] == ["✓", "–"]
     assert (demo.folder / "report.md").read_text().count("✗") >= 1
+    told = demo.text.partition("What people were told")[2]
+    assert "org/two-lane in staging was rolled back" in told
+    assert "org/two-lane failed" in told
+    page = (demo.folder / "dashboard" / "index.html").read_text()
+    assert '"workflows":["Pipeline"]' in page
     assert left_running(demo.folder) == []
 
 

@@ -1,5 +1,9 @@
-"""notify: tells people what happened to a deploy, once, with what a person on call needs.
+"""Tells people what happened to a deploy, once, with what a person on call needs.
 
-`changes` decides what is news, `situation` reads what the message says from records and GitHub, `owners` reads CODEOWNERS,
-`message` holds the message, `payloads` writes it for each service, and `delivery` sends it through Apprise.
+Reading order:
+
+- `run`: what is sent, and what the report says of it. `message` holds what people read.
+- `situation` reads what the message says from the records and from GitHub; `changes` decides what is news, and `owners` reads
+  CODEOWNERS.
+- `payloads` writes the message for each service, and `delivery` sends it through Apprise.
 """

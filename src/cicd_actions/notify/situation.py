@@ -172,14 +172,12 @@ class Situation:
         if not (is_sha(base) and is_sha(head)) or base == head:
             return {}
         path = f"/compare/{segment(base)}...{segment(head)}"
-        nothing: dict[str, Any] = {}
-        found = self._tried(
-            lambda github: github.get(
-                f"{github.repo}{path}", f"compare {base[:12]} with {head[:12]}", needs=CONTENTS, per_page=100
-            ),
-            nothing,
-        )
-        return found if isinstance(found, dict) else nothing
+
+        def read(github: GitHub) -> Any:
+            return github.get(f"{github.repo}{path}", f"compare {base[:12]} with {head[:12]}", needs=CONTENTS, per_page=100)
+
+        found = self._tried(read, None)
+        return found if isinstance(found, dict) else {}
 
     def _facts(
         self, event: str, lock: Record | None, before: Before | None, comparison: dict[str, Any]

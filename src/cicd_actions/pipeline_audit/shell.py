@@ -80,13 +80,22 @@ def commands(script: str) -> list[Command]:
     return list(_commands(script[:LONGEST]))
 
 
+_TEXT = re.compile(
+    r"""^[ \t]*(?:export )?([A-Za-z_]\w*)=(["'])((?:(?!\2)[^\\]|\\.)*\n(?:(?!\2)[^\\]|\\.)*)\2""", re.MULTILINE | re.DOTALL
+)
+"""A script that a variable holds, for a command that starts it: `ssh host "$SCRIPT"`."""
+
+
 @lru_cache(maxsize=4096)
 def _commands(script: str) -> tuple[Command, ...]:
     """The same scripts stand in many workflows: each is read once."""
     found: list[Command] = []
+    texts = {match[1]: match[3].replace('\\"', '"').replace("\\$", "$") for match in _TEXT.finditer(script)}
     for command, stdin in _simple(script):
         if command.program in _STARTERS or command.program.startswith("python"):
-            found += _unfolded(command, stdin, 0)
+            last = texts.get(command.words[-1].strip("${}")) if texts and command.words[-1].startswith("$") else None
+            whole = replace(command, words=(*command.words[:-1], last)) if last else command
+            found += _unfolded(whole, stdin, 0)
         else:
             found.append(command)
     return tuple(found)

@@ -141,8 +141,8 @@ def _by_time(columns: Sequence[Sequence[int]]) -> list[list[int]]:
     """Returns the columns, times and ids first, in the order of time; these two as differences to the row before."""
     times, ids = columns[:2]
     order = sorted(range(len(times)), key=list(zip(times, ids, strict=True)).__getitem__)
-    columns = [list(map(column.__getitem__, order)) for column in columns]
+    ordered = [list(map(column.__getitem__, order)) for column in columns]
     for number in (0, 1):
-        column = columns[number]
-        columns[number] = [value - before for value, before in zip(column, [0, *column], strict=False)]
-    return columns
+        column = ordered[number]
+        ordered[number] = [value - before for value, before in zip(column, [0, *column], strict=False)]
+    return ordered
