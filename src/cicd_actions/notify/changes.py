@@ -27,9 +27,9 @@ https://docs.github.com/rest/deployments/statuses#create-a-deployment-status"""
 
 _UNIT = r"(?:ms|s|m|h|min|B|kB|MB|GB|KiB|MiB|GiB|%|times?|seconds?|minutes?|connections?|address(?:es)?|probes?|attempts?|more)"
 _VARIES = re.compile(
-    r"\d{4}-\d\d-\d\d[T ][\d:.]+(?:Z|[+-]\d\d:?\d\d)?"  # a time
-    rf"|\b\d[\d.,]*\s?{_UNIT}\b"  # a measure or a count
-    r"|\b(?=[0-9a-f-]*\d)[0-9a-f]{7,}(?:-[0-9a-f]{4,})*…?"  # a hash or an id
+    r"\d{4}-\d\d-\d\d[T ][\d:.]{5,16}(?:Z|[+-]\d\d:?\d\d)?"  # a time
+    rf"|\b\d[\d.,]{{0,20}}\s?{_UNIT}\b"  # a measure or a count
+    r"|\b(?=[0-9a-f-]{0,64}\d)[0-9a-f]{7,64}(?:-[0-9a-f]{4,16}){0,4}…?"  # a hash or an id
     r"|:\d{2,5}\b",  # a port
 )
 

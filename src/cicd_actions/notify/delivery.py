@@ -44,7 +44,7 @@ def targets(text: str) -> list[Target]:
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip() and not line.lstrip().startswith("#"):
             match = _EVENTS.fullmatch(line.strip())
-            events = re.split(r"\s*,\s*", match["events"]) if match else []
+            events = [name.strip() for name in match["events"].split(",")] if match else []
             found.append(Target(number, match["url"] if match else line.strip(), frozenset(events)))
     return found
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 PLACES = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS")
 """Where GitHub looks for the file; the first one counts."""
 
-_OWNER = re.compile(r"@[A-Za-z0-9][\w-]*(?:/[\w.-]+)?|[^@\s]+@[^@\s]+\.[^@\s]+")
+_OWNER = re.compile(r"@[A-Za-z0-9][\w-]*(?:/[\w.-]+)?|[^@\s]{1,64}@[^@\s]{1,255}")
 _MOST_STARS = 8
 """Wildcards of one pattern: a file from outside must not make the search slow."""
 

@@ -19,7 +19,7 @@ PIPELINE_FILES = (".github/cicd.yml", ".github/cicd.yaml")
 
 _DOCUMENT_SIZE = 256 * 1024
 
-_MAKE_VARIABLE = re.compile(r"^(\w+)[ \t]*[:?]?=[ \t]*([^\n#]*?)[ \t]*$", re.MULTILINE)
+_MAKE_VARIABLE = re.compile(r"^(\w+)[ \t]{0,9}[:?]?=[ \t]{0,9}([^\n#]*)", re.MULTILINE)
 _MAKE_REFERENCE = re.compile(r"(?<!\$)\$[({](\w+)[)}]")
 
 
@@ -88,7 +88,7 @@ class Repository:
             if match:
                 before = text.count("\n", 0, match.start(1))
                 lines = [re.sub(r"^\t[@+-]*", "", line) for line in match[1].split("\n")]
-                given = dict(_MAKE_VARIABLE.findall(text))
+                given = {name: value.strip() for name, value in _MAKE_VARIABLE.findall(text)}
                 recipe = _MAKE_REFERENCE.sub(partial(_given, given), "\n".join(lines))
                 return path, commands("\n" * before + recipe.replace("$$", "$"))
         return "", []
