@@ -1,4 +1,4 @@
-"""The end of a demo: the dashboard of its own runs, and the notification of how it ended, by the project's own actions."""
+"""The end of a demo: the dashboard of these runs, and the notification of how it ended, by the project's own actions."""
 
 from __future__ import annotations
 

@@ -187,7 +187,7 @@ class Situation:
             since = written(time.time())
         return [
             ("Failing since" if event != "locked" else "Locked since", _since(since)),
-            ("Changes", _commits(comparison)),
+            ("Commits", _commits(comparison)),
             ("Ask", ", ".join(self._owners(comparison))),
             ("Started by", self.run.actor),
         ]
@@ -266,4 +266,4 @@ def _commits(comparison: dict[str, Any]) -> str:
         said.append(f"{str(inner.get('message') or '').partition(chr(10))[0][:70]} ({author.get('name') or 'unknown'})")
     total = comparison.get("total_commits") or len(listed)
     more = ", …" if total > len(said) else ""
-    return f"{total} {'commit' if total == 1 else 'commits'}: {', '.join(said)}{more}" if said else ""
+    return f"{total}: {', '.join(said)}{more}" if said else ""

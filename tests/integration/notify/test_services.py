@@ -104,7 +104,7 @@ def test_message_names_what_a_person_on_call_needs_in_each_service(
     texts = [json.dumps(slack), json.dumps(discord), json.dumps(teams), plain.get_content()]
     for text in texts:
         for part in (
-            "status 503", "Failing since", "1 commit: Add", "@org/all", "@org/payments", "someone", "wiki.example.com/shop",
+            "status 503", "Failing since", "Commits", "1: Add", "@org/all", "@org/payments", "someone", "wiki.example.com/shop",
             f"/actions/runs/{run_id}/job/", "/compare/", "/deployments/production", "actions/workflows/rollback.yml",
             f"gh workflow run rollback.yml -R org/app -f environment=production -f to-sha={sha('old')} -f dry-run=false",
         ):  # fmt: skip

@@ -17,8 +17,8 @@ apps/                   @octocat
 /apps/github
 **/logs                 @octo-org/logs
 /with\\ space/a.txt      @space
-!negated.txt            @nobody
-[ab].txt                @nobody
+!negated.txt            @unread
+[ab].txt                @unread
 /broken/                not-an-owner
 """
 
