@@ -145,6 +145,6 @@ def _documents(text: str) -> Iterable[Node]:
         line += part.count("\n")
 
 
-def _given(values: Mapping[str, str], found: re.Match[str]) -> str:
+def _given(values: dict[str, str], found: re.Match[str]) -> str:
     """Returns the value of a variable of make, or the reference itself."""
     return values.get(found[1], found[0])
