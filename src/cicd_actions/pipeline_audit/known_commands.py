@@ -173,7 +173,7 @@ OTHERS: tuple[tuple[str, Kind, str], ...] = (
     ),
     (
         (
-            r"kubectl (.* )?rollout undo\b|oc rollback\b|helm (.* )?rollback\b|docker service rollback\b"
+            r"(kubectl|oc) (.* )?rollout undo\b|oc rollback\b|helm (.* )?rollback\b|docker service rollback\b"
             r"|docker service update .*--rollback\b"
         ),
         Kind.ROLLBACK,
@@ -191,7 +191,7 @@ OTHERS: tuple[tuple[str, Kind, str], ...] = (
     ),
     (
         (
-            r"kubectl (.* )?(rollout status|wait)\b|aws (.* )?deploy wait\b|argocd app wait\b"
+            r"(kubectl|oc) (.* )?(rollout status|wait)\b|aws (.* )?deploy wait\b|argocd app wait\b"
             r"|aws (.* )?ecs wait services-stable\b"
             r"|docker-stack-wait"
         ),

@@ -89,6 +89,11 @@ CASES: dict[str, tuple[str, Files, Status]] = {
         },
         Status.INCONCLUSIVE,
     ),
+    "OpenShift's program waits for the roll-out": (
+        "unverified-deploy",
+        {CD: deploy("oc process -f a.yml | oc apply -f -", "oc rollout status dc/api -w")},
+        Status.PASS,
+    ),
     "Only the server has the stack file": (
         "no-rollback",
         {CD: deploy('ssh host "docker stack deploy -c stack.yml --detach=false app"')},
