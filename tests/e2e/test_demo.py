@@ -36,6 +36,11 @@ def test_a_release_that_never_becomes_ready_is_rolled_back(golden: Golden) -> No
     assert table["environment 1 / deploy"] == ["✓", "✗"]
     assert table["environment 2 / deploy"] == ["✓", "–"]
     golden.hold("demo/health", told((demo.folder / "report.md").read_text()))
+    people = demo.text.partition("What people were told")[2]
+    assert "org/two-lane in staging was rolled back" in people
+    assert "org/two-lane failed" in people
+    page = (demo.folder / "dashboard" / "index.html").read_text()
+    assert '"workflows":["Pipeline"]' in page
     assert left_running(demo.folder) == []
 
 

@@ -236,7 +236,8 @@ class Collection:
         return found
 
     def _prove(self, found: Sequence[tuple[Mapping[str, Any], Record]], known: int) -> None:
-        runs = {str(number): as_listed(run) for number, run in self.facts.runs.items()}
+        named = {record.run.id for _, record in found}
+        runs = {str(number): as_listed(run) for number, run in self.facts.runs.items() if str(number) in named}
         trust = replace(self.wanted.trust, repository=str(self.facts.marks.get("id", self.wanted.trust.repository)))
         proofs = Proofs(self.github, trust, runs)
         unproven = 0
