@@ -65,6 +65,7 @@ class Kubernetes:
 
     name = "kubernetes"
     opaque_images = False
+    own_programs = False
     when_ended = "The engine goes on rolling {} back."
 
     def __init__(self, runtime: Runtime, *, context: str = "", namespace: str = "", container: str = "") -> None:

@@ -51,6 +51,7 @@ class Swarm:
 
     name = "swarm"
     opaque_images = False
+    own_programs = False
     when_ended = "The engine goes on rolling {} back."
 
     def __init__(self, runtime: Runtime, *, stack: str = "", parallelism: int = 1, monitor: float = 5.0) -> None:

@@ -37,7 +37,7 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
         ordered = _ordered(inputs)
         targets = _targets(engine, ordered, inputs.sha, deadline)
         before = settled(engine, [target.service for target in targets], deadline, runtime)
-        progress = Progress(before, targets, by_programs=engine.opaque_images)
+        progress = Progress(before, targets, by_programs=engine.own_programs)
         examine(engine, progress, deadline, allow_empty=inputs.allow_empty)
         try:
             roll_out(
