@@ -66,7 +66,7 @@ class Kubernetes:
     name = "kubernetes"
     opaque_images = False
     own_programs = False
-    when_ended = "The engine goes on rolling {} back."
+    when_ended = "The engine goes on rolling {} back, unless the step ended before it was told to."
 
     def __init__(self, runtime: Runtime, *, context: str = "", namespace: str = "", container: str = "") -> None:
         self._runtime = runtime

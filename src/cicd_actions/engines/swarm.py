@@ -52,7 +52,7 @@ class Swarm:
     name = "swarm"
     opaque_images = False
     own_programs = False
-    when_ended = "The engine goes on rolling {} back."
+    when_ended = "The engine goes on rolling {} back, unless the step ended before it was told to."
 
     def __init__(self, runtime: Runtime, *, stack: str = "", parallelism: int = 1, monitor: float = 5.0) -> None:
         self._runtime = runtime

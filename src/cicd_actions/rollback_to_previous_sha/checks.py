@@ -148,7 +148,7 @@ def found_images(
             unverified.append(f"whether the image {image} of {service} exists: {why}")
     if missing:
         raise ImageMissing(
-            "\n".join(error.what for error in missing),
+            "\n".join(dict.fromkeys(error.what for error in missing)),
             cause="An image of the release to roll back to was deleted, so it cannot run again.",
             fix="Keep the images of the last releases in the registry. Now deploy a commit that fixes the problem, or roll back"
             " to an older release:\n\n    with:\n      to-sha: <full commit sha>",

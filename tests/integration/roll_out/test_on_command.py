@@ -167,8 +167,9 @@ RACING = PROGRAM.replace(
 
 
 def test_nothing_moves_when_an_image_is_missing_or_the_order_is_wrong(folder: Path) -> None:
-    ended = run("roll-out", inputs("api=new-api\nweb=none-web"), folder)
+    ended = run("roll-out", inputs("api=new-api\nweb=none-web\nworker=none-web"), folder)
     assert verdict(ended) == (1, "fail", "")
+    assert ended.outputs["reason"].count("The image none-web does not exist") == 1, "two services share it"
     assert run("roll-out", inputs("api=new-api", order="web"), folder).code == 2
     assert run("roll-out", inputs("api=new-api", sha="main"), folder).code == 2
     ended = run("roll-out", inputs("api=new-api\nweb=registry.example/web:latest"), folder)
