@@ -122,6 +122,7 @@ WRITES = {
     ("release.yml", "build"): {"packages"},
     **{("release.yml", f"environment-{number}"): OF_A_DEPLOY for number in range(1, 5)},
     ("deploy.yml", "deploy"): OF_A_DEPLOY,
+    ("rollback.yml", "announce"): {"deployments"},
     ("rollback.yml", "roll-back"): OF_A_DEPLOY,
     ("pipeline.yml", "release"): {"packages", *OF_A_DEPLOY},
 }
@@ -243,6 +244,7 @@ def test_secrets_reach_only_the_steps_that_need_them() -> None:
         ("deploy.yml", "deploy", "Roll back"),
         ("deploy.yml", "ask", "Ask people"),  # whom
         ("deploy.yml", "deploy", "Tell people"),
+        ("rollback.yml", "announce", "End the deploys that wait"),  # signs it
         ("rollback.yml", "roll-back", "Tell people"),
         ("rollback.yml", "roll-back", "What is rolled back"),
         ("rollback.yml", "roll-back", "Roll back"),
@@ -276,7 +278,7 @@ def test_only_a_job_that_names_the_deploys_environment_sees_its_secrets() -> Non
     for path in REUSABLE:
         for name, job in jobs(path).items():
             uses_them = any(re.search(r"secrets\.(RELEASE|DEPLOY)_ENV", str(step)) for step in job.get("steps", []))
-            assert uses_them == ("environment" in job and name != "approve"), f"{path.name}: {name}"
+            assert uses_them == ("environment" in job and name not in {"approve", "announce"}), f"{path.name}: {name}"
 
 
 def test_the_secrets_of_a_deploy_are_required_and_handed_on_by_name_at_each_level() -> None:
@@ -445,6 +447,17 @@ def test_a_dry_run_of_a_rollback_waits_for_nothing() -> None:
     group = jobs(ROLLBACK)["roll-back"]["concurrency"]["group"]
     assert group.startswith("${{ inputs.dry-run && format('rollback-plan-{0}', github.run_id)")
     assert load(ROLLBACK)["on"]["workflow_call"]["inputs"]["dry-run"]["default"] is True
+
+
+def test_a_rollback_is_announced_outside_the_queue_and_does_not_wait_for_that() -> None:
+    found = jobs(ROLLBACK)
+    announce = found["announce"]
+    assert (announce["needs"], announce["if"]) == ("plan", "${{ !inputs.dry-run }}")
+    assert "concurrency" not in announce
+    assert announce["environment"] == found["roll-back"]["environment"], "its secret signs the record"
+    assert found["roll-back"]["needs"] == "plan"
+    (step,) = announce["steps"]
+    assert json.loads(step["with"]["values"]) == {"phase": "announce-rollback"}
 
 
 # --- migrate-first, unverified-deploy, no-rollback, no-staging, rebuilt-release, mutable-image-tag, ungated-release ---

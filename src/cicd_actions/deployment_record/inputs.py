@@ -79,10 +79,11 @@ def database_revisions(text: str) -> tuple[str, ...]:
 @dataclass(frozen=True, kw_only=True)
 class _Release:
     phase: str = declare(
-        choice("start", "finish", "adopt", "verify-record", "lock", "unlock", "status"),
+        choice("start", "finish", "adopt", "verify-record", "lock", "unlock", "announce-rollback", "status"),
         "`start` before anything moves: refuses a commit that must not be deployed, and proves the rollback. `finish` after the"
         " gate: records the verdict. `adopt`: gates and records what runs now. `verify-record`: shows which records count."
-        " `lock` and `unlock` forbid and allow deploys. `status`: shows what is recorded, since when, and locks.",
+        " `lock` and `unlock` forbid and allow deploys. `announce-rollback` ends the deploys that wait. `status`: shows what is"
+        " recorded, since when, and locks.",
         required=True,
     )
     environment_url: str = declared(Rollback, "environment_url")
@@ -118,8 +119,8 @@ class _Release:
     )
     github_token: str = declare(
         string,
-        "A token with the permission `deployments: write`, `contents: read` for `start`, and `actions: read` without"
-        " `record-key`.",
+        "A token with the permission `deployments: write`, `contents: read` for `start`, and `actions: read`. With"
+        " `record-key`, `actions: read` is needed by `start` only, after a rollback was announced.",
         secret=True,
         action_default="${{ github.token }}",
     )

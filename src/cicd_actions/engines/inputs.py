@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from cicd_actions.engines import command, docker_engine, kubernetes, swarm
+from cicd_actions.engines.programs import Programs
 from cicd_actions.engines.protocol import Engine
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.grammar import argv, choice, duration, optional, string, variable_name, whole
@@ -130,7 +131,7 @@ def _command(inputs: EngineInputs, runtime: Runtime) -> Engine:
             "      roll-out-command: ./infra/rollout.sh {service} {image} {sha} {environment}\n"
             "      running-command: ./infra/running.sh {environment}",
         )
-    programs = command.Programs(
+    programs = Programs(
         roll_out=inputs.roll_out_command,
         running=inputs.running_command,
         image=inputs.image_command,

@@ -36,10 +36,15 @@ class Task(str, Enum):
     """For people: it carries statuses and has no verdict."""
 
     LOCK = "cicd-actions:lock"
-    """Forbids or allows deploys: its kind is `lock` or `unlock`, and the newest one counts."""
+    """Forbids or allows deploys: the newest of the kinds `lock` and `unlock` counts. The kind `rollback` ends deploys that
+    wait since before it."""
 
     def __str__(self) -> str:
         return self.value
+
+
+LOCKS = ("lock", "unlock", "rollback")
+"""The kinds of records with the task `Task.LOCK`."""
 
 
 class NotARecord(ValueError):
@@ -106,7 +111,7 @@ class Record:
     `services` has for each service what the engine deploys: `repository@sha256:…`, a bare digest, or an opaque id.
     `revisions` are the migrations that this deploy applied, oldest first; `revisions_dropped` counts older ones that did not
     fit. `schema` holds the database's revisions after them (several when the history has several heads; empty when unknown).
-    `kind` is `release`, `rollback` or `adopt`; of a lock, which names no services, `lock` or `unlock`. `until` is the time at
+    `kind` is `release`, `rollback` or `adopt`; of `Task.LOCK`, which names no services, one of `LOCKS`. `until` is the time at
     which a lock ends; empty for one that only an unlock ends. `deployment` is the id of the Deployment with task
     `cicd-actions:deploy` that this record ends. `id` is 0 until GitHub gave one, and `at` is empty until `Records.write` sends
     the record.
@@ -269,8 +274,8 @@ def read(deployment: object) -> Record:
     # The Deployment's own SHA is GitHub's word for which commit was meant; a payload that differs was not written by us.
     if not is_sha(record.sha) or record.sha != _text(found, "sha"):
         raise NotARecord("its payload names another commit than the Deployment")
-    if task is Task.LOCK and (record.kind not in {"lock", "unlock"} or (record.until and time_of(record.until) is None)):
-        raise NotARecord("it neither locks nor unlocks, or does not say until when")
+    if task is Task.LOCK and (record.kind not in LOCKS or (record.until and time_of(record.until) is None)):
+        raise NotARecord("it neither locks nor unlocks nor announces a rollback, or does not say until when")
     if task in _VERDICTS and (not record.services or record.verdict != _VERDICTS[task]):
         raise NotARecord("its verdict does not fit its task, or it names no services")
     return record

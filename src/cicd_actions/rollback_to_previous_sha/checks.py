@@ -46,8 +46,8 @@ def what_runs(engine: Engine, services: Sequence[Wanted], deadline: Deadline) ->
     names = [each.service for each in services]
     running = engine.running(names, deadline)
     missing = [name for name in names if name not in running]
-    # The user's own programs may say nothing of a service that is down; rolling it out is what they are for.
-    if missing and not engine.opaque_images:
+    # The user's programs may not report a service that is down; rolling it out is what they are for.
+    if missing and not engine.own_programs:
         raise ServiceMissing(
             f"Cannot roll back {', '.join(missing)}: this {engine.name} engine has no such service.",
             fix="Correct its name in `services`. For Swarm, the input `stack` stands before it.",
@@ -140,15 +140,15 @@ def found_images(
         except EngineUnreachable as error:
             if service not in found:
                 raise
-            why = f"{NO_IMAGE_COMMAND}, and the registry does not tell. {error.what}" if engine.opaque_images else error.what
+            why = f"{NO_IMAGE_COMMAND}, and the registry does not tell. {error.what}" if engine.own_programs else error.what
             unverified.append(f"whether the image {image} of {service} exists: {why}")
             continue
         if not found[service].exists:
-            why = NO_IMAGE_COMMAND if engine.opaque_images else "this engine cannot tell"
+            why = NO_IMAGE_COMMAND if engine.own_programs else "this engine cannot tell"
             unverified.append(f"whether the image {image} of {service} exists: {why}")
     if missing:
         raise ImageMissing(
-            "\n".join(error.what for error in missing),
+            "\n".join(dict.fromkeys(error.what for error in missing)),
             cause="An image of the release to roll back to was deleted, so it cannot run again.",
             fix="Keep the images of the last releases in the registry. Now deploy a commit that fixes the problem, or roll back"
             " to an older release:\n\n    with:\n      to-sha: <full commit sha>",
@@ -264,7 +264,7 @@ def refuse(inputs: CheckInputs, made: Plan) -> None:
 
 def refuse_engine(engine: Engine, roll_out_command: object) -> None:
     """Raises `Failed` for an engine that has no means to roll back."""
-    if engine.name == "command" and roll_out_command is None:
+    if engine.own_programs and roll_out_command is None:
         raise Failed(
             "Cannot roll back: the engine `command` has no `roll-out-command`.",
             fix="    with:\n      roll-out-command: ./infra/rollout.sh {service} {image} {sha} {environment}",
