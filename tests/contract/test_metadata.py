@@ -108,7 +108,8 @@ def test_imports_run_one_way() -> None:
     layers = {"toolkit": 0, "engines": 1, "github": 1, "workflows": 1}
     # A higher action may use a lower one, never the reverse.
     above = {
-        "pipeline": 6,
+        "pipeline": 7,
+        "scan_gate": 6,
         "pipeline_audit": 5,
         "pipeline_file": 5,
         "deployment_record": 4,
