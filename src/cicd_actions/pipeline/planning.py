@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cicd_actions.pipeline import changes
+from cicd_actions.pipeline import changes, scans
 from cicd_actions.pipeline.toolchains import install, toolchain
 from cicd_actions.pipeline_file import backing
 from cicd_actions.pipeline_file.model import Client, Environment, Lane, Migrate, Pipeline, Release, effective
@@ -54,6 +54,8 @@ class Plan:
     environments: list[dict[str, Any]] = field(default_factory=list)
     secrets_doc: dict[str, str] = field(default_factory=dict)
     audit: str = ""
+    scans: dict[str, Any] = field(default_factory=dict)
+    """The scans of the source; empty for none."""
     notes: list[str] = field(default_factory=list)
 
 
@@ -88,6 +90,7 @@ def make(pipeline: Pipeline, trusted: Pipeline | None, event: Event, files: Sequ
     wanted = {lane.client.of for name, lane in pipeline.lanes.items() if lane.client and name in touched}
     plan.specs = [_first_job(name, pipeline.lanes[name]) for name in pipeline.lanes if name in wanted]
     plan.complete = bool(pipeline.lanes) and touched == set(pipeline.lanes)
+    plan.scans = scans.of_source(pipeline, list(plan.jobs.values()), event.base)
     _release(plan, pipeline, event)
     return plan
 
@@ -223,6 +226,7 @@ def build(pipeline: Pipeline, event: Event) -> dict[str, Any]:
         "docker": any("command" not in each for each in images.values()),
         "sha": event.sha,
         "images": images,
+        "scans": scans.of_images(pipeline.scans, images),
     }
 
 
