@@ -115,6 +115,7 @@ def test_imports_run_one_way() -> None:
         "deployment_record": 4,
         "rollback_to_previous_sha": 3,
         "verify_migrations": 3,
+        "verify_attestation": 3,
         "roll_out": 2,
         "health_gate": 2,
     }

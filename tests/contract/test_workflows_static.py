@@ -27,6 +27,7 @@ PINS = {
     "actions/upload-artifact": ("v7.0.1", "043fb46d1a93c77aae656e7c1c64a875d1fc6a0a"),
     "actions/download-artifact": ("v8.0.1", "3e5f45b2cfb9172054b4087a40e8e0b5a5461e7c"),
     "actions/cache": ("v6.1.0", "55cc8345863c7cc4c66a329aec7e433d2d1c52a9"),
+    "actions/attest": ("v4.2.2", "1e69f48acb82d1966a394da916b4c1698aa569d6"),
     "actions/attest-build-provenance": ("v4.1.1", "0f67c3f4856b2e3261c31976d6725780e5e4c373"),
     "aquasecurity/trivy-action": ("v0.36.0", "ed142fd0673e97e23eac54620cfb913e5ce36c25"),
     "astral-sh/setup-uv": ("v10.0.0", "ae62891fec2bb8e7d6c99fc78c9fec3a63790f8d"),
@@ -120,11 +121,12 @@ def test_no_permission_unless_a_job_asks(path: Path) -> None:
 
 OF_A_DEPLOY = {"deployments", "id-token"}
 WRITES = {
-    ("release.yml", "build"): {"packages"},
+    ("release.yml", "build"): {"packages", "id-token", "attestations"},
+    ("release.yml", "image"): {"id-token", "attestations"},
     **{("release.yml", f"environment-{number}"): OF_A_DEPLOY for number in range(1, 5)},
     ("deploy.yml", "deploy"): OF_A_DEPLOY,
     ("rollback.yml", "roll-back"): OF_A_DEPLOY,
-    ("pipeline.yml", "release"): {"packages", *OF_A_DEPLOY},
+    ("pipeline.yml", "release"): {"packages", "attestations", *OF_A_DEPLOY},
 }
 
 

@@ -140,6 +140,7 @@ def _event(inputs: Inputs, runtime: Runtime) -> Event:
         # A fork that was deleted has no repository any more.
         fork=name == "pull_request" and "pull_request" in payload and head.get("full_name") != repository,
         base=changes.left(*pair) if pair else "",
+        public=(payload.get("repository") or {}).get("private") is False,
     )
 
 
@@ -160,7 +161,7 @@ def _rollback(pipeline: Pipeline, name: str, event: Event) -> Report:
             fix=f"Choose one of: {', '.join(known) or 'none'}.",
         )
     environment = release.environments[known.index(name)]
-    settings = planning.settings_of(pipeline, release, environment, "", event.repository)
+    settings = planning.settings_of(pipeline, release, environment, "", event)
     return Report(Verdict.PASS, f"Rolls back {name}.", {"environment": settings})
 
 

@@ -36,6 +36,7 @@ class Event:
     files: Sequence[str] | None = None
     fork: bool = False
     base: str = ""
+    public: bool = False
 
 
 @dataclass
@@ -225,6 +226,7 @@ def build(pipeline: Pipeline, event: Event) -> dict[str, Any]:
         "registry-username": made.registry_username or "",
         "docker": any("command" not in each for each in images.values()),
         "sha": event.sha,
+        "attest": attests(pipeline, event),
         "images": images,
         "scans": scans.of_images(pipeline.scans, images),
     }
@@ -236,11 +238,16 @@ def environments(pipeline: Pipeline, release: Release, event: Event) -> list[dic
     for environment in release.environments:
         if environment.refs is None or _named(event.ref, environment.refs, event):
             before = environment.after or (found[-1]["name"] if found else "")
-            found.append(settings_of(pipeline, release, environment, before, event.repository))
+            found.append(settings_of(pipeline, release, environment, before, event))
     return found
 
 
-def settings_of(pipeline: Pipeline, release: Release, environment: Environment, before: str, repository: str) -> dict[str, Any]:
+def attests(pipeline: Pipeline, event: Event) -> bool:
+    """Tells whether the build attests. GitHub stores attestations of public repositories for everyone."""
+    return event.public if pipeline.build.attest == "auto" else pipeline.build.attest == "true"
+
+
+def settings_of(pipeline: Pipeline, release: Release, environment: Environment, before: str, event: Event) -> dict[str, Any]:
     """Returns the settings of one environment, as deploy.yml and rollback.yml take them: the actions' inputs by name."""
     found = effective(release, environment)
     migrate, gate = found.pop("migrate", None), found.pop("gate", None)
@@ -259,7 +266,9 @@ def settings_of(pipeline: Pipeline, release: Release, environment: Environment, 
     ]
     settings: dict[str, Any] = {
         "name": environment.name,
-        "app": pipeline.app or repository,
+        "app": pipeline.app or event.repository,
+        "require-attestation": "true" if attests(pipeline, event) else "false",
+        "source-refs": list(release.refs) or [f"refs/heads/{event.default_branch}" if event.default_branch else "refs/heads/*"],
         "require-passed-in": before,
         "services": services,
         "approval-lasts": "24h",

@@ -190,6 +190,11 @@ class Build:
     registry: str = key(
         Text("a registry's host", r"[a-z0-9][a-z0-9.:-]*", "ghcr.io"), "Registry to log in to. Default: `ghcr.io`.", "ghcr.io"
     )
+    attest: str = key(
+        Choice("auto", "true", "false"),
+        "Attest each image's provenance, and let no other image be deployed. Default: `auto`, in public repositories.",
+        "auto",
+    )
     registry_username: str | None = key(WORD, "User of the registry. Default: the user who started the run.")
 
 
@@ -285,6 +290,17 @@ class Settings:
     records_refs: tuple[str, ...] | None = key(
         Listed(REF),
         "Without the secret RECORD_KEY: refs whose runs may write records. Default: the default branch and the run's ref.",
+    )
+    require_attestation: str | None = key(
+        Choice("true", "false"), "Deploy and roll back only to images that the build attested. Default: where it attests."
+    )
+    signer_workflow: str | None = key(
+        Text(
+            "a workflow file with its repository",
+            r"[^/\s]+/[^/\s]+/\.github/workflows/[^/\s@]+",
+            "org/ci/.github/workflows/build.yml",
+        ),
+        "Workflow that attests the images. Default: the `release.yml` that runs.",
     )
     allow_older: bool | None = key(Flag(), "Deploy a commit that is behind the running one. Default: `false`.")
     allow_unverified: bool | None = key(Flag(), "Roll back also when something could not be checked before. Default: `false`.")

@@ -114,6 +114,7 @@ def test_stand_ins_take_no_input_that_the_real_action_does_not() -> None:
         "actions/cache/save": {"path", "key"},
         "actions/upload-artifact": {"name", "path", "if-no-files-found", "retention-days", "include-hidden-files", "overwrite"},
         "actions/download-artifact": {"name", "path"},
+        "actions/attest": {"subject-checksums", "subject-name", "subject-digest", "sbom-path"},
         "actions/setup-node": {"node-version", "cache", "cache-dependency-path", "package-manager-cache"},
         "actions/setup-python": {"python-version", "cache", "cache-dependency-path"},
         "aquasecurity/trivy-action": {
