@@ -459,6 +459,18 @@ def test_an_environment_is_one_job_in_one_order() -> None:
     assert by_name["Outcome"]["if"] == "always()"
 
 
+def test_nothing_moves_before_the_images_are_proven() -> None:
+    """An image that the build did not attest, or one that was pushed in its place, stops the job here."""
+    names = [step.get("name") for step in jobs(DEPLOY)["deploy"]["steps"]]
+    proof = jobs(DEPLOY)["deploy"]["steps"][names.index("The images are attested")]
+    assert "continue-on-error" not in proof
+    for later in ("Start the record", "Migrate", "Roll out"):
+        step = jobs(DEPLOY)["deploy"]["steps"][names.index(later)]
+        assert names.index(later) > names.index("The images are attested")
+        assert not re.search(r"always\(\)|failure\(\)|cancelled\(\)", str(step.get("if", ""))), later
+    assert jobs(RELEASE)["build"]["steps"][-1]["uses"].startswith("actions/attest@"), "what is deployed was attested"
+
+
 def test_only_a_proven_fail_takes_a_release_back() -> None:
     by_name = {step.get("name"): step for _, step in steps(DEPLOY)}
     assert by_name["Roll back"]["if"] == "${{ always() && steps.gate.outputs.verdict == 'fail' }}"

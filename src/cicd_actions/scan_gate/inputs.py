@@ -51,10 +51,9 @@ def _tier(word: str, text: str) -> Tier:
 
 
 def _image(text: str) -> str:
-    match = re.fullmatch(r"\S*?@?(sha256:[0-9a-f]{64})", text)
-    if match is None:
+    if not re.fullmatch(r"(\S+@)?sha256:[0-9a-f]{64}", text):
         raise NotUnderstood(f"`{text[:200]}` names no digest", example=f"ghcr.io/org/app@sha256:{'0' * 64}")
-    return match[1]
+    return text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +70,12 @@ class Inputs:
         lines(_image),
         "Images that are deployed, one per line, by digest. Each needs a report, and findings of other images fail nothing."
         " Default: every image that has a report.",
+    )
+    hygiene: bool = declare(
+        boolean,
+        "Read the configuration of `images` in their registry: one that runs as root, has no HEALTHCHECK, migrates at its start"
+        " or is built on `latest` is a finding.",
+        default="false",
     )
     fail_on: str = declare(
         choice(OVERDUE, "critical", "major", "minor"),

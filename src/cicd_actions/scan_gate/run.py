@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cicd_actions.pipeline_audit import life
 from cicd_actions.pipeline_audit.rules.definition import Tier
-from cicd_actions.scan_gate import identity, judgement, reporting, reports
+from cicd_actions.scan_gate import hygiene, identity, judgement, reporting, reports
 from cicd_actions.scan_gate.inputs import ACCEPTED, BASELINE, Inputs
 from cicd_actions.scan_gate.judgement import TIERS, Found, Judged, Policy
 from cicd_actions.scan_gate.scan import Category, Reported, Scan
@@ -47,6 +47,7 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
     known, compared = _known(inputs, where)
     policy = _policy(inputs, runtime, now.date())
     scans = reports.read(inputs.reports, where)
+    scans += hygiene.scans(inputs.images, runtime) if inputs.hygiene else []
     for scan in scans:
         for secret in scan.secrets:
             runtime.redactor.add(secret)
@@ -74,7 +75,7 @@ def _policy(inputs: Inputs, runtime: Runtime, today: dt.date) -> Policy:
         Tier(inputs.fail_on_new),
         event in _CANDIDATES if inputs.only_new == "auto" else inputs.only_new == "true",
         inputs.unfixed == "fail",
-        frozenset(inputs.images),
+        frozenset(image.rpartition("@")[2] for image in inputs.images),
         inputs.max_age,
         inputs.database_max_age,
     )
