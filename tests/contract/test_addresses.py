@@ -37,10 +37,10 @@ SPEAKERS = {
 """The modules that open connections, or start a program that does, and to what."""
 
 QUIET = {
-    "engines.container_job", "engines.docker_container", "engines.docker_engine", "engines.docker_job", "engines.swarm",
-    "engines.swarm_job", "github.client", "github.errors", "health_gate.command_probe", "health_gate.exchange",
-    "health_gate.gate", "health_gate.http_probe", "health_gate.limits", "health_gate.network", "health_gate.run", "health_gate.tls",
-    "health_gate.urls",
+    "engines.container_job", "engines.docker_container", "engines.docker_engine", "engines.docker_job",
+    "engines.swarm", "engines.swarm_job", "github.client", "github.errors", "health_gate.command_probe",
+    "health_gate.exchange", "health_gate.gate", "health_gate.http_probe", "health_gate.limits",
+    "health_gate.network", "health_gate.run", "health_gate.tls", "health_gate.urls",
 }  # fmt: skip
 """Modules that import a library of connections for its errors or its types, and open none but through a speaker."""
 
@@ -64,7 +64,7 @@ NOT_REACHED = {
     "verify-attestation": {"the engine", "registries"},
     "verify-migrations": {"the engine", "registries"},
 }
-"""What an action loads and does not use: the rollback's own checks, the grammar of `services`, how a migration's command line is read."""
+"""What an action loads and does not use: the rollback's own checks, the grammar of `services`, that of a command line."""
 
 
 def documented() -> dict[str, set[str]]:
