@@ -108,12 +108,14 @@ def test_imports_run_one_way() -> None:
     layers = {"toolkit": 0, "engines": 1, "github": 1, "workflows": 1}
     # A higher action may use a lower one, never the reverse.
     above = {
-        "pipeline": 6,
+        "pipeline": 7,
+        "scan_gate": 6,
         "pipeline_audit": 5,
         "pipeline_file": 5,
         "deployment_record": 4,
         "rollback_to_previous_sha": 3,
         "verify_migrations": 3,
+        "verify_attestation": 3,
         "roll_out": 2,
         "health_gate": 2,
     }

@@ -41,6 +41,20 @@ def _revision(fields: dict[str, object]) -> Revision:
     return Revision(revision, str(phase), str(message))
 
 
+def attestations(text: str) -> dict[str, str]:
+    """The JSON object that verify-attestation outputs. Raises `NotUnderstood`."""
+    example = '{"api": "log:123456789"}'
+    if not text.strip():
+        return {}
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise NotUnderstood(f"it is not JSON ({error})", example=example) from None
+    if not isinstance(found, dict) or not all(isinstance(id_, str) and 0 < len(id_) <= 100 for id_ in found.values()):
+        raise NotUnderstood("it is not a JSON object of ids", example=example)
+    return found
+
+
 _LONGEST = 366 * 24 * 3600.0
 """Seconds of the longest lock that a duration gives."""
 
@@ -113,6 +127,9 @@ class _Release:
     database_revision: tuple[str, ...] = declare(
         database_revisions,
         "`finish`: the database's revision after them: the output `to-revision` of run-migrations-oneshot.",
+    )
+    attestations: dict[str, str] = declare(
+        attestations, "`finish`: the attestation of each service's image, as JSON: the output of verify-attestation."
     )
     deployment_id: int = declare(
         whole(0), "`finish`: the output `deployment-id` of `start`. Default: the newest deploy of this run.", default="0"
