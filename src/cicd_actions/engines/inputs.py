@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from cicd_actions.engines import command, docker_engine, kubernetes, swarm
 from cicd_actions.engines.protocol import Engine
@@ -13,6 +14,9 @@ from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.grammar import argv, choice, duration, optional, string, variable_name, whole
 from cicd_actions.toolkit.inputs import declare
 from cicd_actions.toolkit.runtime import Runtime
+
+Maker = Callable[[Any, Runtime], Engine]
+"""Makes an engine from an action's inputs, which have at least the fields of `EngineInputs`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,12 +84,13 @@ class EngineInputs:
 
 
 @contextmanager
-def connected(inputs: EngineInputs, runtime: Runtime) -> Iterator[Engine]:
+def connected(inputs: EngineInputs, runtime: Runtime, makers: Mapping[str, Maker] | None = None) -> Iterator[Engine]:
     """Yields the engine that the inputs choose, and closes it. Raises `UnusableInput` when its options do not fit.
 
-    The engine is not contacted yet: the first call that needs an answer raises `EngineUnreachable`.
+    `makers` make engines, by name, that can do more than the plain ones. The engine is not contacted yet: the first call that
+    needs an answer raises `EngineUnreachable`.
     """
-    engine = _MAKERS[inputs.engine](_in_the_environment(inputs), runtime)
+    engine = {**_MAKERS, **(makers or {})}[inputs.engine](_in_the_environment(inputs), runtime)
     try:
         yield engine
     finally:
@@ -142,7 +147,7 @@ def _command(inputs: EngineInputs, runtime: Runtime) -> Engine:
     return command.Command(runtime, programs, environment=inputs.environment, release=release, file=file)
 
 
-_MAKERS: dict[str, Callable[[EngineInputs, Runtime], Engine]] = {
+_MAKERS: dict[str, Maker] = {
     "swarm": _swarm,
     "kubernetes": _kubernetes,
     "docker": _docker,
