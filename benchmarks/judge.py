@@ -3,8 +3,8 @@
     python benchmarks/judge.py [RUNS]
 
 Both releases answer requests with known shares of errors and known latencies, so the right verdict is known. A step of 10 %
-ends at 1,000 requests of the canary, beside 9,000 of the baseline. The judge looks ten times, after each 100 requests, and
-fails at the first look that fails: looking often makes false fails more likely, so it is measured as it is used.
+ends at 1,000 requests of the canary, beside 9,000 of the baseline. The judge looks twelve times on the way, as in a roll-out,
+and fails at the first look that fails: looking often makes false fails more likely, so it is measured as it is used.
 Targets: at most 3 % false fails, and errors that rise by 2 percentage points are found in 90 %. Exit code 1 when a target is
 missed. Nothing but Python is needed; the same RUNS give the same figures.
 """
@@ -27,7 +27,7 @@ from cicd_actions.canary_analysis.judgement import Judged, Point  # noqa: E402
 from cicd_actions.canary_analysis.proportions import Counted  # noqa: E402
 from cicd_actions.toolkit.verdict import Verdict  # noqa: E402
 
-LOOKS, EACH, RATIO = 10, 100, 9
+NEEDED, RATIO = 1000, 9
 FALSE_FAILS, FOUND = 0.03, 0.90
 # The default buckets of Prometheus' clients, in seconds.
 BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
@@ -45,19 +45,28 @@ def errors_of(requests: int, share: float) -> int:
     return failed
 
 
+def looks() -> Iterator[tuple[int, int]]:
+    """Yields each look's number of requests of the canary, and how many came since the look before."""
+    before = 0
+    while before < NEEDED:
+        requests = judgement.next_look(before, NEEDED)
+        yield requests, requests - before
+        before = requests
+
+
 def error_looks(canary: float, baseline: float) -> Iterator[Judged]:
     """Yields the judge's word at each look; shares of errors from 0 to 1."""
     new = old = 0
-    for look in range(1, LOOKS + 1):
-        new, old = new + errors_of(EACH, canary), old + errors_of(EACH * RATIO, baseline)
-        yield judgement.errors(Counted(new, EACH * look), Counted(old, EACH * RATIO * look))
+    for requests, more in looks():
+        new, old = new + errors_of(more, canary), old + errors_of(more * RATIO, baseline)
+        yield judgement.errors(Counted(new, requests), Counted(old, requests * RATIO))
 
 
 def latency_looks(factor: float) -> Iterator[Judged]:
     """Yields the judge's word at each look; the canary is slower by `factor`, of latencies around 80 ms (log-normal)."""
     new, old = [0] * (len(BUCKETS) + 1), [0] * (len(BUCKETS) + 1)
-    for _ in range(LOOKS):
-        for counts, requests, slower in ((new, EACH, factor), (old, EACH * RATIO, 1.0)):
+    for _, more in looks():
+        for counts, requests, slower in ((new, more, factor), (old, more * RATIO, 1.0)):
             for _ in range(requests):
                 counts[bisect.bisect_left(BUCKETS, slower * CHANCE.lognormvariate(math.log(0.08), 0.5))] += 1
         yield judgement.latency(new, old)
@@ -77,10 +86,10 @@ def series_look(factor: float) -> Iterator[Judged]:
     yield judgement.series(points(factor, 1.5), points(1.0, 1.0), 15.0)
 
 
-def ended(looks: Iterator[Judged]) -> Verdict:
+def ended(words: Iterator[Judged]) -> Verdict:
     """Returns the verdict of a step: the first fail, else the last word."""
     last = Verdict.INCONCLUSIVE
-    for judged in looks:
+    for judged in words:
         last = judged.verdict
         if last is Verdict.FAIL:
             break

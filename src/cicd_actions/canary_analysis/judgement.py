@@ -59,6 +59,15 @@ class Point:
     value: float
 
 
+def next_look(requests: int, needed: int) -> int:
+    """Returns at how many requests of the canary to judge again, after a look at `requests`; `needed` ends the step.
+
+    Each look is another chance for a false fail, so the looks become rarer: after half as many requests again, at least ten.
+    """
+    following = requests + max(10, requests // 2)
+    return min(following, needed) if requests < needed else following
+
+
 def errors(canary: Counted, baseline: Counted) -> Judged:
     """Judges the canary's share of errors. Failing is possible at any time, passing from `ENOUGH` requests."""
     if not canary.requests or not baseline.requests:

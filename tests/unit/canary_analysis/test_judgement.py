@@ -102,3 +102,13 @@ def test_series_leaves_the_first_minute_out() -> None:
 )
 def test_together_takes_the_worst(parts: list[Verdict], verdict: Verdict) -> None:
     assert judgement.together([Judged(each, "") for each in parts]) is verdict
+
+
+@given(st.integers(1, 5000))
+def test_looks_come_rarely_and_one_of_them_at_the_requests_that_are_needed(needed: int) -> None:
+    looks = [0]
+    while looks[-1] < 10 * needed:
+        looks.append(judgement.next_look(looks[-1], needed))
+    assert needed in looks
+    assert sorted(set(looks)) == looks
+    assert len(looks) <= 6 + 6 * len(str(10 * needed))

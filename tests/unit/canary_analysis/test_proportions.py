@@ -46,14 +46,14 @@ def test_newcombe_of_published_examples_gives_the_published_interval(
 )
 def test_wilson_gives_what_scipy_gives(counted: tuple[int, int], lower: float, upper: float) -> None:
     found = wilson(Counted(*counted), 0.98)
-    assert (found.lower, found.upper) == (pytest.approx(lower, abs=1e-12), pytest.approx(upper, abs=1e-12))
+    assert [found.lower, found.upper] == pytest.approx([lower, upper], abs=1e-12)
 
 
 @given(COUNTS, COUNTS)
 def test_newcombe_holds_the_difference_and_turns_with_its_sides(one: Counted, other: Counted) -> None:
     found, turned = newcombe(one, other, 0.98), newcombe(other, one, 0.98)
     assert -1 - 1e-9 <= found.lower <= one.share - other.share <= found.upper <= 1 + 1e-9
-    assert (found.lower, found.upper) == (pytest.approx(-turned.upper, abs=1e-9), pytest.approx(-turned.lower, abs=1e-9))
+    assert [found.lower, found.upper] == pytest.approx([-turned.upper, -turned.lower], abs=1e-9)
 
 
 @given(COUNTS, COUNTS)
