@@ -39,6 +39,9 @@ LATENCIES = 300
 POINTS = 20
 """Independent points of each release from which two series are compared."""
 
+_LATE = 400
+"""Requests of the canary from which looks are frequent."""
+
 WARM_UP = 60.0
 """Seconds at the start of a stage that a series leaves out: caches are cold, and connections are new."""
 
@@ -62,9 +65,10 @@ class Point:
 def next_look(requests: int, needed: int) -> int:
     """Returns at how many requests of the canary to judge again, after a look at `requests`; `needed` ends the step.
 
-    Each look is another chance for a false fail, so the looks become rarer: after half as many requests again, at least ten.
+    Each look is another chance for a false fail, most of all the early ones. So there are few of them (10, 60, 360), to find a
+    release that is broken outright, and from 400 requests on one after each fiftieth more.
     """
-    following = requests + max(10, requests // 2)
+    following = requests + requests // 50 if requests >= _LATE else min(max(10, 6 * requests), _LATE)
     return min(following, needed) if requests < needed else following
 
 

@@ -14,7 +14,7 @@ class Ranked:
     """Says how the canary's values lie to the baseline's.
 
     - `p`: how likely ranks this high are, or higher, where both releases have the same distribution; from 0 to 1.
-    - `above`: how often a value of the canary is above one of the baseline, ties counted half; 0.5 is no difference.
+    - `above`: how often a value of the canary is above one of the baseline, ties counted half; 0.5 is the same as the other.
     """
 
     p: float
