@@ -16,6 +16,9 @@ from cicd_actions.engines.protocol import Answers
 STAT = "show stat"
 """The command whose answer `servers` reads."""
 
+HEADER = "# pxname"
+"""What that answer begins with, after whatever the commands before it in the same message said."""
+
 HEAVIEST = 256
 """The largest weight of a server. https://docs.haproxy.org/3.2/configuration.html#5.2-weight"""
 
@@ -41,7 +44,8 @@ class Server:
 
 def servers(text: str, backend: str) -> list[Server]:
     """Returns the servers of a backend from the answer to `STAT`; empty without such a backend, or for other text."""
-    rows = csv.DictReader(io.StringIO(text.lstrip("# ")))
+    _, header, table = text.partition(HEADER)
+    rows = csv.DictReader(io.StringIO(header.lstrip("# ") + table))
     found = [row for row in rows if row.get("pxname") == backend and row.get("svname") not in {"FRONTEND", "BACKEND"}]
     return [
         Server(

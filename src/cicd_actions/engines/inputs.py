@@ -127,7 +127,10 @@ def _docker(inputs: EngineInputs, runtime: Runtime) -> Engine:
     return docker_engine.DockerEngine(runtime, project=inputs.stack, monitor=inputs.monitor)
 
 
-def _command(inputs: EngineInputs, runtime: Runtime) -> Engine:
+def command_engine(
+    inputs: EngineInputs, runtime: Runtime, make: Callable[..., command.Command] = command.Command
+) -> command.Command:
+    """Returns the engine of the user's own programs, made by `make`. Raises `UnusableInput` without any program."""
     if inputs.roll_out_command is None and inputs.job_command is None and inputs.running_command is None:
         raise UnusableInput(
             "Cannot use the engine `command` without a program: it runs your own.",
@@ -144,12 +147,12 @@ def _command(inputs: EngineInputs, runtime: Runtime) -> Engine:
     )
     programs.refuse_misspelt()
     release, file = release_variables(inputs, runtime), inputs.env_file_variable or ""
-    return command.Command(runtime, programs, environment=inputs.environment, release=release, file=file)
+    return make(runtime, programs, environment=inputs.environment, release=release, file=file)
 
 
 _MAKERS: dict[str, Maker] = {
     "swarm": _swarm,
     "kubernetes": _kubernetes,
     "docker": _docker,
-    "command": _command,
+    "command": command_engine,
 }

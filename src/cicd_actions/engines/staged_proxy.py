@@ -130,13 +130,14 @@ class ByProxy(abc.ABC):
     def weigh(self, stage: Stage, percent: float, deadline: Deadline) -> Stage:
         self._api.deadline = deadline
         service = stage.service
-        self._same(stage)
+        standing = self._same(stage)
+        shares = []
         for proxy in self._found_proxies():
             found = self._servers(proxy, service)
             if percent > 0 and not any(server.up and server.new for server in found):
                 raise RollOutFailed(service, f"The proxy reaches no replica of the new release of {service}.", reverted=False)
-            self._say(proxy, haproxy.weights(service, found, percent))
-        return self._stage(service)
+            shares.append(haproxy.percent(self._weigh(proxy, service, found, percent)))
+        return _stage_of(service, standing, shares)
 
     def answers(self, stage: Stage, deadline: Deadline) -> Mapping[str, tuple[Answers, Answers]]:
         self._api.deadline = deadline
@@ -226,9 +227,15 @@ class ByProxy(abc.ABC):
                 cause="The socket is missing, or the proxy's image has neither socat, perl nor python3.",
                 fix=_CONFIGURATION.format("api", self._socket, self.names),
             )
-        if message != haproxy.STAT and said.strip():
-            raise Failed(f"The proxy {self._proxy} refused to set the weights: {said.strip()[:300]}")
         return said
+
+    def _weigh(self, proxy: str, service: str, found: Sequence[haproxy.Server], percent: float) -> list[haproxy.Server]:
+        """Sets the weights and returns the servers as they are then, with one message."""
+        said = self._say(proxy, f"{haproxy.weights(service, found, percent)};{haproxy.STAT}")
+        refused, _, _ = said.partition(haproxy.HEADER)
+        if refused.strip():
+            raise Failed(f"The proxy {self._proxy} refused to set the weights: {refused.strip()[:300]}")
+        return haproxy.servers(said, service)
 
     def _servers(self, proxy: str, service: str) -> list[haproxy.Server]:
         found = haproxy.servers(self._say(proxy, haproxy.STAT), service)
@@ -246,25 +253,14 @@ class ByProxy(abc.ABC):
         standing = self._standing(service)
         if standing is None:
             raise self._gone(service)
-        labels = standing.labels
         shares = [haproxy.percent(self._servers(proxy, service)) for proxy in self._found_proxies()]
-        name, _, digest = standing.image.partition("@")
-        image = Image(name, digest) if digest else Image(standing.image, standing.image, opaque=True)
-        until = labels.get(_UNTIL, "")
-        return Stage(
-            Target(service, image, labels.get(REVISION, "")),
-            before=labels.get(_BEFORE, ""),
-            before_sha=labels.get(_BEFORE_SHA, ""),
-            percent=max(shares),
-            run=labels.get(_RUN, ""),
-            until=float(until) if is_whole(until) else 0.0,
-            addresses=standing.addresses,
-        )
+        return _stage_of(service, standing, shares)
 
-    def _same(self, stage: Stage) -> None:
+    def _same(self, stage: Stage) -> Standing:
         standing = self._standing(stage.service)
         if standing is None or standing.image != stage.target.image.pinned:
             raise self._gone(stage.service)
+        return standing
 
     def _gone(self, service: str) -> ChangedMeanwhile:
         return ChangedMeanwhile(
@@ -303,9 +299,25 @@ class ByProxy(abc.ABC):
         except EngineUnreachable:
             proxies = []  # a proxy that comes up later has the weights of its file
         for proxy in proxies:
-            self._say(proxy, haproxy.weights(service, self._servers(proxy, service), 0))
+            self._weigh(proxy, service, self._servers(proxy, service), 0)
         drain = Deadline(patience, self._runtime.clock)
         for proxy in proxies:
             while any(server.sessions for server in self._servers(proxy, service) if server.new) and not drain.expired:
                 self._runtime.sleep(drain.timeout(POLL))
         self._remove_stage(service)
+
+
+def _stage_of(service: str, standing: Standing, shares: Sequence[float]) -> Stage:
+    labels = standing.labels
+    name, _, digest = standing.image.partition("@")
+    image = Image(name, digest) if digest else Image(standing.image, standing.image, opaque=True)
+    until = labels.get(_UNTIL, "")
+    return Stage(
+        Target(service, image, labels.get(REVISION, "")),
+        before=labels.get(_BEFORE, ""),
+        before_sha=labels.get(_BEFORE_SHA, ""),
+        percent=max(shares),
+        run=labels.get(_RUN, ""),
+        until=float(until) if is_whole(until) else 0.0,
+        addresses=standing.addresses,
+    )
