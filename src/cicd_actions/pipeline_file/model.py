@@ -290,6 +290,10 @@ class Settings:
     on_inconclusive: str | None = key(
         Choice("abandon", "hold", "promote"), "What a step does at its limit without a verdict. Default: `abandon`."
     )
+    prometheus: str | None = key(URL, "Prometheus in which the steps of a canary compare latencies. Default: no comparison.")
+    latency_query: str | None = key(
+        WORD, "Query of its bucket series; `{service}` stands for `NAME-next` and `NAME`, `{sha}` for each release's commit."
+    )
     stage_targets: str | None = key(
         Text("targets of health-gate, as a block of text", r"[\s\S]*\S[\s\S]*"),
         "What must be right before a staged release gets traffic; `{SERVICE.address}` stands for each of its replicas.",

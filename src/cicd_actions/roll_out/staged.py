@@ -22,7 +22,9 @@ from cicd_actions.engines.release import Progress, runs_already, settled
 from cicd_actions.health_gate import reading
 from cicd_actions.health_gate import run as health_gate
 from cicd_actions.health_gate.inputs import Inputs as GateInputs
+from cicd_actions.roll_out import latency
 from cicd_actions.roll_out.inputs import Inputs
+from cicd_actions.roll_out.latency import Latency
 from cicd_actions.roll_out.strategy import Step
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import ActionError, Failed, Inconclusive, UnusableInput
@@ -89,6 +91,7 @@ def refuse(inputs: Inputs, engine: Engine, runtime: Runtime) -> None:
             cause="Both releases use the database at the same time, and these migrations are not known to be `expand`.",
             fix="Let verify-migrations prove the phases, or roll out without a stage:\n\n    with:\n      strategy: rolling",
         )
+    latency.refuse(inputs.prometheus, inputs.latency_query, runtime)
     if inputs.stage_targets.strip():
         here = {wanted.service: "127.0.0.1" for wanted in inputs.services}
         reading.targets(_gate_inputs(inputs, here, "0" * 40), runtime.environment, runtime.workspace)
@@ -231,7 +234,10 @@ class _Walk:
                 )
         watch = _Watch(self, step.percent)
         limit = Deadline(self.deadline.timeout(step.within), self.runtime.clock)
-        while not watch.decided(step.requests) and not limit.expired:
+        while True:
+            over = limit.expired
+            if watch.decided(step.requests, last=over) or over:
+                break
             self.runtime.sleep(limit.timeout(POLL))
         verdict = self._told(str(step), watch)
         if verdict is not Verdict.PASS or not watch.enough(step.requests):
@@ -265,7 +271,7 @@ class _Walk:
         limit = Deadline(self.deadline.timeout(self.inputs.bake), self.runtime.clock)
         while not limit.expired:
             self.runtime.sleep(limit.timeout(POLL))
-            watch.decided(judgement.ENOUGH)
+            watch.decided(judgement.ENOUGH, last=limit.expired)
             if watch.verdict is Verdict.FAIL:
                 break
         self._told("100 %", watch)
@@ -305,9 +311,9 @@ class _Walk:
 
     def _told(self, at: str, watch: _Watch) -> Verdict:
         """Reports the last verdicts. Raises `RollOutFailed` for a fail."""
-        for service, judged in watch.judged.items():
+        for (service, _), judged in watch.judged.items():
             self._judged(at, service, judged)
-        for service, judged in watch.judged.items():
+        for (service, _), judged in watch.judged.items():
             if judged.verdict is Verdict.FAIL:
                 try:
                     evidence = self.engine.logs(f"{service}-next", self.deadline)
@@ -338,9 +344,15 @@ class _Watch:
         self.new = {service: Tally() for service in services}
         self.old = {service: Tally() for service in services}
         self._due = dict.fromkeys(services, 0)
-        self.judged: dict[str, Judged] = {}
+        self.judged: dict[tuple[str, str], Judged] = {}
         self._count()
         walk.weigh(percent)
+        asked = walk.inputs.prometheus if baseline is None else ""
+        self._latencies = {
+            service: Latency(asked, walk.inputs.latency_query, stage, walk.runtime)
+            for service, stage in walk.progress.stages.items()
+            if asked
+        }
 
     @property
     def verdict(self) -> Verdict:
@@ -349,15 +361,18 @@ class _Watch:
     def enough(self, requests: int) -> bool:
         return all(tally.total.requests >= requests for tally in self.new.values())
 
-    def decided(self, requests: int) -> bool:
-        """Counts, and judges each service whose turn it is; whether nothing has to be waited for any more."""
+    def decided(self, requests: int, *, last: bool = False) -> bool:
+        """Counts, and judges each service whose turn it is (`last`: all); whether nothing has to be waited for any more."""
         self._keep_the_share()
         self._count()
         for service, tally in self.new.items():
-            if tally.total.requests >= self._due[service]:
+            if last or tally.total.requests >= self._due[service]:
                 self._due[service] = judgement.next_look(tally.total.requests, requests)
                 baseline = self._baseline[service] if self._baseline is not None else self.old[service].total
-                self.judged[service] = judgement.errors(tally.total, baseline)
+                self.judged[service, "errors"] = judgement.errors(tally.total, baseline)
+                if (latencies := self._latencies.get(service)) is not None:
+                    latencies.look()
+                    self.judged[service, "latency"] = latencies.judged()
         return self.verdict is Verdict.FAIL or (self.verdict is Verdict.PASS and self.enough(requests))
 
     def _count(self) -> None:

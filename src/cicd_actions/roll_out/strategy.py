@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass
 
-from cicd_actions.toolkit.grammar import NotUnderstood, choice, duration, lines, text_block
+from cicd_actions.toolkit.grammar import NotUnderstood, choice, duration, lines, string, text_block
 from cicd_actions.toolkit.inputs import declare
 
 _STEP = re.compile(r"(?P<percent>[0-9]{1,2}(?:\.[0-9]+)?) ?% +(?P<requests>[0-9]{1,9}) +requests? +within +(?P<within>\S+)")
@@ -96,6 +96,15 @@ class StrategyInputs:
         text_block,
         "Targets of health-gate, as a YAML list, that are right before each step, and before the new release gets any traffic."
         " `{SERVICE.address}` stands for the address of each of its replicas, `{sha}` for the commit.",
+    )
+    prometheus: str = declare(
+        string,
+        "`canary`: the address of a Prometheus, to compare latencies as well: `http://prometheus:9090`. `$NAME` is expanded.",
+    )
+    latency_query: str = declare(
+        string,
+        '`canary`: the query of its bucket series: `http_request_duration_seconds_bucket{service="{service}"}`. `{service}`'
+        " stands for `NAME-next` and for `NAME`, `{sha}` for the commit of each release.",
     )
     migrations: tuple[str, ...] = declare(
         unsafe_migrations,

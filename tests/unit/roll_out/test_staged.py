@@ -34,6 +34,7 @@ from cicd_actions.toolkit.inputs import load
 from cicd_actions.toolkit.lines import Line
 from cicd_actions.toolkit.redaction import Redactor
 from cicd_actions.toolkit.runtime import Runtime
+from tests.fakes.prometheus import started
 
 OLD, NEW = Image("r/api", "sha256:" + "a" * 64), Image("r/api", "sha256:" + "b" * 64)
 
@@ -306,6 +307,26 @@ def test_share_that_a_proxy_forgot_is_set_again() -> None:
     memory.at[50.0] = forget
     assert walked(memory).stage == "promoted"
     assert weights(memory) == ["weigh api 10", "weigh api 10", "weigh api 50", "weigh api 100"]
+
+
+@pytest.mark.parametrize(("fast", "stage"), [(700, "promoted"), (300, "abandoned")])
+def test_latencies_of_a_canary_decide_too(fast: int, stage: str) -> None:
+    memory = Memory("api")
+    with started() as prometheus:
+        prometheus.buckets = {"api": {"one": {"0.1": 0, "+Inf": 0}}, "api-next": {"two": {"0.1": 0, "+Inf": 0}}}
+
+        def answer() -> None:
+            prometheus.buckets["api"]["one"] = {"0.1": 7000 + int(70 * memory.now), "+Inf": 10000 + int(100 * memory.now)}
+            prometheus.buckets["api-next"]["two"] = {"0.1": fast * int(memory.now) // 10, "+Inf": 100 * int(memory.now)}
+
+        for second in range(1, 200):
+            memory.at[float(second)] = answer
+        progress = walked(memory, **{"prometheus": prometheus.url, "latency-query": 'request_bucket{service="{service}"}'})
+    assert progress.stage == stage
+    if progress.failure is not None:
+        assert "Latency: the new release is higher in 70% of all pairs" in progress.failure.what
+    else:
+        assert [judged.reason.partition(":")[0] for _, _, judged in progress.judged].count("Latency") == 2
 
 
 def test_migrations_that_the_old_release_may_not_know_are_refused() -> None:
