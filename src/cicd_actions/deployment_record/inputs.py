@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import dataclass
 
+from cicd_actions.deployment_record.freeze import Override, Window, override, window
 from cicd_actions.engines.inputs import EngineInputs
 from cicd_actions.github.inputs import RecordInputs
 from cicd_actions.github.release_record import Revision, time_of, written
@@ -140,6 +141,15 @@ class _Release:
         " `record-key`, `actions: read` is needed by `start` only, after a rollback was announced.",
         secret=True,
         action_default="${{ github.token }}",
+    )
+    freeze: tuple[Window, ...] = declare(
+        lines(window),
+        "`start`: times in which nothing is deployed, one per line: `CRON to CRON in ZONE: why`, such as"
+        " `0 18 * * FRI to 0 6 * * MON in Europe/Berlin: the weekend`. A rollback passes through.",
+    )
+    freeze_override: Override | None = declare(
+        override,
+        "`start`: deploys through every freeze: `until TIME: why`, the time with its zone. The record keeps the reason.",
     )
     require_rollback: str = declare(
         choice("false", "true", "recorded"),

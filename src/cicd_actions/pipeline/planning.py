@@ -13,7 +13,7 @@ from cicd_actions.pipeline import changes, scans
 from cicd_actions.pipeline.toolchains import install, toolchain
 from cicd_actions.pipeline_file import backing
 from cicd_actions.pipeline_file.model import Client, Environment, Lane, Migrate, Pipeline, Release, effective
-from cicd_actions.pipeline_file.rules import versions
+from cicd_actions.pipeline_file.rules import versions, waiting
 from cicd_actions.toolkit.errors import Failed
 from cicd_actions.toolkit.grammar import argv
 
@@ -272,7 +272,7 @@ def settings_of(pipeline: Pipeline, release: Release, environment: Environment, 
         "require-passed-in": before,
         "services": services,
         "approval-lasts": "24h",
-        "timeout-minutes": 45,
+        "timeout-minutes": 45 + waiting(found),
         "engine": "command",
         **found,
         "runs-on": runner(found.get("runs-on") or pipeline.runs_on),

@@ -39,6 +39,16 @@ REF = Text("a pattern of full refs", r"refs/[^\s]+", "refs/heads/main")
 URL = Text("an http or https URL", r"https?://[^\s/]+[^\s]*", "https://api.staging.example.org")
 ENVIRONMENT = Text("the name of an environment", r"[A-Za-z0-9][A-Za-z0-9._ -]{0,99}", "staging")
 LABEL = Text("a runner's label", r"[^\s,\[\]{}]+", "ubuntu-latest")
+FREEZE = Text(
+    "CRON to CRON in ZONE: why",
+    r"\S+( +\S+){4} +to +\S+( +\S+){4} +in +\S+ *: *.*\S",
+    '"0 18 * * FRI to 0 6 * * MON in Europe/Berlin: the weekend"',
+)
+STEP = Text(
+    "a share, a number of requests and a time",
+    r"[0-9]{1,2}(?:\.[0-9]+)? ?% +[0-9]{1,9} +requests? +within +[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h)",
+    "10% 1000 requests within 30m",
+)
 RUNNER = Listed(LABEL, 1, 20)
 COMMANDS = Listed(COMMAND)
 ENV = Named(Anything(), VARIABLE)
@@ -270,6 +280,29 @@ class Settings:
     image_command: str | None = key(COMMAND, "Engine `command`: tells whether `{image}` exists.")
     job_command: str | None = key(COMMAND, "Engine `command`: runs a one-shot job of `{service}` from `{image}`.")
     roll_out_timeout: str | None = key(DURATION, "Deadline of the roll-out, and of the rollback. Default: 10m.")
+    strategy: str | None = key(
+        Choice("rolling", "blue-green", "canary"),
+        "How traffic moves to a release. `blue-green` and `canary` need Swarm or Docker, and `proxy`. Default: `rolling`.",
+    )
+    proxy: str | None = key(WORD, "Service of HAProxy that divides the traffic, such as `proxy`.")
+    proxy_socket: str | None = key(WORD, "Path of its runtime socket in its container. Default: /tmp/haproxy.sock.")
+    steps: tuple[str, ...] | None = key(
+        Listed(STEP, 1, 10), "Steps of a canary, such as `10% 1000 requests within 30m`. Default: 10 % and 50 %."
+    )
+    bake: str | None = key(
+        DURATION, "Time for which the old release stands beside a new one with all of the traffic. Default: 10m."
+    )
+    on_inconclusive: str | None = key(
+        Choice("abandon", "hold", "promote"), "What a step does at its limit without a verdict. Default: `abandon`."
+    )
+    prometheus: str | None = key(URL, "Prometheus in which the steps of a canary compare latencies. Default: no comparison.")
+    latency_query: str | None = key(
+        WORD, "Query of its bucket series; `{service}` stands for `NAME-next` and `NAME`, `{sha}` for each release's commit."
+    )
+    stage_targets: str | None = key(
+        Text("targets of health-gate, as a block of text", r"[\s\S]*\S[\s\S]*"),
+        "What must be right before a staged release gets traffic; `{SERVICE.address}` stands for each of its replicas.",
+    )
     migrate: Migrate | None = key(Object(Migrate, "a mapping"), "Migration of the database. Default: none.")
     gate: Gate | None = key(Object(Gate, "a mapping"), "Pace of the health gate.")
     health: Mapping[str, tuple[Mapping[str, str], ...]] | None = key(
@@ -286,6 +319,14 @@ class Settings:
     require_rollback: str | None = key(
         Choice("true", "false", "recorded"),
         "Deploy only what could be rolled back. `recorded`: once a release is recorded there. Default: `recorded`.",
+    )
+    freeze: tuple[str, ...] | None = key(
+        Listed(FREEZE),
+        "Times in which nothing is deployed: `CRON to CRON in ZONE: why`. Rollbacks pass through. Default: none.",
+    )
+    freeze_override: str | None = key(
+        Text("until TIME: why", r"until +\S+: +.*\S", '"until 2026-12-24T18:00:00+01:00: a fix for the outage"'),
+        "Deploys through every freeze until that time; the record keeps the reason.",
     )
     records_refs: tuple[str, ...] | None = key(
         Listed(REF),
