@@ -38,6 +38,8 @@ PINS = {
     "docker/login-action": ("v4.6.0", "dbcb813823bdd20940b903addbd779551569679f"),
     "actions/create-github-app-token": ("v3.2.0", "bcd2ba49218906704ab6c1aa796996da409d3eb1"),
     "aws-actions/configure-aws-credentials": ("v6.2.3", "e6de054238d6b7531b4efff3b6587d9aade6a06c"),
+    "github/codeql-action": ("v4.37.7", "ff2f1c621b7f889edc0d3c761ac2e6a3f8cdb0dd"),
+    "ossf/scorecard-action": ("v2.4.4", "2d1146689b8cda280b9bc96326124645441f03bc"),
     "google-github-actions/auth": ("v3.0.0", "7c6bc770dae815cd3e89ee6cdf493a5fab2cc093"),
     "zizmorcore/zizmor-action": ("v0.6.2", "3dc1ecc9bcb9e94e9b2c709687979e1298497054"),
 }

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cicd_actions.scan_gate.document import LARGEST
 from cicd_actions.scan_gate.reports import Expected, expected, read
@@ -189,3 +191,33 @@ def test_line_of_reports_is_read(line: str, meant: Expected) -> None:
 def test_line_of_an_unknown_scanner_is_refused() -> None:
     with pytest.raises(NotUnderstood, match="not a scanner"):
         expected("snyk: a.json")
+
+
+SEEDS = [
+    PIP_AUDIT,
+    NPM,
+    PNPM,
+    OSV,
+    TRIVY,
+    GRYPE,
+    BANDIT,
+    GITLEAKS,
+    sarif(result("B1"), rules=({"id": "B1", "properties": {}},)),
+]
+JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=3), lambda inner: st.lists(inner, max_size=2))
+
+
+def paths(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """Every place in a document."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path] * bool(path) + [found for key, each in inner for found in paths(each, (*path, key))]
+
+
+@given(st.data())
+def test_report_with_anything_anywhere_is_read_or_is_a_problem(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    document = data.draw(st.sampled_from(SEEDS))
+    broken = changed(document, *data.draw(st.sampled_from(paths(document))), to=data.draw(JSON))
+    for scan in scanned(tmp_path_factory.mktemp("report"), broken):
+        assert all(isinstance(one.message, str) and one.names and one.line >= 0 for one in scan.reported)
