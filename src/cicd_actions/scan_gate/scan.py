@@ -45,11 +45,19 @@ def severity(word: str) -> str:
     return _WORDS.get(word.strip().lower(), "unknown")
 
 
-def severity_of_score(score: float) -> str:
-    """Returns the word for a CVSS score, as GitHub and FIRST's qualitative scale cut it: 9.0, 7.0, 4.0.
+def severity_of_score(given: object) -> str:
+    """Returns the word for a CVSS score from 0 to 10, a number or its text; `unknown` for anything else, also NaN.
+
+    GitHub and FIRST's qualitative scale cut it at 9.0, 7.0 and 4.0.
 
     https://www.first.org/cvss/v3.1/specification-document#Qualitative-Severity-Rating-Scale
     """
+    try:
+        score = float(given) if isinstance(given, (str, int, float)) else -1.0
+    except (ValueError, OverflowError):
+        score = -1.0
+    if not 0 <= score <= 10:
+        return "unknown"
     return "critical" if score >= 9 else "high" if score >= 7 else "medium" if score >= 4 else "low"
 
 

@@ -193,6 +193,16 @@ def test_line_of_an_unknown_scanner_is_refused() -> None:
         expected("snyk: a.json")
 
 
+@pytest.mark.parametrize("score", ["nan", "-1", "inf", "1e400", "11", "", "high", None, []])
+def test_score_that_is_none_hides_nothing(score: Any, tmp_path: Path) -> None:
+    """A score that no scale has must not make a finding harmless: what else is known counts."""
+    document = sarif(result("R"), rules=({"id": "R", "properties": {"security-severity": score}},))
+    (scan,) = scanned(tmp_path, document)
+    assert scan.reported[0].severity == "high"
+    (scan,) = scanned(tmp_path, changed(OSV, "results", 0, "packages", 0, "groups", 0, "max_severity", to=score))
+    assert scan.reported[0].severity == "unknown"
+
+
 SEEDS = [
     PIP_AUDIT,
     NPM,

@@ -51,11 +51,9 @@ def _osv_package(entry: dict[str, Any], file: str, scan: Scan) -> None:
 
 
 def _osv_severity(members: list[dict[str, Any]], score: str) -> str:
-    try:
-        return severity_of_score(float(score))
-    except ValueError:
-        words = [severity(text(mapping(one.get("database_specific") or {}, "").get("severity"))) for one in members]
-        return next((word for word in words if word != "unknown"), "unknown")
+    words = [severity_of_score(score)]
+    words += [severity(text(mapping(one.get("database_specific") or {}, "").get("severity"))) for one in members]
+    return next((word for word in words if word != "unknown"), "unknown")
 
 
 def _osv_fixes(members: list[dict[str, Any]], name: str) -> Iterable[str]:

@@ -144,10 +144,8 @@ def _of_rule(rule: dict[str, Any], told: dict[str, Any]) -> str:
 def _grade(result: dict[str, Any], rule: dict[str, Any], properties: dict[str, Any]) -> str:
     own = mapping(result.get("properties") or {}, "properties")
     for given in (own.get("security-severity"), properties.get("security-severity")):
-        try:
-            return severity_of_score(float(given))  # type: ignore[arg-type]
-        except (TypeError, ValueError):
-            continue
+        if (word := severity_of_score(given)) != "unknown":
+            return word
     configured = mapping(rule.get("defaultConfiguration") or {}, "defaultConfiguration")
     return _LEVELS.get(text(result.get("level")) or text(configured.get("level")) or "warning", "unknown")
 
