@@ -103,6 +103,7 @@ def of_fork(pipeline: Pipeline, trusted: Pipeline | None, notes: list[str]) -> P
             lane,
             runs_on=(base.runs_on or (trusted.runs_on if trusted else HOSTED)) if base else HOSTED,
             backing=base.backing if base else {},
+            container=base.container if base else None,
         )
     notes.append("A fork's pull request: runners and containers come from the base's file, and nothing is released.")
     runs_on = trusted.runs_on if trusted else HOSTED
@@ -122,6 +123,7 @@ def _jobs(pipeline: Pipeline, name: str, lane: Lane, event: Event, files: Sequen
         "env": dict(lane.env),
         # A list, because the order of an object's keys is lost on the way through expressions.
         "checks": [{"name": label, **_without_nothing(dataclasses.asdict(test))} for label, test in lane.checks.items()],
+        "container": lane.container or "",
         "services": {label: backing.container(each) for label, each in lane.backing.items()},
         "backing": {label: backing.port(each) for label, each in lane.backing.items()},
     }

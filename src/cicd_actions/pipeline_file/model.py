@@ -42,6 +42,7 @@ LABEL = Text("a runner's label", r"[^\s,\[\]{}]+", "ubuntu-latest")
 RUNNER = Listed(LABEL, 1, 20)
 COMMANDS = Listed(COMMAND)
 ENV = Named(Anything(), VARIABLE)
+CONTAINER_ENV = Named(Anything(), Text("the name of a container's variable", r"[A-Za-z_][A-Za-z0-9_.-]*", "discovery.type"))
 BUILD_ARGS = Named(Anything(), VARIABLE)
 
 
@@ -81,7 +82,7 @@ class Backing:
     port: float | None = key(
         Number(1, 65535, whole=True), "Port that it answers on. Default: the usual one of a known image, such as 5432."
     )
-    env: Mapping[str, str] = key(ENV, "Its environment variables.", {})
+    env: Mapping[str, str] = key(CONTAINER_ENV, "Its environment variables.", {})
     health: str | None = key(
         COMMAND, "Command that succeeds inside the container once it is ready. Default: the usual one of a known image."
     )
@@ -137,9 +138,14 @@ class Lane:
     timeout_minutes: float = key(Number(1, 360, whole=True), "Time limit of the job. Default: 20.", 20)
     python: Python | None = key(Short(Listed(VERSION, 1, 10), Object(Python, "a mapping"), _version), "Python of the lane.")
     node: Node | None = key(Short(Listed(VERSION, 1, 10), Object(Node, "a mapping"), _node), "Node.js of the lane.")
+    container: str | None = key(
+        IMAGE,
+        "Public image that the job runs in, with bash and Python 3.10 or newer. Default: none, the runner itself.",
+    )
     backing: Mapping[str, Backing] = key(
         Named(Short(IMAGE, Object(Backing, "a mapping"), Backing), NAME, 20),
-        "Containers that the lane needs. `{NAME}` in `env` stands for the address `host:port` of one.",
+        "Containers that the lane needs. `{NAME}` in `env` stands for the address `host:port` of one, `{NAME.host}` and"
+        " `{NAME.port}` for its parts.",
         {},
     )
     env: Mapping[str, str] = key(ENV, "Environment variables of its commands. Secrets do not belong here.", {})

