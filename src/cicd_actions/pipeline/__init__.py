@@ -4,5 +4,5 @@ Read `plan` first: it reads the event (`changes`) and the file, and `planning` t
 (`toolchains`: package managers and lock files; `protection`: the environments' rules on GitHub). `run_lane` runs a lane's job
 (`reports`: JUnit and coverage), `check_jobs` ends the verification (`step`). A release is `build_images`, then for each
 environment `check_approval`, `release_images` and one `deploy_step` for each action (`secret_files`: DEPLOY_ENV and
-RELEASE_ENV). `init` writes a file from what `detection` finds.
+RELEASE_ENV). `init` writes the `starting_files` from what the package `detection` finds.
 """
