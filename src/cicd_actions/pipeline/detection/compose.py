@@ -44,7 +44,7 @@ def services(repository: Repository) -> list[Service]:
 
 
 def path_of(text: str) -> str:
-    """Returns the path that a health check asks of its own container; empty where it asks none."""
+    """Returns the path that a health check asks of the container that it runs in; empty for none."""
     match = _ADDRESS.search(text)
     return (match[1] or "/") if match else ""
 

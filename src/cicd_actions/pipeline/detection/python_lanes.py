@@ -148,7 +148,7 @@ def _narrowed(requirement: str, usual: str, project: Project) -> str:
 
 
 def _install(manager: str, project: Project, used: list[str], lock: str) -> str:
-    """Returns the command that installs also what is no default; empty where the usual one does."""
+    """Returns the command that installs also what the defaults leave out; empty where nothing is missing."""
     extras, groups = project.brings(*used)
     if not extras and not groups:
         return ""

@@ -222,7 +222,7 @@ def _release(
     engine, why = "", ""
     for pattern, where in _WHERE:
         for line, file, runner in standing.deploys:
-            # A test that starts its services is no deploy.
+            # A test that starts its services does not deploy.
             if re.search(pattern, line) and (where != "docker" or "self-hosted" in runner):
                 engine, why = where, f"{file} runs `{line[:60]}`"
                 break
