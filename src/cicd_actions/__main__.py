@@ -26,6 +26,7 @@ COMMANDS = {
     "plan": "cicd_actions.pipeline.plan",
     "run-lane": "cicd_actions.pipeline.run_lane",
     "build-images": "cicd_actions.pipeline.build_images",
+    "promoted-images": "cicd_actions.pipeline.promoted_images",
     "release-images": "cicd_actions.pipeline.release_images",
     "check-approval": "cicd_actions.pipeline.check_approval",
 }

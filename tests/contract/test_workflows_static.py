@@ -453,6 +453,16 @@ def test_an_environment_is_one_job_in_one_order() -> None:
     assert by_name["Outcome"]["if"] == "always()"
 
 
+def test_a_promotion_builds_nothing() -> None:
+    """The same job names the digests: those that it built, or those that passed in the environment before."""
+    build = jobs(RELEASE)["build"]
+    by_name = {step.get("name"): step for step in build["steps"]}
+    source = "fromJSON(inputs.plan).build.promote-from"
+    assert by_name["What passed in the environment before"]["if"] == f"{source} != ''"
+    assert by_name["Build every image once"]["if"] == f"{source} == ''"
+    assert build["outputs"]["digests"] == "${{ steps.build.outputs.digests || steps.promoted.outputs.digests }}"
+
+
 def test_only_a_proven_fail_takes_a_release_back() -> None:
     by_name = {step.get("name"): step for _, step in steps(DEPLOY)}
     assert by_name["Roll back"]["if"] == "${{ always() && steps.gate.outputs.verdict == 'fail' }}"
@@ -571,9 +581,9 @@ def test_deploying_never_builds() -> None:
 
 
 @pytest.mark.parametrize("path", [VERIFY, PIPELINE], ids=name_of)
-def test_nothing_but_the_files_place_and_the_plans_runner_is_an_input(path: Path) -> None:
+def test_inputs_are_the_files_place_the_plans_runner_and_what_a_dispatch_promotes(path: Path) -> None:
     """What differs between repositories stands in the pipeline file: no setting exists twice."""
-    assert set(load(path)["on"]["workflow_call"]["inputs"]) == {"config", "runs-on"}
+    assert set(load(path)["on"]["workflow_call"]["inputs"]) == {"config", "runs-on", "promote"}
 
 
 @pytest.mark.parametrize("path", REUSABLE, ids=name_of)

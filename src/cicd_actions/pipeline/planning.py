@@ -14,7 +14,7 @@ from cicd_actions.pipeline.toolchains import install, toolchain
 from cicd_actions.pipeline_file import backing
 from cicd_actions.pipeline_file.model import Client, Environment, Lane, Migrate, Pipeline, Release, effective
 from cicd_actions.pipeline_file.rules import versions
-from cicd_actions.toolkit.errors import Failed
+from cicd_actions.toolkit.errors import Failed, UnusableInput
 from cicd_actions.toolkit.grammar import argv
 
 HOSTED = ("ubuntu-latest",)
@@ -26,7 +26,8 @@ RELEASING = frozenset({"push", "workflow_dispatch"})
 @dataclass(frozen=True)
 class Event:
     """What started the run. `files` are the changed ones, `None` where they are not known. `fork` says that the code comes
-    from a pull request of a fork. `base` is the commit that the change starts from, empty for none."""
+    from a pull request of a fork. `base` is the commit that the change starts from, empty for none. `promote` names an
+    environment: nothing runs but the deploy to it, with the images that passed in the environment before."""
 
     name: str
     ref: str
@@ -36,6 +37,7 @@ class Event:
     files: Sequence[str] | None = None
     fork: bool = False
     base: str = ""
+    promote: str = ""
 
 
 @dataclass
@@ -78,6 +80,8 @@ def make(pipeline: Pipeline, trusted: Pipeline | None, event: Event, files: Sequ
     if event.fork:
         pipeline = of_fork(pipeline, trusted, plan.notes)
     touched, plan.why_lanes = changes.lanes(pipeline, event.name, event.files)
+    if event.promote:
+        touched, plan.why_lanes = set(), "a promotion deploys what was verified before"
     for name, lane in pipeline.lanes.items():
         for job, settings in _jobs(pipeline, name, lane, event, files):
             plan.jobs[job] = settings
@@ -87,7 +91,7 @@ def make(pipeline: Pipeline, trusted: Pipeline | None, event: Event, files: Sequ
                 (plan.clients if lane.client else plan.lanes).append(job)
     wanted = {lane.client.of for name, lane in pipeline.lanes.items() if lane.client and name in touched}
     plan.specs = [_first_job(name, pipeline.lanes[name]) for name in pipeline.lanes if name in wanted]
-    plan.complete = bool(pipeline.lanes) and touched == set(pipeline.lanes)
+    plan.complete = bool(event.promote) or (bool(pipeline.lanes) and touched == set(pipeline.lanes))
     _release(plan, pipeline, event)
     return plan
 
@@ -190,7 +194,9 @@ def _release(plan: Plan, pipeline: Pipeline, event: Event) -> None:
     """Decides whether the run releases its commit, and fills in how."""
     release = pipeline.release
     if release is None:
-        plan.why_release = "nothing is released: the file has no `release`, or the run is a fork's"
+        plan.why_release = "a fork's pull request releases nothing" if event.fork else "the file has no `release`"
+    elif event.promote:
+        _promote(plan, pipeline, release, event)
     elif event.name not in RELEASING:
         plan.why_release = f"{event.name} never releases"
     elif not _named(event.ref, release.refs, event):
@@ -202,7 +208,41 @@ def _release(plan: Plan, pipeline: Pipeline, event: Event) -> None:
         plan.release = bool(plan.environments)
         names = " → ".join(each["name"] for each in plan.environments)
         plan.why_release = f"to {names}" if names else "no environment takes this branch or tag"
-        plan.build = build(pipeline, event)
+        plan.build = build(pipeline, event, plan.environments)
+
+
+def _promote(plan: Plan, pipeline: Pipeline, release: Release, event: Event) -> None:
+    """Plans the deploy to one environment alone. Raises `UnusableInput`, and `Failed` where event or ref do not fit."""
+    names = [each.name for each in release.environments]
+    if event.promote not in names:
+        raise UnusableInput(
+            f"Could not promote to `{event.promote}`: the pipeline file has no such environment.",
+            fix=f"Choose one of: {', '.join(names)}.",
+        )
+    environment = release.environments[names.index(event.promote)]
+    before = _before(release, environment)
+    if not before:
+        raise UnusableInput(f"Could not promote to `{environment.name}`: no environment comes before it.")
+    if event.name != "workflow_dispatch":
+        raise Failed(f"Refused to promote on {event.name}: only `workflow_dispatch` promotes.")
+    takes = environment.refs is None or _named(event.ref, environment.refs, event)
+    if not takes or not _named(event.ref, release.refs, event):
+        raise Failed(
+            f"Refused to promote {event.ref} to `{environment.name}`: neither `release.refs` nor the environment's `refs` may"
+            " leave it out.",
+            fix="Run the workflow from another branch or tag, or add the ref to both lists.",
+        )
+    plan.environments = [settings_of(pipeline, release, environment, before, event.repository)]
+    plan.release = True
+    plan.why_release = f"promotes what passed in {before} to {environment.name}"
+    plan.build = build(pipeline, event, plan.environments)
+
+
+def _before(release: Release, environment: Environment) -> str:
+    """Returns the environment in which a release must have passed before; empty for none."""
+    names = [each.name for each in release.environments]
+    at = names.index(environment.name)
+    return environment.after if environment.after is not None else names[at - 1] if at else ""
 
 
 def _named(ref: str, patterns: Sequence[str], event: Event) -> bool:
@@ -212,28 +252,49 @@ def _named(ref: str, patterns: Sequence[str], event: Event) -> bool:
     return any(fnmatch.fnmatchcase(ref, each) for each in patterns)
 
 
-def build(pipeline: Pipeline, event: Event) -> dict[str, Any]:
-    """Returns what the build job needs: the images that a service runs, and how each is built."""
-    used = {service.image for service in pipeline.services.values()}
-    images = {name: _without_nothing(dataclasses.asdict(each)) for name, each in pipeline.images.items() if name in used}
+def build(pipeline: Pipeline, event: Event, environments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns what the build job needs: the images that a service runs, and how each is built.
+
+    With `promote-from` nothing is built: the first environment needs the digests that passed in one that is not of this run.
+    """
     made = pipeline.build
-    return {
+    common = {
         "runs-on": runner(made.runs_on or pipeline.runs_on),
         "timeout-minutes": int(made.timeout_minutes),
+        "sha": event.sha,
+    }
+    source = environments[0]["require-passed-in"] if environments else ""
+    if source:
+        return {
+            **common,
+            "promote-from": source,
+            "app": environments[0]["app"],
+            "records-refs": environments[0].get("records-refs", ""),
+            "services": {name: service.image for name, service in pipeline.services.items()},
+        }
+    used = {service.image for service in pipeline.services.values()}
+    images = {name: _without_nothing(dataclasses.asdict(each)) for name, each in pipeline.images.items() if name in used}
+    return {
+        **common,
         "registry": made.registry,
         "registry-username": made.registry_username or "",
         "docker": any("command" not in each for each in images.values()),
-        "sha": event.sha,
         "images": images,
     }
 
 
 def environments(pipeline: Pipeline, release: Release, event: Event) -> list[dict[str, Any]]:
-    """Returns the environments that the ref goes on to, in their order."""
+    """Returns the environments that the ref goes on to, in their order, as far as none waits for a dispatch."""
     found: list[dict[str, Any]] = []
+    waiting: set[str] = set()
     for environment in release.environments:
-        if environment.refs is None or _named(event.ref, environment.refs, event):
-            before = environment.after or (found[-1]["name"] if found else "")
+        if environment.refs is not None and not _named(event.ref, environment.refs, event):
+            continue
+        last = found[-1]["name"] if found else ""
+        before = _before(release, environment) if environment.after is not None or not found else last
+        if environment.start == "manual" or before in waiting or (waiting and environment.after is None):
+            waiting.add(environment.name)
+        else:
             found.append(settings_of(pipeline, release, environment, before, event.repository))
     return found
 

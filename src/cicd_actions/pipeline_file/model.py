@@ -310,7 +310,15 @@ class Environment(Settings):
 
     name: str = key(ENVIRONMENT, "GitHub environment; it holds the secrets.", "", required=True)
     refs: tuple[str, ...] | None = key(Listed(REF), "Refs that go on to this environment. Default: all that are released.")
-    after: str | None = key(ENVIRONMENT, "Environment in which the same digests must have passed. Default: the one before.")
+    after: str | None = key(
+        Text("the name of an environment, or empty text", r"|[A-Za-z0-9][A-Za-z0-9._ -]{0,99}", "staging"),
+        "Environment in which the same digests must have passed; empty text for none. Default: the one before.",
+    )
+    start: str = key(
+        Choice("automatic", "manual"),
+        "`manual`: only a dispatch promotes a commit to it; the environments after it wait too. Default: `automatic`.",
+        "automatic",
+    )
 
 
 @dataclass(frozen=True)

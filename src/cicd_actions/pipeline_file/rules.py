@@ -95,7 +95,7 @@ def _release(pipeline: Pipeline, release: Release, reading: Reading) -> None:
         here = (*path, "environments", str(number))
         if environment.name in names[:number]:
             reading.wrong((*here, "name"), f"the environment `{environment.name}` stands above already")
-        if environment.after is not None:
+        if environment.after:
             _exists(environment.after, names[:number], (*here, "after"), "environment before it", "environments", reading)
         _environment(pipeline, release, environment, here, reading)
     _settings(pipeline, release, path, reading)

@@ -112,6 +112,24 @@ def test_documentation_on_the_default_branch_is_not_released(app: Consumer, worl
     assert world.journal() == []
 
 
+def test_a_promotion_deploys_what_passed_before_and_builds_nothing(app: Consumer, world: World) -> None:
+    app.calls("pipeline.yml", {"promote": "${{ github.event.inputs.promote }}"})
+    file = described(world)
+    file["release"]["environments"][1]["start"] = "manual"
+    app.describes(file)
+    app.commit({})
+    assert set(go(app, world).results().values()) == {"success"}
+    assert (world.runs("staging"), world.runs("production")) == ({"api": app.head, "web": app.head}, {})
+    passed = [entry[2] for entry in world.journal() if entry[0] == "roll-out"]
+
+    run = go(app, world, "workflow_dispatch", {"inputs": {"promote": "production"}})
+    assert sorted(name.rpartition(" / ")[2] for name in run.results()) == ["build", "check", "deploy", "plan"], run.log()
+    assert world.runs("production") == world.runs("staging")
+    journal = world.journal()
+    assert [entry[0] for entry in journal].count("build") == len(IMAGES)
+    assert [entry[2] for entry in journal if entry[0] == "roll-out"] == passed * 2
+
+
 # --- one environment ---
 
 
