@@ -238,8 +238,10 @@ def test_secrets_reach_only_the_steps_that_need_them() -> None:
         ("deploy.yml", "deploy", "Start the record"),  # proves the rollback with the programs that would do it
         ("deploy.yml", "deploy", "Finish the record"),  # signs it
         ("deploy.yml", "deploy", "Migrate"),
+        ("deploy.yml", "deploy", "After the migration"),
         ("deploy.yml", "deploy", "Roll out"),
         ("deploy.yml", "deploy", "Gate"),  # headers and commands of the targets
+        ("deploy.yml", "deploy", "Smoke tests"),
         ("deploy.yml", "deploy", "Roll back"),
         ("deploy.yml", "deploy", "Tell people"),  # whom
         ("rollback.yml", "roll-back", "What is rolled back"),
@@ -440,7 +442,8 @@ def test_an_environment_is_one_job_in_one_order() -> None:
     job = jobs(DEPLOY)["deploy"]
     names = [step.get("name", "") for step in job["steps"]]
     order = [
-        "What is released", "Start the record", "Migrate", "Roll out", "Gate", "Finish the record", "Roll back", "Outcome",
+        "What is released", "Start the record", "Migrate", "After the migration", "Roll out", "Gate", "Smoke tests",
+        "Finish the record", "Roll back", "Outcome",
     ]  # fmt: skip
     assert [name for name in names if name in order] == order
     assert job["environment"]["deployment"] is False
@@ -449,6 +452,8 @@ def test_an_environment_is_one_job_in_one_order() -> None:
     for name in ("What is released", "Start the record", "Roll out", "Gate"):
         assert "if" not in by_name[name], f"{name} runs exactly when everything before it went well"
     assert by_name["Migrate"]["if"] == "fromJSON(inputs.settings).migrate-command != ''"
+    assert by_name["After the migration"]["if"] == "fromJSON(inputs.settings).after-migrate != ''"
+    assert by_name["Smoke tests"]["if"] == "fromJSON(inputs.settings).smoke[0] != ''"
     assert by_name["Finish the record"]["if"] == "${{ always() && steps.start.outputs.deployment-id != '' }}"
     assert by_name["Outcome"]["if"] == "always()"
 
@@ -465,7 +470,9 @@ def test_a_promotion_builds_nothing() -> None:
 
 def test_only_a_proven_fail_takes_a_release_back() -> None:
     by_name = {step.get("name"): step for _, step in steps(DEPLOY)}
-    assert by_name["Roll back"]["if"] == "${{ always() && steps.gate.outputs.verdict == 'fail' }}"
+    assert by_name["Roll back"]["if"] == (
+        "${{ always() && (steps.gate.outputs.verdict == 'fail' || steps.smoke.outputs.verdict == 'fail') }}"
+    )
     assert by_name["Roll back"]["with"]["action"] == "rollback-to-previous-sha"
     assert "!= 'pass'" not in DEPLOY.read_text(encoding="utf-8").replace("never `!= 'pass'`", "")
 
@@ -511,7 +518,11 @@ def test_the_record_says_what_became_of_the_release() -> None:
     assert {key: start[key] for key in ("services", "environment-url")} == {
         key: finish[key] for key in ("services", "environment-url")
     }
-    assert finish["verdict"].startswith("toJSON(steps.gate.outputs.verdict || (job.status == 'cancelled'")
+    # The gate's verdict counts where no smoke test ran after it.
+    assert finish["verdict"].startswith(
+        "toJSON(steps.smoke.outputs.verdict || (steps.smoke.outcome == 'skipped' && steps.gate.outputs.verdict)"
+        " || (job.status == 'cancelled'"
+    )
     assert "'pass'" not in finish["verdict"], "only the gate says pass"
     assert finish["deployment-id"] == "toJSON(steps.start.outputs.deployment-id)"
 

@@ -345,7 +345,8 @@ def settings_of(pipeline: Pipeline, release: Release, environment: Environment, 
     settings["require-rollback"] = "false" if settings.get("allow-contract") else rollback
     for name, value in settings.items():
         if isinstance(value, tuple):
-            settings[name] = "\n".join(value)
+            # A command may have line breaks, which part the entries of other lists.
+            settings[name] = list(value) if name == "smoke" else "\n".join(value)
     return settings
 
 

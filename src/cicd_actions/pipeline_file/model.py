@@ -272,7 +272,18 @@ class Settings:
     job_command: str | None = key(COMMAND, "Engine `command`: runs a one-shot job of `{service}` from `{image}`.")
     roll_out_timeout: str | None = key(DURATION, "Deadline of the roll-out, and of the rollback. Default: 10m.")
     migrate: Migrate | None = key(Object(Migrate, "a mapping"), "Migration of the database. Default: none.")
+    after_migrate: str | None = key(
+        COMMAND, "Command of a second job of the same image, after the migration and before the roll-out, such as seed data."
+    )
     gate: Gate | None = key(Object(Gate, "a mapping"), "Pace of the health gate.")
+    smoke: tuple[str, ...] | None = key(
+        COMMANDS,
+        "Commands that test the release on the runner once the gate passed; `{environment}` and `{sha}` are filled in, and"
+        " API_URL tells where the service `api` answers. One that fails rolls the release back.",
+    )
+    smoke_timeout: str | None = key(
+        DURATION, "Deadline of all smoke tests; one that does not end is inconclusive. Default: 10m."
+    )
     health: Mapping[str, tuple[Mapping[str, str], ...]] | None = key(
         Named(HEALTH, NAME), "By service: how it is verified, instead of the service's own `health`."
     )

@@ -120,6 +120,9 @@ def _environment(pipeline: Pipeline, release: Release, environment: Environment,
         fix = "roll-out-command: ./infra/roll-out.sh {service} {image} {sha} {environment}"
         reading.wrong(path, f"the engine `command` of `{environment.name}` needs `roll-out-command`", fix)
     migrate = found.get("migrate")
+    if migrate is None and found.get("after-migrate"):
+        fix = "migrate: {service: api, command: alembic upgrade head}"
+        reading.wrong(path, f"`after-migrate` of `{environment.name}` needs `migrate`, whose image it runs", fix)
     if migrate is not None:
         for key, example in (("service", "api"), ("command", "alembic upgrade head")):
             if getattr(migrate, key) is None:

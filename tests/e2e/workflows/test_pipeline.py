@@ -179,6 +179,26 @@ def test_a_sick_release_is_taken_back_and_told(deploy: Consumer, world: World, h
     ]  # fmt: skip
 
 
+def test_a_release_that_fails_its_smoke_tests_is_rolled_back(deploy: Consumer, world: World) -> None:
+    """The second job ran before the roll-out, and the test knew where to ask and which commit."""
+    before = deploy.head
+    world.put("staging", before)
+    smoke = "sh -c 'test -n \"$API_URL\" && echo smoke={sha} && ! curl -sf $API_URL/health/ready | grep -q {sha}'"
+    calls_deploy(deploy, world, {"smoke": ["true", smoke], "after-migrate": "seed --all"})
+    release = deploy.commit({"x": "1"})
+    run = go(deploy, world)
+    assert run.results() == {"call / deploy": "failure"}
+    assert f"\nsmoke={release}\n" in run.log()
+    assert [steps(run)[name] for name in ("After the migration", "Gate", "Smoke tests", "Roll back")] == [
+        "success", "success", "failure", "success",
+    ]  # fmt: skip
+    jobs = [entry[6:] for entry in world.journal() if entry[0] == "job"]
+    assert jobs.index(["schema", "up"]) < jobs.index(["seed", "--all"])
+    assert world.runs("staging") == {"api": before, "web": before}
+    assert "| smoke tests | fail |\n| roll back | success |\n" in run.summaries[-1].text
+    assert [task[1] for task in world.tasks()] == ["passed", "deploy", "quarantined", "deploy", "passed"]
+
+
 def test_a_first_release_that_is_sick_has_no_way_back_and_says_so(deploy: Consumer, world: World) -> None:
     (world.folder / "sick").write_text(deploy.head)
     run = go(deploy, world)
