@@ -11,7 +11,7 @@ from cicd_actions.health_gate import wire
 from cicd_actions.health_gate.addresses import Addresses, Route
 from cicd_actions.health_gate.answer import Answer
 from cicd_actions.health_gate.limits import TimeIsUp, TimeLimit
-from cicd_actions.health_gate.observation import Observation, Outcome, Trouble, unjudged
+from cicd_actions.health_gate.observation import Observation, Outcome, Trouble, cut_off, unjudged
 from cicd_actions.health_gate.resolver import Resolver
 from cicd_actions.health_gate.targets import Target
 from cicd_actions.health_gate.urls import bracketed
@@ -85,6 +85,4 @@ def _timeout(route: Route, seconds: float, *, cut: bool) -> Trouble:
         trouble = unjudged("connect-timeout", "no answer", f"no connection was made {after}")
     else:
         trouble = unjudged("unresolved", "no DNS", f"the name did not resolve {after}")
-    if cut:
-        return Trouble(trouble.kind, trouble.label, f"{trouble.came}, when the deadline passed", outcome=Outcome.UNFINISHED)
-    return trouble
+    return cut_off(trouble) if cut else trouble

@@ -86,7 +86,9 @@ def test_a_stale_replica_behind_rotating_dns_fails_and_says_which_address_answer
     assert {each["address"]: each["version"] for each in target["addresses"]} == {
         "127.0.0.1": NEW, "127.0.0.2": OLD, "127.0.0.3": NEW,
     }  # fmt: skip
-    assert all(sum(run["peers"].values()) == run["count"] for run in target["answers"])
+    # The deadline may cut the last probe before its name is resolved.
+    told = [run for run in target["answers"] if run["label"] != "cut off"]
+    assert all(sum(run["peers"].values()) == run["count"] for run in told)
 
 
 def test_a_pass_without_a_window_has_met_every_address_once(gate: Gate, raw: Any, named: Any, log: Any) -> None:
