@@ -7,7 +7,7 @@ import errno
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from cicd_actions.health_gate import wire
+from cicd_actions.health_gate import metadata, wire
 from cicd_actions.health_gate.addresses import Addresses, Route
 from cicd_actions.health_gate.answer import Answer
 from cicd_actions.health_gate.limits import TimeIsUp, TimeLimit
@@ -63,6 +63,7 @@ class TcpProber:
     async def _connect(self, route: Route) -> wire.TcpStream:
         host, port = self.place
         chosen = route.candidates(host, await self.resolver.resolve(host, port))
+        metadata.refuse(host, chosen, redirected=False)
         stream = await wire.connect(chosen, f"{bracketed(host)}:{port}")
         route.connected(stream.address)
         return stream
