@@ -1,9 +1,10 @@
-"""Runs the phases `lock`, `unlock` and `announce-rollback`, and refuses the deploys that they end."""
+"""Runs the phases `lock`, `unlock` and `announce-rollback`, and refuses the deploys that these or a freeze forbid."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import replace
+from datetime import datetime, timezone
 
 from cicd_actions.deployment_record.phase import Phase
 from cicd_actions.github.client import segment
@@ -13,6 +14,9 @@ from cicd_actions.toolkit.errors import ActionError, Failed, Inconclusive, Unusa
 from cicd_actions.toolkit.findings import Severity
 from cicd_actions.toolkit.report import Report
 from cicd_actions.toolkit.verdict import Verdict
+
+_OVERRIDE = 2 * 3600.0
+"""Seconds that a suggested override lasts."""
 
 
 def lock(phase: Phase) -> Report:
@@ -84,6 +88,29 @@ def _refuse_locked(phase: Phase) -> None:
             fix="A rollback passes through a lock. When the lock's reason is gone, unlock it:\n\n"
             f"    with:\n      phase: unlock\n      environment: {phase.environment}",
         )
+
+
+def refuse_frozen(phase: Phase) -> str:
+    """Raises `Failed` in a freeze window that nothing overrides. Returns why it was overridden; empty where none is open."""
+    now = time.time()
+    moment = datetime.fromtimestamp(now, timezone.utc)
+    frozen = [(end, window) for window in phase.inputs.freeze if (end := window.open_until(moment)) is not None]
+    if not frozen:
+        return ""
+    end, window = max(frozen, key=lambda each: each[0])
+    until = f"{end.astimezone(window.zone):%Y-%m-%d %H:%M %Z}"
+    override = phase.inputs.freeze_override
+    if override is not None and now < override.until:
+        why = phase.runtime.redactor(override.why)
+        phase.warn("freeze", f"{phase.environment} is frozen until {until} ({window.why}). It was overridden: {why}")
+        return f"Freeze overridden: {why}"
+    raise Failed(
+        f"Cannot deploy to {phase.environment}: it is frozen until {until}. Nothing was changed.",
+        cause=f"{window.why} ({window.begin.text} to {window.end.text}, {window.zone.key})."
+        + (f" The override ended at {written(override.until)}." if override is not None else ""),
+        fix="A rollback passes through a freeze. To deploy anyway, say why, and until when:\n\n"
+        f'    with:\n      freeze-override: "until {written(now + _OVERRIDE)}: a fix for the outage"',
+    )
 
 
 def _standing(phase: Phase) -> Record | None:

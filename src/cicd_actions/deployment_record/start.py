@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from cicd_actions.deployment_record.locks import refuse
+from cicd_actions.deployment_record.locks import refuse, refuse_frozen
 from cicd_actions.deployment_record.phase import Phase
 from cicd_actions.engines.inputs import connected, release_variables
 from cicd_actions.engines.protocol import EngineUnreachable, ImageMissing, Running
@@ -51,6 +51,7 @@ def start(phase: Phase) -> Report:
     wanted = phase.record(Task.DEPLOY, sha, services)
     history = phase.records.history(phase.environment, lambda history: _last_good(history, wanted) is not None)
     refuse(phase)
+    wanted = replace(wanted, reason=refuse_frozen(phase))
     current = _last_good(history, wanted)
     _refuse_older(phase, history, current, sha)
     if phase.inputs.require_passed_in:

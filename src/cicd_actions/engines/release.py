@@ -117,7 +117,7 @@ def examine(engine: Engine, progress: Progress, deadline: Deadline, *, allow_emp
     Raises `Refused`, `NothingRuns` unless `allow_empty`, and what the engine raises.
     """
     for target in progress.targets:
-        if not _runs_already(target, progress.before[target.service]):
+        if not runs_already(target, progress.before[target.service]):
             engine.examine(target, progress.before[target.service], deadline)
     empty = [target.service for target in progress.targets if progress.before[target.service].empty]
     if empty and not allow_empty:
@@ -148,7 +148,7 @@ def roll_out(
     """
     try:
         for target in progress.targets:
-            if _runs_already(target, progress.before[target.service]):
+            if runs_already(target, progress.before[target.service]):
                 runtime.log(f"{target.service}: runs {target.image.pinned} already.")
                 progress.unchanged.append(target.service)
                 continue
@@ -203,7 +203,7 @@ def _look_again(engine: Engine, progress: Progress, deadline: Deadline, runtime:
         raise ChangedMeanwhile(target.service, what, fix="Run the roll-out again if this release should replace it.")
 
 
-def _runs_already(target: Target, before: Running) -> bool:
+def runs_already(target: Target, before: Running) -> bool:
     same = bool(target.image.digest) and before.digest == target.image.digest and target.sha in {"", before.sha}
     # An engine that reports no replicas cannot tell whether the service is up, so the service is rolled out again.
     return same and not before.unfinished and before.wanted is not None and before.ready == before.wanted

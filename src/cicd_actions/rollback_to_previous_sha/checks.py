@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 
 from cicd_actions.engines.protocol import Engine, EngineUnreachable, Image, ImageMissing, Running, ServiceMissing, Target
 from cicd_actions.engines.registry import Registry
+from cicd_actions.github import attestations
 from cicd_actions.github.client import GitHub
 from cicd_actions.github.commits import Comparison, compare
 from cicd_actions.github.history import History, Release
+from cicd_actions.github.inputs import AttestationInputs
 from cicd_actions.github.records import Records
 from cicd_actions.github.release_record import Record, digest_of, lock_described
 from cicd_actions.roll_out.inputs import Wanted
@@ -228,6 +230,26 @@ def plan(
         database=schema.database,
         unverified=(*made.unverified, *((schema.unverified,) if schema.unverified else ())),
     )
+
+
+def attested(inputs: AttestationInputs, made: Plan, github: GitHub, deadline: Deadline, runtime: Runtime) -> Plan:
+    """Returns the plan, refused where an image that is about to run has no attestation of its build, if one is required.
+
+    What could not be told is unverified. Raises `UnusableInput`.
+    """
+    policy = attestations.policy(inputs, github.repository)
+    if policy is None:
+        return made
+    for move in made.moves:
+        if move.already:
+            continue
+        try:
+            attestations.verify(move.reference, move.sha, policy, github.token, runtime, deadline)
+        except attestations.Unattested as error:
+            return made if made.refused else replace(made, refused=error)
+        except Inconclusive as error:
+            made = replace(made, unverified=(*made.unverified, f"who built the image of {move.service}: {error.what}"))
+    return made
 
 
 def lock(records: Records, environment: str, runtime: Runtime) -> Record | None:

@@ -47,6 +47,7 @@ def _run(inputs: Inputs, runtime: Runtime, engine: Engine) -> Report:
         plan = checks.plan(inputs, inputs.services, means, facts, left, to)
         known = replace(known, plan=plan, path=outcome.write_plan(inputs, runtime, plan))
         checks.examine(engine, [move for move in plan.moves if not move.already or engine.own_programs], deadline)
+        plan = checks.attested(inputs, plan, github, deadline, runtime)
         if inputs.dry_run and plan.refused is None:
             return outcome.planned(known, plan)
         checks.refuse(inputs, plan)

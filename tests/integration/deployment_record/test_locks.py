@@ -48,6 +48,36 @@ def test_lock_start_is_refused_until_it_is_unlocked(world: World) -> None:
     assert "was not locked. Nothing was changed." in again.headline
 
 
+ALWAYS = "* * * * * to 0 0 1 1 * in Europe/Berlin: the holidays"
+"""A window that began this minute and ends with the year."""
+
+
+def test_freeze_start_is_refused_and_an_override_lets_it_through_with_its_reason(world: World) -> None:
+    world.release(1)
+    freeze = f"0 0 1 1 * to 1 0 1 1 * in UTC: a minute a year\n{ALWAYS}"
+    ended = world.start(2, freeze=freeze)
+    assert (ended.code, ended.verdict) == (1, "fail")
+    assert re.search(r"Cannot deploy to staging: it is frozen until 20\d\d-01-01 00:00 CET", ended.headline)
+    assert "the holidays (* * * * * to 0 0 1 1 *, Europe/Berlin)." in ended.log
+    suggested = re.search(r'freeze-override: "(until .*)"', ended.log)
+    assert suggested is not None
+    through = world.start(2, freeze=freeze, **{"freeze-override": suggested[1]})
+    assert through.code == 0, through.log
+    assert "It was overridden: a fix for the outage" in through.log
+    record = deployments.kept(world.github, REPOSITORY).deployments[-1]["payload"]
+    assert record["reason"] == "Freeze overridden: a fix for the outage"
+    late = world.start(3, freeze=freeze, **{"freeze-override": "until 2026-01-01T00:00:00Z: an old fix"})
+    assert late.code == 1
+    assert "The override ended at 2026-01-01T00:00:00Z." in late.log
+
+
+def test_freeze_that_is_not_open_changes_nothing(world: World) -> None:
+    ended = world.start(1, freeze="0 0 1 1 * to 1 0 1 1 * in UTC: a minute a year")
+    assert ended.code == 0
+    record = deployments.kept(world.github, REPOSITORY).deployments[-1]["payload"]
+    assert "reason" not in record
+
+
 def test_lock_set_again_replaces_the_first_and_says_whose_it_was(world: World) -> None:
     act(world, "lock", reason="one", until="4h")
     assert "This replaces the lock that alice set." in act(world, "lock", reason="two").headline
