@@ -282,6 +282,12 @@ def _tell(phase: Phase, history: History, rollback: Rollback) -> None:
             "Cannot tell whether this release could be rolled back: `require-rollback` is set, and `engine` is not.",
             fix="Give `start` the inputs of your roll-out:\n\n    with:\n      engine: swarm\n      stack: shop",
         )
+    elif rollback.plan is not None and rollback.plan.local:
+        phase.warn(
+            "local-image",
+            f"The release to roll back to is on this engine only: the registry no longer has {', '.join(rollback.plan.local)}.",
+            _REPAIRED[ImageMissing],
+        )
     elif rollback.why is not None:
         if required != "false":
             kinds = (kind for kind in (Inconclusive, UnusableInput) if isinstance(rollback.why, kind))
