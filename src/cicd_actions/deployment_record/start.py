@@ -275,7 +275,7 @@ def _tell(phase: Phase, history: History, rollback: Rollback) -> None:
             first = (
                 "" if history.passed_over else "\nTo let a first deploy through:\n\n    with:\n      require-rollback: recorded"
             )
-            raise Failed(f"{refused}. {what}", fix=f"{fix}{first}".strip())
+            raise Failed(f"{refused}. {what}", fix=f"{fix}{first}".strip("\n"))
         phase.warn("no-rollback", f"{what} If this deploy fails, there is no release to roll back to.", fix, Severity.NOTICE)
     elif rollback.answer == "unchecked" and required != "false":
         raise UnusableInput(
