@@ -179,6 +179,20 @@ def test_a_sick_release_is_taken_back_and_told(deploy: Consumer, world: World, h
     ]  # fmt: skip
 
 
+def test_a_rollback_by_hand_announces_itself_and_rolls_back(consumer: Consumer, world: World) -> None:
+    consumer.describes(described(world, "staging"))
+    consumer.calls("rollback.yml", {"environment": "staging", "dry-run": False})
+    before = consumer.commit({"operations.py": OPERATIONS.read_text(encoding="utf-8")})
+    world.put("staging", before)
+    newer = {"digest": DIGEST, "sha": consumer.commit({"x": "1"})}
+    for service in IMAGES:
+        (world.folder / "staging" / f"{service}.json").write_text(json.dumps({"image": f"local/{service}@{DIGEST}", **newer}))
+    run = go(consumer, world, "workflow_dispatch")
+    assert run.results() == dict.fromkeys(["call / plan", "call / announce", "call / roll back"], "success"), run.errors()
+    assert world.runs("staging") == {"api": before, "web": before}
+    assert [task[1] for task in world.tasks()].count("lock") == 1
+
+
 def test_a_release_that_fails_its_smoke_tests_is_rolled_back(deploy: Consumer, world: World) -> None:
     """The second job ran before the roll-out, and the test knew where to ask and which commit."""
     before = deploy.head
