@@ -31,7 +31,7 @@ _READ_AS = (
     (re.compile(r'"main"\.'), ""),
     (re.compile(r"\bcicd_vm\.choices(\(document json)b"), r"cicd_vm_choices\1"),
     (re.compile(r"\bcicd_vm\.choices\b"), "cicd_vm_choices"),
-    (re.compile(r" overriding system value| on conflict do nothing$"), ""),
+    (re.compile(r" overriding system value| on conflict do nothing$| with \(force\)$"), ""),
     (re.compile(r" default values$"), " () values ()"),
     (re.compile(r" where \([^()]*\) in \(select [^()]* limit 1\)$"), " limit 1"),
 )
@@ -126,13 +126,6 @@ class MysqlServer(Server):
     def keep(self, database: str, as_: str) -> str:
         """Does nothing: there is no cache. Returns the name it has now."""
         return database
-
-    def drop(self, database: str) -> None:
-        """Drops a database."""
-        try:
-            self.connection.rows(f"drop database if exists {name(database)}")
-        except ServerError:
-            return
 
     def prune(self, keep: str) -> None:
         """Does nothing: there is no cache."""
