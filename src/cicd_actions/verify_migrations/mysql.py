@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from cicd_actions.toolkit.errors import Inconclusive
+from cicd_actions.toolkit.errors import Inconclusive, UnusableInput
 from cicd_actions.toolkit.redaction import Redactor
 from cicd_actions.verify_migrations import dialect
 from cicd_actions.verify_migrations.mysql_catalog import catalog, queries
@@ -27,6 +27,9 @@ SCHEMES = ("mysql", "mariadb")
 _LOG = "cicd_vm_log"
 _MODE = "set session sql_mode = concat(@@sql_mode, ',ANSI_QUOTES,NO_BACKSLASH_ESCAPES')"
 _SYSTEM = "('information_schema', 'mysql', 'performance_schema', 'sys')"
+_OLDEST = {False: 8_000_016, True: 10_002_022}
+"""The first versions with `information_schema.check_constraints`: MySQL's, and MariaDB's."""
+
 _READ_AS = (
     (re.compile(r'"main"\.'), ""),
     (re.compile(r"\bcicd_vm\.choices(\(document json)b"), r"cicd_vm_choices\1"),
@@ -204,8 +207,9 @@ class MysqlRecorder(Recorder):
         )
         for at, table in enumerate(_version_tables(connection)):
             parts = {"version": f"select json_object('version_num', version_num) from {table}", **self._parts}
-            into = f"insert into {_LOG}_part(n, part, document) select @cicd_vm"
-            kept = "".join(f" {into}, '{part}', d.* from ({query}) d;" for part, query in parts.items())
+            into = f" insert into {_LOG}_part(n, part, document) select @cicd_vm"
+            # Not from a subquery: MariaDB would drop its order.
+            kept = "".join(f"{into}, '{part}', {query.removeprefix('select ')};" for part, query in parts.items())
             for what in ("insert", "update", "delete"):
                 _raw(
                     connection,
@@ -261,8 +265,14 @@ def scratch(url: str, redactor: Redactor, *, allow_other_data: bool) -> Iterator
     host, user = parts.hostname or "localhost", unquote(parts.username or "root")
     address = MysqlAddress(url, host, parts.port or 3306, user, password, "", "")
     with MysqlConnection(address) as connection:
-        recorder = MysqlRecorder(mariadb="mariadb" in (connection.value("select version()") or "").lower())
-        server = MysqlServer(address, connection, uuid.uuid4().hex[:12], recorder)
+        mariadb = "mariadb" in (connection.value("select version()") or "").lower()
+        server = MysqlServer(address, connection, uuid.uuid4().hex[:12], MysqlRecorder(mariadb=mariadb))
+        if server.version < _OLDEST[mariadb]:
+            raise UnusableInput(
+                "The scratch server is too old.",
+                cause="The check reads constraints that MySQL describes since 8.0.16, and MariaDB since 10.2.22.",
+                fix="    services:\n      mysql:\n        image: mysql:8.4",
+            )
         data = "" if allow_other_data else server.other_data()
         if data:
             raise refused_data(address, data)
