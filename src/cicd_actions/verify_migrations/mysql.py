@@ -189,15 +189,15 @@ class MysqlRecorder(Recorder):
 
     def __init__(self, *, mariadb: bool) -> None:
         self._parts = queries(mariadb=mariadb)
+        self._implied: set[str] = set()
 
     def install(self, connection: Connection) -> None:
         """Does nothing."""
 
     def catalog(self, connection: Connection) -> Any:
         """Returns the catalog of the database."""
-        return catalog(
-            [(part, json.loads(text or "{}")) for part, query in self._parts.items() for (text,) in _raw(connection, query)]
-        )
+        rows = [(part, json.loads(text or "{}")) for part, query in self._parts.items() for (text,) in _raw(connection, query)]
+        return catalog(rows, self._implied)
 
     def arm(self, connection: Connection) -> None:
         """Begins to record."""
@@ -238,7 +238,7 @@ class MysqlRecorder(Recorder):
             parts.setdefault(at or "", []).append((part or "", json.loads(text or "{}")))
         for at, kind, tag in connection.rows(f"select n, kind, tag from {_LOG} order by n"):
             versions = [row for part, row in parts.get(at or "", ()) if part == "version"]
-            known = catalog(parts[at]) if at in parts else None
+            known = catalog(parts[at], self._implied) if at in parts else None
             yield Entry(int(at or 0), kind or "", tag or "", "", "", "", {}, versions, {}, {}, "", known)
 
 

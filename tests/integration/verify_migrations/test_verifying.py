@@ -251,6 +251,7 @@ sa.Table("users", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Co
          sa.Column("size", sa.Numeric(10, 2), sa.CheckConstraint("size in (1, 2)")), sa.Index("by_name", "name"))
 sa.Table("notes", metadata, sa.Column("id", sa.BigInteger, primary_key=True), sa.Column("raw", sa.LargeBinary),
          sa.Column("user_id", sa.Integer, sa.ForeignKey("users.id"), nullable=False))
+sa.Table("likes", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("user_id", sa.Integer))
 """
 
 
@@ -262,11 +263,14 @@ def test_mariadb_project_is_judged_without_locks(verify: Verify, repository: Mig
     repository.revision("a2", add, 'op.drop_index("by_age", "users")\nop.drop_column("users", "age")')
     repository.revision("a3", 'op.drop_column("users", "name")', "pass")
     mood = "alter table users modify mood enum('ok', 'sad', 'great') not null default 'ok'"
-    repository.revision("a4", f'op.execute("{mood}")').commit()
+    repository.revision("a4", f'op.execute("{mood}")')
+    key = 'op.create_foreign_key("by_user", "likes", "users", ["user_id"], ["id"])'
+    repository.revision("a5", key, 'op.drop_constraint("by_user", "likes", type_="foreignkey")').commit()
+    phases = {"a2": "expand", "a3": "contract", "a4": "expand", "a5": "expand"}
     with mariadb.running() as port:
         url = f"mysql+pymysql://root:{mariadb.PASSWORD}@127.0.0.1:{port}/app"
         ended = verify(repository, url=url, fail_on="old-code\ndowngrade")
-    assert json.loads(ended.outputs["phases"]) == {"a2": "expand", "a3": "contract", "a4": "expand"}, ended.log
+    assert json.loads(ended.outputs["phases"]) == phases, ended.log
     assert rules(ended, "error") == {"column-missing", "downgrade-missing"}
     assert [each[:25] for each in report(ended)["not-judged"]] == ["The database is MySQL: lo"]
 
