@@ -181,3 +181,5 @@ def test_one_fault_is_told_once_through_its_life(tmp_path: Path, httpserver: HTT
         Pipelines(world.github).run("org/app", int(time.time()) + 60, "a" * 40, conclusion="failure")
         assert titles("refused", "11", "it is locked") == []
         assert len(titles("refused", "11", "it is locked", **{"on-change-only": "false"})) == 1
+        # A run that ended before its deploy was recorded: the run before it failed in the same step.
+        assert titles("inconclusive", "12", "the approval is too old") == []
