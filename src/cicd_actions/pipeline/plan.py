@@ -40,6 +40,9 @@ class Inputs:
         "Token with `actions: read`, to read how the release's environments are protected. Without one they are not looked at.",
         secret=True,
     )
+    promote: str = declare(
+        string, "Name of an environment: deploy the images of this commit that passed in the one before, and build nothing."
+    )
     rollback: str = declare(string, "Name of an environment: plan a rollback there instead of a run.")
 
 
@@ -51,6 +54,7 @@ OUTPUTS = (
     Output("base", "Commit that the change starts from; empty when there is none."),
     Output("secrets-doc", "JSON object: whether undocumented secrets fail, and the document."),
     Output("audit", "What a finding of pipeline-audit does: `warn`, `fail` or `off`."),
+    Output("scans", "JSON object: the scans of the source; empty for none."),
     Output("release", "`true` when this run releases its commit."),
     Output("plan", "JSON object: the release, for release.yml."),
     Output("environment", "JSON object: the settings of the environment to roll back."),
@@ -77,11 +81,13 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
         "base": event.base,
         "secrets-doc": plan.secrets_doc,
         "audit": plan.audit,
+        "scans": plan.scans,
         "release": plan.release,
         "plan": {"release": plan.release, "build": plan.build, "environments": plan.environments},
     }
     jobs = len(plan.lanes) + len(plan.specs) + len(plan.clients)
-    headline = f"{jobs} jobs of lanes: {plan.why_lanes}. Release: {plan.why_release}."
+    counted = f"{jobs} job{'' if jobs == 1 else 's'} of lanes"
+    headline = f"{counted}: {plan.why_lanes}. Release: {plan.why_release}."
     return Report(Verdict.PASS, headline, outputs, blocks=summary(plan))
 
 
@@ -138,6 +144,8 @@ def _event(inputs: Inputs, runtime: Runtime) -> Event:
         # A fork that was deleted has no repository any more.
         fork=name == "pull_request" and "pull_request" in payload and head.get("full_name") != repository,
         base=changes.left(*pair) if pair else "",
+        public=(payload.get("repository") or {}).get("private") is False,
+        promote=inputs.promote,
     )
 
 
@@ -158,7 +166,7 @@ def _rollback(pipeline: Pipeline, name: str, event: Event) -> Report:
             fix=f"Choose one of: {', '.join(known) or 'none'}.",
         )
     environment = release.environments[known.index(name)]
-    settings = planning.settings_of(pipeline, release, environment, "", event.repository)
+    settings = planning.settings_of(pipeline, release, environment, "", event)
     return Report(Verdict.PASS, f"Rolls back {name}.", {"environment": settings})
 
 
@@ -177,8 +185,9 @@ def summary(plan: Plan) -> list[Block]:
             Heading("Release"),
             Table(("environment", "engine", "services", "approval"), [_row(each) for each in plan.environments]),
         ]
-        built = ", ".join(plan.build["images"])
-        blocks.append(Paragraph(f"Builds once: {built}."))
+        source = plan.build.get("promote-from")
+        built = f"Builds nothing: the digests that passed in {source}." if source else ""
+        blocks.append(Paragraph(built or f"Builds once: {', '.join(plan.build['images'])}."))
     if plan.notes:
         blocks.append(Bullets(plan.notes))
     return blocks

@@ -54,7 +54,15 @@ def test_our_files_change_in_these_lines_only(path: Path) -> None:
     before = path.read_text(encoding="utf-8")
     after = for_act(before)
     lost = [line.strip() for line in before.splitlines() if line not in after.splitlines()]
-    known = ("uses: $/", "uses: ./", "- uses: $/", "deployment: false", "queue: max", "services: ${{ fromJSON(")
+    known = (
+        "uses: $/",
+        "uses: ./",
+        "- uses: $/",
+        "deployment: false",
+        "queue: max",
+        "services: ${{ fromJSON(",
+        "container: ${{ fromJSON(",
+    )
     assert all(line.startswith(known) for line in lost), lost
     read(after)
 
@@ -114,8 +122,12 @@ def test_stand_ins_take_no_input_that_the_real_action_does_not() -> None:
         "actions/cache/save": {"path", "key"},
         "actions/upload-artifact": {"name", "path", "if-no-files-found", "retention-days", "include-hidden-files", "overwrite"},
         "actions/download-artifact": {"name", "path"},
+        "actions/attest": {"subject-checksums", "subject-name", "subject-digest", "sbom-path"},
         "actions/setup-node": {"node-version", "cache", "cache-dependency-path", "package-manager-cache"},
         "actions/setup-python": {"python-version", "cache", "cache-dependency-path"},
+        "aquasecurity/trivy-action": {
+            "scan-type", "scan-ref", "image-ref", "scanners", "format", "output", "skip-setup-trivy",
+        },
         "astral-sh/setup-uv": {"version", "python-version", "working-directory", "enable-cache", "cache-dependency-glob"},
         "oven-sh/setup-bun": {"bun-version"},
         "pnpm/action-setup": {"version", "package_json_file"},
@@ -140,7 +152,8 @@ def test_the_plan_names_every_job_of_the_example(tmp_path: Path) -> None:
     export(ROOT, tmp_path)
     planned = jobs(ROOT / "examples" / "two-lane" / ".github" / "workflows" / "pipeline.yml", tmp_path)
     assert planned == [
-        "verify / plan", "verify / lane", "verify / spec", "verify / client", "verify / check", "release / build",
+        "verify / plan", "verify / lane", "verify / spec", "verify / client", "verify / scan", "verify / check",
+        "release / build", "release / image",
         *(f"environment {number} / {job}" for number in range(1, 5) for job in ("ask for approval", "approve", "deploy")),
     ]  # fmt: skip
 
