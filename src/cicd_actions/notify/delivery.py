@@ -37,6 +37,15 @@ class Target:
     url: str
     events: frozenset[str]
 
+    @property
+    def unknown(self) -> list[str]:
+        """Returns the words of the line that are not events."""
+        return sorted(self.events - set(WORDS))
+
+    def hears(self, event: str) -> bool:
+        """Tells whether the service is told of an event; of each where the line has a mistake, which then shows."""
+        return not self.events or event in self.events or bool(self.unknown)
+
 
 def targets(text: str) -> list[Target]:
     """Returns the lines of a variable: `URL`, or `failed, recovered = URL`. Empty lines and those with `#` are left out."""
@@ -57,9 +66,8 @@ def secrets_of(target: Target) -> Iterator[str]:
 
 def send(target: Target, message: Message, runtime: Runtime, seconds: float) -> str:
     """Sends one message within some seconds. Returns why it could not be sent; empty when it was."""
-    unknown = target.events - set(WORDS)
-    if unknown:
-        return f"`{min(unknown)}` is not an event; the events are {', '.join(f'`{name}`' for name in WORDS)}."
+    if target.unknown:
+        return f"`{target.unknown[0]}` is not an event; the events are {', '.join(f'`{name}`' for name in WORDS)}."
     # Apprise keeps nothing on the disk, loads no pictures from its own pages, and expands nothing in the text.
     asset = apprise.AppriseAsset(
         storage_mode=apprise.PersistentStoreMode.MEMORY, secure_logging=True, service_timeout=max(seconds, 1.0),
