@@ -47,8 +47,8 @@ class Before:
 
 
 def fault_of(reason: str) -> str:
-    """Returns what tells one fault from another: the beginning of a reason without times, counts, hashes and ports."""
-    return _VARIES.sub("#", " ".join(visible(reason).split()))[:_KEPT]
+    """Returns what tells one fault from another: the first line of a reason without times, counts, hashes and ports."""
+    return _VARIES.sub("#", " ".join(visible(reason).strip().partition("\n")[0].split()))[:_KEPT]
 
 
 def news(event: str, fault: str, before: Before | None) -> str:

@@ -103,6 +103,7 @@ jobs:
       DEPLOY_ENV: ${{{{ secrets.DEPLOY_ENV }}}}
       RELEASE_ENV: ${{{{ secrets.RELEASE_ENV }}}}
       RECORD_KEY: ${{{{ secrets.RECORD_KEY }}}}
+      NOTIFY_URLS: ${{{{ secrets.NOTIFY_URLS }}}}
 """
 
 
@@ -148,6 +149,7 @@ jobs:
       DEPLOY_ENV: ${{{{ secrets.DEPLOY_ENV }}}}
       RELEASE_ENV: ${{{{ secrets.RELEASE_ENV }}}}
       RECORD_KEY: ${{{{ secrets.RECORD_KEY }}}}
+      NOTIFY_URLS: ${{{{ secrets.NOTIFY_URLS }}}}
 """
 
 
