@@ -110,6 +110,7 @@ def test_message_names_what_a_person_on_call_needs_in_each_service(
         ):  # fmt: skip
             assert part in text, (part, text)
         assert "<!channel>" not in text or text == texts[-1] or "RichTextBlock" in text or "allowed_mentions" in text
+    assert not [line for line in plain.get_content().splitlines() if line.strip() == "-"]
     assert mail["Subject"] == "org/app in production failed"
     html = mail.get_body(("html",))
     assert html is not None
