@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
+import ssl
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +78,7 @@ def send(target: Target, message: Message, runtime: Runtime, seconds: float) -> 
     )  # fmt: skip
     with (
         tempfile.TemporaryDirectory(dir=runtime.scratch) as scratch,
+        _system_trust(),
         apprise.LogCapture(level=logging.WARNING, fmt="%(message)s") as captured,  # type: ignore[no-untyped-call]
     ):
         service = apprise.Apprise.instantiate(target.url, asset=asset)
@@ -91,6 +95,21 @@ def send(target: Target, message: Message, runtime: Runtime, seconds: float) -> 
             return str(error)
         said = [line.strip() for line in captured.getvalue().splitlines() if line.strip()]
     return "" if sent else runtime.redactor(said[-1] if said else "the service did not take it.")
+
+
+@contextmanager
+def _system_trust() -> Iterator[None]:
+    """Makes requests, which Apprise sends with, trust the system's certificates: a company's own are among them."""
+    name, paths = "REQUESTS_CA_BUNDLE", ssl.get_default_verify_paths()
+    store = paths.cafile or paths.capath
+    if os.environ.get(name) or os.environ.get("CURL_CA_BUNDLE") or not store:
+        yield
+        return
+    os.environ[name] = store
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)
 
 
 def _prepared(service: Any, message: Message, scratch: Path) -> str:
