@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pytest_httpserver import HTTPServer
 
+from cicd_actions.notify import delivery
 from tests.fakes.github import FakeGitHub
 from tests.harness import action
 from tests.harness.pipelines import Pipelines
@@ -112,6 +113,11 @@ def test_mistake_in_the_urls_is_a_warning(pipelines: Pipelines, tmp_path: Path, 
     assert (ended.code, ended.outputs["sent"]) == (0, "false"), ended.log
     assert [found["rule"] for found in ended.findings] == [f"notify/{rule}"]
     assert text in ended.findings[0]["message"]
+
+
+def test_tokens_of_a_url_are_secrets_and_words_are_not() -> None:
+    (target,) = delivery.targets("mailto://u:p@example.com?to=release-managers@example.com&key=TIiajkdnlazkcOXrIdevi7FQ")
+    assert list(delivery.secrets_of(target)) == [target.url, "TIiajkdnlazkcOXrIdevi7FQ"]
 
 
 @pytest.mark.parametrize(("status", "told"), [("success", 0), ("failure", 1), ("cancelled", 0), ("fail", 1), ("pass", 0)])
