@@ -160,8 +160,9 @@ def commonmark(message: Message, limit: int) -> str:
     links = "\n".join(f"- {name}: <{url_in_markup(url)}>" for name, url in message.links)
     facts = "\n".join(f"- {name}: {_escaped(text)}" for name, text in message.facts)
     command, evidence = _fenced(message.command), _fenced(message.evidence)
-    whole = [lead, evidence, facts, command, links]
-    for parts in (whole, [lead, evidence, facts, links], [lead, evidence, links], [lead, links]):
+    # One list: two of them with a line between would be a loose one, whose plain text is torn apart.
+    listed = "\n".join(part for part in (facts, links) if part)
+    for parts in ([lead, evidence, command, listed], [lead, evidence, listed], [lead, evidence, links], [lead, links]):
         text = "\n\n".join(part for part in parts if part)
         if not limit or len(text) <= limit:
             return text
