@@ -45,7 +45,11 @@ def test_canary_of_the_file_reaches_the_settings_of_an_environment_by_the_names_
     ("keys", "said"),
     [
         ("  strategy: canary\n", "needs `proxy`"),
-        ("  strategy: blue-green\n  proxy: proxy\n  engine: kubernetes\n", "needs the engine `swarm` or `docker`"),
+        ("  strategy: blue-green\n  proxy: proxy\n  engine: kubernetes\n", "needs the engine `swarm`, `docker` or `command`"),
+        (
+            "  strategy: canary\n  engine: command\n  roll-out-command: x\n  stage-command: x\n  weigh-command: x\n",
+            "needs `prepare-command`, `promote-command`, `abandon-command`",
+        ),
         ("  strategy: canary\n  proxy: p\n  steps: [50% 9 requests within 1m, 10% 9 requests within 1m]\n", "a larger share"),
         ("  strategy: canary\n  proxy: p\n  steps: [all of it]\n", "a share, a number of requests and a time"),
         ("  strategy: canary\n  proxy: p\n  timeout-minutes: 30\n", "may take 70 minutes, longer than the job"),
