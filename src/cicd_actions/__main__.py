@@ -25,6 +25,7 @@ COMMANDS = {
     "init": "cicd_actions.pipeline.init",
     "plan": "cicd_actions.pipeline.plan",
     "run-lane": "cicd_actions.pipeline.run_lane",
+    "run-scans": "cicd_actions.pipeline.run_scans",
     "build-images": "cicd_actions.pipeline.build_images",
     "release-images": "cicd_actions.pipeline.release_images",
     "check-approval": "cicd_actions.pipeline.check_approval",

@@ -42,6 +42,20 @@ def _revision(fields: dict[str, object]) -> Revision:
     return Revision(revision, str(phase), str(message))
 
 
+def attestations(text: str) -> dict[str, str]:
+    """The JSON object that verify-attestation outputs. Raises `NotUnderstood`."""
+    example = '{"api": "log:123456789"}'
+    if not text.strip():
+        return {}
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise NotUnderstood(f"it is not JSON ({error})", example=example) from None
+    if not isinstance(found, dict) or not all(isinstance(id_, str) and 0 < len(id_) <= 100 for id_ in found.values()):
+        raise NotUnderstood("it is not a JSON object of ids", example=example)
+    return found
+
+
 _LONGEST = 366 * 24 * 3600.0
 """Seconds of the longest lock that a duration gives."""
 
@@ -80,10 +94,11 @@ def database_revisions(text: str) -> tuple[str, ...]:
 @dataclass(frozen=True, kw_only=True)
 class _Release:
     phase: str = declare(
-        choice("start", "finish", "adopt", "verify-record", "lock", "unlock", "status"),
+        choice("start", "finish", "adopt", "verify-record", "lock", "unlock", "announce-rollback", "status"),
         "`start` before anything moves: refuses a commit that must not be deployed, and proves the rollback. `finish` after the"
         " gate: records the verdict. `adopt`: gates and records what runs now. `verify-record`: shows which records count."
-        " `lock` and `unlock` forbid and allow deploys. `status`: shows what is recorded, since when, and locks.",
+        " `lock` and `unlock` forbid and allow deploys. `announce-rollback` ends the deploys that wait. `status`: shows what is"
+        " recorded, since when, and locks.",
         required=True,
     )
     environment_url: str = declared(Rollback, "environment_url")
@@ -114,13 +129,16 @@ class _Release:
         database_revisions,
         "`finish`: the database's revision after them: the output `to-revision` of run-migrations-oneshot.",
     )
+    attestations: dict[str, str] = declare(
+        attestations, "`finish`: the attestation of each service's image, as JSON: the output of verify-attestation."
+    )
     deployment_id: int = declare(
         whole(0), "`finish`: the output `deployment-id` of `start`. Default: the newest deploy of this run.", default="0"
     )
     github_token: str = declare(
         string,
-        "A token with the permission `deployments: write`, `contents: read` for `start`, and `actions: read` without"
-        " `record-key`.",
+        "A token with the permission `deployments: write`, `contents: read` for `start`, and `actions: read`. With"
+        " `record-key`, `actions: read` is needed by `start` only, after a rollback was announced.",
         secret=True,
         action_default="${{ github.token }}",
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cicd_actions.engines import command, docker_engine, kubernetes, swarm
+from cicd_actions.engines.programs import Programs
 from cicd_actions.engines.protocol import Engine
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.grammar import argv, choice, duration, optional, string, variable_name, whole
@@ -138,7 +139,7 @@ def command_engine(
             "      roll-out-command: ./infra/rollout.sh {service} {image} {sha} {environment}\n"
             "      running-command: ./infra/running.sh {environment}",
         )
-    programs = command.Programs(
+    programs = Programs(
         roll_out=inputs.roll_out_command,
         running=inputs.running_command,
         image=inputs.image_command,

@@ -31,7 +31,7 @@ JOB_LABEL = "org.cicd-actions.job"
 
 @dataclass(frozen=True)
 class Image:
-    """One image, pinned. `name` is the repository without tag and digest, or the `command` engine's whole opaque id.
+    """One image, pinned. `name` is the repository without tag and digest, or the whole of an opaque id.
 
     `digest` is `sha256:…`, or empty where the engine cannot tell (`command` without an `image-command`).
     `exists` is `None` where the engine cannot tell.
@@ -41,6 +41,7 @@ class Image:
     digest: str = ""
     exists: bool | None = True
     opaque: bool = False
+    """Whether the id is not a reference of a registry: it is deployed as it is written."""
 
     @property
     def pinned(self) -> str:
@@ -92,7 +93,8 @@ class RolledOut:
 
     `replicas` is how many healthy replicas of the new image prove it: `None` where the engine cannot tell, 0 when nothing
     ran and so nothing is proven. `notes` are sentences for people ("was away for up to 0.8 s"). `runs` is the digest (else the
-    image) that `running` reports from then on; empty where that is the target's digest.
+    image) that `running` reports from then on; empty where that is the target's digest. `unproven` says what contradicts the
+    engine's word that the service arrived; empty where nothing does.
     """
 
     service: str
@@ -100,6 +102,7 @@ class RolledOut:
     notes: tuple[str, ...] = ()
     replicas: int | None = None
     runs: str = ""
+    unproven: str = ""
 
 
 @dataclass(frozen=True)
@@ -243,7 +246,10 @@ class Engine(Protocol):
     """`swarm`, `kubernetes`, `docker` or `command`."""
 
     opaque_images: bool
-    """True where only the user's programs understand image ids, so that no rule for tags and digests applies."""
+    """True where image ids mean something to the user's programs only, so that no rule for tags and digests applies."""
+
+    own_programs: bool
+    """True where the user's programs move the services and report what runs: all that is known is their word."""
 
     when_ended: str
     """What becomes of a service `{}` that is being rolled back when the step ends: only an orchestrator goes on."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cicd_actions.pipeline import changes
+from cicd_actions.pipeline import changes, scans
 from cicd_actions.pipeline.toolchains import install, toolchain
 from cicd_actions.pipeline_file import backing
 from cicd_actions.pipeline_file.model import Client, Environment, Lane, Migrate, Pipeline, Release, effective
@@ -36,6 +36,7 @@ class Event:
     files: Sequence[str] | None = None
     fork: bool = False
     base: str = ""
+    public: bool = False
 
 
 @dataclass
@@ -54,6 +55,8 @@ class Plan:
     environments: list[dict[str, Any]] = field(default_factory=list)
     secrets_doc: dict[str, str] = field(default_factory=dict)
     audit: str = ""
+    scans: dict[str, Any] = field(default_factory=dict)
+    """The scans of the source; empty for none."""
     notes: list[str] = field(default_factory=list)
 
 
@@ -88,6 +91,7 @@ def make(pipeline: Pipeline, trusted: Pipeline | None, event: Event, files: Sequ
     wanted = {lane.client.of for name, lane in pipeline.lanes.items() if lane.client and name in touched}
     plan.specs = [_first_job(name, pipeline.lanes[name]) for name in pipeline.lanes if name in wanted]
     plan.complete = bool(pipeline.lanes) and touched == set(pipeline.lanes)
+    plan.scans = scans.of_source(pipeline, list(plan.jobs.values()), event.base)
     _release(plan, pipeline, event)
     return plan
 
@@ -222,7 +226,9 @@ def build(pipeline: Pipeline, event: Event) -> dict[str, Any]:
         "registry-username": made.registry_username or "",
         "docker": any("command" not in each for each in images.values()),
         "sha": event.sha,
+        "attest": attests(pipeline, event),
         "images": images,
+        "scans": scans.of_images(pipeline.scans, images),
     }
 
 
@@ -232,11 +238,16 @@ def environments(pipeline: Pipeline, release: Release, event: Event) -> list[dic
     for environment in release.environments:
         if environment.refs is None or _named(event.ref, environment.refs, event):
             before = environment.after or (found[-1]["name"] if found else "")
-            found.append(settings_of(pipeline, release, environment, before, event.repository))
+            found.append(settings_of(pipeline, release, environment, before, event))
     return found
 
 
-def settings_of(pipeline: Pipeline, release: Release, environment: Environment, before: str, repository: str) -> dict[str, Any]:
+def attests(pipeline: Pipeline, event: Event) -> bool:
+    """Tells whether the build attests. GitHub stores attestations of public repositories for everyone."""
+    return event.public if pipeline.build.attest == "auto" else pipeline.build.attest == "true"
+
+
+def settings_of(pipeline: Pipeline, release: Release, environment: Environment, before: str, event: Event) -> dict[str, Any]:
     """Returns the settings of one environment, as deploy.yml and rollback.yml take them: the actions' inputs by name."""
     found = effective(release, environment)
     migrate, gate = found.pop("migrate", None), found.pop("gate", None)
@@ -255,7 +266,9 @@ def settings_of(pipeline: Pipeline, release: Release, environment: Environment, 
     ]
     settings: dict[str, Any] = {
         "name": environment.name,
-        "app": pipeline.app or repository,
+        "app": pipeline.app or event.repository,
+        "require-attestation": "true" if attests(pipeline, event) else "false",
+        "source-refs": list(release.refs) or [f"refs/heads/{event.default_branch}" if event.default_branch else "refs/heads/*"],
         "require-passed-in": before,
         "services": services,
         "approval-lasts": "24h",

@@ -200,6 +200,11 @@ class Build:
     registry: str = key(
         Text("a registry's host", r"[a-z0-9][a-z0-9.:-]*", "ghcr.io"), "Registry to log in to. Default: `ghcr.io`.", "ghcr.io"
     )
+    attest: str = key(
+        Choice("auto", "true", "false"),
+        "Attest each image's provenance, and let no other image be deployed. Default: `auto`, in public repositories.",
+        "auto",
+    )
     registry_username: str | None = key(WORD, "User of the registry. Default: the user who started the run.")
 
 
@@ -335,6 +340,17 @@ class Settings:
         Listed(REF),
         "Without the secret RECORD_KEY: refs whose runs may write records. Default: the default branch and the run's ref.",
     )
+    require_attestation: str | None = key(
+        Choice("true", "false"), "Deploy and roll back only to images that the build attested. Default: where it attests."
+    )
+    signer_workflow: str | None = key(
+        Text(
+            "a workflow file with its repository",
+            r"[^/\s]+/[^/\s]+/\.github/workflows/[^/\s@]+",
+            "org/ci/.github/workflows/build.yml",
+        ),
+        "Workflow that attests the images. Default: the `release.yml` that runs.",
+    )
     allow_older: bool | None = key(Flag(), "Deploy a commit that is behind the running one. Default: `false`.")
     allow_unverified: bool | None = key(Flag(), "Roll back also when something could not be checked before. Default: `false`.")
     allow_empty: bool | None = key(Flag(), "Let a service pass that runs no replica. Default: `false`, which is inconclusive.")
@@ -385,6 +401,32 @@ class SecretsDoc:
     document: str | None = key(PATH, "Document whose block must be up to date, such as SECRETS.md.")
 
 
+@dataclass(frozen=True)
+class Scan:
+    """A scan by a command of yours. scan-gate judges its report."""
+
+    run: str = key(
+        COMMAND, "Command, run in the repository's root. With an exit code above 1 the scan proves nothing.", required=True
+    )
+    report: str = key(PATH, "Report that it writes, from the repository's root.", required=True)
+
+
+@dataclass(frozen=True)
+class Scans:
+    """Security scans of the source beside the lanes, and of each image before the first environment, judged by scan-gate."""
+
+    check: str = key(Choice("fail", "warn"), "What the verdict does to a change and to a release. Default: `fail`.", "fail")
+    dependencies: bool = key(
+        Flag(), "Audit each lane's lock file: pip-audit (uv, pip), or the audit of npm, pnpm or yarn. Default: `true`.", True
+    )
+    code: bool = key(Flag(), "Run bandit on each lane that has Python. Default: `true`.", True)
+    secrets: bool = key(Flag(), "Look for secrets in every file, with trivy. Default: `true`.", True)
+    images: bool = key(
+        Flag(), "Scan each image by digest with trivy, and keep its SBOM (CycloneDX) as an artifact. Default: `true`.", True
+    )
+    more: Mapping[str, Scan] = key(Named(Object(Scan, "a mapping"), NAME, 20), "More scans, by name.", {})
+
+
 DOCUMENTATION = (
     "**/*.md", "docs/**", "LICENSE", ".editorconfig", ".github/ISSUE_TEMPLATE/**", ".github/CODEOWNERS",
 )  # fmt: skip
@@ -407,6 +449,7 @@ class Pipeline:
     audit: str = key(
         Choice("warn", "fail", "off"), "What a critical or overdue finding of pipeline-audit does. Default: `warn`.", "warn"
     )
+    scans: Scans | None = key(Object(Scans, "a mapping"), "Security scans; `{}` for the usual ones. Default: none.")
     deploys: bool | None = key(Flag(), "Whether this repository deploys, for pipeline-audit. Default: what its workflows show.")
     images: Mapping[str, Image] = key(Named(Object(Image, "a mapping"), NAME, 50), "Images of the release.", {})
     build: Build = key(Object(Build, "a mapping"), "How images are built.", Build())

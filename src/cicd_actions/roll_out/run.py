@@ -41,7 +41,7 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
         ordered = _ordered(inputs)
         targets = _targets(engine, ordered, inputs.sha, deadline)
         before = settled(engine, [target.service for target in targets], deadline, runtime)
-        progress = StagedProgress(before, targets, by_programs=engine.opaque_images)
+        progress = StagedProgress(before, targets, by_programs=engine.own_programs)
         examine(engine, progress, deadline, allow_empty=inputs.allow_empty)
 
         def revert_deadline() -> Deadline:
@@ -92,7 +92,7 @@ def _targets(engine: Engine, ordered: Sequence[Wanted], sha: str, deadline: Dead
         targets.append(Target(wanted.service, image, sha or _sha_of(wanted.image, engine)))
     if missing:
         raise ImageMissing(
-            "\n".join(error.what for error in missing),
+            "\n".join(dict.fromkeys(error.what for error in missing)),
             cause="\n".join(dict.fromkeys(error.cause for error in missing if error.cause)),
             fix="Nothing was changed. Check that the build pushed the image under this name, and deploy the build's outputs.",
         )

@@ -180,6 +180,56 @@ def test_rollback_passes_through_a_lock_and_says_so(world: World) -> None:
     assert world.start(3).code == 1, "the lock stays"
 
 
+class TestAnnouncedRollback:
+    def test_deploy_whose_run_began_before_it_is_refused_and_one_that_began_later_is_not(self, world: World) -> None:
+        world.release(1)
+        waiting = deployments.run(world.github, REPOSITORY, 2, sha(2))
+        waiting["run_started_at"] = "2026-01-01T00:00:00Z"
+        world.github.calls.clear()
+        ended = act(world, "announce-rollback")
+        assert (ended.code, ended.verdict) == (0, "pass"), ended.log
+        assert [call.verb for call in world.github.calls] == ["POST"], "an announcement waits for nothing"
+        started = world.start(2)
+        assert (started.code, started.verdict) == (1, "fail")
+        assert "a rollback was started after this run began. Nothing was changed." in started.headline
+        assert "alice started it at 20" in started.log
+        assert "https://github.com/org/app/actions/runs/7/attempts/1" in started.log
+        assert world.tasks()[-1] == ("lock", "1"), "nothing was begun"
+        # Its failed jobs are run again.
+        waiting["run_started_at"] = "2099-01-01T00:00:00Z"
+        assert world.start(2).code == 0
+        assert world.finish(2, "pass").code == 0
+
+    def test_it_neither_locks_nor_unlocks_and_ends_deploys_of_its_environment_alone(self, world: World) -> None:
+        deployments.run(world.github, REPOSITORY, 1, sha(1))["run_started_at"] = "2026-01-01T00:00:00Z"
+        act(world, "lock", reason="a freeze")
+        act(world, "announce-rollback")
+        assert "it is locked" in world.start(1).headline
+        act(world, "unlock")
+        assert "a rollback was started" in world.start(1).headline
+        assert world.start(1, environment="production").code == 0
+        assert act(world, "unlock").headline == "staging was not locked. Nothing was changed."
+
+    def test_an_unproven_one_ends_no_deploy(self, world: World) -> None:
+        act(world, "announce-rollback", record_key="")
+        deployments.run(world.github, REPOSITORY, 1, sha(1))["run_started_at"] = "2026-01-01T00:00:00Z"
+        assert world.start(1).code == 0
+
+    def test_without_the_permission_to_read_the_run_the_deploy_does_not_start(self, world: World) -> None:
+        act(world, "announce-rollback")
+        world.token = world.github.token(deployments="write", contents="read")
+        ended = world.start(1)
+        assert (ended.code, ended.verdict) == (3, "inconclusive")
+        assert "actions: read" in ended.log
+
+    def test_rollback_goes_on_whatever_is_announced(self, world: World) -> None:
+        world.release(1)
+        world.release(2, "fail")
+        act(world, "announce-rollback")
+        assert world.roll_back().code == 0
+        assert world.running()["api"] == sha(1)
+
+
 def test_command_of_the_page_finds_the_lock(world: World) -> None:
     act(world, "lock", reason="a freeze")
     (line,) = (line for line in PAGE.splitlines() if line.startswith("gh api"))
