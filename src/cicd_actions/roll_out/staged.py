@@ -19,6 +19,7 @@ from cicd_actions.canary_analysis.proportions import Counted
 from cicd_actions.canary_analysis.tally import Tally
 from cicd_actions.engines.protocol import Answers, ChangedMeanwhile, Engine, Evidence, Refused, RollOutFailed, Stage, Weighted
 from cicd_actions.engines.release import Progress, runs_already, settled
+from cicd_actions.engines.staged_inputs import standing
 from cicd_actions.health_gate import reading
 from cicd_actions.health_gate import run as health_gate
 from cicd_actions.health_gate.inputs import Inputs as GateInputs
@@ -99,8 +100,8 @@ def refuse(inputs: Inputs, engine: Engine, runtime: Runtime) -> None:
 
 def abandon_leftovers(engine: Engine, progress: StagedProgress, inputs: Inputs, deadline: Deadline, runtime: Runtime) -> None:
     """Abandons the stages that earlier runs left, before a roll-out without a stage."""
-    if isinstance(engine, Weighted) and (inputs.proxy or inputs.stage_command):
-        for stage in engine.staged(list(progress.before), deadline).values():
+    for stage in standing(engine, inputs, list(progress.before), deadline).values():
+        if isinstance(engine, Weighted):
             _abandon_old(engine, stage, progress, deadline, runtime)
 
 
@@ -155,9 +156,14 @@ class _Walk:
             self.bake(baseline)
         for service, stage in list(stages.items()):
             self.runtime.log(f"{service}: promoting the stage.")
-            self.progress.arrived[service] = self.weighted.finish(stage, self.deadline)
+            arrived = self.progress.arrived[service] = self.weighted.finish(stage, self.deadline)
             self.progress.finished.append(service)
             del stages[service]
+            if arrived.unproven:
+                raise Inconclusive(
+                    f"Could not prove that {service} runs {stage.target.image.pinned}: {arrived.unproven}.",
+                    fix="Let `promote-command` end only when the service runs the release, and exit with 1 when it does not.",
+                )
         self.progress.stage = "promoted" if self.progress.finished else ""
 
     def take_up(self) -> float:
