@@ -87,7 +87,7 @@ class StagedCommand(Command):
         return found
 
     def _call(self, name: str, target: Target, deadline: Deadline, *, reverted: bool = False, **more: str) -> None:
-        words = self._given()[name]
+        words: tuple[str, ...] = getattr(self.programs, name) or self._given()[name]
         done = self._run(filled(words, more), target, deadline)
         if done.exit_code == 0 and not done.timed_out:
             return

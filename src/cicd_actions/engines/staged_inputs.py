@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -69,13 +70,30 @@ def standing(engine: Engine, inputs: StageInputs, services: Sequence[str], deadl
     return {}
 
 
+def abandon_all(
+    engine: Engine, inputs: StageInputs, services: Sequence[str], deadline: Deadline, runtime: Runtime
+) -> Sequence[str]:
+    """Abandons the stages that earlier runs left, and returns a sentence about each."""
+    told: list[str] = []
+    for stage in standing(engine, inputs, services, deadline).values():
+        assert isinstance(engine, Staged)  # noqa: S101 - else no stage was found
+        told.append(abandon(engine, stage, deadline, runtime))
+    return told
+
+
+def abandon(engine: Staged, stage: Stage, deadline: Deadline, runtime: Runtime) -> str:
+    """Abandons a stage that an earlier run left, and returns a sentence about it."""
+    engine.abandon(stage, deadline)
+    told = f"{stage.service}: abandoned the stage of {stage.target.image.pinned} that {stage.run or 'an earlier run'} left."
+    runtime.log(told)
+    return told
+
+
 def _command(inputs: StageInputs, runtime: Runtime) -> Engine:
     engine = command_engine(inputs, runtime, StagedCommand)
     assert isinstance(engine, StagedCommand)  # noqa: S101 - that is what it was asked to make
-    engine.programs = StagePrograms(inputs.stage_command)
-    if isinstance(inputs, StagedInputs):
-        acting = (inputs.prepare_command, inputs.weigh_command, inputs.promote_command, inputs.abandon_command)
-        engine.programs, engine.acts = StagePrograms(inputs.stage_command, *acting), True
+    given = {each.name: getattr(inputs, f"{each.name}_command", None) for each in dataclasses.fields(StagePrograms)}
+    engine.programs, engine.acts = StagePrograms(**given), isinstance(inputs, StagedInputs)
     engine.programs.refuse_misspelt()
     return engine
 
