@@ -103,7 +103,8 @@ def refuse(inputs: Inputs, engine: Engine, runtime: Runtime) -> None:
         raise Refused(
             f"Cannot roll out by `{inputs.strategy}`: the old release may not work after {', '.join(inputs.migrations)}.",
             cause="Both releases use the database at the same time, and these migrations are not known to be `expand`.",
-            fix="Let verify-migrations prove the phases, or roll out without a stage:\n\n    with:\n      strategy: rolling",
+            fix='Declare the phase in each migration (`deploy_phase = "expand"`), or give run-migrations-oneshot the proof of'
+            " verify-migrations (`proven-phases`). To roll out without a stage:\n\n    with:\n      strategy: rolling",
         )
     latency.refuse(inputs.prometheus, inputs.latency_query, runtime)
     if inputs.stage_targets.strip():
