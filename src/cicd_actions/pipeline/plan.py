@@ -40,6 +40,9 @@ class Inputs:
         "Token with `actions: read`, to read how the release's environments are protected. Without one they are not looked at.",
         secret=True,
     )
+    promote: str = declare(
+        string, "Name of an environment: deploy the images of this commit that passed in the one before, and build nothing."
+    )
     rollback: str = declare(string, "Name of an environment: plan a rollback there instead of a run.")
 
 
@@ -83,7 +86,8 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
         "plan": {"release": plan.release, "build": plan.build, "environments": plan.environments},
     }
     jobs = len(plan.lanes) + len(plan.specs) + len(plan.clients)
-    headline = f"{jobs} jobs of lanes: {plan.why_lanes}. Release: {plan.why_release}."
+    counted = f"{jobs} job{'' if jobs == 1 else 's'} of lanes"
+    headline = f"{counted}: {plan.why_lanes}. Release: {plan.why_release}."
     return Report(Verdict.PASS, headline, outputs, blocks=summary(plan))
 
 
@@ -141,6 +145,7 @@ def _event(inputs: Inputs, runtime: Runtime) -> Event:
         fork=name == "pull_request" and "pull_request" in payload and head.get("full_name") != repository,
         base=changes.left(*pair) if pair else "",
         public=(payload.get("repository") or {}).get("private") is False,
+        promote=inputs.promote,
     )
 
 
@@ -180,8 +185,9 @@ def summary(plan: Plan) -> list[Block]:
             Heading("Release"),
             Table(("environment", "engine", "services", "approval"), [_row(each) for each in plan.environments]),
         ]
-        built = ", ".join(plan.build["images"])
-        blocks.append(Paragraph(f"Builds once: {built}."))
+        source = plan.build.get("promote-from")
+        built = f"Builds nothing: the digests that passed in {source}." if source else ""
+        blocks.append(Paragraph(built or f"Builds once: {', '.join(plan.build['images'])}."))
     if plan.notes:
         blocks.append(Bullets(plan.notes))
     return blocks

@@ -52,6 +52,7 @@ STEP = Text(
 RUNNER = Listed(LABEL, 1, 20)
 COMMANDS = Listed(COMMAND)
 ENV = Named(Anything(), VARIABLE)
+CONTAINER_ENV = Named(Anything(), Text("the name of a container's variable", r"[A-Za-z_][A-Za-z0-9_.-]*", "discovery.type"))
 BUILD_ARGS = Named(Anything(), VARIABLE)
 
 
@@ -91,7 +92,7 @@ class Backing:
     port: float | None = key(
         Number(1, 65535, whole=True), "Port that it answers on. Default: the usual one of a known image, such as 5432."
     )
-    env: Mapping[str, str] = key(ENV, "Its environment variables.", {})
+    env: Mapping[str, str] = key(CONTAINER_ENV, "Its environment variables.", {})
     health: str | None = key(
         COMMAND, "Command that succeeds inside the container once it is ready. Default: the usual one of a known image."
     )
@@ -147,9 +148,14 @@ class Lane:
     timeout_minutes: float = key(Number(1, 360, whole=True), "Time limit of the job. Default: 20.", 20)
     python: Python | None = key(Short(Listed(VERSION, 1, 10), Object(Python, "a mapping"), _version), "Python of the lane.")
     node: Node | None = key(Short(Listed(VERSION, 1, 10), Object(Node, "a mapping"), _node), "Node.js of the lane.")
+    container: str | None = key(
+        IMAGE,
+        "Public image that the job runs in, with bash and Python 3.10 or newer. Default: none, the runner itself.",
+    )
     backing: Mapping[str, Backing] = key(
         Named(Short(IMAGE, Object(Backing, "a mapping"), Backing), NAME, 20),
-        "Containers that the lane needs. `{NAME}` in `env` stands for the address `host:port` of one.",
+        "Containers that the lane needs. `{NAME}` in `env` stands for the address `host:port` of one, `{NAME.host}` and"
+        " `{NAME.port}` for its parts.",
         {},
     )
     env: Mapping[str, str] = key(ENV, "Environment variables of its commands. Secrets do not belong here.", {})
@@ -312,7 +318,18 @@ class Settings:
         "What must be right before a staged release gets traffic; `{SERVICE.address}` stands for each of its replicas.",
     )
     migrate: Migrate | None = key(Object(Migrate, "a mapping"), "Migration of the database. Default: none.")
+    after_migrate: str | None = key(
+        COMMAND, "Command of a second job of the same image, after the migration and before the roll-out, such as seed data."
+    )
     gate: Gate | None = key(Object(Gate, "a mapping"), "Pace of the health gate.")
+    smoke: tuple[str, ...] | None = key(
+        COMMANDS,
+        "Commands that test the release on the runner once the gate passed; `{environment}` and `{sha}` are filled in, and"
+        " API_URL tells where the service `api` answers. One that fails rolls the release back.",
+    )
+    smoke_timeout: str | None = key(
+        DURATION, "Deadline of all smoke tests; one that does not end is inconclusive. Default: 10m."
+    )
     health: Mapping[str, tuple[Mapping[str, str], ...]] | None = key(
         Named(HEALTH, NAME), "By service: how it is verified, instead of the service's own `health`."
     )
@@ -369,7 +386,15 @@ class Environment(Settings):
 
     name: str = key(ENVIRONMENT, "GitHub environment; it holds the secrets.", "", required=True)
     refs: tuple[str, ...] | None = key(Listed(REF), "Refs that go on to this environment. Default: all that are released.")
-    after: str | None = key(ENVIRONMENT, "Environment in which the same digests must have passed. Default: the one before.")
+    after: str | None = key(
+        Text("the name of an environment, or empty text", r"|[A-Za-z0-9][A-Za-z0-9._ -]{0,99}", "staging"),
+        "Environment in which the same digests must have passed; empty text for none. Default: the one before.",
+    )
+    start: str = key(
+        Choice("automatic", "manual"),
+        "`manual`: only a dispatch promotes a commit to it; the environments after it wait too. Default: `automatic`.",
+        "automatic",
+    )
 
 
 @dataclass(frozen=True)
