@@ -285,10 +285,18 @@ class Settings:
     running_command: str | None = key(COMMAND, "Engine `command`: prints what runs in `{environment}` as JSON.")
     image_command: str | None = key(COMMAND, "Engine `command`: tells whether `{image}` exists.")
     job_command: str | None = key(COMMAND, "Engine `command`: runs a one-shot job of `{service}` from `{image}`.")
+    stage_command: str | None = key(COMMAND, "Engine `command`: prints the stages in `{environment}` as JSON.")
+    prepare_command: str | None = key(COMMAND, "Engine `command`: starts `{image}` beside `{service}`, without traffic.")
+    weigh_command: str | None = key(
+        COMMAND, "Engine `command`: gives the stage of `{service}` `{percent}` percent of the traffic."
+    )
+    promote_command: str | None = key(COMMAND, "Engine `command`: makes the stage of `{service}` the service itself.")
+    abandon_command: str | None = key(COMMAND, "Engine `command`: removes the stage of `{service}`, from any phase.")
     roll_out_timeout: str | None = key(DURATION, "Deadline of the roll-out, and of the rollback. Default: 10m.")
     strategy: str | None = key(
         Choice("rolling", "blue-green", "canary"),
-        "How traffic moves to a release. `blue-green` and `canary` need Swarm or Docker, and `proxy`. Default: `rolling`.",
+        "How traffic moves to a release. `blue-green` and `canary` need Swarm or Docker with `proxy`, or programs. Default:"
+        " `rolling`.",
     )
     proxy: str | None = key(WORD, "Service of HAProxy that divides the traffic, such as `proxy`.")
     proxy_socket: str | None = key(WORD, "Path of its runtime socket in its container. Default: /tmp/haproxy.sock.")

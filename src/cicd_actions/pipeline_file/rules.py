@@ -19,6 +19,9 @@ from cicd_actions.toolkit.inputs import declarations
 REFUSED_ENV = re.compile(r"PATH|LD_.*|DYLD_.*|BASH_ENV|NODE_OPTIONS|PYTHON.*|GITHUB_.*|RUNNER_.*|ACTIONS_.*", re.IGNORECASE)
 """Variables that steer the runner, the shell or the interpreters of a job instead of the lane's own commands."""
 
+STAGE_COMMANDS = ("stage-command", "prepare-command", "weigh-command", "promote-command", "abandon-command")
+"""What the engine `command` needs for a release that stands beside the old one."""
+
 LONGEST_JOB = 360
 """Minutes that a job may take: https://docs.github.com/actions/reference/limits"""
 
@@ -145,9 +148,14 @@ def _strategy(name: str, found: Mapping[str, Any], path: Path, reading: Reading)
     if chosen == "rolling":
         return
     here = (*path, "strategy")
-    if found.get("engine", "command") not in {"swarm", "docker"}:
-        reading.wrong(here, f"`{chosen}` of `{name}` needs the engine `swarm` or `docker`", "strategy: rolling")
-    if not found.get("proxy"):
+    engine = found.get("engine", "command")
+    if engine == "kubernetes":
+        reading.wrong(here, f"`{chosen}` of `{name}` needs the engine `swarm`, `docker` or `command`", "strategy: rolling")
+    missing = [key for key in STAGE_COMMANDS if not found.get(key)]
+    if engine == "command" and missing:
+        fix = "\n".join(f"{key}: ./infra/stage.sh {key.partition('-')[0]} {{service}} {{image}}" for key in missing)
+        reading.wrong(here, f"`{chosen}` of `{name}` needs {', '.join(f'`{key}`' for key in missing)}", fix)
+    if engine in {"swarm", "docker"} and not found.get("proxy"):
         reading.wrong(here, f"`{chosen}` of `{name}` needs `proxy`, which divides the traffic", "proxy: proxy")
     if (migrate := found.get("migrate")) is not None and migrate.allow_contract:
         what = f"`{chosen}` of `{name}` runs two releases on one database, and the old one breaks by `allow-contract`"

@@ -18,6 +18,8 @@ def with_release(keys: str) -> str:
     return SHOP.replace("\nrelease:\n", f"\nrelease:\n{keys}", 1)
 
 
+PUSH = Event("push", "refs/heads/main", "a" * 40, "org/shop", "main")
+
 CANARY = """  strategy: canary
   proxy: proxy
   steps: [10% 1000 requests within 30m, 50% 1000 requests within 30m]
@@ -35,8 +37,7 @@ def test_canary_of_the_file_reaches_the_settings_of_an_environment_by_the_names_
     text = with_release(CANARY)
     pipeline = parse(text)
     assert pipeline.release is not None
-    event = Event("push", "refs/heads/main", "a" * 40)
-    found = settings_of(pipeline, pipeline.release, pipeline.release.environments[0], "", event)
+    found = settings_of(pipeline, pipeline.release, pipeline.release.environments[0], "", PUSH)
     assert found["strategy"] == "canary"
     assert found["steps"] == "10% 1000 requests within 30m\n50% 1000 requests within 30m"
     assert found["timeout-minutes"] == 45 + 62, "the steps and the bake come on top"
@@ -46,7 +47,11 @@ def test_canary_of_the_file_reaches_the_settings_of_an_environment_by_the_names_
     ("keys", "said"),
     [
         ("  strategy: canary\n", "needs `proxy`"),
-        ("  strategy: blue-green\n  proxy: proxy\n  engine: kubernetes\n", "needs the engine `swarm` or `docker`"),
+        ("  strategy: blue-green\n  proxy: proxy\n  engine: kubernetes\n", "needs the engine `swarm`, `docker` or `command`"),
+        (
+            "  strategy: canary\n  engine: command\n  roll-out-command: x\n  stage-command: x\n  weigh-command: x\n",
+            "needs `prepare-command`, `promote-command`, `abandon-command`",
+        ),
         ("  strategy: canary\n  proxy: p\n  steps: [50% 9 requests within 1m, 10% 9 requests within 1m]\n", "a larger share"),
         ("  strategy: canary\n  proxy: p\n  steps: [all of it]\n", "a share, a number of requests and a time"),
         ("  strategy: canary\n  proxy: p\n  timeout-minutes: 30\n", "may take 70 minutes, longer than the job"),
