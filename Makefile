@@ -53,6 +53,7 @@ golden: $(READY) ## keep the summaries that the actions write now (tests/golden)
 
 pictures: $(READY) ## draw the pictures of the README from the kept summaries
 	@$(RUN) -m tools.picture tests/golden/health-gate/fail.md docs/images/red-gate.svg
+	@$(RUN) -m tools.picture tests/golden/demo/health.md docs/images/demo.svg
 
 lint: $(READY) ## ruff, mypy --strict, vulture, zizmor, and that the metadata is fresh
 	@$(VENV)/bin/ruff check .

@@ -249,7 +249,7 @@ def main() -> int:
         slower = start_up(made, 8 if quick else 24)
         if "--start-up" in sys.argv:
             return 1 if missed else 0
-        detections(made, 6 if quick else 40)
+        detections(made, 6 if quick else 100)
         many(made, slower)
     for what in missed:
         print(f"missed: {what}")

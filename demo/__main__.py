@@ -16,6 +16,8 @@ from types import FrameType
 
 from demo import postgres, report
 from demo.engines import Local
+from demo.measured import measure, page
+from demo.messages import Messages, messages
 from demo.records import records
 from demo.story import BROKEN, Story, ending
 from demo.swarm.engine import BASE, Swarm
@@ -64,13 +66,13 @@ def main(argv: list[str] | None = None) -> int:
             workspace = Workspace(ROOT, tools, database, quick=chosen.quick)
             screen.say(f"Logs and reports: {workspace.folder.relative_to(ROOT)}")
             try:
-                with records(workspace.app) as kept:
+                with records(workspace.app) as kept, messages() as received:
                     screen.say(
                         f"GitHub is not available here: a stand-in for its Deployments API keeps the records, at {kept.url}"
                     )
-                    story = Story(workspace, engine, screen, wanted, time.monotonic, kept)
+                    story = Story(workspace, engine, screen, wanted, time.monotonic, kept, received.url)
                     right = story.tell()
-                    close(story, screen, right=right, broken=bool(chosen.broken))
+                    close(story, screen, received, right=right, broken=bool(chosen.broken))
             finally:
                 engine.stop()
                 workspace.tidy()
@@ -84,13 +86,14 @@ def main(argv: list[str] | None = None) -> int:
     return 0 if right else 1
 
 
-def close(story: Story, screen: Screen, *, right: bool, broken: bool) -> None:
+def close(story: Story, screen: Screen, received: Messages, *, right: bool, broken: bool) -> None:
     report.write(story)
     for title, lines in (
         ("Jobs", report.results(story)),
         ("What runs where", report.environments(story)),
         ("Gates", report.gates(story)),
         ("Records", report.records(story)),
+        ("What people were told, and the figures", measure(story, received)),
     ):
         screen.title(title)
         for line in lines:
@@ -106,6 +109,7 @@ def close(story: Story, screen: Screen, *, right: bool, broken: bool) -> None:
         screen.say(f"{screen.mark('failure')} It did not happen as the story says.")
     folder = story.workspace.folder.relative_to(ROOT)
     screen.say(f"Report: {folder / 'report.md'}. What every step printed: {folder / 'logs'}.")
+    screen.say(f"Dashboard of these runs: {page(story).relative_to(ROOT)}.")
 
 
 def stop(number: int, _frame: FrameType | None) -> None:

@@ -137,10 +137,12 @@ class Story:
         ending: Ending,
         clock: Callable[[], float],
         records: Records,
+        notify_urls: str,
     ) -> None:
         self.workspace = workspace
         self.engine = engine
         self.records = records
+        self.notify_urls = notify_urls
         self.screen = screen
         self.ending = ending
         self.clock = clock
@@ -189,6 +191,7 @@ class Story:
         surroundings = {
             "LOCAL_ARTIFACTS": str(workspace.folder / "artifacts" / str(number)),
             "GITHUB_API_URL": self.records.url,
+            "GITHUB_RUN_ID": str(number),
         }
         with act.start(
             workspace.app,
@@ -196,7 +199,7 @@ class Story:
             "push",
             event,
             log=log,
-            secrets={"GITHUB_TOKEN": self.records.token, "RECORD_KEY": KEY},
+            secrets={"GITHUB_TOKEN": self.records.token, "RECORD_KEY": KEY, "NOTIFY_URLS": self.notify_urls},
             step_environment=surroundings,
         ) as run:
             watch(run, picture, self.planned, self.screen)

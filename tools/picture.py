@@ -83,15 +83,19 @@ def draw(summary: str) -> str:
 
 
 def _table(page: Page, rows: list[list[str]]) -> None:
-    head, body = rows[0], rows[2:]
-    shown = [[cell if len(cell) <= 24 else f"{cell[:20]}…" for cell in row] for row in [head, *body]]
-    widths = [max(len(row[column]) for row in shown) + 2 for column in range(len(head))]
-    unit = (WIDTH - 2 * MARGIN) / max(sum(widths), 1)
+    whole = [rows[0], *rows[2:]]
+    room = WIDTH - 2 * MARGIN
+    for most in (56, 48, 40, 32, 24):
+        # Long cells are cut only where the row has no room for them.
+        shown = [[cell if len(cell) <= most else f"{cell[: most - 4]}…" for cell in row] for row in whole]
+        widths = [max(len(cell) for cell in column) + 2 for column in zip(*shown, strict=True)]
+        if sum(widths) * 9 <= room:
+            break
     for number, row in enumerate(shown):
         x = float(MARGIN)
         for cell, width in zip(row, widths, strict=True):
             page.text(cell, "head" if number == 0 else "", x)
-            x += width * min(unit, 9)
+            x += width * min(room / sum(widths), 9)
         page.y += LINE + 4
         page.rule()
         page.y += 4

@@ -25,6 +25,7 @@ COMMANDS = {
     "init": "cicd_actions.pipeline.init",
     "plan": "cicd_actions.pipeline.plan",
     "run-lane": "cicd_actions.pipeline.run_lane",
+    "run-scans": "cicd_actions.pipeline.run_scans",
     "build-images": "cicd_actions.pipeline.build_images",
     "promoted-images": "cicd_actions.pipeline.promoted_images",
     "smoke-tests": "cicd_actions.pipeline.smoke_tests",

@@ -108,13 +108,15 @@ def test_imports_run_one_way() -> None:
     layers = {"toolkit": 0, "engines": 1, "github": 1, "workflows": 1}
     # A higher action may use a lower one, never the reverse.
     above = {
-        "pipeline": 6,
-        "pipeline_audit": 5,
-        "pipeline_file": 5,
-        "deployment_record": 4,
-        "rollback_to_previous_sha": 3,
-        "verify_migrations": 3,
-        "roll_out": 2,
+        "pipeline": 8,
+        "scan_gate": 7,
+        "pipeline_audit": 6,
+        "pipeline_file": 6,
+        "deployment_record": 5,
+        "rollback_to_previous_sha": 4,
+        "verify_migrations": 4,
+        "verify_attestation": 4,
+        "roll_out": 3,
         "health_gate": 2,
     }
     for path in package.glob("*/**/*.py"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from cicd_actions.verify_migrations.rules import CLASSES, RULES
+from cicd_actions.verify_migrations.rules import CLASSES, RULES, WORDS
 
 GUIDE = (Path(__file__).resolve().parents[2] / "docs/migrations.md").read_text("utf-8")
 
@@ -18,4 +18,5 @@ def test_guide_shows_a_bad_and_a_good_migration_for_each_rule() -> None:
 
 def test_every_rule_has_a_known_class_and_says_what_to_do() -> None:
     assert {rule.group for rule in RULES.values()} == {*CLASSES, ""}
-    assert all(text.endswith((".", ").")) for rule in RULES.values() for text in (rule.why, rule.instead))
+    told = [rule.told(tool) for rule in RULES.values() for tool in WORDS]
+    assert all(text.endswith((".", ").")) for text in [*told, *(rule.why for rule in RULES.values())])

@@ -15,9 +15,12 @@ def test_sources_start_no_program_with_the_environment_of_the_step() -> None:
     bare = [
         f"{path.relative_to(SOURCE)}:{node.lineno}"
         for path in files
-        for tree in [ast.parse(path.read_text("utf-8"))]
+        for text in [path.read_text("utf-8")]
+        if "process" in text
+        for tree in [ast.parse(text)]
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name | ast.Attribute)
         and ast.unparse(node.func) in STARTS | _imported(tree)
         and not any(keyword.arg == "env" for keyword in node.keywords)
     ]

@@ -71,6 +71,7 @@ def compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![\w-])(?:{pattern})(?![\w-])", re.IGNORECASE)
 
 
+ANY = compiled("|".join(pattern for pattern, _, _ in REPLACEMENTS))
 RULES = [(compiled(pattern), instead) for pattern, instead, _ in REPLACEMENTS]
 
 
@@ -86,13 +87,14 @@ def test_tracked_text_has_none_of_the_words_to_replace() -> None:
         if path.is_symlink() or not path.is_file():
             continue
         try:
-            lines = path.read_text("utf-8").splitlines()
+            text = path.read_text("utf-8")
         except UnicodeDecodeError:
             continue
-        for number, line in enumerate(lines, 1):
-            for rule, instead in RULES:
-                hit = rule.search(line)
-                if hit and not any(name == file and text in line for file, text, _ in ALLOWED):
+        for rule, instead in RULES if ANY.search(text) else ():
+            for hit in rule.finditer(text):
+                number = text.count("\n", 0, hit.start()) + 1
+                line = text.splitlines()[number - 1]
+                if not any(name == file and allowed in line for file, allowed, _ in ALLOWED):
                     found.append(f"{name}:{number}: write “{instead}” instead of “{hit.group()}”")
     assert not found, "\n".join(found)
 

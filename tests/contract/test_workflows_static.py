@@ -27,7 +27,9 @@ PINS = {
     "actions/upload-artifact": ("v7.0.1", "043fb46d1a93c77aae656e7c1c64a875d1fc6a0a"),
     "actions/download-artifact": ("v8.0.1", "3e5f45b2cfb9172054b4087a40e8e0b5a5461e7c"),
     "actions/cache": ("v6.1.0", "55cc8345863c7cc4c66a329aec7e433d2d1c52a9"),
+    "actions/attest": ("v4.2.2", "1e69f48acb82d1966a394da916b4c1698aa569d6"),
     "actions/attest-build-provenance": ("v4.1.1", "0f67c3f4856b2e3261c31976d6725780e5e4c373"),
+    "aquasecurity/trivy-action": ("v0.36.0", "ed142fd0673e97e23eac54620cfb913e5ce36c25"),
     "astral-sh/setup-uv": ("v10.0.0", "ae62891fec2bb8e7d6c99fc78c9fec3a63790f8d"),
     "oven-sh/setup-bun": ("v2.2.0", "0c5077e51419868618aeaa5fe8019c62421857d6"),
     "pnpm/action-setup": ("v6.0.9", "0ebf47130e4866e96fce0953f49152a61190b271"),
@@ -119,11 +121,13 @@ def test_no_permission_unless_a_job_asks(path: Path) -> None:
 
 OF_A_DEPLOY = {"deployments", "id-token"}
 WRITES = {
-    ("release.yml", "build"): {"packages"},
+    ("release.yml", "build"): {"packages", "id-token", "attestations"},
+    ("release.yml", "image"): {"id-token", "attestations"},
     **{("release.yml", f"environment-{number}"): OF_A_DEPLOY for number in range(1, 5)},
     ("deploy.yml", "deploy"): OF_A_DEPLOY,
+    ("rollback.yml", "announce"): {"deployments"},
     ("rollback.yml", "roll-back"): OF_A_DEPLOY,
-    ("pipeline.yml", "release"): {"packages", *OF_A_DEPLOY},
+    ("pipeline.yml", "release"): {"packages", "attestations", *OF_A_DEPLOY},
 }
 
 
@@ -221,7 +225,7 @@ def test_no_secret_is_in_an_output(path: Path) -> None:
     """GitHub drops an output in which a masked value stands, and says so only in the log of the job."""
     for job in jobs(path).values():
         for value in job.get("outputs", {}).values():
-            assert "secrets." not in value
+            assert "secrets." not in re.sub(r"secrets\.[A-Z_]+ != ''", "", value), "only whether there is one"
 
 
 def test_secrets_reach_only_the_steps_that_need_them() -> None:
@@ -234,6 +238,7 @@ def test_secrets_reach_only_the_steps_that_need_them() -> None:
     assert with_secrets == {
         ("release.yml", "build", "docker/login-action"),
         ("release.yml", "build", "Build every image once"),
+        ("release.yml", "image", "docker/login-action"),
         ("deploy.yml", "deploy", "What is released"),  # masks their values
         ("deploy.yml", "deploy", "Start the record"),  # proves the rollback with the programs that would do it
         ("deploy.yml", "deploy", "Finish the record"),  # signs it
@@ -243,7 +248,10 @@ def test_secrets_reach_only_the_steps_that_need_them() -> None:
         ("deploy.yml", "deploy", "Gate"),  # headers and commands of the targets
         ("deploy.yml", "deploy", "Smoke tests"),
         ("deploy.yml", "deploy", "Roll back"),
-        ("deploy.yml", "deploy", "Tell people"),  # whom
+        ("deploy.yml", "ask", "Ask people"),  # whom
+        ("deploy.yml", "deploy", "Tell people"),
+        ("rollback.yml", "announce", "End the deploys that wait"),  # signs it
+        ("rollback.yml", "roll-back", "Tell people"),
         ("rollback.yml", "roll-back", "What is rolled back"),
         ("rollback.yml", "roll-back", "Roll back"),
     }
@@ -257,14 +265,26 @@ def test_people_are_told_at_the_end_and_only_where_the_secret_says_whom() -> Non
     assert (tell["uses"], tell["if"]) == ("$/actions/notify", "${{ !cancelled() }}")
     assert tell["with"]["urls"] == "${{ secrets.NOTIFY_URLS != '' && 'NOTIFY_URLS' || '' }}"
     events = set(re.findall(r"&& '([a-z-]+)'|\|\| '([a-z-]+)'", tell["with"]["event"]))
-    assert {first or second for first, second in events} == {"rolled-back", "passed", "failed", "inconclusive"}
+    assert {first or second for first, second in events} == {"rolled-back", "passed", "failed", "refused", "inconclusive"}
+
+
+def test_people_are_asked_for_an_approval_beside_the_job_that_waits_for_it() -> None:
+    ask, approve = jobs(DEPLOY)["ask"], jobs(DEPLOY)["approve"]
+    assert "environment" not in ask
+    assert "needs" not in ask
+    assert "needs" not in approve
+    assert ask["if"] == f"{approve['if']} && inputs.notify"
+    release = jobs(ROOT / ".github" / "workflows" / "release.yml")
+    assert release["build"]["outputs"]["notify"] == "${{ secrets.NOTIFY_URLS != '' }}"
+    calls = [job for job in release.values() if called(job) == DEPLOY]
+    assert [job["with"]["notify"] for job in calls] == ["${{ needs.build.outputs.notify == 'true' }}"] * 4
 
 
 def test_only_a_job_that_names_the_deploys_environment_sees_its_secrets() -> None:
     for path in REUSABLE:
         for name, job in jobs(path).items():
             uses_them = any(re.search(r"secrets\.(RELEASE|DEPLOY)_ENV", str(step)) for step in job.get("steps", []))
-            assert uses_them == ("environment" in job and name != "approve"), f"{path.name}: {name}"
+            assert uses_them == ("environment" in job and name not in {"approve", "announce"}), f"{path.name}: {name}"
 
 
 def test_the_secrets_of_a_deploy_are_required_and_handed_on_by_name_at_each_level() -> None:
@@ -296,7 +316,8 @@ SETTINGS = "fromJSON(needs.plan.outputs.jobs)[matrix.lane]"
 
 def test_the_lanes_are_separate_jobs_coupled_by_the_spec_alone() -> None:
     found = jobs(VERIFY)
-    assert list(found) == ["plan", "lane", "spec", "client", "check"]
+    assert list(found) == ["plan", "lane", "spec", "client", "scan", "check"]
+    assert found["scan"]["needs"] == "plan"
     assert found["lane"]["needs"] == found["spec"]["needs"] == "plan"
     assert found["client"]["needs"] == ["plan", "spec"]
 
@@ -333,6 +354,7 @@ def test_the_check_reports_always_and_holds_every_job_to_what_was_decided() -> N
         "lane": "${{ needs.plan.outputs.lanes != '[]' }}",
         "spec": "${{ needs.plan.outputs.specs != '[]' }}",
         "client": "${{ needs.plan.outputs.clients != '[]' }}",
+        "scan": "${{ needs.plan.outputs.scans != '{}' }}",
     }
 
 
@@ -435,6 +457,17 @@ def test_a_dry_run_of_a_rollback_waits_for_nothing() -> None:
     assert load(ROLLBACK)["on"]["workflow_call"]["inputs"]["dry-run"]["default"] is True
 
 
+def test_a_rollback_is_announced_outside_the_queue_and_does_not_wait_for_that() -> None:
+    found = jobs(ROLLBACK)
+    announce = found["announce"]
+    assert (announce["needs"], announce["if"]) == ("plan", "${{ !inputs.dry-run }}")
+    assert "concurrency" not in announce
+    assert announce["environment"] == found["roll-back"]["environment"], "its secret signs the record"
+    assert found["roll-back"]["needs"] == "plan"
+    (step,) = announce["steps"]
+    assert json.loads(step["with"]["values"]) == {"phase": "announce-rollback"}
+
+
 # --- migrate-first, unverified-deploy, no-rollback, no-staging, rebuilt-release, mutable-image-tag, ungated-release ---
 
 
@@ -466,6 +499,18 @@ def test_a_promotion_builds_nothing() -> None:
     assert by_name["What passed in the environment before"]["if"] == f"{source} != ''"
     assert by_name["Build every image once"]["if"] == f"{source} == ''"
     assert build["outputs"]["digests"] == "${{ steps.build.outputs.digests || steps.promoted.outputs.digests }}"
+
+
+def test_nothing_moves_before_the_images_are_proven() -> None:
+    """An image that the build did not attest, or one that was pushed in its place, stops the job here."""
+    names = [step.get("name") for step in jobs(DEPLOY)["deploy"]["steps"]]
+    proof = jobs(DEPLOY)["deploy"]["steps"][names.index("The images are attested")]
+    assert "continue-on-error" not in proof
+    for later in ("Start the record", "Migrate", "Roll out"):
+        step = jobs(DEPLOY)["deploy"]["steps"][names.index(later)]
+        assert names.index(later) > names.index("The images are attested")
+        assert not re.search(r"always\(\)|failure\(\)|cancelled\(\)", str(step.get("if", ""))), later
+    assert jobs(RELEASE)["build"]["steps"][-1]["uses"].startswith("actions/attest@"), "what is deployed was attested"
 
 
 def test_only_a_proven_fail_takes_a_release_back() -> None:
@@ -548,19 +593,24 @@ def test_every_step_that_reads_or_writes_records_has_their_key() -> None:
 
 def test_an_environment_is_reached_only_through_the_one_before_with_the_same_digests() -> None:
     found = jobs(RELEASE)
-    assert list(found) == ["build", *(f"environment-{number}" for number in range(1, 5))]
+    assert list(found) == ["build", "image", *(f"environment-{number}" for number in range(1, 5))]
+    scanned = (
+        " && (needs.image.result == 'success' || needs.image.result == 'skipped'"
+        " && fromJSON(inputs.plan || '{}').build.scans.any != true)"
+    )
     for number in range(1, 5):
         job = found[f"environment-{number}"]
         before = "build" if number == 1 else f"environment-{number - 1}"
-        assert job["needs"] == sorted({"build", before})
+        assert job["needs"] == (["build", "image"] if number == 1 else ["build", before])
         assert job["if"] == (
-            f"${{{{ !cancelled() && needs.{before}.result == 'success'"
+            f"${{{{ !cancelled() && needs.{before}.result == 'success'{scanned if number == 1 else ''}"
             f" && fromJSON(inputs.plan || '{{}}').environments[{number - 1}].name != '' }}}}"
         )
         assert job["uses"] == "./.github/workflows/deploy.yml"
         assert job["with"] == {
             "settings": f"${{{{ toJSON(fromJSON(inputs.plan).environments[{number - 1}]) }}}}",
             "digests": "${{ needs.build.outputs.digests }}",
+            "notify": "${{ needs.build.outputs.notify == 'true' }}",
         }
 
 

@@ -61,6 +61,11 @@ class Step:
         """What GitHub's runner sends first."""
         self._process.send_signal(signal.SIGINT)
 
+    def kill(self) -> None:
+        """End it without a chance to clean up, as a lost runner does."""
+        self._process.kill()
+        self.end()
+
     def end(self, seconds: float = 180) -> Ended:
         """Wait for its end."""
         assert self._process.stdout is not None

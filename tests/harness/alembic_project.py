@@ -20,6 +20,7 @@ NEWEST = (
     "psycopg2-binary>=2.9",
     "aiosqlite>=0.20",
     "greenlet",
+    "pymysql>=1.1",
 )
 OLDEST = ("alembic==1.10.*", "sqlalchemy==1.4.*", "asyncpg<0.31", "psycopg2-binary>=2.9", "aiosqlite<0.21", "greenlet")
 

@@ -12,10 +12,12 @@ from urllib.parse import urlsplit
 class Load:
     """`with Load(url) as load:` asks from several threads, one connection a request, until the end of the block.
 
-    `answers` counts by the answer's text (the version), `failures` by what went wrong.
+    `answers` counts by the answer's text (the version), `failures` by what went wrong. With `posts` every third request is a
+    POST, which no proxy may repeat.
     """
 
-    def __init__(self, url: str, clients: int = 4) -> None:
+    def __init__(self, url: str, clients: int = 4, *, posts: bool = False) -> None:
+        self._posts = posts
         self._address = urlsplit(url)
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -35,9 +37,11 @@ class Load:
 
     def _ask(self) -> None:
         # A pause, or the clients alone would take the whole machine.
+        count = 0
         while not self._stop.wait(0.005):
+            count += 1
             try:
-                answer = self._once()
+                answer = self._once("POST" if self._posts and count % 3 == 0 else "GET")
             except (OSError, http.client.HTTPException) as error:
                 with self._lock:
                     self.failures[f"{type(error).__name__}: {error}"] += 1
@@ -45,10 +49,10 @@ class Load:
                 with self._lock:
                     self.answers[answer] += 1
 
-    def _once(self) -> str:
+    def _once(self, method: str) -> str:
         connection = http.client.HTTPConnection(self._address.hostname or "", self._address.port, timeout=15)
         try:
-            connection.request("GET", self._address.path or "/")
+            connection.request(method, self._address.path or "/")
             response = connection.getresponse()
             text = response.read().decode().strip()
             if response.status != 200:

@@ -79,7 +79,7 @@ class Images:
         self.registry = registry
         self._prefix = f"{registry}/t{secrets.token_hex(3)}"
         self._made: list[str] = []
-        self._proxy = ""
+        self._proxy = self._dividing = ""
 
     def app(self, name: str = "app", *, push: bool = True, **settings: str) -> Built:
         """The app as a new release; `settings` are its variables (`HEALTH="bad"`, `CRASH="1"`, `START_DELAY="3"`)."""
@@ -96,6 +96,13 @@ class Images:
             self._proxy = f"cicd-actions-test-proxy:{secrets.token_hex(3)}"
             self.build("proxy", self._proxy, {}, [])
         return self._proxy
+
+    def dividing_proxy(self) -> str:
+        """A proxy that divides the traffic between two releases, on this engine only."""
+        if not self._dividing:
+            self._dividing = f"cicd-actions-test-proxy:{secrets.token_hex(3)}"
+            self.build("proxy", self._dividing, {}, ["COPY dividing.cfg /haproxy.cfg"])
+        return self._dividing
 
     def build(self, kind: str, tag: str, arguments: Mapping[str, str], more: list[str]) -> None:
         """Build `images/<kind>.Dockerfile` with further lines, under a tag."""

@@ -30,7 +30,7 @@ if sys.version_info >= (3, 11):
 else:
     import sre_parse as sre
 
-LENGTHS = (60, 125, 250, 500, 1000, 2000, 4000)
+LENGTHS = (60, 500, 4000)
 """How often a text is repeated. A cubic match is noticed on a short text: Python 3.10 cannot be stopped inside a long one."""
 
 LONGER = 4

@@ -14,7 +14,8 @@ ACTION = Action(
         Output("deployment-id", "`start`: the Deployment that shows this deploy to people; hand it to `finish`."),
         Output(
             "record-id",
-            "`finish`, `adopt`, `verify-record`, `lock`, `unlock`: the Deployment that is the record; empty without one.",
+            "`finish`, `adopt`, `verify-record`, `lock`, `unlock`, `announce-rollback`: the Deployment that is the record;"
+            " empty without one.",
         ),
         Output("previous", "`start`: the last good release as JSON: service → digest. `{}` when nothing is recorded."),
         Output("previous-sha", "`start`: the commit of the last good release."),

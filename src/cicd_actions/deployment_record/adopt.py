@@ -79,7 +79,7 @@ def _image(engine: Engine, wanted: Wanted, running: Running | None) -> str:
             f"The service {wanted.service} does not run on this {engine.name} engine, so there is nothing to adopt of it.",
             fix="Correct its name in `services`; for Swarm, the input `stack` stands before it.",
         )
-    if engine.opaque_images:
+    if engine.own_programs:
         if not running.image:
             raise Inconclusive(
                 f"The engine cannot tell what runs of {wanted.service}.", fix="Name a `running-command` that says it."

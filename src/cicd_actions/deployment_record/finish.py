@@ -34,6 +34,7 @@ def finish(phase: Phase) -> Report:
         revisions=phase.inputs.revisions,
         schema=phase.inputs.database_revision,
         deployment=deployment,
+        attestations=phase.inputs.attestations,
     )
     if started is not None and started.identity != record.identity:
         raise UnusableInput(

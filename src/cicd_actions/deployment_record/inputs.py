@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import dataclass
 
+from cicd_actions.deployment_record.freeze import Override, Window, override, window
 from cicd_actions.engines.inputs import EngineInputs
 from cicd_actions.github.inputs import RecordInputs
 from cicd_actions.github.release_record import Revision, time_of, written
@@ -39,6 +40,20 @@ def _revision(fields: dict[str, object]) -> Revision:
     if phase not in {"expand", "contract", ""}:
         raise NotUnderstood(f"the phase of {revision} is neither `expand` nor `contract`", example=_REVISIONS)
     return Revision(revision, str(phase), str(message))
+
+
+def attestations(text: str) -> dict[str, str]:
+    """The JSON object that verify-attestation outputs. Raises `NotUnderstood`."""
+    example = '{"api": "log:123456789"}'
+    if not text.strip():
+        return {}
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise NotUnderstood(f"it is not JSON ({error})", example=example) from None
+    if not isinstance(found, dict) or not all(isinstance(id_, str) and 0 < len(id_) <= 100 for id_ in found.values()):
+        raise NotUnderstood("it is not a JSON object of ids", example=example)
+    return found
 
 
 _LONGEST = 366 * 24 * 3600.0
@@ -79,10 +94,11 @@ def database_revisions(text: str) -> tuple[str, ...]:
 @dataclass(frozen=True, kw_only=True)
 class _Release:
     phase: str = declare(
-        choice("start", "finish", "adopt", "verify-record", "lock", "unlock", "status"),
+        choice("start", "finish", "adopt", "verify-record", "lock", "unlock", "announce-rollback", "status"),
         "`start` before anything moves: refuses a commit that must not be deployed, and proves the rollback. `finish` after the"
         " gate: records the verdict. `adopt`: gates and records what runs now. `verify-record`: shows which records count."
-        " `lock` and `unlock` forbid and allow deploys. `status`: shows what is recorded, since when, and locks.",
+        " `lock` and `unlock` forbid and allow deploys. `announce-rollback` ends the deploys that wait. `status`: shows what is"
+        " recorded, since when, and locks.",
         required=True,
     )
     environment_url: str = declared(Rollback, "environment_url")
@@ -113,15 +129,27 @@ class _Release:
         database_revisions,
         "`finish`: the database's revision after them: the output `to-revision` of run-migrations-oneshot.",
     )
+    attestations: dict[str, str] = declare(
+        attestations, "`finish`: the attestation of each service's image, as JSON: the output of verify-attestation."
+    )
     deployment_id: int = declare(
         whole(0), "`finish`: the output `deployment-id` of `start`. Default: the newest deploy of this run.", default="0"
     )
     github_token: str = declare(
         string,
-        "A token with the permission `deployments: write`, `contents: read` for `start`, and `actions: read` without"
-        " `record-key`.",
+        "A token with the permission `deployments: write`, `contents: read` for `start`, and `actions: read`. With"
+        " `record-key`, `actions: read` is needed by `start` only, after a rollback was announced.",
         secret=True,
         action_default="${{ github.token }}",
+    )
+    freeze: tuple[Window, ...] = declare(
+        lines(window),
+        "`start`: times in which nothing is deployed, one per line: `CRON to CRON in ZONE: why`, such as"
+        " `0 18 * * FRI to 0 6 * * MON in Europe/Berlin: the weekend`. A rollback passes through.",
+    )
+    freeze_override: Override | None = declare(
+        override,
+        "`start`: deploys through every freeze: `until TIME: why`, the time with its zone. The record keeps the reason.",
     )
     require_rollback: str = declare(
         choice("false", "true", "recorded"),

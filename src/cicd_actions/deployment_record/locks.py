@@ -1,16 +1,22 @@
-"""Runs the phases `lock` and `unlock`, and refuses the deploy of an environment that is locked."""
+"""Runs the phases `lock`, `unlock` and `announce-rollback`, and refuses the deploys that these or a freeze forbid."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import replace
+from datetime import datetime, timezone
 
 from cicd_actions.deployment_record.phase import Phase
-from cicd_actions.github.release_record import Record, Task, lock_described, who, written
-from cicd_actions.toolkit.errors import ActionError, Failed, UnusableInput
+from cicd_actions.github.client import segment
+from cicd_actions.github.proof import RUNS
+from cicd_actions.github.release_record import Record, Task, lock_described, time_of, who, written
+from cicd_actions.toolkit.errors import ActionError, Failed, Inconclusive, UnusableInput
 from cicd_actions.toolkit.findings import Severity
 from cicd_actions.toolkit.report import Report
 from cicd_actions.toolkit.verdict import Verdict
+
+_OVERRIDE = 2 * 3600.0
+"""Seconds that a suggested override lasts."""
 
 
 def lock(phase: Phase) -> Report:
@@ -46,8 +52,34 @@ def unlock(phase: Phase) -> Report:
     return _write(phase, "unlock", _record(phase, "unlock"), headline)
 
 
-def refuse_locked(phase: Phase) -> None:
-    """Raises `Failed` where a lock stands."""
+def announce(phase: Phase) -> Report:
+    """Ends the deploys that wait: those whose run began before now are refused. A rollback follows."""
+    where = phase.environment
+    headline = f"A rollback of {where} is announced: deploys whose run began before this end without changing anything."
+    return _write(phase, "announce-rollback", _record(phase, "rollback"), headline)
+
+
+def refuse(phase: Phase) -> None:
+    """Raises `Failed` where a lock stands, or a rollback was announced after this run began."""
+    _refuse_locked(phase)
+    announced = phase.records.announced(phase.environment)
+    if announced is None or not phase.run.id:
+        return
+    record, at = announced
+    path = f"{phase.github.repo}/actions/runs/{segment(phase.run.id)}"
+    run = phase.github.get(path, "read when this run began", needs=RUNS)
+    began = time_of(run.get("run_started_at")) if isinstance(run, dict) else None
+    if began is None:
+        raise Inconclusive("Could not determine when this run began: GitHub's answer has no `run_started_at`.")
+    if began < at:
+        raise Failed(
+            f"Cannot deploy to {phase.environment}: a rollback was started after this run began. Nothing was changed.",
+            cause=f"{who(record)} started it at {record.at}: {record.run.url}",
+            fix="If this commit should be deployed after the rollback, run the failed jobs of this run again.",
+        )
+
+
+def _refuse_locked(phase: Phase) -> None:
     standing = _standing(phase)
     if standing is not None:
         raise Failed(
@@ -56,6 +88,29 @@ def refuse_locked(phase: Phase) -> None:
             fix="A rollback passes through a lock. When the lock's reason is gone, unlock it:\n\n"
             f"    with:\n      phase: unlock\n      environment: {phase.environment}",
         )
+
+
+def refuse_frozen(phase: Phase) -> str:
+    """Raises `Failed` in a freeze window that nothing overrides. Returns why it was overridden; empty where none is open."""
+    now = time.time()
+    moment = datetime.fromtimestamp(now, timezone.utc)
+    frozen = [(end, window) for window in phase.inputs.freeze if (end := window.open_until(moment)) is not None]
+    if not frozen:
+        return ""
+    end, window = max(frozen, key=lambda each: each[0])
+    until = f"{end.astimezone(window.zone):%Y-%m-%d %H:%M %Z}"
+    override = phase.inputs.freeze_override
+    if override is not None and now < override.until:
+        why = phase.runtime.redactor(override.why)
+        phase.warn("freeze", f"{phase.environment} is frozen until {until} ({window.why}). It was overridden: {why}")
+        return f"Freeze overridden: {why}"
+    raise Failed(
+        f"Cannot deploy to {phase.environment}: it is frozen until {until}. Nothing was changed.",
+        cause=f"{window.why} ({window.begin.text} to {window.end.text}, {window.zone.key})."
+        + (f" The override ended at {written(override.until)}." if override is not None else ""),
+        fix="A rollback passes through a freeze. To deploy anyway, say why, and until when:\n\n"
+        f'    with:\n      freeze-override: "until {written(now + _OVERRIDE)}: a fix for the outage"',
+    )
 
 
 def _standing(phase: Phase) -> Record | None:

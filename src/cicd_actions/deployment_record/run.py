@@ -7,7 +7,7 @@ from collections.abc import Callable
 from cicd_actions.deployment_record.adopt import adopt
 from cicd_actions.deployment_record.finish import finish
 from cicd_actions.deployment_record.inputs import Inputs
-from cicd_actions.deployment_record.locks import lock, unlock
+from cicd_actions.deployment_record.locks import announce, lock, unlock
 from cicd_actions.deployment_record.phase import Phase
 from cicd_actions.deployment_record.start import start
 from cicd_actions.deployment_record.status import status
@@ -22,6 +22,7 @@ PHASES: dict[str, Callable[[Phase], Report]] = {
     "adopt": adopt,
     "lock": lock,
     "unlock": unlock,
+    "announce-rollback": announce,
     "status": status,
 }
 

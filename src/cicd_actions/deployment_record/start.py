@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from cicd_actions.deployment_record.locks import refuse_locked
+from cicd_actions.deployment_record.locks import refuse, refuse_frozen
 from cicd_actions.deployment_record.phase import Phase
 from cicd_actions.engines.inputs import connected, release_variables
-from cicd_actions.engines.protocol import EngineUnreachable, Running
+from cicd_actions.engines.protocol import EngineUnreachable, ImageMissing, Running
 from cicd_actions.github.commits import compare
 from cicd_actions.github.history import History, Release
 from cicd_actions.github.release_record import Record, Task, digest_of
 from cicd_actions.rollback_to_previous_sha import checks
 from cicd_actions.rollback_to_previous_sha.plan import Facts, Left, Plan, target
+from cicd_actions.rollback_to_previous_sha.schema_guard import SchemaRefused
 from cicd_actions.toolkit.errors import ActionError, Failed, Inconclusive, UnusableInput
 from cicd_actions.toolkit.findings import Severity
 from cicd_actions.toolkit.report import Block, Code, CodeBlock, Details, Heading, Paragraph, Report, Strong, Table
@@ -49,7 +50,8 @@ def start(phase: Phase) -> Report:
     sha, services = phase.sha(), phase.services()
     wanted = phase.record(Task.DEPLOY, sha, services)
     history = phase.records.history(phase.environment, lambda history: _last_good(history, wanted) is not None)
-    refuse_locked(phase)
+    refuse(phase)
+    wanted = replace(wanted, reason=refuse_frozen(phase))
     current = _last_good(history, wanted)
     _refuse_older(phase, history, current, sha)
     if phase.inputs.require_passed_in:
@@ -205,18 +207,31 @@ def _rollback(phase: Phase, wanted: Record, current: Release | None) -> Rollback
             facts = _facts(phase, wanted, running)
             if current.identity == wanted.identity and not _others(facts, left):
                 return Rollback("none")
-            to = target(facts, left, "")
             service = inputs.schema_service
             following = Running(service, wanted.services[service], sha=wanted.sha) if service in wanted.services else None
             means = checks.Means(engine, phase.records, deadline, phase.runtime, release_variables(inputs, phase.runtime))
-            plan = checks.plan(inputs, inputs.services, means, facts, left, to, next_release=following)
+            try:
+                to = target(facts, left, "")
+                plan = checks.plan(inputs, inputs.services, means, facts, left, to, next_release=following)
+                checks.refuse(inputs, plan)
+            except Failed as error:
+                # The fix of these is for a rollback that is under way.
+                error.fix = _REPAIRED.get(type(error), error.fix)
+                raise
             # What runs already has to be replaced too, once the next release runs.
             checks.examine(engine, plan.moves, deadline)
-            checks.refuse(inputs, plan)
     except ActionError as error:
         answer = "unknown" if isinstance(error, Inconclusive) else "impossible"
         return Rollback(answer, plan, error)
     return Rollback("possible", plan)
+
+
+_REPAIRED: dict[type[Failed], str] = {
+    Failed: "",
+    ImageMissing: "Push the image again, and keep the images of the last releases.",
+    SchemaRefused: "Ship the contract migration in a later release than the code that no longer needs what it removes.",
+}
+"""What makes a rollback possible, by what forbids it."""
 
 
 def _facts(phase: Phase, wanted: Record, running: dict[str, Running]) -> Facts:
@@ -257,7 +272,10 @@ def _tell(phase: Phase, history: History, rollback: Rollback) -> None:
         else:
             what = f"Nothing is recorded for {phase.records.name} in {phase.environment}."
         if required == "true" or (required == "recorded" and history.passed_over):
-            raise Failed(f"{refused}. {what}", fix=fix)
+            first = (
+                "" if history.passed_over else "\nTo let a first deploy through:\n\n    with:\n      require-rollback: recorded"
+            )
+            raise Failed(f"{refused}. {what}", fix=f"{fix}{first}".strip())
         phase.warn("no-rollback", f"{what} If this deploy fails, there is no release to roll back to.", fix, Severity.NOTICE)
     elif rollback.answer == "unchecked" and required != "false":
         raise UnusableInput(

@@ -1,7 +1,8 @@
 """The engine `command`: the user's own programs roll out, report what runs, and run jobs.
 
 Every program is a list of arguments in which `{service}`, `{image}`, `{sha}`, `{digest}` and `{environment}` are filled in,
-each within its argument; no shell ever sees them. The image ids are opaque here. Facts that no program reports stay unknown.
+each within its argument; no shell ever sees them. The image ids belong to the programs. Facts that no program reports stay
+unknown.
 
 The programs that roll out, report what runs, or run a job get the variables of the release (a dotenv file that one variable of
 the step holds). The programs that only look at an image or a log get neither them nor the file.
@@ -9,19 +10,16 @@ the step holds). The programs that only look at an image or a log get neither th
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
-import json
 import os
-import re
 import shlex
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import IO
 
+from cicd_actions.engines import reported
+from cicd_actions.engines.programs import Programs
 from cicd_actions.engines.protocol import (
     ChangedMeanwhile,
     EngineUnreachable,
@@ -54,45 +52,6 @@ HURRIED = 1.0
 _NOT_THERE = 1
 
 
-@dataclass(frozen=True)
-class Programs:
-    """The user's programs, as argument lists with placeholders; `None` for those that are not set."""
-
-    roll_out: tuple[str, ...] | None = None
-    running: tuple[str, ...] | None = None
-    image: tuple[str, ...] | None = None
-    job: tuple[str, ...] | None = None
-    logs: tuple[str, ...] | None = None
-
-    def refuse_misspelt(self) -> None:
-        """Raises `UnusableInput` for a word in braces that looks like a placeholder and is not one.
-
-        Other words in braces belong to the program: `${HOME}`, `{{.ID}}`, `{print}`.
-        """
-        for field in dataclasses.fields(self):
-            for word in getattr(self, field.name) or ():
-                for name in _BRACES.findall(word):
-                    meant = _meant(name, (*PLACEHOLDERS, "command") if field.name == "job" else PLACEHOLDERS)
-                    if meant:
-                        raise UnusableInput(
-                            f"Cannot use the `{field.name.replace('_', '-')}-command`: `{{{name}}}` is not a placeholder.",
-                            cause=f"The placeholders are {', '.join(f'`{{{each}}}`' for each in PLACEHOLDERS)}.",
-                            fix=f"Did you mean `{{{meant}}}`?",
-                        )
-
-
-PLACEHOLDERS = ("service", "image", "digest", "sha", "environment")
-_BRACES = re.compile(r"(?<![${])\{([A-Za-z_-]+)\}(?!\})")
-
-
-def _meant(name: str, known: Sequence[str]) -> str:
-    """Returns the placeholder that a word stands for by mistake; empty where it is one, or resembles none."""
-    if name in known:
-        return ""
-    begun = [each for each in known if len(name) >= 3 and each.startswith(name.lower())]
-    return next(iter(begun or difflib.get_close_matches(name.lower(), known, 1, 0.7)), "")
-
-
 class Command:
     """See `protocol.Engine`. The programs get the step's variables, without the action's own.
 
@@ -101,6 +60,7 @@ class Command:
 
     name = "command"
     opaque_images = True
+    own_programs = True
     when_ended = "The program that rolled {} back was ended, so how far it came is not known."
 
     def __init__(
@@ -139,7 +99,7 @@ class Command:
         done = run(words, timeout=deadline.timeout(QUESTION), env=self._variables(release=True))
         if done.exit_code != 0 or done.timed_out:
             raise EngineUnreachable(f"Could not find out what runs: the `running-command` {_how(done)}", cause=_said(done))
-        return {name: found for name, found in _running(done.stdout).items() if name in services}
+        return {name: found for name, found in reported.read(done.stdout).items() if name in services}
 
     def resolve(self, image: str, deadline: Deadline) -> Image:
         """Asks `image-command`. Without that program it is unknown whether the image exists."""
@@ -150,6 +110,7 @@ class Command:
             raise ImageMissing(
                 f"The image {image} does not exist: the `image-command` exited with code 1.",
                 cause=_said(done),
+                fix="Build and push it first, or correct its name in `services`.",
             )
         if done.exit_code != 0 or done.timed_out:
             raise EngineUnreachable(
@@ -177,20 +138,27 @@ class Command:
             )
 
     def roll_out(self, target: Target, before: Running, deadline: Deadline, *, rollback: bool = True) -> RolledOut:
-        """Runs `roll-out-command`. Only the program knows whether it armed its own rollback."""
+        """Runs `roll-out-command`, and holds its exit code to what `running-command` reports then.
+
+        Only the program knows whether it armed its own rollback.
+        """
         words = self._needed(self._programs.roll_out, "roll-out-command", "roll a service out")
         started = self._runtime.clock()
         done = self._run(words, target, deadline)
         arrived = done.exit_code == 0 and not done.timed_out
-        # How the program names the release is known only now; a revert tells by it whether somebody else came in between.
+        unproven = ""
         now = self._look(target.service, QUESTION)
         if now is not None:
+            ours = reported.is_of(target, now)
+            # A program that failed may stand half-way, under a name that only it knows.
+            if now.image and not reported.same(now, before) and (ours is False or (arrived and not ours)):
+                raise _changed(target, now)
+            # A revert tells by it whether somebody else came in between.
             self._after_ours[target.service] = now
+            unproven = "" if ours else f"`running-command` reports {now.image or 'nothing of it'}"
         if arrived:
-            reported = now.image if now is not None and not _is_of(target, now, before) else ""
-            notes = (f"arrived by its program's word alone: `running-command` reports {reported}.",) if reported else ()
             runs = (now.digest or now.image) if now is not None else ""
-            return RolledOut(target.service, self._runtime.clock() - started, notes, runs=runs)
+            return RolledOut(target.service, self._runtime.clock() - started, runs=runs, unproven=unproven)
         raise RollOutFailed(
             target.service,
             f"{target.service} did not arrive at {target.image.pinned}: the roll-out command {_how(done)}",
@@ -213,12 +181,8 @@ class Command:
             )
         ours = self._after_ours.get(service)
         now = self._look(service, QUESTION if wait else HURRIED) if ours is not None else None
-        if ours is not None and now is not None and not _same(now, ours) and not _same(now, before):
-            raise ChangedMeanwhile(
-                service,
-                f"{service} was changed by something else during the roll-out: it runs {now.image} now. It was left as it is.",
-                fix="Run the roll-out again if this release should replace it.",
-            )
+        if ours and now and now.image and not reported.same(now, ours) and not reported.same(now, before):
+            raise _changed(target, now)
         back = Target(service, Image(before.image, before.digest, opaque=True), before.sha)
         if not wait:
             self._hand_over(words, back)
@@ -264,14 +228,13 @@ class Command:
         return Evidence(reason=reason, log=_tail(done.stdout or done.stderr, lines))
 
     def _look(self, service: str, seconds: float) -> Running | None:
-        """Returns what one service runs; `None` where no program can tell."""
+        """Returns what one service runs, without an image where it is not reported; `None` where no program can tell."""
         if self._programs.running is None:
             return None
         try:
-            now = self.running([service], Deadline(seconds, self._runtime.clock)).get(service)
+            return self.running([service], Deadline(seconds, self._runtime.clock)).get(service, Running(service))
         except ActionError:  # the roll-out's own failure matters more
             return None
-        return now if now is not None and now.image else None
 
     def _hand_over(self, words: Sequence[str], target: Target) -> None:
         """Starts the program and leaves it running: a cancelled step has ten seconds, which no roll-out keeps to."""
@@ -356,53 +319,17 @@ class Command:
         return words
 
 
-def _running(text: str) -> dict[str, Running]:
-    example = '{"api": {"image": "registry/api@sha256:…", "digest": "sha256:…", "sha": "4f2c…"}}'
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise EngineUnreachable(
-            f"Could not read what runs: the `running-command` did not print JSON: {error}.",
-            cause=f"It printed: {shortened(text.strip(), 300)}",
-            fix=f"Let it print one JSON object, and nothing else, on its standard output:\n\n    {example}",
-        ) from None
-    if not isinstance(found, dict) or not all(isinstance(entry, dict) for entry in found.values()):
-        raise EngineUnreachable(
-            "Could not read what runs: the `running-command` did not print an object of services.",
-            fix=f"For example:\n\n    {example}",
-        )
-    return {service: _entry(service, entry) for service, entry in found.items()}
-
-
-def _entry(service: str, entry: Mapping[str, object]) -> Running:
-    fields: dict[str, str] = {}
-    for key in ("image", "digest", "sha"):
-        value = entry.get(key)
-        if value is not None and not isinstance(value, str):
-            raise EngineUnreachable(f"Could not read what runs: the `{key}` of {service} from `running-command` is not text.")
-        fields[key] = value or ""
-    if fields["digest"] and not is_digest(fields["digest"]):
-        raise EngineUnreachable(
-            f"Could not read what runs: the `digest` of {service} from `running-command` is {shortened(fields['digest'], 100)}",
-            fix="Print `sha256:` and 64 hexadecimal digits, or leave `digest` out where it is not known.",
-        )
-    return Running(service, image=fields["image"], digest=fields["digest"], sha=fields["sha"])
-
-
-def _same(one: Running, other: Running) -> bool:
-    """Whether both run the same image: the digest decides, where both have one."""
-    if one.digest and other.digest:
-        return one.digest == other.digest
-    return one.image == other.image
-
-
-def _is_of(target: Target, now: Running, before: Running) -> bool:
-    """Whether a service may run the target, by what `running-command` says. Without a digest only what ran before tells."""
-    if now.image == target.image.pinned or (target.sha and now.sha == target.sha):
-        return True
-    if now.digest and target.image.digest:
-        return now.digest == target.image.digest
-    return not (before.image and _same(now, before))
+def _changed(target: Target, now: Running) -> ChangedMeanwhile:
+    fix = "Run the roll-out again if this release should replace it."
+    if reported.is_of(target, now) is None:
+        fix += " If it is this release, let `running-command` print its image as `roll-out-command` got it, its digest, or its"
+        fix += f" full commit SHA:\n\n    {reported.EXAMPLE}"
+    return ChangedMeanwhile(
+        target.service,
+        f"{target.service} was changed by something else during the roll-out: it runs {now.image} now. It was left as it is.",
+        cause=f"`running-command` reports neither {target.image.pinned} nor what ran before.",
+        fix=fix,
+    )
 
 
 def _how(done: Finished) -> str:

@@ -47,6 +47,7 @@ class DockerEngine:
 
     name = "docker"
     opaque_images = False
+    own_programs = False
     when_ended = "{} is rolled back in part at most: this engine does not go on without the step."
 
     def __init__(self, runtime: Runtime, *, project: str = "", monitor: float = 5.0) -> None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from cicd_actions.engines import command, docker_engine, kubernetes, swarm
+from cicd_actions.engines.programs import Programs
 from cicd_actions.engines.protocol import Engine
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.grammar import argv, choice, duration, optional, string, variable_name, whole
 from cicd_actions.toolkit.inputs import declare
 from cicd_actions.toolkit.runtime import Runtime
+
+Maker = Callable[[Any, Runtime], Engine]
+"""Makes an engine from an action's inputs, which have at least the fields of `EngineInputs`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,12 +85,13 @@ class EngineInputs:
 
 
 @contextmanager
-def connected(inputs: EngineInputs, runtime: Runtime) -> Iterator[Engine]:
+def connected(inputs: EngineInputs, runtime: Runtime, makers: Mapping[str, Maker] | None = None) -> Iterator[Engine]:
     """Yields the engine that the inputs choose, and closes it. Raises `UnusableInput` when its options do not fit.
 
-    The engine is not contacted yet: the first call that needs an answer raises `EngineUnreachable`.
+    `makers` make engines, by name, that can do more than the plain ones. The engine is not contacted yet: the first call that
+    needs an answer raises `EngineUnreachable`.
     """
-    engine = _MAKERS[inputs.engine](_in_the_environment(inputs), runtime)
+    engine = {**_MAKERS, **(makers or {})}[inputs.engine](_in_the_environment(inputs), runtime)
     try:
         yield engine
     finally:
@@ -122,7 +128,10 @@ def _docker(inputs: EngineInputs, runtime: Runtime) -> Engine:
     return docker_engine.DockerEngine(runtime, project=inputs.stack, monitor=inputs.monitor)
 
 
-def _command(inputs: EngineInputs, runtime: Runtime) -> Engine:
+def command_engine(
+    inputs: EngineInputs, runtime: Runtime, make: Callable[..., command.Command] = command.Command
+) -> command.Command:
+    """Returns the engine of the user's own programs, made by `make`. Raises `UnusableInput` without any program."""
     if inputs.roll_out_command is None and inputs.job_command is None and inputs.running_command is None:
         raise UnusableInput(
             "Cannot use the engine `command` without a program: it runs your own.",
@@ -130,7 +139,7 @@ def _command(inputs: EngineInputs, runtime: Runtime) -> Engine:
             "      roll-out-command: ./infra/rollout.sh {service} {image} {sha} {environment}\n"
             "      running-command: ./infra/running.sh {environment}",
         )
-    programs = command.Programs(
+    programs = Programs(
         roll_out=inputs.roll_out_command,
         running=inputs.running_command,
         image=inputs.image_command,
@@ -139,12 +148,12 @@ def _command(inputs: EngineInputs, runtime: Runtime) -> Engine:
     )
     programs.refuse_misspelt()
     release, file = release_variables(inputs, runtime), inputs.env_file_variable or ""
-    return command.Command(runtime, programs, environment=inputs.environment, release=release, file=file)
+    return make(runtime, programs, environment=inputs.environment, release=release, file=file)
 
 
-_MAKERS: dict[str, Callable[[EngineInputs, Runtime], Engine]] = {
+_MAKERS: dict[str, Maker] = {
     "swarm": _swarm,
     "kubernetes": _kubernetes,
     "docker": _docker,
-    "command": _command,
+    "command": command_engine,
 }

@@ -65,7 +65,8 @@ class Kubernetes:
 
     name = "kubernetes"
     opaque_images = False
-    when_ended = "The engine goes on rolling {} back."
+    own_programs = False
+    when_ended = "The engine goes on rolling {} back, unless the step ended before it was told to."
 
     def __init__(self, runtime: Runtime, *, context: str = "", namespace: str = "", container: str = "") -> None:
         self._runtime = runtime

@@ -11,6 +11,7 @@ import hashlib
 import re
 import ssl
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 import docker
@@ -38,6 +39,7 @@ _LONGEST_CHALLENGE = 8 * 1024
 """Characters of a WWW-Authenticate header that are read."""
 
 _REDIRECTS = 5
+_MOST_PLATFORMS = 20
 _LARGEST = 4 * 1024 * 1024
 """Bytes of a manifest: the limit that registries have to accept at least."""
 
@@ -69,6 +71,54 @@ class Registry:
                 f"Could not determine whether the image {image} exists: {_explained(error)}.",
                 cause=f"The registry {parts.registry} did not answer this runner.",
             ) from None
+
+    def configurations(self, image: str, deadline: Deadline) -> list[dict[str, Any]]:
+        """Returns the configuration of an image that is named by digest; of an index, that of every platform.
+
+        Each document is proven by its digest. Raises `ImageMissing`, `WrongDigest`, `EngineUnreachable`.
+        """
+        parts = reference(image)
+        again = Retry(f"ask {parts.registry} for {image}", _transient, deadline, self._runtime, attempts=4)
+        try:
+            return again(lambda: self._configurations(parts, deadline))
+        except httpx.HTTPError as error:
+            raise EngineUnreachable(
+                f"Could not read the configuration of the image {image}: {_explained(error)}.",
+                cause=f"The registry {parts.registry} did not answer this runner.",
+            ) from None
+
+    def _configurations(self, parts: Reference, deadline: Deadline) -> list[dict[str, Any]]:
+        manifest = self._document(parts, "manifests", parts.digest, deadline)
+        listed = manifest.get("manifests")
+        inner = [manifest]
+        if isinstance(listed, list):
+            digests = [each["digest"] for each in listed[:_MOST_PLATFORMS] if _of_a_platform(each)]
+            inner = [self._document(parts, "manifests", digest, deadline) for digest in digests]
+        named = [each.get("config", {}).get("digest", "") if isinstance(each.get("config"), dict) else "" for each in inner]
+        return [self._document(parts, "blobs", digest, deadline) for digest in named if is_digest(digest)]
+
+    def _document(self, parts: Reference, kind: str, digest: str, deadline: Deadline) -> dict[str, Any]:
+        """Returns the JSON object of a digest. Its bytes are proven, so any host may serve them, without a login."""
+        url = f"{_base(parts.registry)}/v2/{parts.path}/{kind}/{digest}"
+        headers = {"Accept": _ACCEPT if kind == "manifests" else "*/*"}
+        response = self._ask("GET", url, headers, parts, deadline, elsewhere=True)
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            headers |= self._authorization(response, parts, deadline)
+            response = self._ask("GET", url, headers, parts, deadline, elsewhere=True)
+        if response.status_code == httpx.codes.NOT_FOUND:
+            raise ImageMissing(f"Could not find {digest} of the image {parts}.")
+        response.raise_for_status()
+        algorithm = digest.partition(":")[0]
+        computed = f"{algorithm}:{hashlib.new(algorithm, response.content).hexdigest()}"
+        if computed != digest:
+            raise WrongDigest(parts.registry, str(parts), computed)
+        try:
+            found = response.json()
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
+            raise EngineUnreachable(f"The registry {parts.registry} serves no JSON object for {digest}.")
+        return found
 
     def _digest(self, parts: Reference, deadline: Deadline) -> str:
         url = f"{_base(parts.registry)}/v2/{parts.path}/manifests/{parts.digest or parts.tag}"
@@ -103,8 +153,20 @@ class Registry:
         response.raise_for_status()
         return f"{algorithm}:{hashlib.new(algorithm, response.content).hexdigest()}"
 
-    def _ask(self, method: str, url: str, headers: Mapping[str, str], parts: Reference, deadline: Deadline) -> httpx.Response:
-        """Returns the answer, at the end of its redirects. Raises `EngineUnreachable` for one that must not be followed."""
+    def _ask(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        parts: Reference,
+        deadline: Deadline,
+        *,
+        elsewhere: bool = False,
+    ) -> httpx.Response:
+        """Returns the answer, at the end of its redirects; with `elsewhere` also from another domain, without the login.
+
+        Raises `EngineUnreachable` for a redirect that must not be followed.
+        """
         if self._client is None:
             # The system's certificates, so that a company's own authority counts.
             self._client = httpx.Client(verify=ssl.create_default_context())
@@ -119,12 +181,12 @@ class Registry:
                 raise httpx.ReadTimeout("the answer did not end in time") from None
             if not response.has_redirect_location:
                 return response
-            now = self._redirected(response, at, parts)
+            now = self._redirected(response, at, parts, elsewhere=elsewhere)
             if now.host != at.host or now.port != at.port:
                 headers = {name: value for name, value in headers.items() if name != "Authorization"}
         raise EngineUnreachable(f"The registry {parts.registry} redirects more than {_REDIRECTS} times.")
 
-    def _redirected(self, response: httpx.Response, at: httpx.URL, parts: Reference) -> httpx.URL:
+    def _redirected(self, response: httpx.Response, at: httpx.URL, parts: Reference, *, elsewhere: bool) -> httpx.URL:
         try:
             to = at.join(response.headers["Location"])
         except (httpx.InvalidURL, ValueError):
@@ -134,7 +196,7 @@ class Registry:
                 f"The registry {parts.registry} redirects to {to.scheme}://{to.host}, which is not https.",
                 cause="In plain text, anybody on the way could answer for the registry.",
             )
-        if not may_get_login(_host(parts), to.host) and self._login(parts.registry):
+        if not elsewhere and not may_get_login(_host(parts), to.host) and self._login(parts.registry):
             raise EngineUnreachable(
                 f"The registry {parts.registry} redirects to {to.host}, in another domain. A login is not taken there.",
                 fix="Name the image by the registry that serves it, and log in to that one.",
@@ -202,6 +264,14 @@ class Registry:
             return None
         self._runtime.redactor.add(str(password))
         return str(name), str(password)
+
+
+def _of_a_platform(entry: object) -> bool:
+    """Tells whether an entry of an index is an image. BuildKit lists attestations beside them, as of an unknown platform."""
+    if not isinstance(entry, dict) or not is_digest(str(entry.get("digest", ""))):
+        return False
+    platform = entry.get("platform")
+    return not isinstance(platform, dict) or platform.get("os") != "unknown"
 
 
 def _host(parts: Reference) -> str:

@@ -20,7 +20,7 @@ from cicd_actions.engines.protocol import (
 )
 from cicd_actions.engines.reference import is_digest
 from cicd_actions.toolkit.deadline import Deadline
-from cicd_actions.toolkit.errors import ActionError, UnusableInput
+from cicd_actions.toolkit.errors import ActionError, Inconclusive, UnusableInput
 from cicd_actions.toolkit.runtime import Runtime
 from cicd_actions.toolkit.verdict import Verdict
 
@@ -91,8 +91,8 @@ def settled(engine: Engine, services: Sequence[str], deadline: Deadline, runtime
     while True:
         now = dict(engine.running(services, deadline))
         missing = [service for service in services if service not in now]
-        if missing and engine.opaque_images:
-            # The user's own programs may create a missing service: a first deployment, with nothing to roll back to.
+        if missing and engine.own_programs:
+            # The user's programs may create a missing service: a first deployment, with nothing to roll back to.
             now |= {service: Running(service) for service in missing}
         elif missing:
             raise ServiceMissing(
@@ -117,7 +117,7 @@ def examine(engine: Engine, progress: Progress, deadline: Deadline, *, allow_emp
     Raises `Refused`, `NothingRuns` unless `allow_empty`, and what the engine raises.
     """
     for target in progress.targets:
-        if not _runs_already(target, progress.before[target.service]):
+        if not runs_already(target, progress.before[target.service]):
             engine.examine(target, progress.before[target.service], deadline)
     empty = [target.service for target in progress.targets if progress.before[target.service].empty]
     if empty and not allow_empty:
@@ -148,7 +148,7 @@ def roll_out(
     """
     try:
         for target in progress.targets:
-            if _runs_already(target, progress.before[target.service]):
+            if runs_already(target, progress.before[target.service]):
                 runtime.log(f"{target.service}: runs {target.image.pinned} already.")
                 progress.unchanged.append(target.service)
                 continue
@@ -158,6 +158,14 @@ def roll_out(
             progress.arrived[target.service] = arrived
             if arrived.replicas == 0 and not allow_empty:
                 raise _nothing_runs([target.service], "It was scaled to 0 during the roll-out.")
+            if arrived.unproven:
+                raise Inconclusive(
+                    f"Could not prove that {target.service} runs {target.image.pinned}: {arrived.unproven}.",
+                    cause="The program that rolled it out exited with code 0, but did not change what runs, or something else"
+                    " took it back.",
+                    fix="Let `roll-out-command` end only when the service runs the release, and exit with 1 when it does not."
+                    " Let `running-command` report what runs at that time.",
+                )
             runtime.log(f"{target.service}: arrived after {arrived.seconds:.1f} s.")
         _look_again(engine, progress, deadline, runtime)
     except ActionError as failure:
@@ -183,8 +191,8 @@ def _look_again(engine: Engine, progress: Progress, deadline: Deadline, runtime:
         runtime.log(f"Could not look at {', '.join(target.service for target in earlier)} again: {error.what}")
         return
     for target in earlier:
-        # The user's own programs may not know a service that is down.
-        here = now.get(target.service, Running(target.service) if engine.opaque_images else None)
+        # The user's programs may not report a service that is down.
+        here = now.get(target.service, Running(target.service) if engine.own_programs else None)
         arrived = progress.arrived.get(target.service)
         expected = (arrived and arrived.runs) or target.image.digest
         if here is not None and (not expected or (here.digest if is_digest(expected) else here.image) in {"", expected}):
@@ -195,7 +203,7 @@ def _look_again(engine: Engine, progress: Progress, deadline: Deadline, runtime:
         raise ChangedMeanwhile(target.service, what, fix="Run the roll-out again if this release should replace it.")
 
 
-def _runs_already(target: Target, before: Running) -> bool:
+def runs_already(target: Target, before: Running) -> bool:
     same = bool(target.image.digest) and before.digest == target.image.digest and target.sha in {"", before.sha}
     # An engine that reports no replicas cannot tell whether the service is up, so the service is rolled out again.
     return same and not before.unfinished and before.wanted is not None and before.ready == before.wanted

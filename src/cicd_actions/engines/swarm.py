@@ -51,7 +51,8 @@ class Swarm:
 
     name = "swarm"
     opaque_images = False
-    when_ended = "The engine goes on rolling {} back."
+    own_programs = False
+    when_ended = "The engine goes on rolling {} back, unless the step ended before it was told to."
 
     def __init__(self, runtime: Runtime, *, stack: str = "", parallelism: int = 1, monitor: float = 5.0) -> None:
         self._runtime = runtime

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cicd_actions.toolkit.grammar import NotUnderstood, lines, string, variable_name
+from cicd_actions.toolkit.grammar import NotUnderstood, boolean, choice, lines, string, variable_name
 from cicd_actions.toolkit.inputs import declare
 
 BOT = "github-actions"
@@ -45,3 +45,31 @@ class RecordInputs:
         "Without `record-key`: the workflow files whose runs may write records, one path per line."
         " Default: every file in `.github/workflows`.",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttestationInputs:
+    """What proves the build of an image."""
+
+    require_attestation: str = declare(
+        choice("false", "true"),
+        "`true` refuses an image without a provenance attestation of `signer-workflow`, for the release's commit, on a ref of"
+        " `source-refs`.",
+        default="false",
+    )
+    signer_workflow: str = declare(
+        string,
+        "The workflow that builds and attests, as `OWNER/REPOSITORY/.github/workflows/FILE`; a reusable one, where one builds.",
+    )
+    source_refs: tuple[str, ...] = declare(
+        lines(string),
+        "Full refs that an image may be built on, one pattern per line: `refs/heads/main`, `refs/tags/v*`. Default: any.",
+    )
+    attestation_bundle: str = declare(
+        string,
+        "File of attestations, as `gh attestation download` writes it, for a runner without a network. Default: GitHub's API.",
+    )
+    trusted_root: str = declare(
+        string, "File of `gh attestation trusted-root`, for a runner without a network. Default: fetched."
+    )
+    hosted_builds_only: bool = declare(boolean, "Refuse images that were built on a self-hosted runner.", default="false")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from cicd_actions.github.client import GitHub
 from cicd_actions.github.errors import Permission
 from cicd_actions.github.history import History
 from cicd_actions.github.proof import Proofs, TooManyRuns, Trust, Unproven
-from cicd_actions.github.release_record import NotARecord, Record, Task, now, read
+from cicd_actions.github.release_record import NotARecord, Record, Task, now, read, time_of
 from cicd_actions.toolkit.errors import Inconclusive
 from cicd_actions.toolkit.printable import shortened, visible
 
@@ -42,7 +42,7 @@ class Records:
     _apps: set[str] = field(default_factory=set, init=False, repr=False)
     _locks: dict[str, dict[int, _Found]] = field(default_factory=dict, init=False, repr=False)
     _read: dict[str, bool] = field(default_factory=dict, init=False, repr=False)
-    """The environments whose newest Deployments were read, and whether those were all of them."""
+    """The environments whose newest Deployments were read, and whether no older one can be a lock."""
 
     def __post_init__(self) -> None:
         self.proofs = Proofs(self.github, self.trust)
@@ -115,17 +115,31 @@ class Records:
         It costs no request (without a key, one for its run) when the environment's history was read before and less than a
         hundred Deployments are newer than the lock; else one.
         """
+        found = self._newest_lock(environment, {"lock", "unlock"})
+        return found.record if found else None
+
+    def announced(self, environment: str) -> tuple[Record, float] | None:
+        """Returns the newest proven announcement of a rollback and when GitHub created it, in seconds since 1970.
+
+        It costs what `lock` costs, and nothing more after that.
+        """
+        found = self._newest_lock(environment, {"rollback"})
+        return (found.record, time_of(found.deployment.get("created_at")) or 0.0) if found else None
+
+    def _newest_lock(self, environment: str, kinds: Collection[str]) -> _Found | None:
         key = environment.lower()
-        found = self._newest_lock(key) if key in self._read else None
+
+        def newest() -> _Found | None:
+            known = sorted(self._locks.get(key, {}).values(), key=_newest)
+            return next((each for each in known if each.record.kind in kinds and self._proved(each) is not None), None)
+
+        found = newest() if key in self._read else None
         if found is not None or self._read.get(key):
             return found
         page: Any = next(self.github.pages(self._path, _LIST, needs=READ, environment=key, task=Task.LOCK.value), [])
         list(self._ours(page, environment))
-        return self._newest_lock(key)
-
-    def _newest_lock(self, environment: str) -> Record | None:
-        proven = map(self._proved, sorted(self._locks.get(environment, {}).values(), key=_newest))
-        return next((record for record in proven if record is not None), None)
+        self._read[key] = True
+        return newest()
 
     def proofs_of(self, environment: str, most: int) -> list[tuple[Record, str, bool]]:
         """Returns the newest records with a verdict, what proves each or why it does not count, and whether it counts."""
@@ -358,7 +372,8 @@ def _spellings(environment: str) -> list[str]:
 
 def _described(record: Record) -> str:
     if record.task is Task.LOCK:
-        return shortened(visible(f"{record.app} {record.kind}ed by {record.run.actor or 'somebody'}"), _DESCRIPTION)
+        what = "rollback announced" if record.kind == "rollback" else f"{record.kind}ed"
+        return shortened(visible(f"{record.app} {what} by {record.run.actor or 'somebody'}"), _DESCRIPTION)
     words = {Task.PASSED: "passed its gate", Task.QUARANTINED: "failed its gate", Task.DEPLOY: "deploying"}
     what = f"{record.app} {record.sha[:12]} {words[record.task]}"
     return shortened(visible(what if record.kind == "release" else f"{what} ({record.kind})"), _DESCRIPTION)

@@ -36,10 +36,15 @@ class Task(str, Enum):
     """For people: it carries statuses and has no verdict."""
 
     LOCK = "cicd-actions:lock"
-    """Forbids or allows deploys: its kind is `lock` or `unlock`, and the newest one counts."""
+    """Forbids or allows deploys: the newest of the kinds `lock` and `unlock` counts. The kind `rollback` ends deploys that
+    wait since before it."""
 
     def __str__(self) -> str:
         return self.value
+
+
+LOCKS = ("lock", "unlock", "rollback")
+"""The kinds of records with the task `Task.LOCK`."""
 
 
 class NotARecord(ValueError):
@@ -106,10 +111,10 @@ class Record:
     `services` has for each service what the engine deploys: `repository@sha256:…`, a bare digest, or an opaque id.
     `revisions` are the migrations that this deploy applied, oldest first; `revisions_dropped` counts older ones that did not
     fit. `schema` holds the database's revisions after them (several when the history has several heads; empty when unknown).
-    `kind` is `release`, `rollback` or `adopt`; of a lock, which names no services, `lock` or `unlock`. `until` is the time at
+    `kind` is `release`, `rollback` or `adopt`; of `Task.LOCK`, which names no services, one of `LOCKS`. `until` is the time at
     which a lock ends; empty for one that only an unlock ends. `deployment` is the id of the Deployment with task
-    `cicd-actions:deploy` that this record ends. `id` is 0 until GitHub gave one, and `at` is empty until `Records.write` sends
-    the record.
+    `cicd-actions:deploy` that this record ends. `attestations` has the id of each service's attestation,
+    where it was verified. `id` is 0 until GitHub gave one, and `at` is empty until `Records.write` sends the record.
     """
 
     task: Task
@@ -125,6 +130,7 @@ class Record:
     schema: tuple[str, ...] = ()
     run: Run = field(default_factory=Run)
     deployment: int = 0
+    attestations: Mapping[str, str] = field(default_factory=dict)
     until: str = ""
     at: str = field(default="", compare=False)
     id: int = field(default=0, compare=False)
@@ -150,13 +156,14 @@ class Record:
     def payload(self) -> dict[str, Any]:
         """Returns the payload, below `PAYLOAD_LIMIT` with its signature.
 
-        It drops what does not fit: messages first, then the oldest expand migrations. Raises `UnusableInput` when the services
-        alone are too many.
+        It drops what does not fit: messages and attestations first, then the oldest expand migrations. Raises `UnusableInput`
+        when the services alone are too many.
         """
         limit = PAYLOAD_LIMIT - MAC_ROOM
         trimmed = replace(self, reason=shortened(visible(self.reason), _REASON_LIMIT))
         if _size(_as_json(trimmed)) >= limit:
-            trimmed = replace(trimmed, revisions=tuple(replace(each, message="") for each in trimmed.revisions))
+            bare = tuple(replace(each, message="") for each in trimmed.revisions)
+            trimmed = replace(trimmed, revisions=bare, attestations={})
         while _size(_as_json(trimmed)) >= limit:
             kept = list(trimmed.revisions)
             # A contract migration is the rollback floor: it is the last to go.
@@ -198,6 +205,7 @@ def _as_json(record: Record) -> dict[str, Any]:
         "database": list(record.schema),
         "run": _without_empty(vars(record.run)),
         "deployment": record.deployment,
+        "attestations": dict(record.attestations),
         "until": record.until,
         "at": record.at,
     }
@@ -262,6 +270,9 @@ def read(deployment: object) -> Record:
         schema=tuple(_own_text(each) for each in _list(fields, "database")),
         run=Run(**{key: _text(_object(fields.get("run", {}), "run"), key) for key in ("id", "attempt", "url", "actor")}),
         deployment=_whole(fields, "deployment"),
+        attestations={
+            _own_text(name): _own_text(id_) for name, id_ in _object(fields.get("attestations", {}), "attestations").items()
+        },
         until=_text(fields, "until"),
         at=_text(fields, "at"),
         id=_whole(found, "id"),
@@ -269,8 +280,8 @@ def read(deployment: object) -> Record:
     # The Deployment's own SHA is GitHub's word for which commit was meant; a payload that differs was not written by us.
     if not is_sha(record.sha) or record.sha != _text(found, "sha"):
         raise NotARecord("its payload names another commit than the Deployment")
-    if task is Task.LOCK and (record.kind not in {"lock", "unlock"} or (record.until and time_of(record.until) is None)):
-        raise NotARecord("it neither locks nor unlocks, or does not say until when")
+    if task is Task.LOCK and (record.kind not in LOCKS or (record.until and time_of(record.until) is None)):
+        raise NotARecord("it neither locks nor unlocks nor announces a rollback, or does not say until when")
     if task in _VERDICTS and (not record.services or record.verdict != _VERDICTS[task]):
         raise NotARecord("its verdict does not fit its task, or it names no services")
     return record

@@ -8,6 +8,6 @@ Reading order:
 - `http_probe`, `tcp_probe`, `command_probe`, `metric_probe`: one kind of target each, and an `observation` as the result.
 - `exchange`, `head`, `answer`, `coding`, `inflate` speak HTTP over `network`, `wire`, `tls`, `proxies`, `resolver`,
   `addresses`, `urls`.
-- `report` and `advice` say what was seen. `metadata` knows the clouds' own addresses. `embedded` is the gate inside another
-  action.
+- `report` says what was seen: `evidence` in sentences, `summary` for people, `document` for programs, `advice` what to do.
+  `metadata` knows the clouds' own addresses. `embedded` is the gate inside another action.
 """

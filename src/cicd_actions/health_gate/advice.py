@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cicd_actions.health_gate import urls
+from cicd_actions.health_gate.expectations import abbreviated
 from cicd_actions.health_gate.observation import Observation, Outcome
 from cicd_actions.health_gate.targets import Target
 from cicd_actions.toolkit.grammar import NotUnderstood, is_whole
@@ -13,6 +14,8 @@ _BY_KIND = {
     "reset": "The process accepted the connection and dropped it. It crashes on the request, or no backend is up.",
     "closed": "The process closed the connection before the answer was complete. It crashed, restarted, or speaks another"
     " protocol.",
+    "closed-at-once": "Docker or a load balancer accepts connections on this port, and no process listens behind it yet.",
+    "http-2": "Probe a path or port of the service that speaks HTTP/1.1, or set `command`, such as a gRPC health client.",
     "timeout": "The process accepts connections and does not answer in time. It is stuck (a lock, a database that does not"
     " answer), still starting, or slower than `request-timeout`.",
     "garbage": "Something else listens on that port: another protocol, or https where the URL says http (or the reverse).",
@@ -56,6 +59,8 @@ _BY_KIND = {
 }
 
 _BY_STATUS = {
+    400: "The service refuses the request. Many frameworks do so for a name in the Host header that they do not know: set the"
+    " key `host` of a target.",
     401: "The path needs credentials. Send them with `headers`, or probe a public path.",
     403: "A firewall, an ingress rule or the service refuses this runner. Readiness paths are usually public.",
     404: "The path, the base path or the ingress rule is wrong, or an older release without this path still answers.",
@@ -74,10 +79,27 @@ _PAGE = (
 )
 
 
+_LOOPBACK = (
+    "Nothing listens there. The process is not up (read its log), or listens on another port. `localhost` in the URL reaches"
+    " both 127.0.0.1 and ::1."
+)
+
+_ABBREVIATED = (
+    "The gate compares the whole version, and one of the two is abbreviated. Let the service name the full commit, or set"
+    " `expect-version` to exactly what it names."
+)
+
+_NOT_TAKEN = "The service does not accept the credentials that the gate sent. Compare the secret with the service's."
+
+
 def usual_cause(target: Target, seen: Observation) -> str:
     """Returns one or two sentences, or nothing."""
     if seen.elsewhere:
         return f"`version-from` names another place than the version's. Set `version-from: {seen.elsewhere}`."
+    if seen.kind == "version" and abbreviated(target.expectations.version, seen.version or ""):
+        return _ABBREVIATED
+    if seen.kind == "refused" and seen.peers and all(each == "::1" or each.startswith("127.") for each in seen.peers):
+        return _LOOPBACK
     if seen.kind == "status":
         return _of_status(target, seen)
     if seen.kind in {"json", "no-version"} and seen.excerpt.lower().startswith(("<!doctype html", "<html")):
@@ -91,6 +113,9 @@ def usual_cause(target: Target, seen: Observation) -> str:
 
 def _of_status(target: Target, seen: Observation) -> str:
     status = int(seen.label) if is_whole(seen.label) else 0
+    sent = target.request
+    if status == 401 and sent and (sent.url.credentials or any(name.lower() == "authorization" for name, _ in sent.headers)):
+        return _NOT_TAKEN
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     if status // 100 == 3:

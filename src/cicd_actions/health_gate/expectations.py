@@ -13,9 +13,9 @@ from typing import Any, cast
 import jsonpath
 
 from cicd_actions.health_gate.answer import LARGE_BODY, SMALL_BODY, Answer
-from cicd_actions.health_gate.rules import HeaderRule, JsonRule, VersionSource, version_source
+from cicd_actions.health_gate.rules import HeaderRule, JsonRule, VersionSource, compiled, version_source
 from cicd_actions.toolkit.errors import UnusableInput
-from cicd_actions.toolkit.grammar import StatusSet, fits
+from cicd_actions.toolkit.grammar import NotUnderstood, StatusSet, fits
 from cicd_actions.toolkit.printable import beginning
 
 MOST_FIELDS = 500
@@ -74,17 +74,13 @@ class Expectations:
     def _compiled(self, path: str, name: str, text: str) -> jsonpath.JSONPath:
         if path not in self._paths:
             try:
-                made = jsonpath.JSONPathEnvironment(strict=True).compile(path)
-            except (jsonpath.JSONPathError, RecursionError) as error:
-                said = str(error).partition("\n")[0]
+                self._paths[path] = compiled(path)
+            except NotUnderstood as error:
                 raise UnusableInput(
-                    f"Cannot use the input `{name}`: `{path}` is not a JSONPath of RFC 9535: {said}.",
+                    f"Cannot use the input `{name}`: {error}.",
                     cause=f"The line was: {text}",
                     fix="For example:\n\n    $.status\n    $.checks[0].name\n    $['key with spaces']",
                 ) from None
-            if not isinstance(made, jsonpath.JSONPath):
-                raise UnusableInput(f"Cannot use the input `{name}`: `{path}` joins several paths; write one.")
-            self._paths[path] = made
         return self._paths[path]
 
     def check(self, answer: Answer, seconds: float) -> tuple[list[Mismatch], str | None]:
@@ -317,9 +313,17 @@ def _body_shown(answer: Answer, text: str) -> str:
     return f"a body that begins with {json.dumps(beginning(text.strip(), 60), ensure_ascii=False)}{searched}"
 
 
-def _other_version(expected: str, came: str) -> str:
+def abbreviated(expected: str, came: str) -> bool:
+    """Returns whether one of two versions is only the beginning of the other, as an abbreviated commit is."""
     shorter, longer = sorted((expected, came), key=len)
-    if len(shorter) >= 6 and longer.startswith(shorter):
-        who = "which is only its beginning" if shorter == came else "of which `expect-version` is only the beginning"
-        return f"version {came}, {who}: the whole value must be the same"
+    return 6 <= len(shorter) < len(longer) and longer.startswith(shorter)
+
+
+def _other_version(expected: str, came: str) -> str:
+    if abbreviated(expected, came):
+        return (
+            f"version {came}, which is only its beginning"
+            if len(came) < len(expected)
+            else f"version {came}, which only begins so"
+        )
     return f"version {beginning(came, SHOWN)}" if came else "an empty version"

@@ -17,6 +17,8 @@ _END = re.compile(rb"\r?\n\r?\n")
 _STATUS = re.compile(rb"HTTP/(1\.[0-9]|2(?:\.0)?) +([0-9]{3})(?![0-9A-Za-z])[^\0]*\Z")
 _NAME = re.compile(rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
 _CONTROLS = re.compile(rb"[\r\x0b\x0c]")
+_SETTINGS = re.compile(rb"\0..\x04\0{5}", re.DOTALL)
+"""The frame with which every server begins HTTP/2 (RFC 9113, section 3.4): its length, type 4, no flags, stream 0."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -33,6 +35,8 @@ def split(data: bytearray, searched: int) -> tuple[bytes, bytes] | None:
     `searched` is the length of the data in the call before.
     """
     if data[:5] != b"HTTP/"[: len(data)]:
+        if _SETTINGS.match(data):
+            raise Trouble("http-2", "HTTP/2", "the server speaks HTTP/2 only, and the gate speaks HTTP/1.1")
         raise garbage(f"it begins with {bytes(data[:20])!r}")
     end = _END.search(data, max(0, searched - 3))
     if (end.end() if end else len(data)) > LONGEST:

@@ -67,6 +67,8 @@ class Peer:
     """
 
     probes: int = 0
+    connections: int = 0
+    """Probes for which the address accepted the connection."""
     answers: int = 0
     wrong: int = 0
     wrong_from: float | None = None
@@ -83,6 +85,7 @@ class Peer:
     def add(self, seen: Observation) -> bool:
         """Returns whether this answer differs from the last of the address."""
         self.probes += 1
+        self.connections += seen.reached
         if seen.outcome is Outcome.UNFINISHED and self.run:
             return False
         self.answers += seen.outcome is not Outcome.UNFINISHED
@@ -281,7 +284,7 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def as_json(runs: Sequence[Run]) -> list[dict[str, object]]:
+def runs_as_json(runs: Sequence[Run]) -> list[dict[str, object]]:
     """Returns the runs for the JSON report; times in milliseconds."""
     return [
         {

@@ -189,7 +189,7 @@ def _key(parse: Callable[[str], object], meaning: str, default: str = "") -> Dec
 
 OF_TARGETS: dict[str, Declaration] = {
     "name": _key(string, "Name in the report. Default: the URL without its scheme, or the program's name."),
-    "url": _key(string, "URL to probe, or `tcp://host:port`, which is healthy when it accepts a connection."),
+    "url": _key(string, "URL to probe, or `tcp://host:port`, which is healthy when it accepts and keeps a connection."),
     "command": _key(
         optional(argv), "Program to run instead, as a list of words. Exit code 0 is healthy; its output is the body."
     ),

@@ -14,6 +14,10 @@ import threading
 from cicd_actions.health_gate.addresses import Address
 from cicd_actions.health_gate.observation import unjudged
 
+_LOOPBACK = ("127.0.0.1", "::1")
+"""Both are `localhost` (RFC 6761, section 6.3), as for curl: the hosts file of many machines names only one of them, and a
+service may listen on the other."""
+
 
 class Resolver:
     """Look-ups of one gate. Targets that need the same name at the same time share one."""
@@ -62,6 +66,11 @@ def _look_up(host: str, port: int, future: asyncio.Future[list[Address]]) -> Non
     except (OSError, UnicodeError) as failed:
         said = getattr(failed, "strerror", None) or str(failed)
         error = unjudged("unresolved", "no DNS", f"could not resolve the name {host}: {said}")
+    name = host.rstrip(".")
+    if name == "localhost" or (error and name.endswith(".localhost")):
+        known = {family for family, _ in found}
+        found += [each for each in map(_literal, _LOOPBACK, (port, port)) if each and each[0] not in known]
+        error = None
 
     def deliver() -> None:
         if future.done():

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+import jsonpath
+
 from cicd_actions.toolkit.grammar import NotUnderstood, fits
 
 T = TypeVar("T")
@@ -61,21 +63,37 @@ class _NotARule(NotUnderstood):
         self.meant = meant
 
 
-def _suggesting(read: Callable[[str], T]) -> Callable[[str], T]:
-    """Returns a reader whose `NotUnderstood` has the first of the lines meant that `read` accepts as its example."""
+def compiled(path: str) -> jsonpath.JSONPath:
+    """Returns the JSONPath of a text. Raises `NotUnderstood`.
+
+    Only the first answer needs it, so a rule is read without it: loading JSONPath takes longer than a request.
+    """
+    try:
+        made = jsonpath.JSONPathEnvironment(strict=True).compile(path)
+    except (jsonpath.JSONPathError, RecursionError) as error:
+        said = str(error).partition("\n")[0]
+        raise NotUnderstood(f"`{path}` is not a JSONPath of RFC 9535: {said}") from None
+    if not isinstance(made, jsonpath.JSONPath):
+        raise NotUnderstood(f"`{path}` joins several paths; write one")
+    return made
+
+
+def _suggesting(read: Callable[[str], T], check: Callable[[T], object]) -> Callable[[str], T]:
+    """Returns a reader whose `NotUnderstood` has the first of the lines meant that `read` and `check` accept as its example."""
 
     def suggesting(text: str) -> T:
         try:
             return read(text)
         except _NotARule as error:
-            raise NotUnderstood(str(error), example=next((line for line in error.meant if fits(read, line)), "")) from None
+            example = next((line for line in error.meant if fits(lambda line: check(read(line)), line)), "")
+            raise NotUnderstood(str(error), example=example) from None
 
     return suggesting
 
 
 def json_rule(text: str) -> JsonRule:
     """Reads one line of `expect-json`. Raises `NotUnderstood` with the line and, where there is one, a line that fits."""
-    return _suggesting(_json_rule)(text)
+    return _suggesting(_json_rule, lambda rule: compiled(rule.path))(text)
 
 
 def _json_rule(text: str) -> JsonRule:
@@ -87,8 +105,10 @@ def _json_rule(text: str) -> JsonRule:
     alone = what in {"exists", "absent"}
     quoted = json.dumps(value, ensure_ascii=False)
     if not path.startswith("$") and (operator or alone):
-        fixed = f"$.{path.lstrip('.')}{f' {what}' if what else ''}{f' {operator} ' if operator else ''}"
-        raise _NotARule(f"`{text}` does not begin with a JSONPath, which starts with `$`", fixed + value, fixed + quoted)
+        rest = f"{f' {what}' if what else ''}{f' {operator} ' if operator else ''}"
+        paths = (f"$.{path.lstrip('.')}", f"$[{json.dumps(path, ensure_ascii=False)}]")
+        meant = [f"{made}{rest}{wanted}" for made in paths for wanted in (value, quoted)]
+        raise _NotARule(f"`{text}` does not begin with a JSONPath, which starts with `$`", *meant)
     if alone:
         if operator:
             raise _NotARule(f"`{text}`: nothing may follow `{what}`", f"{path} {what}")
@@ -158,7 +178,7 @@ def _operator(text: str) -> tuple[int, str] | None:
 
 def header_rule(text: str) -> HeaderRule:
     """Reads one line of `expect-header`. Raises `NotUnderstood`, as `json_rule` does."""
-    return _suggesting(_header_rule)(text)
+    return _suggesting(_header_rule, lambda _: None)(text)
 
 
 def _header_rule(text: str) -> HeaderRule:
@@ -213,12 +233,14 @@ def stated(parse: Callable[[str], T], example: str) -> Callable[[str], T]:
 
 def version_source(text: str) -> VersionSource:
     """Reads `json:$.version` or `header:X-Version`. Raises `NotUnderstood`."""
-    kind, _, place = text.partition(":")
+    kind, _, place = text.strip().partition(":")
     if kind == "json" and place.strip().startswith("$"):
         return VersionSource(text, kind, place.strip())
     if kind == "header" and re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", place.strip()):
         return VersionSource(text, kind, place.strip())
     bare = text.strip()
     guess = f"json:{bare}" if bare.startswith("$") else f"json:$.{bare}" if "." in bare else f"header:{bare}"
-    example = guess if bare and ":" not in bare and fits(version_source, guess) else "header:X-Version"
+    kind, _, place = guess.partition(":")
+    known = ":" not in bare and fits(version_source, guess) and (kind == "header" or fits(compiled, place))
+    example = guess if known else "header:X-Version"
     raise NotUnderstood(f"`{text}` is neither `json:` and a JSONPath nor `header:` and a name", example=example)

@@ -230,11 +230,14 @@ def _of_scheme(text: str) -> tuple[str, str] | None:
     scheme, _, rest = text.partition("://")
     if not rest or scheme.lower() in urls.PORTS:
         return None
-    why = _OTHER_PROTOCOLS.get(scheme.lower(), "the gate probes only http, https and tcp")
+    why = _OTHER_PROTOCOLS.get(
+        scheme.lower(), "the gate probes only http, https and tcp; use `command` with a client of the service"
+    )
     web = {"ws": "http", "wss": "https"}.get(scheme.lower())
-    example = f"{web}://{rest}" if web else "" if scheme.lower().startswith("socks") else f"{TCP}{rest.partition('/')[0]}"
     # Credentials are not repeated: a password may hold any character, a slash among them.
-    return f"`{scheme}://…`: {why}", "" if "@" in rest else example
+    place = "db.example.com:5432" if "@" in rest else rest.partition("/")[0]
+    example = f"{web}://{rest}" if web else "" if scheme.lower().startswith("socks") else f"{TCP}{place}"
+    return f"`{scheme}://…`: {why}", "" if web and "@" in rest else example
 
 
 def _socket(text: str) -> str:

@@ -1,7 +1,9 @@
-"""Probes over TCP: an address is healthy when it accepts a connection."""
+"""Probes over TCP: an address is healthy when it accepts a connection and does not close it at once."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -15,6 +17,10 @@ from cicd_actions.health_gate.targets import Target
 from cicd_actions.health_gate.urls import bracketed
 
 EXPECTED = "a connection"
+
+HELD = 0.1
+"""Seconds for which a connection without a byte must stay open. Docker and load balancers accept connections for a service
+that is not up, and close them when they find out: within 2 ms on one machine."""
 
 
 @dataclass(eq=False, repr=False)
@@ -34,9 +40,13 @@ class TcpProber:
         try:
             try:
                 async with TimeLimit(min(allowed, deadline - started)):
-                    await self._connect(route)
+                    stream = await self._connect(route)
             except TimeIsUp:
                 raise _timeout(route, self.clock() - started, cut=deadline - started < allowed) from None
+            took = self.clock() - started
+            with contextlib.closing(stream), contextlib.suppress(TimeIsUp):
+                async with TimeLimit(min(HELD, deadline - self.clock())):
+                    await _held(stream)
         except Trouble as trouble:
             return route.seen(
                 Observation(
@@ -46,16 +56,27 @@ class TcpProber:
             )  # fmt: skip
         ended = self.clock()
         seen = Observation(started, ended, Outcome.RIGHT, "right", "open", expected=EXPECTED, came="it connected")
-        for wrong in self.target.expectations.check(Answer(0, ()), ended - started)[0][:1]:
+        for wrong in self.target.expectations.check(Answer(0, ()), took)[0][:1]:
             seen = Observation(started, ended, Outcome.WRONG, wrong.kind, wrong.label, wrong.expected, wrong.came)
         return route.seen(seen)
 
-    async def _connect(self, route: Route) -> None:
+    async def _connect(self, route: Route) -> wire.TcpStream:
         host, port = self.place
         chosen = route.candidates(host, await self.resolver.resolve(host, port))
         stream = await wire.connect(chosen, f"{bracketed(host)}:{port}")
         route.connected(stream.address)
-        stream.close()
+        return stream
+
+
+async def _held(stream: wire.TcpStream) -> None:
+    """Returns at the first byte. Raises `Trouble` when the other side ends the connection without one."""
+    try:
+        if await stream.receive():
+            return
+    except OSError as error:
+        if error.errno != errno.ECONNRESET:
+            raise Trouble("network", "network", f"the connection failed: {error.strerror or error}") from None
+    raise Trouble("closed-at-once", "closed", "the connection was accepted and closed at once")
 
 
 def _timeout(route: Route, seconds: float, *, cut: bool) -> Trouble:

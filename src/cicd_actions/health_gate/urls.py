@@ -112,8 +112,10 @@ def _host_and_port(place: str, text: str) -> tuple[str, int]:
     found = re.fullmatch(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]*))?", place)
     if not found:
         # A password with one of `/?#` ends the authority early, and its first letters stand where the port should be.
-        hint = "; write `%2F` for `/`, `%3F` for `?`, `%23` for `#` in a password, or write `$NAME`" if "@" in text else ""
-        raise NotUnderstood(f"`{_safe(text)}` does not name a host and a port{hint}", example="https://example.com:8443/health")
+        if "@" in text:
+            said = "does not name a host and a port; write `%2F` for `/`, `%3F` for `?`, `%23` for `#` in a password"
+            raise NotUnderstood(f"`{_safe(text)}` {said}, or a variable", example="https://user:$PASSWORD@example.com/health")
+        raise NotUnderstood(f"`{_safe(text)}` does not name a host and a port", example="https://example.com:8443/health")
     host = _host(found[1], text)
     digits = found[2]
     if digits and not (len(digits) <= 5 and 0 < int(digits) < 65536):

@@ -17,7 +17,7 @@ from cicd_actions.toolkit.errors import Failed, UnusableInput
 from cicd_actions.toolkit.grammar import argv, string
 from cicd_actions.toolkit.inputs import declare
 from cicd_actions.toolkit.process import filled
-from cicd_actions.toolkit.report import Code, Inline, Report, Table
+from cicd_actions.toolkit.report import Code, Inline, OutputValue, Report, Table
 from cicd_actions.toolkit.runtime import Runtime
 from cicd_actions.toolkit.verdict import Verdict
 
@@ -50,7 +50,11 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
     ordered = {name: digests[name] for name in images}
     rows: list[tuple[Inline, ...]] = [(name, images[name]["repository"], Code(digest)) for name, digest in ordered.items()]
     table = Table(("image", "repository", "digest"), rows)
-    return Report(Verdict.PASS, f"Built {', '.join(ordered)}.", {"digests": ordered}, blocks=[table])
+    checksums = Path(tempfile.mkdtemp(prefix="cicd-actions-build-", dir=runtime.scratch)) / "checksums.txt"
+    lines = [f"{digest.partition(':')[2]}  {images[name]['repository']}\n" for name, digest in ordered.items()]
+    checksums.write_text("".join(lines), "utf-8")
+    outputs: dict[str, OutputValue] = {"digests": ordered, "checksums": str(checksums)}
+    return Report(Verdict.PASS, f"Built {', '.join(ordered)}.", outputs, blocks=[table])
 
 
 def bake_file(images: Mapping[str, Mapping[str, Any]], sha: str, source: str) -> dict[str, Any]:
@@ -142,7 +146,10 @@ ACTION = Action(
     name="build-images",
     summary="Builds every image of a release once and pushes it.",
     inputs=Inputs,
-    outputs=(Output("digests", "JSON object: the digest of each image, by its name."),),
+    outputs=(
+        Output("digests", "JSON object: the digest of each image, by its name."),
+        Output("checksums", "Path of a file with the digest and repository of each image, for actions/attest."),
+    ),
     run="cicd_actions.pipeline.build_images.run",
     icon="package",
     color="blue",

@@ -17,6 +17,9 @@ from cicd_actions.toolkit.runtime import Runtime
 
 KEY = "RECORD_KEY"
 
+BUILDS = ".github/workflows/release.yml"
+"""The workflow that attests: of the repository that this action comes from."""
+
 
 def arranged(chosen: AnyAction, inputs: dict[str, str], runtime: Runtime) -> tuple[dict[str, str], Runtime]:
     """Returns the action's inputs, and the runtime that it sees: the variables of DEPLOY_ENV in place of the secret itself.
@@ -28,6 +31,8 @@ def arranged(chosen: AnyAction, inputs: dict[str, str], runtime: Runtime) -> tup
     del settings["services"]  # the lines of the step say which, and at which digest
     values: dict[str, Any] = {"environment": settings["name"], **settings, **json.loads(inputs.get("values") or "{}")}
     values["github-token"] = inputs.get("github-token", "")
+    if runtime.variables.get("ACTION_REPOSITORY"):
+        values.setdefault("signer-workflow", f"{runtime.variables['ACTION_REPOSITORY']}/{BUILDS}")
     secrets = secret_files.read(runtime, secret_files.DEPLOY)
     variables = {name: value for name, value in runtime.variables.items() if name not in {secret_files.DEPLOY, "INPUTS"}}
     if variables.get(KEY):

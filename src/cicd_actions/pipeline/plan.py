@@ -54,6 +54,7 @@ OUTPUTS = (
     Output("base", "Commit that the change starts from; empty when there is none."),
     Output("secrets-doc", "JSON object: whether undocumented secrets fail, and the document."),
     Output("audit", "What a finding of pipeline-audit does: `warn`, `fail` or `off`."),
+    Output("scans", "JSON object: the scans of the source; empty for none."),
     Output("release", "`true` when this run releases its commit."),
     Output("plan", "JSON object: the release, for release.yml."),
     Output("environment", "JSON object: the settings of the environment to roll back."),
@@ -80,6 +81,7 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
         "base": event.base,
         "secrets-doc": plan.secrets_doc,
         "audit": plan.audit,
+        "scans": plan.scans,
         "release": plan.release,
         "plan": {"release": plan.release, "build": plan.build, "environments": plan.environments},
     }
@@ -143,6 +145,7 @@ def _event(inputs: Inputs, runtime: Runtime) -> Event:
         fork=name == "pull_request" and "pull_request" in payload and head.get("full_name") != repository,
         base=changes.left(*pair) if pair else "",
         promote=inputs.promote,
+        public=(payload.get("repository") or {}).get("private") is False,
     )
 
 
@@ -163,7 +166,7 @@ def _rollback(pipeline: Pipeline, name: str, event: Event) -> Report:
             fix=f"Choose one of: {', '.join(known) or 'none'}.",
         )
     environment = release.environments[known.index(name)]
-    settings = planning.settings_of(pipeline, release, environment, "", event.repository)
+    settings = planning.settings_of(pipeline, release, environment, "", event)
     return Report(Verdict.PASS, f"Rolls back {name}.", {"environment": settings})
 
 

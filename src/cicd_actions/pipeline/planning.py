@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cicd_actions.pipeline import changes
+from cicd_actions.pipeline import changes, scans
 from cicd_actions.pipeline.toolchains import install, toolchain
 from cicd_actions.pipeline_file import backing
 from cicd_actions.pipeline_file.model import Client, Environment, Lane, Migrate, Pipeline, Release, effective
-from cicd_actions.pipeline_file.rules import versions
+from cicd_actions.pipeline_file.rules import versions, waiting
 from cicd_actions.toolkit.errors import Failed, UnusableInput
 from cicd_actions.toolkit.grammar import argv
 
@@ -38,6 +38,7 @@ class Event:
     fork: bool = False
     base: str = ""
     promote: str = ""
+    public: bool = False
 
 
 @dataclass
@@ -56,6 +57,8 @@ class Plan:
     environments: list[dict[str, Any]] = field(default_factory=list)
     secrets_doc: dict[str, str] = field(default_factory=dict)
     audit: str = ""
+    scans: dict[str, Any] = field(default_factory=dict)
+    """The scans of the source; empty for none."""
     notes: list[str] = field(default_factory=list)
 
 
@@ -92,6 +95,7 @@ def make(pipeline: Pipeline, trusted: Pipeline | None, event: Event, files: Sequ
     wanted = {lane.client.of for name, lane in pipeline.lanes.items() if lane.client and name in touched}
     plan.specs = [_first_job(name, pipeline.lanes[name]) for name in pipeline.lanes if name in wanted]
     plan.complete = bool(event.promote) or (bool(pipeline.lanes) and touched == set(pipeline.lanes))
+    plan.scans = scans.of_source(pipeline, list(plan.jobs.values()), event.base)
     _release(plan, pipeline, event)
     return plan
 
@@ -232,7 +236,7 @@ def _promote(plan: Plan, pipeline: Pipeline, release: Release, event: Event) -> 
             " leave it out.",
             fix="Run the workflow from another branch or tag, or add the ref to both lists.",
         )
-    plan.environments = [settings_of(pipeline, release, environment, before, event.repository)]
+    plan.environments = [settings_of(pipeline, release, environment, before, event)]
     plan.release = True
     plan.why_release = f"promotes what passed in {before} to {environment.name}"
     plan.build = build(pipeline, event, plan.environments)
@@ -279,27 +283,34 @@ def build(pipeline: Pipeline, event: Event, environments: Sequence[Mapping[str, 
         "registry": made.registry,
         "registry-username": made.registry_username or "",
         "docker": any("command" not in each for each in images.values()),
+        "attest": attests(pipeline, event),
         "images": images,
+        "scans": scans.of_images(pipeline.scans, images),
     }
 
 
 def environments(pipeline: Pipeline, release: Release, event: Event) -> list[dict[str, Any]]:
     """Returns the environments that the ref goes on to, in their order, as far as none waits for a dispatch."""
     found: list[dict[str, Any]] = []
-    waiting: set[str] = set()
+    held: set[str] = set()
     for environment in release.environments:
         if environment.refs is not None and not _named(event.ref, environment.refs, event):
             continue
         last = found[-1]["name"] if found else ""
         before = _before(release, environment) if environment.after is not None or not found else last
-        if environment.start == "manual" or before in waiting or (waiting and environment.after is None):
-            waiting.add(environment.name)
+        if environment.start == "manual" or before in held or (held and environment.after is None):
+            held.add(environment.name)
         else:
-            found.append(settings_of(pipeline, release, environment, before, event.repository))
+            found.append(settings_of(pipeline, release, environment, before, event))
     return found
 
 
-def settings_of(pipeline: Pipeline, release: Release, environment: Environment, before: str, repository: str) -> dict[str, Any]:
+def attests(pipeline: Pipeline, event: Event) -> bool:
+    """Tells whether the build attests. GitHub stores attestations of public repositories for everyone."""
+    return event.public if pipeline.build.attest == "auto" else pipeline.build.attest == "true"
+
+
+def settings_of(pipeline: Pipeline, release: Release, environment: Environment, before: str, event: Event) -> dict[str, Any]:
     """Returns the settings of one environment, as deploy.yml and rollback.yml take them: the actions' inputs by name."""
     found = effective(release, environment)
     migrate, gate = found.pop("migrate", None), found.pop("gate", None)
@@ -318,11 +329,13 @@ def settings_of(pipeline: Pipeline, release: Release, environment: Environment, 
     ]
     settings: dict[str, Any] = {
         "name": environment.name,
-        "app": pipeline.app or repository,
+        "app": pipeline.app or event.repository,
+        "require-attestation": "true" if attests(pipeline, event) else "false",
+        "source-refs": list(release.refs) or [f"refs/heads/{event.default_branch}" if event.default_branch else "refs/heads/*"],
         "require-passed-in": before,
         "services": services,
         "approval-lasts": "24h",
-        "timeout-minutes": 45,
+        "timeout-minutes": 45 + waiting(found),
         "engine": "command",
         **found,
         "runs-on": runner(found.get("runs-on") or pipeline.runs_on),

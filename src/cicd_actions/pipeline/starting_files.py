@@ -95,7 +95,8 @@ jobs:
       packages: write # build: push the images
       actions: read # deploy: read the approval, and prove which run wrote a record
       deployments: write # deploy: record the release
-      id-token: write # deploy: log in to a cloud
+      id-token: write # build: sign the images; deploy: log in to a cloud
+      attestations: write # build: store what was signed; deploy: read it
     uses: {PLACE}/.github/workflows/release.yml@{commit}
     with:
       plan: ${{{{ needs.verify.outputs.plan }}}}
@@ -103,6 +104,7 @@ jobs:
       DEPLOY_ENV: ${{{{ secrets.DEPLOY_ENV }}}}
       RELEASE_ENV: ${{{{ secrets.RELEASE_ENV }}}}
       RECORD_KEY: ${{{{ secrets.RECORD_KEY }}}}
+      NOTIFY_URLS: ${{{{ secrets.NOTIFY_URLS }}}}
 """
 
 
@@ -139,6 +141,7 @@ jobs:
       actions: read # prove which run wrote a record
       deployments: write # read the records, and write the new one
       id-token: write # log in to a cloud
+      attestations: read # prove who built the images
     uses: {PLACE}/.github/workflows/rollback.yml@{commit}
     with:
       environment: ${{{{ inputs.environment }}}}
@@ -148,6 +151,7 @@ jobs:
       DEPLOY_ENV: ${{{{ secrets.DEPLOY_ENV }}}}
       RELEASE_ENV: ${{{{ secrets.RELEASE_ENV }}}}
       RECORD_KEY: ${{{{ secrets.RECORD_KEY }}}}
+      NOTIFY_URLS: ${{{{ secrets.NOTIFY_URLS }}}}
 """
 
 

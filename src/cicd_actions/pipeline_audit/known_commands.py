@@ -18,10 +18,14 @@ from cicd_actions.pipeline_audit.effects import (
     RUN,
     SERVER,
     SWARM,
+    UPLOAD,
     Kind,
     Platform,
     hosted,
 )
+
+_HOST_USER = r"(dokku|piku|deploy\w*|root|ubuntu|www(-data)?|app|ec2-user|debian)"
+"""Users of hosts that a push deploys to; forges and mirrors have others, such as `git`."""
 
 DEPLOYS: tuple[tuple[str, Platform], ...] = (
     (
@@ -51,6 +55,17 @@ DEPLOYS: tuple[tuple[str, Platform], ...] = (
     (r"az containerapp (up|update|revision)\b", hosted("Azure Container Apps", image=True)),
     (r"heroku container:release\b|git push (.* )?\S*heroku", hosted("Heroku")),
     (r"git push (.* )?\S*dokku|dokku (.* )?(git:|deploy|ps:rebuild)", hosted("Dokku")),
+    (
+        (
+            rf"git (.* )?push (-\S+ )*((ssh://)?{_HOST_USER}@\S+"
+            r"|(production|prod|staging|live|piku|scalingo|clever|gigalixir)( |$))"
+        ),
+        Platform("a host that takes a git push", image=False),
+    ),
+    (r"adk deploy cloud_run\b", RUN),
+    (r"adk deploy (agent_engine|gke)\b", hosted("the Agent Development Kit's platforms")),
+    # The last word is the target: what comes from a host to the runner is not a deploy.
+    (r"rsync (?!.*(back-?up|dump)).* ([\w.$\{\}-]+@)?[\w.$\{\}-]+::?[^\s:]*$|rsync .* rsync://\S+$", UPLOAD),
     (r"railway (up|redeploy|deploy)\b", hosted("Railway")),
     (r"render deploys create\b", RENDER),
     (r"doctl apps (create-deployment|update)\b", hosted("DigitalOcean App Platform")),
@@ -158,7 +173,7 @@ OTHERS: tuple[tuple[str, Kind, str], ...] = (
     ),
     (
         (
-            r"kubectl (.* )?rollout undo\b|oc rollback\b|helm (.* )?rollback\b|docker service rollback\b"
+            r"(kubectl|oc) (.* )?rollout undo\b|oc rollback\b|helm (.* )?rollback\b|docker service rollback\b"
             r"|docker service update .*--rollback\b"
         ),
         Kind.ROLLBACK,
@@ -176,7 +191,7 @@ OTHERS: tuple[tuple[str, Kind, str], ...] = (
     ),
     (
         (
-            r"kubectl (.* )?(rollout status|wait)\b|aws (.* )?deploy wait\b|argocd app wait\b"
+            r"(kubectl|oc) (.* )?(rollout status|wait)\b|aws (.* )?deploy wait\b|argocd app wait\b"
             r"|aws (.* )?ecs wait services-stable\b"
             r"|docker-stack-wait"
         ),

@@ -23,6 +23,7 @@ from cicd_actions.toolkit.yaml12 import Sequence as YamlSequence
 from cicd_actions.workflows.place import Place
 
 LONGEST = 1024 * 1024
+LONGEST_BASELINE = 16 * LONGEST
 MOST_BLAMED = 50
 """Files that git is asked about: the worst findings first."""
 
@@ -55,22 +56,41 @@ class Item:
     since: dt.date | None = None
     known: bool = False
     """Whether the baseline has it."""
+    sla: int | None = None
+    """Days in which it has to be fixed; without them, those of its tier. 0: at once."""
 
     @property
     def fingerprint(self) -> str:
         """The same while the finding stays, though lines move."""
-        text = f"{self.rule}\0{self.place.file}\0{self.key or self.message}"
-        return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
+        return fingerprint(self.rule, self.place.file, self.key or self.message)
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """Every fingerprint that a baseline may know it by; the first one is its own."""
+        return (self.fingerprint,)
+
+    @property
+    def days(self) -> int:
+        return self.tier.days if self.sla is None else self.sla
 
     @property
     def due(self) -> dt.date | None:
-        return None if self.since is None else self.since + dt.timedelta(days=self.tier.days)
+        return None if self.since is None else self.since + dt.timedelta(days=self.days)
 
     def overdue(self, today: dt.date) -> bool:
-        """Tells whether it is open, and its deadline passed; a critical one always is."""
+        """Tells whether it is open, and its deadline passed. One that has to be fixed at once always is."""
         if self.state is not State.OPEN:
             return False
-        return self.tier is Tier.CRITICAL or (self.due is not None and today > self.due)
+        return self.days == 0 or (self.due is not None and today > self.due)
+
+    def is_of(self, rule: str, file: str, package: str) -> bool:
+        """Tells whether an acknowledgement of the rule, the file and the package (empty: any) means it."""
+        return self.rule == rule and file in {"", self.place.file} and not package
+
+
+def fingerprint(*parts: str) -> str:
+    """Returns a hash of what tells one finding from another."""
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()[:32]
 
 
 _ALLOW = re.compile(r"(?:#|//|<!--)[ \t]*pipeline-audit:[ \t]*allow[ \t]+([a-z/,-]+)(.*)")
@@ -114,8 +134,8 @@ def _comments(lines: Sequence[str], line: int) -> Iterable[tuple[int, set[str], 
 
 # acknowledge
 
-_KEYS = {"rule", "file", "fingerprint", "reason", "expires"}
-_EXAMPLE = """Write a list such as:
+_KEYS = {"rule", "file", "package", "fingerprint", "reason", "expires"}
+EXAMPLE = """Write a list such as:
 
     - rule: no-staging
       file: .github/workflows/deploy.yml   # optional
@@ -133,48 +153,53 @@ class Acknowledgement:
     rule: str = ""
     file: str = ""
     fingerprint: str = ""
+    package: str = ""
 
     def covers(self, item: Item) -> bool:
         if self.fingerprint:
-            return item.fingerprint == self.fingerprint
-        return item.rule == self.rule and self.file in {"", item.place.file}
+            return self.fingerprint in item.fingerprints
+        return item.is_of(self.rule, self.file, self.package)
 
 
-def acknowledgements(path: Path, shown: str, known: Iterable[str]) -> list[Acknowledgement]:
-    """Reads the file of accepted findings. Raises `UnusableInput` for anything that is not clear."""
+def acknowledgements(path: Path, shown: str, known: Iterable[str] | None, example: str = EXAMPLE) -> list[Acknowledgement]:
+    """Reads the file of accepted findings. `known` are the rules; `None` takes every rule, such as those of scanners.
+
+    Raises `UnusableInput` for anything that is not clear.
+    """
     text = _read(path, shown, "acknowledge")
     try:
         root = read(text).root
     except NotYaml as error:
-        raise UnusableInput(f"The file {shown} of the input `acknowledge` is not YAML: {error}.", fix=_EXAMPLE) from None
+        raise UnusableInput(f"The file {shown} of the input `acknowledge` is not YAML: {error}.", fix=example) from None
     if root is None:
         return []
     if not isinstance(root, YamlSequence):
-        raise UnusableInput(f"{shown}:{root.line}: the accepted findings have to be a list.", fix=_EXAMPLE)
-    rules = set(known)
-    return [_entry(item, shown, rules) for item in root.items]
+        raise UnusableInput(f"{shown}:{root.line}: the accepted findings have to be a list.", fix=example)
+    rules = None if known is None else set(known)
+    return [_entry(item, shown, rules, example) for item in root.items]
 
 
-def _entry(node: Node, shown: str, rules: set[str]) -> Acknowledgement:
+def _entry(node: Node, shown: str, rules: set[str] | None, example: str) -> Acknowledgement:
     if not isinstance(node, Mapping):
-        raise UnusableInput(f"{shown}:{node.line}: an accepted finding has `rule`, `reason` and `expires`.", fix=_EXAMPLE)
+        raise UnusableInput(f"{shown}:{node.line}: an accepted finding has `rule`, `reason` and `expires`.", fix=example)
     for key, _ in node.entries:
         if key.text not in _KEYS:
-            raise UnusableInput(f"{shown}:{key.line}: the key `{key.text}` is unknown.", fix=_EXAMPLE)
+            raise UnusableInput(f"{shown}:{key.line}: the key `{key.text}` is unknown.", fix=example)
     texts = {key.text: value.text.strip() for key, value in node.entries if isinstance(value, Scalar)}
     for name in ("reason", "expires"):
         if not texts.get(name):
-            raise UnusableInput(f"{shown}:{node.line}: `{name}` is missing.", fix=_EXAMPLE)
+            raise UnusableInput(f"{shown}:{node.line}: `{name}` is missing.", fix=example)
     rule = texts.get("rule", "")
     if not rule and not texts.get("fingerprint"):
-        raise UnusableInput(f"{shown}:{node.line}: `rule` is missing.", fix=_EXAMPLE)
-    if rule and rule not in rules and not rule.startswith("zizmor/"):
-        raise UnusableInput(f"{shown}:{node.line}: there is no rule `{rule}`.", fix=_EXAMPLE)
+        raise UnusableInput(f"{shown}:{node.line}: `rule` is missing.", fix=example)
+    if rule and rules is not None and rule not in rules and not rule.startswith("zizmor/"):
+        raise UnusableInput(f"{shown}:{node.line}: there is no rule `{rule}`.", fix=example)
     try:
         expires = dt.date.fromisoformat(texts["expires"])
     except ValueError:
-        raise UnusableInput(f"{shown}:{node.line}: `expires` is not a date: {texts['expires']}.", fix=_EXAMPLE) from None
-    return Acknowledgement(texts["reason"], expires, node.line, rule, texts.get("file", ""), texts.get("fingerprint", ""))
+        raise UnusableInput(f"{shown}:{node.line}: `expires` is not a date: {texts['expires']}.", fix=example) from None
+    file, print_, package = (texts.get(name, "") for name in ("file", "fingerprint", "package"))
+    return Acknowledgement(texts["reason"], expires, node.line, rule, file, print_, package)
 
 
 def acknowledge(items: Iterable[Item], accepted: Iterable[Acknowledgement], today: dt.date) -> list[Acknowledgement]:
@@ -194,41 +219,57 @@ def acknowledge(items: Iterable[Item], accepted: Iterable[Acknowledgement], toda
 # baseline
 
 
-def baseline(path: Path, shown: str) -> dict[str, dt.date]:
-    """Reads a baseline: the day on which each finding was first seen, by fingerprint. Raises `UnusableInput`."""
-    text = _read(path, shown, "baseline")
+Entries = dict[str, dict[str, str]]
+"""What a baseline says of each finding, by fingerprint: `rule`, `file`, and `since`, the day on which it was first seen."""
+
+
+def entries(path: Path, shown: str, action: str = "pipeline-audit", name: str = "baseline") -> Entries:
+    """Reads a baseline. Raises `UnusableInput`."""
+    text = _read(path, shown, name, LONGEST_BASELINE)
     try:
         found = json.loads(text)["findings"]
-        return {str(print_): dt.date.fromisoformat(entry["since"]) for print_, entry in found.items()}
+        return {
+            str(print_): {
+                "rule": str(entry.get("rule", "")),
+                "file": str(entry.get("file", "")),
+                "since": str(dt.date.fromisoformat(entry["since"])),
+            }
+            for print_, entry in found.items()
+        }
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UnusableInput(
-            f"The file {shown} of the input `baseline` is not a baseline.",
-            fix="Write it with:\n\n    cicd-actions pipeline-audit --write-baseline .github/pipeline-audit.json",
+            f"The file {shown} of the input `{name}` is not a baseline.",
+            fix=f"Write it with:\n\n    cicd-actions {action} --write-baseline .github/{action}.json",
         ) from None
 
 
-def baseline_text(items: Iterable[Item], today: dt.date) -> str:
-    """Returns a baseline of what is open: sorted, one finding a line, so that its diffs can be read."""
-    entries = {
-        item.fingerprint: {"rule": item.rule, "file": item.place.file, "since": str(item.since or today)}
+def baseline(path: Path, shown: str) -> dict[str, dt.date]:
+    """Reads a baseline: the day on which each finding was first seen, by fingerprint. Raises `UnusableInput`."""
+    return {print_: dt.date.fromisoformat(entry["since"]) for print_, entry in entries(path, shown).items()}
+
+
+def baseline_text(items: Iterable[Item], today: dt.date, kept: Entries | None = None) -> str:
+    """Returns a baseline of the findings, and of `kept` ones: sorted, one a line, so that its diffs can be read."""
+    found = (kept or {}) | {
+        print_: {"rule": item.rule, "file": item.place.file, "since": str(item.since or today)}
         for item in items
-        if item.state is State.OPEN
+        for print_ in item.fingerprints
     }
     lines = [
         f"    {json.dumps(print_)}: {json.dumps(entry)}"
-        for print_, entry in sorted(entries.items(), key=lambda one: (one[1]["rule"], one[1]["file"], one[0]))
+        for print_, entry in sorted(found.items(), key=lambda one: (one[1]["rule"], one[1]["file"], one[0]))
     ]
     return '{\n  "findings": {\n' + ",\n".join(lines) + "\n  }\n}\n"
 
 
-def _read(path: Path, shown: str, name: str) -> str:
+def _read(path: Path, shown: str, name: str, longest: int = LONGEST) -> str:
     try:
         with path.open("rb") as file:
-            content = file.read(LONGEST + 1)
+            content = file.read(longest + 1)
     except OSError as error:
         raise UnusableInput(f"Could not read {shown}, the file of the input `{name}`: {error.strerror}.") from None
-    if len(content) > LONGEST:
-        raise UnusableInput(f"The file {shown} of the input `{name}` is longer than {LONGEST // 1024} KiB.")
+    if len(content) > longest:
+        raise UnusableInput(f"The file {shown} of the input `{name}` is longer than {longest // 1024} KiB.")
     return content.decode("utf-8", "replace").removeprefix("\ufeff")
 
 

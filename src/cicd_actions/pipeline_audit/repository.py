@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import translate
-from functools import cached_property
+from functools import cached_property, partial
 
 from cicd_actions.pipeline_audit.shell import Command, commands
 from cicd_actions.toolkit import yaml12
@@ -18,6 +18,9 @@ from cicd_actions.workflows.tree import Tree
 PIPELINE_FILES = (".github/cicd.yml", ".github/cicd.yaml")
 
 _DOCUMENT_SIZE = 256 * 1024
+
+_MAKE_VARIABLE = re.compile(r"^(\w+)[ \t]{0,9}[:?]?=[ \t]{0,9}([^\n#]*)", re.MULTILINE)
+_MAKE_REFERENCE = re.compile(r"(?<!\$)\$[({](\w+)[)}]")
 
 
 @dataclass
@@ -85,7 +88,9 @@ class Repository:
             if match:
                 before = text.count("\n", 0, match.start(1))
                 lines = [re.sub(r"^\t[@+-]*", "", line) for line in match[1].split("\n")]
-                return path, commands("\n" * before + "\n".join(lines).replace("$$", "$"))
+                given = {name: value.strip() for name, value in _MAKE_VARIABLE.findall(text)}
+                recipe = _MAKE_REFERENCE.sub(partial(_given, given), "\n".join(lines))
+                return path, commands("\n" * before + recipe.replace("$$", "$"))
         return "", []
 
     def package_script(self, name: str, folder: str = "") -> tuple[str, int, list[Command]]:
@@ -138,3 +143,8 @@ def _documents(text: str) -> Iterable[Node]:
         if root is not None:
             yield root
         line += part.count("\n")
+
+
+def _given(values: dict[str, str], found: re.Match[str]) -> str:
+    """Returns the value of a variable of make, or the reference itself."""
+    return values.get(found[1], found[0])

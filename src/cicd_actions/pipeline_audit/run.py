@@ -146,7 +146,7 @@ def _files(
             blocks.append(Paragraph("No finding can be fixed safely by a patch."))
     if inputs.write_baseline:
         path = runtime.place(inputs.write_baseline, input="write-baseline")
-        path.write_text(life.baseline_text(done.items, done.today), "utf-8")
+        path.write_text(life.baseline_text(done.open, done.today), "utf-8")
         runtime.log(f"Wrote {inputs.write_baseline}.")
     return outputs, blocks
 

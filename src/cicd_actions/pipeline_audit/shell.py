@@ -80,13 +80,28 @@ def commands(script: str) -> list[Command]:
     return list(_commands(script[:LONGEST]))
 
 
+_TEXT = re.compile(r"""^[ \t]*(?:export )?([A-Za-z_]\w*)=(["'])""", re.MULTILINE)
+_TEXT_ENDS = {'"': re.compile(r'(?:[^"\\]|\\.)*', re.DOTALL), "'": re.compile(r"[^']*")}
+
+
+def _texts(script: str) -> Iterator[tuple[str, str]]:
+    """Yields the scripts that variables hold, by name, for a command that starts one: `ssh host "$SCRIPT"`."""
+    for found in _TEXT.finditer(script):
+        match = _TEXT_ENDS[found[2]].match(script, found.end())
+        if match and "\n" in match[0]:
+            yield found[1], match[0].replace('\\"', '"').replace("\\$", "$")
+
+
 @lru_cache(maxsize=4096)
 def _commands(script: str) -> tuple[Command, ...]:
     """The same scripts stand in many workflows: each is read once."""
     found: list[Command] = []
+    texts = dict(_texts(script))
     for command, stdin in _simple(script):
         if command.program in _STARTERS or command.program.startswith("python"):
-            found += _unfolded(command, stdin, 0)
+            last = texts.get(command.words[-1].strip("${}")) if texts and command.words[-1].startswith("$") else None
+            whole = replace(command, words=(*command.words[:-1], last)) if last else command
+            found += _unfolded(whole, stdin, 0)
         else:
             found.append(command)
     return tuple(found)

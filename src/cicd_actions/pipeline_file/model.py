@@ -39,6 +39,16 @@ REF = Text("a pattern of full refs", r"refs/[^\s]+", "refs/heads/main")
 URL = Text("an http or https URL", r"https?://[^\s/]+[^\s]*", "https://api.staging.example.org")
 ENVIRONMENT = Text("the name of an environment", r"[A-Za-z0-9][A-Za-z0-9._ -]{0,99}", "staging")
 LABEL = Text("a runner's label", r"[^\s,\[\]{}]+", "ubuntu-latest")
+FREEZE = Text(
+    "CRON to CRON in ZONE: why",
+    r"\S+( +\S+){4} +to +\S+( +\S+){4} +in +\S+ *: *.*\S",
+    '"0 18 * * FRI to 0 6 * * MON in Europe/Berlin: the weekend"',
+)
+STEP = Text(
+    "a share, a number of requests and a time",
+    r"[0-9]{1,2}(?:\.[0-9]+)? ?% +[0-9]{1,9} +requests? +within +[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h)",
+    "10% 1000 requests within 30m",
+)
 RUNNER = Listed(LABEL, 1, 20)
 COMMANDS = Listed(COMMAND)
 ENV = Named(Anything(), VARIABLE)
@@ -196,6 +206,11 @@ class Build:
     registry: str = key(
         Text("a registry's host", r"[a-z0-9][a-z0-9.:-]*", "ghcr.io"), "Registry to log in to. Default: `ghcr.io`.", "ghcr.io"
     )
+    attest: str = key(
+        Choice("auto", "true", "false"),
+        "Attest each image's provenance, and let no other image be deployed. Default: `auto`, in public repositories.",
+        "auto",
+    )
     registry_username: str | None = key(WORD, "User of the registry. Default: the user who started the run.")
 
 
@@ -271,6 +286,29 @@ class Settings:
     image_command: str | None = key(COMMAND, "Engine `command`: tells whether `{image}` exists.")
     job_command: str | None = key(COMMAND, "Engine `command`: runs a one-shot job of `{service}` from `{image}`.")
     roll_out_timeout: str | None = key(DURATION, "Deadline of the roll-out, and of the rollback. Default: 10m.")
+    strategy: str | None = key(
+        Choice("rolling", "blue-green", "canary"),
+        "How traffic moves to a release. `blue-green` and `canary` need Swarm or Docker, and `proxy`. Default: `rolling`.",
+    )
+    proxy: str | None = key(WORD, "Service of HAProxy that divides the traffic, such as `proxy`.")
+    proxy_socket: str | None = key(WORD, "Path of its runtime socket in its container. Default: /tmp/haproxy.sock.")
+    steps: tuple[str, ...] | None = key(
+        Listed(STEP, 1, 10), "Steps of a canary, such as `10% 1000 requests within 30m`. Default: 10 % and 50 %."
+    )
+    bake: str | None = key(
+        DURATION, "Time for which the old release stands beside a new one with all of the traffic. Default: 10m."
+    )
+    on_inconclusive: str | None = key(
+        Choice("abandon", "hold", "promote"), "What a step does at its limit without a verdict. Default: `abandon`."
+    )
+    prometheus: str | None = key(URL, "Prometheus in which the steps of a canary compare latencies. Default: no comparison.")
+    latency_query: str | None = key(
+        WORD, "Query of its bucket series; `{service}` stands for `NAME-next` and `NAME`, `{sha}` for each release's commit."
+    )
+    stage_targets: str | None = key(
+        Text("targets of health-gate, as a block of text", r"[\s\S]*\S[\s\S]*"),
+        "What must be right before a staged release gets traffic; `{SERVICE.address}` stands for each of its replicas.",
+    )
     migrate: Migrate | None = key(Object(Migrate, "a mapping"), "Migration of the database. Default: none.")
     after_migrate: str | None = key(
         COMMAND, "Command of a second job of the same image, after the migration and before the roll-out, such as seed data."
@@ -299,9 +337,28 @@ class Settings:
         Choice("true", "false", "recorded"),
         "Deploy only what could be rolled back. `recorded`: once a release is recorded there. Default: `recorded`.",
     )
+    freeze: tuple[str, ...] | None = key(
+        Listed(FREEZE),
+        "Times in which nothing is deployed: `CRON to CRON in ZONE: why`. Rollbacks pass through. Default: none.",
+    )
+    freeze_override: str | None = key(
+        Text("until TIME: why", r"until +\S+: +.*\S", '"until 2026-12-24T18:00:00+01:00: a fix for the outage"'),
+        "Deploys through every freeze until that time; the record keeps the reason.",
+    )
     records_refs: tuple[str, ...] | None = key(
         Listed(REF),
         "Without the secret RECORD_KEY: refs whose runs may write records. Default: the default branch and the run's ref.",
+    )
+    require_attestation: str | None = key(
+        Choice("true", "false"), "Deploy and roll back only to images that the build attested. Default: where it attests."
+    )
+    signer_workflow: str | None = key(
+        Text(
+            "a workflow file with its repository",
+            r"[^/\s]+/[^/\s]+/\.github/workflows/[^/\s@]+",
+            "org/ci/.github/workflows/build.yml",
+        ),
+        "Workflow that attests the images. Default: the `release.yml` that runs.",
     )
     allow_older: bool | None = key(Flag(), "Deploy a commit that is behind the running one. Default: `false`.")
     allow_unverified: bool | None = key(Flag(), "Roll back also when something could not be checked before. Default: `false`.")
@@ -361,6 +418,32 @@ class SecretsDoc:
     document: str | None = key(PATH, "Document whose block must be up to date, such as SECRETS.md.")
 
 
+@dataclass(frozen=True)
+class Scan:
+    """A scan by a command of yours. scan-gate judges its report."""
+
+    run: str = key(
+        COMMAND, "Command, run in the repository's root. With an exit code above 1 the scan proves nothing.", required=True
+    )
+    report: str = key(PATH, "Report that it writes, from the repository's root.", required=True)
+
+
+@dataclass(frozen=True)
+class Scans:
+    """Security scans of the source beside the lanes, and of each image before the first environment, judged by scan-gate."""
+
+    check: str = key(Choice("fail", "warn"), "What the verdict does to a change and to a release. Default: `fail`.", "fail")
+    dependencies: bool = key(
+        Flag(), "Audit each lane's lock file: pip-audit (uv, pip), or the audit of npm, pnpm or yarn. Default: `true`.", True
+    )
+    code: bool = key(Flag(), "Run bandit on each lane that has Python. Default: `true`.", True)
+    secrets: bool = key(Flag(), "Look for secrets in every file, with trivy. Default: `true`.", True)
+    images: bool = key(
+        Flag(), "Scan each image by digest with trivy, and keep its SBOM (CycloneDX) as an artifact. Default: `true`.", True
+    )
+    more: Mapping[str, Scan] = key(Named(Object(Scan, "a mapping"), NAME, 20), "More scans, by name.", {})
+
+
 DOCUMENTATION = (
     "**/*.md", "docs/**", "LICENSE", ".editorconfig", ".github/ISSUE_TEMPLATE/**", ".github/CODEOWNERS",
 )  # fmt: skip
@@ -383,6 +466,7 @@ class Pipeline:
     audit: str = key(
         Choice("warn", "fail", "off"), "What a critical or overdue finding of pipeline-audit does. Default: `warn`.", "warn"
     )
+    scans: Scans | None = key(Object(Scans, "a mapping"), "Security scans; `{}` for the usual ones. Default: none.")
     deploys: bool | None = key(Flag(), "Whether this repository deploys, for pipeline-audit. Default: what its workflows show.")
     images: Mapping[str, Image] = key(Named(Object(Image, "a mapping"), NAME, 50), "Images of the release.", {})
     build: Build = key(Object(Build, "a mapping"), "How images are built.", Build())

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from cicd_actions.deployment_record import freeze
 from cicd_actions.health_gate.inputs import KEYS
 from cicd_actions.pipeline_file import backing
 from cicd_actions.pipeline_file.model import COMMAND, ENV, Client, Environment, Lane, Pipeline, Release, Settings, effective
 from cicd_actions.pipeline_file.shape import Kind, Listed, Named, Object, Path, Reading, Short, keys
-from cicd_actions.toolkit.grammar import NotUnderstood, argv, fits, is_whole, nearest
+from cicd_actions.roll_out import strategy
+from cicd_actions.toolkit.grammar import NotUnderstood, Parser, argv, fits, is_whole, nearest
+from cicd_actions.toolkit.inputs import declarations
 
 REFUSED_ENV = re.compile(r"PATH|LD_.*|DYLD_.*|BASH_ENV|NODE_OPTIONS|PYTHON.*|GITHUB_.*|RUNNER_.*|ACTIONS_.*", re.IGNORECASE)
 """Variables that steer the runner, the shell or the interpreters of a job instead of the lane's own commands."""
+
+LONGEST_JOB = 360
+"""Minutes that a job may take: https://docs.github.com/actions/reference/limits"""
 
 PLACEHOLDER = re.compile(r"\{([a-z0-9][a-z0-9_-]*)(\.host|\.port)?\}")
 """The address of a container, its host alone, or its port alone."""
@@ -108,8 +115,57 @@ def _settings(pipeline: Pipeline, settings: Settings, path: Path, reading: Readi
             _exists(service, pipeline.services, (*path, key, service), "service", "services", reading)
     for service, targets in (settings.health or {}).items():
         _targets(targets, (*path, "health", service), reading)
+    for number, text in enumerate(settings.freeze or ()):
+        here = (*path, "freeze", str(number))
+        _parsed(freeze.window, text, here if here in reading.lines else (*path, "freeze"), reading)
+    if settings.steps is not None:
+        _parsed(strategy.steps, "\n".join(settings.steps), (*path, "steps"), reading)
+    if settings.freeze_override is not None:
+        _parsed(freeze.override, settings.freeze_override, (*path, "freeze-override"), reading)
     if settings.migrate is not None and settings.migrate.service is not None:
         _exists(settings.migrate.service, pipeline.services, (*path, "migrate", "service"), "service", "services", reading)
+
+
+def waiting(found: Mapping[str, Any]) -> int:
+    """Returns the minutes that the strategy of an environment may wait, beside the roll-out itself.
+
+    Raises `NotUnderstood`.
+    """
+    if found.get("strategy", "rolling") == "rolling":
+        return 0
+    known = declarations(strategy.StrategyInputs)
+    steps = known["steps"].read("\n".join(found.get("steps", ()))) if found["strategy"] == "canary" else ()
+    bake: float = known["bake"].read(found.get("bake", ""))
+    seconds: float = sum(step.within for step in steps) + bake
+    return math.ceil(seconds / 60)
+
+
+def _strategy(name: str, found: Mapping[str, Any], path: Path, reading: Reading) -> None:
+    chosen = found.get("strategy", "rolling")
+    if chosen == "rolling":
+        return
+    here = (*path, "strategy")
+    if found.get("engine", "command") not in {"swarm", "docker"}:
+        reading.wrong(here, f"`{chosen}` of `{name}` needs the engine `swarm` or `docker`", "strategy: rolling")
+    if not found.get("proxy"):
+        reading.wrong(here, f"`{chosen}` of `{name}` needs `proxy`, which divides the traffic", "proxy: proxy")
+    if (migrate := found.get("migrate")) is not None and migrate.allow_contract:
+        what = f"`{chosen}` of `{name}` runs two releases on one database, and the old one breaks by `allow-contract`"
+        reading.wrong(here, what, "strategy: rolling")
+    try:
+        minutes = waiting(found)
+    except NotUnderstood:
+        return  # said of the key itself
+    if found.get("timeout-minutes", LONGEST_JOB) < minutes or minutes >= LONGEST_JOB:
+        what = f"the steps and the bake of `{name}` may take {minutes} minutes, longer than the job"
+        reading.wrong(here, what, f"timeout-minutes: {min(minutes + 45, LONGEST_JOB)}")
+
+
+def _parsed(parse: Parser[Any], text: str, path: Path, reading: Reading) -> None:
+    try:
+        parse(text)
+    except NotUnderstood as error:
+        reading.wrong(path, str(error), f'"{error.example}"')
 
 
 def _environment(pipeline: Pipeline, release: Release, environment: Environment, path: Path, reading: Reading) -> None:
@@ -130,6 +186,7 @@ def _environment(pipeline: Pipeline, release: Release, environment: Environment,
         if migrate.allow_contract and not migrate.backup_command:
             what = "`allow-contract` needs `backup-command`: a contract migration cannot be rolled back"
             reading.wrong((*path, "migrate"), what, "backup-command: ./infra/backup.sh {environment}")
+    _strategy(environment.name, found, path, reading)
     if found.get("approval-environment") == environment.name:
         what = "the approval environment is the deploy's own: a job that waits for a reviewer would hold the deploy's lock"
         reading.wrong((*path, "approval-environment"), what, f"approval-environment: {environment.name}-approval")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
 from typing import Any
 
 from cicd_actions.github.client import GitHub, segment
@@ -13,11 +12,12 @@ from cicd_actions.github.errors import NotFound, Permission
 from cicd_actions.github.proof import RUNS, Proofs, TooManyRuns, Trust, Unproven
 from cicd_actions.github.records import READ
 from cicd_actions.github.release_record import NotARecord, Record, Task, read
-from cicd_actions.pipeline_metrics.facts import DAY, Changes, Facts, Job, Pull, Release, Run, Step, by_environment, seconds
+from cicd_actions.pipeline_metrics.facts import DAY, Changes, Facts, Job, Pull, Release, Run, by_environment, seconds
+from cicd_actions.pipeline_metrics.listed import as_listed, committed, read_job, read_name, read_run, written
+from cicd_actions.pipeline_metrics.requests import Budget, Requests, Spent
 from cicd_actions.pipeline_metrics.walk import MOST_PAGES, PAGE, Slice, Walk, subtracted
 from cicd_actions.toolkit.errors import ActionError, Inconclusive, UnusableInput
 from cicd_actions.toolkit.grammar import is_whole
-from cicd_actions.toolkit.printable import shortened
 
 PULLS = Permission("Pull requests", "read", job="pull-requests")
 
@@ -31,29 +31,7 @@ OVERLAP = 3 * DAY
 KEPT_DAYS = 400
 """Days after which a store forgets: GitHub itself keeps runs 400 days at most."""
 
-MOST_NAME = 200
-"""Characters of a name that are kept. GitHub takes names of steps of any length."""
-
 JOB_PAGES = 3
-
-
-@dataclass
-class Budget:
-    """Requests that are left, for all repositories together."""
-
-    left: int
-    used: int = 0
-
-    def take(self) -> None:
-        """Raises `Spent` when none is left."""
-        if self.left <= 0:
-            raise Spent
-        self.left -= 1
-        self.used += 1
-
-
-class Spent(Exception):
-    """The budget of requests is used up."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +60,9 @@ class Collection:
     problem: ActionError | None = None
     _again: bool = field(default=False, init=False)
 
+    def __post_init__(self) -> None:
+        self._ask = Requests(self.github, self.budget, self.facts.marks)
+
     def basics(self) -> None:
         """Collects runs, records and pull requests. What was collected stays in `facts` when it ends early.
 
@@ -90,7 +71,8 @@ class Collection:
         facts = self.facts
         if facts.until and self.wanted.since < facts.since:
             # Older ones are wanted than before: lists that did not change are read again.
-            facts.marks = {key: value for key, value in facts.marks.items() if key == "id"}
+            for key in set(facts.marks) - {"id"}:
+                del facts.marks[key]
             self._again = True
         for what, work in (("runs", self._runs), ("records", self._releases), ("pull requests", self._pulls)):
             self._part(what, work)
@@ -161,7 +143,7 @@ class Collection:
             if walk.reached is not None:
                 facts.gaps = subtracted(facts.gaps, walk.reached, part.until or 0)
         if walk.crowded:
-            self.left_out.append(f"GitHub shows a thousand of the runs that were created at {_time(walk.crowded)}")
+            self.left_out.append(f"GitHub shows a thousand of the runs that were created at {written(walk.crowded)}")
 
     def _recheck(self) -> None:
         """Reads old runs again that may have been run again: those that had not ended, and one page of the others in turn."""
@@ -181,15 +163,16 @@ class Collection:
             self._keep(self._page(Slice(low, high), 1))
 
     def _page(self, span: Slice, number: int) -> list[Run]:
-        until = f"..{_time(span.until)}" if span.until is not None else ""
-        query: dict[str, str | int] = {"created": f"{'' if until else '>='}{_time(span.since)}{until}", "per_page": PAGE}
+        until = f"..{written(span.until)}" if span.until is not None else ""
+        query: dict[str, str | int] = {"created": f"{'' if until else '>='}{written(span.since)}{until}", "per_page": PAGE}
         if number > 1:
             query["page"] = number
         path, what = f"{self.github.repo}/actions/runs", "list the runs"
-        # The first page of what is new is the one that often did not change.
-        found = (
-            self._changed("runs", path, what, RUNS, query) if not until and number == 1 else self._get(path, what, RUNS, query)
-        )
+        if not until and number == 1:
+            # The first page of what is new is the one that often did not change.
+            found = self._ask.changed("runs", path, what, RUNS, query)
+        else:
+            found = self._ask.get(path, what, RUNS, query)
         return self._read_runs(found) if found is not None else []
 
     def _read_runs(self, found: Any) -> list[Run]:
@@ -199,7 +182,7 @@ class Collection:
         runs = []
         for each in listed:
             if isinstance(each, dict) and isinstance(each.get("id"), int):
-                runs.append(_run(each))
+                runs.append(read_run(each))
                 home = each.get("repository")
                 if isinstance(home, dict) and isinstance(home.get("id"), int):
                     self.facts.marks["id"] = home["id"]
@@ -218,7 +201,7 @@ class Collection:
     def _releases(self) -> None:
         facts = self.facts
         path, what = f"{self.github.repo}/deployments", "list the deployments"
-        page = self._changed("deployments", path, what, READ, {"per_page": PAGE})
+        page = self._ask.changed("deployments", path, what, READ, {"per_page": PAGE})
         if page is None:
             return
         known = 0 if self._again else max(facts.releases, default=0)
@@ -233,7 +216,7 @@ class Collection:
         found: list[tuple[Mapping[str, Any], Record]] = []
         number = 1
         while True:
-            page = self._get(path, what, READ, {"task": task.value, "per_page": PAGE, "page": number})
+            page = self._ask.get(path, what, READ, {"task": task.value, "per_page": PAGE, "page": number})
             found += self._records(page)
             if len(page) < PAGE or _reaches(page, known, self.facts.since):
                 return found
@@ -253,7 +236,8 @@ class Collection:
         return found
 
     def _prove(self, found: Sequence[tuple[Mapping[str, Any], Record]], known: int) -> None:
-        runs = {str(number): _as_listed(run) for number, run in self.facts.runs.items()}
+        named = {record.run.id for _, record in found}
+        runs = {str(number): as_listed(run) for number, run in self.facts.runs.items() if str(number) in named}
         trust = replace(self.wanted.trust, repository=str(self.facts.marks.get("id", self.wanted.trust.repository)))
         proofs = Proofs(self.github, trust, runs)
         unproven = 0
@@ -296,7 +280,7 @@ class Collection:
             known = 0
         if not self.wanted.people:
             facts.without_people()
-        page = self._changed("pulls", path, "list the pull requests", PULLS, query)
+        page = self._ask.changed("pulls", path, "list the pull requests", PULLS, query)
         number, newest = 1, known
         while page is not None:
             if not isinstance(page, list):
@@ -309,7 +293,7 @@ class Collection:
             if len(page) < PAGE or min(updated, default=0) < max(known, facts.since):
                 break
             number += 1
-            page = self._get(path, "list the pull requests", PULLS, {**query, "page": number})
+            page = self._ask.get(path, "list the pull requests", PULLS, {**query, "page": number})
         facts.marks["pulls"], facts.marks["people"] = newest, self.wanted.people
 
     def _pull(self, found: Mapping[str, Any]) -> Pull | None:
@@ -319,7 +303,7 @@ class Collection:
         user = found.get("user")
         user = user if isinstance(user, dict) else {}
         bot = user.get("type") == "Bot"
-        author = _name(user.get("login")) if self.wanted.people and not bot else ""
+        author = read_name(user.get("login")) if self.wanted.people and not bot else ""
         return Pull(found["number"], seconds(found.get("created_at")), merged, bot, author)
 
     # -- commits between releases
@@ -338,13 +322,15 @@ class Collection:
         what = f"compare {base[:12]} with {head[:12]}"
         path = f"{self.github.repo}/compare/{segment(base)}...{segment(head)}"
         try:
-            found = self._get(path, what, CONTENTS, {"per_page": PAGE})
+            found = self._ask.get(path, what, CONTENTS, {"per_page": PAGE})
         except NotFound:
             # A missing permission and a commit that a rewritten history lost answer alike; the release's own tells them apart.
-            self._get(f"{self.github.repo}/commits/{segment(head)}", f"read the commit {head[:12]}", CONTENTS, {"per_page": 1})
+            self._ask.get(
+                f"{self.github.repo}/commits/{segment(head)}", f"read the commit {head[:12]}", CONTENTS, {"per_page": 1}
+            )
             return Changes(base, head, 0, ())
         commits = found.get("commits") if isinstance(found, dict) else None
-        times = [_committed(each) for each in commits if isinstance(each, dict)] if isinstance(commits, list) else []
+        times = [committed(each) for each in commits if isinstance(each, dict)] if isinstance(commits, list) else []
         total = found.get("total_commits") if isinstance(found, dict) else 0
         return Changes(base, head, total if isinstance(total, int) else len(times), tuple(time for time in times if time))
 
@@ -372,11 +358,11 @@ class Collection:
             query: dict[str, str | int] = {"filter": "all", "per_page": PAGE}
             if number > 1:
                 query["page"] = number
-            page = self._get(path, what, RUNS, query)
+            page = self._ask.get(path, what, RUNS, query)
             listed = page.get("jobs") if isinstance(page, dict) else None
             if not isinstance(listed, list):
                 raise Inconclusive(f"Could not {what}: GitHub's answer holds no list of jobs.")
-            found += [_job(run, each) for each in listed if isinstance(each, dict) and isinstance(each.get("id"), int)]
+            found += [read_job(run, each) for each in listed if isinstance(each, dict) and isinstance(each.get("id"), int)]
             if len(listed) < PAGE:
                 break
         else:
@@ -386,24 +372,6 @@ class Collection:
         jobs = sorted(own.values(), key=lambda job: (job.attempt, job.id))
         # A run without jobs (its file is not valid) is known too.
         return jobs or [Job(run.id, run.attempt, 0, "", "", 0, 0, 0, "skipped", ())]
-
-    # -- requests
-
-    def _get(self, path: str, what: str, needs: Permission, query: Mapping[str, str | int]) -> Any:
-        self.budget.take()
-        return self.github.changed(path, what, "", needs=needs, **query)[1]
-
-    def _changed(self, name: str, path: str, what: str, needs: Permission, query: Mapping[str, str | int]) -> Any:
-        """Returns the first page of a list; `None` when it is what it was at the last collection."""
-        self.budget.take()
-        etags: dict[str, Any] = self.facts.marks.setdefault("etags", {})
-        known = etags.get(name)
-        # A tag belongs to one question.
-        same = isinstance(known, list) and known[1:] == [dict(query)]
-        tag, found = self.github.changed(path, what, str(known[0]) if known and same else "", needs=needs, **query)
-        if found is not None and tag:
-            etags[name] = [tag, dict(query)]
-        return found
 
 
 def pairs(releases: Sequence[Release]) -> Iterator[tuple[str, str]]:
@@ -422,83 +390,5 @@ def _reaches(page: Sequence[Any], known: int, since: int) -> bool:
     return not isinstance(last, dict) or int(last.get("id") or 0) <= known or seconds(last.get("created_at")) < since
 
 
-def _run(found: Mapping[str, Any]) -> Run:
-    home, head = found.get("repository"), found.get("head_repository")
-    same = isinstance(home, dict) and isinstance(head, dict) and home.get("id") == head.get("id")
-    attempt, status = found.get("run_attempt"), _name(found.get("status"))
-    return Run(
-        found["id"],
-        attempt if isinstance(attempt, int) else 1,
-        _name(found.get("name")),
-        _name(str(found.get("path") or "").partition("@")[0]),
-        _name(found.get("head_branch")),
-        _name(found.get("event")),
-        _name(found.get("head_sha")),
-        status,
-        _name(found.get("conclusion")) if status == "completed" else "",
-        seconds(found.get("created_at")),
-        seconds(found.get("run_started_at")) or seconds(found.get("created_at")),
-        seconds(found.get("updated_at")),
-        not same,
-    )
-
-
-def _as_listed(run: Run) -> dict[str, Any]:
-    """Returns what the proof of a record reads of a run, as GitHub writes it."""
-    return {
-        "event": run.event,
-        "head_branch": run.branch,
-        "path": run.path,
-        "head_sha": run.sha,
-        "status": run.status,
-        "created_at": _time(run.created),
-        "updated_at": _time(run.updated),
-        "repository": {"id": 0},
-        "head_repository": {"id": int(run.foreign)},
-    }
-
-
-def _job(run: Run, found: Mapping[str, Any]) -> Job:
-    steps = found.get("steps")
-    attempt = found.get("run_attempt")
-    return Job(
-        run.id,
-        attempt if isinstance(attempt, int) else run.attempt,
-        found["id"],
-        _name(found.get("name")),
-        runner_kind(found.get("labels")),
-        seconds(found.get("created_at")),
-        seconds(found.get("started_at")),
-        seconds(found.get("completed_at")),
-        _name(found.get("conclusion")),
-        tuple(_step(each) for each in steps if isinstance(each, dict)) if isinstance(steps, list) else (),
-    )
-
-
-def _step(found: Mapping[str, Any]) -> Step:
-    begun, ended = seconds(found.get("started_at")), seconds(found.get("completed_at"))
-    return Step(_name(found.get("name")), _name(found.get("conclusion")), max(0, ended - begun) if begun and ended else 0)
-
-
-def runner_kind(labels: object) -> str:
-    """Returns the label that rates are set for: `self-hosted`, else the first one, such as `ubuntu-latest`."""
-    known = [_name(each) for each in labels if isinstance(each, str)] if isinstance(labels, list) else []
-    return "self-hosted" if "self-hosted" in known else known[0] if known else "unknown"
-
-
-def _committed(found: Mapping[str, Any]) -> int:
-    commit = found.get("commit")
-    committer = commit.get("committer") if isinstance(commit, dict) else None
-    return seconds(committer.get("date")) if isinstance(committer, dict) else 0
-
-
-def _name(found: object) -> str:
-    return shortened(found, MOST_NAME) if isinstance(found, str) else ""
-
-
-def _time(time: int) -> str:
-    return datetime.fromtimestamp(time, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _day(time: int) -> str:
-    return _time(time)[:10]
+    return written(time)[:10]

@@ -7,10 +7,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from operator import attrgetter
 
 from cicd_actions.pipeline_metrics.dora import Deployment, deployments, lead_times, restores
-from cicd_actions.pipeline_metrics.facts import DAY, WEEK, Facts, Job, Run
+from cicd_actions.pipeline_metrics.facts import DAY, JUDGED, WEEK, Facts, Job, Run
 from cicd_actions.pipeline_metrics.metrics import Figure, percentage, quantile, quantiles
+
+_CREATED, _UPDATED = attrgetter("created", "id"), attrgetter("updated", "id")
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,10 @@ class Week:
     figures: Mapping[str, Figure]
 
 
+End = tuple["bool | None", int]
+"""Whether a run succeeded (`None` where it says neither), and the seconds of its last attempt."""
+
+
 @dataclass(frozen=True)
 class Story:
     """The runs of one repository that count, their pairs of workflow and commit, and when failed ones were green again."""
@@ -95,11 +102,14 @@ class Story:
     runs: Sequence[Run]
     pairs: Sequence[tuple[Sequence[Run], bool]]
     green: Mapping[int, float | None]
+    ends: Sequence[End]
+    """Of each run."""
 
     @classmethod
     def of(cls, facts: Facts, scope: Scope) -> Story:
         runs = [run for run in facts.runs.values() if scope.has(run)]
-        return cls(facts, runs, list(flaky_pairs(facts, runs)), green_again(facts, runs))
+        ends = [(JUDGED.get(run.conclusion), max(0, run.updated - run.started)) for run in runs]
+        return cls(facts, runs, list(flaky_pairs(facts, runs)), green_again(facts, runs), ends)
 
 
 @dataclass
@@ -129,14 +139,14 @@ class Figures:
 def compute(facts: Sequence[Facts], scope: Scope) -> Figures:
     """Computes all figures of some repositories together."""
     chosen = [Story.of(each, scope) for each in facts]
-    runs = [run for story in chosen for run in story.runs]
     jobs = [job for story in chosen for run in story.runs for job in story.facts.jobs.get(run.id, ())]
     groups = [flaky for story in chosen for _, flaky in story.pairs]
     deployed = [(each.repository, one) for each in facts for one in deployments(each, scope.environment)]
     within = [(name, one) for name, one in deployed if scope.since <= one.at <= scope.until]
     pulls = [pull for each in facts for pull in each.pulls.values() if scope.since <= pull.merged <= scope.until]
     minutes = _minutes(jobs, scope.rates)
-    overall = {**_of_runs(runs), "flaky-rate": Figure.of("flaky-rate", percentage(sum(groups), len(groups)), len(groups))}
+    ends = [end for story in chosen for end in story.ends]
+    overall = {**_of_runs(ends), "flaky-rate": Figure.of("flaky-rate", percentage(sum(groups), len(groups)), len(groups))}
     overall |= quantiles("queue", queued(jobs))
     counted = [each for each in minutes if each.cost is not None]
     people = [pull for pull in pulls if not pull.bot]
@@ -149,24 +159,24 @@ def compute(facts: Sequence[Facts], scope: Scope) -> Figures:
         overall,
         _by_workflow(chosen),
         _by_job(chosen),
-        _by_week(runs, scope),
+        _by_week(chosen, scope),
         _flakes(chosen),
         _steps(chosen),
         minutes,
         sorted(within, key=lambda each: -each[1].at),
         dict(Counter(pull.author for pull in people if pull.author).most_common()) if scope.people else {},
         chosen,
-        len(runs),
+        len(ends),
         sum(1 for story in chosen for run in story.runs if run.id in story.facts.jobs),
         sum(run.attempt > 1 and run.id not in story.facts.jobs for story in chosen for run in story.runs),
     )
 
 
-def _of_runs(runs: Iterable[Run]) -> dict[str, Figure]:
-    judged = [run for run in runs if run.good is not None]
-    passed = [run for run in judged if run.good]
-    rate = Figure.of("success-rate", percentage(len(passed), len(judged)), len(judged))
-    return {"success-rate": rate, **quantiles("duration", [run.seconds for run in passed])}
+def _of_runs(ends: Sequence[End]) -> dict[str, Figure]:
+    times = [time for good, time in ends if good]
+    judged = len(times) + sum(good is False for good, _ in ends)
+    rate = Figure.of("success-rate", percentage(len(times), judged), judged)
+    return {"success-rate": rate, **quantiles("duration", times)}
 
 
 def _dora(facts: Sequence[Facts], within: Sequence[Deployment], scope: Scope) -> dict[str, Figure]:
@@ -183,12 +193,12 @@ def _dora(facts: Sequence[Facts], within: Sequence[Deployment], scope: Scope) ->
 
 
 def _by_workflow(chosen: Sequence[Story]) -> list[tuple[str, str, int, dict[str, Figure]]]:
-    groups: dict[tuple[str, str], list[Run]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[End]] = defaultdict(list)
     for story in chosen:
         name = story.facts.repository
-        for run in story.runs:
-            groups[name, run.workflow or run.path].append(run)
-    return sorted(((*key, len(runs), _of_runs(runs)) for key, runs in groups.items()), key=lambda row: (-row[2], row[:2]))
+        for run, end in zip(story.runs, story.ends, strict=True):
+            groups[name, run.workflow or run.path].append(end)
+    return sorted(((*key, len(ends), _of_runs(ends)) for key, ends in groups.items()), key=lambda row: (-row[2], row[:2]))
 
 
 def _by_job(chosen: Sequence[Story]) -> list[tuple[str, str, str, int, float]]:
@@ -202,11 +212,12 @@ def _by_job(chosen: Sequence[Story]) -> list[tuple[str, str, str, int, float]]:
     return sorted(rows, key=lambda row: (-row[4], row[:3]))
 
 
-def _by_week(runs: Iterable[Run], scope: Scope) -> list[Week]:
+def _by_week(chosen: Sequence[Story], scope: Scope) -> list[Week]:
     """Weeks end at the end of the window, so that the newest one is whole."""
-    groups: dict[int, list[Run]] = defaultdict(list)
-    for run in runs:
-        groups[(scope.until - run.created) // WEEK].append(run)
+    groups: dict[int, list[End]] = defaultdict(list)
+    for story in chosen:
+        for run, end in zip(story.runs, story.ends, strict=True):
+            groups[(scope.until - run.created) // WEEK].append(end)
     last = (scope.until - scope.since) // WEEK
     return [
         Week(scope.until - (number + 1) * WEEK, len(groups[number]), _of_runs(groups[number])) for number in range(last, -1, -1)
@@ -238,8 +249,13 @@ def flaky_pairs(facts: Facts, runs: Iterable[Run]) -> Iterator[tuple[list[Run], 
             if some[0].good is not None:
                 yield some, False
             continue
-        some.sort(key=lambda run: (run.created, run.id))
-        ends = [good for run in some for _, good in sorted(attempts(run, facts.jobs.get(run.id, ())).items())]
+        some.sort(key=_CREATED)
+        ends: list[bool] = []
+        for run in some:
+            if run.attempt > 1:
+                ends += [good for _, good in sorted(attempts(run, facts.jobs.get(run.id, ())).items())]
+            elif (good := JUDGED.get(run.conclusion)) is not None:
+                ends.append(good)
         if ends:
             yield some, False in ends and True in ends[ends.index(False) :]
 
@@ -319,16 +335,16 @@ def green_again(facts: Facts, runs: Sequence[Run]) -> dict[int, float | None]:
 
     `None` stands for one that is still red.
     """
-    red = {(run.path or run.workflow, run.branch) for run in runs if run.good is False and run.id in facts.jobs}
+    red = {(run.path or run.workflow, run.branch) for run in map(facts.runs.get, facts.jobs) if run and run.good is False}
     groups: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in runs:
         key = (run.path or run.workflow, run.branch)
-        if key in red and run.good is not None:
+        if key in red and run.conclusion in JUDGED:
             groups[key].append(run)
     found: dict[int, float | None] = {}
     for some in groups.values():
         following: int | None = None
-        for run in sorted(some, key=lambda run: (run.updated, run.id), reverse=True):
+        for run in sorted(some, key=_UPDATED, reverse=True):
             if run.good:
                 following = run.updated
             else:

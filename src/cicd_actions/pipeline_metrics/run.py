@@ -12,12 +12,13 @@ from typing import Any
 from cicd_actions.github.client import GitHub
 from cicd_actions.github.proof import Trust
 from cicd_actions.pipeline_metrics import files, openmetrics, traces
-from cicd_actions.pipeline_metrics.collect import Budget, Collection, Wanted
+from cicd_actions.pipeline_metrics.collect import Collection, Wanted
 from cicd_actions.pipeline_metrics.compute import Figures, Scope, compute
 from cicd_actions.pipeline_metrics.dashboard import page
 from cicd_actions.pipeline_metrics.delivery import Destination
 from cicd_actions.pipeline_metrics.facts import DAY, Facts
 from cicd_actions.pipeline_metrics.inputs import Inputs
+from cicd_actions.pipeline_metrics.requests import Budget
 from cicd_actions.pipeline_metrics.store import Store
 from cicd_actions.pipeline_metrics.summary import Summary
 from cicd_actions.toolkit.errors import Inconclusive, UnusableInput

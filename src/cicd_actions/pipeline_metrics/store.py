@@ -1,7 +1,8 @@
 """The store: one file of JSON lines for a repository, replaced as a whole.
 
-The first line names the schema and the columns. Each later line is `[kind, [values…]]`. What the next collection continues
-from is part of the same file, so a reader never sees half of an update, and two writers lose at most the other's news, which
+The first line names the schema and the columns. Runs, of which there are many, come as lines `["runs", [names, columns]]`, in
+which a name is its number among `names`; each other line is `[kind, [values…]]`. What the next collection continues from is
+part of the same file, so a reader never sees half of an update, and two writers lose at most the other's news, which
 the next collection gets again.
 """
 
@@ -13,15 +14,20 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from functools import lru_cache
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from cicd_actions.pipeline_metrics.facts import Changes, Facts, Job, Pull, Release, Run, Step
 from cicd_actions.toolkit.errors import UnusableInput
 
-SCHEMA = 1
+SCHEMA = 2
+
+_TEXTS = range(2, 9)
+"""The columns of a run that hold names."""
+
+_RUNS = 20_000
+"""Runs in one line."""
 
 _KINDS: dict[str, Any] = {"run": Run, "job": Job, "release": Release, "pull": Pull, "changes": Changes}
 _SAFE = re.compile(r"[A-Za-z0-9._-]+")
@@ -79,17 +85,21 @@ class Store:
         return self._folder / owner / f"{name}.jsonl"
 
 
+def _columns() -> dict[str, list[str]]:
+    return {kind: list(form._fields) for kind, form in _KINDS.items()}
+
+
 def _lines(facts: Facts) -> Iterator[str]:
     dump: Callable[[object], str] = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), check_circular=False).encode
-    columns = {kind: list(form._fields) for kind, form in _KINDS.items()}
-    yield dump({"schema": SCHEMA, "repository": facts.repository, "columns": columns})
+    yield dump({"schema": SCHEMA, "repository": facts.repository, "columns": _columns()})
     yield dump(["state", {"since": facts.since, "until": facts.until, "gaps": facts.gaps, "marks": facts.marks}])
-    quoted = lru_cache(None)(dump)
-    for run in facts.runs.values():
-        # As `dump(["run", run])` writes it, five times as fast: names repeat.
-        names = ",".join([quoted(name) for name in run[2:9]])
-        times = f"{run.created},{run.started},{run.updated},{'true' if run.foreign else 'false'}"
-        yield f'["run",[{run.id},{run.attempt},{names},{times}]]'
+    runs = iter(facts.runs.values())
+    while part := list(islice(runs, _RUNS)):
+        columns: list[Any] = list(zip(*part, strict=True))
+        names = {name: number for number, name in enumerate(dict.fromkeys(chain.from_iterable(columns[at] for at in _TEXTS)))}
+        for at in _TEXTS:
+            columns[at] = list(map(names.__getitem__, columns[at]))
+        yield dump(["runs", [list(names), columns]])
     for kind, rows in (
         ("job", (job for jobs in facts.jobs.values() for job in jobs)),
         ("release", facts.releases.values()),
@@ -110,16 +120,18 @@ def _read(repository: str, file: Iterator[str]) -> Facts:
     head = json.loads(next(file, "{}"))
     if not isinstance(head, dict) or head.get("schema") != SCHEMA:
         raise ValueError(f"its schema is {head.get('schema') if isinstance(head, dict) else head!r}, not {SCHEMA}")
-    if head["columns"] != {kind: list(form._fields) for kind, form in _KINDS.items()}:
+    if head["columns"] != _columns():
         raise ValueError("its columns are not those of this version")
     facts = Facts(repository)
     # The names of branches and workflows repeat a thousand times: each is kept once.
     once: Callable[[str], str] = sys.intern
     for kind, row in _rows(file):
-        if kind == "run":
-            row[2:9] = map(once, row[2:9])
-            run = Run(*row)
-            facts.runs[run.id] = run
+        if kind == "runs":
+            names, columns = row
+            names = list(map(once, names))
+            for at in _TEXTS:
+                columns[at] = map(names.__getitem__, columns[at])
+            facts.runs.update(zip(columns[0], map(Run._make, zip(*columns, strict=True)), strict=True))
         elif kind == "job":
             row[3:5] = map(once, row[3:5])
             row[9] = tuple(Step(once(name), once(conclusion), took) for name, conclusion, took in row[9])

@@ -14,6 +14,11 @@ ACTION = Action(
         Output("rolled-out", "`true` when every service runs the release; `false` otherwise; empty when nothing was tried."),
         Output("previous", "The digests that ran before, as JSON: service → digest (empty where the engine cannot tell)."),
         Output("digests", "The release's digests, one `service=sha256:…` per line (an image's id where it has no digest)."),
+        Output(
+            "stage",
+            "`promoted`, `abandoned`, `staged` (it waits for `promote: staged`), or `held` (no verdict, and no traffic); empty"
+            " without a stage.",
+        ),
         Output("reason", "One sentence that says what happened."),
     ),
     run="cicd_actions.roll_out.run.run",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from cicd_actions.engines.inputs import EngineInputs
+from cicd_actions.engines.staged_inputs import StagedInputs
+from cicd_actions.roll_out.strategy import StrategyInputs
 from cicd_actions.toolkit.grammar import NotUnderstood, boolean, duration, lines, string
 from cicd_actions.toolkit.inputs import declare
 
@@ -74,5 +75,11 @@ class _Release:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inputs(EngineInputs, _Release):
-    """Names the release, and where it runs."""
+class Inputs(StagedInputs, StrategyInputs, _Release):
+    """Names the release, where it runs, and how traffic moves to it."""
+
+    @property
+    def waiting(self) -> float:
+        """Returns the seconds that the strategy itself may wait, beside `timeout`."""
+        steps = sum(step.within for step in self.steps) if self.strategy == "canary" else 0.0
+        return steps + self.bake if self.strategy != "rolling" else 0.0

@@ -17,8 +17,11 @@ from cicd_actions.engines.protocol import (
     Target,
 )
 from cicd_actions.engines.reference import reference
-from cicd_actions.engines.release import Progress, examine, roll_out, settled
+from cicd_actions.engines.release import examine, roll_out, settled
+from cicd_actions.engines.staged_inputs import STAGED
+from cicd_actions.roll_out import staged
 from cicd_actions.roll_out.inputs import Inputs, Wanted
+from cicd_actions.roll_out.staged import StagedProgress
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import Cancelled, UnusableInput
 from cicd_actions.toolkit.findings import Finding, Severity
@@ -32,22 +35,24 @@ _FULL_SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 def run(inputs: Inputs, runtime: Runtime) -> Report:
     """Runs one roll-out. Raises `ActionError` for every problem that it finds before it touches a service."""
-    deadline = runtime.deadline(inputs.timeout)
-    with connected(inputs, runtime) as engine:
+    deadline = runtime.deadline(inputs.timeout + inputs.waiting)
+    with connected(inputs, runtime, STAGED) as engine:
+        staged.refuse(inputs, engine, runtime)
         ordered = _ordered(inputs)
         targets = _targets(engine, ordered, inputs.sha, deadline)
         before = settled(engine, [target.service for target in targets], deadline, runtime)
-        progress = Progress(before, targets, by_programs=engine.opaque_images)
+        progress = StagedProgress(before, targets, by_programs=engine.own_programs)
         examine(engine, progress, deadline, allow_empty=inputs.allow_empty)
+
+        def revert_deadline() -> Deadline:
+            return runtime.deadline(inputs.revert_timeout)
+
         try:
-            roll_out(
-                engine,
-                progress,
-                deadline,
-                lambda: runtime.deadline(inputs.revert_timeout),
-                runtime,
-                allow_empty=inputs.allow_empty,
-            )
+            if inputs.strategy == "rolling":
+                staged.abandon_leftovers(engine, progress, inputs, deadline, runtime)
+                roll_out(engine, progress, deadline, revert_deadline, runtime, allow_empty=inputs.allow_empty)
+            else:
+                staged.roll_out(engine, progress, inputs, deadline, revert_deadline, runtime)
         except Cancelled as cancelled:
             cancelled.report = _cancelled(cancelled, progress)
             raise
@@ -87,7 +92,7 @@ def _targets(engine: Engine, ordered: Sequence[Wanted], sha: str, deadline: Dead
         targets.append(Target(wanted.service, image, sha or _sha_of(wanted.image, engine)))
     if missing:
         raise ImageMissing(
-            "\n".join(error.what for error in missing),
+            "\n".join(dict.fromkeys(error.what for error in missing)),
             cause="\n".join(dict.fromkeys(error.cause for error in missing if error.cause)),
             fix="Nothing was changed. Check that the build pushed the image under this name, and deploy the build's outputs.",
         )
@@ -135,12 +140,14 @@ def _sha_of(image: str, engine: Engine) -> str:
     return tag if _FULL_SHA.fullmatch(tag) else ""
 
 
-def _report(progress: Progress, deadline: Deadline) -> Report:
+def _report(progress: StagedProgress, deadline: Deadline) -> Report:
     failure = progress.failure
     outputs = _outputs(progress)
     if failure is None:
         moved = len(progress.arrived)
         headline = f"{_services(moved)} arrived in {deadline.elapsed:.1f} s."
+        if progress.stage == "staged":
+            headline = staged.waiting(progress)
         if progress.unchanged:
             headline += f" {', '.join(progress.unchanged)} ran it already."
         findings = [
@@ -152,14 +159,15 @@ def _report(progress: Progress, deadline: Deadline) -> Report:
             Finding("roll-out/nothing-runs", Severity.WARNING, f"{service} runs no replica, so nothing proves its new image.")
             for service in progress.empty
         ]
-        outputs |= {"verdict": Verdict.PASS, "rolled-out": True, "reason": headline}
-        return Report(Verdict.PASS, headline, outputs, findings, [_table(progress)])
+        findings += [Finding("roll-out/stage", Severity.NOTICE, note) for note in progress.notes]
+        outputs |= {"verdict": Verdict.PASS, "rolled-out": progress.stage != "staged", "reason": headline}
+        return Report(Verdict.PASS, headline, outputs, findings, [_table(progress), *progress.blocks()])
     verdict = progress.verdict
     headline = " ".join(part for part in (failure.what, _consequence(progress)) if part)
     outputs |= {"verdict": verdict, "rolled-out": False, "reason": headline}
     rule = _RULES.get(type(failure), "roll-out/failed")
     finding = Finding(rule, Severity.ERROR, headline + (f"\n{failure.cause}" if failure.cause else ""), fix=failure.fix)
-    blocks: list[Block] = [_table(progress)]
+    blocks: list[Block] = [_table(progress), *progress.blocks()]
     if failure.cause:
         blocks.append(Paragraph(failure.cause))
     if isinstance(failure, RollOutFailed):
@@ -172,7 +180,7 @@ def _report(progress: Progress, deadline: Deadline) -> Report:
     return Report(verdict, headline, outputs, [finding], blocks, list_findings=False)
 
 
-def _cancelled(cancelled: Cancelled, progress: Progress) -> Report:
+def _cancelled(cancelled: Cancelled, progress: StagedProgress) -> Report:
     headline = f"The roll-out was {cancelled}."
     if progress.handed_over:
         headline += f" The engine is rolling {', '.join(progress.handed_over)} back to what ran before, without this step."
@@ -180,16 +188,19 @@ def _cancelled(cancelled: Cancelled, progress: Progress) -> Report:
         headline += f" Left, because something else changed it: {', '.join(progress.left)}."
     if progress.stranded:
         headline += f" Could not be rolled back: {', '.join(progress.stranded)}."
+    if progress.returned:
+        headline += f" The old release has all of the traffic again ({', '.join(progress.returned[::-1])})."
     if not progress.touched:
         headline += " Nothing was changed."
     outputs = _outputs(progress) | {"verdict": Verdict.INCONCLUSIVE, "rolled-out": False, "reason": headline}
     return Report(Verdict.INCONCLUSIVE, headline, outputs, blocks=[_table(progress)])
 
 
-def _outputs(progress: Progress) -> dict[str, OutputValue]:
+def _outputs(progress: StagedProgress) -> dict[str, OutputValue]:
     return {
         "previous": {service: running.digest for service, running in progress.before.items()},
         "digests": "\n".join(f"{target.service}={_digest_or_id(target.image)}" for target in progress.targets),
+        "stage": progress.stage,
     }
 
 
@@ -197,12 +208,14 @@ def _digest_or_id(image: Image) -> str:
     return image.digest or image.name
 
 
-def _consequence(progress: Progress) -> str:
+def _consequence(progress: StagedProgress) -> str:
     """Returns what stands now, for every service that was touched."""
     left = [service for service in progress.left if progress.left[service] != (progress.failure and progress.failure.what)]
     returned = "What ran before runs again ({})."
     if progress.by_programs:
         returned = "`roll-out-command` was called with what ran before, and exited with code 0 ({})."
+    if progress.stage == "abandoned":
+        returned = "The old release has all of the traffic again ({})."
     parts = (
         (progress.stranded, "{} could not be rolled back."),
         (left, "{} was changed by something else as well, and was left."),
@@ -211,7 +224,7 @@ def _consequence(progress: Progress) -> str:
     return " ".join(words.format(", ".join(services)) for services, words in parts if services)
 
 
-def _table(progress: Progress) -> Table:
+def _table(progress: StagedProgress) -> Table:
     rows = [
         (
             Code(target.service),
@@ -236,7 +249,7 @@ def evidence_blocks(service: str, evidence: Evidence) -> list[Block]:
     return [Details(f"{service}: {title}", [CodeBlock(text)]) for title, text in parts if text.strip()]
 
 
-def _by_hand(progress: Progress) -> str:
+def _by_hand(progress: StagedProgress) -> str:
     lines = ["Roll it back by hand to:"]
     lines += [f"    {service}={progress.before[service].image or 'not known'}" for service in progress.stranded]
     return "\n".join(lines)

@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 
 from cicd_actions.engines.protocol import Engine, EngineUnreachable, Image, ImageMissing, Running, ServiceMissing, Target
 from cicd_actions.engines.registry import Registry
+from cicd_actions.github import attestations
 from cicd_actions.github.client import GitHub
 from cicd_actions.github.commits import Comparison, compare
 from cicd_actions.github.history import History, Release
+from cicd_actions.github.inputs import AttestationInputs
 from cicd_actions.github.records import Records
 from cicd_actions.github.release_record import Record, digest_of, lock_described
 from cicd_actions.roll_out.inputs import Wanted
@@ -46,8 +48,8 @@ def what_runs(engine: Engine, services: Sequence[Wanted], deadline: Deadline) ->
     names = [each.service for each in services]
     running = engine.running(names, deadline)
     missing = [name for name in names if name not in running]
-    # The user's own programs may say nothing of a service that is down; rolling it out is what they are for.
-    if missing and not engine.opaque_images:
+    # The user's programs may not report a service that is down; rolling it out is what they are for.
+    if missing and not engine.own_programs:
         raise ServiceMissing(
             f"Cannot roll back {', '.join(missing)}: this {engine.name} engine has no such service.",
             fix="Correct its name in `services`. For Swarm, the input `stack` stands before it.",
@@ -140,15 +142,15 @@ def found_images(
         except EngineUnreachable as error:
             if service not in found:
                 raise
-            why = f"{NO_IMAGE_COMMAND}, and the registry does not tell. {error.what}" if engine.opaque_images else error.what
+            why = f"{NO_IMAGE_COMMAND}, and the registry does not tell. {error.what}" if engine.own_programs else error.what
             unverified.append(f"whether the image {image} of {service} exists: {why}")
             continue
         if not found[service].exists:
-            why = NO_IMAGE_COMMAND if engine.opaque_images else "this engine cannot tell"
+            why = NO_IMAGE_COMMAND if engine.own_programs else "this engine cannot tell"
             unverified.append(f"whether the image {image} of {service} exists: {why}")
     if missing:
         raise ImageMissing(
-            "\n".join(error.what for error in missing),
+            "\n".join(dict.fromkeys(error.what for error in missing)),
             cause="An image of the release to roll back to was deleted, so it cannot run again.",
             fix="Keep the images of the last releases in the registry. Now deploy a commit that fixes the problem, or roll back"
             " to an older release:\n\n    with:\n      to-sha: <full commit sha>",
@@ -229,6 +231,26 @@ def plan(
     )
 
 
+def attested(inputs: AttestationInputs, made: Plan, github: GitHub, deadline: Deadline, runtime: Runtime) -> Plan:
+    """Returns the plan, refused where an image that is about to run has no attestation of its build, if one is required.
+
+    What could not be told is unverified. Raises `UnusableInput`.
+    """
+    policy = attestations.policy(inputs, github.repository)
+    if policy is None:
+        return made
+    for move in made.moves:
+        if move.already:
+            continue
+        try:
+            attestations.verify(move.reference, move.sha, policy, github.token, runtime, deadline)
+        except attestations.Unattested as error:
+            return made if made.refused else replace(made, refused=error)
+        except Inconclusive as error:
+            made = replace(made, unverified=(*made.unverified, f"who built the image of {move.service}: {error.what}"))
+    return made
+
+
 def lock(records: Records, environment: str, runtime: Runtime) -> Record | None:
     """Returns the lock that a rollback passes through, if any. A rollback never waits for an answer to this."""
     try:
@@ -264,7 +286,7 @@ def refuse(inputs: CheckInputs, made: Plan) -> None:
 
 def refuse_engine(engine: Engine, roll_out_command: object) -> None:
     """Raises `Failed` for an engine that has no means to roll back."""
-    if engine.name == "command" and roll_out_command is None:
+    if engine.own_programs and roll_out_command is None:
         raise Failed(
             "Cannot roll back: the engine `command` has no `roll-out-command`.",
             fix="    with:\n      roll-out-command: ./infra/rollout.sh {service} {image} {sha} {environment}",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from cicd_actions.engines.inputs import EngineInputs
-from cicd_actions.github.inputs import RecordInputs
+from cicd_actions.github.inputs import AttestationInputs, RecordInputs
 from cicd_actions.github.release_record import is_sha
 from cicd_actions.health_gate.embedded import GateOptions
 from cicd_actions.roll_out.inputs import Wanted, services
@@ -103,7 +103,7 @@ class _Rollback:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inputs(EngineInputs, GateOptions, CheckInputs, RecordInputs, _Rollback):
+class Inputs(EngineInputs, GateOptions, CheckInputs, AttestationInputs, RecordInputs, _Rollback):
     """What is rolled back, where it runs, and how it is verified."""
 
     environment: str = declare(string, "The environment's name in the records, such as `production`.", required=True)

@@ -71,8 +71,8 @@ def moves(
 
 
 def doubted(plan: Plan, engine: Engine, judged: Report) -> bool:
-    """Tells whether a failed gate contradicts the user's own program, which says that a service runs the release already."""
-    return engine.opaque_images and judged.verdict is Verdict.FAIL and any(move.already for move in plan.moves)
+    """Tells whether a failed gate contradicts the user's programs, which say that a service runs the release already."""
+    return engine.own_programs and judged.verdict is Verdict.FAIL and any(move.already for move in plan.moves)
 
 
 NO_EVIDENCE = frozenset({"version", "no-version", "header"})
@@ -96,11 +96,12 @@ def _kinds(judged: Report) -> set[str]:
     return {each.rule.removeprefix("health-gate/") for each in judged.findings if each.severity is Severity.ERROR}
 
 
-def empty(plan: Plan, moved: Moved) -> list[str]:
-    """Returns the services that run no replica of the release, so that nothing proves their image."""
-    found = {each.service for each in moved.arrived if each.replicas == 0}
-    found |= {move.service for move in plan.moves if move.already and move.now.empty}
-    return [move.service for move in plan.moves if move.service in found]
+def unproven(plan: Plan, moved: Moved, *, allow_empty: bool) -> list[str]:
+    """Returns why nothing proves the image of a service: it runs no replica, or its program contradicts itself."""
+    empty = {each.service for each in moved.arrived if each.replicas == 0}
+    empty |= {move.service for move in plan.moves if move.already and move.now.empty}
+    found = [f"{move.service} runs no replica" for move in plan.moves if move.service in empty and not allow_empty]
+    return found + [f"{each.service}: {each.unproven}" for each in moved.arrived if each.unproven]
 
 
 def verify(inputs: GateOptions, plan: Plan, runtime: Runtime) -> Report:

@@ -184,9 +184,15 @@ def _next(known: Known, plan: Plan) -> list[Block]:
         names = ", ".join(each.revision for each in plan.stays)
         steps.append(f"The migrations {names} stay applied. A revert must keep their modules.")
     found += [*([] if found else [Heading("What comes next")]), Bullets(steps)]
-    if known.reverted is not None and known.reverted.url:
-        found.append(Paragraph(["Merge ", Link("the pull request that reverts them", known.reverted.url), "."]))
+    reverted = known.reverted or Reverted()
+    pull = Link("The pull request that reverts them", reverted.url)
+    if reverted.merged:
+        found.append(Paragraph([pull, " is merged."]))
+    elif reverted.url and not reverted.closed:
+        found.append(Paragraph([pull, " is open: merge it."]))
     else:
+        if reverted.closed:
+            found.append(Paragraph([pull, " was closed without a merge."]))
         found += [Paragraph("Fix them, or revert them:"), CodeBlock(revert_commands(plan), "shell")]
     return found
 

@@ -207,11 +207,13 @@ def leaving(facts: Facts, current_sha: str) -> Left:
         if release is not None:
             return Left(current_sha, release.identity, release)
         return Left(current_sha, runs if _label(facts.running) == current_sha else frozenset())
+    if not runs and not facts.history.outcomes:
+        raise _nothing(facts, Left())
     if not runs:
         raise UnusableInput(
             "Cannot tell which release runs now, so not which one came before it either.",
-            cause="The engine names no digests, and the services carry no label with the commit.",
-            fix="    with:\n      current-sha: ${{ github.sha }}",
+            cause="The engine does not report what runs, or nothing runs.",
+            fix="Name the release to leave:\n\n    with:\n      current-sha: <full commit sha>",
         )
     if deploys:
         newest = deploys[0]
@@ -291,9 +293,12 @@ def _nothing(facts: Facts, left: Left) -> Failed:
             cause=f"It has records of the app {', '.join(sorted(history.apps)[:5])}.",
             fix=f"    with:\n      app: {min(history.apps)}",
         )
+    others = ""
+    if history.apps:
+        others = f" The app {', '.join(sorted(history.apps)[:5])} has records here too. Check the input `app`."
     return Failed(
         f"Cannot roll back: this is the first deployment to {where} that is recorded.",
-        cause="A rollback deploys only a release that passed its gate, and no other one did.",
+        cause=f"A rollback deploys only a release that passed its gate, and no other one did.{others}",
         fix="Deploy a commit that fixes the problem, or stop the services. `deployment-record` with `phase: adopt` records a"
         " release that ran there before, as long as it runs.",
     )
@@ -362,7 +367,7 @@ def _image(wanted: Wanted, recorded: str, *, opaque: bool) -> str:
     if not digest:
         raise Failed(
             f"Cannot roll {wanted.service} back to {recorded[:200]}: the record has no digest, so it cannot be deployed again.",
-            cause="An engine with opaque image ids recorded it.",
+            cause="The engine `command` recorded it: it is an id of your own programs.",
         )
     raise UnusableInput(
         f"`{wanted.image[:200]}` is not the repository of {wanted.service}'s image.",

@@ -21,10 +21,15 @@ PULLS = Permission("Pull requests", "write", job="pull-requests")
 
 @dataclass(frozen=True)
 class Reverted:
-    """The pull request's URL, or why there is none."""
+    """The pull request's URL, and whether somebody merged or closed it before; or why there is none."""
 
     url: str = ""
+    merged: bool = False
+    closed: bool = False
     problem: ActionError | None = None
+
+
+_BY_HAND = "Or revert them by hand: the summary has the commands."
 
 
 def revert(github: GitHub, facts: Facts, plan: Plan, judged: Report, runtime: Runtime) -> Reverted:
@@ -34,38 +39,44 @@ def revert(github: GitHub, facts: Facts, plan: Plan, judged: Report, runtime: Ru
     exactly those commits back, and keeps later ones. The rollback itself is done, so no error is raised.
     """
     try:
-        return Reverted(_pull_request(github, facts, plan, judged, runtime))
+        return _pull_request(github, facts, plan, judged, runtime)
     except ActionError as error:
+        if "not permitted to create" in error.what:
+            # A setting of the repository forbids it, whatever the token may do.
+            error.fix = "Allow it: Settings → Actions → General → Allow GitHub Actions to create and approve pull requests."
+        elif isinstance(error, Rejected):
+            error.fix = "Let the rules of the repository (Settings → Rules) allow branches `cicd-actions/**`."
+        error.fix = f"{error.fix}\n{_BY_HAND}".strip()
         return Reverted(problem=error)
 
 
-def _pull_request(github: GitHub, facts: Facts, plan: Plan, judged: Report, runtime: Runtime) -> str:
+def _pull_request(github: GitHub, facts: Facts, plan: Plan, judged: Report, runtime: Runtime) -> Reverted:
     what = "open a pull request that reverts the commits"
     commits = plan.taken_back
     if commits is None or commits.status != "ahead":
         raise Failed(
             f"Could not {what}: {plan.from_sha[:12] or 'the commit that was left'} is not known to come after"
             f" {plan.to.sha[:12]}.",
-            fix="Revert them by hand; the summary has the command.",
         )
     branch = f"cicd-actions/revert-{plan.from_sha[:12]}-to-{plan.to.sha[:12]}"
-    if url := _existing(github, branch, what):
-        return url
+    if found := _existing(github, branch, what):
+        return found
     _push(github, plan, branch, what)
     base = default_branch(runtime.variables) or runtime.variables.get("GITHUB_REF_NAME", "")
     title = f"Revert to {plan.to.sha[:12]}, which {plan.environment} runs again"
     body = {"title": title, "head": branch, "base": base, "body": runtime.redactor(_body(facts, plan, judged, runtime))}
     try:
-        return _url(github.send("POST", f"{github.repo}/pulls", what, body, needs=PULLS), what)
+        # Sent again after a lost answer: GitHub refuses a second pull request of the branch.
+        return _read(github.send("POST", f"{github.repo}/pulls", what, body, needs=PULLS, repeatable=True), what)
     except Rejected:
-        # Another run may have opened it since this one looked.
-        if url := _existing(github, branch, what):
-            return url
+        # Another run, or the first attempt, may have opened it since this one looked.
+        if found := _existing(github, branch, what):
+            return found
         raise
 
 
-def _existing(github: GitHub, branch: str, what: str) -> str:
-    """Returns the pull request of the branch, open or not; empty when there is none."""
+def _existing(github: GitHub, branch: str, what: str) -> Reverted | None:
+    """Returns the pull request of the branch, open or not; `None` when there is none."""
     found = github.get(
         f"{github.repo}/pulls",
         "look for a pull request that reverts the commits",
@@ -74,7 +85,7 @@ def _existing(github: GitHub, branch: str, what: str) -> str:
         state="all",
         per_page=1,
     )
-    return _url(found[0], what) if isinstance(found, list) and found else ""
+    return _read(found[0], what) if isinstance(found, list) and found else None
 
 
 def _push(github: GitHub, plan: Plan, branch: str, what: str) -> None:
@@ -100,9 +111,10 @@ def _push(github: GitHub, plan: Plan, branch: str, what: str) -> None:
             what,
             {"ref": f"refs/heads/{branch}", "sha": _field(made, "sha", what)},
             needs=CONTENTS,
+            repeatable=True,
         )
     except Rejected as error:
-        # An earlier run may have ended between the branch and the pull request; it made the same commit.
+        # An earlier run may have ended between the branch and the pull request, or an answer was lost: it made the same commit.
         if "already exists" not in error.what:
             raise
 
@@ -139,5 +151,6 @@ def _field(found: Any, key: str, what: str) -> str:
     return value
 
 
-def _url(found: Any, what: str) -> str:
-    return _field(found, "html_url", what)
+def _read(found: Any, what: str) -> Reverted:
+    url = _field(found, "html_url", what)
+    return Reverted(url, merged=bool(found.get("merged_at")), closed=found.get("state") == "closed")

@@ -12,7 +12,7 @@ from cicd_actions.github.records import Records
 from cicd_actions.health_gate.embedded import check
 from cicd_actions.rollback_to_previous_sha import checks, outcome
 from cicd_actions.rollback_to_previous_sha.inputs import Inputs
-from cicd_actions.rollback_to_previous_sha.moves import ATTEMPTS, condemns, doubted, empty, moves, record, verify
+from cicd_actions.rollback_to_previous_sha.moves import ATTEMPTS, condemns, doubted, moves, record, unproven, verify
 from cicd_actions.rollback_to_previous_sha.outcome import Known
 from cicd_actions.rollback_to_previous_sha.plan import leaving, target
 from cicd_actions.rollback_to_previous_sha.revert import revert
@@ -46,7 +46,8 @@ def _run(inputs: Inputs, runtime: Runtime, engine: Engine) -> Report:
         known = replace(known, to=(to := target(facts, left, inputs.to_sha)))
         plan = checks.plan(inputs, inputs.services, means, facts, left, to)
         known = replace(known, plan=plan, path=outcome.write_plan(inputs, runtime, plan))
-        checks.examine(engine, [move for move in plan.moves if not move.already or engine.opaque_images], deadline)
+        checks.examine(engine, [move for move in plan.moves if not move.already or engine.own_programs], deadline)
+        plan = checks.attested(inputs, plan, github, deadline, runtime)
         if inputs.dry_run and plan.refused is None:
             return outcome.planned(known, plan)
         checks.refuse(inputs, plan)
@@ -58,8 +59,8 @@ def _run(inputs: Inputs, runtime: Runtime, engine: Engine) -> Report:
             for moved in moves(plan, engine, deadline, runtime, known.moved, again=True):
                 known = replace(known, moved=moved)
             judged = verify(inputs, plan, runtime)
-        if judged.verdict is Verdict.PASS and not inputs.allow_empty and (nothing := empty(plan, known.moved)):
-            judged = replace(judged, verdict=Verdict.INCONCLUSIVE, headline=f"{', '.join(nothing)} runs no replica.")
+        if judged.verdict is Verdict.PASS and (doubts := unproven(plan, known.moved, allow_empty=inputs.allow_empty)):
+            judged = replace(judged, verdict=Verdict.INCONCLUSIVE, headline="; ".join(doubts) + ".")
         known = replace(known, judged=judged)
         try:
             record(inputs.environment_url, records, facts, plan, judged, runtime)

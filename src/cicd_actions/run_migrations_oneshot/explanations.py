@@ -219,6 +219,14 @@ def _sslmode(_progress: Progress, inputs: Inputs) -> Explanation:
     )
 
 
+def _masked_password(_progress: Progress, _inputs: Inputs) -> Explanation:
+    return Explanation(
+        "env.py connects with the password `***`.",
+        "SQLAlchemy writes it in place of the real one: `str(url)` hides the password.",
+        "Write the whole URL in env.py:\n\n    url.render_as_string(hide_password=False)",
+    )
+
+
 def _postgres_scheme(_progress: Progress, inputs: Inputs) -> Explanation:
     return Explanation(
         "SQLAlchemy does not know the scheme `postgres://`, which the URL has.",
@@ -258,7 +266,8 @@ def _no_migrations(_progress: Progress, _inputs: Inputs) -> Explanation:
 
 def _no_alembic(progress: Progress, _inputs: Inputs) -> Explanation:
     python = f"Python {text(progress.fields, 'python')} at {text(progress.fields, 'executable')}"
-    tool = {"django": "Django", "sql": "PostgreSQL driver"}.get(text(progress.fields, "tool"), "Alembic")
+    packages = {"django": "Django", "flask": "Flask-Migrate", "sql": "PostgreSQL driver"}
+    tool = packages.get(text(progress.fields, "tool"), "Alembic")
     return Explanation(
         f"The image has no {tool}.",
         f"Neither the {python} nor the interpreter of the script on PATH can import it.",
@@ -362,6 +371,7 @@ _RULES: Mapping[str, Callable[[Progress, Inputs], Explanation]] = {
     "interpolation": _interpolation,
     "sslmode": _sslmode,
     "postgres-scheme": _postgres_scheme,
+    "masked-password": _masked_password,
     "database-unreachable": _unreachable,
     "database-refused": _database_refused,
     "no-migrations": _no_migrations,

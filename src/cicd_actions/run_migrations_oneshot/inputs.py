@@ -52,8 +52,8 @@ class _Own:
     )
     lock_retries: int = declare(
         whole(0, 20),
-        "PostgreSQL: retries of each migration after `lock-timeout`, with a growing pause. It retries only when the failed"
-        " migration left nothing behind.",
+        "PostgreSQL: retries of each migration after `lock-timeout` or a deadlock, with a growing pause. It retries only when"
+        " the failed migration left nothing behind.",
         default="0",
     )
     statement_timeout: float = declare(

@@ -28,7 +28,10 @@ STATES: Mapping[str, tuple[str, str]] = {
     "57P01": ("The database's administrator, or a fail-over, ended the session.", "Run it again once the database is up."),
     "40P01": (
         "Deadlock: this session and another were each waiting for the other.",
-        "Nothing of the failed step stays; run it again. If it recurs, lock the tables in the order that the application uses.",
+        (
+            "Run it again, or let it retry. If it recurs, lock the tables in the order that the application uses.\n\n"
+            "    with:\n      lock-retries: 3"
+        ),
     ),
     "25P03": (
         "The server ended the session because its transaction was idle too long (`idle_in_transaction_session_timeout`).",

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from cicd_actions.secrets_doc_check.commands import setters
 from cicd_actions.secrets_doc_check.documentation import BEGIN, END
-from cicd_actions.secrets_doc_check.entry_text import head
-from cicd_actions.secrets_doc_check.model import Kind, Use, levels
+from cicd_actions.secrets_doc_check.entry_text import head, missing
+from cicd_actions.secrets_doc_check.model import Kind, Missing, Use, home
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.printable import visible
 
@@ -19,7 +19,6 @@ _GONE = "No longer used"
 _ITEM = re.compile(r"[-*+]\s+")
 _USED_BY = re.compile(r"\s+[-*+] Used by:")
 _JOB = re.compile(r"[A-Za-z_][\w-]*")
-TODO = "TODO: what it is for"
 
 
 @dataclass
@@ -137,20 +136,16 @@ def _trimmed(lines: list[str]) -> list[str]:
 
 
 def _template(name: str, kind: Kind, uses: list[Use], purpose: str) -> list[str]:
-    lines = [f"- `{name}`: {purpose or _derived(uses) or TODO}"]
     if kind is Kind.SETTING:
-        sources = sorted({use.place.file for use in uses})
-        shown = ", ".join(f"`{_plain(source)}`" for source in sources[:3])
-        return [*lines, f"  - Lives in: TODO: the environment of the process that runs {shown}", "  - How: TODO"]
-    where = " and ".join(_plain(level) for level in levels(uses)) or "TODO: the environment is known only when the job runs"
-    how = ", ".join(f"`{_plain(command)}`" for command in setters(name, uses))
-    return [*lines, f"  - Lives in: {where}", f"  - How: {how}"]
-
-
-def _derived(uses: list[Use]) -> str:
-    """What the workflows themselves tell of the purpose: what takes the value."""
-    readers = list(dict.fromkeys(use.reads for use in uses if use.reads))
-    return _plain_markdown(f"read by {' and '.join(readers[:2])}") if readers else ""
+        shown = ", ".join(f"`{_plain(source)}`" for source in sorted({use.place.file for use in uses})[:3])
+        where, how = "the environment of the process", "set it where the process starts"
+        read = f"read by {shown}"
+    else:
+        where, how = _plain(home(uses)), ", ".join(f"`{_plain(command)}`" for command in setters(name, uses))
+        # What takes the value, as the workflows themselves tell it.
+        read = _plain_markdown(f"read by {' and '.join(list(dict.fromkeys(use.reads for use in uses if use.reads))[:2])}")
+    told = bool(purpose) and Missing.PURPOSE not in missing(purpose)
+    return [f"- `{name}`: {_plain_markdown(purpose) if told else read}", f"  - Lives in: {where}", f"  - How: {how}"]
 
 
 def _used_by(uses: list[Use]) -> str:

@@ -11,15 +11,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from cicd_actions.secrets_doc_check import example_files
 from cicd_actions.secrets_doc_check.entry_text import cell_head, head, missing, told
+from cicd_actions.secrets_doc_check.example_files import LONGEST_LINE
 from cicd_actions.secrets_doc_check.model import Entry, Missing, Subject
 from cicd_actions.workflows.place import Place
 
 BEGIN = "<!-- secrets-doc-check: begin -->"
 END = "<!-- secrets-doc-check: end -->"
-
-LONGEST_LINE = 4_000
-"""Characters of a line that are looked at: no name, and nothing that people write about one, stands further right."""
 
 _HEADING = re.compile(r" {0,3}(#{1,6})\s+")
 _ITEM = re.compile(r"(\s*)(?:[-*+]|\d{1,9}[.)])\s+(?:\[[ xX]\]\s+)?(?=\S)")
@@ -31,8 +30,6 @@ _TERM = re.compile(r"\s*<dt>\s*(?:<code>\s*)?`?([A-Za-z_]\w*)`?\s*(?:</code>\s*)
 _TAG = re.compile(r"</?(?:dd|dl|dt|code|p|br)\b[^<>]{0,200}>", re.IGNORECASE)
 _WORD = re.compile(r"`(?:secrets\.|vars\.|env\.)?([A-Za-z_]\w*)`|(?<![\w`.-])([A-Z][A-Z0-9]*_[A-Z0-9_]+)(?![\w-])", re.ASCII)
 _USED_BY = re.compile(r"Used by:")
-_EXAMPLE = re.compile(r"(?:^|/)[\w.-]*\.?env\.(?:example|sample|template|dist)$")
-_EXAMPLE_LINE = re.compile(r"\s*(?:#\s*)?(?:export\s+)?([A-Z][A-Z0-9_]*)=([^#]*)(?:#\s*(.*))?")
 _PROSE_SUBJECT = re.compile(r"secret|credential|environment variable|\bvariables\b|\btokens?\b", re.IGNORECASE)
 _SECRETS = re.compile(r"secret|credential", re.IGNORECASE)
 _SETTINGS = re.compile(r"variable|environment|setting|config", re.IGNORECASE)
@@ -139,8 +136,8 @@ def scan(path: str, text: str, environments: Iterable[str] = (), *, first_line: 
 
     `environments` are the names to look for in headings and texts.
     """
-    if _EXAMPLE.search(path):
-        return _example(path, text, first_line)
+    if example_files.is_one(path):
+        return example_files.entries(path, text, first_line)
     reader = _Reader(path, frozenset(environments), _subject_of_file(path))
     lines = text.splitlines()
     setters: list[tuple[str, Place, str]] = []
@@ -190,28 +187,6 @@ def _subject_of_file(path: str) -> Subject:
     """What a document is about by its name: one called after secrets lists those of this repository."""
     found = _subject_of(path.rpartition("/")[2])
     return Subject.GITHUB if found is Subject.SECRETS else found
-
-
-def _example(path: str, text: str, first_line: int) -> list[Entry]:
-    """The entries of an example dotenv file: `NAME=` lines, commented or not, explained by the comment above or behind."""
-    entries: list[Entry] = []
-    comment: list[str] = []
-    for index, line in enumerate(text.splitlines()):
-        match = _EXAMPLE_LINE.fullmatch(line[:LONGEST_LINE])
-        if match:
-            said = "\n".join([*comment, match[3] or ""]).strip()
-            absent = missing(said)
-            if Missing.PURPOSE not in absent:
-                # The application's settings stand here too: an entry counts only where the name is used.
-                entries.append(
-                    Entry(match[1], Place(path, first_line + index, match.start(1) + 1), absent, Subject.OTHER, example=True)
-                )
-        elif line.lstrip().startswith("#"):
-            comment.append(line.lstrip("# \t"))
-            continue
-        if not line.strip():
-            comment = []
-    return entries
 
 
 def _read_definition(reader: _Reader, line: str, number: int, following: str) -> bool:

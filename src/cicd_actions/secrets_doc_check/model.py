@@ -82,6 +82,12 @@ def levels(uses: list[Use]) -> list[str]:
     return sorted(found, key=lambda level: (level != REPOSITORY, level))
 
 
+def home(uses: list[Use]) -> str:
+    """Returns where a name lives for all these uses, as a document says it."""
+    # Where only the run tells the environment, the repository's own value serves each of them.
+    return " and ".join(levels(uses)) or "repository, or the environment that the job names when it runs"
+
+
 class Missing(str, Enum):
     """What an entry does not say."""
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from cicd_actions.secrets_doc_check.commands import setter, setters
 from cicd_actions.secrets_doc_check.inventory import Row
-from cicd_actions.secrets_doc_check.model import Column, Kind, Use, levels
+from cicd_actions.secrets_doc_check.model import Column, Kind, Use, home
 from cicd_actions.secrets_doc_check.rules import State, finding
 from cicd_actions.toolkit.findings import Finding
 from cicd_actions.toolkit.report import Block, Bullets, Code, CodeBlock, Details, Inline, Link, Paragraph, Strong, Table
@@ -162,9 +162,8 @@ def line(row: Row) -> str:
     if row.kinds == [Kind.SETTING]:
         where, how = "the environment of the process", "set it where the process starts"
         return f"- `{row.name}`: what it is for. Lives in: {where}. How: {how}."
-    where = " and ".join(levels(row.uses)) or "the environment of the job"
     how = " and ".join(f"`{command}`" for command in setters(row.name, row.uses))
-    return f"- `{row.name}`: what it is for. Lives in: {where}. How: {how}."
+    return f"- `{row.name}`: what it is for. Lives in: {home(row.uses)}. How: {how}."
 
 
 def findings(rows: Iterable[Row]) -> list[Finding]:

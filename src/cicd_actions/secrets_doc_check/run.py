@@ -98,7 +98,9 @@ def _gather(inputs: Inputs, runtime: Runtime) -> _Gathered:
     files = Files(tree, runtime.variables.get("GITHUB_REPOSITORY") or tree.origin(), fetch)
     inspections = {path: one for path in tree.matching(inputs.workflows) if (one := files(path)) is not None}
     found = uses.collect(inspections, files)
-    gathered = _Gathered(tree, found.uses, [*found.findings, *map(adopted, files.findings)], workflows=len(inspections))
+    gathered = _Gathered(
+        tree, found.uses, [*found.findings, *map(adopted, files.findings)], purposes=found.purposes, workflows=len(inspections)
+    )
     for path in _DEPENDABOT:
         text = tree.read(path) if path in tree.paths else None
         if text is not None:
@@ -112,7 +114,6 @@ def _gather(inputs: Inputs, runtime: Runtime) -> _Gathered:
             place = Place(file.path, file.secrets[name].line, file.secrets[name].column)
             # The caller decides where it lives and who sets it.
             gathered.declared.append(Entry(name, place, () if description else (Missing.PURPOSE,)))
-            gathered.purposes.setdefault(name, " ".join(description.split()))
     for code in scanning.scan(tree, inputs.code):
         gathered.code += 1
         gathered.uses += [use for use in code.uses if not _given(use.name)]
@@ -141,12 +142,17 @@ def _fetcher(token: str, runtime: Runtime) -> Fetch:
     return fetch
 
 
-_GIVEN = frozenset("CI HOME HOSTNAME LANG LC_ALL LOGNAME PATH PWD SHELL TEMP TERM TMP TMPDIR TZ USER VIRTUAL_ENV".split())
+_GIVEN = frozenset(
+    "CI COLUMNS DISPLAY EDITOR HOME HOSTNAME IFS LANG LANGUAGE LINES LOGNAME MAIL NO_COLOR OLDPWD PAGER PATH PS1 PS2 PS4 PWD"
+    " SHELL SHLVL TEMP TERM TMP TMPDIR TZ USER VIRTUAL_ENV VISUAL".split()
+)
+_GIVEN_STEMS = ("GITHUB_", "RUNNER_", "ACTIONS_", "BASH_", "COMP_", "LC_", "XDG_", "_")
+"""COMP_: bash sets these for a completion. With `_` in front, a name is a private agreement of two programs."""
 
 
 def _given(name: str) -> bool:
-    """Whether the system or GitHub's runner sets the variable."""
-    return name in _GIVEN or name.startswith(("GITHUB_", "RUNNER_", "ACTIONS_"))
+    """Returns whether the system, the shell, GitHub's runner or a calling program sets the variable."""
+    return name in _GIVEN or name.startswith(_GIVEN_STEMS)
 
 
 def _documents(tree: Tree, inputs: Inputs) -> dict[str, str]:

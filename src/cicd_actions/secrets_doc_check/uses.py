@@ -38,6 +38,8 @@ class Found:
     findings: list[Finding] = field(default_factory=list)
     interface: dict[str, list[tuple[File, str]]] = field(default_factory=dict)
     """Secrets that callers outside the repository hand in: the file that declares them, and its description."""
+    purposes: dict[str, str] = field(default_factory=dict)
+    """What called workflows say of the secrets that they get by the same name."""
 
 
 def collect(inspections: Mapping[str, Inspection], files: Files) -> Found:
@@ -120,8 +122,10 @@ class _Search:
                 message = f"the workflows call each other in more than {MOST_CALLS} ways; the rest is skipped"
                 self._report(finding("too-large", message, Place(call.file.path, 1)))
                 return
-            if call.interface:
-                for name, declared in call.file.secrets.items():
+            for name, declared in call.file.secrets.items():
+                if declared.description and any(origin.name == name for origin in call.origins(name) or ()):
+                    self.found.purposes.setdefault(name, " ".join(declared.description.split()))
+                if call.interface:
                     self.found.interface.setdefault(name, []).append((call.file, declared.description))
             self._collect(call, inspection)
             if len(call.via) < calls.DEEPEST:
@@ -148,7 +152,7 @@ class _Search:
                 # A workflow of another repository may read the name in an environment: any level that has it will do.
                 elsewhere = handing and target is None and name.upper() == reading.path[-1].upper()
                 where = None if elsewhere else named
-                for origin in self._origins(call, name, kind, place):
+                for origin in self._origins(call, name, kind, place, reading.reference.beside):
                     own = call.handed is None or kind is Kind.VARIABLE or origin.name == name.upper()
                     self._add(
                         Use(
@@ -208,8 +212,8 @@ class _Search:
             self._seen.add(key)
             self.found.uses.append(use)
 
-    def _origins(self, call: Call, name: str, kind: Kind, place: Place) -> Iterator[Origin]:
-        """The names of this repository that a name in the file stands for."""
+    def _origins(self, call: Call, name: str, kind: Kind, place: Place, beside: tuple[str, ...]) -> Iterator[Origin]:
+        """Yields the names of this repository that a name in the file stands for. `beside` are those that serve as well."""
         upper = name.upper()
         if kind is Kind.SECRET and upper in GIVEN:
             return
@@ -228,16 +232,16 @@ class _Search:
         elif kind is Kind.VARIABLE:
             yield Origin(upper, optional=False)
         else:
-            yield from self._handed(call, upper, place)
+            yield from self._handed(call, upper, place, beside)
 
-    def _handed(self, call: Call, name: str, place: Place) -> Iterator[Origin]:
+    def _handed(self, call: Call, name: str, place: Place, beside: tuple[str, ...]) -> Iterator[Origin]:
         origins = call.origins(name)
         declared = call.file.secrets.get(name)
         if origins is not None:
             # What a workflow declares as not required, it can do without.
             spared = declared is not None and not declared.required
             yield from (Origin(origin.name, origin.optional or spared) for origin in origins)
-        elif name not in call.file.secrets and call.via:
+        elif name not in call.file.secrets and call.via and not any(call.origins(one.upper()) for one in beside):
             message = f"`secrets.{name}` is empty here: {call.via[-1]} does not hand it over"
             fix = (
                 f"Declare it in {call.file.path}:\n\n    on:\n      workflow_call:\n        secrets:\n          {name}:\n"
@@ -311,7 +315,7 @@ def _declared_optional(target: Inspection | None, reading: Reading) -> bool:
 
 
 def _reader(job: Job | None, step: Step | None, reading: Reading) -> str:
-    """What takes the value, in Markdown, where the file names it; nothing for a command in a step without a name."""
+    """Returns what takes the value, in Markdown."""
     holder, key = reading.path[-2:-1], reading.path[-1]
     of_job = f"the job `{job.id}`" if job else "all jobs"
     if step is None:
@@ -319,7 +323,7 @@ def _reader(job: Job | None, step: Step | None, reading: Reading) -> str:
             return f"the variable `{key}` of {of_job}"
         if holder == ("secrets",) and job:
             return f"the secret `{key}` of `{job.uses.partition('@')[0]}`"
-        return f"`{'.'.join(part for part in reading.path[2:] if not is_whole(part))}` of {of_job}" if job else ""
+        return f"`{'.'.join(part for part in reading.path[2 * bool(job) :] if not is_whole(part))}` of {of_job}"
     name = step.node.get("name")
     named = name.text if isinstance(name, yaml12.Scalar) and "${{" not in name.text else ""
     of_step = f'the step "{named}"' if named else of_job
@@ -327,7 +331,7 @@ def _reader(job: Job | None, step: Step | None, reading: Reading) -> str:
         return f"the input `{key}` of `{step.uses.partition('@')[0]}`"
     if holder == ("env",):
         return f"the variable `{key}` of {of_step}"
-    return of_step if named else ""
+    return of_step if named else f"a command of {of_job}"
 
 
 def _place(file: File, node: yaml12.Mapping, key: str, line: int) -> Place:

@@ -21,7 +21,8 @@ _NOT_PLAIN = re.compile(r"[^\t\n\x20-\x7e]")
 
 # The runner takes a line for a command when it starts with `::` after white space, and, in the old syntax, when `##[`
 # stands anywhere: https://github.com/actions/runner/blob/main/src/Runner.Common/ActionCommand.cs
-_COMMAND = re.compile(r"^([^\w\n]*?)::", re.MULTILINE)
+# A bracket is not white space, and an address such as `[::1]:8080` has to stay readable.
+_COMMAND = re.compile(r"^([^\w\n[]*?)::", re.MULTILINE)
 _OLD_COMMAND = re.compile(r"##(?=\[)")
 
 

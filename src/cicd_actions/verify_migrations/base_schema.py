@@ -63,7 +63,7 @@ class BaseSchema:
                 address,
                 salt=self._salt(),
                 prefix=BASE,
-                cached=[] if self.inputs.base_command else cached,
+                cached=[] if self.inputs.base_command or self.programs.reads_settings_first else cached,
                 database=new,
                 built=bool(self.inputs.base_command),
                 head_folder=str(self.repo.root),
@@ -132,7 +132,7 @@ class BaseSchema:
             if self.inputs.seed_sql:
                 path = self.head.folder / self.inputs.seed_sql
                 try:
-                    connection.rows(path.read_text("utf-8"))
+                    connection.script(path.read_text("utf-8"))
                 except (OSError, ServerError) as error:
                     raise Inconclusive(f"Could not run the file {self.inputs.seed_sql} of `seed-sql`: {error}.") from None
         self.not_judged += [f"Could not make {kind} rows for the table {problem}" for problem in problems]

@@ -60,8 +60,8 @@ class Inputs:
     )
     database_url_variable: str = declare(
         grammar.variable_name,
-        "The variable that holds the URL of the scratch server, whose role needs to be a superuser; a `sqlite` URL needs no"
-        " server, and locks are not judged. The action makes databases there, and drops them.",
+        "The variable that holds the URL of the scratch server, whose role needs to be a superuser. The action makes databases"
+        " there, and drops them. With a `mysql`, `mariadb` or `sqlite` URL, locks are not judged.",
         default="DATABASE_URL",
     )
     allow_other_data: bool = declare(

@@ -46,7 +46,7 @@ class Ruling:
             one.file,
             one.line or None,
             None,
-            rule.instead,
+            rule.told(one.tool),
             self.fingerprint,
         )
 
@@ -85,7 +85,8 @@ class Judgement:
             return f"{revisions}: {first.trouble.what}{more}."
         if self.contracts:
             return f"{revisions}: the running release does not survive {', '.join(self.contracts)}, which declares `contract`."
-        return f"{revisions}: the running release works with the new schema, and the traffic goes on."
+        traffic = ", and the traffic goes on" if self.evidence.traffic else ". What happens to the traffic was not judged"
+        return f"{revisions}: the running release works with the new schema{traffic}."
 
 
 def judge(

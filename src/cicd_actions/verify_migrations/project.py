@@ -50,9 +50,15 @@ class Programs:
 
     @property
     def tool(self) -> str:
-        """The tool whose program can be asked: `alembic`, `django`, or empty for another one."""
+        """The tool whose program can be asked: `alembic` (also by Flask-Migrate), `django`, or empty for another one."""
         found = migration_in(self.inputs.command)
-        return found.tool if found is not None and found.tool in {"alembic", "django"} else ""
+        return {"alembic": "alembic", "flask": "alembic", "django": "django"}.get(found.tool, "") if found else ""
+
+    @property
+    def reads_settings_first(self) -> bool:
+        """Returns whether the application reads its settings before its revisions are known, as Flask's does."""
+        found = migration_in(self.inputs.command)
+        return found is not None and found.tool == "flask"
 
     def python(self, tree: Tree, program: str, address: Address, **options: Any) -> dict[str, Any]:
         """Runs one of the tool's programs. Returns its result, which has `error` or `stop` where it failed."""
@@ -62,7 +68,7 @@ class Programs:
         whole = {
             "moved": [],
             **options,
-            "program": f"{command.tool}_program",
+            "program": f"{self.tool}_program",
             "program_name": program,
             "arguments": list(command.arguments),
             "script": command.script,
@@ -113,10 +119,9 @@ class Programs:
 
     def _environment(self, tree: Tree, address: Address) -> dict[str, str]:
         given = dict(self.runtime.environment.for_programs())
-        plain = f"postgresql:{address.url.partition(':')[2]}" if address.host else ""
         found = {
             **given,
-            **libpq_variables(plain),
+            **libpq_variables(address.libpq),
             self.inputs.database_url_variable: address.url,
             "PYTHONDONTWRITEBYTECODE": "1",
         }

@@ -48,7 +48,7 @@ def report(tool: str, judged: Judgement, inputs: Inputs, runtime: Runtime, path:
             )
         )
     results = Path(tempfile.mkdtemp(prefix=f"{tool}-", dir=runtime.variables.get("RUNNER_TEMP") or None))
-    texts = {f"{tool}/{id_}": sarif.RuleText(rule.title, f"{rule.why} {rule.instead}") for id_, rule in RULES.items()}
+    texts = {f"{tool}/{id_}": sarif.RuleText(rule.title, f"{rule.why} {rule.told('alembic')}") for id_, rule in RULES.items()}
     findings = [each.finding for each in judged.rulings if not each.accepted]
     as_sarif = sarif.document(tool, findings, texts, version=runtime.variables.get("GITHUB_ACTION_REF", ""))
     outputs: dict[str, OutputValue] = {
@@ -101,7 +101,8 @@ def blocks(judged: Judgement) -> list[Block]:
     found: list[Block] = []
     evidence = judged.evidence
     if judged.contracts:
-        text = f"After this deploy no older release can run: {', '.join(judged.contracts)} sets the rollback floor."
+        listed = ", ".join(judged.contracts)
+        text = f"After this deploy no older release can run. The rollback floor is set by {listed}."
         found.append(Paragraph((Strong("Contract. "), text)))
     open_ = [each for each in judged.rulings if not each.accepted]
     for each in open_[:_IN_FULL]:
@@ -128,9 +129,8 @@ def blocks(judged: Judgement) -> list[Block]:
         found += [Heading("New migrations"), Table(("revision", "message", "phase", "why"), phases)]
     locks = [(Code(revision), table, mode) for revision, held in evidence.locks.items() for table, mode in held.items()]
     if locks:
-        found.append(
-            Details(f"{len(locks)} locks on tables that exist now", [Table(("revision", "table", "strongest lock"), locks)])
-        )
+        title = f"{len(locks)} {'lock' if len(locks) == 1 else 'locks'} on tables that exist now"
+        found.append(Details(title, [Table(("revision", "table", "strongest lock"), locks)]))
     if evidence.not_judged:
         found += [Heading("Not judged"), Bullets(evidence.not_judged)]
     found.append(Paragraph(f"Compared with {judged.origin}."))
@@ -140,7 +140,7 @@ def blocks(judged: Judgement) -> list[Block]:
 def _one(ruling: Ruling) -> list[Block]:
     trouble, rule = ruling.trouble, RULES[ruling.trouble.rule]
     place = f"{trouble.file}:{trouble.line}" if trouble.line else trouble.file
-    items: list[Any] = [rule.why, f"Instead: {rule.instead}"]
+    items: list[Any] = [rule.why, f"Instead: {rule.told(ruling.trouble.tool)}"]
     if ruling.why:
         items.append(ruling.why)
     items.append(

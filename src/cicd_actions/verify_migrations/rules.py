@@ -12,7 +12,7 @@ CLASSES = ("old-code", "locks", "data", "downgrade", "models", "revisions")
 
 @dataclass(frozen=True)
 class Rule:
-    """`group` is one of `CLASSES`; `title` names the rule in a few words."""
+    """`group` is one of `CLASSES`; `title` names the rule in a few words. `instead` has the words of `WORDS` in braces."""
 
     id: str
     group: str
@@ -21,6 +21,38 @@ class Rule:
     why: str
     instead: str
 
+    def told(self, tool: str) -> str:
+        """Returns what to write instead, in the words of a tool."""
+        return self.instead.format_map(WORDS[tool])
+
+
+WORDS: Mapping[str, Mapping[str, str]] = {
+    "alembic": {
+        "build": "`op.create_index(…, postgresql_concurrently=True)`",
+        "drop": "`op.drop_index(…, postgresql_concurrently=True)`",
+        "apart": "in `op.get_context().autocommit_block()`",
+        "not_valid": "`postgresql_not_valid=True`",
+        "default": "`server_default`",
+        "single": "Write one revision for each table, and set `transaction_per_migration=True` in env.py.",
+    },
+    "django": {
+        "build": "`AddIndexConcurrently`",
+        "drop": "`RemoveIndexConcurrently`",
+        "apart": "in a migration with `atomic = False`",
+        "not_valid": "`AddConstraintNotValid`, or SQL with `NOT VALID`",
+        "default": "`db_default`",
+        "single": "Write one migration for each table.",
+    },
+    "": {
+        "build": "`CREATE INDEX CONCURRENTLY`",
+        "drop": "`DROP INDEX CONCURRENTLY`",
+        "apart": "outside of a transaction",
+        "not_valid": "`NOT VALID`",
+        "default": "default",
+        "single": "Write one migration for each table.",
+    },
+}
+"""What the rules name, by tool. https://docs.djangoproject.com/en/stable/ref/contrib/postgres/operations/ has Django's."""
 
 _E, _W, _N = Severity.ERROR, Severity.WARNING, Severity.NOTICE
 
@@ -44,28 +76,27 @@ _LISTED = (
     Rule(
         *("blocking-index", "locks", _E, "builds an index while writes wait"),
         "A build without CONCURRENTLY keeps every session from writing until it is done.",
-        "Use `op.create_index(…, postgresql_concurrently=True)` in `op.get_context().autocommit_block()`."
-        " For a constraint, build the unique index so, and then add it with `USING INDEX`.",
+        "Use {build} {apart}. For a constraint, build the unique index so, and then add it with `USING INDEX`.",
     ),
     Rule(
         *("blocking-index-drop", "locks", _E, "drops an index while all sessions wait"),
         "A drop without CONCURRENTLY locks the table against reads and writes, and waits behind every query on it.",
-        "Use `op.drop_index(…, postgresql_concurrently=True)` in `op.get_context().autocommit_block()`.",
+        "Use {drop} {apart}.",
     ),
     Rule(
         *("blocking-reindex", "locks", _E, "rebuilds an index while writes wait"),
         "REINDEX without CONCURRENTLY keeps every session from writing until it is done.",
-        "Use `REINDEX INDEX CONCURRENTLY` in `op.get_context().autocommit_block()`.",
+        "Use `REINDEX INDEX CONCURRENTLY` {apart}.",
     ),
     Rule(
         *("constraint-validated", "locks", _E, "validates a constraint when it is added"),
         "Every row is checked while a lock keeps other sessions from writing.",
-        "Add it with `postgresql_not_valid=True`, and `VALIDATE CONSTRAINT` in a later transaction.",
+        "Add it with {not_valid}, and `VALIDATE CONSTRAINT` in a later transaction.",
     ),
     Rule(
         *("whole-table-update", "locks", _E, "changes every row in one transaction"),
         "Each changed row stays locked until the commit, and the table doubles in size.",
-        "Change the rows in batches by ranges of the key, each committed, in `op.get_context().autocommit_block()`.",
+        "Change the rows in batches by ranges of the key, each committed, {apart}.",
     ),
     Rule(
         *("backfill-under-lock", "locks", _E, "changes rows while a table is locked"),
@@ -75,7 +106,7 @@ _LISTED = (
     Rule(
         *("several-exclusive-locks", "locks", _E, "locks several tables in one transaction"),
         "Each lock is held while the next one is waited for. Sessions that use the tables in another order deadlock.",
-        "Write one revision for each table, and set `transaction_per_migration=True` in env.py.",
+        "{single}",
     ),
     Rule(
         *("explicit-lock", "locks", _E, "locks a table explicitly"),
@@ -126,7 +157,7 @@ _LISTED = (
     Rule(
         *("new-required-column", "old-code", _E, "adds a column that every INSERT needs"),
         "The running release does not know the column, so its INSERTs fail.",
-        "Add it nullable, or with a `server_default`.",
+        "Add it nullable, or with a {default}.",
     ),
     Rule(
         *("default-missing", "old-code", _E, "removes a default that the running release relies on"),
@@ -283,6 +314,7 @@ class Trouble:
     file: str = ""
     line: int = 0
     severity: Severity | None = None
+    tool: str = "alembic"
 
     @property
     def sentence(self) -> str:

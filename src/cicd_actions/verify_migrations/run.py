@@ -9,7 +9,7 @@ from pathlib import Path
 from cicd_actions.toolkit.errors import Inconclusive, UnusableInput
 from cicd_actions.toolkit.report import Report
 from cicd_actions.toolkit.runtime import Runtime
-from cicd_actions.verify_migrations import judgement, project, reporting, sqlite
+from cicd_actions.verify_migrations import judgement, mysql, project, reporting, sqlite
 from cicd_actions.verify_migrations.action import ACTION
 from cicd_actions.verify_migrations.inputs import Inputs
 from cicd_actions.verify_migrations.project import Programs
@@ -92,6 +92,8 @@ def _server(url: str, inputs: Inputs, runtime: Runtime, here: Path) -> AbstractC
         folder = here / "databases"
         folder.mkdir()
         return sqlite.scratch(url, folder)
+    if url.startswith(mysql.SCHEMES):
+        return mysql.scratch(url, runtime.redactor, allow_other_data=inputs.allow_other_data)
     address = Address.of(url, inputs.database_url_variable)
     runtime.redactor.add(address.password)
     return scratch(address, allow_other_data=inputs.allow_other_data)

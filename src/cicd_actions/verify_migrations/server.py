@@ -107,6 +107,15 @@ class Server:
         return ""
 
 
+def refused_data(address: Address, data: str) -> UnusableInput:
+    """Returns the error for a server that holds other data."""
+    return UnusableInput(
+        f"The server at {address.host}:{address.port} holds other data: {data}.",
+        cause="The action makes databases and traces every command in them, so it refuses a server that may be in use.",
+        fix="Give it a scratch server. If this is one that tests have used before:\n\n    with:\n      allow-other-data: true",
+    )
+
+
 @contextmanager
 def scratch(address: Address, *, allow_other_data: bool) -> Iterator[Server]:
     """Connects to the server, and drops this run's databases at the end, also of a cancelled run. Raises `UnusableInput`."""
@@ -121,12 +130,7 @@ def scratch(address: Address, *, allow_other_data: bool) -> Iterator[Server]:
             )
         data = "" if allow_other_data else server.other_data()
         if data:
-            raise UnusableInput(
-                f"The server at {address.host}:{address.port} holds other data: {data}.",
-                cause="The action makes databases and traces every command in them, so it refuses a server that may be in use.",
-                fix="Give it a scratch server. If this is one that tests have used before:\n\n"
-                "    with:\n      allow-other-data: true",
-            )
+            raise refused_data(address, data)
         connection.rows(f"select pg_catalog.pg_advisory_lock_shared({_KEY})")
         try:
             yield server

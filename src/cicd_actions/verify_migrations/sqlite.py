@@ -10,13 +10,14 @@ import json
 import re
 import shutil
 import sqlite3
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from cicd_actions.verify_migrations import dialect
+from cicd_actions.verify_migrations.dialect import constraint, named_in, number
 from cicd_actions.verify_migrations.server import PREFIX, Server
 from cicd_actions.verify_migrations.trace import Entry, Recorder
 from cicd_actions.verify_migrations.wire import Address, Connection, Row, ServerError, name
@@ -26,8 +27,6 @@ _WAITING = 30.0
 """Seconds to wait for a writer in another process."""
 
 _TEXTS = "select json_group_array(sql) from sqlite_master where sql is not null"
-_OURS = re.compile(r"^cicd_vm|^sqlite_")
-_TOKEN = re.compile(r"""\bE'(?P<constant>(?:[^'\\]|''|\\.)*)'|'(?:[^']|'')*'|"(?P<name>(?:[^"]|"")*)\"""", re.DOTALL)
 _WITHOUT_MEANING = re.compile(r"(re)?set\s", re.IGNORECASE)
 _CODES = (
     (re.compile(r"no such table"), "42P01"),
@@ -69,7 +68,7 @@ class SqliteConnection(Connection):
 
     def rows(self, statement: str) -> list[Row]:
         """Returns the rows of a statement; none for a script of several. Raises `ServerError`."""
-        text = _TOKEN.sub(_as_sqlite, statement).replace(" overriding system value", "")
+        text = dialect.TOKEN.sub(_as_sqlite, statement).replace(" overriding system value", "")
         if _WITHOUT_MEANING.match(text):
             return []
         try:
@@ -88,7 +87,7 @@ def _as_sqlite(found: re.Match[str]) -> str:
     """
     if found["name"] is not None:
         return "`" + found["name"].replace('""', '"').replace("`", "``") + "`"
-    return found[0] if found["constant"] is None else "'" + found["constant"].replace("\\\\", "\\") + "'"
+    return dialect.plain(found)
 
 
 def _one(text: str) -> bool:
@@ -183,6 +182,10 @@ class SqliteRecorder(Recorder):
         found = [connection.rows(f"select version_num from {table}") for table in _version_tables(connection)]
         return [{"version_num": version} for rows in found for (version,) in rows]
 
+    def state(self, error: Mapping[str, Any]) -> str:
+        """Returns the SQLSTATE that PostgreSQL has for SQLite's words."""
+        return _refused(str(error["text"])).code
+
     def mark(self, connection: Connection, text: str) -> None:
         """Writes a line of our own into the log."""
         connection.rows(f"insert into {_LOG}(kind, tag) values ('mark', '{text}')")
@@ -218,25 +221,20 @@ def catalog(statements: list[str]) -> dict[str, Any]:
         listed = made.execute("select type, name, tbl_name, sql from sqlite_master order by name").fetchall()
         triggers: dict[str, dict[str, Any]] = {}
         for kind, name, table, sql in listed:
-            if kind == "trigger" and not _OURS.match(name):
+            if kind == "trigger" and not dialect.ours(name):
                 triggers.setdefault(table, {})[name] = {"definition": sql, "function": "", "enabled": "O"}
         tables = {
             name: _table(made, kind, name, sql, triggers.get(name, {}))
             for kind, name, _, sql in listed
-            if kind in {"table", "view"} and not _OURS.match(name)
+            if kind in {"table", "view"} and not dialect.ours(name)
         }
     return {"tables": tables, "enums": {}, "domains": {}, "functions": {}, "sequences": []}
-
-
-def _number(name: str) -> int:
-    """Returns a column's number: its name's, which stays the same when a column before it goes."""
-    return zlib.crc32(name.encode())
 
 
 def _table(made: sqlite3.Connection, kind: str, name: str, sql: str, triggers: dict[str, Any]) -> dict[str, Any]:
     columns, keys = {}, []
     for _, label, declared, required, default, key, hidden in made.execute("select * from pragma_table_xinfo(?)", (name,)):
-        columns[str(_number(label))] = {
+        columns[str(number(label))] = {
             "name": label,
             "type": _type(declared),
             "notnull": bool(required or key),
@@ -245,17 +243,16 @@ def _table(made: sqlite3.Connection, kind: str, name: str, sql: str, triggers: d
             "identity": "",
             "sequence": None,
         }
-        keys += [_number(label)] if key else []
+        keys += [number(label)] if key else []
     constraints: dict[str, Any] = {}
     if keys:
-        constraints["primary key"] = _constraint("p", "", keys)
+        constraints["primary key"] = constraint("p", "", keys)
     for at, _, other, source, target, *_ in made.execute("select * from pragma_foreign_key_list(?)", (name,)):
-        one = constraints.setdefault(f"foreign key {at}", _constraint("f", f"references {other}", [], other, []))
-        one["columns"].append(_number(source))
-        one["targets"].append(_number(target or "id"))
+        one = constraints.setdefault(f"foreign key {at}", constraint("f", f"references {other}", [], other, []))
+        one["columns"].append(number(source))
+        one["targets"].append(number(target or "id"))
     for at, text in enumerate(_checks(sql)):
-        named = [int(number) for number, column in columns.items() if re.search(rf"\b{re.escape(column['name'])}\b", text)]
-        constraints[f"check {at}"] = _constraint("c", f"CHECK ({text})", named)
+        constraints[f"check {at}"] = constraint("c", f"CHECK ({text})", named_in(text, columns))
     indexes = {}
     for _, label, unique, _, _ in made.execute("select * from pragma_index_list(?)", (name,)):
         inside = made.execute("select name from pragma_index_info(?)", (label,)).fetchall()
@@ -267,32 +264,10 @@ def _table(made: sqlite3.Connection, kind: str, name: str, sql: str, triggers: d
             "valid": True,
             "unique": bool(unique),
             "file": 0,
-            "columns": [_number(each) for (each,) in inside if each],
+            "columns": [number(each) for (each,) in inside if each],
         }
-    return {
-        **dict.fromkeys(("file", "child", "rls", "acl", "bound", "parent", "key", "policies")),
-        "schema": "main",
-        "name": name,
-        "kind": "r" if kind == "table" else "v",
-        "definition": sql if kind == "view" else None,
-        "columns": columns,
-        "constraints": constraints,
-        "indexes": indexes,
-        "triggers": triggers,
-    }
-
-
-def _constraint(
-    kind: str, definition: str, columns: list[int], target: str = "", targets: list[int] | None = None
-) -> dict[str, Any]:
-    return {
-        "type": kind,
-        "definition": definition,
-        "valid": True,
-        "columns": columns,
-        "target": target,
-        "targets": targets or [],
-    }
+    whole = {"columns": columns, "constraints": constraints, "indexes": indexes, "triggers": triggers}
+    return dialect.table("r", name, None, **whole) if kind == "table" else dialect.table("v", name, sql, **whole)
 
 
 def _checks(sql: str) -> Iterator[str]:

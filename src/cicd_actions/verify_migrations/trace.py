@@ -228,6 +228,10 @@ class Recorder:
             found += connection.document(f"select json_agg(to_jsonb(t)) from {whole} t") or []
         return found
 
+    def state(self, error: Mapping[str, Any]) -> str:
+        """Returns the SQLSTATE of an error that the project's driver raised."""
+        return str(error.get("sqlstate") or "")
+
     def mark(self, connection: Connection, text: str) -> None:
         """Writes a line of our own into the log: what comes after it is another run."""
         connection.rows(f"insert into cicd_vm.log(kind, tag, catalog) values ('mark', {literal(text)}, cicd_vm.catalog())")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,8 @@ class Evidence:
     locks: dict[str, dict[str, str]] = field(default_factory=dict)
     phases: dict[str, tuple[str, str]] = field(default_factory=dict)
     cached: bool = False
+    traffic: bool = True
+    """Whether the server told what a migration does to the traffic."""
 
 
 @dataclass
@@ -122,7 +124,7 @@ class Verification:
         """Returns whether the migration only refuses rows, which are made up: empty tables show the rest."""
         error = head.get("error")
         running = self._running(head)
-        if not error or not running or error.get("sqlstate", "")[:2] not in {"22", "23"}:
+        if not error or not running or self.server.recorder.state(error)[:2] not in {"22", "23"}:
             return False
         detail = f" ({error['detail']})" if error.get("detail") else ""
         self._add(
@@ -188,6 +190,7 @@ class Verification:
         before, after = parts[0].before, parts[-1].after
         failed_after = replay.run(connection, listed)
         if self.server.recorder.unseen:
+            self.found.traffic = False
             self.found.not_judged.append(self.server.recorder.unseen)
         else:
             both = traffic.Counts(counts, _counts(connection, before, after))
@@ -313,7 +316,7 @@ class Verification:
 
     def _other_tool(self, base: Base) -> None:
         self.found.not_judged.append(
-            "The command is not Alembic's: downgrades, and the file, line and rows of each statement, are not judged."
+            "The command is not Alembic's: downgrades, and the line and rows of each statement, are not judged."
             " Models are not compared with the schema."
         )
         database = self.server.create("head", base.tame)
@@ -331,32 +334,31 @@ class Verification:
                 return
             entries = segments.started(self.server.recorder.entries(connection), known)
             parts = segments.cut(entries, before, self.server.recorder.catalog(connection), [])
-            moved = [part for part in parts if part.revision or part.entries]
-            self.found.new = [{"revision": part.revision or "the migration", "phase": "", "message": ""} for part in moved]
+            moved = [part for part in parts if part.revision or part.entries or part.before != part.after]
+            for part in moved:
+                part.revision = part.revision or "the migration"
+            known_files = self._files(database) if moved and self.programs.tool else {}
+            nothing = {"phase": "", "message": "", "path": ""}
+            self.found.new = [{**known_files.get(part.revision, nothing), "revision": part.revision} for part in moved]
             self._looked_at(connection, parts, counts, listed, failed_before, base)
         hostile = self.server.create("unkind", base.hostile)
         unkind = self.programs.command(self.head, self.inputs.command, self.server.address.at(hostile), "command, hostile rows")
         if unkind.exit_code:
             last = " ".join((unkind.stderr or unkind.stdout).strip().splitlines()[-1:])
             self._add(Trouble("fails-on-data", f"the command fails on rows with NULL, empty, longest or equal values: {last}"))
-        if moved:
-            self._phases(parts, base)
+        self._phases(moved, base)
+
+    def _files(self, database: str) -> dict[str, dict[str, Any]]:
+        """Returns this change's migration files by revision, as the tool tells them."""
+        asked = self.programs.python(self.head, "models", self.server.address.at(database))
+        return {each["revision"]: each for each in asked.get("migrations") or ()}
 
     def _add(self, trouble: Trouble) -> None:
         file = trouble.file
         if not file and trouble.revision:
             file = next((each.get("path", "") for each in self.found.new if each["revision"] == trouble.revision), "")
-        self.found.troubles.append(
-            Trouble(
-                trouble.rule,
-                trouble.what,
-                trouble.revision,
-                trouble.place,
-                self._relative(file) if file else "",
-                trouble.line,
-                trouble.severity,
-            )
-        )
+        file = self._relative(file) if file else ""
+        self.found.troubles.append(replace(trouble, file=file, tool=self.programs.tool))
 
     def _relative(self, path: str) -> str:
         return self.repo.relative(Path(path)) or Path(path).name

@@ -68,8 +68,8 @@ class Address:
             parts, port = urlsplit(""), 0
         if not parts.scheme.startswith("postgres"):
             raise UnusableInput(
-                f"The variable {name} does not hold the URL of a PostgreSQL or SQLite database.",
-                cause="The check runs on PostgreSQL, and without locks on SQLite. Other databases are not judged.",
+                f"The variable {name} does not hold the URL of a PostgreSQL, MySQL or SQLite database.",
+                cause="The check runs on PostgreSQL, and without locks on MySQL, MariaDB and SQLite.",
                 fix=f"    env:\n      {name}: postgresql://postgres:postgres@localhost:5432/app",
             )
         query = parse_qs(parts.query)
@@ -82,6 +82,11 @@ class Address:
             unquote(parts.path.lstrip("/")) or "postgres",
             query.get("sslmode", query.get("ssl", ["prefer"]))[0],
         )
+
+    @property
+    def libpq(self) -> str:
+        """Returns the URL as libpq reads it; empty where the database is not PostgreSQL."""
+        return f"postgresql:{self.url.partition(':')[2]}" if self.host else ""
 
     def at(self, database: str) -> Address:
         """Returns the address of another database of the same server. `database` needs no quoting in a URL."""
@@ -124,6 +129,10 @@ class Connection:
             return self._results()
         except (OSError, struct.error) as error:
             raise Inconclusive(f"The scratch server did not answer: {error}.") from None
+
+    def script(self, text: str) -> None:
+        """Runs the user's own SQL. Raises `ServerError`."""
+        self.rows(text)
 
     def value(self, statement: str) -> str | None:
         """Returns the first column of the first row."""

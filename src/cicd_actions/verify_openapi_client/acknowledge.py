@@ -64,7 +64,7 @@ def load(path: Path, shown: str) -> list[Acknowledgement]:
 
 def entry(fingerprint: str, what: str) -> str:
     """Returns the entry that accepts a change, as YAML to paste."""
-    reason = json.dumps(f"TODO: say why callers may be broken. {' '.join(what.split())}", ensure_ascii=False)
+    reason = json.dumps(f"TODO: say why this is right. {' '.join(what.split())}", ensure_ascii=False)
     return f"- fingerprint: {fingerprint}\n  reason: {reason}"
 
 
@@ -93,7 +93,7 @@ def _entry(node: Node, shown: str) -> Acknowledgement:
 def _text(node: Mapping, key: str, shown: str) -> str:
     value = node.get(key)
     if not isinstance(value, Scalar) or not value.text.strip():
-        why = " It tells later readers why callers may be broken." if key == "reason" else ""
+        why = " It tells later readers why the change is right." if key == "reason" else ""
         raise UnusableInput(f"{shown}:{node.line}: `{key}` is missing.{why}", fix=_EXAMPLE)
     return value.text.strip()
 

@@ -105,7 +105,7 @@ def run(
             f"`working-directory` {folder} is not in the repository.", fix="It is a folder that git keeps, from its root."
         )
     environment = shadow.environment(runtime.environment.for_programs())
-    _look_for(words[0], environment)
+    _look_for(words[0], name, environment)
     with runtime.group(f"{name}: {shlex.join(words)}"):
         done = process.run(
             words,
@@ -132,7 +132,13 @@ def run(
     return done
 
 
-def _look_for(program: str, environment: Mapping[str, str]) -> None:
+_OF_NPM = (
+    "Where the project uses another package manager, name its command:\n\n"
+    "    generate-command: npx openapi-typescript {spec} -o {client}"
+)
+
+
+def _look_for(program: str, name: str, environment: Mapping[str, str]) -> None:
     """Look the program up before it is started, so that the message can say what is missing."""
     if os.sep not in program and shutil.which(program, path=environment.get("PATH")) is None:
         installed = {
@@ -143,6 +149,7 @@ def _look_for(program: str, environment: Mapping[str, str]) -> None:
         raise UnusableInput(
             f"The program `{program}` is not on PATH.",
             cause=f"Set it up before this step: {installed[program]}." if program in installed else "It is not installed.",
+            fix=_OF_NPM if (program, name) == ("pnpm", "generate-command") else "",
         )
 
 

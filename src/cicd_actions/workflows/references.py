@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cicd_actions.workflows.syntax import Access, Call, Comparison, Context, Literal, Logical, Node, Not, children, written
 
@@ -15,7 +15,8 @@ class Reference:
     """`secrets.NAME` has the name; `secrets[matrix.x]`, `secrets.*` and a bare `secrets` have none.
 
     `index` is the expression within the brackets of a dynamic access. `optional` says that the expression goes on
-    without the value: it has a fallback (`||`), or only asks whether the value is there.
+    without the value: it has a fallback (`||`), or only asks whether the value is there. `beside` are the names of the same
+    context that serve as well: one of the two is enough in `secrets.A || secrets.B`.
     """
 
     context: str
@@ -24,6 +25,7 @@ class Reference:
     optional: bool
     index: Node | None = None
     text: str = ""
+    beside: tuple[str, ...] = ()
 
 
 def references(tree: Node, contexts: frozenset[str]) -> list[Reference]:
@@ -35,7 +37,7 @@ def _references(node: Node, contexts: frozenset[str], *, optional: bool, tested:
     found = _reference(node, contexts)
     if found is not None:
         spared = optional or (found.name is not None and f"{found.context}.{found.name}" in tested)
-        yield Reference(found.context, found.name, found.start, spared, found.index, found.text)
+        yield replace(found, optional=spared)
         if found.index is not None:
             yield from _references(found.index, contexts, optional=False, tested=tested)
     elif isinstance(node, Logical):
@@ -58,10 +60,14 @@ def _references(node: Node, contexts: frozenset[str], *, optional: bool, tested:
 
 def _of_logical(node: Logical, contexts: frozenset[str], *, optional: bool, tested: frozenset[str]) -> Iterator[Reference]:
     last = len(node.operands) - 1
+    plain = [one for operand in node.operands if node.operator == "||" and (one := _reference(operand, contexts))]
     for index, operand in enumerate(node.operands):
         # Once only: asking twice would double the work with every level.
         found = list(_references(operand, contexts, optional=optional or index < last, tested=tested))
-        yield from found
+        others = [one for one in plain if one.start != operand.start]
+        for one in found:
+            names = tuple(other.name for other in others if other.name and other.context == one.context)
+            yield replace(one, beside=one.beside + names) if names else one
         if node.operator == "&&":
             # What stands before an `&&` guards what follows: `secrets.A && format('x{0}', secrets.A)`.
             tested |= {f"{asked.context}.{asked.name}" for asked in found if asked.name}

@@ -28,6 +28,7 @@ FILES = {
     "client.json": document("/items"),
     "stale.json": document("/things"),
     "SECRETS.md": "- API_TOKEN: the api's token. Lives in the repository. Set it by `gh secret set API_TOKEN`.\n",
+    "scan.json": '{"dependencies": [{"name": "a", "version": "1", "vulns": []}]}',
     "NOTHING.md": "Nothing is written here.\n",
     ".github/workflows/other.yml": textwrap.dedent("""\
         on: workflow_dispatch
@@ -42,8 +43,8 @@ FILES = {
 }
 SHA = "${{ github.sha }}"
 
-ELSEWHERE = {"notify", "pipeline-audit", "pipeline-metrics", "verify-migrations"}
-"""They judge no release, and need a receiver, a history of runs or PostgreSQL: tests/integration has them."""
+ELSEWHERE = {"notify", "pipeline-audit", "pipeline-metrics", "verify-attestation", "verify-migrations"}
+"""They need a receiver, a history of runs, gh or PostgreSQL: tests/integration has them."""
 
 Uses = dict[str, tuple[str, dict[str, str]]]
 
@@ -62,6 +63,8 @@ def steps(url: str) -> Uses:
         "secrets-no": ("secrets-doc-check", {"workflows": ".github/workflows/other.yml", "docs": "NOTHING.md"}),
         "client": ("verify-openapi-client", {**client, "generate-command": "cp {spec} {client}"}),
         "client-no": ("verify-openapi-client", {**client, "generate-command": "cp stale.json {client}"}),
+        "scan": ("scan-gate", {"reports": "scan.json"}),
+        "scan-no": ("scan-gate", {"reports": "NOTHING.md"}),
         "start": ("deployment-record", {**record, "phase": "start"}),
         "migrate": ("run-migrations-oneshot", {**migrate, "command": "schema up"}),
         "migrate-no": ("run-migrations-oneshot", {**migrate, "job-command": "false"}),
@@ -128,7 +131,7 @@ def test_every_action_says_yes_and_no(said: tuple[Picture, dict[str, Any]], worl
     outputs = {name: step["outputs"] for name, step in steps_said.items()}
     # What cannot be used at all, and a verdict that is missing, are no verdict on the release.
     verdicts = {name: "fail" if name.endswith("-no") else "pass" for name in expected}
-    verdicts |= {"roll-out-no": "inconclusive", "finish-no": "inconclusive"}
+    verdicts |= dict.fromkeys(("roll-out-no", "finish-no", "scan-no"), "inconclusive")
     assert {name: outputs[name]["verdict"] for name in expected} == verdicts
     assert outputs["gate"]["observed-version"] == consumer.head
     assert json.loads(outputs["secrets-no"]["undocumented"])

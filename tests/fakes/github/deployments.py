@@ -24,6 +24,9 @@ class Commit:
     at: str = ""
     """When it was committed; now where it is empty."""
 
+    files: tuple[str, ...] = ()
+    """The paths that it changed, for a comparison."""
+
 
 @dataclass
 class Kept:
@@ -332,9 +335,16 @@ def compare(call: Call) -> Answer:
         "behind_by": len(behind),
         "total_commits": len(ahead),
         "commits": [_shown(call, _found(call, sha)) for sha in shown],
-        "files": [],
+        "files": [_changed(call, path) for sha in reversed(ahead) for path in _found(call, sha).files][:300],
     }
     return Answer(200, answer, headers)
+
+
+def _changed(call: Call, path: str) -> dict[str, Any]:
+    here = f"{call.github.url}/repos/{call.repository}"
+    urls = {"blob_url": f"{here}/blob/{path}", "raw_url": f"{here}/raw/{path}", "contents_url": f"{here}/contents/{path}"}
+    counted = {"additions": 1, "deletions": 0, "changes": 1}
+    return {"sha": ZERO, "filename": path, "status": "modified", **counted, **urls, "patch": "@@ -1 +1 @@"}
 
 
 def _shown(call: Call, commit: Commit) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """The service that the tests roll out: it answers with its version, and misbehaves as its variables say.
 
 VERSION; PORT (8000; 0 is one of the kernel's choice, written to /port); START_DELAY (seconds before it listens); CRASH
-(exit with 1 after START_DELAY); HEALTH (`ok`, `bad`); DRAIN (seconds that it goes on answering after SIGTERM).
+(exit with 1 after START_DELAY); HEALTH (`ok`, `bad`); ERRORS (of a hundred requests to /, so many get a 500); DRAIN (seconds
+that it goes on answering after SIGTERM).
 """
 
 import http.server
+import itertools
 import os
 import pathlib
 import signal
@@ -14,6 +16,7 @@ import time
 
 VERSION = os.environ.get("VERSION", "none")
 draining = threading.Event()
+requests = itertools.count()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -24,11 +27,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
         # A proxy's own checks ask /proxied: they take this replica out as soon as it drains, before it stops listening.
         bad = bad or (self.path == "/proxied" and draining.is_set())
         body = f"{VERSION}\n".encode() if not bad else b"database: refused (password=hunter2-hunter2)\n"
-        self.send_response(503 if bad else 200)
+        error = self.path == "/" and next(requests) % 100 < int(os.environ.get("ERRORS", "0"))
+        self.send_response(503 if bad else 500 if error else 200)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("X-Version", VERSION)
         self.end_headers()
         self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        self.do_GET()
 
     def log_message(self, *words: object) -> None:
         pass

@@ -48,6 +48,36 @@ def test_lock_start_is_refused_until_it_is_unlocked(world: World) -> None:
     assert "was not locked. Nothing was changed." in again.headline
 
 
+ALWAYS = "* * * * * to 0 0 1 1 * in Europe/Berlin: the holidays"
+"""A window that began this minute and ends with the year."""
+
+
+def test_freeze_start_is_refused_and_an_override_lets_it_through_with_its_reason(world: World) -> None:
+    world.release(1)
+    freeze = f"0 0 1 1 * to 1 0 1 1 * in UTC: a minute a year\n{ALWAYS}"
+    ended = world.start(2, freeze=freeze)
+    assert (ended.code, ended.verdict) == (1, "fail")
+    assert re.search(r"Cannot deploy to staging: it is frozen until 20\d\d-01-01 00:00 CET", ended.headline)
+    assert "the holidays (* * * * * to 0 0 1 1 *, Europe/Berlin)." in ended.log
+    suggested = re.search(r'freeze-override: "(until .*)"', ended.log)
+    assert suggested is not None
+    through = world.start(2, freeze=freeze, **{"freeze-override": suggested[1]})
+    assert through.code == 0, through.log
+    assert "It was overridden: a fix for the outage" in through.log
+    record = deployments.kept(world.github, REPOSITORY).deployments[-1]["payload"]
+    assert record["reason"] == "Freeze overridden: a fix for the outage"
+    late = world.start(3, freeze=freeze, **{"freeze-override": "until 2026-01-01T00:00:00Z: an old fix"})
+    assert late.code == 1
+    assert "The override ended at 2026-01-01T00:00:00Z." in late.log
+
+
+def test_freeze_that_is_not_open_changes_nothing(world: World) -> None:
+    ended = world.start(1, freeze="0 0 1 1 * to 1 0 1 1 * in UTC: a minute a year")
+    assert ended.code == 0
+    record = deployments.kept(world.github, REPOSITORY).deployments[-1]["payload"]
+    assert "reason" not in record
+
+
 def test_lock_set_again_replaces_the_first_and_says_whose_it_was(world: World) -> None:
     act(world, "lock", reason="one", until="4h")
     assert "This replaces the lock that alice set." in act(world, "lock", reason="two").headline
@@ -148,6 +178,56 @@ def test_rollback_passes_through_a_lock_and_says_so(world: World) -> None:
     assert "rollback-to-previous-sha/locked" in [found["rule"] for found in ended.findings]
     assert "no deploys today" in ended.summary
     assert world.start(3).code == 1, "the lock stays"
+
+
+class TestAnnouncedRollback:
+    def test_deploy_whose_run_began_before_it_is_refused_and_one_that_began_later_is_not(self, world: World) -> None:
+        world.release(1)
+        waiting = deployments.run(world.github, REPOSITORY, 2, sha(2))
+        waiting["run_started_at"] = "2026-01-01T00:00:00Z"
+        world.github.calls.clear()
+        ended = act(world, "announce-rollback")
+        assert (ended.code, ended.verdict) == (0, "pass"), ended.log
+        assert [call.verb for call in world.github.calls] == ["POST"], "an announcement waits for nothing"
+        started = world.start(2)
+        assert (started.code, started.verdict) == (1, "fail")
+        assert "a rollback was started after this run began. Nothing was changed." in started.headline
+        assert "alice started it at 20" in started.log
+        assert "https://github.com/org/app/actions/runs/7/attempts/1" in started.log
+        assert world.tasks()[-1] == ("lock", "1"), "nothing was begun"
+        # Its failed jobs are run again.
+        waiting["run_started_at"] = "2099-01-01T00:00:00Z"
+        assert world.start(2).code == 0
+        assert world.finish(2, "pass").code == 0
+
+    def test_it_neither_locks_nor_unlocks_and_ends_deploys_of_its_environment_alone(self, world: World) -> None:
+        deployments.run(world.github, REPOSITORY, 1, sha(1))["run_started_at"] = "2026-01-01T00:00:00Z"
+        act(world, "lock", reason="a freeze")
+        act(world, "announce-rollback")
+        assert "it is locked" in world.start(1).headline
+        act(world, "unlock")
+        assert "a rollback was started" in world.start(1).headline
+        assert world.start(1, environment="production").code == 0
+        assert act(world, "unlock").headline == "staging was not locked. Nothing was changed."
+
+    def test_an_unproven_one_ends_no_deploy(self, world: World) -> None:
+        act(world, "announce-rollback", record_key="")
+        deployments.run(world.github, REPOSITORY, 1, sha(1))["run_started_at"] = "2026-01-01T00:00:00Z"
+        assert world.start(1).code == 0
+
+    def test_without_the_permission_to_read_the_run_the_deploy_does_not_start(self, world: World) -> None:
+        act(world, "announce-rollback")
+        world.token = world.github.token(deployments="write", contents="read")
+        ended = world.start(1)
+        assert (ended.code, ended.verdict) == (3, "inconclusive")
+        assert "actions: read" in ended.log
+
+    def test_rollback_goes_on_whatever_is_announced(self, world: World) -> None:
+        world.release(1)
+        world.release(2, "fail")
+        act(world, "announce-rollback")
+        assert world.roll_back().code == 0
+        assert world.running()["api"] == sha(1)
 
 
 def test_command_of_the_page_finds_the_lock(world: World) -> None:

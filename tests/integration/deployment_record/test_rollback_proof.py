@@ -45,6 +45,7 @@ def test_start_of_a_first_deploy_gets_through_unless_a_rollback_is_required(worl
     ended = world.start(1, **prove(world, 1))
     assert (ended.code, ended.verdict) == (1, "fail")
     assert "phase: adopt" in ended.log
+    assert "require-rollback: recorded" in ended.log
 
 
 def test_start_refuses_when_the_image_to_roll_back_to_is_gone(two: World) -> None:
@@ -52,7 +53,9 @@ def test_start_refuses_when_the_image_to_roll_back_to_is_gone(two: World) -> Non
     ended = two.start(2, **prove(two, 2))
     assert (ended.code, ended.verdict) == (1, "fail")
     assert f"registry.test/web@{digest(1)}" in ended.headline
+    assert "Push the image again" in ended.log
     assert "require-rollback: false" in ended.log
+    assert "to-sha" not in ended.log, "`start` has no such input, and there is nothing to roll back yet"
     warned = two.start(2, **prove(two, 2, require_rollback="false"))
     assert (warned.code, warned.outputs["rollback"]) == (0, "impossible")
     assert "deployment-record/no-rollback" in [found["rule"] for found in warned.findings]
@@ -92,6 +95,7 @@ def test_start_asks_whether_the_old_code_knows_the_database_after_the_pending_mi
     if pending == "contract":
         assert "as it will be" in ended.headline
         assert "0002" in ended.headline
+        assert "Deploy a commit that fixes the problem" not in ended.log
 
 
 def test_start_of_the_release_that_runs_already_is_proven_against_the_one_before(two: World) -> None:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from cicd_actions.engines.command import Command, Programs
+from cicd_actions.engines.command import Command
 from cicd_actions.engines.inputs import EngineInputs, connected
+from cicd_actions.engines.programs import Programs
 from cicd_actions.engines.protocol import (
     ChangedMeanwhile,
     EngineUnreachable,
@@ -261,9 +262,10 @@ def test_a_revert_leaves_what_somebody_else_rolled_out(
 ) -> None:
     state = tmp_path / "state"
     state.write_text('{"api": {"image": "old"}}')
-    moves = program("moves", f'echo "$1" >> {tmp_path}/calls; echo \'{{"api": {{"image": "new-as-it-is-called"}}}}\' > {state}')
+    moved = json.dumps({"api": {"image": "new-as-it-is-called", "sha": "2" * 40}})
+    moves = program("moves", f"echo \"$1\" >> {tmp_path}/calls; echo '{moved}' > {state}")
     engine = Command(make_runtime(), Programs(roll_out=(moves, "{image}"), running=(program("running", f"cat {state}"),)))
-    target, before = Target("api", Image("new", opaque=True)), engine.running(["api"], Deadline(10))["api"]
+    target, before = Target("api", Image("new", opaque=True), "2" * 40), engine.running(["api"], Deadline(10))["api"]
     engine.roll_out(target, before, Deadline(10))
     state.write_text(json.dumps({"api": {"image": now}}))
     if left:
@@ -272,6 +274,46 @@ def test_a_revert_leaves_what_somebody_else_rolled_out(
     else:
         engine.revert(target, before, Deadline(10))
     assert (tmp_path / "calls").read_text().split() == ["new", *([] if left else ["old"])]
+
+
+OTHER = "sha256:" + "c" * 64
+
+
+@pytest.mark.parametrize(
+    ("now", "exit_code", "ends"),
+    [
+        ({"image": "new"}, 0, ""),
+        ({"image": "other-name", "digest": DIGEST}, 0, ""),
+        ({"image": "other-name", "sha": "2" * 40}, 0, ""),
+        # Another run moved the service meanwhile: by the digest, the commit, or the id alone.
+        ({"image": "hotfix", "digest": OTHER}, 0, "changed"),
+        ({"image": "new", "digest": OTHER, "sha": "2" * 40}, 0, "changed"),
+        ({"image": "hotfix", "sha": "3" * 40}, 0, "changed"),
+        ({"image": "hotfix"}, 0, "changed"),
+        ({"image": "hotfix", "digest": OTHER}, 1, "changed"),
+        # Nothing changed, or another run took it back: the exit code alone proves nothing then.
+        ({"image": "old"}, 0, "unproven"),
+        ({}, 0, "unproven"),
+        # A program that failed may stand half-way, under a name that only it knows.
+        ({"image": "half-way"}, 1, "failed"),
+        ({"image": "old"}, 1, "failed"),
+    ],
+)
+def test_roll_out_is_held_to_what_runs_after_it(
+    program: Callable[[str, str], str], make_runtime: Callable[..., Runtime], now: dict[str, str], exit_code: int, ends: str
+) -> None:
+    running = program("running", f"echo '{json.dumps({'api': now})}'")
+    engine = Command(make_runtime(), Programs(roll_out=(program("moves", f"exit {exit_code}"),), running=(running,)))
+    target, before = Target("api", Image("new", DIGEST, opaque=True), "2" * 40), Running("api", "old")
+    if ends == "changed":
+        with pytest.raises(ChangedMeanwhile, match="api was changed by something else") as caught:
+            engine.roll_out(target, before, Deadline(10))
+        assert ("full commit SHA" in caught.value.fix) == (now == {"image": "hotfix"})
+    elif ends == "failed":
+        with pytest.raises(RollOutFailed):
+            engine.roll_out(target, before, Deadline(10))
+    else:
+        assert bool(engine.roll_out(target, before, Deadline(10)).unproven) == (ends == "unproven")
 
 
 @pytest.mark.parametrize("word", ["{servic}", "--image={img}x{imge}", "{SHA}", "{env}", "{Service}"])

@@ -73,7 +73,8 @@ class RawServer:
     ) -> None:
         self._handler = handler
         self._wrap = wrap
-        self._listener = _unix_server(path) if path else socket.create_server((host, port), backlog=256)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = _unix_server(path) if path else socket.create_server((host, port), family=family, backlog=256)
         self._closing = threading.Event()
         self.connections = 0
         self.requests: list[bytes] = []

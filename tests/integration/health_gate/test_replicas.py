@@ -29,15 +29,15 @@ def says(version: str) -> Callable[[socket.socket], None]:
 
 
 @pytest.fixture
-def named(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[int], list[str]]], None]:
-    """Makes `app.test` resolve to what a function says for the n-th look-up."""
+def named(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Makes a name (`app.test`) resolve to what a function says for the n-th look-up."""
     real = socket.getaddrinfo
 
-    def start(answer: Callable[[int], list[str]]) -> None:
+    def start(answer: Callable[[int], list[str]], name: str = "app.test") -> None:
         looked_up = itertools.count()
 
         def getaddrinfo(host: str, port: int, **more: Any) -> Any:
-            if host != "app.test":
+            if host != name:
                 return real(host, port, **more)
             found = [real(address, port, **more)[0] for address in answer(next(looked_up))]
             if not found:
@@ -47,6 +47,14 @@ def named(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[int], list[str
         monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
     return start
+
+
+def has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
 
 
 def replicas(raw: Any, *versions: str) -> tuple[int, list[Any]]:
@@ -126,6 +134,35 @@ def test_a_family_on_which_nothing_listens_is_named_and_not_held_against_the_tar
     report = gate(url=f"http://app.test:{port}/", expect_version=NEW)
     assert report.outputs["verdict"] == "pass"
     assert "unreached: ::1" in str(report.blocks)
+
+
+@pytest.mark.parametrize(("listens", "named_as"), [("::1", "127.0.0.1"), ("127.0.0.1", "::1")])
+def test_localhost_is_both_loopback_addresses_whichever_the_hosts_file_names(
+    gate: Gate, raw: Any, named: Any, listens: str, named_as: str
+) -> None:
+    if listens == "::1" and not has_ipv6():
+        pytest.skip("this machine has no IPv6")
+    named(lambda _: [named_as], "localhost")
+    server = raw(says(NEW), host=listens)
+    report = gate(url=f"http://localhost:{server.port}/", expect_version=NEW)
+    assert report.outputs["verdict"] == "pass"
+    assert f"unreached: {named_as}" in str(report.blocks)
+
+
+def test_localhost_on_which_two_releases_listen_is_judged_by_both(gate: Gate, raw: Any, named: Any) -> None:
+    if not has_ipv6():
+        pytest.skip("this machine has no IPv6")
+    named(lambda _: ["127.0.0.1"], "localhost")
+    first = raw(says(NEW))
+    raw(says(OLD), host="::1", port=first.port)
+    report = gate(url=f"http://localhost:{first.port}/", expect_version=NEW, consecutive_successes="3", timeout="900ms")
+    assert report.outputs["verdict"] == "fail"
+    assert "from ::1" in str(report.outputs["reason"])
+
+
+def test_name_below_localhost_that_no_name_server_knows_is_the_loopback(gate: Gate, raw: Any, named: Any) -> None:
+    named(lambda _: [], "app.localhost")
+    assert gate(url=f"http://app.localhost:{raw(says(NEW)).port}/", expect_version=NEW).outputs["verdict"] == "pass"
 
 
 def balanced(raw: Any, *versions: str) -> Any:

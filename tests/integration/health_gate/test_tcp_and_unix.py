@@ -3,13 +3,43 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+import struct
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from cicd_actions.toolkit.report import Report
 
 Gate = Callable[..., Report]
+
+
+@pytest.fixture
+def connections() -> Iterator[Callable[[Callable[[socket.socket], None]], int]]:
+    """Starts a listener that hands each connection to a function and closes it. Returns its port."""
+    listeners: list[socket.socket] = []
+
+    def start(serve: Callable[[socket.socket], None]) -> int:
+        listener = socket.create_server(("127.0.0.1", 0))
+        listeners.append(listener)
+        threading.Thread(target=accept, args=(listener, serve), daemon=True).start()
+        port: int = listener.getsockname()[1]
+        return port
+
+    def accept(listener: socket.socket, serve: Callable[[socket.socket], None]) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:  # the test has ended
+                return
+            with connection:
+                serve(connection)
+
+    yield start
+    for listener in listeners:
+        listener.close()
 
 
 def healthy(connection: socket.socket) -> None:
@@ -21,6 +51,25 @@ def test_tcp_target_passes_when_the_port_accepts_a_connection(gate: Gate) -> Non
         report = gate(url=f"tcp://127.0.0.1:{listener.getsockname()[1]}", consecutive_successes="2")
     assert report.outputs["verdict"] == "pass"
     assert "(2 connections, 1 address)" in report.headline
+
+
+@pytest.mark.parametrize(
+    ("first", "verdict"), [(b"", "fail"), (b"RST", "fail"), (b"220 ready\r\n", "pass")], ids=["closes", "resets", "greets"]
+)
+def test_tcp_target_whose_port_closes_at_once_fails_unless_it_said_something(
+    gate: Gate, connections: Any, first: bytes, verdict: str
+) -> None:
+    def serve(connection: socket.socket) -> None:
+        if first == b"RST":
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        elif first:
+            connection.sendall(first)
+
+    # Several in a row: on a busy machine the port may take longer to close than the gate waits.
+    report = gate(url=f"tcp://127.0.0.1:{connections(serve)}", consecutive_successes="4", timeout="1s")
+    assert report.outputs["verdict"] == verdict
+    if first == b"":
+        assert "accepted and closed at once" in str(report.outputs["reason"])
 
 
 def test_tcp_target_fails_when_the_port_refuses(gate: Gate, closed_port: int) -> None:

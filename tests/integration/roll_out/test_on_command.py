@@ -135,16 +135,41 @@ def test_a_service_that_is_changed_after_it_arrived_is_left_and_nothing_passes(f
     assert state(folder) == {"api": "known-hotfix", "web": "old-web"}, "the rest of the release is taken back"
 
 
-def test_a_program_that_changes_nothing_gets_a_warning(folder: Path) -> None:
-    ended = run("roll-out", inputs("api=nothing-new"), folder)
-    assert verdict(ended) == (0, "pass", "true"), ended.log
-    (finding,) = ended.findings
-    assert finding["message"] == "api: arrived by its program's word alone: `running-command` reports old-api."
+def test_a_program_that_changes_nothing_proves_nothing(folder: Path) -> None:
+    ended = run("roll-out", inputs("web=new-web\napi=nothing-new"), folder)
+    assert verdict(ended) == (3, "inconclusive", "false"), ended.log
+    said = "Could not prove that api runs nothing-new: `running-command` reports old-api."
+    assert ended.outputs["reason"].startswith(said)
+    assert state(folder) == {"api": "old-api", "web": "old-web"}, "all or none"
+
+
+def test_two_runs_at_once_of_which_the_later_wins_let_one_pass(folder: Path) -> None:
+    """The first run's program ends well, after the second run's program replaced what it had set."""
+    (folder / "infra" / "rollout.sh").write_text(RACING)
+    first = Step("roll-out", inputs("api=first-api", sha="2" * 40), folder)
+    first.await_log("moving api")
+    second = run("roll-out", inputs("api=second-api", sha="3" * 40), folder)
+    (folder / "go").touch()
+    ended = first.end()
+    assert verdict(second) == (0, "pass", "true"), second.log
+    assert verdict(ended) == (3, "inconclusive", "false"), ended.log
+    assert "api was changed by something else during the roll-out: it runs second-api now." in ended.outputs["reason"]
+    assert state(folder)["api"] == "second-api"
+    assert (folder / "calls").read_text() == "api first-api\napi second-api\n", "what the second run set is not reverted"
+
+
+RACING = PROGRAM.replace(
+    "    state.write_text(json.dumps(now))",
+    """    state.write_text(json.dumps(now))
+    while image.startswith("first") and not pathlib.Path("go").exists():
+        time.sleep(0.02)""",
+)
 
 
 def test_nothing_moves_when_an_image_is_missing_or_the_order_is_wrong(folder: Path) -> None:
-    ended = run("roll-out", inputs("api=new-api\nweb=none-web"), folder)
+    ended = run("roll-out", inputs("api=new-api\nweb=none-web\nworker=none-web"), folder)
     assert verdict(ended) == (1, "fail", "")
+    assert ended.outputs["reason"].count("The image none-web does not exist") == 1, "two services share it"
     assert run("roll-out", inputs("api=new-api", order="web"), folder).code == 2
     assert run("roll-out", inputs("api=new-api", sha="main"), folder).code == 2
     ended = run("roll-out", inputs("api=new-api\nweb=registry.example/web:latest"), folder)

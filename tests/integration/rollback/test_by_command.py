@@ -95,6 +95,23 @@ def test_rollback_of_a_first_deployment_is_refused(world: World) -> None:
     assert world.running() == {"api": sha(1), "web": sha(1)}
 
 
+def test_rollback_where_nothing_runs_and_nothing_is_recorded_is_of_a_first_deployment(world: World) -> None:
+    ended = world.roll_back()
+    assert (ended.code, ended.verdict) == (1, "fail")
+    assert "this is the first deployment to staging" in ended.headline
+
+
+def test_rollback_of_a_first_deployment_names_the_other_apps_of_the_environment(world: World) -> None:
+    world.start(1, app="shop")
+    world.finish(1, "pass", app="shop")
+    world.start(2, app="Shop")
+    world.runs(2)
+    world.finish(2, "fail", app="Shop")
+    ended = world.roll_back(app="Shop")
+    assert "this is the first deployment to staging" in ended.headline
+    assert "The app shop has records here too. Check the input `app`." in ended.log
+
+
 def test_rollback_with_to_sha_deploys_that_release(world: World) -> None:
     for number in (1, 2, 3):
         world.release(number)
@@ -211,14 +228,16 @@ def test_gate_that_sees_another_version_does_not_quarantine_the_target(world: Wo
     assert world.roll_back(current_sha=sha(2)).code == 0
 
 
-def test_rollback_by_a_programs_word_alone_warns(world: World) -> None:
+def test_rollback_that_running_command_contradicts_moves_everything_and_is_inconclusive(world: World) -> None:
     world.release(1)
     world.release(2, "fail")
     world.write("marker", world.read("state"))
     ended = world.roll_back(current_sha=sha(2), running_command=f"cat {world.folder}/marker.json")
-    assert ended.code == 0, ended.log
-    said = "by its program's word alone: `running-command` reports"
-    assert [said in each["message"] for each in ended.findings] == [True, True]
+    assert (ended.code, ended.verdict, ended.outputs["rolled-back"]) == (3, "inconclusive", "true"), ended.log
+    for name in world.services:
+        assert f"{name}: `running-command` reports {world.image(name, 2)}" in ended.headline
+    assert world.running() == {"api": sha(1), "web": sha(1)}, "the second service is not left behind"
+    assert ("passed", "1") not in world.tasks()[4:]
 
 
 def test_rollback_from_a_deploy_without_a_verdict_quarantines_it_once(world: World) -> None:

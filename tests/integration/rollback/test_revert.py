@@ -69,7 +69,7 @@ def test_merging_the_pull_request_takes_the_commits_back_and_keeps_later_ones(fa
     assert (pull["base"]["ref"], pull["base"]["sha"]) == ("main", later)
     for said in ("gated 2", "Add three", "/actions/runs/900"):
         assert said in pull["body"]
-    assert "the pull request that reverts them" in ended.summary
+    assert "The pull request that reverts them" in ended.summary
     failed.git("merge", "--quiet", "--no-edit", pull["head"]["ref"])
     assert {path.name for path in failed.folder.iterdir()} == {".git", "one", "later"}
 
@@ -93,6 +93,47 @@ def test_two_runs_at_once_open_one_pull_request(failed: Repository) -> None:
     failed.world.github.fail("POST", "/pulls$", status=422, message="A pull request already exists", after=True)
     ended = failed.roll_back()
     assert ended.outputs["pull-request"].endswith("/pull/1"), ended.log
+    assert len(pulls.pulls(failed.world.github, REPOSITORY)) == 1
+
+
+@pytest.mark.parametrize("path", ["/git/commits$", "/git/refs$", "/pulls$"])
+def test_answer_that_is_lost_after_it_took_effect_is_asked_for_again(failed: Repository, path: str) -> None:
+    failed.world.github.fail("POST", path, drop=True, after=True)
+    ended = failed.roll_back()
+    assert ended.outputs["pull-request"].endswith("/pull/1"), ended.log
+    assert len(pulls.pulls(failed.world.github, REPOSITORY)) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "message", "fix"),
+    [
+        ("/pulls$", 403, "GitHub Actions is not permitted to create or approve pull requests.", "Settings → Actions → General"),
+        (
+            "/git/refs$",
+            422,
+            "Repository rule violations found\n\nCannot create ref due to creations being restricted.",
+            "Rules",
+        ),
+    ],
+)
+def test_refusal_of_github_says_what_to_allow(failed: Repository, path: str, status: int, message: str, fix: str) -> None:
+    failed.world.github.fail("POST", path, status=status, message=message, times=9)
+    ended = failed.roll_back()
+    assert (ended.code, ended.outputs["pull-request"]) == (0, "")
+    (finding,) = ended.findings
+    assert fix in finding["fix"]
+    assert "permissions:" not in finding["fix"], "the permission is there"
+    assert finding["fix"].endswith("Or revert them by hand: the summary has the commands.")
+    assert "git revert --no-edit" in ended.summary
+
+
+@pytest.mark.parametrize(("merged", "said"), [("2026-01-01T00:00:00Z", "is merged"), (None, "was closed without a merge")])
+def test_pull_request_that_is_closed_is_not_said_to_be_open(failed: Repository, merged: str | None, said: str) -> None:
+    failed.roll_back()
+    pulls.pulls(failed.world.github, REPOSITORY)[0] |= {"state": "closed", "merged_at": merged}
+    ended = failed.roll_back()
+    assert said in ended.summary
+    assert ("git revert" in ended.summary) == (merged is None)
     assert len(pulls.pulls(failed.world.github, REPOSITORY)) == 1
 
 

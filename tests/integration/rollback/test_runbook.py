@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import subprocess
@@ -16,8 +15,10 @@ import pytest
 from cicd_actions.github.release_record import digest_of
 from cicd_actions.rollback_to_previous_sha.inputs import CheckInputs
 from cicd_actions.toolkit.inputs import declarations
+from tests.harness.kube_apiserver import Namespace
 from tests.harness.releases import Ended, World, digest, sha
 from tests.harness.stack import Images, Stack
+from tests.harness.workloads import NEW, workload
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "rollback.md").read_text("utf-8")
@@ -185,25 +186,27 @@ def test_the_queries_find_the_records(world: World) -> None:
     assert passed.replace("ORG/APP", "org/app") in printed
 
 
-def test_the_question_to_an_image_is_the_one_that_the_guard_asks() -> None:
+@pytest.mark.docker
+def test_the_question_to_an_image_is_the_one_that_the_guard_asks(images: Images) -> None:
     words = shlex.split(command("docker run"))
     assert words[-3:] == [declarations(CheckInputs)["schema-command"].default, "show", "REVISION"]
+    alembic = "printf '#!/bin/sh\\necho Rev: $2\\n' > /usr/bin/alembic && chmod +x /usr/bin/alembic"
+    tag = f"{images.registry}/runbook:alembic"
+    images.build("app", tag, {}, [f"RUN {alembic}"])
+    pinned = f"{tag.rpartition(':')[0]}@{images.push(tag)}"
+    filled = [word.replace("IMAGE@sha256:DIGEST", pinned).replace("REVISION", "0002") for word in words]
+    assert subprocess.run(filled, check=True, capture_output=True, text=True, timeout=60).stdout.split() == ["Rev:", "0002"]
 
 
-def test_kubectl_sets_the_image(tmp_path: Path) -> None:
-    set_image, _, status = command("kubectl").partition(" && ")
-    manifest = tmp_path / "deployment.json"
-    containers = [{"name": "api", "image": "old"}]
-    spec = {
-        "selector": {"matchLabels": {"a": "b"}},
-        "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": containers}},
-    }
-    manifest.write_text(json.dumps({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "api"}, "spec": spec}))
-    filled = set_image.replace("DIGEST", "a" * 64).replace("IMAGE", "r.test/api").replace("CONTAINER", "api")
-    words = [word for word in filled.replace("SERVICE", "api").split() if word != "deployment/api"]
-    done = subprocess.run([*words, "--local", "--filename", str(manifest), "--output", "json"], capture_output=True, check=True)
-    assert json.loads(done.stdout)["spec"]["template"]["spec"]["containers"][0]["image"] == f"r.test/api@sha256:{'a' * 64}"
-    assert status == "kubectl rollout status deployment/SERVICE"
+@pytest.mark.kubernetes
+def test_kubectl_rolls_a_deployment_back(kubernetes: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", kubernetes.kubeconfig())
+    kubernetes.create("deployments", workload("api"))
+    line = command("kubectl").replace("CONTAINER", "api").replace("SERVICE", "api").replace("IMAGE@sha256:DIGEST", NEW)
+    for each in line.split(" && "):
+        subprocess.run(shlex.split(each), check=True, capture_output=True, timeout=60)
+    (found,) = kubernetes.get("deployments", "api")["spec"]["template"]["spec"]["containers"]
+    assert found["image"] == NEW
 
 
 def test_git_reverts_what_was_rolled_back(tmp_path: Path) -> None:

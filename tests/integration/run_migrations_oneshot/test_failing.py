@@ -11,7 +11,7 @@ import pytest
 
 from tests.harness.alembic_project import Project
 from tests.harness.postgres import Postgres
-from tests.integration.run_migrations_oneshot.conftest import DRIVERS, Database, Log, Migrating
+from tests.integration.run_migrations_oneshot.conftest import DRIVERS, Database, Ended, Log, Migrating
 
 pytestmark = [pytest.mark.postgres, pytest.mark.network]
 
@@ -46,6 +46,40 @@ def test_ddl_that_fails_in_its_transaction(
     assert "Exit code of the job: 1" in ended.text
     assert "Nothing was rolled out" in ended.text
     assert "Fix migrations/versions/r2_of_tests.py, and release again." in ended.text
+
+
+def test_deadlock_is_explained_and_tried_again_with_lock_retries(
+    database: Database, project: Callable[..., Project], migrate: Migrating
+) -> None:
+    database.sql("CREATE TABLE a (id int); CREATE TABLE b (id int)")
+    until = "DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_locks WHERE {}) LOOP PERFORM pg_sleep(0.01); END LOOP; END $$"
+    locked = "relation = 'a'::regclass AND mode = 'AccessExclusiveLock' AND {}"
+    made = project().revision(
+        "r1",
+        f"""
+        op.execute("LOCK TABLE a")
+        if not os.environ.get("TRIED"):
+            os.environ["TRIED"] = "1"
+            op.execute({until.format(locked.format("NOT granted"))!r})
+            op.execute("SET LOCAL deadlock_timeout = '10ms'")
+        op.execute("LOCK TABLE b")
+        """,
+    )
+
+    def against_another(lock_retries: str = "0") -> Ended:
+        wait = until.format(locked.format("granted"))
+        # The server ends the session whose timeout passes first.
+        other = database.session("SET deadlock_timeout = '1min'", "BEGIN", "LOCK TABLE b", wait, "LOCK TABLE a", "COMMIT")
+        try:
+            return migrate(made, database.url(), lock_retries=lock_retries)
+        finally:
+            other.communicate(timeout=20)
+
+    failed = against_another()
+    assert (failed.status, failed.verdict) == ("failed", "fail"), failed.log
+    assert "Deadlock: this session and another were each waiting for the other." in failed.text
+    assert "lock-retries: 3" in failed.text
+    assert (against_another("1").status, database.revision) == ("applied", ["r1"])
 
 
 def test_an_error_of_python(database: Database, project: Callable[..., Project], migrate: Migrating) -> None:

@@ -186,6 +186,7 @@ def test_several_databases_are_counted_and_named(
 
 
 ENUM = "op.execute(\"ALTER TYPE s ADD VALUE 'b'\")\nop.execute(\"INSERT INTO e VALUES ('b')\")"
+MASKED = "from sqlalchemy import make_url\nos.environ['DATABASE_URL'] = str(make_url(os.environ['DATABASE_URL']))"
 INDEX = "with op.get_context().autocommit_block():\n    op.execute('SELECT 1')"
 
 
@@ -193,6 +194,7 @@ INDEX = "with op.get_context().autocommit_block():\n    op.execute('SELECT 1')"
     ("url", "options", "body", "headline", "advice"),
     [
         ("", {"before": SET_URL}, TABLE, "takes a `%` in it for the start of a variable", 'replace("%", "%%")'),
+        ("", {"before": MASKED}, TABLE, "connects with the password `***`", "hide_password=False"),
         ("postgres://u:p@127.0.0.1/x", {}, TABLE, "does not know the scheme `postgres://`", "Write `postgresql://`"),
         (
             "postgresql+asyncpg://u:p@127.0.0.1:1/x?sslmode=require",

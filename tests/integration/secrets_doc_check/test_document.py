@@ -31,6 +31,25 @@ jobs:
     steps:
       - run: echo ${{ secrets.DEPLOY_KEY }} ${{ vars.HOST }} ${{ secrets.ELSEWHERE }}
 """
+EVERYWHERE = """\
+on: {workflow_dispatch: {inputs: {where: {}}}}
+env: {A: '${{ secrets.OF_ALL }}'}
+jobs:
+  one:
+    runs-on: ubuntu-latest
+    environment: ${{ inputs.where }}
+    container: {image: x, credentials: {username: x, password: '${{ secrets.OF_CONTAINER }}'}}
+    services: {db: {image: x, env: {P: '${{ secrets.OF_SERVICE }}'}}}
+    env: {B: '${{ secrets.OF_JOB }}'}
+    outputs: {o: '${{ vars.OF_OUTPUT }}'}
+    steps:
+      - run: x ${{ secrets.OF_RUN }}
+        working-directory: ${{ vars.OF_FOLDER }}
+      - {uses: 'a/b@v1', with: {c: '${{ secrets.OF_WITH }}'}}
+  two:
+    uses: other/repository/.github/workflows/x.yml@v1
+    secrets: {GIVEN: '${{ secrets.GIVEN }}', RENAMED: '${{ secrets.OWN }}'}
+"""
 
 
 @pytest.fixture
@@ -43,18 +62,31 @@ def test_a_document_is_made(project: Path, check: Check) -> None:
     report = check({"write": "docs/secrets.md", "fail-on": "undocumented\nincomplete"})
     text = (project / "docs/secrets.md").read_text()
     assert text.startswith(f"# Secrets and variables\n\n{BEGIN}\n")
-    assert "- `DEPLOY_KEY`: TODO: what it is for\n  - Lives in: environment production\n" in text
+    assert "- `DEPLOY_KEY`: read by a command of the job `deploy`\n  - Lives in: environment production\n" in text
     assert (
         "  - How: `gh secret set DEPLOY_KEY --env production`\n  - Used by: `.github/workflows/deploy.yml` (job deploy)\n"
         in text
     )
     assert "### Variables\n\n- `HOST`" in text
     assert "ELSEWHERE" not in text
-    # A placeholder documents nothing: a person has to write what the name is for.
-    assert names(report, "undocumented") == ["DEPLOY_KEY", "HOST"]
-    assert report.verdict is Verdict.FAIL
-    (told,) = {finding.fix for finding in report.findings if "`DEPLOY_KEY`" in finding.message}
-    assert told == "Fill in the TODO in docs/secrets.md:8."
+    assert (report.verdict, report.findings) == (Verdict.PASS, [])
+
+
+def test_write_makes_the_check_pass_wherever_a_name_is_read(repository: Path, check: Check) -> None:
+    fill(repository, {".github/workflows/all.yml": EVERYWHERE, "app.py": "import os\nos.environ['SETTING']\n"})
+    given = {"code": "auto", "fail-on": "undocumented\nincomplete"}
+    assert len(names(check(given), "undocumented")) == 11
+    assert check({**given, "write": "SECRETS.md"}).verdict is Verdict.PASS
+    assert "TODO" not in (repository / "SECRETS.md").read_text()
+
+
+def test_placeholder_in_the_block_documents_nothing(project: Path, check: Check) -> None:
+    check({"write": "docs/secrets.md"})
+    path = project / "docs/secrets.md"
+    path.write_text(path.read_text().replace("read by a command of the job `deploy`", "TODO: ask", 1))
+    report = check({})
+    assert (report.verdict, names(report, "undocumented")) == (Verdict.FAIL, ["DEPLOY_KEY"])
+    assert {finding.fix for finding in report.findings} == {"Fill in the TODO in docs/secrets.md:8."}
     assert "To document these names" not in repr(report.blocks)
 
 
@@ -71,7 +103,7 @@ def test_what_people_wrote_stays(project: Path, check: Check) -> None:
     check({"write": "SECRETS.md"})
     path = project / "SECRETS.md"
     text = path.read_text()
-    text = text.replace("TODO: what it is for", "opens the door,\n  and closes it", 1)
+    text = text.replace("read by a command of the job `deploy`", "opens the door,\n  and closes it", 1)
     text = text.replace("### Secrets\n", "### Secrets\n\nWe rotate them in spring.\n")
     text = text.replace("# Secrets and variables\n", "# Ours\n\nBefore.\n").rstrip("\n") + "\n\nAfter.\n"
     path.write_text(text)
@@ -80,7 +112,7 @@ def test_what_people_wrote_stays(project: Path, check: Check) -> None:
     made = path.read_text()
     for piece in ("# Ours\n\nBefore.\n", "opens the door,\n  and closes it\n", "We rotate them in spring.\n", "\n\nAfter.\n"):
         assert piece in made
-    assert "- `NEW_ONE`: TODO" in made
+    assert "- `NEW_ONE`: read by a command" in made
     # What is no longer used is kept, under a separate heading.
     assert made.index("### No longer used") < made.index("- `HOST`")
     check({"write": "SECRETS.md"})

@@ -61,21 +61,11 @@ def test_a_name_built_from_the_workflow_s_own_is_resolved_where_it_starts(reposi
 # --- documentation
 
 
-def test_a_generated_placeholder_documents_nothing_however_many_workflows_use_the_name(repository: Path, check: Check) -> None:
-    fill(repository, {FLOW: workflow(reading("secrets.K")), ".github/workflows/b.yml": workflow(reading("secrets.K"))})
-    check({"write": "SECRETS.md"})
-    report = check({})
-    assert names(report, "undocumented") == ["K"]
-    path = repository / "SECRETS.md"
-    path.write_text(path.read_text().replace("TODO: what it is for", "opens the registry"))
-    assert check({"fail-on": "undocumented\nincomplete"}).verdict is Verdict.PASS
-
-
 def test_a_generated_purpose_is_what_the_workflow_tells(repository: Path, check: Check) -> None:
     steps = (
         "[{uses: 'docker/login-action@v3', with: {password: '${{ secrets.K }}'}},"
         " {name: Publish, run: x, env: {NPM: '${{ secrets.N }}'}}, {run: x, env: {AWS: '${{ secrets.U }}'}},"
-        " {name: Upload, run: 'x ${{ secrets.I }}'}]"
+        " {name: Upload, run: 'x ${{ secrets.I }}'}, {run: 'x ${{ secrets.R }}'}]"
     )
     fill(repository, {FLOW: workflow(steps)})
     assert check({"write": "SECRETS.md"}).verdict is Verdict.PASS
@@ -84,6 +74,7 @@ def test_a_generated_purpose_is_what_the_workflow_tells(repository: Path, check:
     assert '- `N`: read by the variable `NPM` of the step "Publish"\n' in text
     assert "- `U`: read by the variable `AWS` of the job `a`\n" in text
     assert '- `I`: read by the step "Upload"\n' in text
+    assert "- `R`: read by a command of the job `a`\n" in text
 
 
 @pytest.mark.parametrize(
@@ -247,6 +238,16 @@ def test_what_github_refuses_fails_by_default(repository: Path, check: Check, fi
     assert rule in rules(report)
     assert names(report, "broken")[0].startswith(FLOW)
     assert check({"fail-on": "undocumented"}).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize("text", ["secrets.DB || secrets.ANY_DB", "secrets.ANY_DB || secrets.DB"])
+def test_one_of_two_names_that_serve_as_well_is_enough_to_be_handed_over(repository: Path, check: Check, text: str) -> None:
+    called = workflow(reading(text)).replace("on: push", "on: {workflow_call: {secrets: {DB: {}}}}")
+    handed = CALLER + "    secrets: {DB: '${{ secrets.DB }}'}\n"
+    fill(repository, {FLOW: handed, ".github/workflows/b.yml": called, "SECRETS.md": "- DB: x\n- ANY_DB: x\n"})
+    assert "not-handed-over" not in rules(check({}))
+    fill(repository, {FLOW: CALLER})
+    assert "not-handed-over" in rules(check({}))
 
 
 @pytest.mark.parametrize(("job", "says"), [("    if: secrets.KEY\n", True), ("", False)], ids=["job", "step"])

@@ -25,8 +25,17 @@ class Verify:
         self.warm = warm
         self.scratch = scratch
 
-    def __call__(self, repository: MigrationRepository, *, driver: str = "psycopg", url: str = "", **inputs: str) -> Ended:
+    def __call__(
+        self,
+        repository: MigrationRepository,
+        *,
+        driver: str = "psycopg",
+        url: str = "",
+        summary: Path | None = None,
+        **inputs: str,
+    ) -> Ended:
         variables = {
+            "GITHUB_STEP_SUMMARY": str(summary or ""),
             "DATABASE_URL": url or self.server.url("postgres", driver),
             "PATH": f"{self.warm}:{self.python}:{os.environ['PATH']}",
             "RUNNER_TEMP": str(self.scratch),

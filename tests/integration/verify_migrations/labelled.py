@@ -31,7 +31,7 @@ def good(name: str, up: str, base: str = "", models: str = "", without: str = ""
     return Case(name, False, up, base, models, without)
 
 
-_OTHER = "create table {t}_other(id serial primary key, v int);"
+OTHER = "create table {t}_other(id serial primary key, v int);"
 
 FIRST = (
     # The code that runs now
@@ -83,7 +83,7 @@ FIRST = (
     bad(
         "foreign_key",
         "op.create_foreign_key('{t}_fk', '{t}', '{t}_other', ['{t}_other_id'], ['id'])",
-        _OTHER + "alter table {t} add {t}_other_id int;",
+        OTHER + "alter table {t} add {t}_other_id int;",
     ),
     bad("check", "op.create_check_constraint('{t}_ck', '{t}', 'a > 0')"),
     # Data
@@ -95,7 +95,7 @@ FIRST = (
     bad(
         "two_tables",
         "op.add_column('{t}', sa.Column('e', sa.Integer)); op.add_column('{t}_other', sa.Column('e', sa.Integer))",
-        _OTHER,
+        OTHER,
     ),
     good("add_column", "op.add_column('{t}', sa.Column('e', sa.Text))"),
     good("constant_default", "op.add_column('{t}', sa.Column('e', sa.Integer, server_default='7', nullable=False))"),
@@ -112,7 +112,7 @@ FIRST = (
     good(
         "foreign_key_not_valid",
         "op.create_foreign_key('{t}_fk', '{t}', '{t}_other', ['{t}_other_id'], ['id'], postgresql_not_valid=True)",
-        _OTHER + "alter table {t} add {t}_other_id int;",
+        OTHER + "alter table {t} add {t}_other_id int;",
     ),
     good("check_not_valid", "op.create_check_constraint('{t}_ck', '{t}', 'a > -5', postgresql_not_valid=True)"),
     good("widen", "op.alter_column('{t}', 'b', type_=sa.String(80))"),
@@ -225,7 +225,7 @@ SECOND = (
     good(
         "validate_key",
         "sql('alter table {t} validate constraint {t}_fk')",
-        _OTHER
+        OTHER
         + "alter table {t} add {t}_other_id int; alter table {t} add constraint {t}_fk foreign key ({t}_other_id) references {t}_other(id) not valid;",
     ),
     good("reindex_concurrently", "apart:\n    sql('reindex table concurrently {t}')"),
@@ -296,7 +296,7 @@ REPORTED = (
     bad(
         "drop_foreign_key",
         "op.drop_constraint('{t}_fk', '{t}')",
-        _OTHER
+        OTHER
         + "alter table {t} add {t}_other_id int; alter table {t} add constraint {t}_fk foreign key ({t}_other_id) references {t}_other(id);",
     ),
     # https://github.com/ankane/strong_migrations/issues/187

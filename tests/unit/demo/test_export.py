@@ -122,8 +122,12 @@ def test_stand_ins_take_no_input_that_the_real_action_does_not() -> None:
         "actions/cache/save": {"path", "key"},
         "actions/upload-artifact": {"name", "path", "if-no-files-found", "retention-days", "include-hidden-files", "overwrite"},
         "actions/download-artifact": {"name", "path"},
+        "actions/attest": {"subject-checksums", "subject-name", "subject-digest", "sbom-path"},
         "actions/setup-node": {"node-version", "cache", "cache-dependency-path", "package-manager-cache"},
         "actions/setup-python": {"python-version", "cache", "cache-dependency-path"},
+        "aquasecurity/trivy-action": {
+            "scan-type", "scan-ref", "image-ref", "scanners", "format", "output", "skip-setup-trivy",
+        },
         "astral-sh/setup-uv": {"version", "python-version", "working-directory", "enable-cache", "cache-dependency-glob"},
         "oven-sh/setup-bun": {"bun-version"},
         "pnpm/action-setup": {"version", "package_json_file"},
@@ -148,8 +152,9 @@ def test_the_plan_names_every_job_of_the_example(tmp_path: Path) -> None:
     export(ROOT, tmp_path)
     planned = jobs(ROOT / "examples" / "two-lane" / ".github" / "workflows" / "pipeline.yml", tmp_path)
     assert planned == [
-        "verify / plan", "verify / lane", "verify / spec", "verify / client", "verify / check", "release / build",
-        *(f"environment {number} / {job}" for number in range(1, 5) for job in ("approve", "deploy")),
+        "verify / plan", "verify / lane", "verify / spec", "verify / client", "verify / scan", "verify / check",
+        "release / build", "release / image",
+        *(f"environment {number} / {job}" for number in range(1, 5) for job in ("ask for approval", "approve", "deploy")),
     ]  # fmt: skip
 
 

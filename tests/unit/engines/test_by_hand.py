@@ -5,9 +5,10 @@ import shlex
 
 import pytest
 
-from cicd_actions.engines.command import Command, Programs
+from cicd_actions.engines.command import Command
 from cicd_actions.engines.docker_engine import DockerEngine
 from cicd_actions.engines.kubernetes import Kubernetes
+from cicd_actions.engines.programs import Programs
 from cicd_actions.engines.protocol import Engine, Image, Target
 from cicd_actions.engines.swarm import Swarm
 from cicd_actions.toolkit.runtime import Runtime

@@ -235,6 +235,16 @@ class TestKeysThatChange:
         assert (found.good(), found.apps) == ([], frozenset({"shop"}))
 
 
+def test_signature_is_the_one_that_openssl_computes() -> None:
+    # Another version must read the records of this one: printf FORM | openssl dgst -sha256 -hmac KEY, where FORM is the sorted
+    # JSON of payload, repository and task, without spaces.
+    mac = "7a3415f8c8ff7c04b0e2958db19cfeded573e1d102120275d1b8057c64708755"
+    payload = {"app": "org/shop", "environment": "Production", "sha": "a" * 40, "mac": mac}
+    trust = Trust(key=b"k" * 32, repository="7")
+    assert trust.fits(payload, "passed")
+    assert not trust.fits(payload, "quarantined")
+
+
 def test_the_default_branch_comes_from_the_event(tmp_path: Path) -> None:
     event = tmp_path / "event.json"
     for text, branch in (('{"repository": {"default_branch": "trunk"}}', "trunk"), ("{}", ""), ("[]", ""), ("{", "")):

@@ -61,3 +61,10 @@ def test_strict_names_the_transfer_codings_besides_chunked() -> None:
     found = head.strict(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity, gzip\r\nTransfer-Encoding : chunked\r\n\r\n")
     assert found.codings == "gzip"
     assert found.lines == b"HTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def test_split_server_that_speaks_http_2_only_is_named() -> None:
+    settings = b"\0\0\x12\4\0\0\0\0\0\0\3\0\0\0d\0\4\0@\0\0\0\6\0\0 \0"
+    with pytest.raises(Trouble, match="HTTP/2 only") as caught:
+        head.split(bytearray(settings), 0)
+    assert caught.value.kind == "http-2"

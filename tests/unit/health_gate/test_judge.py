@@ -71,6 +71,12 @@ def test_the_flake_budget_forgives_transport_errors_and_no_wrong_answer() -> Non
     assert judged(rules, right(0), wrong(5), right(10)).state is State.HOLDING
 
 
+def test_a_flake_budget_of_two_forgives_two() -> None:
+    rules = Rules(stable_for=10, flake_budget=2)
+    assert judged(rules, right(0), broken(2), right(3), broken(5), right(10)).state is State.PASSED
+    assert judged(rules, right(0), broken(2), right(3), broken(5), broken(7), right(10)).state is State.HOLDING
+
+
 def test_each_streak_has_its_own_flake_budget() -> None:
     rules = Rules(stable_for=10, flake_budget=1)
     assert judged(rules, right(0), broken(1), wrong(2), right(3), broken(4), right(13)).state is State.PASSED

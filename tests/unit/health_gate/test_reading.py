@@ -176,7 +176,10 @@ def test_any_targets_are_read_or_explained(text: str) -> None:
         ("redis://cache", "only http, https and tcp", ""),
         ("tcp://db.example", "a host and a port", "tcp://db.example.com:5432"),
         ("http://a b/", "white space", ""),
-        ("grpc://user:1/secret@a:1", "no gRPC", ""),
+        ("grpc://user:1/secret@a:1", "no gRPC", "tcp://db.example.com:5432"),
+        ("postgres://app:secret@db:5432/app", "only http, https and tcp", "tcp://db.example.com:5432"),
+        ("wss://user:secret@a.example/chat", "no WebSocket", ""),
+        ("http://user:se#cret/secret@a.example/", "a variable", "https://user:$PASSWORD@example.com/health"),
     ],
 )
 def test_url_of_another_protocol_gets_advice_that_the_gate_accepts(url: str, said: str, example: str) -> None:
@@ -187,7 +190,7 @@ def test_url_of_another_protocol_gets_advice_that_the_gate_accepts(url: str, sai
     if example:
         assert shown == example
     if shown:
-        assert targets(Path(), None, url=shown)
+        assert targets(Path(), {"PASSWORD": "x/#?@"}, url=shown)
 
 
 def test_url_a_name_with_a_colon_gets_the_line_with_an_equals_sign() -> None:

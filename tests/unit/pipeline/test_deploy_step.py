@@ -32,7 +32,8 @@ def settings(text: str = PLATFORM) -> str:
         ("health-gate", set()),
         ("run-migrations-oneshot", {*ENGINE, "allow-contract", "backup-command"} - {"roll-out-command", "running-command"}),
         ("deployment-record", {*ENGINE, "app", "require-passed-in", "require-rollback", "gate-timeout"}),
-        ("rollback-to-previous-sha", {*ENGINE, "app", "gate-timeout"}),
+        ("rollback-to-previous-sha", {*ENGINE, "app", "gate-timeout", "require-attestation", "source-refs"}),
+        ("verify-attestation", {"require-attestation", "source-refs"}),
     ],
 )
 def test_arranged_action_gets_the_settings_that_are_its_inputs(name: str, expected: set[str]) -> None:

@@ -75,6 +75,35 @@ CASES: dict[str, tuple[str, Files, Status]] = {
         },
         Status.PASS,
     ),
+    "An expression chooses the only environment of the matrix": (
+        "no-staging",
+        {
+            CD: workflow(
+                job(
+                    "deploy",
+                    KUBECTL,
+                    environment="${{ matrix.env }}",
+                    more="strategy: {matrix: {env: [\"${{ github.ref_type == 'tag' && 'production' || 'staging' }}\"]}}",
+                )
+            )
+        },
+        Status.INCONCLUSIVE,
+    ),
+    "OpenShift's program waits for the roll-out": (
+        "unverified-deploy",
+        {CD: deploy("oc process -f a.yml | oc apply -f -", "oc rollout status dc/api -w")},
+        Status.PASS,
+    ),
+    "Only the server has the stack file": (
+        "no-rollback",
+        {CD: deploy('ssh host "docker stack deploy -c stack.yml --detach=false app"')},
+        Status.INCONCLUSIVE,
+    ),
+    "Another workflow's checks are waited for": (
+        "ungated-release",
+        {CD: deploy(f"uses: tomchv/wait-my-workflow@{SHA}\nwith: {{checkName: test}}", KUBECTL)},
+        Status.PASS,
+    ),
     "The caller names the environment": (
         "no-staging",
         {CD: CALLER, ".github/workflows/called.yml": CALLED},

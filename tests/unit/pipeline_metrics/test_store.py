@@ -27,7 +27,7 @@ def test_store_gives_back_what_it_was_given(tmp_path: Path) -> None:
     Store(tmp_path).write(made)
     assert Store(tmp_path).read("org/app") == made
     lines = (tmp_path / "org" / "app.jsonl").read_text("utf-8").splitlines()
-    assert json.loads(lines[0])["schema"] == 1
+    assert json.loads(lines[0])["schema"] == 2
     assert all(json.loads(line) for line in lines)
 
 
@@ -37,7 +37,7 @@ def test_store_without_a_folder_keeps_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("text", ['{"schema": 2}\n', "[]\n", "", "not json\n", '{"schema": 1, "columns": {}}\n', "\ufeff{}\n"])
+@pytest.mark.parametrize("text", ['{"schema": 1}\n', "[]\n", "", "not json\n", '{"schema": 2, "columns": {}}\n', "\ufeff{}\n"])
 def test_store_of_another_schema_is_refused_with_what_to_do(tmp_path: Path, text: str) -> None:
     path = tmp_path / "org" / "app.jsonl"
     path.parent.mkdir()

@@ -12,7 +12,7 @@ from cicd_actions.github.commits import Commit, Comparison
 from cicd_actions.github.history import History, Release
 from cicd_actions.github.release_record import Record, Revision, Task
 from cicd_actions.roll_out.inputs import Wanted
-from cicd_actions.rollback_to_previous_sha.moves import Moved, empty
+from cicd_actions.rollback_to_previous_sha.moves import Moved, unproven
 from cicd_actions.rollback_to_previous_sha.outcome import revert_commands
 from cicd_actions.rollback_to_previous_sha.plan import Facts, Left, Move, Plan, identity, images, leaving, target
 from cicd_actions.toolkit import markdown
@@ -221,8 +221,10 @@ def test_services_that_run_nothing_are_found_whether_they_moved_or_not() -> None
     made = Plan(
         "app", "staging", Left(sha(2)), release(record(1, 1)), (*moves, Move("own", Image("id", opaque=True), Running("own")))
     )
-    assert empty(made, Moved((RolledOut("web", 1.0, replicas=0), RolledOut("own", 1.0)))) == ["web", "old"]
-    assert empty(made, Moved((RolledOut("web", 1.0, replicas=1),))) == ["old"]
+    moved = Moved((RolledOut("web", 1.0, replicas=0), RolledOut("own", 1.0, unproven="it reports another")))
+    assert unproven(made, moved, allow_empty=False) == ["web runs no replica", "old runs no replica", "own: it reports another"]
+    assert unproven(made, moved, allow_empty=True) == ["own: it reports another"]
+    assert unproven(made, Moved((RolledOut("web", 1.0, replicas=1),)), allow_empty=False) == ["old runs no replica"]
 
 
 def test_identity_leaves_out_what_the_engine_cannot_tell() -> None:

@@ -70,3 +70,7 @@ def test_visible_line_break_of_unicode_is_spelled_out(char: str) -> None:
     shown = visible(f"a{char}b")
     assert shown.splitlines() == [shown]
     assert f"{ord(char):x}" in shown
+
+
+def test_defused_address_in_brackets_stays_readable() -> None:
+    assert defused("[::1]:8080: refused") == "[::1]:8080: refused"

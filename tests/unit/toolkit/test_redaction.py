@@ -41,6 +41,11 @@ def test_a_secret_inside_a_longer_base64_text_is_cut_out(secret: str, before: by
     assert "***" in redactor(secret)(text)
 
 
+@pytest.mark.parametrize("spelling", ["spare+the plus", "spare+the+plus", "spare the plus", "spare the+plus"])
+def test_space_and_plus_are_one_character(spelling: str) -> None:
+    assert redactor("spare+the plus")(f"password={spelling}&x=1") == f"password={MASK}&x=1"
+
+
 def test_basic_authorization_hides_the_password() -> None:
     header = "Basic " + base64.b64encode(b"deployer:correct-horse").decode()
     shown = redactor("correct-horse")(header)

@@ -4,9 +4,13 @@ import json
 
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft7Validator
 
 from cicd_actions.toolkit.findings import Finding, Severity
 from cicd_actions.toolkit.sarif import MOST_RESULTS, RuleText, document
+from tests.harness import npm
+
+SCHEMA = Draft7Validator(json.loads(npm.file(*npm.SARIF).read_text("utf-8")))
 
 FINDINGS = st.builds(
     Finding,
@@ -23,7 +27,8 @@ FINDINGS = st.builds(
 
 @given(findings=st.lists(FINDINGS, max_size=6))
 def test_every_result_has_what_github_needs(findings: list[Finding]) -> None:
-    whole = json.loads(json.dumps(document("tool", findings, {"a": RuleText("title", "help")}, elsewhere="client.ts")))
+    whole = json.loads(json.dumps(document("tool", findings, {"a": RuleText("title", "help", 7.5)}, elsewhere="client.ts")))
+    assert [error.message for error in SCHEMA.iter_errors(whole)] == []
     (run,) = whole["runs"]
     rules = run["tool"]["driver"]["rules"]
     assert len(run["results"]) == len(findings)
@@ -34,7 +39,7 @@ def test_every_result_has_what_github_needs(findings: list[Finding]) -> None:
         place = result["locations"][0]["physicalLocation"]
         assert place["artifactLocation"]["uri"] in {"client.ts", "src/a%20b.ts", "x.json"}
         assert place["region"]["startLine"] >= 1
-    assert "security-severity" not in json.dumps(whole)
+    assert [rule.get("properties", {}).get("security-severity") for rule in rules if rule["id"] == "b"] in ([], [None])
 
 
 def test_the_worst_results_are_kept() -> None:

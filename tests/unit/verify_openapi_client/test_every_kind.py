@@ -272,6 +272,7 @@ HTTP = [
     ("required parameter", parameter(), parameter(required=True), "parameter-required", ""),
     ("place of a parameter", parameter(), parameter(**{"in": "header"}), *["parameter-removed"] * 2),
     ("deprecated parameter", parameter(), parameter(deprecated=True), "", ""),
+    ("empty value", parameter(), parameter(allowEmptyValue=True), "", "parameter-empty-value"),
     ("style", parameter(schema=array()), parameter(schema=array(), explode=False), *["parameter-serialization"] * 2),
     ("text of a header", answers(_200={"headers": HEADER}), answers(_200={}), "response-header-removed", ""),
     ("header of an error", answers(_404={"headers": HEADER}), answers(_404={}), "response-header-removed", ""),

@@ -134,4 +134,4 @@ def test_an_entry_to_paste_is_read_back(tmp_path: Path) -> None:
     what = 'The property `a"b: #x` is\nremoved: \u2028 \\ ü.'
     (tmp_path / "a").write_text(acknowledge.entry("0" * 32, what), encoding="utf-8")
     (one,) = acknowledge.load(tmp_path / "a", "a")
-    assert one.reason.startswith("TODO: say why callers may be broken.")
+    assert one.reason.startswith("TODO: say why this is right.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from cicd_actions.pipeline_audit.effects import Effect, Kind
+from cicd_actions.pipeline_audit.effects import SWARM, Effect, Kind
 from cicd_actions.pipeline_audit.facts import Facts, once
 from cicd_actions.pipeline_audit.model import JobRun
 from cicd_actions.pipeline_audit.rules.definition import NO_DEPLOY, Answer, Broken, Held, NotApplicable, Rule, Tier, Unknown
@@ -37,6 +37,10 @@ def _no_rollback(facts: Facts) -> Iterator[Answer]:
             yield Held(f"A manual run deploys an earlier version: the input `{chosen}`.", job.place)
         elif documented is not None:
             yield Held(f"{documented} describes how to roll back.")
+        elif (file := _stack_elsewhere(facts, job)) is not None:
+            yield Unknown(
+                f"The stack file `{file}` is not in this repository; it may say `failure_action: rollback`.", effect.place
+            )
         else:
             message = (
                 f"This deploy ({effect.what}: `{effect.detail}`) has no rollback: neither a step, a workflow nor"
@@ -78,6 +82,12 @@ def _swarm_rolls_back(facts: Facts, job: JobRun) -> bool:
             if re.search(r"failure_action:\s*rollback", facts.repository.text(path) or ""):
                 return True
     return False
+
+
+def _stack_elsewhere(facts: Facts, job: JobRun) -> str | None:
+    """Returns the stack file of a Swarm that only the server has."""
+    files = [path for _, effect in facts.deploys_of(job) if effect.platform is SWARM and effect.remote for path in effect.files]
+    return files[0] if files and all(facts.repository.text(path) is None for path in files) else None
 
 
 NO_ROLLBACK = Rule(

@@ -81,13 +81,20 @@ def _both(job: JobRun) -> Answer:
     strategy = job.job.node.get("strategy")
     matrix = isinstance(strategy, Mapping) and strategy.get("matrix") is not None
     written = job.job.environment.text if job.job.environment else ""
-    if matrix and "matrix." in written and isinstance(strategy, Mapping):
+    if matrix and "matrix." in written and isinstance(strategy, Mapping) and not _one_of(strategy, written):
         alone = scalar_text(strategy.get("max-parallel")) == "1" and scalar_text(strategy.get("fail-fast")) != "false"
         if alone:
             return Held("The matrix deploys one environment after the other, and stops at the first failure.", job.place)
         message = f"The matrix of `{job.job.id}` deploys to staging and production at the same time."
         return Broken(job.place, message, "strategy:\n  max-parallel: 1\n  fail-fast: true", job.via, job.job.id)
     return Unknown("The environment is chosen when the workflow runs: production can be chosen without staging.", job.place)
+
+
+def _one_of(strategy: Mapping, written: str) -> bool:
+    """Whether the matrix has one environment, which an expression chooses when the workflow runs."""
+    matrix, key = strategy.get("matrix"), re.search(r"matrix\.([\w-]+)", written)
+    listed = matrix.get(key[1]) if isinstance(matrix, Mapping) and key else None
+    return isinstance(listed, Sequence) and len(listed.items) == 1
 
 
 def _exclusive(one: JobRun, other: JobRun) -> bool:
@@ -239,11 +246,7 @@ def _gated(facts: Facts, job: JobRun) -> Iterator[Answer]:  # noqa: PLR0912 - on
             )
         else:
             yield Held(f"`{job.job.id}` runs only after the checks passed.", job.place)
-    elif any(
-        re.search(r"wait-on-check|wait-for-check|release-gate|check-jobs|wait-for-status", step.uses)
-        for one in [job, *job.ancestors]
-        for step in one.steps
-    ):
+    elif any(_WAITS.search(step.uses) for one in [job, *job.ancestors] for step in one.steps):
         yield Held("The run waits for the checks of the commit.", job.place)
     elif "workflow_run" in job.entry.triggers:
         if re.search(
@@ -275,6 +278,12 @@ def _gated(facts: Facts, job: JobRun) -> Iterator[Answer]:  # noqa: PLR0912 - on
         yield Unknown(
             "A person or a release starts this deploy; nothing shows that the checks of the commit passed.", job.place
         )
+
+
+_WAITS = re.compile(
+    r"wait-?(on|for|my|until)?-(checks?|workflows?|status(es)?|jobs?|ci|build)\b|workflow-run-wait|release-gate|check-jobs"
+)
+"""Actions that wait for checks of the commit which other workflows run."""
 
 
 def _tag_only(job: JobRun) -> bool:

@@ -245,7 +245,7 @@ function failing(now) {
   }
   const rows = [...groups.values()].sort((a, b) => b.runs.size - a.runs.size).slice(0, 15).map(each => {
     const times = [...each.runs.values()].filter(value => value !== null).sort((a, b) => a - b), numbers = [...each.runs.keys()].reverse();
-    const cell = make("td");
+    const cell = make("td", { class: "word" });
     numbers.slice(0, 3).forEach(run => cell.append(link(run, runUrl(each.r, run)), " "));
     if (numbers.length > 3) cell.append(make("button", { type: "button", on: () => list(data.steps[each.step], known(numbers)) }, `all ${numbers.length}`));
     return make("tr", {}, make("td", {}, data.repositories[each.r]), make("td", {}, data.workflows[each.w]), make("td", {}, data.steps[each.step]),
@@ -270,14 +270,14 @@ function table() {
   by("page").textContent = `page ${page + 1} of ${pages}`;
   by("newer").disabled = page === 0;
   by("older").disabled = page >= pages - 1;
-  const extra = (...inside) => make("td", { class: "extra" }, ...inside);
+  const extra = (...inside) => make("td", { class: "extra word" }, ...inside);
   const top = head("Created (UTC)", "Workflow", "Branch", "Result", "Took", "Run");
   top.querySelectorAll("th").forEach((each, at) => { if (at === 4) each.className = "extra"; });
   by("runs").replaceChildren(top, make("tbody", {}, ...part.map(at => make("tr", {},
     make("td", { class: "word" }, minute(created[at])), make("td", {}, data.workflows[flow[at]]), make("td", {}, data.branches[branch[at]]),
     make("td", { class: `word ${["red", "green", "", ""][result[at]]}` }, RESULTS[result[at]] + (attempt[at] > 1 ? `, attempt ${attempt[at]}` : "")),
     extra(result[at] === 3 ? "" : duration(took[at])),
-    make("td", {}, link(data.repositories.length > 1 ? `${data.repositories[repo[at]]} ${ids[at]}` : ids[at], runUrl(repo[at], ids[at])))))));
+    make("td", { class: "word" }, link(data.repositories.length > 1 ? `${data.repositories[repo[at]]} ${ids[at]}` : ids[at], runUrl(repo[at], ids[at])))))));
 }
 
 // -- filters, which the address keeps

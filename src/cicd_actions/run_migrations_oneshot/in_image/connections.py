@@ -66,6 +66,7 @@ class Connections:
 
     def listen(self) -> None:
         """Listens to every engine of this process."""
+        event.listen(Engine, "do_connect", self._opens)
         event.listen(Engine, "engine_connect", self._connected)
         event.listen(Engine, "before_cursor_execute", self._executes, retval=True)
         event.listen(Engine, "commit", self._commits)
@@ -104,6 +105,10 @@ class Connections:
     def pids(self) -> list[int]:
         """The PostgreSQL processes that serve this run's connections."""
         return [found.pid for found in self.seen if found.pid is not None]
+
+    def _opens(self, _dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> None:
+        if parameters.get("password") == "***":  # what SQLAlchemy writes in the text of a URL
+            raise Stop("masked-password", state="failed")
 
     def _connected(self, connection: Any, *_branch: Any) -> None:
         found = Session(connection.engine, dbapi_of(connection.connection))

@@ -17,7 +17,7 @@ from django.db.migrations.recorder import MigrationRecorder  # type: ignore[impo
 from cicd_actions.run_migrations_oneshot.in_image import problems, session
 from cicd_actions.run_migrations_oneshot.in_image.aside import Aside
 from cicd_actions.run_migrations_oneshot.in_image.channel import Channel
-from cicd_actions.run_migrations_oneshot.in_image.run import LOCK_NOT_AVAILABLE, Run, Stop, listed, wait_for_lock
+from cicd_actions.run_migrations_oneshot.in_image.run import LOCK_REFUSED, Run, Stop, listed, wait_for_lock
 from cicd_actions.run_migrations_oneshot.in_image.touched import quoted, tables_in_sql
 
 PHASES = ("expand", "contract", "")
@@ -216,7 +216,7 @@ class Django(Run):
                 except Exception as error:
                     name = self._name
                     attempt = attempts.get(name, 0)
-                    if attempt >= int(self._options["lock_retries"]) or problems.sqlstate(error) != LOCK_NOT_AVAILABLE:
+                    if attempt >= int(self._options["lock_retries"]) or problems.sqlstate(error) not in LOCK_REFUSED:
                         raise
                     if not name or self._partial() or set(self._fresh_invalid()) - set(self._invalid):
                         raise

@@ -53,7 +53,7 @@ def _without_alembic(options: dict[str, Any], arguments: list[str]) -> None:
     sys.exit(127)
 
 
-_PACKAGES = {"django": ("django.core.management",), "sql": ("psycopg", "psycopg2")}
+_PACKAGES = {"django": ("django.core.management",), "flask": ("flask_migrate",), "sql": ("psycopg", "psycopg2")}
 """What has to be importable, one of each; `alembic.config` for the others."""
 
 

@@ -16,8 +16,8 @@ from cicd_actions.run_migrations_oneshot.in_image import version_tables as table
 from cicd_actions.run_migrations_oneshot.in_image.aside import Aside, dbapi_of, of_engine, on_fresh
 from cicd_actions.run_migrations_oneshot.in_image.channel import Channel, chunks
 from cicd_actions.run_migrations_oneshot.in_image.connections import Connections
-from cicd_actions.run_migrations_oneshot.in_image.run import LOCK_NOT_AVAILABLE, Run, Stop, ended, listed
-from cicd_actions.run_migrations_oneshot.in_image.scripts import PHASES, Scripts
+from cicd_actions.run_migrations_oneshot.in_image.run import LOCK_REFUSED, Run, Stop, ended, listed
+from cicd_actions.run_migrations_oneshot.in_image.scripts import PHASES, Scripts, under_flask
 from cicd_actions.run_migrations_oneshot.in_image.touched import tables_in_source
 from cicd_actions.run_migrations_oneshot.in_image.version_tables import VersionTable
 
@@ -43,34 +43,8 @@ class Alembic(Run):
         self.hello(alembic=alembic.__version__, sqlalchemy=sqlalchemy.__version__)
         self._connections.listen()
         if self._options["tool"] == "flask":
-            return self._under_flask()
+            return under_flask(self._arguments, self._migrate)
         return self._migrate(Scripts.of_arguments(self._arguments))
-
-    def _under_flask(self) -> str:
-        """Lets Flask-Migrate make the configuration, and migrates in the application's context instead of it."""
-        import alembic.command
-        from flask.cli import cli  # type: ignore[import-not-found]
-
-        found: list[str] = []
-        failed: list[BaseException] = []
-
-        def upgrade(config: Any, revision: str = "head", sql: bool = False, tag: Any = None, **_more: Any) -> None:
-            try:
-                found.append(self._migrate(Scripts(lambda: config, "command" if sql else revision, tag)))
-            except BaseException as error:  # Flask-Migrate turns errors into an exit code
-                failed.append(error)
-
-        alembic.command.upgrade = upgrade
-        try:
-            cli.main(args=self._arguments, prog_name="flask", standalone_mode=False)
-        except SystemExit:
-            if not failed:
-                raise
-        if failed:
-            raise failed[0]
-        if not found:
-            raise Stop("no-migrations", state="failed")
-        return found[0]
 
     def _migrate(self, scripts: Scripts) -> str:
         self._scripts = scripts
@@ -198,7 +172,7 @@ class Alembic(Run):
                 # Each migration has its own retries: one that came through says nothing of the next one's table.
                 revision = self._step.revision.revision if self._step is not None else ""
                 attempt = attempts.get(revision, 0)
-                if attempt >= int(self._options["lock_retries"]) or problems.sqlstate(error) != LOCK_NOT_AVAILABLE:
+                if attempt >= int(self._options["lock_retries"]) or problems.sqlstate(error) not in LOCK_REFUSED:
                     raise
                 if not self._can_repeat(scripts):
                     raise

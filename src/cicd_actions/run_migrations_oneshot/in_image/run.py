@@ -16,7 +16,8 @@ from cicd_actions.run_migrations_oneshot.in_image.channel import Channel
 from cicd_actions.run_migrations_oneshot.in_image.guard import ENDING, ENDING_AT_THE_LIMIT, Guard
 
 LONGEST_PAUSE = 1.0
-LOCK_NOT_AVAILABLE = "55P03"
+LOCK_REFUSED = frozenset({"55P03", "40P01"})
+"""What PostgreSQL says when `lock_timeout` passed, and to the victim of a deadlock: another attempt may succeed."""
 
 
 class Stop(BaseException):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import Any, Callable, Iterable, Sequence
+from typing import Any, Callable, Iterable, Sequence, TypeVar
 
 from alembic.config import CommandLine, Config
 from alembic.runtime.environment import EnvironmentContext
@@ -13,6 +13,7 @@ from cicd_actions.run_migrations_oneshot.in_image.problems import relative
 from cicd_actions.run_migrations_oneshot.in_image.run import Stop
 
 PHASES = ("expand", "contract", "")
+_T = TypeVar("_T")
 
 
 class _Line(CommandLine):  # type: ignore[misc]  # Any where Alembic is not installed
@@ -134,6 +135,33 @@ class Scripts:
 
     def _environment(self, config: Config, directory: Any = None, **options: Any) -> Any:
         return EnvironmentContext(config, directory or self.directory, tag=self._tag, **options)
+
+
+def under_flask(arguments: Sequence[str], work: Callable[[Scripts], _T]) -> _T:
+    """Lets Flask-Migrate make the configuration, and runs `work` in the application's context in the place of the upgrade."""
+    import alembic.command
+    from flask.cli import cli  # type: ignore[import-not-found]
+
+    found: list[_T] = []
+    failed: list[BaseException] = []
+
+    def upgrade(config: Any, revision: str = "head", sql: bool = False, tag: Any = None, **_more: Any) -> None:
+        try:
+            found.append(work(Scripts(lambda: config, "command" if sql else revision, tag)))
+        except BaseException as error:  # Flask-Migrate turns errors into an exit code
+            failed.append(error)
+
+    alembic.command.upgrade = upgrade
+    try:
+        cli.main(args=list(arguments), prog_name="flask", standalone_mode=False)
+    except SystemExit:
+        if not failed:
+            raise
+    if failed:
+        raise failed[0]
+    if not found:
+        raise Stop("no-migrations", state="failed")
+    return found[0]
 
 
 def phase_of(script: Any) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Callable
 from cicd_actions.run_migrations_oneshot.in_image import problems, session
 from cicd_actions.run_migrations_oneshot.in_image.aside import Aside
 from cicd_actions.run_migrations_oneshot.in_image.channel import Channel
-from cicd_actions.run_migrations_oneshot.in_image.run import LOCK_NOT_AVAILABLE, Run, Stop, listed, wait_for_lock
+from cicd_actions.run_migrations_oneshot.in_image.run import LOCK_REFUSED, Run, Stop, listed, wait_for_lock
 from cicd_actions.run_migrations_oneshot.in_image.touched import tables_in_sql
 
 TABLE = "cicd_sql_migrations"
@@ -174,7 +174,7 @@ class SqlFolder(Run):
             if file.transaction:
                 with contextlib.suppress(Exception):
                     session.tell(self._dbapi, "ROLLBACK")
-            locked = problems.sqlstate(error) == LOCK_NOT_AVAILABLE
+            locked = problems.sqlstate(error) in LOCK_REFUSED
             if attempt >= int(self._options["lock_retries"]) or not locked or not file.transaction:
                 raise
             pause = self.pause_before_retry(attempt)

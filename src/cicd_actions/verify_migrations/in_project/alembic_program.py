@@ -13,7 +13,7 @@ from alembic.runtime.migration import MigrationStep
 
 from cicd_actions.run_migrations_oneshot.in_image import problems
 from cicd_actions.run_migrations_oneshot.in_image.run import Stop
-from cicd_actions.run_migrations_oneshot.in_image.scripts import Scripts, as_tuple, phase_of
+from cicd_actions.run_migrations_oneshot.in_image.scripts import Scripts, as_tuple, phase_of, under_flask
 from cicd_actions.verify_migrations.in_project import models
 from cicd_actions.verify_migrations.in_project.statements import Statements
 
@@ -23,8 +23,11 @@ def main(options: dict[str, Any]) -> None:
     result: dict[str, Any] = {}
     code = 0
     try:
-        scripts = Scripts.of_arguments(options["arguments"])
-        _PROGRAMS[options["program_name"]](scripts, options, result)
+        program = _PROGRAMS[options["program_name"]]
+        if options["tool"] == "flask":
+            under_flask(options["arguments"], lambda scripts: program(scripts, options, result))
+        else:
+            program(Scripts.of_arguments(options["arguments"]), options, result)
     except Stop as stop:
         result["stop"] = str(stop)
         code = 1

@@ -1,4 +1,4 @@
-"""Django's program: reads what the project's models need of the database. `manage.py` itself loads them."""
+"""Django's program: reads what the project's models need of the database, and its migrations. `manage.py` loads them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from typing import Any
 from django.apps import apps  # type: ignore[import-not-found]
 from django.core.management.commands import migrate  # type: ignore[import-not-found]
 from django.db import router  # type: ignore[import-not-found]
+from django.db.migrations.loader import MigrationLoader  # type: ignore[import-not-found]
 
 from cicd_actions.run_migrations_oneshot.in_image import problems
 from cicd_actions.run_migrations_oneshot.in_image.django_migrations import run_manage
 
 
 def main(options: dict[str, Any]) -> None:
-    """Writes the models, or the error that ended the program, to the file that the options name."""
+    """Writes models and migrations, or the error that ended the program, to the file that the options name."""
     result: dict[str, Any] = {}
     found: list[list[dict[str, Any]]] = []
     migrate.Command.handle = lambda _command, *_words, **given: found.append(_needs(given["database"]))
     try:
         run_manage(options["script"], options["arguments"])
         result["models"] = found[0]
+        result["migrations"] = _migrations()
     except (Exception, SystemExit) as error:
         problems.show(error)
         result["error"] = problems.described(error, [])
@@ -31,6 +33,20 @@ def main(options: dict[str, Any]) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # a thread of the application must not keep the program alive
+
+
+def _migrations() -> list[dict[str, str]]:
+    """Returns the migrations on the disk, with what their modules declare."""
+    modules = {key: sys.modules.get(one.__module__) for key, one in MigrationLoader(None).disk_migrations.items()}
+    return [
+        {
+            "revision": f"{app}.{name}",
+            "message": name.partition("_")[2].replace("_", " "),
+            "phase": str(getattr(module, "deploy_phase", "")),
+            "path": str(getattr(module, "__file__", None) or ""),
+        }
+        for (app, name), module in modules.items()
+    ]
 
 
 def _needs(database: str) -> list[dict[str, Any]]:

@@ -34,6 +34,13 @@ SERIALIZATION = rule(
     why="The same value has another form in the URL or the header, and the API misreads the old form.",
     compatibly="Add a parameter of another name for the new way, and keep the old one for a while.",
 )
+EMPTY = rule(
+    "parameter-empty-value",
+    "a query parameter may no longer be empty",
+    whom="callers that send it without a value",
+    why="The API now refuses `?name=`, which it accepted.",
+    compatibly="Keep `allowEmptyValue: true`, and treat an empty value as a missing parameter.",
+)
 TYPE = rule(
     "parameter-type",
     "a parameter has another type that is written the same",
@@ -106,6 +113,10 @@ class Parameter:
         return self.location == "path" or mapping(self.part.raw).get("required") is True
 
     @property
+    def may_be_empty(self) -> bool:
+        return self.location == "query" and mapping(self.part.raw).get("allowEmptyValue") is True
+
+    @property
     def written(self) -> Serialization:
         return serialization(self.part, self.location)
 
@@ -176,6 +187,9 @@ def _both(comparison: Comparison, label: str, old: Parameter, new: Parameter) ->
     if new.required and not old.required:
         what = f"The {new.location} parameter `{new.name}` is newly required."
         comparison.found(REQUIRED, what, (label,), new.part, in_base=False)
+    if old.may_be_empty and not new.may_be_empty:
+        what = f"The query parameter `{new.name}` may no longer be sent without a value."
+        comparison.found(EMPTY, what, (label,), new.part, in_base=False)
     if comparison.schemas.sameness.same(old.schema_parts, new.schema_parts) and old.written == new.written:
         return
     before, after = comparison.schemas.meanings(old.schema_parts, new.schema_parts)

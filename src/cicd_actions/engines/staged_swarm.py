@@ -1,0 +1,160 @@
+"""Staged releases on a Swarm: a second service beside the first, whose only alias is `NAME-next`.
+
+A copied alias would bring traffic to it that no gate let through. The name can exist once, so it is also the lock.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from docker import errors as sdk
+
+from cicd_actions.engines import swarm_spec
+from cicd_actions.engines.docker_api import Json
+from cicd_actions.engines.protocol import Refused, RollOutFailed, Running, Target
+from cicd_actions.engines.staged_proxy import STAGE, SUFFIX, ByProxy, Standing
+from cicd_actions.engines.swarm import POLL, Swarm
+from cicd_actions.toolkit.deadline import Deadline
+from cicd_actions.toolkit.errors import Failed
+from cicd_actions.toolkit.runtime import Runtime
+
+_STACK = "com.docker.stack.namespace"
+
+_BRIDGE = "docker_gwbridge"
+"""The network over which a node reaches its own replicas: https://docs.docker.com/engine/swarm/networking/"""
+
+
+class StagedSwarm(Swarm, ByProxy):
+    """See `protocol.Weighted`. `proxy` is the service of HAProxy, `socket` the path of its runtime socket."""
+
+    names = "tasks."
+
+    def __init__(self, runtime: Runtime, *, proxy: str, socket: str, monitor: float = 5.0, **options: Any) -> None:
+        super().__init__(runtime, monitor=monitor, **options)
+        self._proxy = proxy
+        self._socket = socket
+        self._stay_up = monitor
+
+    def _stand(self, target: Target, before: Running, labels: Mapping[str, str], deadline: Deadline) -> None:
+        service = target.service
+        spec = _beside(self._existing(service)["Spec"], target, labels)
+        try:
+            with self._api.asking(f"start the new release of {service}"):
+                self._api.client.new_service(spec)
+        except sdk.NotFound as error:
+            raise Failed(f"The Swarm refused to start the new release of {service}: {error.explanation}") from None
+        except Failed as error:
+            if self._look(service + SUFFIX) is None:
+                raise
+            raise Refused(
+                f"Cannot stage {service}: the service {spec['Name']} is there already.",
+                cause=error.what,
+                fix=f"If no run works on it:\n\n    docker service rm {spec['Name']}",
+            ) from None
+        try:
+            self._await_stage(target, deadline)
+        except BaseException:
+            self._remove_stage(service)
+            raise
+
+    def _await_stage(self, target: Target, deadline: Deadline) -> None:
+        """Waits until all replicas run, and then for the time of `monitor`."""
+        service, since = target.service, None
+        while True:
+            state = self._existing(service + SUFFIX)
+            with self._api.asking("ask for the replicas"):
+                tasks = self._tasks.of(state["ID"])
+            evidence = self._tasks.first_failure(tasks, target.image.pinned)
+            if evidence is not None or deadline.expired:
+                what = "did not come up healthy" if evidence is not None else "was not healthy before the deadline passed"
+                evidence = evidence or self.logs(service + SUFFIX, deadline)
+                raise RollOutFailed(
+                    service,
+                    f"The new release of {service} {what}. It never had traffic.",
+                    reverted=True,
+                    evidence=evidence,
+                    cause=evidence.reason,
+                )
+            now = self._runtime.clock()
+            since = (since or now) if self._tasks.all_run(tasks, state) else None
+            if since is not None and now - since >= self._stay_up:
+                return
+            self._runtime.sleep(POLL)
+
+    def _standing(self, service: str) -> Standing | None:
+        with self._api.asking(f"look for a stage of {service}"):
+            state = self._look(service + SUFFIX)
+        spec = state["Spec"] if state else {}
+        labels = spec.get("Labels") or {}
+        if state is None or labels.get(STAGE) != service:
+            return None
+        return Standing(swarm_spec.image(spec), labels, self._addresses(state["ID"]))
+
+    def _addresses(self, identity: str) -> tuple[str, ...]:
+        """Returns the addresses of the replicas on this node."""
+        with self._api.asking("ask where the new release is"):
+            tasks = _running(self._tasks.of(identity))
+            try:
+                reached = self._api.client.inspect_network(_BRIDGE).get("Containers") or {}
+            except sdk.NotFound:
+                reached = {}
+        ends = [reached.get(_container(task)) or {} for task in tasks]
+        return tuple(sorted(end["IPv4Address"].partition("/")[0] for end in ends if end.get("IPv4Address")))
+
+    def _places(self, name: str) -> list[frozenset[str]]:
+        state = self._existing(name)
+        with self._api.asking(f"ask where {name} is"):
+            tasks = _running(self._tasks.of(state["ID"]))
+        joined = [
+            [end for each in task.get("NetworksAttachments") or [] for end in each.get("Addresses") or []] for task in tasks
+        ]
+        return [frozenset(end.partition("/")[0] for end in ends) for ends in joined]
+
+    def _remove_stage(self, service: str) -> None:
+        state = self._look(service + SUFFIX)
+        if state is None or (state["Spec"].get("Labels") or {}).get(STAGE) != service:
+            return
+        try:
+            with self._api.asking(f"remove the stage of {service}"):
+                self._api.client.remove_service(state["ID"])
+        except sdk.NotFound:
+            return
+
+    def _proxies(self) -> list[str]:
+        state = self._existing(self._proxy)
+        with self._api.asking(f"look for the proxy {self._proxy}"):
+            tasks = self._tasks.of(state["ID"])
+        found = [_container(task) for task in _running(tasks)]
+        if any(self._api.container(identity) is None for identity in found):
+            raise Failed(
+                f"Cannot set the weights of the proxy {self._proxy}: a replica of it runs on another node.",
+                cause="The weights are set by a program in the proxy's container, which only its own node can start.",
+                fix="Let every replica of the proxy run on the manager that DOCKER_HOST names, by a placement constraint.",
+            )
+        return found
+
+
+def _running(tasks: Sequence[Json]) -> list[Json]:
+    return [task for task in tasks if task["DesiredState"] == task["Status"]["State"] == "running"]
+
+
+def _container(task: Json) -> str:
+    return str((task["Status"].get("ContainerStatus") or {}).get("ContainerID", ""))
+
+
+def _beside(spec: Json, target: Target, labels: Mapping[str, str]) -> Json:
+    """Returns the specification of the stage: that of the service, with the new image and without its names and ports.
+
+    It is not a part of the stack: `docker stack deploy --prune` would remove it while it has the traffic.
+    """
+    made = copy.deepcopy(swarm_spec.with_image(swarm_spec.disarmed(spec), target.image.pinned, target.sha))
+    made["Name"] = spec["Name"] + SUFFIX
+    made["Labels"] = {name: text for name, text in made["Labels"].items() if name != _STACK} | dict(labels)
+    container = made["TaskTemplate"]["ContainerSpec"]
+    container["Labels"] = {name: text for name, text in (container.get("Labels") or {}).items() if name != _STACK}
+    for network in made["TaskTemplate"].get("Networks") or []:
+        network["Aliases"] = [target.service + SUFFIX]
+    made.get("EndpointSpec", {}).pop("Ports", None)
+    return made

@@ -1,0 +1,117 @@
+"""Sends a message through Apprise to each service that a variable lists."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apprise
+
+from cicd_actions.notify import payloads
+from cicd_actions.notify.message import WORDS, Message
+from cicd_actions.toolkit import private
+from cicd_actions.toolkit.runtime import Runtime
+
+_EVENT = r"[a-z]+(?:-[a-z]+)*"
+_EVENTS = re.compile(rf"(?P<events>{_EVENT}(?:\s*,\s*{_EVENT})*)\s*=\s*(?P<url>[a-z][a-z0-9+.-]*://.*)", re.DOTALL)
+
+_WRITERS: dict[str, tuple[Callable[[Message], payloads.Payload], Callable[[payloads.Payload], bool]]] = {
+    "NotifySlack": (payloads.slack, lambda _: True),
+    "NotifyWorkflows": (payloads.teams, payloads.fits_teams),
+    "NotifyDiscord": (payloads.discord, payloads.fits_discord),
+}
+"""What writes the payload of a service, and what tells whether it fits, by the class of Apprise's plugin."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One line of the variable: the URL of a service, and the events that it is told of (none: all)."""
+
+    number: int
+    url: str
+    events: frozenset[str]
+
+
+def targets(text: str) -> list[Target]:
+    """Returns the lines of a variable: `URL`, or `failed, recovered = URL`. Empty lines and those with `#` are left out."""
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip() and not line.lstrip().startswith("#"):
+            match = _EVENTS.fullmatch(line.strip())
+            events = [name.strip() for name in match["events"].split(",")] if match else []
+            found.append(Target(number, match["url"] if match else line.strip(), frozenset(events)))
+    return found
+
+
+def secrets_of(target: Target) -> Iterator[str]:
+    """Yields what must not be shown of a URL: all of it, and each part that is long enough for a token."""
+    yield target.url
+    yield from (part for part in re.split(r"[/?&=#@:]+", target.url) if len(part) >= 16 and "." not in part)
+
+
+def send(target: Target, message: Message, runtime: Runtime, seconds: float) -> str:
+    """Sends one message within some seconds. Returns why it could not be sent; empty when it was."""
+    unknown = target.events - set(WORDS)
+    if unknown:
+        return f"`{min(unknown)}` is not an event; the events are {', '.join(f'`{name}`' for name in WORDS)}."
+    # Apprise keeps nothing on the disk, loads no pictures from its own pages, and expands nothing in the text.
+    asset = apprise.AppriseAsset(
+        storage_mode=apprise.PersistentStoreMode.MEMORY, secure_logging=True, service_timeout=max(seconds, 1.0),
+        app_id="cicd-actions", app_desc="cicd-actions", app_url="", image_url_mask="", image_url_logo="", image_path_mask=False,
+    )  # fmt: skip
+    with (
+        tempfile.TemporaryDirectory(dir=runtime.scratch) as scratch,
+        apprise.LogCapture(level=logging.WARNING, fmt="%(message)s") as captured,  # type: ignore[no-untyped-call]
+    ):
+        service = apprise.Apprise.instantiate(target.url, asset=asset)
+        if service is None:
+            return "it is not a URL that Apprise knows."
+        body = _prepared(service, message, Path(scratch))
+        try:
+            holder = apprise.Apprise(asset=asset)
+            holder.add(service)
+            sent = holder.notify(
+                body=body, title=message.title, notify_type=message.kind, body_format=apprise.NotifyFormat.MARKDOWN
+            )
+        except (OSError, ValueError, TypeError) as error:
+            return str(error)
+        said = [line.strip() for line in captured.getvalue().splitlines() if line.strip()]
+    return "" if sent else runtime.redactor(said[-1] if said else "the service did not take it.")
+
+
+def _prepared(service: Any, message: Message, scratch: Path) -> str:
+    """Gives a service the payload that is written for it, and what joins messages about one incident. Returns the text."""
+    kind = type(service).__name__
+    writer = _WRITERS.get(kind)
+    if writer and not service.template and not str(getattr(service, "mode", "")).startswith("workflow"):
+        template = scratch / "payload.json"
+        # Apprise replaces `{{name}}` in a template, which a text from outside may hold.
+        private.write(template, json.dumps(payloads.fitting(message, *writer)).replace("{{", "{\\u007b"))
+        service.template.add(str(template))
+        if kind == "NotifySlack":
+            service.use_blocks = True
+    if message.incident and message.event not in {"waiting", "passed"}:
+        _joined(service, kind, f"cicd-actions/{message.incident}")
+    if hasattr(service, "payload_extras"):
+        service.payload_extras = {"event": message.event, "facts": dict(message.facts), "links": dict(message.links)} | (
+            service.payload_extras
+        )
+    limit = service.body_maxlen - (0 if service.title_maxlen else len(message.title) + 2)
+    return payloads.commonmark(message, max(limit, 1))
+
+
+def _joined(service: Any, kind: str, incident: str) -> None:
+    """Makes a recovery close the incident that a failure opened, and keeps both in one thread, where a service can."""
+    if kind == "NotifyPagerDuty":
+        service.dedup = service.dedup or incident
+        service.action = "map" if service.action == "trigger" else service.action
+    elif kind == "NotifyOpsgenie":
+        service.alias = service.alias or incident
+    elif kind == "NotifyGoogleChat":
+        service.thread_key = service.thread_key or incident

@@ -1,0 +1,427 @@
+"""Moves traffic to a release that stands beside the old one: the stage, its gate, the steps, the bake, and the end.
+
+On *fail*, and when the step is cancelled, the old release gets all of the traffic. A run that is killed leaves the stage with
+the share that it had: the next run finds it, and goes on from there or abandons it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+from cicd_actions.canary_analysis import judgement
+from cicd_actions.canary_analysis.judgement import Judged
+from cicd_actions.canary_analysis.proportions import Counted
+from cicd_actions.canary_analysis.tally import Tally
+from cicd_actions.engines.protocol import Answers, ChangedMeanwhile, Engine, Evidence, Refused, RollOutFailed, Stage, Weighted
+from cicd_actions.engines.release import Progress, runs_already, settled
+from cicd_actions.health_gate import reading
+from cicd_actions.health_gate import run as health_gate
+from cicd_actions.health_gate.inputs import Inputs as GateInputs
+from cicd_actions.roll_out import latency
+from cicd_actions.roll_out.inputs import Inputs
+from cicd_actions.roll_out.latency import Latency
+from cicd_actions.roll_out.strategy import Step
+from cicd_actions.toolkit.deadline import Deadline
+from cicd_actions.toolkit.errors import ActionError, Failed, Inconclusive, UnusableInput
+from cicd_actions.toolkit.inputs import declarations
+from cicd_actions.toolkit.report import Block, Code, Heading, Table
+from cicd_actions.toolkit.runtime import Runtime
+from cicd_actions.toolkit.verdict import Verdict
+
+POLL = 1.0
+"""Seconds between two looks at what was answered."""
+
+LEAVING = 6.0
+"""Seconds for the stages of a cancelled step, which has 7.5 in all."""
+
+FORGOTTEN = 0.5
+"""Percentage points by which the share may differ from the one that was set. More means that a proxy restarted."""
+
+
+class Held(Inconclusive):
+    """A step had no verdict, and the stage stands without traffic for a person to decide."""
+
+    title = "Stage held"
+
+
+@dataclass
+class StagedProgress(Progress):
+    """The state of a staged roll-out.
+
+    - `stages`: those that stand. `finished`: the services that were promoted.
+    - `judged`: each verdict on the way: at which share, of which service, and it. `notes`: what else people should know.
+    - `stage`: what became of the stages: `promoted`, `abandoned`, `staged` (it waits to be promoted) or `held`.
+    """
+
+    stages: dict[str, Stage] = field(default_factory=dict)
+    finished: list[str] = field(default_factory=list)
+    judged: list[tuple[str, str, Judged]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    stage: str = ""
+
+    def state(self, service: str) -> str:
+        if self.stage in {"staged", "held"} and service in self.stages:
+            return f"staged, {self.stages[service].percent:.0f} % of the traffic"
+        return super().state(service)
+
+    def blocks(self) -> list[Block]:
+        """Returns the verdicts on the way, for people."""
+        rows = [(at, Code(service), judged.verdict.value, judged.reason) for at, service, judged in self.judged]
+        return [Heading("On the way"), Table(("at", "service", "verdict", "why"), rows)] if rows else []
+
+
+def refuse(inputs: Inputs, engine: Engine, runtime: Runtime) -> None:
+    """Raises for a strategy that does not fit, before anything is asked or moved."""
+    if inputs.strategy == "rolling":
+        return
+    if not isinstance(engine, Weighted):
+        raise UnusableInput(
+            f"Cannot roll out by `{inputs.strategy}` on the engine {engine.name}.",
+            cause="It needs an engine that runs two releases beside each other: `swarm`, `docker` or `command`.",
+            fix="    with:\n      strategy: rolling",
+        )
+    if inputs.migrations:
+        raise Refused(
+            f"Cannot roll out by `{inputs.strategy}`: the old release may not work after {', '.join(inputs.migrations)}.",
+            cause="Both releases use the database at the same time, and these migrations are not known to be `expand`.",
+            fix="Let verify-migrations prove the phases, or roll out without a stage:\n\n    with:\n      strategy: rolling",
+        )
+    latency.refuse(inputs.prometheus, inputs.latency_query, runtime)
+    if inputs.stage_targets.strip():
+        here = {wanted.service: "127.0.0.1" for wanted in inputs.services}
+        reading.targets(_gate_inputs(inputs, here, "0" * 40), runtime.environment, runtime.workspace)
+
+
+def abandon_leftovers(engine: Engine, progress: StagedProgress, inputs: Inputs, deadline: Deadline, runtime: Runtime) -> None:
+    """Abandons the stages that earlier runs left, before a roll-out without a stage."""
+    if isinstance(engine, Weighted) and (inputs.proxy or inputs.stage_command):
+        for stage in engine.staged(list(progress.before), deadline).values():
+            _abandon_old(engine, stage, progress, deadline, runtime)
+
+
+def roll_out(
+    engine: Engine,
+    progress: StagedProgress,
+    inputs: Inputs,
+    deadline: Deadline,
+    revert_deadline: Callable[[], Deadline],
+    runtime: Runtime,
+) -> None:
+    """Moves the targets; `progress` holds the outcome, whatever ends the call."""
+    assert isinstance(engine, Weighted)  # noqa: S101 - see `refuse`
+    walk = _Walk(engine, engine, progress, inputs, deadline, runtime)
+    try:
+        walk.to_the_end()
+    except Held as failure:
+        progress.failure, progress.stage = failure, "held"
+    except ActionError as failure:
+        progress.failure = failure
+        runtime.log(failure.what)
+        walk.take_back(revert_deadline(), wait=True)
+    except BaseException:
+        walk.take_back(Deadline(LEAVING), wait=False)
+        raise
+
+
+@dataclass
+class _Walk:
+    engine: Engine
+    weighted: Weighted
+    progress: StagedProgress
+    inputs: Inputs
+    deadline: Deadline
+    runtime: Runtime
+
+    def to_the_end(self) -> None:
+        share = self.take_up()
+        self.prepare()
+        stages = self.progress.stages
+        if stages:
+            self.gate("before traffic" if not share else f"at {share:.0f} %")
+            # What the proxy counted before, where no step measures the old release.
+            baseline = {service: self.old_answers(stage) for service, stage in stages.items()}
+            if self.inputs.promote != "staged":
+                for step in self.inputs.steps if self.inputs.strategy == "canary" else ():
+                    if step.percent >= share:
+                        baseline = self.step(step)
+                if self.inputs.promote == "manual":
+                    self.progress.stage = "staged"
+                    return
+            self.bake(baseline)
+        for service, stage in list(stages.items()):
+            self.runtime.log(f"{service}: promoting the stage.")
+            self.progress.arrived[service] = self.weighted.finish(stage, self.deadline)
+            self.progress.finished.append(service)
+            del stages[service]
+        self.progress.stage = "promoted" if self.progress.finished else ""
+
+    def take_up(self) -> float:
+        """Takes up the stages of this release, and abandons those of others; returns the smallest share that one has."""
+        for target in self.progress.targets:
+            stage = self.weighted.staged([target.service], self.deadline).get(target.service)
+            if stage is None:
+                continue
+            if stage.target.image.pinned != target.image.pinned or stage.until < time.time():
+                _abandon_old(self.weighted, stage, self.progress, self.deadline, self.runtime)
+                now = settled(self.engine, [target.service], self.deadline, self.runtime)
+                self.progress.before = {**self.progress.before, **now}
+                continue
+            self.progress.touched.append(target.service)
+            self.progress.stages[target.service] = stage
+            left = f"{stage.run or 'an earlier run'} left a stage with {stage.percent:.0f} % of the traffic"
+            self._note(f"{target.service}: {left}. This run went on with it.")
+        return min((stage.percent for stage in self.progress.stages.values()), default=0.0)
+
+    def prepare(self) -> None:
+        until = time.time() + self.deadline.remaining + self.inputs.stage_lasts
+        for target in self.progress.targets:
+            service, before = target.service, self.progress.before[target.service]
+            if service in self.progress.stages:
+                continue
+            if runs_already(target, before):
+                self.progress.unchanged.append(service)
+                continue
+            if self.inputs.promote == "staged":
+                raise Failed(
+                    f"Cannot promote {service}: no stage of {target.image.pinned} stands.",
+                    cause="It was never prepared, was abandoned, or has expired.",
+                    fix="Stage the release again:\n\n    with:\n      promote: manual",
+                )
+            self.runtime.log(f"{service}: starting {target.image.pinned} beside what runs.")
+            self.progress.touched.append(service)
+            run = _run(self.runtime)
+            self.progress.stages[service] = self.weighted.prepare(target, before, self.deadline, run=run, until=until)
+
+    def gate(self, at: str) -> None:
+        """Runs the gate on each replica of the new release, at its own address."""
+        if not self.inputs.stage_targets.strip():
+            return
+        stages = self.progress.stages
+        for service, stage in stages.items():
+            if not stage.addresses:
+                raise Inconclusive(
+                    f"Cannot gate the new release of {service}: none of its replicas runs on this machine.",
+                    cause="The gate reaches a replica over the network of the engine that runs it.",
+                    fix="Run the job where the engine is, or remove `stage-targets`: then only health checks decide.",
+                )
+        for number in range(max(len(stage.addresses) for stage in stages.values())):
+            places = {service: stage.addresses[number % len(stage.addresses)] for service, stage in stages.items()}
+            sha = next(stage.target.sha for stage in stages.values())
+            report = health_gate.run(_gate_inputs(self.inputs, places, sha), self.runtime)
+            judged = Judged(report.verdict, f"Gate of replica {number + 1}: {report.headline}")
+            self._judged(at, ", ".join(stages), judged)
+            if report.verdict is Verdict.FAIL:
+                raise RollOutFailed(
+                    next(iter(stages)), f"The new release failed its gate {at}: {report.headline}", reverted=False
+                )
+            if report.verdict is not Verdict.PASS:
+                raise Inconclusive(f"Could not judge the new release {at}: {report.headline}")
+
+    def step(self, step: Step) -> dict[str, Counted]:
+        """Gives the new release a share and waits for the verdict; returns what the old one answered meanwhile."""
+        self.runtime.log(f"Giving the new release {step} of the traffic for {step.requests} requests.")
+        for service, stage in self.progress.stages.items():
+            least = self.weighted.smallest(stage, self.deadline)
+            if step.percent < least:
+                raise Refused(
+                    f"Cannot give the new release of {service} {step} of the traffic: the smallest share is {least:.2g} %.",
+                    fix=f"    with:\n      steps: {math.ceil(least)}% {step.requests} requests within 30m",
+                )
+        watch = _Watch(self, step.percent)
+        limit = Deadline(self.deadline.timeout(step.within), self.runtime.clock)
+        while True:
+            over = limit.expired
+            if watch.decided(step.requests, last=over) or over:
+                break
+            self.runtime.sleep(limit.timeout(POLL))
+        verdict = self._told(str(step), watch)
+        if verdict is not Verdict.PASS or not watch.enough(step.requests):
+            self.inconclusive(step, watch)
+        self.gate(f"at {step}")
+        return {service: tally.total for service, tally in watch.old.items()}
+
+    def inconclusive(self, step: Step, watch: _Watch) -> None:
+        why = " ".join(judged.reason for judged in watch.judged.values() if judged.verdict is not Verdict.PASS)
+        what = f"The step of {step} had no verdict after {step.within:g} s. {why}".rstrip()
+        if self.inputs.on_inconclusive == "promote":
+            self._note(what)
+            return
+        if self.inputs.on_inconclusive == "hold":
+            self.weigh(0)
+            raise Held(
+                f"{what} The stage stands without traffic.",
+                fix="Promote it, or roll out what ran before to abandon it:\n\n    with:\n      promote: staged",
+            )
+        raise Inconclusive(
+            what,
+            cause="Either there was too little traffic, or what was answered proves neither.",
+            fix="Allow more time, or give a larger share:\n\n"
+            f"    with:\n      steps: {step.percent:g}% {step.requests} requests within 2h",
+        )
+
+    def bake(self, baseline: Mapping[str, Counted]) -> None:
+        """Gives the new release all of the traffic, and watches it for a while beside the old one."""
+        self.runtime.log(f"Giving the new release all of the traffic. The old one stands for {self.inputs.bake:g} s.")
+        watch = _Watch(self, 100, baseline)
+        limit = Deadline(self.deadline.timeout(self.inputs.bake), self.runtime.clock)
+        while not limit.expired:
+            self.runtime.sleep(limit.timeout(POLL))
+            watch.decided(judgement.ENOUGH, last=limit.expired)
+            if watch.verdict is Verdict.FAIL:
+                break
+        self._told("100 %", watch)
+        self.gate("at 100 %")
+
+    def weigh(self, percent: float) -> None:
+        for service, stage in self.progress.stages.items():
+            self.progress.stages[service] = (
+                self.weighted.switch(stage, self.deadline)
+                if percent == 100
+                else self.weighted.weigh(stage, percent, self.deadline)
+            )
+
+    def old_answers(self, stage: Stage) -> Counted:
+        """Returns all that the proxies counted of the old release."""
+        each = [old for _, old in self.weighted.answers(stage, self.deadline).values()]
+        return Counted(sum(one.errors for one in each), sum(one.requests for one in each))
+
+    def take_back(self, deadline: Deadline, *, wait: bool) -> None:
+        """Gives the old release all of the traffic again, and rolls back what was promoted, the last one first."""
+        progress = self.progress
+        progress.stage = "abandoned"
+        for service in reversed(progress.touched):
+            stage = progress.stages.get(service)
+            try:
+                if service in progress.finished:
+                    target = next(target for target in progress.targets if target.service == service)
+                    self.engine.revert(target, progress.before[service], deadline, wait=wait)
+                elif stage is not None:
+                    self.weighted.abandon(stage, deadline, wait=wait)
+            except ChangedMeanwhile as error:
+                progress.left[service] = error.what
+            except ActionError as error:
+                progress.stranded[service] = error.what
+            else:
+                progress.returned.append(service)
+
+    def _told(self, at: str, watch: _Watch) -> Verdict:
+        """Reports the last verdicts. Raises `RollOutFailed` for a fail."""
+        for (service, _), judged in watch.judged.items():
+            self._judged(at, service, judged)
+        for (service, _), judged in watch.judged.items():
+            if judged.verdict is Verdict.FAIL:
+                try:
+                    evidence = self.engine.logs(f"{service}-next", self.deadline)
+                except ActionError:
+                    evidence = Evidence()
+                raise RollOutFailed(
+                    service, f"The new release of {service} failed at {at}. {judged.reason}", reverted=False, evidence=evidence
+                )
+        return watch.verdict
+
+    def _judged(self, at: str, service: str, judged: Judged) -> None:
+        self.progress.judged.append((at, service, judged))
+        self.runtime.log(f"{service}, {at}: {judged.verdict}. {judged.reason}")
+
+    def _note(self, text: str) -> None:
+        self.progress.notes.append(text)
+        self.runtime.log(text)
+
+
+class _Watch:
+    """Counts what both releases answer while the new one has a share, and judges it. Making one gives the share."""
+
+    def __init__(self, walk: _Walk, percent: float, baseline: Mapping[str, Counted] | None = None) -> None:
+        self._walk = walk
+        self._percent = percent
+        self._baseline = baseline
+        services = list(walk.progress.stages)
+        self.new = {service: Tally() for service in services}
+        self.old = {service: Tally() for service in services}
+        self._due = dict.fromkeys(services, 0)
+        self.judged: dict[tuple[str, str], Judged] = {}
+        self._count()
+        walk.weigh(percent)
+        asked = walk.inputs.prometheus if baseline is None else ""
+        self._latencies = {
+            service: Latency(asked, walk.inputs.latency_query, stage, walk.runtime)
+            for service, stage in walk.progress.stages.items()
+            if asked
+        }
+
+    @property
+    def verdict(self) -> Verdict:
+        return judgement.together(list(self.judged.values()))
+
+    def enough(self, requests: int) -> bool:
+        return all(tally.total.requests >= requests for tally in self.new.values())
+
+    def decided(self, requests: int, *, last: bool = False) -> bool:
+        """Counts, and judges each service whose turn it is (`last`: all); whether nothing has to be waited for any more."""
+        self._keep_the_share()
+        self._count()
+        for service, tally in self.new.items():
+            if last or tally.total.requests >= self._due[service]:
+                self._due[service] = judgement.next_look(tally.total.requests, requests)
+                baseline = self._baseline[service] if self._baseline is not None else self.old[service].total
+                self.judged[service, "errors"] = judgement.errors(tally.total, baseline)
+                if (latencies := self._latencies.get(service)) is not None:
+                    latencies.look()
+                    self.judged[service, "latency"] = latencies.judged()
+        return self.verdict is Verdict.FAIL or (self.verdict is Verdict.PASS and self.enough(requests))
+
+    def _count(self) -> None:
+        for service, stage in self._walk.progress.stages.items():
+            found = self._walk.weighted.answers(stage, self._walk.deadline)
+            self.new[service].add({proxy: _counted(new) for proxy, (new, _) in found.items()})
+            self.old[service].add({proxy: _counted(old) for proxy, (_, old) in found.items()})
+
+    def _keep_the_share(self) -> None:
+        """Sets the share again where a proxy forgot it, or where the replicas are others now."""
+        stages = self._walk.progress.stages
+        for service, now in self._walk.weighted.staged(list(stages), self._walk.deadline).items():
+            if abs(now.percent - stages[service].percent) > FORGOTTEN:
+                self._walk.runtime.log(f"{service}: the new release has {now.percent:.0f} % of the traffic. Setting it again.")
+                stages[service] = self._walk.weighted.weigh(stages[service], self._percent, self._walk.deadline)
+
+
+def waiting(progress: StagedProgress) -> str:
+    """Returns the sentence about stages that wait to be promoted."""
+    shares = ", ".join(f"{service} with {stage.percent:.0f} %" for service, stage in progress.stages.items())
+    end = datetime.fromtimestamp(min(stage.until for stage in progress.stages.values()), timezone.utc)
+    return f"The new release stands beside the old one ({shares} of the traffic), until {end:%Y-%m-%d %H:%M} UTC."
+
+
+def _abandon_old(weighted: Weighted, stage: Stage, progress: StagedProgress, deadline: Deadline, runtime: Runtime) -> None:
+    by = stage.run or "an earlier run"
+    text = f"{stage.service}: abandoned the stage of {stage.target.image.pinned} that {by} left."
+    runtime.log(text)
+    weighted.abandon(stage, deadline)
+    progress.notes.append(text)
+
+
+def _gate_inputs(inputs: Inputs, places: Mapping[str, str], sha: str) -> GateInputs:
+    """Returns the inputs of a gate on one replica of each new release."""
+    text = inputs.stage_targets.replace("{sha}", sha)
+    for service, address in places.items():
+        text = text.replace(f"{{{service}.address}}", address)
+    values: dict[str, Any] = {
+        name.replace("-", "_"): each.parse(each.default) for name, each in declarations(GateInputs).items()
+    }
+    return GateInputs(**{**values, "targets": text})
+
+
+def _counted(answers: Answers) -> Counted:
+    return Counted(min(answers.errors, answers.requests), answers.requests)
+
+
+def _run(runtime: Runtime) -> str:
+    """Returns the address of this run; empty outside GitHub."""
+    names = ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")
+    server, repository, run = (runtime.variables.get(name, "") for name in names)
+    return f"{server}/{repository}/actions/runs/{run}" if run else ""

@@ -1,0 +1,191 @@
+"""Reads scanners of lock files and images: osv-scanner, trivy, grype."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from cicd_actions.scan_gate.document import items, mapping, objects, text, texts, time, whole
+from cicd_actions.scan_gate.scan import Category, Reported, Scan, severity, severity_of_score
+
+_TEST_GROUPS = {"dev", "develop", "development", "test", "tests", "lint", "docs"}
+
+
+def osv(document: dict[str, Any], scan: Scan) -> None:
+    """Reads `osv-scanner --format json`."""
+    for result in objects(document.get("results"), "results"):
+        source = mapping(result.get("source", {}), "source")
+        for package in objects(result.get("packages"), "packages"):
+            _osv_package(package, text(source.get("path")), scan)
+
+
+def _osv_package(entry: dict[str, Any], file: str, scan: Scan) -> None:
+    package = mapping(entry.get("package"), "package")
+    name = text(package.get("name")) or text(package.get("commit"), "package.name")
+    known = {
+        text(one.get("id"), "vulnerabilities[].id"): one for one in objects(entry.get("vulnerabilities"), "vulnerabilities")
+    }
+    groups = objects(entry.get("groups"), "groups") or [{"ids": [id_]} for id_ in known]
+    uses = {group.lower() for group in texts(entry.get("dependency_groups"), "dependency_groups")}
+    for group in groups:
+        ids = texts(group.get("ids"), "groups[].ids")
+        members = [known[id_] for id_ in ids if id_ in known]
+        names = [*ids, *texts(group.get("aliases"), "aliases")]
+        names += [alias for one in members for alias in texts(one.get("aliases"), "aliases")]
+        fixed = tuple(dict.fromkeys(_osv_fixes(members, name)))
+        scan.reported.append(
+            Reported(
+                scan.scanner,
+                Category.DEPENDENCY,
+                tuple(dict.fromkeys(names)),
+                _osv_severity(members, text(group.get("max_severity"))),
+                next((said for one in members if (said := text(one.get("summary")))), ""),
+                file=file,
+                package=name,
+                version=text(package.get("version")),
+                fixed_in=fixed,
+                fixable=bool(fixed),
+                deployed=not uses or not uses <= _TEST_GROUPS,
+            )
+        )
+
+
+def _osv_severity(members: list[dict[str, Any]], score: str) -> str:
+    try:
+        return severity_of_score(float(score))
+    except ValueError:
+        words = [severity(text(mapping(one.get("database_specific") or {}, "").get("severity"))) for one in members]
+        return next((word for word in words if word != "unknown"), "unknown")
+
+
+def _osv_fixes(members: list[dict[str, Any]], name: str) -> Iterable[str]:
+    for one in members:
+        for affected in objects(one.get("affected"), "affected"):
+            if text(mapping(affected.get("package", {}), "affected[].package").get("name")) in {name, ""}:
+                for range_ in objects(affected.get("ranges"), "ranges"):
+                    for event in objects(range_.get("events"), "events"):
+                        if event.get("fixed") and range_.get("type") != "GIT":
+                            yield text(event["fixed"])
+
+
+_FIXABLE = {"fixed": True, "affected": False, "will_not_fix": False, "fix_deferred": False, "end_of_life": False}
+
+
+def trivy(document: dict[str, Any], scan: Scan) -> None:
+    """Reads `trivy --format json`, of images, folders and file systems."""
+    scan.at = time(document.get("CreatedAt"))
+    metadata = mapping(document.get("Metadata") or {}, "Metadata")
+    scan.of_image = text(document.get("ArtifactType")) == "container_image"
+    scan.images = digests([text(document.get("ArtifactName")), *texts(metadata.get("RepoDigests"), "RepoDigests")])
+    results = objects(document.get("Results"), "Results")
+    if not results:
+        scan.problems.append("trivy found nothing that it can scan (no operating system's packages, no lock file)")
+    system = mapping(metadata.get("OS") or {}, "Metadata.OS")
+    if system.get("EOSL") is True:
+        name = f"{text(system.get('Family'))} {text(system.get('Name'))}".strip()
+        said = f"{name} gets no security updates any longer, so its packages have no fixes to wait for"
+        scan.reported.append(
+            Reported(scan.scanner, Category.CODE, ("end-of-life-os",), "high", said, print_=name, fixable=True)
+        )
+    for result in results:
+        target = "" if scan.of_image and text(result.get("Class")) == "os-pkgs" else text(result.get("Target"))
+        for one in objects(result.get("Vulnerabilities"), "Vulnerabilities"):
+            scan.reported.append(_trivy_vulnerability(one, target, scan))
+        for one in objects(result.get("Misconfigurations"), "Misconfigurations"):
+            if text(one.get("Status")) in {"FAIL", ""}:
+                lines = mapping(one.get("CauseMetadata") or {}, "CauseMetadata")
+                place = (target, whole(lines.get("StartLine")))
+                scan.reported.append(_trivy_rule(one, "ID", Category.CODE, place, scan, text(one.get("Message"))))
+        for one in objects(result.get("Secrets"), "Secrets"):
+            place = (target, whole(one.get("StartLine")))
+            scan.reported.append(_trivy_rule(one, "RuleID", Category.SECRET, place, scan))
+
+
+def _trivy_vulnerability(one: dict[str, Any], target: str, scan: Scan) -> Reported:
+    fixed = tuple(version.strip() for version in text(one.get("FixedVersion")).split(",") if version.strip())
+    return Reported(
+        scan.scanner,
+        Category.DEPENDENCY,
+        (text(one.get("VulnerabilityID"), "VulnerabilityID"), *texts(one.get("VendorIDs"), "VendorIDs")),
+        severity(text(one.get("Severity"))),
+        text(one.get("Title")) or text(one.get("Description"))[:300],
+        file=target,
+        package=text(one.get("PkgName"), "PkgName"),
+        version=text(one.get("InstalledVersion")),
+        fixed_in=fixed,
+        fixable=True if fixed else _FIXABLE.get(text(one.get("Status")), False),
+        url=text(one.get("PrimaryURL")),
+    )
+
+
+def _trivy_rule(
+    one: dict[str, Any], key: str, category: Category, place: tuple[str, int], scan: Scan, said: str = ""
+) -> Reported:
+    grade = "secret" if category is Category.SECRET else severity(text(one.get("Severity")))
+    title = text(one.get("Title")) or text(one.get(key))
+    message = f"{title}: {said}" if said else title
+    rule = text(one.get(key), key)
+    return Reported(scan.scanner, category, (rule,), grade, message, *place, url=text(one.get("PrimaryURL")))
+
+
+def trivy_version(document: dict[str, Any], scan: Scan) -> None:
+    """Reads `trivy version --format json`: when the database of trivy's other reports was built."""
+    database = mapping(document.get("VulnerabilityDB") or {}, "VulnerabilityDB")
+    scan.database = time(database.get("UpdatedAt"))
+    if scan.database is None:
+        scan.problems.append("trivy has no vulnerability database")
+
+
+_STATES = {"fixed": True, "not-fixed": False, "wont-fix": False}
+
+
+def grype(document: dict[str, Any], scan: Scan) -> None:
+    """Reads `grype --output json`, with the database of schema 5 or 6."""
+    descriptor = mapping(document.get("descriptor"), "descriptor")
+    scan.at = time(descriptor.get("timestamp"))
+    database = mapping(descriptor.get("db") or {}, "descriptor.db")
+    status = mapping(database.get("status") or database, "descriptor.db.status")
+    scan.database = time(status.get("built"))
+    if status.get("error") or status.get("valid") is False or scan.database is None:
+        scan.problems.append("grype had no valid vulnerability database")
+    source = mapping(document.get("source") or {}, "source")
+    scan.of_image = text(source.get("type")) == "image"
+    target = source.get("target")
+    if isinstance(target, dict):
+        named = [text(target.get("userInput")), f"@{text(target.get('manifestDigest'))}"]
+        scan.images = digests([*named, *texts(target.get("repoDigests"), "repoDigests")])
+    for one in objects(document.get("matches"), "matches"):
+        _grype_match(one, scan)
+
+
+def _grype_match(one: dict[str, Any], scan: Scan) -> None:
+    found, artifact = mapping(one.get("vulnerability"), "vulnerability"), mapping(one.get("artifact"), "artifact")
+    fix = mapping(found.get("fix") or {}, "fix")
+    fixed = texts(fix.get("versions"), "fix.versions")
+    related = [text(each.get("id")) for each in objects(one.get("relatedVulnerabilities"), "relatedVulnerabilities")]
+    kind, places = text(artifact.get("type")), items(artifact.get("locations"), "locations")
+    file = text(mapping(places[0], "locations[0]").get("path")) if places else ""
+    scan.reported.append(
+        Reported(
+            scan.scanner,
+            Category.DEPENDENCY,
+            tuple(dict.fromkeys([text(found.get("id"), "vulnerability.id"), *filter(None, related)])),
+            severity(text(found.get("severity"))),
+            text(found.get("description"))[:300],
+            file="" if scan.of_image and kind in {"deb", "rpm", "apk", "alpm", "portage"} else file,
+            package=text(artifact.get("name"), "artifact.name"),
+            version=text(artifact.get("version")),
+            fixed_in=fixed,
+            fixable=True if fixed else _STATES.get(text(fix.get("state"))),
+            url=text(found.get("dataSource")),
+        )
+    )
+
+
+def digests(references: Iterable[str]) -> frozenset[str]:
+    """Returns the digests in references such as `ghcr.io/org/app@sha256:…`."""
+    return frozenset(
+        digest
+        for _, at, digest in (reference.rpartition("@") for reference in references)
+        if at and digest.startswith("sha256:") and len(digest) == 71
+    )

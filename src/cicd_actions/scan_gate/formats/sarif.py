@@ -1,0 +1,168 @@
+"""Reads SARIF 2.1.0 of any scanner: https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import unquote
+
+from cicd_actions.scan_gate.document import Unreadable, items, mapping, objects, text, texts, time, whole
+from cicd_actions.scan_gate.formats.advisories import digests
+from cicd_actions.scan_gate.formats.code import quiet
+from cicd_actions.scan_gate.scan import Category, Reported, Scan, severity_of_score
+
+_ADVISORY = re.compile(r"CVE-\d{4}-\d{4,19}|GHSA(?:-[23456789cfghjmpqrvwx]{4}){3}|(?:PYSEC|RUSTSEC|OSV|MAL|GO)-\d{4}-\d{1,9}")
+
+_PACKAGES = (
+    # trivy, grype, osv-scanner: no property of SARIF says which package a result is about.
+    re.compile(
+        r"^Package: (?P<name>\S+)\nInstalled Version: (?P<version>\S+)(?:\n(?:.*\n){0,3}?Fixed Version: ?(?P<fixed>[^\n]*))?",
+        re.MULTILINE,
+    ),
+    re.compile(r"in [a-z-]+ package: (?P<name>[^\s,]+), version (?P<version>\S+)(?P<fixed>)"),
+    re.compile(r"Package '(?P<name>[^'@]*?@?[^'@]+)@(?P<version>[^'@]+)' is vulnerable(?P<fixed>)"),
+)
+
+_LEVELS = {"error": "high", "warning": "medium", "note": "low", "none": "low"}
+_SECRET_SCANNERS = {"gitleaks", "trufflehog", "detect-secrets"}
+_NO_FAULT = {"pass", "notApplicable", "informational", "open"}
+
+
+def runs(document: dict[str, Any], path: str) -> Iterator[Scan]:
+    """Yields a scan for each run. Raises `Unreadable`."""
+    version = text(document.get("version"))
+    if not version.startswith("2.1"):
+        raise Unreadable(f"it is SARIF {version or 'without a version'}, and 2.1.0 is read")
+    found = objects(document.get("runs"), "runs")
+    if not found:
+        raise Unreadable("it holds no run of a scanner")
+    for run in found:
+        driver = mapping(mapping(run.get("tool"), "runs[].tool").get("driver"), "tool.driver")
+        scan = Scan(text(driver.get("name"), "tool.driver.name").lower(), path)
+        _run(run, scan)
+        yield scan
+
+
+def _run(run: dict[str, Any], scan: Scan) -> None:
+    _invocations(run, scan)
+    properties = mapping(run.get("properties") or {}, "properties")
+    if properties.get("repoDigests") is not None or properties.get("imageName") is not None:
+        scan.of_image = True
+        scan.images = digests([text(properties.get("imageName")), *texts(properties.get("repoDigests"), "repoDigests")])
+    if mapping(run.get("externalPropertyFileReferences") or {}, "externalPropertyFileReferences").get("results"):
+        scan.problems.append(f"{scan.scanner} wrote its results to other files, which are not read")
+    if run.get("results") is None:
+        # Section 3.14.23: null, or absent, where the scan did not get as far as results; empty where it found nothing.
+        scan.problems.append(f"{scan.scanner} wrote no list of results: the scan did not finish")
+    rules = _Rules(run)
+    for number, result in enumerate(objects(run.get("results"), "results")):
+        if text(result.get("kind")) not in _NO_FAULT and text(result.get("baselineState")) != "absent":
+            scan.reported.append(_result(result, number, rules, scan))
+
+
+def _invocations(run: dict[str, Any], scan: Scan) -> None:
+    for one in objects(run.get("invocations"), "invocations"):
+        scan.at = time(one.get("endTimeUtc")) or scan.at
+        if one.get("executionSuccessful") is False:
+            why = text(one.get("exitCodeDescription")) or text(one.get("exitSignalName"))
+            scan.problems.append(f"{scan.scanner} says that its run failed" + (f" ({why})" if why else ""))
+        for key in ("toolExecutionNotifications", "toolConfigurationNotifications"):
+            for told in objects(one.get(key), key):
+                message = text(mapping(told.get("message") or {}, "message").get("text")) or "an error"
+                if text(told.get("level")) == "error":
+                    scan.problems.append(f"{scan.scanner}: {message}")
+                elif text(told.get("level")) in {"warning", ""}:
+                    scan.notes.append(f"{scan.scanner}: {message}")
+
+
+class _Rules:
+    """The rules of a run: those of the driver, and those of its extensions, where CodeQL has them."""
+
+    def __init__(self, run: dict[str, Any]) -> None:
+        tool = mapping(run.get("tool"), "tool")
+        self._components = [mapping(tool.get("driver"), "driver"), *objects(tool.get("extensions"), "extensions")]
+        self._lists = [objects(each.get("rules"), "rules") for each in self._components]
+        self._by_id = {text(rule.get("id")): rule for rules in reversed(self._lists) for rule in rules}
+
+    def of(self, result: dict[str, Any], where: str) -> tuple[str, dict[str, Any]]:
+        """Returns the id and the rule of a result. Raises `Unreadable`."""
+        reference = mapping(result.get("rule") or {}, f"{where}.rule")
+        component = mapping(reference.get("toolComponent") or {}, "toolComponent").get("index", -1)
+        rules = self._lists[component + 1] if isinstance(component, int) and -1 <= component < len(self._lists) - 1 else []
+        index = reference.get("index", result.get("ruleIndex", -1))
+        found = rules[index] if isinstance(index, int) and 0 <= index < len(rules) else {}
+        id_ = text(result.get("ruleId")) or text(reference.get("id")) or text(found.get("id"))
+        if not id_:
+            raise Unreadable(f"`{where}.ruleId` is missing")
+        return id_, found or self._by_id.get(id_, {})
+
+
+def _result(result: dict[str, Any], number: int, rules: _Rules, scan: Scan) -> Reported:
+    where = f"results[{number}]"
+    id_, rule = rules.of(result, where)
+    id_ = id_.removeprefix(f"{scan.scanner}/")
+    properties = mapping(rule.get("properties") or {}, "properties")
+    told = mapping(result.get("message") or {}, f"{where}.message")
+    message = text(told.get("text")) or _of_rule(rule, told)
+    file, line = _place(result, where)
+    prints = mapping(result.get("partialFingerprints") or result.get("fingerprints") or {}, "fingerprints")
+    suppressed = [
+        one
+        for one in objects(result.get("suppressions"), "suppressions")
+        if text(one.get("status")) not in {"rejected", "underReview"}
+    ]
+    accepted = (text(suppressed[0].get("justification")) or "suppressed in the source") if suppressed else ""
+    common: dict[str, Any] = {"file": file, "line": line, "accepted": accepted, "url": text(rule.get("helpUri"))}
+    tags = {tag.lower() for tag in texts(properties.get("tags"), "tags")}
+    if scan.scanner in _SECRET_SCANNERS or "secret" in tags:
+        said = f"A secret was found by the rule {id_}"
+        scan.mask(_snippet(result))
+        return Reported(scan.scanner, Category.SECRET, (id_,), "secret", said, **common, part=text(prints.get("commitSha")))
+    grade = _grade(result, rule, properties)
+    advisories = tuple(dict.fromkeys(_ADVISORY.findall(id_)))
+    if advisories and "also known as" in message:
+        advisories = tuple(dict.fromkeys([*advisories, *_ADVISORY.findall(message)]))
+    match = next((found for pattern in _PACKAGES if (found := pattern.search(text(told.get("text"))))), None)
+    if advisories and match:
+        fixed = tuple(version.strip() for version in (match["fixed"] or "").split(",") if version.strip())
+        # Only the first of the three forms says what it is fixed in, also that there is nothing.
+        fixable = bool(fixed) if match.re is _PACKAGES[0] and match["fixed"] is not None else None
+        title = text(mapping(rule.get("shortDescription") or {}, "shortDescription").get("text")) or message
+        more: dict[str, Any] = {"package": match["name"], "version": match["version"], "fixed_in": fixed, "fixable": fixable}
+        return Reported(scan.scanner, Category.DEPENDENCY, advisories, grade, title, **common, **more)
+    own = "\0".join(f"{key}={text(value)}" for key, value in sorted(prints.items()))
+    return Reported(scan.scanner, Category.CODE, (id_,), grade, quiet(id_, message), **common, print_=own)
+
+
+def _of_rule(rule: dict[str, Any], told: dict[str, Any]) -> str:
+    strings = mapping(rule.get("messageStrings") or {}, "messageStrings")
+    named = mapping(strings.get(text(told.get("id"))) or {}, "messageStrings")
+    return text(named.get("text")) or text(mapping(rule.get("shortDescription") or {}, "shortDescription").get("text"))
+
+
+def _grade(result: dict[str, Any], rule: dict[str, Any], properties: dict[str, Any]) -> str:
+    own = mapping(result.get("properties") or {}, "properties")
+    for given in (own.get("security-severity"), properties.get("security-severity")):
+        try:
+            return severity_of_score(float(given))  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            continue
+    configured = mapping(rule.get("defaultConfiguration") or {}, "defaultConfiguration")
+    return _LEVELS.get(text(result.get("level")) or text(configured.get("level")) or "warning", "unknown")
+
+
+def _snippet(result: dict[str, Any]) -> str:
+    places = objects(result.get("locations"), "locations")
+    region = mapping(mapping(places[0].get("physicalLocation") or {}, "").get("region") or {}, "") if places else {}
+    return text(mapping(region.get("snippet") or {}, "snippet").get("text"))
+
+
+def _place(result: dict[str, Any], where: str) -> tuple[str, int]:
+    places = items(result.get("locations"), f"{where}.locations")
+    if not places:
+        return "", 0
+    place = mapping(mapping(places[0], "locations[0]").get("physicalLocation") or {}, "physicalLocation")
+    region = mapping(place.get("region") or {}, "region")
+    uri = text(mapping(place.get("artifactLocation") or {}, "artifactLocation").get("uri"))
+    return unquote(uri.removeprefix("file://")), whole(region.get("startLine"))

@@ -1,0 +1,143 @@
+"""Finds the reports that the input names, recognises which scanner wrote each, and reads them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from cicd_actions.scan_gate import document
+from cicd_actions.scan_gate.document import Lines, Unreadable
+from cicd_actions.scan_gate.formats import advisories, code, packages, sarif
+from cicd_actions.scan_gate.scan import Scan
+from cicd_actions.toolkit.grammar import NotUnderstood
+
+SCANNERS = ("pip-audit", "npm", "pnpm", "yarn", "osv-scanner", "bandit", "gitleaks", "trivy", "grype", "sarif")
+_AUDITS = {"npm", "pnpm", "yarn"}
+
+MOST_FILES = 200
+"""Files that one pattern may match."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """One line of the input: a report that has to be there. `scanner` is empty where the report says it itself."""
+
+    path: str
+    scanner: str = ""
+    of: str = ""
+    """The file or folder that was scanned, such as a lock file, for reports that do not name it."""
+
+
+_LINE = re.compile(r"(?:(?P<scanner>[a-z][a-z-]*):\s+)?(?P<path>\S+(?:(?! of )\s+\S+)*?)(?:\s+of\s+(?P<of>\S+))?")
+
+
+def expected(line: str) -> Expected:
+    """Reads `PATH`, `SCANNER: PATH` or `SCANNER: PATH of FILE`."""
+    match = _LINE.fullmatch(line)
+    if match is None:
+        raise NotUnderstood(f"`{line[:200]}` is not the path of a report", example="trivy: reports/image.json")
+    if match["scanner"] and match["scanner"] not in SCANNERS:
+        known = ", ".join(SCANNERS)
+        raise NotUnderstood(f"`{match['scanner']}` is not a scanner that is read ({known})", example=f"sarif: {match['path']}")
+    return Expected(match["path"], match["scanner"] or "", (match["of"] or "").removeprefix("./"))
+
+
+def read(reports: tuple[Expected, ...], root: Path) -> list[Scan]:
+    """Returns what every report says. A report that is missing or cannot be read is a scan with a problem."""
+    found = [scan for one in reports for path in _matching(one, root) for scan in _read(one, path, root)]
+    built = [scan.database for scan in found if scan.database is not None and scan.scanner == "trivy"]
+    for scan in found:
+        if scan.scanner == "trivy" and scan.database is None:
+            scan.database = min(built, default=None)
+    return found
+
+
+def _matching(one: Expected, root: Path) -> list[str]:
+    if not any(sign in one.path for sign in "*?["):
+        return [one.path]
+    folder, pattern = (Path("/"), one.path.lstrip("/")) if one.path.startswith("/") else (root, one.path)
+    try:
+        paths = sorted(str(path) for path in folder.glob(pattern) if path.is_file())[:MOST_FILES]
+    except (OSError, ValueError, NotImplementedError):
+        paths = []
+    # What matches nothing is a scan that did not run.
+    return paths or [one.path]
+
+
+def _read(one: Expected, path: str, root: Path) -> Iterator[Scan]:
+    shown = path.removeprefix(f"{root}/")
+    blank = Scan(one.scanner or Path(shown).stem, shown)
+    try:
+        scans = list(_scans(document.load(root / path), one, shown))
+    except Unreadable as error:
+        blank.problems.append(str(error))
+        scans = [blank]
+    for scan in scans:
+        if one.of:
+            scan.reported = [replace(each, file=each.file or one.of) for each in scan.reported]
+        yield scan
+
+
+def _scans(found: Any, one: Expected, shown: str) -> Iterator[Scan]:
+    if isinstance(found, dict) and ("runs" in found or ("$schema" in found and "sarif" in str(found["$schema"]))):
+        for scan in sarif.runs(found, shown):
+            if one.scanner not in {"", "sarif"} and one.scanner not in scan.scanner:
+                raise Unreadable(f"it is a report of {scan.scanner}, not of {one.scanner}")
+            yield scan
+        return
+    scanner, read_format = recognised(found, one.scanner)
+    scan = Scan(scanner, shown)
+    if one.scanner and one.scanner != scanner:
+        raise Unreadable(f"it is a report of {scanner}, not of {one.scanner}")
+    read_format(found, scan)
+    yield scan
+
+
+Format = Callable[[Any, Scan], None]
+
+
+def recognised(found: Any, named: str) -> tuple[str, Format]:
+    """Returns the scanner that wrote a document, and what reads it. Raises `Unreadable`."""
+    if isinstance(found, Lines):
+        return "yarn", packages.yarn_lines
+    if isinstance(found, dict):
+        return _of_object(found, named)
+    if found is None or found == []:
+        if named == "gitleaks":
+            return named, code.gitleaks
+        raise Unreadable("an empty list does not say which scanner wrote it; write `gitleaks: PATH` if it is gitleaks")
+    if isinstance(found, list) and isinstance(found[0], dict):
+        if "RuleID" in found[0]:
+            return "gitleaks", code.gitleaks
+        if "vulns" in found[0] or "skip_reason" in found[0]:
+            return "pip-audit", packages.pip_audit
+    raise Unreadable(f"its format is unknown; read are {', '.join(SCANNERS)}")
+
+
+def _of_object(found: dict[str, Any], named: str) -> tuple[str, Format]:
+    audit = named if named in _AUDITS else ""
+    if "auditReportVersion" in found:
+        return audit or "npm", packages.npm
+    if "advisories" in found and "metadata" in found:
+        return audit or "pnpm", packages.npm6
+    if "error" in found and "vulnerabilities" not in found:
+        return audit or "npm", packages.failure
+    if ("type" in found and "data" in found) or ("value" in found and "children" in found):
+        return "yarn", lambda one, scan: packages.yarn_lines(Lines([one]), scan)
+    for scanner, keys, read_format in _OBJECTS:
+        if keys <= set(found):
+            return scanner, read_format
+    raise Unreadable(f"its format is unknown; read are {', '.join(SCANNERS)}")
+
+
+_OBJECTS: tuple[tuple[str, set[str], Format], ...] = (
+    ("pip-audit", {"dependencies"}, packages.pip_audit),
+    ("trivy", {"SchemaVersion"}, advisories.trivy),
+    ("trivy", {"VulnerabilityDB"}, advisories.trivy_version),
+    ("grype", {"matches", "descriptor"}, advisories.grype),
+    ("bandit", {"results", "metrics"}, code.bandit),
+    ("osv-scanner", {"results"}, advisories.osv),
+)

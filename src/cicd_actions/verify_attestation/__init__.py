@@ -1,0 +1,1 @@
+"""The action verify-attestation: the images of a release were built by the workflow that may build them."""

@@ -1,0 +1,56 @@
+"""Answers instant queries of bucket series as Prometheus does."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+
+class Prometheus(ThreadingHTTPServer):
+    """`buckets` are the cumulative counts of each service, by replica and upper bound."""
+
+    buckets: dict[str, dict[str, dict[str, int]]]
+    status = 200
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.buckets = {}
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Prometheus
+
+    def do_GET(self) -> None:
+        query = parse_qs(urlsplit(self.path).query)["query"][0]
+        service = query.split('"')[1]
+        result = [
+            {"metric": {"__name__": "request_seconds_bucket", "instance": replica, "le": bound}, "value": [1, str(count)]}
+            for replica, counts in self.server.buckets.get(service, {}).items()
+            for bound, count in counts.items()
+        ]
+        body = json.dumps({"status": "success", "data": {"resultType": "vector", "result": result}}).encode()
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *words: object) -> None: ...
+
+
+@contextmanager
+def started() -> Iterator[Prometheus]:
+    """A server that answers."""
+    with Prometheus() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()

@@ -1,0 +1,68 @@
+"""Which command lines deploy, and which only look like it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cicd_actions.pipeline_audit.effects import Kind
+from tests.unit.pipeline_audit.cases import job, workflow
+from tests.unit.pipeline_audit.repositories import facts
+
+DEPLOYS = [
+    "rsync -az --delete dist/ deploy@shop.example.com:/var/www/shop/",
+    'rsync -avz -e "ssh -p 22" ./ ${{ secrets.USERNAME }}@${{ secrets.HOST }}:/srv/app/',
+    "rsync -r build/ $USER@$HOST:$TARGET",
+    "sudo rsync -a public/ web1:/var/www",
+    "rsync -a public/ rsync://host.example.com/www/",
+    "git push dokku@host.example.com:shop HEAD:main",
+    "git push -f ssh://deploy@host.example.com/srv/shop.git main",
+    "git push production main",
+    "adk deploy cloud_run --project=$PROJECT --region=europe-west1 agent/",
+    "uv run adk deploy agent_engine --project=$PROJECT agent/",
+]
+OTHERS = [
+    "rsync -a deploy@host.example.com:/var/log/ logs/",
+    "rsync -a src/ /tmp/copy/",
+    "rsync -a backup.sql.gz store@host.example.com:/backups/",
+    "git push origin main",
+    "git push origin production",
+    "git push git@github.com:org/mirror.git main",
+    'git push "https://x-access-token:${TOKEN}@github.com/org/site.git" HEAD:main',
+    "git push --tags",
+    "adk eval agent/",
+]
+
+
+def kinds(root: Path, line: str) -> list[Kind]:
+    found = facts(root, {".github/workflows/d.yml": workflow(job("ship", line), on="push: {branches: [main]}")})
+    return [
+        effect.kind for runs in found.pipeline.runs.values() for run in runs for step in run.steps for effect in step.effects
+    ]
+
+
+def test_script_that_a_variable_holds_is_read(tmp_path: Path) -> None:
+    script = (
+        'SCRIPT="\n  set -e\n  echo \\"\\$NAME\\"\n  docker stack deploy -c stack.yml $STACK\n"\nssh "$USER@$HOST" "$SCRIPT"'
+    )
+    assert Kind.DEPLOY in kinds(tmp_path, script)
+    assert Kind.DEPLOY not in kinds(tmp_path, 'NOTE="\nkubectl apply -f x\n"\necho "$NOTE"')
+
+
+def test_target_of_make_on_a_host_is_read_with_its_variables(tmp_path: Path) -> None:
+    (tmp_path / "Makefile").write_text(
+        "COMPOSE ?= docker compose --env-file=.env\nup:\n\t@$(COMPOSE) up -d\ndown:\n\t${COMPOSE} down\n"
+    )
+    assert Kind.DEPLOY in kinds(tmp_path, 'ssh host "cd app && make up"')
+    assert Kind.DEPLOY not in kinds(tmp_path, 'ssh host "cd app && make down"')
+
+
+@pytest.mark.parametrize("line", DEPLOYS)
+def test_command_that_moves_a_release_to_a_host_deploys(tmp_path: Path, line: str) -> None:
+    assert Kind.DEPLOY in kinds(tmp_path, line)
+
+
+@pytest.mark.parametrize("line", OTHERS)
+def test_command_that_only_looks_like_it_does_not_deploy(tmp_path: Path, line: str) -> None:
+    assert Kind.DEPLOY not in kinds(tmp_path, line)

@@ -1,0 +1,191 @@
+"""What each scanner's report is read as, and which reports prove nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cicd_actions.scan_gate.document import LARGEST
+from cicd_actions.scan_gate.reports import Expected, expected, read
+from cicd_actions.scan_gate.scan import Category, Scan
+from cicd_actions.toolkit.grammar import NotUnderstood
+from tests.unit.scan_gate.samples import (
+    BANDIT,
+    BERRY,
+    CVE,
+    DIGEST,
+    GHSA,
+    GITLEAKS,
+    GRYPE,
+    NPM,
+    OSV,
+    PIP_AUDIT,
+    PNPM,
+    SECRET,
+    TRIVY,
+    TRIVY_VERSION,
+    YARN,
+    changed,
+    result,
+    sarif,
+    written,
+)  # fmt: skip
+
+TRIVY_TEXT = (
+    f"Package: lodash\nInstalled Version: 4.17.20\nVulnerability {CVE}\nSeverity: HIGH\nFixed Version: 4.17.21\nLink: x"
+)
+
+
+def scanned(folder: Path, document: Any, scanner: str = "") -> list[Scan]:
+    return read((Expected(written(folder, "report.json", document), scanner),), folder)
+
+
+@pytest.mark.parametrize(
+    ("document", "scanner", "name", "package", "severity", "fixed", "fixable"),
+    [
+        (PIP_AUDIT, "pip-audit", "PYSEC-2021-66", "jinja2", "unknown", ("2.11.3",), True),
+        (NPM, "npm", GHSA, "lodash", "high", (), True),
+        (PNPM, "pnpm", GHSA, "lodash", "high", ("4.17.21",), True),
+        (YARN, "yarn", GHSA, "lodash", "high", ("4.17.21",), True),
+        (BERRY, "yarn", GHSA, "lodash", "high", (), None),
+        (OSV, "osv-scanner", GHSA, "lodash", "high", ("4.17.21",), True),
+        (TRIVY, "trivy", "CVE-2023-45853", "zlib1g", "critical", (), False),
+        (GRYPE, "grype", GHSA, "lodash", "high", ("4.17.21",), True),
+        (sarif(result(CVE, message=TRIVY_TEXT), tool="Trivy"), "trivy", CVE, "lodash", "high", ("4.17.21",), True),
+    ],
+)
+def test_report_of_dependencies_is_read(
+    document: Any, scanner: str, name: str, package: str, severity: str, fixed: tuple[str, ...], fixable: bool, tmp_path: Path
+) -> None:
+    (scan,) = scanned(tmp_path, document)
+    assert (scan.scanner, scan.problems) == (scanner, [])
+    first = scan.reported[0]
+    assert (first.category, first.names[0], first.package) == (Category.DEPENDENCY, name, package)
+    assert (first.severity, first.fixed_in, first.fixable) == (severity, fixed, fixable)
+
+
+def test_report_of_code_and_of_secrets_is_read(tmp_path: Path) -> None:
+    (bandit,) = scanned(tmp_path, BANDIT)
+    assert [(one.category, one.names, one.severity, one.line) for one in bandit.reported] == [
+        (Category.CODE, ("B602",), "high", 3)
+    ]
+    (gitleaks,) = scanned(tmp_path, GITLEAKS)
+    (leak,) = gitleaks.reported
+    assert (leak.category, leak.names, leak.file, leak.line) == (Category.SECRET, ("github-pat",), "src/app.py", 4)
+    assert SECRET not in repr(leak)
+    assert gitleaks.secrets == [SECRET]
+
+
+@pytest.mark.parametrize(
+    ("document", "why"),
+    [
+        (b"", "empty"),
+        ("[", "truncated"),
+        ('{"dependencies": [{"name": "a"', "truncated"),
+        ("npm warn config\n{}", "does not begin with JSON"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"hello": 1}', "format is unknown"),
+        ("[]", "does not say which scanner"),
+        ('{"runs": []}', "without a version"),
+        ({"version": "2.1.0", "runs": []}, "no run of a scanner"),
+        (changed(sarif(), "runs", 0, "results", to=None), "did not finish"),
+        (sarif(invocations=[{"executionSuccessful": False, "exitCodeDescription": "out of memory"}]), "out of memory"),
+        (sarif(invocations=[{"executionSuccessful": True, "toolExecutionNotifications": [
+            {"level": "error", "message": {"text": "could not parse a.py"}}]}]), "could not parse a.py"),
+        (sarif(externalPropertyFileReferences={"results": [{"location": {"uri": "x"}}]}), "other files"),
+        ({"message": "request failed", "error": {"code": "ENOAUDIT", "summary": "down"}}, "ENOAUDIT: down"),
+        ({"error": {"code": "ERR_PNPM_AUDIT_BAD_RESPONSE", "message": "500"}}, "ERR_PNPM_AUDIT_BAD_RESPONSE"),
+        (changed(NPM, "metadata", "dependencies", "total", to=0), "audited no dependency"),
+        (changed(NPM, "vulnerabilities", to={}), "lists none"),
+        (changed(NPM, "vulnerabilities", "lodash", "via", to=[3]), "not an object"),
+        (tuple(YARN[:1]), "ends before its summary"),
+        (({"type": "error", "data": "registry is down"},), "registry is down"),
+        ({"dependencies": []}, "judged no dependency"),
+        (changed(PIP_AUDIT, "dependencies", to=[{"name": "app", "skip_reason": "x"}]), "judged no dependency"),
+        (changed(TRIVY, "Results", to=[]), "nothing that it can scan"),
+        (changed(TRIVY, "Results", 0, "Vulnerabilities", 0, "PkgName", to=None), "`PkgName` is missing"),
+        (changed(GRYPE, "descriptor", "db", to={"status": {"error": "no db"}}), "no valid vulnerability database"),
+        (changed(BANDIT, "errors", to=[{"filename": "a.py", "reason": "syntax error"}]), "could not read a.py"),
+        (changed(BANDIT, "metrics", to={"_totals": {"loc": 0}}), "no line of code"),
+    ],
+)  # fmt: skip
+def test_report_that_proves_nothing_is_a_problem(document: Any, why: str, tmp_path: Path) -> None:
+    (scan,) = scanned(tmp_path, document)
+    assert why in " ".join(scan.problems)
+
+
+def test_report_that_is_missing_huge_or_of_another_scanner_is_a_problem(tmp_path: Path) -> None:
+    with (tmp_path / "huge.json").open("wb") as file:
+        file.truncate(LARGEST + 1)
+    written(tmp_path, "npm.json", NPM)
+    scans = read(
+        (Expected("gone.json"), Expected("no-*.sarif"), Expected("huge.json"), Expected("npm.json", "trivy")), tmp_path
+    )
+    assert [scan.problems[0] for scan in scans] == [
+        "the report does not exist",
+        "the report does not exist",
+        "the report is larger than 64 MiB",
+        "it is a report of npm, not of trivy",
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_report_that_powershell_wrote_is_read(encoding: str, tmp_path: Path) -> None:
+    (scan,) = scanned(tmp_path, '{"dependencies": [{"name": "a", "version": "1", "vulns": []}]}'.encode(encoding))
+    assert scan.problems == []
+
+
+def test_empty_list_of_gitleaks_is_a_clean_scan_where_it_is_named(tmp_path: Path) -> None:
+    (scan,) = scanned(tmp_path, "[]", "gitleaks")
+    assert (scan.reported, scan.problems) == ([], [])
+
+
+def test_database_of_trivy_is_dated_by_its_version_report(tmp_path: Path) -> None:
+    written(tmp_path, "a.json", TRIVY)
+    written(tmp_path, "b.json", TRIVY_VERSION)
+    first, second = read((Expected("a.json"), Expected("b.json")), tmp_path)
+    assert first.database == second.database is not None
+    assert first.images == {DIGEST}
+
+
+def test_sarif_rule_in_an_extension_gives_the_severity(tmp_path: Path) -> None:
+    """CodeQL has its rules in extensions, and names them by the component's index."""
+    rule = {"id": "py/sql-injection", "properties": {"security-severity": "9.3"}}
+    document = sarif({"rule": {"id": "py/sql-injection", "index": 0, "toolComponent": {"index": 0}}, "message": {"text": "x"}})
+    document["runs"][0]["tool"]["extensions"] = [{"name": "codeql/python-queries", "rules": [rule]}]
+    (scan,) = scanned(tmp_path, document)
+    assert [(one.names, one.severity) for one in scan.reported] == [(("py/sql-injection",), "critical")]
+
+
+def test_sarif_result_without_fault_is_left_out_and_a_suppressed_one_accepted(tmp_path: Path) -> None:
+    suppressed = result("B1", suppressions=[{"kind": "inSource", "justification": "reviewed"}])
+    rejected = result("B2", suppressions=[{"kind": "external", "status": "rejected"}])
+    document = sarif(result("B0", kind="pass"), result("B0", baselineState="absent"), suppressed, rejected)
+    (scan,) = scanned(tmp_path, document)
+    assert [(one.names[0], one.accepted) for one in scan.reported] == [("B1", "reviewed"), ("B2", "")]
+
+
+@pytest.mark.parametrize("rule", ["B105", "S105"])
+def test_message_that_quotes_a_password_is_cut(rule: str, tmp_path: Path) -> None:
+    (scan,) = scanned(tmp_path, sarif(result(rule, message="Possible hardcoded password: 'hunter2'")))
+    assert scan.reported[0].message == "Possible hardcoded password"
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("a.sarif", Expected("a.sarif")),
+        ("trivy: out/image.json", Expected("out/image.json", "trivy")),
+        ("npm: web.json of ./web/package-lock.json", Expected("web.json", "npm", "web/package-lock.json")),
+        ("my report.json", Expected("my report.json")),
+    ],
+)
+def test_line_of_reports_is_read(line: str, meant: Expected) -> None:
+    assert expected(line) == meant
+
+
+def test_line_of_an_unknown_scanner_is_refused() -> None:
+    with pytest.raises(NotUnderstood, match="not a scanner"):
+        expected("snyk: a.json")
