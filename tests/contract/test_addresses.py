@@ -30,15 +30,18 @@ SPEAKERS = {
     "health_gate.resolver": "targets",
     "health_gate.metadata": "targets",
     "deployment_record.audit": "the audit log",
-    "notify.run": "notification services",
+    "notify.delivery": "notification services",
     "pipeline_metrics.delivery": "metrics",
+    "roll_out.latency": "metrics",
     "verify_migrations.wire": "the database",
+    "verify_migrations.mysql_wire": "the database",
 }
 """The modules that open connections, or start a program that does, and to what."""
 
 QUIET = {
     "engines.container_job", "engines.docker_container", "engines.docker_engine", "engines.docker_job",
-    "engines.swarm", "engines.swarm_job", "github.client", "github.errors", "health_gate.command_probe",
+    "engines.staged_docker", "engines.staged_swarm", "engines.swarm", "engines.swarm_job", "github.client",
+    "github.errors", "health_gate.command_probe",
     "health_gate.exchange", "health_gate.gate", "health_gate.http_probe", "health_gate.limits",
     "health_gate.network", "health_gate.run", "health_gate.tls", "health_gate.urls",
 }  # fmt: skip
@@ -60,11 +63,12 @@ LIBRARIES = {
 }
 
 NOT_REACHED = {
+    "rollback-to-previous-sha": {"metrics"},
     "deployment-record": {"attestations"},
     "verify-attestation": {"the engine", "registries"},
     "verify-migrations": {"the engine", "registries"},
 }
-"""What an action loads and does not use: the rollback's own checks, the grammar of `services`, that of a command line."""
+"""What an action loads and does not use: the rollback's own checks, a strategy, the grammar of `services` and of commands."""
 
 
 def documented() -> dict[str, set[str]]:

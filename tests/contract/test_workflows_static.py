@@ -491,16 +491,6 @@ def test_an_environment_is_one_job_in_one_order() -> None:
     assert by_name["Outcome"]["if"] == "always()"
 
 
-def test_a_promotion_builds_nothing() -> None:
-    """The same job names the digests: those that it built, or those that passed in the environment before."""
-    build = jobs(RELEASE)["build"]
-    by_name = {step.get("name"): step for step in build["steps"]}
-    source = "fromJSON(inputs.plan).build.promote-from"
-    assert by_name["What passed in the environment before"]["if"] == f"{source} != ''"
-    assert by_name["Build every image once"]["if"] == f"{source} == ''"
-    assert build["outputs"]["digests"] == "${{ steps.build.outputs.digests || steps.promoted.outputs.digests }}"
-
-
 def test_nothing_moves_before_the_images_are_proven() -> None:
     """An image that the build did not attest, or one that was pushed in its place, stops the job here."""
     names = [step.get("name") for step in jobs(DEPLOY)["deploy"]["steps"]]
@@ -511,6 +501,16 @@ def test_nothing_moves_before_the_images_are_proven() -> None:
         assert names.index(later) > names.index("The images are attested")
         assert not re.search(r"always\(\)|failure\(\)|cancelled\(\)", str(step.get("if", ""))), later
     assert jobs(RELEASE)["build"]["steps"][-1]["uses"].startswith("actions/attest@"), "what is deployed was attested"
+
+
+def test_a_promotion_builds_nothing() -> None:
+    """The same job names the digests: those that it built, or those that passed in the environment before."""
+    build = jobs(RELEASE)["build"]
+    by_name = {step.get("name"): step for step in build["steps"]}
+    source = "fromJSON(inputs.plan).build.promote-from"
+    assert by_name["What passed in the environment before"]["if"] == f"{source} != ''"
+    assert by_name["Build every image once"]["if"] == f"{source} == ''"
+    assert build["outputs"]["digests"] == "${{ steps.build.outputs.digests || steps.promoted.outputs.digests }}"
 
 
 def test_only_a_proven_fail_takes_a_release_back() -> None:

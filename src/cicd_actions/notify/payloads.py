@@ -23,7 +23,7 @@ _CUT_ROOM = 40
 SLACK_HEADER, SLACK_TEXT = 150, 3000
 """https://docs.slack.dev/reference/block-kit/blocks/header-block and …/composition-objects/text-object"""
 
-DISCORD_TITLE, DISCORD_DESCRIPTION, DISCORD_NAME, DISCORD_VALUE, DISCORD_EMBED = 256, 4096, 256, 1024, 6000
+DISCORD_TITLE, DISCORD_DESCRIPTION, DISCORD_VALUE, DISCORD_EMBED = 256, 4096, 1024, 6000
 """https://docs.discord.com/developers/resources/message#embed-object-embed-limits"""
 
 TEAMS_BYTES = 28 * 1024

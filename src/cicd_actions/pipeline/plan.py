@@ -144,8 +144,8 @@ def _event(inputs: Inputs, runtime: Runtime) -> Event:
         # A fork that was deleted has no repository any more.
         fork=name == "pull_request" and "pull_request" in payload and head.get("full_name") != repository,
         base=changes.left(*pair) if pair else "",
-        promote=inputs.promote,
         public=(payload.get("repository") or {}).get("private") is False,
+        promote=inputs.promote,
     )
 
 

@@ -25,9 +25,12 @@ RELEASING = frozenset({"push", "workflow_dispatch"})
 
 @dataclass(frozen=True)
 class Event:
-    """What started the run. `files` are the changed ones, `None` where they are not known. `fork` says that the code comes
-    from a pull request of a fork. `base` is the commit that the change starts from, empty for none. `promote` names an
-    environment: nothing runs but the deploy to it, with the images that passed in the environment before."""
+    """What started the run.
+
+    `files` are the changed ones, `None` where they are not known. `fork` says that the code comes from a pull request of a
+    fork. `base` is the commit that the change starts from, empty for none. `public`: everybody may read the repository.
+    `promote` names an environment: nothing runs but the deploy to it, with the images that passed in the one before.
+    """
 
     name: str
     ref: str
@@ -37,8 +40,8 @@ class Event:
     files: Sequence[str] | None = None
     fork: bool = False
     base: str = ""
-    promote: str = ""
     public: bool = False
+    promote: str = ""
 
 
 @dataclass

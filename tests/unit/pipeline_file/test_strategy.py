@@ -10,7 +10,6 @@ from cicd_actions.pipeline.planning import Event, settings_of
 from cicd_actions.pipeline_file.reading import UnusablePipeline, parse
 
 SHOP = (Path(__file__).resolve().parents[2] / "data" / "pipeline_files" / "shop.yml").read_text("utf-8")
-EVENT = Event("push", "refs/heads/main", "a" * 40, "org/shop", "main")
 
 
 def with_release(keys: str) -> str:
@@ -36,7 +35,8 @@ def test_canary_of_the_file_reaches_the_settings_of_an_environment_by_the_names_
     text = with_release(CANARY)
     pipeline = parse(text)
     assert pipeline.release is not None
-    found = settings_of(pipeline, pipeline.release, pipeline.release.environments[0], "", EVENT)
+    event = Event("push", "refs/heads/main", "a" * 40)
+    found = settings_of(pipeline, pipeline.release, pipeline.release.environments[0], "", event)
     assert found["strategy"] == "canary"
     assert found["steps"] == "10% 1000 requests within 30m\n50% 1000 requests within 30m"
     assert found["timeout-minutes"] == 45 + 62, "the steps and the bake come on top"

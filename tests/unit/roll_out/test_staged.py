@@ -44,6 +44,7 @@ class Memory:
 
     name = "swarm"
     opaque_images = False
+    own_programs = False
     when_ended = ""
 
     def __init__(self, *services: str, rate: float = 100, old: float = 0.0, new: float = 0.0) -> None:
