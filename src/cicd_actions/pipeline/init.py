@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cicd_actions.pipeline import changes, starting_files
+from cicd_actions.pipeline import changes, required_check, starting_files
 from cicd_actions.pipeline.detection import detect
 from cicd_actions.pipeline.detection.model import Found, Repository, Variable
 from cicd_actions.pipeline_file import reading
@@ -64,7 +64,11 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
         path.write_text(text, "utf-8")
     document_secrets(load(Documented, {"code": "auto", "write": SECRETS}, runtime.redactor), runtime)
     blocks: list[Block] = []
-    for title, lines in (("Could not be told", found.unknown), ("Look at these", found.flags), ("Next", _next(inputs, found))):
+    for title, lines in (
+        ("Could not be told", found.unknown),
+        ("Look at these", found.flags),
+        ("Next", _next(inputs, found, required_check.of_caller(texts[CALLER]))),
+    ):
         if lines:
             blocks += [Heading(title), Bullets(lines)]
     return Report(
@@ -87,13 +91,13 @@ def _texts(inputs: Inputs, found: Found, branch: str) -> dict[str, str]:
     return texts
 
 
-def _next(inputs: Inputs, found: Found) -> list[str]:
+def _next(inputs: Inputs, found: Found, check: str) -> list[str]:
     """Returns what a person does now, in this order."""
     steps = [] if inputs.commit != COMMIT else [f"Write the commit of a release of {starting_files.PLACE} for {COMMIT}."]
     steps += [
         "Read .github/cicd.yml: each comment says what its value was guessed from.",
         "Run `cicd-actions init --check` and `cicd-actions plan` after every change of it.",
-        "Once the pipeline has run, require the check `verify / check` in the branch's rules.",
+        f"Once the pipeline has run, require the check `{check}` in the branch's rules.",
     ]
     if "engine" in found.release:
         steps.append("Create the environments with their branch rules and reviewers, and set what SECRETS.md lists.")

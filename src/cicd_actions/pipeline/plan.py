@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cicd_actions.github.client import GitHub
-from cicd_actions.pipeline import changes, planning
+from cicd_actions.pipeline import changes, planning, required_check
 from cicd_actions.pipeline import protection as protected
 from cicd_actions.pipeline.planning import Event, Plan
 from cicd_actions.pipeline_file import reading
@@ -55,6 +55,7 @@ OUTPUTS = (
     Output("secrets-doc", "JSON object: whether undocumented secrets fail, and the document."),
     Output("audit", "What a finding of pipeline-audit does: `warn`, `fail` or `off`."),
     Output("scans", "JSON object: the scans of the source; empty for none."),
+    Output("required-check", "Status check that the branch's rules have to require; empty where the caller does not tell it."),
     Output("release", "`true` when this run releases its commit."),
     Output("plan", "JSON object: the release, for release.yml."),
     Output("environment", "JSON object: the settings of the environment to roll back."),
@@ -82,6 +83,7 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
         "secrets-doc": plan.secrets_doc,
         "audit": plan.audit,
         "scans": plan.scans,
+        "required-check": _required_check(runtime),
         "release": plan.release,
         "plan": {"release": plan.release, "build": plan.build, "environments": plan.environments},
     }
@@ -89,6 +91,16 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
     counted = f"{jobs} job{'' if jobs == 1 else 's'} of lanes"
     headline = f"{counted}: {plan.why_lanes}. Release: {plan.why_release}."
     return Report(Verdict.PASS, headline, outputs, blocks=summary(plan))
+
+
+def _required_check(runtime: Runtime) -> str:
+    """Returns the name of the check, by the workflow file of this run."""
+    path = runtime.variables.get("GITHUB_WORKFLOW_REF", "").partition("@")[0].partition("/.github/")[2]
+    file = runtime.workspace / ".github" / path
+    try:
+        return required_check.of_caller(file.read_text("utf-8")) if path else ""
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 class Unprotected(Failed):
