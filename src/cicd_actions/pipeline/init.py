@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cicd_actions.pipeline import changes, required_check, starting_files
+from cicd_actions.pipeline import caller, changes, starting_files
 from cicd_actions.pipeline.detection import detect
 from cicd_actions.pipeline.detection.model import Found, Repository, Variable
 from cicd_actions.pipeline_file import reading
@@ -67,7 +67,7 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
     for title, lines in (
         ("Could not be told", found.unknown),
         ("Look at these", found.flags),
-        ("Next", _next(inputs, found, required_check.of_caller(texts[CALLER]))),
+        ("Next", _next(inputs, found, caller.required_check(texts[CALLER]))),
     ):
         if lines:
             blocks += [Heading(title), Bullets(lines)]
