@@ -6,14 +6,18 @@ act starts no containers, so the lanes run without theirs. Everything else of th
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cicd_actions.toolkit.yaml12 import plain, read
+from demo.export import PLACEHOLDER_SHA
 from tests.e2e.workflows.conftest import ROOT, Consumer
 from tests.e2e.workflows.test_verify import document, jobs
+from tests.harness import repositories
+from tests.harness.action import run as command
 
 FILES = ROOT / "tests" / "data" / "pipeline_files"
 SHARED = {"uv.lock": "", "README.md": "Text.\n", "frontend/src/client/sdk.gen.ts": document("/items")}
@@ -53,6 +57,10 @@ def tools(tmp_path: Path) -> dict[str, str]:
     return {"folder": str(folder), "DOCUMENT": str(tmp_path / "openapi.json")}
 
 
+def with_tools(environment: dict[str, str], tools: dict[str, str]) -> dict[str, str]:
+    return {"PATH": f"{tools['folder']}{os.pathsep}{environment['PATH']}", "DOCUMENT": tools["DOCUMENT"]}
+
+
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_layout_of_a_real_repository_is_green_in_every_lane(
     name: str, consumer: Consumer, environment: dict[str, str], tools: dict[str, str]
@@ -65,8 +73,7 @@ def test_layout_of_a_real_repository_is_green_in_every_lane(
     consumer.calls("verify.yml", {})
     consumer.describes(described)
     consumer.commit(files)
-    path = f"{tools['folder']}{os.pathsep}{environment['PATH']}"
-    run = consumer.run(step_environment={"PATH": path, "DOCUMENT": tools["DOCUMENT"]})
+    run = consumer.run(step_environment=with_tools(environment, tools))
     results = jobs(run.results())
     assert set(results.values()) == {"success"}, run.log()
     counted = {each: sum(job.rpartition("-")[0] == each or job == each for job in results) for each in expected}
@@ -75,3 +82,23 @@ def test_layout_of_a_real_repository_is_green_in_every_lane(
         for check in lane["checks"].values():
             command = check if isinstance(check, str) else check["run"]
             assert command.split('"')[0].strip() in run.log(), command
+
+
+def test_guide_leads_from_nothing_to_green_without_an_edit(
+    consumer: Consumer, environment: dict[str, str], tools: dict[str, str]
+) -> None:
+    """docs/adopting.md, its third step in order: init, check, plan, and a run that names the check to require."""
+    consumer.commit({**repositories.files("api-at-root"), "frontend/src/client/sdk.gen.ts": document("/items")})
+    ended = command("init", {"commit": PLACEHOLDER_SHA}, consumer.folder)
+    assert ended.code == 0, ended.log
+    consumer.commit({})
+    assert command("init", {"check": "true"}, consumer.folder).code == 0
+    planned = command("plan", {"event": "pull_request", "changed": "frontend/app.ts"}, consumer.folder)
+    assert (planned.outputs["lanes"], planned.outputs["clients"]) == ("[]", '["web"]')
+    file = consumer.folder / ".github" / "cicd.yml"
+    text = re.sub(r"    (backing|env):\n(      .*\n)+", "", file.read_text())  # act starts no containers
+    consumer.commit({".github/cicd.yml": text})
+    run = consumer.run(step_environment=with_tools(environment, tools))
+    assert set(run.results().values()) == {"success"}, run.log()
+    assert len(run.results()) == 5
+    assert "uv run --frozen pytest tests/unit -m not integration" in run.log()
