@@ -54,8 +54,8 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
     if inputs.check:
         return _check(root, inputs.config, files)
     found = detect(Repository(_repository(root), files, lambda name: _text(root / name), code_variables(root)))
+    valid(found)
     texts = _texts(inputs, found, _branch(root))
-    reading.parse(texts[inputs.config], inputs.config)
     standing = [name for name in texts if (root / name).exists()]
     if standing and not inputs.force:
         raise Failed(f"Refused to overwrite {', '.join(standing)}.", fix="Run it with `--force`, or move the files away.")
@@ -74,6 +74,23 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
     return Report(
         Verdict.PASS, f"Wrote {', '.join(texts)}: {_counted(found.lanes)}.", {"lanes": list(found.lanes)}, blocks=blocks
     )
+
+
+def valid(found: Found) -> None:
+    """Takes out, and says, each guess that the pipeline file refuses: whatever a repository holds, the file is valid.
+
+    Raises `UnusablePipeline` for a problem that no guess made.
+    """
+    while True:
+        try:
+            reading.parse(starting_files.pipeline(found))
+        except reading.UnusablePipeline as error:
+            taken = [each for each in error.problems if found.without(each.path)]
+            if not taken:
+                raise
+            found.unknown += [f"Left out, because the file does not take it: {reading.shown(each)}" for each in taken]
+        else:
+            return
 
 
 def _texts(inputs: Inputs, found: Found, branch: str) -> dict[str, str]:
