@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cicd_actions.pipeline import changes, starting_files
+from cicd_actions.pipeline import caller, changes, starting_files
 from cicd_actions.pipeline.detection import detect
 from cicd_actions.pipeline.detection.model import Found, Repository, Variable
 from cicd_actions.pipeline_file import reading
@@ -54,8 +54,8 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
     if inputs.check:
         return _check(root, inputs.config, files)
     found = detect(Repository(_repository(root), files, lambda name: _text(root / name), code_variables(root)))
+    valid(found)
     texts = _texts(inputs, found, _branch(root))
-    reading.parse(texts[inputs.config], inputs.config)
     standing = [name for name in texts if (root / name).exists()]
     if standing and not inputs.force:
         raise Failed(f"Refused to overwrite {', '.join(standing)}.", fix="Run it with `--force`, or move the files away.")
@@ -64,12 +64,33 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
         path.write_text(text, "utf-8")
     document_secrets(load(Documented, {"code": "auto", "write": SECRETS}, runtime.redactor), runtime)
     blocks: list[Block] = []
-    for title, lines in (("Could not be told", found.unknown), ("Look at these", found.flags), ("Next", _next(inputs, found))):
+    for title, lines in (
+        ("Could not be told", found.unknown),
+        ("Look at these", found.flags),
+        ("Next", _next(inputs, found, caller.required_check(texts[CALLER]))),
+    ):
         if lines:
             blocks += [Heading(title), Bullets(lines)]
     return Report(
         Verdict.PASS, f"Wrote {', '.join(texts)}: {_counted(found.lanes)}.", {"lanes": list(found.lanes)}, blocks=blocks
     )
+
+
+def valid(found: Found) -> None:
+    """Takes out, and says, each guess that the pipeline file refuses: whatever a repository holds, the file is valid.
+
+    Raises `UnusablePipeline` for a problem that no guess made.
+    """
+    while True:
+        try:
+            reading.parse(starting_files.pipeline(found))
+        except reading.UnusablePipeline as error:
+            taken = [each for each in error.problems if found.without(each.path)]
+            if not taken:
+                raise
+            found.unknown += [f"Left out, because the file does not take it: {reading.shown(each)}" for each in taken]
+        else:
+            return
 
 
 def _texts(inputs: Inputs, found: Found, branch: str) -> dict[str, str]:
@@ -87,13 +108,13 @@ def _texts(inputs: Inputs, found: Found, branch: str) -> dict[str, str]:
     return texts
 
 
-def _next(inputs: Inputs, found: Found) -> list[str]:
+def _next(inputs: Inputs, found: Found, check: str) -> list[str]:
     """Returns what a person does now, in this order."""
     steps = [] if inputs.commit != COMMIT else [f"Write the commit of a release of {starting_files.PLACE} for {COMMIT}."]
     steps += [
         "Read .github/cicd.yml: each comment says what its value was guessed from.",
         "Run `cicd-actions init --check` and `cicd-actions plan` after every change of it.",
-        "Once the pipeline has run, require the check `verify / check` in the branch's rules.",
+        f"Once the pipeline has run, require the check `{check}` in the branch's rules.",
     ]
     if "engine" in found.release:
         steps.append("Create the environments with their branch rules and reviewers, and set what SECRETS.md lists.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -42,9 +43,11 @@ def pipeline(found: Found) -> str:
 
 def _mapping(values: Mapping[str, Any], depth: int) -> Iterator[str]:
     indent = "  " * depth
-    for name, each in values.items():
+    for key, each in values.items():
+        # Names and paths of a repository may hold anything.
+        name = key if re.fullmatch(r"[\w.-]+", key) else json.dumps(key)
         value, why = (each.value, each.why) if isinstance(each, Guess) else (each, "")
-        comment = f"  # {why}" if why else ""
+        comment = f"  # {' '.join(why.split())}" if why else ""
         if isinstance(value, dict) and value:
             yield f"{indent}{name}:{comment}"
             yield from _mapping(value, depth + 1)

@@ -9,7 +9,7 @@ import pytest
 from cicd_actions.pipeline import starting_files
 from cicd_actions.pipeline.detection import detect
 from cicd_actions.pipeline.detection.model import Found, Repository
-from cicd_actions.pipeline.init import code_variables
+from cicd_actions.pipeline.init import code_variables, valid
 from cicd_actions.pipeline_file import reading
 from tests.harness import repositories
 from tests.harness.golden import Golden
@@ -31,6 +31,40 @@ def test_detect_real_layout_gives_a_valid_file_and_says_what_it_could_not_tell(
     reading.parse("\n".join(line for line in uncommented.splitlines() if not line.startswith(("What", "A comment"))))
     told = [f"- {line}" for line in guessed.unknown] + [f"- Look: {line}" for line in guessed.flags]
     golden.hold(f"init/{name}", "\n".join(["```yaml", text + "```", "", *told, ""]))
+
+
+HOSTILE = """
+on: push
+jobs:
+  test:
+    runs-on: self-hosted
+    environment: "prod # yes"
+    services:
+      db: {image: "$REGISTRY/postgres:15", ports: ["5432:5432"], env: {"A B": x}}
+      "Search Engine": {image: "elastic:8", ports: ["99999"], env: {"bad: name": x, good.name: y}}
+    steps:
+      - {run: "pytest 'unbalanced", working-directory: api}
+      - {run: "docker stack deploy -c s.yml x"}
+      - uses: docker/build-push-action@v6
+        with: {context: api, file: api/Dockerfile, tags: "$REGISTRY/App:latest", target: "Prod Stage"}
+"""
+
+
+def test_valid_whatever_the_repository_holds_the_file_is_valid_and_says_what_was_left_out(tmp_path: Path) -> None:
+    files = {
+        **PYTHON,
+        ".github/workflows/x.yml": HOSTILE,
+        "api/Dockerfile": "FROM x\nEXPOSE 1\n",
+        "compose.yml": "services: {'Ä ö!': {build: api, ports: ['1']}, b: {build: {context: api}, healthcheck: {test: curl http://localhost/a}}}\n",
+        "package.json": '{"scripts": {"lint": "x", "test": "\\u0000"}, "engines": {"node": ">=x"}}',
+    }
+    guessed = found(tmp_path, files)
+    valid(guessed)
+    pipeline = reading.parse(starting_files.pipeline(guessed))
+    assert pipeline.lanes["api"].checks["test"].run == "uv run --frozen pytest --junitxml junit.xml"
+    assert pipeline.release
+    assert [each.name for each in pipeline.release.environments] == ["staging", "production"]
+    assert any(line.startswith("Left out") for line in guessed.unknown), guessed.unknown
 
 
 def checks(lane_of: Found, name: str) -> dict[str, object]:

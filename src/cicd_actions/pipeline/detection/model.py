@@ -36,6 +36,28 @@ class Found:
     unknown: list[str] = field(default_factory=list)
     flags: list[str] = field(default_factory=list)
 
+    def without(self, path: Sequence[str]) -> bool:
+        """Takes the guess at a place of the file out; returns whether there was one."""
+        tables: dict[str, Any] = {
+            "lanes": self.lanes,
+            "images": self.images,
+            "services": self.services,
+            "release": self.release,
+        }
+        node, last = tables.get(path[0] if path else "", {}), None
+        for key in path[1:]:
+            value = node.value if isinstance(node, Guess) else node
+            if not isinstance(value, dict) or key not in value:
+                break
+            node, last = value[key], (value, key)
+        if last is not None:
+            del last[0][last[1]]
+        elif tuple(path) == ("release",) and self.release:
+            self.release.clear()  # what it cannot do without was taken out
+        else:
+            return False
+        return True
+
     def lane(self, name: str, lane: Entry) -> None:
         """Adds a lane under this name, or under the next one that is free."""
         whole, number = name, 2

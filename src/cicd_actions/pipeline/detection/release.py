@@ -238,8 +238,10 @@ def _release(
     migrate = _migrate(repository, found, names, composed)
     if migrate:
         found.release["migrate"] = migrate
-    listed = [name for name in standing.environments if _ENVIRONMENT.search(name)]
-    chosen = sorted(listed, key=lambda name: bool(_LAST.match(name)))[:4] or ["staging", "production"]
+    listed = [
+        name for name in standing.environments if _ENVIRONMENT.search(name) and re.fullmatch(r"[A-Za-z0-9][\w. -]*", name)
+    ]
+    chosen = sorted(listed, key=lambda name: bool(_LAST.match(name)))[-4:] or ["staging", "production"]
     why = "the workflows name them" if listed else "usual names"
     approved = {"approval-environment": f"{chosen[-1]}-approval"} if len(chosen) > 1 or _LAST.match(chosen[-1]) else {}
     found.release["environments"] = Guess([{"name": name, **(approved if name == chosen[-1] else {})} for name in chosen], why)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cicd_actions.pipeline.detection.model import Repository, joined
+from cicd_actions.toolkit.grammar import argv, fits
 
 _WORKFLOW = re.compile(r"\.github/workflows/[^/]+\.ya?ml")
 _ON_A_CHANGE = frozenset({"push", "pull_request", "merge_group", "workflow_call"})
@@ -65,7 +66,7 @@ class Standing:
         pattern = re.compile(rf"{_RUN_BY}{re.escape(tool)}((?: .*)?)")
         for each in self.commands:
             match = pattern.fullmatch(each.text)
-            if match and each.folder == folder and not _COMPLICATED.search(each.text):
+            if match and each.folder == folder and not _COMPLICATED.search(each.text) and fits(argv, each.text):
                 return match[1].strip(), each.file
         return "", ""
 
