@@ -1,8 +1,10 @@
 # The same command line, for use outside GitHub's runners: `make image` builds it from a release's tree.
 # The base is an argument, so that a mirror or a hardened image can take its place.
 ARG BASE=python:3.13-slim-bookworm
+ARG BUILDPLATFORM
 
-FROM ${BASE} AS compiled
+# On the builder's own platform: byte code is the same on all of them, so no other processor is emulated.
+FROM --platform=$BUILDPLATFORM ${BASE} AS compiled
 COPY . /opt/cicd-actions
 # Byte code that is valid by its source's hash, not by its time: the same sources give the same bytes.
 RUN python3 -I -S -m compileall -q --invalidation-mode unchecked-hash /opt/cicd-actions/lib \

@@ -88,7 +88,7 @@ release: $(READY) ## build a release's tree of HEAD: VERSION=1.2.3, one action a
 	    $(if $(REFERENCES),--references $(REFERENCES))
 
 image: release ## build the container image of that release: VERSION=1.2.3, BASE=… for another base image
-	@docker build --file Dockerfile $(if $(BASE),--build-arg BASE=$(BASE)) --tag cicd-actions:$(VERSION) $(RELEASE)
+	@DOCKER_BUILDKIT=1 docker build --file Dockerfile $(if $(BASE),--build-arg BASE=$(BASE)) --tag cicd-actions:$(VERSION) $(RELEASE)
 
 verify-release: $(READY) ## rebuild a release commit and compare every byte: COMMIT=v1.2.3
 	@test -n "$(COMMIT)" || { echo "write: make verify-release COMMIT=v1.2.3"; exit 2; }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A strict stand-in for `gh attestation verify`: its documented flags, its output with `--format json`, its exit codes.
+"""A strict stand-in for `gh attestation verify` and `gh release`: documented flags, output and exit codes.
 
 What it knows stands in a JSON file beside it: attestations by digest, and how it fails. The words on standard error are those
 that gh was seen to print. https://cli.github.com/manual/gh_attestation_verify
@@ -69,6 +69,21 @@ class Gh:
         self._known["quiet"] = quiet
         self._write()
 
+    def stop(self, verb: str = "") -> None:
+        """`gh release VERB`, or `gh api`, fails from now on; empty for none."""
+        self._known["stops"] = verb
+        self._write()
+
+    def immutable(self, yes: bool) -> None:
+        """Whether the repository makes releases immutable."""
+        self._known["immutable"] = yes
+        self._write()
+
+    def release(self) -> Any:
+        """The release as it stands; `None` for none."""
+        path = self.folder / "release.json"
+        return json.loads(path.read_text()) if path.exists() else None
+
     def calls(self) -> list[list[str]]:
         """The arguments of each call."""
         path = self.folder / "calls"
@@ -83,6 +98,8 @@ def main(words: list[str]) -> int:
     known = json.loads((here / "known.json").read_text())
     with (here / "calls").open("a") as file:
         file.write(json.dumps(words) + "\n")
+    if words[0] in {"release", "api"}:
+        return released(words, here, known)
     try:
         digest, given = understood(words, known["failure"])
     except LookupError as error:
@@ -125,6 +142,38 @@ def understood(words: list[str], failure: str) -> tuple[str, dict[str, str]]:
     if "--bundle" in given and not Path(given["--bundle"]).is_file():
         raise LookupError(1, f"open {given['--bundle']}: no such file or directory")
     return match[1], given
+
+
+def released(words: list[str], here: Path, known: dict[str, Any]) -> int:
+    """`gh release view|create|upload|edit`, and the one `gh api` of a release. `stops` is the verb that fails this time."""
+    place = here / "release.json"
+    release = json.loads(place.read_text()) if place.exists() else {}
+    verb = words[1] if words[0] == "release" else "api"
+    if known.get("stops") == verb:
+        return said(1, f"HTTP 502: Bad Gateway ({verb})")
+    if not os.environ.get("GH_TOKEN"):
+        return said(4, "gh: To use GitHub CLI in a GitHub Actions workflow, set the GH_TOKEN environment variable.")
+    if verb == "create":
+        if release:
+            return said(1, "a release with the same tag name already exists")
+        release = {"draft": "--draft" in words, "assets": []}
+    elif not release:
+        return said(1, "release not found")
+    elif verb == "upload":
+        if not release["draft"]:
+            return said(1, "HTTP 422: Cannot upload assets to an immutable release.")
+        files = [word for word in words[3:] if not word.startswith("-")]
+        if missing := [file for file in files if not Path(file).is_file()]:
+            return said(1, f"no matches found for `{missing[0]}`")
+        release["assets"] = sorted({*release["assets"], *(Path(file).name for file in files)})
+    elif verb == "edit":
+        release["draft"] = "--draft=false" not in words
+    elif verb == "view":
+        print(json.dumps(release["draft"]))  # noqa: T201 - it is a program
+    else:
+        print(json.dumps(not release["draft"] and known.get("immutable", True)))  # noqa: T201 - it is a program
+    place.write_text(json.dumps(release))
+    return 0
 
 
 def wrong(one: dict[str, str], given: dict[str, str]) -> str:

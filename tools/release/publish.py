@@ -1,7 +1,13 @@
-"""`python3 tools/release/publish.py VERSION FOLDER`: commits a release tree on the branch `release`, tags it, pushes both.
+"""Publishes a release tree: a signed commit on the branch `release`, and a signed tag. Nothing is built here.
+
+- `publish.py candidate VERSION FOLDER BUNDLE` commits the tree, unsigned and without pushing it, and writes it to a git bundle:
+  what is tested, verified and approved.
+- `publish.py push VERSION BUNDLE` signs a commit of that tree and a tag, and pushes both at once. Run again, it accepts a tag
+  whose tree is the same, and ends as the first run would have.
 
 The commit's parents are the last release and the source commit, so that the history leads from each release to what it was
-built from. The token comes by the variable TOKEN and reaches git in a header, never in an argument or in a file.
+built from. The token comes by the variable TOKEN and reaches git in a header, never in an argument or in a file. The signing
+key is an SSH key in the file that SIGNING_KEY_FILE names; without one nothing is signed.
 """
 
 from __future__ import annotations
@@ -9,6 +15,7 @@ from __future__ import annotations
 import base64
 import gzip
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -16,32 +23,56 @@ import tempfile
 from pathlib import Path
 
 BRANCH = "release"
+CANDIDATE = "refs/heads/candidate"
 
 
-def main(version: str, folder: Path) -> None:
-    """Write the output `commit`. Ends with an error when the tag exists: a release is never replaced."""
-    tag = f"v{version}"
-    token = os.environ.get("TOKEN", "")
-    remote = f"{os.environ['SERVER']}/{os.environ['REPOSITORY']}.git" if token else "origin"
-    if git("ls-remote", "--tags", remote, f"refs/tags/{tag}", token=token):
-        sys.exit(f"{tag} exists already, and a release is never replaced: choose the next version.")
+def candidate(version: str, folder: Path, bundle: Path) -> None:
+    """Writes the tree as a commit to *bundle*, and its archive beside it. Writes the output `commit`."""
     source = git("rev-parse", "HEAD")
+    commit = git("commit-tree", tree(folder), "-p", source, "-m", message(version, source), dated=source)
+    git("update-ref", CANDIDATE, commit)
+    bundle.parent.mkdir(parents=True, exist_ok=True)
+    # Only what the source commit does not have: who takes the bundle has a checkout of that.
+    git("bundle", "create", "--quiet", str(bundle), CANDIDATE, f"^{source}")
+    archive(folder, bundle.parent / f"cicd-actions-{version}.tar.gz")
+    output("commit", commit)
+
+
+def push(version: str, bundle: Path) -> None:
+    """Pushes commit and tag, all or nothing. Ends with an error when the tag exists with another tree."""
+    tag, token = f"v{version}", os.environ.get("TOKEN", "")
+    remote = f"{os.environ['SERVER']}/{os.environ['REPOSITORY']}.git" if token else "origin"
+    git("fetch", "--quiet", str(bundle), f"+{CANDIDATE}:{CANDIDATE}")
+    wanted, source = git("rev-parse", f"{CANDIDATE}^{{tree}}"), git("rev-parse", f"{CANDIDATE}^")
+    if git("ls-remote", "--tags", remote, f"refs/tags/{tag}", token=token):
+        git("fetch", "--quiet", remote, f"+refs/tags/{tag}:refs/tags/{tag}", token=token)
+        if git("rev-parse", f"{tag}^{{tree}}") != wanted:
+            sys.exit(f"{tag} exists already with other files, and a release is never replaced: choose the next version.")
+        return done(tag, git("rev-parse", f"{tag}^{{commit}}"), wanted)
     last = git("ls-remote", remote, f"refs/heads/{BRANCH}", token=token).split("\t")[0]
     if last:
         git("fetch", "--quiet", remote, last, token=token)
-    commit = git("commit-tree", tree(folder), *parents(last, source), "-m", f"{tag}\n\nBuilt from {source}.")
+    words = ["commit-tree", wanted, *parents(last, source), "-m", message(version, source)]
+    commit = git(*words, *(["-S"] if SIGNING else []), dated=source)
+    git("tag", "--force", "--annotate", *(["--sign"] if SIGNING else []), tag, commit, "-m", tag, dated=source)
     # One push, all or nothing, and only if no other release came in between.
     git(
         *("push", "--quiet", "--atomic", f"--force-with-lease=refs/heads/{BRANCH}:{last}", remote),
-        *(f"{commit}:refs/heads/{BRANCH}", f"{commit}:refs/tags/{tag}"),
+        *(f"{commit}:refs/heads/{BRANCH}", f"refs/tags/{tag}:refs/tags/{tag}"),
         token=token,
     )
-    archive(folder, folder.parent / f"cicd-actions-{version}.tar.gz")
-    output = os.environ.get("GITHUB_OUTPUT")
-    if output:
-        with Path(output).open("a", encoding="utf-8") as file:
-            file.write(f"commit={commit}\n")
+    return done(tag, commit, wanted)
+
+
+def done(tag: str, commit: str, files: str) -> None:
+    """Says what is published."""
+    output("commit", commit)
+    output("tree", files)
     print(f"{tag} is {commit}")
+
+
+def message(version: str, source: str) -> str:
+    return f"v{version}\n\nBuilt from {source}."
 
 
 def tree(folder: Path) -> str:
@@ -77,25 +108,47 @@ def archive(folder: Path, target: Path) -> None:
                 files.add(path, arcname=name, filter=plain)
 
 
-def git(*words: str, token: str = "", cwd: Path | None = None, index: str = "") -> str:
-    """The output of git. Raises `SystemExit` with git's own words when it fails."""
+def output(name: str, value: str) -> None:
+    """Writes an output of the step, where there is one."""
+    path = os.environ.get("GITHUB_OUTPUT")
+    if path:
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(f"{name}={value}\n")
+
+
+def git(*words: str, token: str = "", cwd: Path | None = None, index: str = "", dated: str = "") -> str:
+    """The output of git. With *dated*, times are those of that commit, so that a second run makes the same objects.
+
+    Raises `SystemExit` with git's own words when it fails.
+    """
     environment = dict(os.environ) | {"GIT_TERMINAL_PROMPT": "0"} | ({"GIT_INDEX_FILE": index} if index else {})
     environment |= {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in IDENTITY.items()}
+    if dated:
+        at = git("log", "-1", "--format=%ct +0000", dated)
+        environment |= {"GIT_AUTHOR_DATE": at, "GIT_COMMITTER_DATE": at}
+    settings = {"gpg.format": "ssh", "user.signingKey": SIGNING} if SIGNING else {}
     if token:
         basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
-        environment |= {
-            "GIT_CONFIG_COUNT": "1",
-            "GIT_CONFIG_KEY_0": "http.extraHeader",
-            "GIT_CONFIG_VALUE_0": f"Authorization: Basic {basic}",
-        }
+        settings["http.extraHeader"] = f"Authorization: Basic {basic}"
+    environment["GIT_CONFIG_COUNT"] = str(len(settings))
+    for number, (key, value) in enumerate(settings.items()):
+        environment |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
     git_dir = [] if cwd is None else ["--git-dir", str(Path(".git").resolve())]
-    done = subprocess.run(["git", *git_dir, *words], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"git {words[0]}: {done.stderr.strip()}")
-    return done.stdout.strip()
+    ran = subprocess.run(["git", *git_dir, *words], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        sys.exit(f"git {words[0]}: {ran.stderr.strip()}")
+    return ran.stdout.strip()
 
 
 IDENTITY = {"NAME": "cicd-actions release", "EMAIL": "release@users.noreply.github.com"}
+SIGNING = os.environ.get("SIGNING_KEY_FILE", "")
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    if len(sys.argv) > 2 and not re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?", sys.argv[2]):
+        sys.exit(f"{sys.argv[2]!r} is not a version such as 1.4.0")
+    if sys.argv[1:2] == ["candidate"] and len(sys.argv) == 5:
+        candidate(sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4]).absolute())
+    elif sys.argv[1:2] == ["push"] and len(sys.argv) == 4:
+        push(sys.argv[2], Path(sys.argv[3]).absolute())
+    else:
+        sys.exit("usage: publish.py candidate VERSION FOLDER BUNDLE | publish.py push VERSION BUNDLE")

@@ -32,7 +32,9 @@ def context(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextlib.contextmanager
 def built(client: docker.DockerClient, context: Path, target: str | None = None) -> Iterator[str]:
     name = f"cicd-actions-test:{uuid.uuid4().hex}"
-    client.images.build(path=str(context), tag=name, buildargs={"BASE": BASE}, target=target, rm=True)
+    client.images.build(
+        path=str(context), tag=name, buildargs={"BASE": BASE, "BUILDPLATFORM": "linux/amd64"}, target=target, rm=True
+    )
     yield name
     client.images.remove(name, force=True)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -17,7 +16,6 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 from tests.harness.release import git, release
 from tools.release.__main__ import contents
-from tools.release.tree import checkout
 
 
 def test_the_same_commit_gives_the_same_bytes(clone: Path, tree: Path, tmp_path: Path) -> None:
@@ -195,41 +193,6 @@ def test_another_builder_is_named_as_the_cause(clone: Path, tree: Path, tmp_path
     assert "different: lib/nacl/__init__.py" in done.stdout
     assert f"run this in a checkout of {git(clone, 'rev-parse', 'HEAD')}" in done.stdout
     assert "another one" not in release(clone, "verify", commit).stdout
-
-
-def test_publishing_adds_a_commit_and_a_tag_and_never_replaces_one(clone: Path, tree: Path, tmp_path: Path) -> None:
-    hub, work = tmp_path / "hub.git", tmp_path / "work"
-    subprocess.run(["git", "clone", "--quiet", "--bare", clone, hub], check=True, capture_output=True)
-    subprocess.run(["git", "clone", "--quiet", hub, work], check=True, capture_output=True)
-    source = git(work, "rev-parse", "HEAD")
-
-    def publish(version: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, work / "tools" / "release" / "publish.py", version, tree],
-            cwd=work,
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "GITHUB_OUTPUT": str(tmp_path / "output")},
-        )
-
-    (work / "README.md").write_text("changed, and not part of a release")
-    first = publish("1.2.3")
-    assert first.returncode == 0, first.stderr
-    commit = git(hub, "rev-parse", "v1.2.3")
-    assert (tmp_path / "output").read_text() == f"commit={commit}\n"
-    assert git(hub, "rev-parse", "release") == commit
-    assert git(hub, "log", "-1", "--format=%P", commit) == source
-    assert git(work, "status", "--porcelain") == "M README.md", "the work tree and its index are as they were"
-    published = tmp_path / "published"
-    checkout(hub, commit, published)
-    assert contents(published) == contents(tree)
-
-    assert "exists already" in publish("1.2.3").stderr
-    assert publish("1.2.4").returncode == 0
-    assert git(hub, "log", "-1", "--format=%P", "v1.2.4") == f"{commit} {source}"
-    packed = [file.read_bytes() for file in tree.parent.glob("cicd-actions-*.tar.gz")]
-    assert len(packed) == 2
 
 
 def test_docker_variants_name_the_image_by_digest(clone: Path, tmp_path: Path) -> None:
