@@ -3,7 +3,8 @@
 - `uses: $/X` (the same repository at the same commit) and `uses: ./X` (which act takes from the caller's folder) become
   `org/cicd-actions/X@<sha>`.
 - `environment.deployment` and `concurrency.queue` are dropped: act refuses files that have them.
-- A job's `services` are dropped where they are an expression: act cannot read them, and starts none in host mode anyway.
+- A job's `services` and `container` are dropped where they are an expression: act cannot read `services`, takes an empty
+  `container` for an image, and starts none of them in host mode anyway.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ def for_act(text: str, sha: str = PLACEHOLDER_SHA) -> str:
     dropped: set[int] = set()
     for path, key, value in entries(read(text).root):
         of_a_job = len(path) == 2 and path[0] == "jobs"
-        if (*path, key.text)[-2:] in UNKNOWN_TO_ACT or (of_a_job and key.text == "services" and isinstance(value, Scalar)):
+        if (*path, key.text)[-2:] in UNKNOWN_TO_ACT or (
+            of_a_job and key.text in {"services", "container"} and isinstance(value, Scalar)
+        ):
             dropped.add(key.line - 1)
         elif key.text == "uses" and isinstance(value, Scalar) and (found := re.match(r"(?:\$|\.)/(.+)", value.text)):
             line = lines[value.line - 1]

@@ -85,6 +85,7 @@ def draw(summary: str) -> str:
 def _table(page: Page, rows: list[list[str]]) -> None:
     whole = [rows[0], *rows[2:]]
     room = WIDTH - 2 * MARGIN
+    shown, widths = whole, [0]
     for most in (56, 48, 40, 32, 24):
         # Long cells are cut only where the row has no room for them.
         shown = [[cell if len(cell) <= most else f"{cell[: most - 4]}…" for cell in row] for row in whole]

@@ -27,6 +27,8 @@ COMMANDS = {
     "run-lane": "cicd_actions.pipeline.run_lane",
     "run-scans": "cicd_actions.pipeline.run_scans",
     "build-images": "cicd_actions.pipeline.build_images",
+    "promoted-images": "cicd_actions.pipeline.promoted_images",
+    "smoke-tests": "cicd_actions.pipeline.smoke_tests",
     "release-images": "cicd_actions.pipeline.release_images",
     "check-approval": "cicd_actions.pipeline.check_approval",
 }

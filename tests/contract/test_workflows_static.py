@@ -245,8 +245,10 @@ def test_secrets_reach_only_the_steps_that_need_them() -> None:
         ("deploy.yml", "deploy", "Start the record"),  # proves the rollback with the programs that would do it
         ("deploy.yml", "deploy", "Finish the record"),  # signs it
         ("deploy.yml", "deploy", "Migrate"),
+        ("deploy.yml", "deploy", "After the migration"),
         ("deploy.yml", "deploy", "Roll out"),
         ("deploy.yml", "deploy", "Gate"),  # headers and commands of the targets
+        ("deploy.yml", "deploy", "Smoke tests"),
         ("deploy.yml", "deploy", "Roll back"),
         ("deploy.yml", "ask", "Ask people"),  # whom
         ("deploy.yml", "deploy", "Tell people"),
@@ -331,10 +333,10 @@ def test_a_matrix_is_the_jobs_names_and_their_settings_come_from_the_plan(name: 
     }
     # GitHub fails on an empty list; and a red spec must not skip the client's other checks.
     assert job["if"] == f"${{{{ !cancelled() && needs.plan.result == 'success' && needs.plan.outputs.{lists} != '[]' }}}}"
-    for key in ("runs-on", "timeout-minutes", "services"):
+    for key in ("runs-on", "timeout-minutes", "container", "services"):
         assert job[key] == f"${{{{ {SETTINGS}.{key} }}}}", key
     assert "${{" not in job["name"], "a skipped matrix would show the expression"
-    assert "container" not in job
+    assert "runner.temp" not in str(job), "inside a container it names a folder of the machine"
     given = next(step for step in job["steps"] if step.get("uses") == "$/.github/actions/run-lane")["with"]
     assert given["services"] == "${{ toJSON(job.services) }}"
     assert "env" not in job, "a lane's variables go to the action that runs its checks"
@@ -475,7 +477,8 @@ def test_an_environment_is_one_job_in_one_order() -> None:
     job = jobs(DEPLOY)["deploy"]
     names = [step.get("name", "") for step in job["steps"]]
     order = [
-        "What is released", "Start the record", "Migrate", "Roll out", "Gate", "Finish the record", "Roll back", "Outcome",
+        "What is released", "Start the record", "Migrate", "After the migration", "Roll out", "Gate", "Smoke tests",
+        "Finish the record", "Roll back", "Outcome",
     ]  # fmt: skip
     assert [name for name in names if name in order] == order
     assert job["environment"]["deployment"] is False
@@ -484,6 +487,8 @@ def test_an_environment_is_one_job_in_one_order() -> None:
     for name in ("What is released", "Start the record", "Roll out", "Gate"):
         assert "if" not in by_name[name], f"{name} runs exactly when everything before it went well"
     assert by_name["Migrate"]["if"] == "fromJSON(inputs.settings).migrate-command != ''"
+    assert by_name["After the migration"]["if"] == "fromJSON(inputs.settings).after-migrate != ''"
+    assert by_name["Smoke tests"]["if"] == "fromJSON(inputs.settings).smoke[0] != ''"
     assert by_name["Finish the record"]["if"] == "${{ always() && steps.start.outputs.deployment-id != '' }}"
     assert by_name["Outcome"]["if"] == "always()"
 
@@ -500,9 +505,21 @@ def test_nothing_moves_before_the_images_are_proven() -> None:
     assert jobs(RELEASE)["build"]["steps"][-1]["uses"].startswith("actions/attest@"), "what is deployed was attested"
 
 
+def test_a_promotion_builds_nothing() -> None:
+    """The same job names the digests: those that it built, or those that passed in the environment before."""
+    build = jobs(RELEASE)["build"]
+    by_name = {step.get("name"): step for step in build["steps"]}
+    source = "fromJSON(inputs.plan).build.promote-from"
+    assert by_name["What passed in the environment before"]["if"] == f"{source} != ''"
+    assert by_name["Build every image once"]["if"] == f"{source} == ''"
+    assert build["outputs"]["digests"] == "${{ steps.build.outputs.digests || steps.promoted.outputs.digests }}"
+
+
 def test_only_a_proven_fail_takes_a_release_back() -> None:
     by_name = {step.get("name"): step for _, step in steps(DEPLOY)}
-    assert by_name["Roll back"]["if"] == "${{ always() && steps.gate.outputs.verdict == 'fail' }}"
+    assert by_name["Roll back"]["if"] == (
+        "${{ always() && (steps.gate.outputs.verdict == 'fail' || steps.smoke.outputs.verdict == 'fail') }}"
+    )
     assert by_name["Roll back"]["with"]["action"] == "rollback-to-previous-sha"
     assert "!= 'pass'" not in DEPLOY.read_text(encoding="utf-8").replace("never `!= 'pass'`", "")
 
@@ -548,7 +565,11 @@ def test_the_record_says_what_became_of_the_release() -> None:
     assert {key: start[key] for key in ("services", "environment-url")} == {
         key: finish[key] for key in ("services", "environment-url")
     }
-    assert finish["verdict"].startswith("toJSON(steps.gate.outputs.verdict || (job.status == 'cancelled'")
+    # The gate's verdict counts where no smoke test ran after it.
+    assert finish["verdict"].startswith(
+        "toJSON(steps.smoke.outputs.verdict || (steps.smoke.outcome == 'skipped' && steps.gate.outputs.verdict)"
+        " || (job.status == 'cancelled'"
+    )
     assert "'pass'" not in finish["verdict"], "only the gate says pass"
     assert finish["deployment-id"] == "toJSON(steps.start.outputs.deployment-id)"
 
@@ -623,9 +644,9 @@ def test_deploying_never_builds() -> None:
 
 
 @pytest.mark.parametrize("path", [VERIFY, PIPELINE], ids=name_of)
-def test_nothing_but_the_files_place_and_the_plans_runner_is_an_input(path: Path) -> None:
+def test_inputs_are_the_files_place_the_plans_runner_and_what_a_dispatch_promotes(path: Path) -> None:
     """What differs between repositories stands in the pipeline file: no setting exists twice."""
-    assert set(load(path)["on"]["workflow_call"]["inputs"]) == {"config", "runs-on"}
+    assert set(load(path)["on"]["workflow_call"]["inputs"]) == {"config", "runs-on", "promote"}
 
 
 @pytest.mark.parametrize("path", REUSABLE, ids=name_of)

@@ -53,7 +53,7 @@ class Services:
         self._smtp.daemon_threads = True
         self.smtp_port = self._smtp.server_address[1]
         proxy = f"http://127.0.0.1:{self._http.server_address[1]}"
-        self.environment = {"HTTPS_PROXY": proxy, "NO_PROXY": "127.0.0.1", "REQUESTS_CA_BUNDLE": str(authority.file)}
+        self.environment = {"HTTPS_PROXY": proxy, "NO_PROXY": "127.0.0.1", "SSL_CERT_FILE": str(authority.file)}
         self._threads = [
             threading.Thread(target=each.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
             for each in (self._http, self._smtp)

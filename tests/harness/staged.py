@@ -99,10 +99,17 @@ def on_docker(client: docker.DockerClient, images: Images, image: str) -> Iterat
 
 
 def share(load: Load, version: str, answers: int = 100) -> float:
-    """Which share of the next answers names the version, from 0 to 1."""
-    before, end = dict(load.answers), time.monotonic() + 30
-    while sum(load.answers.values()) - sum(before.values()) < answers:
-        assert time.monotonic() < end, load.answers
-        time.sleep(0.05)
+    """Which share of the next answers names the version, from 0 to 1; without those that were on the way already."""
+    end = time.monotonic() + 60
+
+    def after(count: int) -> dict[str, int]:
+        before = sum(dict(load.answers).values())
+        while sum(dict(load.answers).values()) - before < count:
+            assert time.monotonic() < end, load.answers
+            time.sleep(0.05)
+        return dict(load.answers)
+
+    before = after(20)
+    after(answers)
     gained = {name: count - before.get(name, 0) for name, count in dict(load.answers).items()}
     return gained.get(version, 0) / sum(gained.values())

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from cicd_actions.deployment_record.freeze import Override, Window, override, window
-from cicd_actions.engines.inputs import EngineInputs
+from cicd_actions.engines.staged_inputs import StageInputs
 from cicd_actions.github.inputs import RecordInputs
 from cicd_actions.github.release_record import Revision, time_of, written
 from cicd_actions.health_gate.embedded import GateOptions
@@ -182,7 +182,7 @@ class _Release:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inputs(EngineInputs, GateOptions, CheckInputs, RecordInputs, _Release):
+class Inputs(StageInputs, GateOptions, CheckInputs, RecordInputs, _Release):
     """What is recorded; for `start` and `adopt` where it runs, and for `adopt` how it is gated."""
 
     engine: str = declare(

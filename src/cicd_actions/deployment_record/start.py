@@ -272,15 +272,20 @@ def _tell(phase: Phase, history: History, rollback: Rollback) -> None:
         else:
             what = f"Nothing is recorded for {phase.records.name} in {phase.environment}."
         if required == "true" or (required == "recorded" and history.passed_over):
-            first = (
-                "" if history.passed_over else "\nTo let a first deploy through:\n\n    with:\n      require-rollback: recorded"
-            )
-            raise Failed(f"{refused}. {what}", fix=f"{fix}{first}".strip())
+            if not history.passed_over and not history.apps:
+                fix += "\nTo let a first deploy through:\n\n    with:\n      require-rollback: recorded"
+            raise Failed(f"{refused}. {what}", fix=fix.strip("\n"))
         phase.warn("no-rollback", f"{what} If this deploy fails, there is no release to roll back to.", fix, Severity.NOTICE)
     elif rollback.answer == "unchecked" and required != "false":
         raise UnusableInput(
             "Cannot tell whether this release could be rolled back: `require-rollback` is set, and `engine` is not.",
             fix="Give `start` the inputs of your roll-out:\n\n    with:\n      engine: swarm\n      stack: shop",
+        )
+    elif rollback.plan is not None and rollback.plan.local:
+        phase.warn(
+            "local-image",
+            f"The release to roll back to is on this engine only: the registry no longer has {', '.join(rollback.plan.local)}.",
+            _REPAIRED[ImageMissing],
         )
     elif rollback.why is not None:
         if required != "false":

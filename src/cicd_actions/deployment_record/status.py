@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -10,9 +11,10 @@ from typing import Any
 
 from cicd_actions.deployment_record.phase import Phase
 from cicd_actions.engines.inputs import connected
-from cicd_actions.engines.protocol import Running
+from cicd_actions.engines.protocol import Running, Stage
+from cicd_actions.engines.staged_inputs import STAGED, standing
 from cicd_actions.github.history import History, Release
-from cicd_actions.github.release_record import Record, Task, digest_of, lock_described, marked
+from cicd_actions.github.release_record import Record, Task, digest_of, lock_described, marked, written
 from cicd_actions.toolkit.errors import ActionError
 from cicd_actions.toolkit.report import Block, Code, Heading, Paragraph, Report, Strong, Table
 from cicd_actions.toolkit.verdict import Verdict
@@ -32,6 +34,7 @@ class _Environment:
     good: Release | None
     lock: Record | None
     running: Mapping[str, Running] = field(default_factory=dict)
+    stages: Mapping[str, Stage] = field(default_factory=dict)
 
     @classmethod
     def of(cls, phase: Phase) -> _Environment:
@@ -41,8 +44,10 @@ class _Environment:
         here = cls(phase.environment, history, good, lock if lock is not None and lock.locks(time.time()) else None)
         if phase.inputs.engine and good is not None:
             try:
-                with connected(phase.inputs, phase.runtime) as engine:
-                    here.running = engine.running(list(good.services), phase.runtime.deadline(phase.inputs.timeout))
+                with connected(phase.inputs, phase.runtime, STAGED) as engine:
+                    deadline = phase.runtime.deadline(phase.inputs.timeout)
+                    here.running = engine.running(list(good.services), deadline)
+                    here.stages = standing(engine, phase.inputs, list(good.services), deadline)
             except ActionError as error:
                 phase.warn("status", f"Could not determine what runs in {phase.environment}: {error.what}", error.fix)
         return here
@@ -58,6 +63,8 @@ class _Environment:
         found = f"is at {self.good.sha[:12]} since {self.good.record.at}" if self.good else "has no good release"
         if self.unjudged:
             found += f", {self.unjudged.sha[:12]} has no verdict yet"
+        for service, stage in self.stages.items():
+            found += f", a stage of {service} has {stage.percent:.0f} % of the traffic"
         if self.lock:
             found += f", locked until {self.lock.until}" if self.lock.until else ", locked"
         return found
@@ -78,6 +85,12 @@ class _Environment:
                 for name, source in self.good.sources.items()
             ]
             found.append(Table(("service", "commit", "since", "image", "runs"), rows))
+        if self.stages:
+            staged = [
+                (Code(name), Code(stage.target.image.pinned), f"{stage.percent:.0f} %", _until(stage), stage.run)
+                for name, stage in self.stages.items()
+            ]
+            found.append(Table(("staged service", "image", "traffic", "until", "run"), staged))
         verdicts = self.history.outcomes[:VERDICTS]
         if verdicts:
             table = [(each.at, Code(each.sha[:12]), _said(each), each.reason, each.run.url) for each in verdicts]
@@ -116,6 +129,16 @@ class _Environment:
             }
             if lock
             else None,
+            "stages": {
+                name: {
+                    "image": stage.target.image.pinned,
+                    "sha": stage.target.sha,
+                    "percent": stage.percent,
+                    "until": _until(stage) or None,
+                    "run": stage.run,
+                }
+                for name, stage in self.stages.items()
+            },
             "verdicts": [
                 {"sha": each.sha, "at": each.at, "verdict": each.verdict, "kind": each.kind, "run": each.run.url}
                 for each in self.history.outcomes[:VERDICTS]
@@ -134,6 +157,11 @@ def status(phase: Phase) -> Report:
     said = json.dumps({each.name: each.as_json() for each in found}, ensure_ascii=False)
     blocks = [block for each in found for block in each.blocks()]
     return Report(Verdict.PASS, headline, {"verdict": Verdict.PASS, "status": said, "reason": headline}, phase.findings, blocks)
+
+
+def _until(stage: Stage) -> str:
+    """Returns when the stage expires; empty where its engine keeps no end."""
+    return written(stage.until) if math.isfinite(stage.until) else ""
 
 
 def _said(record: Record) -> str:

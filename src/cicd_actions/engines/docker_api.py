@@ -10,6 +10,7 @@ import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -151,9 +152,10 @@ class DockerApi:
             raise
         except (sdk.NotFound, Failed, EngineUnreachable) as error:
             here = self.local_image(image)
+            away = isinstance(error, EngineUnreachable)
             if here is not None:
-                return self._local(parts.repository, parts.digest, here, image)
-            if isinstance(error, EngineUnreachable):
+                return replace(self._local(parts.repository, parts.digest, here, image), local=not away)
+            if away:
                 raise
             raise ImageMissing(
                 f"The image {image} is not there.",

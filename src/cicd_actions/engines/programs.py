@@ -11,25 +11,18 @@ from dataclasses import dataclass
 from cicd_actions.toolkit.errors import UnusableInput
 
 
-@dataclass(frozen=True)
-class Programs:
-    """The user's programs, as argument lists with placeholders; `None` for those that are not set."""
-
-    roll_out: tuple[str, ...] | None = None
-    running: tuple[str, ...] | None = None
-    image: tuple[str, ...] | None = None
-    job: tuple[str, ...] | None = None
-    logs: tuple[str, ...] | None = None
+class _Spelt:
+    """Programs as the fields of a dataclass."""
 
     def refuse_misspelt(self) -> None:
         """Raises `UnusableInput` for a word in braces that looks like a placeholder and is not one.
 
         Other words in braces belong to the program: `${HOME}`, `{{.ID}}`, `{print}`.
         """
-        for field in dataclasses.fields(self):
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]  # each class below is a dataclass
             for word in getattr(self, field.name) or ():
                 for name in _BRACES.findall(word):
-                    meant = _meant(name, (*PLACEHOLDERS, "command") if field.name == "job" else PLACEHOLDERS)
+                    meant = _meant(name, (*PLACEHOLDERS, *_MORE.get(field.name, ())))
                     if meant:
                         raise UnusableInput(
                             f"Cannot use the `{field.name.replace('_', '-')}-command`: `{{{name}}}` is not a placeholder.",
@@ -38,7 +31,32 @@ class Programs:
                         )
 
 
+@dataclass(frozen=True)
+class Programs(_Spelt):
+    """The user's programs, as argument lists with placeholders; `None` for those that are not set."""
+
+    roll_out: tuple[str, ...] | None = None
+    running: tuple[str, ...] | None = None
+    image: tuple[str, ...] | None = None
+    job: tuple[str, ...] | None = None
+    logs: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class StagePrograms(_Spelt):
+    """The user's programs for a release that stands beside the old one."""
+
+    stage: tuple[str, ...] | None = None
+    prepare: tuple[str, ...] | None = None
+    weigh: tuple[str, ...] | None = None
+    promote: tuple[str, ...] | None = None
+    abandon: tuple[str, ...] | None = None
+
+
 PLACEHOLDERS = ("service", "image", "digest", "sha", "environment")
+_MORE = {"job": ("command",), "prepare": ("until",), "weigh": ("percent",)}
+"""The placeholders of single programs."""
+
 _BRACES = re.compile(r"(?<![${])\{([A-Za-z_-]+)\}(?!\})")
 
 

@@ -43,6 +43,9 @@ class Image:
     opaque: bool = False
     """Whether the id is not a reference of a registry: it is deployed as it is written."""
 
+    local: bool = False
+    """Whether only this engine has the image: its registry answered, and does not know it."""
+
     @property
     def pinned(self) -> str:
         """Returns the reference to deploy: `name@digest`, or an opaque id unchanged."""

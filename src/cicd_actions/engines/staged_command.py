@@ -6,10 +6,11 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from cicd_actions.engines import reported
 from cicd_actions.engines.command import QUESTION, Command
+from cicd_actions.engines.programs import StagePrograms
 from cicd_actions.engines.protocol import (
     Answers,
     ChangedMeanwhile,
@@ -32,33 +33,24 @@ _EXAMPLE = (
 )
 
 
-@dataclass(frozen=True)
-class StagePrograms:
-    """The programs of a stage, as argument lists with placeholders; `None` for those that are not set."""
-
-    stage: tuple[str, ...] | None = None
-    prepare: tuple[str, ...] | None = None
-    weigh: tuple[str, ...] | None = None
-    promote: tuple[str, ...] | None = None
-    abandon: tuple[str, ...] | None = None
-
-
 class StagedCommand(Command):
     """See `protocol.Weighted`. What `stage-command` reports is all that is known of a stage."""
 
     programs = StagePrograms()
+    acts = False
+    """Whether the action does more than look: then all programs are needed, before the first of them is started."""
 
     def prepare(self, target: Target, before: Running, deadline: Deadline, *, run: str, until: float) -> Stage:
         self._call("prepare", target, deadline, until=str(int(until)), reverted=True)
         return self._stage(target.service, deadline)
 
     def staged(self, services: Sequence[str], deadline: Deadline) -> Mapping[str, Stage]:
-        reported = self._report(deadline)
-        here = self.running(services, deadline) if any(service in reported for service in services) else {}
+        entries = self._report(deadline)
+        here = self.running(services, deadline) if any(service in entries for service in services) else {}
         return {
-            service: _stage(service, reported[service], here.get(service, Running(service)))
+            service: _stage(service, entries[service], here.get(service, Running(service)))
             for service in services
-            if service in reported
+            if service in entries
         }
 
     def switch(self, stage: Stage, deadline: Deadline) -> Stage:
@@ -67,8 +59,11 @@ class StagedCommand(Command):
     def finish(self, stage: Stage, deadline: Deadline) -> RolledOut:
         began = self._runtime.clock()
         self._call("promote", stage.target, deadline)
-        now = self.running([stage.service], deadline).get(stage.service, Running(stage.service))
-        return RolledOut(stage.service, self._runtime.clock() - began, runs=now.digest or now.image)
+        now = self._look(stage.service, QUESTION)
+        if now is None:
+            return RolledOut(stage.service, self._runtime.clock() - began)
+        unproven = "" if reported.is_of(stage.target, now) else f"`running-command` reports {now.image or 'nothing of it'}"
+        return RolledOut(stage.service, self._runtime.clock() - began, runs=now.digest or now.image, unproven=unproven)
 
     def abandon(self, stage: Stage, deadline: Deadline, *, wait: bool = True) -> None:
         self._call("abandon", stage.target, deadline)
@@ -92,7 +87,7 @@ class StagedCommand(Command):
         return found
 
     def _call(self, name: str, target: Target, deadline: Deadline, *, reverted: bool = False, **more: str) -> None:
-        words = self._given()[name]
+        words: tuple[str, ...] = getattr(self.programs, name) or self._given()[name]
         done = self._run(filled(words, more), target, deadline)
         if done.exit_code == 0 and not done.timed_out:
             return
@@ -119,7 +114,8 @@ class StagedCommand(Command):
         return found
 
     def _report(self, deadline: Deadline) -> dict[str, Any]:
-        words = self._filled(self._given()["stage"], Target("", Image("", opaque=True)))
+        program = self.programs.stage if self.programs.stage and not self.acts else self._given()["stage"]
+        words = self._filled(program, Target("", Image("", opaque=True)))
         done = run(words, timeout=deadline.timeout(QUESTION), env=self._variables(release=True))
         try:
             found = json.loads(done.stdout) if done.exit_code == 0 and not done.timed_out else None

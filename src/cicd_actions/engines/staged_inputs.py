@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cicd_actions.engines.inputs import EngineInputs, Maker, command_engine
-from cicd_actions.engines.protocol import Engine
-from cicd_actions.engines.staged_command import StagedCommand, StagePrograms
+from cicd_actions.engines.programs import StagePrograms
+from cicd_actions.engines.protocol import Engine, Stage, Staged
+from cicd_actions.engines.staged_command import StagedCommand
 from cicd_actions.engines.staged_docker import StagedDocker
 from cicd_actions.engines.staged_swarm import StagedSwarm
+from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.grammar import argv, optional, string
 from cicd_actions.toolkit.inputs import declare
 from cicd_actions.toolkit.runtime import Runtime
 
 
 @dataclass(frozen=True, kw_only=True)
-class StagedInputs(EngineInputs):
-    """The base of an action's inputs: `class Inputs(StagedInputs)`, all fields by keyword."""
+class StageInputs(EngineInputs):
+    """The base of an action's inputs that looks at stages: `class Inputs(StageInputs)`, all fields by keyword."""
 
     proxy: str = declare(
         string,
-        "Swarm and Docker: the service of HAProxy, such as `proxy`. It divides the traffic of `blue-green` and `canary`, and"
-        " with `rolling` a stage that an earlier run left is abandoned.",
+        "Swarm and Docker: the service of HAProxy that divides the traffic between a release that stands beside the old one and"
+        " that one, such as `proxy`.",
     )
     proxy_socket: str = declare(
         string,
@@ -35,6 +38,12 @@ class StagedInputs(EngineInputs):
         " `image`, its `percent` of the traffic, and what the `new` and the `old` release answered, as"
         ' `{"requests": 9, "errors": 0}`.',
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagedInputs(StageInputs):
+    """The base of an action's inputs that stages releases."""
+
     prepare_command: tuple[str, ...] | None = declare(
         optional(argv),
         "Engine `command`: the program that starts `{image}` beside the running `{service}`, and exits with 0 once it is"
@@ -54,16 +63,42 @@ class StagedInputs(EngineInputs):
     )
 
 
-def _command(inputs: StagedInputs, runtime: Runtime) -> Engine:
+def standing(engine: Engine, inputs: StageInputs, services: Sequence[str], deadline: Deadline) -> Mapping[str, Stage]:
+    """Returns the stages that stand; none where the inputs do not say what divides the traffic. Changes nothing."""
+    if isinstance(engine, Staged) and (inputs.proxy or inputs.stage_command):
+        return engine.staged(services, deadline)
+    return {}
+
+
+def abandon_all(
+    engine: Engine, inputs: StageInputs, services: Sequence[str], deadline: Deadline, runtime: Runtime
+) -> Sequence[str]:
+    """Abandons the stages that earlier runs left, and returns a sentence about each."""
+    told: list[str] = []
+    for stage in standing(engine, inputs, services, deadline).values():
+        assert isinstance(engine, Staged)  # noqa: S101 - else no stage was found
+        told.append(abandon(engine, stage, deadline, runtime))
+    return told
+
+
+def abandon(engine: Staged, stage: Stage, deadline: Deadline, runtime: Runtime) -> str:
+    """Abandons a stage that an earlier run left, and returns a sentence about it."""
+    engine.abandon(stage, deadline)
+    told = f"{stage.service}: abandoned the stage of {stage.target.image.pinned} that {stage.run or 'an earlier run'} left."
+    runtime.log(told)
+    return told
+
+
+def _command(inputs: StageInputs, runtime: Runtime) -> Engine:
     engine = command_engine(inputs, runtime, StagedCommand)
     assert isinstance(engine, StagedCommand)  # noqa: S101 - that is what it was asked to make
-    engine.programs = StagePrograms(
-        inputs.stage_command, inputs.prepare_command, inputs.weigh_command, inputs.promote_command, inputs.abandon_command
-    )
+    given = {each.name: getattr(inputs, f"{each.name}_command", None) for each in dataclasses.fields(StagePrograms)}
+    engine.programs, engine.acts = StagePrograms(**given), isinstance(inputs, StagedInputs)
+    engine.programs.refuse_misspelt()
     return engine
 
 
-def _swarm(inputs: StagedInputs, runtime: Runtime) -> Engine:
+def _swarm(inputs: StageInputs, runtime: Runtime) -> Engine:
     return StagedSwarm(
         runtime,
         stack=inputs.stack,
@@ -74,7 +109,7 @@ def _swarm(inputs: StagedInputs, runtime: Runtime) -> Engine:
     )
 
 
-def _docker(inputs: StagedInputs, runtime: Runtime) -> Engine:
+def _docker(inputs: StageInputs, runtime: Runtime) -> Engine:
     return StagedDocker(runtime, project=inputs.stack, monitor=inputs.monitor, proxy=inputs.proxy, socket=inputs.proxy_socket)
 
 

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from docker import errors as sdk
+
 from cicd_actions.engines import haproxy
 from cicd_actions.engines.docker_api import DockerApi
 from cicd_actions.engines.protocol import (
@@ -214,16 +216,22 @@ class ByProxy(abc.ABC):
         return found
 
     def _say(self, proxy: str, message: str) -> str:
-        """Sends one message to the proxy's runtime socket and returns its answer."""
-        with self._api.asking(f"talk to the proxy {self._proxy}"):
-            client: Any = self._api.client
-            started = client.exec_create(proxy, ["sh", "-c", _TALK, "sh", self._socket, message], stdin=False)["Id"]
-            said = bytes(client.exec_start(started)).decode("utf-8", "replace")
-            code = client.exec_inspect(started)["ExitCode"]
+        """Sends one message to the proxy's runtime socket and returns its answer.
+
+        Raises `EngineUnreachable`: a proxy that does not answer, or whose container has just ended, proves nothing.
+        """
+        try:
+            with self._api.asking(f"talk to the proxy {self._proxy}"):
+                client: Any = self._api.client
+                started = client.exec_create(proxy, ["sh", "-c", _TALK, "sh", self._socket, message], stdin=False)["Id"]
+                said = bytes(client.exec_start(started)).decode("utf-8", "replace")
+                code = client.exec_inspect(started)["ExitCode"]
+        except (sdk.NotFound, Failed) as error:
+            raise EngineUnreachable(f"Could not talk to the proxy {self._proxy}: its container ended. {error}") from None
         if code:
             why = said.strip()[-300:] or f"exit code {code}"
-            raise Failed(
-                f"Could not talk to the proxy {self._proxy} through {self._socket}: {why}",
+            raise EngineUnreachable(
+                f"Could not talk to the proxy {self._proxy} through {self._socket}: {why.rstrip('.')}.",
                 cause="The socket is missing, or the proxy's image has neither socat, perl nor python3.",
                 fix=_CONFIGURATION.format("api", self._socket, self.names),
             )

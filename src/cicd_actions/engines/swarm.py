@@ -20,6 +20,7 @@ from cicd_actions.engines.protocol import (
     EngineUnreachable,
     Evidence,
     Image,
+    ImageMissing,
     Job,
     JobEnd,
     RolledOut,
@@ -31,7 +32,7 @@ from cicd_actions.engines.protocol import (
 from cicd_actions.engines.swarm_job import run_job
 from cicd_actions.engines.swarm_tasks import Tasks
 from cicd_actions.toolkit.deadline import Deadline
-from cicd_actions.toolkit.errors import ActionError, Failed
+from cicd_actions.toolkit.errors import ActionError
 from cicd_actions.toolkit.lines import Line
 from cicd_actions.toolkit.runtime import Runtime
 
@@ -82,9 +83,10 @@ class Swarm:
     def resolve(self, image: str, deadline: Deadline) -> Image:
         self._api.deadline = deadline
         found = self._api.resolve(image, deadline)
-        if found.opaque and self._nodes() > 1:
-            raise Failed(
+        if (found.opaque or found.local) and self._nodes() > 1:
+            raise ImageMissing(
                 f"Cannot roll {image} out: the image is on one engine only, and this Swarm has several.",
+                cause="No registry has it, so the other nodes cannot pull it.",
                 fix="Push it to a registry that every node reaches, and use its name there.",
             )
         return found

@@ -8,6 +8,11 @@ from cicd_actions.health_gate.observation import Observation, Outcome
 from cicd_actions.health_gate.targets import Target
 from cicd_actions.toolkit.grammar import NotUnderstood, is_whole
 
+_NO_DATA = (
+    "The query matches no series yet, or its labels are wrong. A counter that never counted has no series: append"
+    " `or vector(0)` to the part of the query that may be empty, or set `metric-no-data: pass`."
+)
+
 _BY_KIND = {
     "refused": "Nothing listens there. The process is not up (read its log), listens on 127.0.0.1 instead of 0.0.0.0, or"
     " listens on another port than the published one.",
@@ -49,8 +54,8 @@ _BY_KIND = {
     "proxy-authentication": "Set user and password in HTTP_PROXY and HTTPS_PROXY (http://user:password@proxy:3128), or add the"
     " host to NO_PROXY.",
     "rate-limited": "Something in front of the service limits requests. Raise `interval`, or let the runner through.",
-    "no-data": "The query matches no series yet, or its labels are wrong. A counter that never counted has no series: append"
-    " `or vector(0)` to the part of the query that may be empty, or set `metric-no-data: pass`.",
+    "no-data": _NO_DATA,
+    "missing-data": _NO_DATA,
     "undecided": "A pattern such as `(a+)+` takes forever on some texts: write it without nested repetition. JSON with a key"
     " twice must be fixed in the service.",
     "crowded": "Probe fewer targets at once, or raise `ulimit -n`.",

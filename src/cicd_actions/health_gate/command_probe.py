@@ -13,7 +13,7 @@ from cicd_actions.health_gate.answer import Answer
 from cicd_actions.health_gate.expectations import SHOWN, Undecidable
 from cicd_actions.health_gate.http_probe import PATIENCE
 from cicd_actions.health_gate.limits import TimeIsUp, TimeLimit, TooSlow, alarm
-from cicd_actions.health_gate.observation import Observation, Outcome, Trouble, undecided_at_the_deadline, unjudged
+from cicd_actions.health_gate.observation import Observation, Outcome, Trouble, cut_off, undecided_at_the_deadline, unjudged
 from cicd_actions.health_gate.targets import Target
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.printable import beginning
@@ -44,11 +44,8 @@ class CommandProber:
                 async with TimeLimit(min(allowed, deadline - started)):
                     code, output = await self._run()
             except TimeIsUp:
-                cut = deadline - started < allowed
-                raise Trouble(
-                    "timeout", "timeout", f"the gate ended the program after {self.clock() - started:.1f} s",
-                    outcome=Outcome.UNFINISHED if cut else Outcome.BROKEN,
-                ) from None  # fmt: skip
+                trouble = Trouble("timeout", "timeout", f"the gate ended the program after {self.clock() - started:.1f} s")
+                raise cut_off(trouble) if deadline - started < allowed else trouble from None
             return await self._judged(code, output, started, deadline)
         except Trouble as trouble:
             return Observation(

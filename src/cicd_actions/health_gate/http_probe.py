@@ -16,7 +16,7 @@ from cicd_actions.health_gate.exchange import Phase, Progress, Request, exchange
 from cicd_actions.health_gate.expectations import SHOWN, Mismatch, Undecidable
 from cicd_actions.health_gate.limits import TimeIsUp, TimeLimit, TooSlow, alarm
 from cicd_actions.health_gate.network import Network
-from cicd_actions.health_gate.observation import Observation, Outcome, Trouble, undecided_at_the_deadline, unjudged
+from cicd_actions.health_gate.observation import Observation, Outcome, Trouble, cut_off, undecided_at_the_deadline, unjudged
 from cicd_actions.health_gate.proxies import own_answer
 from cicd_actions.health_gate.schedule import retry_after
 from cicd_actions.health_gate.targets import HttpRequest, Target
@@ -252,9 +252,7 @@ def _timeout(progress: Progress, seconds: float, *, cut: bool) -> Trouble:
         trouble = Trouble("timeout", "timeout", f"the target accepted the connection and did not answer {after}")
     else:
         trouble = Trouble("timeout", "timeout", f"the answer did not end {after} (got {progress.received} bytes)")
-    if cut:  # how much time there was says nothing about the target, also of one that was reached before
-        return Trouble(trouble.kind, trouble.label, f"{trouble.came}, when the deadline passed", outcome=Outcome.UNFINISHED)
-    return trouble
+    return cut_off(trouble) if cut else trouble
 
 
 def _os_trouble(error: OSError, progress: Progress) -> Trouble:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+from cicd_actions.health_gate.addresses import Address
+from cicd_actions.health_gate.observation import Outcome, Trouble, unjudged
+from cicd_actions.health_gate.urls import bracketed
 
 # Each from the cloud's own documentation; the whole of 169.254.0.0/16 and fe80::/10 is local to the link.
 _NETWORKS = (
@@ -23,9 +27,26 @@ _NETWORKS = (
 _CARRIERS = (
     bytes(12),  # IPv4-compatible
     bytes(10) + b"\xff\xff",  # IPv4-mapped
+    bytes(8) + b"\xff\xff\0\0",  # IPv4-translated (RFC 2765)
     bytes.fromhex("0064ff9b0000000000000000"),  # NAT64 (RFC 6052)
     bytes.fromhex("2002"),  # 6to4 (RFC 3056)
 )
+
+
+def refuse(host: str, addresses: Sequence[Address], *, redirected: bool) -> None:
+    """Raises `Trouble` when a metadata service would be connected to, unless the input names its very address.
+
+    Its answers are a machine's credentials, and the beginning of an answer gets into a log. Behind a proxy the gate sees only
+    an address that stands in the URL: `addresses` is empty then. `redirected` says that a redirect named the host.
+    """
+    found = [address[1][0] for address in addresses if isinstance(address[1], tuple)] or [host]
+    if not redirected and found[0].partition("%")[0] == host.partition("%")[0]:
+        return
+    if any(map(is_metadata, found)):
+        said = f"{bracketed(host)}, where a cloud tells a machine its credentials"
+        if redirected:
+            raise Trouble("redirect", "redirect", f"a redirect leads to {said}", outcome=Outcome.WRONG)
+        raise unjudged("metadata", "metadata", f"the name leads to {found[0]}: {said}")
 
 
 def is_metadata(address: str) -> bool:

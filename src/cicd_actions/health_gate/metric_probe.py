@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
 from cicd_actions.health_gate.answer import Answer
 from cicd_actions.health_gate.expectations import SHOWN, Mismatch, Undecidable, json_value
 from cicd_actions.health_gate.http_probe import HttpProber
+from cicd_actions.health_gate.judge import REACHABLE_BEFORE
+from cicd_actions.health_gate.observation import Observation, Outcome
 from cicd_actions.health_gate.targets import Metric
 from cicd_actions.toolkit.printable import beginning
 
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?(?:nan|inf)", re.IGNORECASE)
+
+JUDGED = ("metric", "missing-data")
+"""Kinds that say something about the service. All else is about the metric's server."""
 
 EMPTY = "no data: the query matched nothing"
 NAN = "no data: the value is NaN, as 0/0 is when there were no requests"
@@ -28,6 +34,13 @@ class MetricProber(HttpProber):
     def _metric(self) -> Metric:
         assert self.target.metric is not None  # noqa: S101 - the gate makes this prober for metrics only
         return self.target.metric
+
+    async def probe(self, deadline: float) -> Observation:
+        """Returns one observation, at the latest at `deadline`. Raises `UnusableInput` for a file that cannot be used."""
+        seen = replace(await super().probe(deadline), reached=False)  # the service is not what was reached
+        if seen.kind in REACHABLE_BEFORE or (seen.judged_wrong and seen.kind not in JUDGED):
+            return replace(seen, outcome=Outcome.UNJUDGED, kind="metric-error", permanent=False)
+        return seen
 
     def _expected(self) -> str:
         return str(self._metric)
@@ -50,7 +63,7 @@ class MetricProber(HttpProber):
         self._said = NAN if values else EMPTY
         numbers = [value for value in values if not math.isnan(value)]
         if not numbers:
-            kind = {"inconclusive": "no-data", "fail": "metric"}.get(self._metric.no_data)
+            kind = {"inconclusive": "no-data", "fail": "missing-data"}.get(self._metric.no_data)
             return [Mismatch(kind, expected, NAN if values else EMPTY)] if kind else [], None
         outside = [value for value in numbers if value not in self._metric]
         if outside:

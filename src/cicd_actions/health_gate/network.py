@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
 import h11
 
 from cicd_actions.health_gate import metadata, proxies, tls, wire
-from cicd_actions.health_gate.addresses import Address
 from cicd_actions.health_gate.exchange import Phase, Progress, Request, Rooms, Wire
-from cicd_actions.health_gate.observation import Outcome, Trouble, unjudged
+from cicd_actions.health_gate.observation import Trouble, unjudged
 from cicd_actions.health_gate.proxies import Proxy
 from cicd_actions.health_gate.resolver import Resolver
 from cicd_actions.health_gate.targets import HttpRequest, Trust
@@ -45,7 +44,7 @@ class Network:
         via = proxy.url if proxy else None
         host, port = (via.host, via.port) if via else request.connect_to or (url.host, url.port)
         if via:
-            _refuse_metadata(request, url.host, [])
+            metadata.refuse(url.host, [], redirected=request.redirected)
         progress.phase = Phase.RESOLVING
         try:
             addresses = [] if via else progress.route.pinned(host, port)
@@ -54,7 +53,7 @@ class Network:
             if not via:
                 if progress.route.peer or not request.redirected:
                     addresses = progress.route.candidates(host, addresses)
-                _refuse_metadata(request, host, addresses)
+                metadata.refuse(host, addresses, redirected=request.redirected)
             progress.phase = Phase.CONNECTING
             place = f"{bracketed(host)}:{port}" if port else host
             tcp = await wire.connect(addresses, f"{'the proxy ' if via else ''}{place}")
@@ -86,22 +85,6 @@ class Network:
         stream = wire.TlsStream(below, self.context(trust), name)
         await stream.handshake()
         return stream
-
-
-def _refuse_metadata(request: HttpRequest, host: str, addresses: Sequence[Address]) -> None:
-    """Raises `Trouble` when a metadata service would be asked, unless the input names its very address.
-
-    Its answers are a machine's credentials, and the beginning of an answer gets into a log. Behind a proxy the gate sees only
-    an address that stands in the URL.
-    """
-    found = [address[1][0] for address in addresses if isinstance(address[1], tuple)] or [host]
-    if not request.redirected and found[0].partition("%")[0] == host.partition("%")[0]:
-        return
-    if any(map(metadata.is_metadata, found)):
-        said = f"{bracketed(host)}, where a cloud tells a machine its credentials"
-        if request.redirected:
-            raise Trouble("redirect", "redirect", f"a redirect leads to {said}", outcome=Outcome.WRONG)
-        raise unjudged("metadata", "metadata", f"the name leads to {found[0]}: {said}")
 
 
 async def _tunnel(stream: wire.Stream, proxy: Proxy, url: Url) -> None:

@@ -78,6 +78,12 @@ class Trouble(Exception):
         self.permanent = permanent
 
 
+def cut_off(trouble: Trouble) -> Trouble:
+    """Returns the trouble of a probe that the gate's deadline ended: how much time it had says nothing about the target."""
+    came = f"{trouble.came}, when the deadline passed"
+    return Trouble(trouble.kind, "cut off", came, outcome=Outcome.UNFINISHED)
+
+
 def undecided_at_the_deadline() -> Trouble:
     """Returns the trouble of an answer that came too late to be judged. An answer before it says more."""
     came = "the deadline passed before the gate could decide whether the answer is right"

@@ -83,7 +83,9 @@ def _finding(each: Watched, gate: Gate) -> Finding:
 
 
 def _outputs(gate: Gate, verdict: Verdict, reason: str, path: str) -> dict[str, OutputValue]:
+    # A cancelled gate proves nothing, whatever its targets had answered by then.
     failed = [each.target.name for each in gate.watched if each.target.critical and each.verdict is Verdict.FAIL]
+    failed = failed if verdict is Verdict.FAIL else []
     return {
         "verdict": verdict,
         "healthy": verdict is Verdict.PASS,

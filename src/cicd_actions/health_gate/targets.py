@@ -164,14 +164,19 @@ class Settings:
         """A variable in the userinfo is percent-encoded: its `/`, `#`, `?` and `@` belong to the password."""
         start, end = urls.userinfo(text)
         safe = "" if ":" in text[start:end] else ":"  # a variable may hold `user:password`
-        before, after = (self._environment.expand(piece, input=key) for piece in (text[:start], text[end:]))
+        before, after = (self._environment.expand(piece, input=key, form=self._masked) for piece in (text[:start], text[end:]))
         userinfo = self._environment.expand(text[start:end], input=key, form=lambda value: quote(value, safe=safe))
         return before + userinfo + after
+
+    def _masked(self, value: str) -> str:
+        for part in urls.remnants(value):
+            self._environment.mask(part)
+        return value
 
     def url(self, key: str) -> Url:
         """Returns the key's URL and masks its password, or a user name without a password. Raises `UnusableInput`."""
         text = self(key)
-        socket = _socket(text) if key == "url" else ""
+        socket = _socket(text, self._texts.get(key, "")) if key == "url" else ""
         if socket:
             raise self.unusable(key, "the path of a Unix socket is not a URL; set it in `connect-to`", fix=socket)
         try:
@@ -240,8 +245,11 @@ def _of_scheme(text: str) -> tuple[str, str] | None:
     return f"`{scheme}://…`: {why}", "" if web and "@" in rest else example
 
 
-def _socket(text: str) -> str:
-    """Returns the YAML of a target for a Unix socket that is written as a URL (curl, nginx, `requests-unixsocket`)."""
+def _socket(text: str, template: str) -> str:
+    """Returns the YAML of a target for a Unix socket that is written as a URL (curl, nginx, `requests-unixsocket`).
+
+    A path that is not in the template came from a variable, and is not repeated.
+    """
     if "unix:" not in text:
         return ""
     found = re.fullmatch(r"(?:https?://(?=unix:/)|[a-z]+\+)?unix:(?://)?([^:?#]*)(?:[:?#].*)?", text.strip())
@@ -251,7 +259,7 @@ def _socket(text: str) -> str:
     if "%2F" in path.upper():  # the path of the socket stands where a host would, and a path of HTTP follows it
         path = path.lstrip("/").partition("/")[0]
     place = f"unix:/{unquote(path).lstrip('/')}"
-    connect_to = place if fits(KEYS["connect-to"].parse, place) else "unix:/run/app.sock"
+    connect_to = place if found[1] in template and fits(KEYS["connect-to"].parse, place) else "unix:/run/app.sock"
     return f"- url: http://localhost/\n  {as_yaml('connect-to', connect_to)}"
 
 

@@ -5,9 +5,12 @@ The texts of errors are written here: those of `urllib` quote the part that they
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from urllib.parse import quote, unquote, urljoin
 
 import idna
@@ -239,6 +242,23 @@ def host_port(text: str) -> tuple[str, int]:
     except NotUnderstood:
         pass
     raise NotUnderstood(f"`{text}` is not a host and a port", example="127.0.0.1:8080")
+
+
+_CUTS = re.compile(r"://|[@?#]")
+
+
+def remnants(value: str) -> Iterator[str]:
+    """Yields what may be left of a text where a URL that it is a part of is cut or shown without scheme or credentials.
+
+    A secret is masked as a whole, so each part that can stand alone has to be known as well.
+    """
+    cuts = [match.span() for match in islice(_CUTS.finditer(value), 12)]
+    starts, ends = [0, *(end for _, end in cuts)], [*(start for start, _ in cuts), len(value)]
+    yield from (value[start:end].rstrip("/") for start in starts for end in ends if start < end)
+    with contextlib.suppress(NotUnderstood):
+        url = parse(value if "://" in value else f"http://{value}")
+        shown = url.authority + url.target
+        yield from (shown, shown.partition("?")[0].rstrip("/"))
 
 
 def userinfo(template: str) -> tuple[int, int]:

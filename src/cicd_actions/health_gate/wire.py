@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 import socket
 import ssl
 from typing import Protocol
@@ -184,7 +185,7 @@ def _trouble(errors: list[OSError], place: str) -> Trouble:
         if error.errno in {errno.ECONNRESET, errno.ECONNABORTED}:
             return Trouble("reset", "reset", f"{place} reset the connection during the handshake")
     error = errors[-1]
-    said = error.strerror or str(error)
+    said = os.strerror(error.errno) if error.errno else str(error)  # asyncio's text repeats the address as a tuple
     for numbers, kind, label, sentence in _SAID:
         if error.errno in numbers:
             return unjudged(kind, label, f"{sentence.format(place)}: {said}")

@@ -47,8 +47,8 @@ class Before:
 
 
 def fault_of(reason: str) -> str:
-    """Returns what tells one fault from another: the beginning of a reason without times, counts, hashes and ports."""
-    return _VARIES.sub("#", " ".join(visible(reason).split()))[:_KEPT]
+    """Returns what tells one fault from another: the first line of a reason without times, counts, hashes and ports."""
+    return _VARIES.sub("#", " ".join(visible(reason).strip().partition("\n")[0].split()))[:_KEPT]
 
 
 def news(event: str, fault: str, before: Before | None) -> str:
@@ -71,15 +71,18 @@ def _same(one: str, other: str) -> bool:
 
 
 def recorded(records: Records, environment: str, run: Run) -> Before | None:
-    """Returns what the records say of the time before this attempt of the run; `None` where nothing is recorded.
+    """Returns what the records say of the time before this attempt of the run.
 
-    Raises what `GitHub` raises.
+    `None` where nothing is recorded, or nothing of this attempt: it ended before its deploy was recorded, and so may have the
+    run before it, of which the records then know nothing. Raises what `GitHub` raises.
     """
 
     def others(history: History) -> list[Record]:
         return [each for each in history.outcomes if each.kind != "rollback" and not _of(run, each)]
 
     history = records.history(environment, lambda found: any(each.task is Task.PASSED for each in others(found)))
+    if not any(_of(run, each) for each in history.records):
+        return None
     verdicts = others(history)
     streak: list[Record] = []
     for each in verdicts:

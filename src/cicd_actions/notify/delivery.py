@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
+import ssl
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +40,15 @@ class Target:
     url: str
     events: frozenset[str]
 
+    @property
+    def unknown(self) -> list[str]:
+        """Returns the words of the line that are not events."""
+        return sorted(self.events - set(WORDS))
+
+    def hears(self, event: str) -> bool:
+        """Tells whether the service is told of an event; of each where the line has a mistake, which then shows."""
+        return not self.events or event in self.events or bool(self.unknown)
+
 
 def targets(text: str) -> list[Target]:
     """Returns the lines of a variable: `URL`, or `failed, recovered = URL`. Empty lines and those with `#` are left out."""
@@ -50,16 +62,21 @@ def targets(text: str) -> list[Target]:
 
 
 def secrets_of(target: Target) -> Iterator[str]:
-    """Yields what must not be shown of a URL: all of it, and each part that is long enough for a token."""
+    """Yields what must not be shown of a URL: all of it, and each part that looks like a token."""
     yield target.url
-    yield from (part for part in re.split(r"[/?&=#@:]+", target.url) if len(part) >= 16 and "." not in part)
+    yield from filter(_is_token, re.split(r"[/?&=#@:]", target.url))
+
+
+def _is_token(part: str) -> bool:
+    """Tells a token from a word such as `release-managers`, which a message may name."""
+    mixed = part.lower() != part != part.upper() or re.search(r"[0-9]", part) is not None
+    return len(part) >= 16 and "." not in part and mixed
 
 
 def send(target: Target, message: Message, runtime: Runtime, seconds: float) -> str:
     """Sends one message within some seconds. Returns why it could not be sent; empty when it was."""
-    unknown = target.events - set(WORDS)
-    if unknown:
-        return f"`{min(unknown)}` is not an event; the events are {', '.join(f'`{name}`' for name in WORDS)}."
+    if target.unknown:
+        return f"`{target.unknown[0]}` is not an event; the events are {', '.join(f'`{name}`' for name in WORDS)}."
     # Apprise keeps nothing on the disk, loads no pictures from its own pages, and expands nothing in the text.
     asset = apprise.AppriseAsset(
         storage_mode=apprise.PersistentStoreMode.MEMORY, secure_logging=True, service_timeout=max(seconds, 1.0),
@@ -67,6 +84,7 @@ def send(target: Target, message: Message, runtime: Runtime, seconds: float) -> 
     )  # fmt: skip
     with (
         tempfile.TemporaryDirectory(dir=runtime.scratch) as scratch,
+        _system_trust(),
         apprise.LogCapture(level=logging.WARNING, fmt="%(message)s") as captured,  # type: ignore[no-untyped-call]
     ):
         service = apprise.Apprise.instantiate(target.url, asset=asset)
@@ -83,6 +101,21 @@ def send(target: Target, message: Message, runtime: Runtime, seconds: float) -> 
             return str(error)
         said = [line.strip() for line in captured.getvalue().splitlines() if line.strip()]
     return "" if sent else runtime.redactor(said[-1] if said else "the service did not take it.")
+
+
+@contextmanager
+def _system_trust() -> Iterator[None]:
+    """Makes requests, which Apprise sends with, trust the system's certificates: a company's own are among them."""
+    name, paths = "REQUESTS_CA_BUNDLE", ssl.get_default_verify_paths()
+    store = paths.cafile or paths.capath
+    if os.environ.get(name) or os.environ.get("CURL_CA_BUNDLE") or not store:
+        yield
+        return
+    os.environ[name] = store
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)
 
 
 def _prepared(service: Any, message: Message, scratch: Path) -> str:

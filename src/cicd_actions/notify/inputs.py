@@ -62,7 +62,7 @@ class Inputs(RecordInputs):
         " release, by the records.",
     )
     reason: str = declare(
-        string, "What failed, with its evidence, such as the gate's `reason`. It also tells one fault from another."
+        string, "What failed, with its evidence, such as the gate's `reason`. Its first line also tells one fault from another."
     )
     runbook: str = declare(_page, "The URL of the runbook.")
     rollback_url: str = declare(

@@ -23,7 +23,7 @@ _CUT_ROOM = 40
 SLACK_HEADER, SLACK_TEXT = 150, 3000
 """https://docs.slack.dev/reference/block-kit/blocks/header-block and …/composition-objects/text-object"""
 
-DISCORD_TITLE, DISCORD_DESCRIPTION, DISCORD_NAME, DISCORD_VALUE, DISCORD_EMBED = 256, 4096, 256, 1024, 6000
+DISCORD_TITLE, DISCORD_DESCRIPTION, DISCORD_VALUE, DISCORD_EMBED = 256, 4096, 1024, 6000
 """https://docs.discord.com/developers/resources/message#embed-object-embed-limits"""
 
 TEAMS_BYTES = 28 * 1024
@@ -160,8 +160,9 @@ def commonmark(message: Message, limit: int) -> str:
     links = "\n".join(f"- {name}: <{url_in_markup(url)}>" for name, url in message.links)
     facts = "\n".join(f"- {name}: {_escaped(text)}" for name, text in message.facts)
     command, evidence = _fenced(message.command), _fenced(message.evidence)
-    whole = [lead, evidence, facts, command, links]
-    for parts in (whole, [lead, evidence, facts, links], [lead, evidence, links], [lead, links]):
+    # One list: two of them with a line between would be a loose one, whose plain text is torn apart.
+    listed = "\n".join(part for part in (facts, links) if part)
+    for parts in ([lead, evidence, command, listed], [lead, evidence, listed], [lead, evidence, links], [lead, links]):
         text = "\n\n".join(part for part in parts if part)
         if not limit or len(text) <= limit:
             return text

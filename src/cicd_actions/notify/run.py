@@ -37,9 +37,7 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
     message = Situation(inputs, runtime).message()
     if message is None:
         return _report("Nothing changed since the last run, so nothing is sent.")
-    return _told(
-        inputs, runtime, message, [target for target in targets if not target.events or message.event in target.events]
-    )
+    return _told(inputs, runtime, message, [target for target in targets if target.hears(message.event)])
 
 
 def _told(inputs: Inputs, runtime: Runtime, message: Message, targets: list[delivery.Target]) -> Report:

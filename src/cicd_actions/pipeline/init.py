@@ -1,29 +1,36 @@
-"""`cicd-actions init`: writes a pipeline file and its caller, each guess with a comment that says from what."""
+"""`cicd-actions init`: writes a pipeline file and its callers, each guess with a comment that says from what."""
 
 from __future__ import annotations
 
-import json
 import os
+import posixpath
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from cicd_actions.pipeline import changes
-from cicd_actions.pipeline.detection import Found, Guess, detect
+from cicd_actions.pipeline import caller, changes, starting_files
+from cicd_actions.pipeline.detection import detect
+from cicd_actions.pipeline.detection.model import Found, Repository, Variable
 from cicd_actions.pipeline_file import reading
+from cicd_actions.secrets_doc_check.code import scanning
+from cicd_actions.secrets_doc_check.inputs import Inputs as Documented
+from cicd_actions.secrets_doc_check.run import run as document_secrets
 from cicd_actions.toolkit import git
 from cicd_actions.toolkit.definition import Action, Output
 from cicd_actions.toolkit.errors import Failed, UnusableInput
-from cicd_actions.toolkit.grammar import boolean, string
-from cicd_actions.toolkit.inputs import declare
+from cicd_actions.toolkit.grammar import argv, boolean, string
+from cicd_actions.toolkit.inputs import declare, load
 from cicd_actions.toolkit.report import Block, Bullets, Heading, Report
 from cicd_actions.toolkit.runtime import Runtime
 from cicd_actions.toolkit.verdict import Verdict
+from cicd_actions.workflows.tree import Tree
 
 CALLER = ".github/workflows/pipeline.yml"
+ROLLBACK = ".github/workflows/rollback.yml"
+LOCK = ".github/workflows/lock.yml"
+SECRETS = "SECRETS.md"
 COMMIT = "<full commit sha>"
 """Stands for the commit of a release until it is given: GitHub refuses it, so it cannot be forgotten."""
 
@@ -46,47 +53,115 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
         raise UnusableInput("Could not look at the repository: git has no commit here.", fix="    git add --all && git commit")
     if inputs.check:
         return _check(root, inputs.config, files)
-    found = detect(files, lambda name: _text(root / name), _repository(root))
-    texts = {inputs.config: pipeline(found), CALLER: caller(inputs.commit)}
-    texts["SECRETS.md"] = SECRETS
-    reading.parse(texts[inputs.config], inputs.config)
+    found = detect(Repository(_repository(root), files, lambda name: _text(root / name), code_variables(root)))
+    valid(found)
+    texts = _texts(inputs, found, _branch(root))
     standing = [name for name in texts if (root / name).exists()]
     if standing and not inputs.force:
-        raise Failed(f"Refused to overwrite {', '.join(standing)}.", fix="Run it with `--force true`, or move the files away.")
+        raise Failed(f"Refused to overwrite {', '.join(standing)}.", fix="Run it with `--force`, or move the files away.")
     for name, text in texts.items():
         path = runtime.place(name, input="config")
         path.write_text(text, "utf-8")
+    document_secrets(load(Documented, {"code": "auto", "write": SECRETS}, runtime.redactor), runtime)
     blocks: list[Block] = []
-    for title, lines in (("Could not be told", found.unknown), ("Look at these", found.flags)):
+    for title, lines in (
+        ("Could not be told", found.unknown),
+        ("Look at these", found.flags),
+        ("Next", _next(inputs, found, caller.required_check(texts[CALLER]))),
+    ):
         if lines:
             blocks += [Heading(title), Bullets(lines)]
-    headline = f"Wrote {', '.join(texts)}: {len(found.lanes)} lanes. Require the check `verify / check` in the branch's rules."
-    return Report(Verdict.PASS, headline, {"lanes": list(found.lanes)}, blocks=blocks)
+    return Report(
+        Verdict.PASS, f"Wrote {', '.join(texts)}: {_counted(found.lanes)}.", {"lanes": list(found.lanes)}, blocks=blocks
+    )
+
+
+def valid(found: Found) -> None:
+    """Takes out, and says, each guess that the pipeline file refuses: whatever a repository holds, the file is valid.
+
+    Raises `UnusablePipeline` for a problem that no guess made.
+    """
+    while True:
+        try:
+            reading.parse(starting_files.pipeline(found))
+        except reading.UnusablePipeline as error:
+            taken = [each for each in error.problems if found.without(each.path)]
+            if not taken:
+                raise
+            found.unknown += [f"Left out, because the file does not take it: {reading.shown(each)}" for each in taken]
+        else:
+            return
+
+
+def _texts(inputs: Inputs, found: Found, branch: str) -> dict[str, str]:
+    """Returns the files to write, by their paths. Nothing rolls back or locks what is never released."""
+    releases = "engine" in found.release
+    texts = {
+        inputs.config: starting_files.pipeline(found),
+        CALLER: starting_files.caller(inputs.commit, branch, release=releases),
+        SECRETS: starting_files.SECRETS,
+    }
+    if releases:
+        names = [each["name"] for each in found.release["environments"].value]
+        texts[ROLLBACK] = starting_files.rollback(inputs.commit, names)
+        texts[LOCK] = starting_files.lock(inputs.commit, names)
+    return texts
+
+
+def _next(inputs: Inputs, found: Found, check: str) -> list[str]:
+    """Returns what a person does now, in this order."""
+    steps = [] if inputs.commit != COMMIT else [f"Write the commit of a release of {starting_files.PLACE} for {COMMIT}."]
+    steps += [
+        "Read .github/cicd.yml: each comment says what its value was guessed from.",
+        "Run `cicd-actions init --check` and `cicd-actions plan` after every change of it.",
+        f"Once the pipeline has run, require the check `{check}` in the branch's rules.",
+    ]
+    if "engine" in found.release:
+        steps.append("Create the environments with their branch rules and reviewers, and set what SECRETS.md lists.")
+    return steps
 
 
 def _check(root: Path, config: str, files: list[str]) -> Report:
     """Tells whether what the file names exists. Raises `Failed`."""
     described = reading.load(root / config, config)
     folders = {str(parent) for name in files for parent in Path(name).parents}
-    missing = [
-        f"lanes.{name}.directory: {lane.directory}"
-        for name, lane in described.lanes.items()
-        if _plain(lane.directory) not in folders
-    ]
-    missing += [
-        f"images.{name}.dockerfile: {each.dockerfile}"
-        for name, each in described.images.items()
-        if not each.command and _plain(each.dockerfile) not in files
-    ]
-    locks = [(name, each.lock) for name, lane in described.lanes.items() for each in (lane.python, lane.node) if each]
-    missing += [f"lanes.{name}: the lock file {lock}" for name, lock in locks if lock and _plain(lock) not in files]
+    missing: list[str] = []
+    for name, lane in described.lanes.items():
+        if _plain(lane.directory) not in folders:
+            missing.append(f"lanes.{name}.directory: {lane.directory}")
+            continue
+        missing += [
+            f"lanes.{name}: the lock file {each.lock}"
+            for each in (lane.python, lane.node)
+            if each and each.lock and _plain(each.lock) not in files
+        ]
+        commands = [*(lane.install or ()), *lane.prepare, *(each.run for each in lane.checks.values()), lane.openapi or ""]
+        missing += [f"lanes.{name}: {path}" for path in _programs(commands, lane.directory) if path not in files]
+    for name, image in described.images.items():
+        if not image.command and _plain(image.dockerfile) not in files:
+            missing.append(f"images.{name}.dockerfile: {image.dockerfile}")
+        if _plain(image.context) not in folders:
+            missing.append(f"images.{name}.context: {image.context}")
+    for settings in [described.release, *described.release.environments] if described.release else []:
+        told = [settings.roll_out_command, settings.running_command, settings.image_command, settings.job_command]
+        missing += [f"release: {path}" for path in _programs([each or "" for each in told], ".") if path not in files]
     if missing:
         raise Failed(
-            f"{config} does not fit the repository: these do not exist.\n" + "\n".join(f"- {each}" for each in missing)
+            f"{config} does not fit the repository: these do not exist.\n"
+            + "\n".join(f"- {each}" for each in dict.fromkeys(missing))
         )
-    return Report(
-        Verdict.PASS, f"{config} fits the repository: {len(described.lanes)} lanes.", {"lanes": list(described.lanes)}
-    )
+    return Report(Verdict.PASS, f"{config} fits the repository: {_counted(described.lanes)}.", {"lanes": list(described.lanes)})
+
+
+def _counted(lanes: Collection[str]) -> str:
+    return f"{len(lanes)} lane{'' if len(lanes) == 1 else 's'}"
+
+
+def _programs(commands: Iterable[str], folder: str) -> list[str]:
+    """Returns the scripts of the repository that commands start, from its root: words such as `./go` and `tools/x.py`."""
+    words = [word for command in commands if command for word in argv(command)]
+    found = [word for word in words if re.fullmatch(r"\./(?!\.)[\w./-]*\w|[\w.-]+(?:/[\w.-]+)*\.(?:py|sh)", word)]
+    return [posixpath.normpath(posixpath.join(folder, word)) for word in found]
 
 
 def _plain(path: str) -> str:
@@ -102,75 +177,34 @@ def _text(path: Path) -> str:
 
 def _repository(root: Path) -> str:
     """Returns `owner/name` by git's remote `origin`."""
-    words = git.command("remote", "get-url", "origin")
-    done = subprocess.run(words, cwd=root, env=git.variables(os.environ), capture_output=True, text=True, check=False)
-    match = re.search(r"[:/]([\w.-]+/[\w.-]+?)(?:\.git)?/?$", done.stdout.strip())
+    match = re.search(r"[:/]([\w.-]+/[\w.-]+?)(?:\.git)?/?$", _git(root, "remote", "get-url", "origin"))
     return match[1] if match else "your-org/your-app"
 
 
-def pipeline(found: Found) -> str:
-    """Returns the pipeline file's text."""
-    lines = [
-        "# What this repository does with a commit. Every key: docs/pipeline-file.md of org/cicd-actions.",
-        "# A comment behind a value says what it was guessed from.",
-        "version: 1",
-        "",
-        "lanes:" if found.lanes else "lanes: {}",
-        *_mapping({name: Guess(lane) for name, lane in found.lanes.items()}, 1),
+def _branch(root: Path) -> str:
+    """Returns the default branch: the remote's, else the one that is checked out."""
+    for words in (["rev-parse", "--abbrev-ref", "origin/HEAD"], ["symbolic-ref", "--short", "HEAD"]):
+        done = _git(root, *words)
+        name = done.removeprefix("origin/")
+        if re.fullmatch(r"[\w./-]+", name) and name != "HEAD":
+            return name
+    return "main"
+
+
+def _git(root: Path, *words: str) -> str:
+    command, env = git.command(*words), git.variables(os.environ)
+    return subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def code_variables(root: Path) -> list[Variable]:
+    """Returns the environment variables that the code reads."""
+    return [
+        Variable(use.name, use.place.file, use.required)
+        for code in scanning.scan(Tree(root), (scanning.source(scanning.AUTO),))
+        for use in code.uses
+        if not use.aside and use.place.file.endswith(".py")
     ]
-    if found.images:
-        lines += ["", "images:", *_mapping({name: Guess(image) for name, image in found.images.items()}, 1)]
-    lines += ["", "# Next: `services` and `release`, see docs/adopting.md of org/cicd-actions.", ""]
-    return "\n".join(lines)
 
-
-def _mapping(values: Mapping[str, Any], depth: int) -> Iterator[str]:
-    indent = "  " * depth
-    for name, each in values.items():
-        value, why = (each.value, each.why) if isinstance(each, Guess) else (each, "")
-        comment = f"  # {why}" if why else ""
-        if isinstance(value, dict) and value:
-            yield f"{indent}{name}:{comment}"
-            yield from _mapping(value, depth + 1)
-        elif isinstance(value, list):
-            yield f"{indent}{name}:{comment}"
-            yield from (f"{indent}  - {json.dumps(item, ensure_ascii=False)}" for item in value)
-        else:
-            yield f"{indent}{name}: {json.dumps(value, ensure_ascii=False)}{comment}"
-
-
-def caller(commit: str) -> str:
-    """Returns the workflow that calls verify.yml."""
-    return f"""# What it does stands in .github/cicd.yml. Require the check `verify / check` in the branch's rules.
-name: Pipeline
-
-on:
-  push:
-    branches: [main]
-  pull_request:
-  merge_group:
-
-concurrency:
-  group: pipeline-${{{{ github.event.pull_request.number || github.run_id }}}}
-  cancel-in-progress: ${{{{ github.event_name == 'pull_request' }}}}
-
-permissions: {{}}
-
-jobs:
-  verify:
-    name: verify
-    permissions:
-      contents: read # check out, and read the history
-      actions: read # read how the release's environments are protected
-    uses: org/cicd-actions/.github/workflows/verify.yml@{commit}
-"""
-
-
-SECRETS = """# Secrets and variables
-
-Everything that a person has to set, what for, where it lives, and how. After a change run
-`cicd-actions secrets-doc-check --code auto --write SECRETS.md`.
-"""
 
 ACTION = Action(
     name="init",

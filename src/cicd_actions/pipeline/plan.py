@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cicd_actions.github.client import GitHub
-from cicd_actions.pipeline import changes, planning
+from cicd_actions.pipeline import caller, changes, planning
 from cicd_actions.pipeline import protection as protected
 from cicd_actions.pipeline.planning import Event, Plan
 from cicd_actions.pipeline_file import reading
@@ -40,6 +40,9 @@ class Inputs:
         "Token with `actions: read`, to read how the release's environments are protected. Without one they are not looked at.",
         secret=True,
     )
+    promote: str = declare(
+        string, "Name of an environment: deploy the images of this commit that passed in the one before, and build nothing."
+    )
     rollback: str = declare(string, "Name of an environment: plan a rollback there instead of a run.")
 
 
@@ -52,6 +55,7 @@ OUTPUTS = (
     Output("secrets-doc", "JSON object: whether undocumented secrets fail, and the document."),
     Output("audit", "What a finding of pipeline-audit does: `warn`, `fail` or `off`."),
     Output("scans", "JSON object: the scans of the source; empty for none."),
+    Output("required-check", "Status check that the branch's rules have to require; empty where the caller does not tell it."),
     Output("release", "`true` when this run releases its commit."),
     Output("plan", "JSON object: the release, for release.yml."),
     Output("environment", "JSON object: the settings of the environment to roll back."),
@@ -68,8 +72,12 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
     if event.fork and inputs.base_config and (runtime.workspace / inputs.base_config).is_file():
         trusted = _load(inputs.base_config, runtime)
     plan = planning.make(pipeline, trusted, event, changes.tracked_files() or [])
+    calling = _calling(runtime)
     if plan.release and pipeline.release is not None:
+        _refuse_deadlock(calling, plan, event.repository)
         _protected(plan, pipeline.release.protection, inputs, runtime)
+    if job := caller.silent(calling):
+        plan.notes.append(f"The job `{job}` has `if` or `needs`: while it is skipped, the required check never reports.")
     outputs: dict[str, OutputValue] = {
         "jobs": plan.jobs,
         "lanes": plan.lanes,
@@ -79,12 +87,35 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
         "secrets-doc": plan.secrets_doc,
         "audit": plan.audit,
         "scans": plan.scans,
+        "required-check": caller.required_check(calling),
         "release": plan.release,
         "plan": {"release": plan.release, "build": plan.build, "environments": plan.environments},
     }
     jobs = len(plan.lanes) + len(plan.specs) + len(plan.clients)
-    headline = f"{jobs} jobs of lanes: {plan.why_lanes}. Release: {plan.why_release}."
+    counted = f"{jobs} job{'' if jobs == 1 else 's'} of lanes"
+    headline = f"{counted}: {plan.why_lanes}. Release: {plan.why_release}."
     return Report(Verdict.PASS, headline, outputs, blocks=summary(plan))
+
+
+def _calling(runtime: Runtime) -> str:
+    """Returns the text of the workflow file of this run; empty where it is not there."""
+    path = runtime.variables.get("GITHUB_WORKFLOW_REF", "").partition("@")[0].partition("/.github/")[2]
+    file = runtime.workspace / ".github" / path
+    try:
+        return file.read_text("utf-8") if path else ""
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _refuse_deadlock(calling: str, plan: Plan, repository: str) -> None:
+    """Raises `Failed` where the caller holds the queue of a deploy, or of its approval."""
+    groups = {f"{kind}-{each['app']}-{each['name']}" for each in plan.environments for kind in ("deploy", "approve")}
+    for group in sorted(groups & caller.held(calling, repository)):
+        raise Failed(
+            f"Refused to release: the calling workflow holds the concurrency group `{group}`, which the deploy needs.",
+            cause="GitHub would end the run at once: a deadlock between a workflow and a job that it calls.",
+            fix="Give the caller another group:\n\n    concurrency:\n      group: pipeline-${{ github.run_id }}",
+        )
 
 
 class Unprotected(Failed):
@@ -141,6 +172,7 @@ def _event(inputs: Inputs, runtime: Runtime) -> Event:
         fork=name == "pull_request" and "pull_request" in payload and head.get("full_name") != repository,
         base=changes.left(*pair) if pair else "",
         public=(payload.get("repository") or {}).get("private") is False,
+        promote=inputs.promote,
     )
 
 
@@ -180,8 +212,9 @@ def summary(plan: Plan) -> list[Block]:
             Heading("Release"),
             Table(("environment", "engine", "services", "approval"), [_row(each) for each in plan.environments]),
         ]
-        built = ", ".join(plan.build["images"])
-        blocks.append(Paragraph(f"Builds once: {built}."))
+        source = plan.build.get("promote-from")
+        built = f"Builds nothing: the digests that passed in {source}." if source else ""
+        blocks.append(Paragraph(built or f"Builds once: {', '.join(plan.build['images'])}."))
     if plan.notes:
         blocks.append(Bullets(plan.notes))
     return blocks

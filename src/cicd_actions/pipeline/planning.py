@@ -14,7 +14,7 @@ from cicd_actions.pipeline.toolchains import install, toolchain
 from cicd_actions.pipeline_file import backing
 from cicd_actions.pipeline_file.model import Client, Environment, Lane, Migrate, Pipeline, Release, effective
 from cicd_actions.pipeline_file.rules import versions, waiting
-from cicd_actions.toolkit.errors import Failed
+from cicd_actions.toolkit.errors import Failed, UnusableInput
 from cicd_actions.toolkit.grammar import argv
 
 HOSTED = ("ubuntu-latest",)
@@ -25,8 +25,12 @@ RELEASING = frozenset({"push", "workflow_dispatch"})
 
 @dataclass(frozen=True)
 class Event:
-    """What started the run. `files` are the changed ones, `None` where they are not known. `fork` says that the code comes
-    from a pull request of a fork. `base` is the commit that the change starts from, empty for none."""
+    """What started the run.
+
+    `files` are the changed ones, `None` where they are not known. `fork` says that the code comes from a pull request of a
+    fork. `base` is the commit that the change starts from, empty for none. `public`: everybody may read the repository.
+    `promote` names an environment: nothing runs but the deploy to it, with the images that passed in the one before.
+    """
 
     name: str
     ref: str
@@ -37,6 +41,7 @@ class Event:
     fork: bool = False
     base: str = ""
     public: bool = False
+    promote: str = ""
 
 
 @dataclass
@@ -81,6 +86,8 @@ def make(pipeline: Pipeline, trusted: Pipeline | None, event: Event, files: Sequ
     if event.fork:
         pipeline = of_fork(pipeline, trusted, plan.notes)
     touched, plan.why_lanes = changes.lanes(pipeline, event.name, event.files)
+    if event.promote:
+        touched, plan.why_lanes = set(), "a promotion deploys what was verified before"
     for name, lane in pipeline.lanes.items():
         for job, settings in _jobs(pipeline, name, lane, event, files):
             plan.jobs[job] = settings
@@ -90,7 +97,7 @@ def make(pipeline: Pipeline, trusted: Pipeline | None, event: Event, files: Sequ
                 (plan.clients if lane.client else plan.lanes).append(job)
     wanted = {lane.client.of for name, lane in pipeline.lanes.items() if lane.client and name in touched}
     plan.specs = [_first_job(name, pipeline.lanes[name]) for name in pipeline.lanes if name in wanted]
-    plan.complete = bool(pipeline.lanes) and touched == set(pipeline.lanes)
+    plan.complete = bool(event.promote) or (bool(pipeline.lanes) and touched == set(pipeline.lanes))
     plan.scans = scans.of_source(pipeline, list(plan.jobs.values()), event.base)
     _release(plan, pipeline, event)
     return plan
@@ -107,6 +114,7 @@ def of_fork(pipeline: Pipeline, trusted: Pipeline | None, notes: list[str]) -> P
             lane,
             runs_on=(base.runs_on or (trusted.runs_on if trusted else HOSTED)) if base else HOSTED,
             backing=base.backing if base else {},
+            container=base.container if base else None,
         )
     notes.append("A fork's pull request: runners and containers come from the base's file, and nothing is released.")
     runs_on = trusted.runs_on if trusted else HOSTED
@@ -126,6 +134,7 @@ def _jobs(pipeline: Pipeline, name: str, lane: Lane, event: Event, files: Sequen
         "env": dict(lane.env),
         # A list, because the order of an object's keys is lost on the way through expressions.
         "checks": [{"name": label, **_without_nothing(dataclasses.asdict(test))} for label, test in lane.checks.items()],
+        "container": lane.container or "",
         "services": {label: backing.container(each) for label, each in lane.backing.items()},
         "backing": {label: backing.port(each) for label, each in lane.backing.items()},
     }
@@ -192,7 +201,9 @@ def _release(plan: Plan, pipeline: Pipeline, event: Event) -> None:
     """Decides whether the run releases its commit, and fills in how."""
     release = pipeline.release
     if release is None:
-        plan.why_release = "nothing is released: the file has no `release`, or the run is a fork's"
+        plan.why_release = "a fork's pull request releases nothing" if event.fork else "the file has no `release`"
+    elif event.promote:
+        _promote(plan, pipeline, release, event)
     elif event.name not in RELEASING:
         plan.why_release = f"{event.name} never releases"
     elif not _named(event.ref, release.refs, event):
@@ -204,7 +215,41 @@ def _release(plan: Plan, pipeline: Pipeline, event: Event) -> None:
         plan.release = bool(plan.environments)
         names = " → ".join(each["name"] for each in plan.environments)
         plan.why_release = f"to {names}" if names else "no environment takes this branch or tag"
-        plan.build = build(pipeline, event)
+        plan.build = build(pipeline, event, plan.environments)
+
+
+def _promote(plan: Plan, pipeline: Pipeline, release: Release, event: Event) -> None:
+    """Plans the deploy to one environment alone. Raises `UnusableInput`, and `Failed` where event or ref do not fit."""
+    names = [each.name for each in release.environments]
+    if event.promote not in names:
+        raise UnusableInput(
+            f"Could not promote to `{event.promote}`: the pipeline file has no such environment.",
+            fix=f"Choose one of: {', '.join(names)}.",
+        )
+    environment = release.environments[names.index(event.promote)]
+    before = _before(release, environment)
+    if not before:
+        raise UnusableInput(f"Could not promote to `{environment.name}`: no environment comes before it.")
+    if event.name != "workflow_dispatch":
+        raise Failed(f"Refused to promote on {event.name}: only `workflow_dispatch` promotes.")
+    takes = environment.refs is None or _named(event.ref, environment.refs, event)
+    if not takes or not _named(event.ref, release.refs, event):
+        raise Failed(
+            f"Refused to promote {event.ref} to `{environment.name}`: neither `release.refs` nor the environment's `refs` may"
+            " leave it out.",
+            fix="Run the workflow from another branch or tag, or add the ref to both lists.",
+        )
+    plan.environments = [settings_of(pipeline, release, environment, before, event)]
+    plan.release = True
+    plan.why_release = f"promotes what passed in {before} to {environment.name}"
+    plan.build = build(pipeline, event, plan.environments)
+
+
+def _before(release: Release, environment: Environment) -> str:
+    """Returns the environment in which a release must have passed before; empty for none."""
+    names = [each.name for each in release.environments]
+    at = names.index(environment.name)
+    return environment.after if environment.after is not None else names[at - 1] if at else ""
 
 
 def _named(ref: str, patterns: Sequence[str], event: Event) -> bool:
@@ -214,18 +259,33 @@ def _named(ref: str, patterns: Sequence[str], event: Event) -> bool:
     return any(fnmatch.fnmatchcase(ref, each) for each in patterns)
 
 
-def build(pipeline: Pipeline, event: Event) -> dict[str, Any]:
-    """Returns what the build job needs: the images that a service runs, and how each is built."""
-    used = {service.image for service in pipeline.services.values()}
-    images = {name: _without_nothing(dataclasses.asdict(each)) for name, each in pipeline.images.items() if name in used}
+def build(pipeline: Pipeline, event: Event, environments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns what the build job needs: the images that a service runs, and how each is built.
+
+    With `promote-from` nothing is built: the first environment needs the digests that passed in one that is not of this run.
+    """
     made = pipeline.build
-    return {
+    common = {
         "runs-on": runner(made.runs_on or pipeline.runs_on),
         "timeout-minutes": int(made.timeout_minutes),
+        "sha": event.sha,
+    }
+    source = environments[0]["require-passed-in"] if environments else ""
+    if source:
+        return {
+            **common,
+            "promote-from": source,
+            "app": environments[0]["app"],
+            "records-refs": environments[0].get("records-refs", ""),
+            "services": {name: service.image for name, service in pipeline.services.items()},
+        }
+    used = {service.image for service in pipeline.services.values()}
+    images = {name: _without_nothing(dataclasses.asdict(each)) for name, each in pipeline.images.items() if name in used}
+    return {
+        **common,
         "registry": made.registry,
         "registry-username": made.registry_username or "",
         "docker": any("command" not in each for each in images.values()),
-        "sha": event.sha,
         "attest": attests(pipeline, event),
         "images": images,
         "scans": scans.of_images(pipeline.scans, images),
@@ -233,11 +293,17 @@ def build(pipeline: Pipeline, event: Event) -> dict[str, Any]:
 
 
 def environments(pipeline: Pipeline, release: Release, event: Event) -> list[dict[str, Any]]:
-    """Returns the environments that the ref goes on to, in their order."""
+    """Returns the environments that the ref goes on to, in their order, as far as none waits for a dispatch."""
     found: list[dict[str, Any]] = []
+    held: set[str] = set()
     for environment in release.environments:
-        if environment.refs is None or _named(event.ref, environment.refs, event):
-            before = environment.after or (found[-1]["name"] if found else "")
+        if environment.refs is not None and not _named(event.ref, environment.refs, event):
+            continue
+        last = found[-1]["name"] if found else ""
+        before = _before(release, environment) if environment.after is not None or not found else last
+        if environment.start == "manual" or before in held or (held and environment.after is None):
+            held.add(environment.name)
+        else:
             found.append(settings_of(pipeline, release, environment, before, event))
     return found
 
@@ -295,7 +361,8 @@ def settings_of(pipeline: Pipeline, release: Release, environment: Environment, 
     settings["require-rollback"] = "false" if settings.get("allow-contract") else rollback
     for name, value in settings.items():
         if isinstance(value, tuple):
-            settings[name] = "\n".join(value)
+            # A command may have line breaks, which part the entries of other lists.
+            settings[name] = list(value) if name == "smoke" else "\n".join(value)
     return settings
 
 

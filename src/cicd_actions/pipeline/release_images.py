@@ -73,7 +73,7 @@ def addresses(services: Mapping[str, Any], variables: Mapping[str, str], environ
     """Returns where each service answers, of those that have an address. Raises `UnusableInput` for a gated one without."""
     found: dict[str, str] = {}
     for name, service in services.items():
-        variable = f"{name.upper().replace('-', '_')}_URL"
+        variable = variable_of(name)
         url = service["url"] or variables.get(variable, "")
         if url:
             found[name] = url.rstrip("/")
@@ -84,6 +84,11 @@ def addresses(services: Mapping[str, Any], variables: Mapping[str, str], environ
                 f"or set the variable {variable} of the environment {environment}.",
             )
     return found
+
+
+def variable_of(service: str) -> str:
+    """Returns the name of the variable that says where a service answers."""
+    return f"{service.upper().replace('-', '_')}_URL"
 
 
 def pinned(services: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str, str]:

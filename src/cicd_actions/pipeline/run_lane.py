@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -78,7 +79,7 @@ class Lane:
 
     def _env(self, services: Mapping[str, Any]) -> dict[str, str]:
         """Returns the lane's variables, with the addresses of its containers filled in. Raises `UnusableInput`."""
-        addresses = {}
+        addresses: dict[str, tuple[str, str]] = {}
         for name, port in self.settings.get("backing", {}).items():
             ports = (services.get(name) or {}).get("ports") or {}
             if not ports.get(str(port)):
@@ -87,11 +88,17 @@ class Lane:
                     cause="Containers need a Linux runner with Docker.",
                     fix=f"    lanes:\n      {self.settings['lane']}:\n        runs-on: ubuntu-latest",
                 )
-            addresses[name] = f"127.0.0.1:{ports[str(port)]}"
-        return {
-            name: PLACEHOLDER.sub(lambda match: addresses.get(match[1], match[0]), text)
-            for name, text in self.settings.get("env", {}).items()
-        }
+            # Containers of one network know each other by name, and no published port leads from one to the other.
+            inside = bool(self.settings.get("container"))
+            addresses[name] = (name, str(port)) if inside else ("127.0.0.1", str(ports[str(port)]))
+
+        def filled_in(match: re.Match[str]) -> str:
+            address = addresses.get(match[1])
+            if address is None:
+                return match[0]
+            return {".host": address[0], ".port": address[1]}.get(match[2] or "", ":".join(address))
+
+        return {name: PLACEHOLDER.sub(filled_in, text) for name, text in self.settings.get("env", {}).items()}
 
     def install(self) -> None:
         """Installs. Raises `Failed`."""

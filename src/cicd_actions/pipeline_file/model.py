@@ -52,6 +52,7 @@ STEP = Text(
 RUNNER = Listed(LABEL, 1, 20)
 COMMANDS = Listed(COMMAND)
 ENV = Named(Anything(), VARIABLE)
+CONTAINER_ENV = Named(Anything(), Text("the name of a container's variable", r"[A-Za-z_][A-Za-z0-9_.-]*", "discovery.type"))
 BUILD_ARGS = Named(Anything(), VARIABLE)
 
 
@@ -91,7 +92,7 @@ class Backing:
     port: float | None = key(
         Number(1, 65535, whole=True), "Port that it answers on. Default: the usual one of a known image, such as 5432."
     )
-    env: Mapping[str, str] = key(ENV, "Its environment variables.", {})
+    env: Mapping[str, str] = key(CONTAINER_ENV, "Its environment variables.", {})
     health: str | None = key(
         COMMAND, "Command that succeeds inside the container once it is ready. Default: the usual one of a known image."
     )
@@ -147,9 +148,14 @@ class Lane:
     timeout_minutes: float = key(Number(1, 360, whole=True), "Time limit of the job. Default: 20.", 20)
     python: Python | None = key(Short(Listed(VERSION, 1, 10), Object(Python, "a mapping"), _version), "Python of the lane.")
     node: Node | None = key(Short(Listed(VERSION, 1, 10), Object(Node, "a mapping"), _node), "Node.js of the lane.")
+    container: str | None = key(
+        IMAGE,
+        "Public image that the job runs in, with bash and Python 3.10 or newer. Default: none, the runner itself.",
+    )
     backing: Mapping[str, Backing] = key(
         Named(Short(IMAGE, Object(Backing, "a mapping"), Backing), NAME, 20),
-        "Containers that the lane needs. `{NAME}` in `env` stands for the address `host:port` of one.",
+        "Containers that the lane needs. `{NAME}` in `env` stands for the address `host:port` of one, `{NAME.host}` and"
+        " `{NAME.port}` for its parts.",
         {},
     )
     env: Mapping[str, str] = key(ENV, "Environment variables of its commands. Secrets do not belong here.", {})
@@ -279,10 +285,18 @@ class Settings:
     running_command: str | None = key(COMMAND, "Engine `command`: prints what runs in `{environment}` as JSON.")
     image_command: str | None = key(COMMAND, "Engine `command`: tells whether `{image}` exists.")
     job_command: str | None = key(COMMAND, "Engine `command`: runs a one-shot job of `{service}` from `{image}`.")
+    stage_command: str | None = key(COMMAND, "Engine `command`: prints the stages in `{environment}` as JSON.")
+    prepare_command: str | None = key(COMMAND, "Engine `command`: starts `{image}` beside `{service}`, without traffic.")
+    weigh_command: str | None = key(
+        COMMAND, "Engine `command`: gives the stage of `{service}` `{percent}` percent of the traffic."
+    )
+    promote_command: str | None = key(COMMAND, "Engine `command`: makes the stage of `{service}` the service itself.")
+    abandon_command: str | None = key(COMMAND, "Engine `command`: removes the stage of `{service}`, from any phase.")
     roll_out_timeout: str | None = key(DURATION, "Deadline of the roll-out, and of the rollback. Default: 10m.")
     strategy: str | None = key(
         Choice("rolling", "blue-green", "canary"),
-        "How traffic moves to a release. `blue-green` and `canary` need Swarm or Docker, and `proxy`. Default: `rolling`.",
+        "How traffic moves to a release. `blue-green` and `canary` need Swarm or Docker with `proxy`, or programs. Default:"
+        " `rolling`.",
     )
     proxy: str | None = key(WORD, "Service of HAProxy that divides the traffic, such as `proxy`.")
     proxy_socket: str | None = key(WORD, "Path of its runtime socket in its container. Default: /tmp/haproxy.sock.")
@@ -304,7 +318,18 @@ class Settings:
         "What must be right before a staged release gets traffic; `{SERVICE.address}` stands for each of its replicas.",
     )
     migrate: Migrate | None = key(Object(Migrate, "a mapping"), "Migration of the database. Default: none.")
+    after_migrate: str | None = key(
+        COMMAND, "Command of a second job of the same image, after the migration and before the roll-out, such as seed data."
+    )
     gate: Gate | None = key(Object(Gate, "a mapping"), "Pace of the health gate.")
+    smoke: tuple[str, ...] | None = key(
+        COMMANDS,
+        "Commands that test the release on the runner once the gate passed; `{environment}` and `{sha}` are filled in, and"
+        " API_URL tells where the service `api` answers. One that fails rolls the release back.",
+    )
+    smoke_timeout: str | None = key(
+        DURATION, "Deadline of all smoke tests; one that does not end is inconclusive. Default: 10m."
+    )
     health: Mapping[str, tuple[Mapping[str, str], ...]] | None = key(
         Named(HEALTH, NAME), "By service: how it is verified, instead of the service's own `health`."
     )
@@ -361,7 +386,15 @@ class Environment(Settings):
 
     name: str = key(ENVIRONMENT, "GitHub environment; it holds the secrets.", "", required=True)
     refs: tuple[str, ...] | None = key(Listed(REF), "Refs that go on to this environment. Default: all that are released.")
-    after: str | None = key(ENVIRONMENT, "Environment in which the same digests must have passed. Default: the one before.")
+    after: str | None = key(
+        Text("the name of an environment, or empty text", r"|[A-Za-z0-9][A-Za-z0-9._ -]{0,99}", "staging"),
+        "Environment in which the same digests must have passed; empty text for none. Default: the one before.",
+    )
+    start: str = key(
+        Choice("automatic", "manual"),
+        "`manual`: only a dispatch promotes a commit to it; the environments after it wait too. Default: `automatic`.",
+        "automatic",
+    )
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,14 @@ from cicd_actions.toolkit.inputs import declarations
 REFUSED_ENV = re.compile(r"PATH|LD_.*|DYLD_.*|BASH_ENV|NODE_OPTIONS|PYTHON.*|GITHUB_.*|RUNNER_.*|ACTIONS_.*", re.IGNORECASE)
 """Variables that steer the runner, the shell or the interpreters of a job instead of the lane's own commands."""
 
+STAGE_COMMANDS = ("stage-command", "prepare-command", "weigh-command", "promote-command", "abandon-command")
+"""What the engine `command` needs for a release that stands beside the old one."""
+
 LONGEST_JOB = 360
 """Minutes that a job may take: https://docs.github.com/actions/reference/limits"""
 
-PLACEHOLDER = re.compile(r"\{([a-z0-9][a-z0-9_-]*)\}")
+PLACEHOLDER = re.compile(r"\{([a-z0-9][a-z0-9_-]*)(\.host|\.port)?\}")
+"""The address of a container, its host alone, or its port alone."""
 
 
 def check(pipeline: Pipeline, reading: Reading) -> None:
@@ -75,7 +79,7 @@ def _backing(lane: Lane, path: Path, reading: Reading) -> None:
             what = "the runner cannot hand it over: it has a double quote, a backslash, `$`, a backtick or a line break"
             reading.wrong((*here, "health"), what, "health: curl -f http://localhost:9000/health")
     for variable, text in lane.env.items():
-        for found in PLACEHOLDER.findall(text):
+        for found, _ in PLACEHOLDER.findall(text):
             if found not in lane.backing:
                 known = ", ".join(lane.backing) or "none"
                 what = f"`{{{found}}}` stands for no container of this lane's `backing` ({known})"
@@ -101,7 +105,7 @@ def _release(pipeline: Pipeline, release: Release, reading: Reading) -> None:
         here = (*path, "environments", str(number))
         if environment.name in names[:number]:
             reading.wrong((*here, "name"), f"the environment `{environment.name}` stands above already")
-        if environment.after is not None:
+        if environment.after:
             _exists(environment.after, names[:number], (*here, "after"), "environment before it", "environments", reading)
         _environment(pipeline, release, environment, here, reading)
     _settings(pipeline, release, path, reading)
@@ -144,9 +148,14 @@ def _strategy(name: str, found: Mapping[str, Any], path: Path, reading: Reading)
     if chosen == "rolling":
         return
     here = (*path, "strategy")
-    if found.get("engine", "command") not in {"swarm", "docker"}:
-        reading.wrong(here, f"`{chosen}` of `{name}` needs the engine `swarm` or `docker`", "strategy: rolling")
-    if not found.get("proxy"):
+    engine = found.get("engine", "command")
+    if engine == "kubernetes":
+        reading.wrong(here, f"`{chosen}` of `{name}` needs the engine `swarm`, `docker` or `command`", "strategy: rolling")
+    missing = [key for key in STAGE_COMMANDS if not found.get(key)]
+    if engine == "command" and missing:
+        fix = "\n".join(f"{key}: ./infra/stage.sh {key.partition('-')[0]} {{service}} {{image}}" for key in missing)
+        reading.wrong(here, f"`{chosen}` of `{name}` needs {', '.join(f'`{key}`' for key in missing)}", fix)
+    if engine in {"swarm", "docker"} and not found.get("proxy"):
         reading.wrong(here, f"`{chosen}` of `{name}` needs `proxy`, which divides the traffic", "proxy: proxy")
     if (migrate := found.get("migrate")) is not None and migrate.allow_contract:
         what = f"`{chosen}` of `{name}` runs two releases on one database, and the old one breaks by `allow-contract`"
@@ -175,6 +184,9 @@ def _environment(pipeline: Pipeline, release: Release, environment: Environment,
         fix = "roll-out-command: ./infra/roll-out.sh {service} {image} {sha} {environment}"
         reading.wrong(path, f"the engine `command` of `{environment.name}` needs `roll-out-command`", fix)
     migrate = found.get("migrate")
+    if migrate is None and found.get("after-migrate"):
+        fix = "migrate: {service: api, command: alembic upgrade head}"
+        reading.wrong(path, f"`after-migrate` of `{environment.name}` needs `migrate`, whose image it runs", fix)
     if migrate is not None:
         for key, example in (("service", "api"), ("command", "alembic upgrade head")):
             if getattr(migrate, key) is None:

@@ -18,7 +18,7 @@ from cicd_actions.engines.protocol import (
 )
 from cicd_actions.engines.reference import reference
 from cicd_actions.engines.release import examine, roll_out, settled
-from cicd_actions.engines.staged_inputs import STAGED
+from cicd_actions.engines.staged_inputs import STAGED, abandon_all
 from cicd_actions.roll_out import staged
 from cicd_actions.roll_out.inputs import Inputs, Wanted
 from cicd_actions.roll_out.staged import StagedProgress
@@ -49,7 +49,7 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
 
         try:
             if inputs.strategy == "rolling":
-                staged.abandon_leftovers(engine, progress, inputs, deadline, runtime)
+                progress.notes += abandon_all(engine, inputs, list(before), deadline, runtime)
                 roll_out(engine, progress, deadline, revert_deadline, runtime, allow_empty=inputs.allow_empty)
             else:
                 staged.roll_out(engine, progress, inputs, deadline, revert_deadline, runtime)

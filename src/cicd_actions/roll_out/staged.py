@@ -17,8 +17,19 @@ from cicd_actions.canary_analysis import judgement
 from cicd_actions.canary_analysis.judgement import Judged
 from cicd_actions.canary_analysis.proportions import Counted
 from cicd_actions.canary_analysis.tally import Tally
-from cicd_actions.engines.protocol import Answers, ChangedMeanwhile, Engine, Evidence, Refused, RollOutFailed, Stage, Weighted
+from cicd_actions.engines.protocol import (
+    Answers,
+    ChangedMeanwhile,
+    Engine,
+    EngineUnreachable,
+    Evidence,
+    Refused,
+    RollOutFailed,
+    Stage,
+    Weighted,
+)
 from cicd_actions.engines.release import Progress, runs_already, settled
+from cicd_actions.engines.staged_inputs import abandon
 from cicd_actions.health_gate import reading
 from cicd_actions.health_gate import run as health_gate
 from cicd_actions.health_gate.inputs import Inputs as GateInputs
@@ -35,6 +46,9 @@ from cicd_actions.toolkit.verdict import Verdict
 
 POLL = 1.0
 """Seconds between two looks at what was answered."""
+
+PATIENCE = 30.0
+"""Seconds for which the share need not be readable, or not be what was set: a proxy that crashed is started again."""
 
 LEAVING = 6.0
 """Seconds for the stages of a cancelled step, which has 7.5 in all."""
@@ -89,19 +103,13 @@ def refuse(inputs: Inputs, engine: Engine, runtime: Runtime) -> None:
         raise Refused(
             f"Cannot roll out by `{inputs.strategy}`: the old release may not work after {', '.join(inputs.migrations)}.",
             cause="Both releases use the database at the same time, and these migrations are not known to be `expand`.",
-            fix="Let verify-migrations prove the phases, or roll out without a stage:\n\n    with:\n      strategy: rolling",
+            fix='Declare the phase in each migration (`deploy_phase = "expand"`), or give run-migrations-oneshot the proof of'
+            " verify-migrations (`proven-phases`). To roll out without a stage:\n\n    with:\n      strategy: rolling",
         )
     latency.refuse(inputs.prometheus, inputs.latency_query, runtime)
     if inputs.stage_targets.strip():
         here = {wanted.service: "127.0.0.1" for wanted in inputs.services}
         reading.targets(_gate_inputs(inputs, here, "0" * 40), runtime.environment, runtime.workspace)
-
-
-def abandon_leftovers(engine: Engine, progress: StagedProgress, inputs: Inputs, deadline: Deadline, runtime: Runtime) -> None:
-    """Abandons the stages that earlier runs left, before a roll-out without a stage."""
-    if isinstance(engine, Weighted) and (inputs.proxy or inputs.stage_command):
-        for stage in engine.staged(list(progress.before), deadline).values():
-            _abandon_old(engine, stage, progress, deadline, runtime)
 
 
 def roll_out(
@@ -155,9 +163,14 @@ class _Walk:
             self.bake(baseline)
         for service, stage in list(stages.items()):
             self.runtime.log(f"{service}: promoting the stage.")
-            self.progress.arrived[service] = self.weighted.finish(stage, self.deadline)
+            arrived = self.progress.arrived[service] = self.weighted.finish(stage, self.deadline)
             self.progress.finished.append(service)
             del stages[service]
+            if arrived.unproven:
+                raise Inconclusive(
+                    f"Could not prove that {service} runs {stage.target.image.pinned}: {arrived.unproven}.",
+                    fix="Let `promote-command` end only when the service runs the release, and exit with 1 when it does not.",
+                )
         self.progress.stage = "promoted" if self.progress.finished else ""
 
     def take_up(self) -> float:
@@ -167,7 +180,7 @@ class _Walk:
             if stage is None:
                 continue
             if stage.target.image.pinned != target.image.pinned or stage.until < time.time():
-                _abandon_old(self.weighted, stage, self.progress, self.deadline, self.runtime)
+                self.progress.notes.append(abandon(self.weighted, stage, self.deadline, self.runtime))
                 now = settled(self.engine, [target.service], self.deadline, self.runtime)
                 self.progress.before = {**self.progress.before, **now}
                 continue
@@ -347,6 +360,7 @@ class _Watch:
         self.judged: dict[tuple[str, str], Judged] = {}
         self._count()
         walk.weigh(percent)
+        self._reached = walk.runtime.clock()
         asked = walk.inputs.prometheus if baseline is None else ""
         self._latencies = {
             service: Latency(asked, walk.inputs.latency_query, stage, walk.runtime)
@@ -363,8 +377,16 @@ class _Watch:
 
     def decided(self, requests: int, *, last: bool = False) -> bool:
         """Counts, and judges each service whose turn it is (`last`: all); whether nothing has to be waited for any more."""
-        self._keep_the_share()
-        self._count()
+        try:
+            self._keep_the_share()
+            self._count()
+        except (EngineUnreachable, RollOutFailed) as error:
+            # A proxy that restarts does not answer for a moment, and then does not know the replicas for another.
+            if self._walk.runtime.clock() - self._reached > PATIENCE:
+                raise
+            self._walk.runtime.log(f"{error.what} Looking again.")
+            return False
+        self._reached = self._walk.runtime.clock()
         for service, tally in self.new.items():
             if last or tally.total.requests >= self._due[service]:
                 self._due[service] = judgement.next_look(tally.total.requests, requests)
@@ -382,27 +404,25 @@ class _Watch:
             self.old[service].add({proxy: _counted(old) for proxy, (_, old) in found.items()})
 
     def _keep_the_share(self) -> None:
-        """Sets the share again where a proxy forgot it, or where the replicas are others now."""
+        """Sets the share again where a proxy forgot it, or where the replicas are others now.
+
+        Raises `ChangedMeanwhile` where the stage is gone.
+        """
         stages = self._walk.progress.stages
-        for service, now in self._walk.weighted.staged(list(stages), self._walk.deadline).items():
-            if abs(now.percent - stages[service].percent) > FORGOTTEN:
-                self._walk.runtime.log(f"{service}: the new release has {now.percent:.0f} % of the traffic. Setting it again.")
-                stages[service] = self._walk.weighted.weigh(stages[service], self._percent, self._walk.deadline)
+        found = self._walk.weighted.staged(list(stages), self._walk.deadline)
+        for service, stage in stages.items():
+            now = found[service].percent if service in found else 0.0
+            if abs(now - stage.percent) > FORGOTTEN or service not in found:
+                self._walk.runtime.log(f"{service}: the new release has {now:.0f} % of the traffic. Setting it again.")
+                stages[service] = self._walk.weighted.weigh(stage, self._percent, self._walk.deadline)
 
 
 def waiting(progress: StagedProgress) -> str:
     """Returns the sentence about stages that wait to be promoted."""
     shares = ", ".join(f"{service} with {stage.percent:.0f} %" for service, stage in progress.stages.items())
-    end = datetime.fromtimestamp(min(stage.until for stage in progress.stages.values()), timezone.utc)
-    return f"The new release stands beside the old one ({shares} of the traffic), until {end:%Y-%m-%d %H:%M} UTC."
-
-
-def _abandon_old(weighted: Weighted, stage: Stage, progress: StagedProgress, deadline: Deadline, runtime: Runtime) -> None:
-    by = stage.run or "an earlier run"
-    text = f"{stage.service}: abandoned the stage of {stage.target.image.pinned} that {by} left."
-    runtime.log(text)
-    weighted.abandon(stage, deadline)
-    progress.notes.append(text)
+    until = min(stage.until for stage in progress.stages.values())
+    end = f", until {datetime.fromtimestamp(until, timezone.utc):%Y-%m-%d %H:%M} UTC" if math.isfinite(until) else ""
+    return f"The new release stands beside the old one ({shares} of the traffic){end}."
 
 
 def _gate_inputs(inputs: Inputs, places: Mapping[str, str], sha: str) -> GateInputs:

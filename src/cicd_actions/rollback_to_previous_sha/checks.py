@@ -78,7 +78,8 @@ def read_facts(
         # A record of a part is laid over older ones, so they are read until every service has its image.
         if found is None or len(found[1].sources) < len(running):
             return False
-        return not current_sha or found[0].release is not None
+        # What no record read so far brought may be what a rollback brought that was killed before it could record anything.
+        return found[0].release is not None
 
     try:
         return Facts(environment, running, records.history(environment, enough, usable))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from cicd_actions.engines.inputs import EngineInputs
+from cicd_actions.engines.staged_inputs import StagedInputs, StageInputs
 from cicd_actions.github.inputs import AttestationInputs, RecordInputs
 from cicd_actions.github.release_record import is_sha
 from cicd_actions.health_gate.embedded import GateOptions
 from cicd_actions.roll_out.inputs import Wanted, services
 from cicd_actions.toolkit.grammar import NotUnderstood, argv, boolean, choice, duration, lines, string, variable_name, whole
-from cicd_actions.toolkit.inputs import declare
+from cicd_actions.toolkit.inputs import declare, declared
 
 
 def commit(text: str) -> str:
@@ -103,10 +103,11 @@ class _Rollback:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inputs(EngineInputs, GateOptions, CheckInputs, AttestationInputs, RecordInputs, _Rollback):
+class Inputs(StageInputs, GateOptions, CheckInputs, AttestationInputs, RecordInputs, _Rollback):
     """What is rolled back, where it runs, and how it is verified."""
 
     environment: str = declare(string, "The environment's name in the records, such as `production`.", required=True)
+    abandon_command: tuple[str, ...] | None = declared(StagedInputs, "abandon_command")
     parallelism: int = declare(
         whole(0),
         "Swarm: how many replicas are rolled back at a time; 0 is all at once. The release is known to work, so seconds count."

@@ -98,6 +98,11 @@ class Plan:
         return all(move.already for move in self.moves)
 
     @property
+    def local(self) -> list[str]:
+        """The services whose image was pushed once, and now is on this engine only: it lasts until a clean-up there."""
+        return [move.service for move in self.moves if move.image.local and not move.image.opaque]
+
+    @property
     def not_undone(self) -> tuple[str, ...]:
         """What a rollback leaves as it is."""
         said = ["what the release wrote: rows, files, messages that were sent, caches"]
@@ -160,6 +165,9 @@ class Plan:
             ),
             Table(("service", "runs now", "rolled back to", ""), rows),
         ]
+        if self.local:
+            said = f"The registry no longer has the image of {', '.join(self.local)}: only this engine has it."
+            found.append(Paragraph([Strong("Push it again: "), said]))
         found += self._commits()
         if self.schema:
             found.append(Paragraph([Strong("Database: "), self.schema]))

@@ -46,7 +46,7 @@ def revert(github: GitHub, facts: Facts, plan: Plan, judged: Report, runtime: Ru
             error.fix = "Allow it: Settings → Actions → General → Allow GitHub Actions to create and approve pull requests."
         elif isinstance(error, Rejected):
             error.fix = "Let the rules of the repository (Settings → Rules) allow branches `cicd-actions/**`."
-        error.fix = f"{error.fix}\n{_BY_HAND}".strip()
+        error.fix = f"{error.fix}\n{_BY_HAND}".strip("\n")
         return Reverted(problem=error)
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from cicd_actions.engines.inputs import connected, release_variables
 from cicd_actions.engines.protocol import Engine
+from cicd_actions.engines.staged_inputs import STAGED, abandon_all
 from cicd_actions.github.client import GitHub
 from cicd_actions.github.proof import Trust
 from cicd_actions.github.records import Records
@@ -24,7 +25,7 @@ from cicd_actions.toolkit.verdict import Verdict
 
 def run(inputs: Inputs, runtime: Runtime) -> Report:
     """Runs one rollback. Raises `UnusableInput` before anything moved, and `Cancelled` with a report."""
-    with connected(inputs, runtime) as engine:
+    with connected(inputs, runtime, STAGED) as engine:
         return _run(inputs, runtime, engine)
 
 
@@ -51,6 +52,8 @@ def _run(inputs: Inputs, runtime: Runtime, engine: Engine) -> Report:
         if inputs.dry_run and plan.refused is None:
             return outcome.planned(known, plan)
         checks.refuse(inputs, plan)
+        # A release that stands beside the old one may have the traffic, whatever the services themselves run.
+        abandon_all(engine, inputs, [each.service for each in inputs.services], deadline, runtime)
         for moved in moves(plan, engine, deadline, runtime):
             known = replace(known, moved=moved)
         judged = verify(inputs, plan, runtime)

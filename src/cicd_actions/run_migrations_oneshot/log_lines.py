@@ -95,6 +95,13 @@ def at(revisions: tuple[str, ...] | None) -> str:
     return ", ".join(revisions) or "base (nothing applied)"
 
 
+def way(before: tuple[str, ...], now: tuple[str, ...]) -> str:
+    """Returns from where to where. Heads that stayed, such as those of Django's other apps, are left out."""
+    stayed = set(before) & set(now)
+    one, two = (tuple(head for head in side if head not in stayed) for side in (before, now))
+    return f"{at(one)} → {at(two)}" if one and two else f"{at(before)} → {at(now)}"
+
+
 def described(one: Holder) -> str:
     """Returns a session in the database for people."""
     name = f" {one.application!r}" if one.application else ""

@@ -10,7 +10,7 @@ from cicd_actions.run_migrations_oneshot.explanations import explained
 from cicd_actions.run_migrations_oneshot.inputs import Inputs
 from cicd_actions.run_migrations_oneshot.job import Ran
 from cicd_actions.run_migrations_oneshot.journal import Journal
-from cicd_actions.run_migrations_oneshot.log_lines import at, described
+from cicd_actions.run_migrations_oneshot.log_lines import at, described, way
 from cicd_actions.run_migrations_oneshot.progress import Migration, Progress, Step
 from cicd_actions.run_migrations_oneshot.schema import MOST_LINES, SchemaDiff
 from cicd_actions.run_migrations_oneshot.sentences import Explanation, ended
@@ -61,7 +61,7 @@ class Outcome:
         progress = self.progress
         applied = self._applied()
         words = {
-            "applied": f"Applied {self._count(len(applied))}: {at(progress.before)} → {at(progress.now)}.",
+            "applied": f"Applied {self._count(len(applied))}: {way(progress.before or (), progress.now or ())}.",
             "up-to-date": f"Nothing is pending: the database is at {at(progress.now)}.",
             "planned": f"Dry run: {self._count(len(progress.pending))} would be applied to {at(progress.before)}."
             if progress.pending
@@ -147,7 +147,7 @@ class Outcome:
             return f"It was at {at(progress.before)}. Could not read where it is now{why}: ask with `dry-run: true`."
         if progress.now == progress.before and not progress.step:
             return f"Nothing was applied: the database is at {at(progress.now)}, as before."
-        moved = f"{at(progress.before)} → {at(progress.now)}"
+        moved = way(progress.before, progress.now)
         undone = list(dict.fromkeys(step[1] for step in progress.ran if step not in progress.applied))
         words = [
             f"The database is at {at(progress.now)}" + (f" ({moved})." if progress.now != progress.before else ", as before.")

@@ -144,10 +144,11 @@ def _fetcher(token: str, runtime: Runtime) -> Fetch:
 
 _GIVEN = frozenset(
     "CI COLUMNS DISPLAY EDITOR HOME HOSTNAME IFS LANG LANGUAGE LINES LOGNAME MAIL NO_COLOR OLDPWD PAGER PATH PS1 PS2 PS4 PWD"
-    " SHELL SHLVL TEMP TERM TMP TMPDIR TZ USER VIRTUAL_ENV VISUAL".split()
+    " SHELL SHLVL TEMP TERM TMP TMPDIR TZ USER VIRTUAL_ENV VISUAL"
+    " COMP_CWORD COMP_KEY COMP_LINE COMP_POINT COMP_TYPE COMP_WORDBREAKS COMP_WORDS".split()  # bash sets these for a completion
 )
-_GIVEN_STEMS = ("GITHUB_", "RUNNER_", "ACTIONS_", "BASH_", "COMP_", "LC_", "XDG_", "_")
-"""COMP_: bash sets these for a completion. With `_` in front, a name is a private agreement of two programs."""
+_GIVEN_STEMS = ("GITHUB_", "RUNNER_", "ACTIONS_", "BASH_", "LC_", "XDG_", "_")
+"""With `_` in front, a name is a private agreement of two programs."""
 
 
 def _given(name: str) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
 from cicd_actions.toolkit.errors import UnusableInput
-from cicd_actions.toolkit.grammar import NotUnderstood, Parser, fits, nearest
+from cicd_actions.toolkit.grammar import NotUnderstood, Parser, boolean, fits, nearest
 from cicd_actions.toolkit.redaction import Redactor
 
 T = TypeVar("T")
@@ -111,22 +111,27 @@ def from_json(text: str) -> dict[str, str]:
 def from_flags(argv: list[str], inputs: type[Any]) -> dict[str, str]:
     """Reads the inputs among the flags `--name value` or `--name=value`; a flag given twice adds a line.
 
-    Raises `UnusableInput` for a word that is not a flag, and for a flag without a value.
+    A boolean's flag may stand alone: `--force` is `--force true`. Raises `UnusableInput` for a word that is not a flag, and
+    for a flag without a value.
     """
     known = declarations(inputs)
     values: dict[str, str] = {}
-    words = iter(argv)
-    for word in words:
+    words = list(argv)
+    while words:
+        word = words.pop(0)
         if not word.startswith("--") or word == "--":
             raise UnusableInput(f"`{word}` is not a flag.", fix="Write inputs as `--name value`; see --help.")
         name, equals, value = word[2:].partition("=")
         if name not in known:
             raise UnusableInput(_unknown(name, known, what="flag", prefix="--"))
         if not equals:
-            given = next(words, None)
-            if given is None:
+            alone = not words or words[0].startswith("--")
+            if alone and known[name].parse is boolean:
+                value = "true"
+            elif not words:
                 raise UnusableInput(f"The flag `--{name}` has no value.", fix=f"    --{name} {_example(known[name])}")
-            value = given
+            else:
+                value = words.pop(0)
         values[name] = f"{values[name]}\n{value}" if name in values else value
     return values
 

@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from cicd_actions.toolkit.errors import Inconclusive
+from cicd_actions.toolkit.errors import Inconclusive, UnusableInput
 from cicd_actions.toolkit.redaction import Redactor
 from cicd_actions.verify_migrations import dialect
 from cicd_actions.verify_migrations.mysql_catalog import catalog, queries
@@ -27,11 +27,14 @@ SCHEMES = ("mysql", "mariadb")
 _LOG = "cicd_vm_log"
 _MODE = "set session sql_mode = concat(@@sql_mode, ',ANSI_QUOTES,NO_BACKSLASH_ESCAPES')"
 _SYSTEM = "('information_schema', 'mysql', 'performance_schema', 'sys')"
+_OLDEST = {False: 8_000_016, True: 10_002_022}
+"""The first versions with `information_schema.check_constraints`: MySQL's, and MariaDB's."""
+
 _READ_AS = (
     (re.compile(r'"main"\.'), ""),
     (re.compile(r"\bcicd_vm\.choices(\(document json)b"), r"cicd_vm_choices\1"),
     (re.compile(r"\bcicd_vm\.choices\b"), "cicd_vm_choices"),
-    (re.compile(r" overriding system value| on conflict do nothing$"), ""),
+    (re.compile(r" overriding system value| on conflict do nothing$| with \(force\)$"), ""),
     (re.compile(r" default values$"), " () values ()"),
     (re.compile(r" where \([^()]*\) in \(select [^()]* limit 1\)$"), " limit 1"),
 )
@@ -127,13 +130,6 @@ class MysqlServer(Server):
         """Does nothing: there is no cache. Returns the name it has now."""
         return database
 
-    def drop(self, database: str) -> None:
-        """Drops a database."""
-        try:
-            self.connection.rows(f"drop database if exists {name(database)}")
-        except ServerError:
-            return
-
     def prune(self, keep: str) -> None:
         """Does nothing: there is no cache."""
 
@@ -193,15 +189,15 @@ class MysqlRecorder(Recorder):
 
     def __init__(self, *, mariadb: bool) -> None:
         self._parts = queries(mariadb=mariadb)
+        self._implied: set[str] = set()
 
     def install(self, connection: Connection) -> None:
         """Does nothing."""
 
     def catalog(self, connection: Connection) -> Any:
         """Returns the catalog of the database."""
-        return catalog(
-            [(part, json.loads(text or "{}")) for part, query in self._parts.items() for (text,) in _raw(connection, query)]
-        )
+        rows = [(part, json.loads(text or "{}")) for part, query in self._parts.items() for (text,) in _raw(connection, query)]
+        return catalog(rows, self._implied)
 
     def arm(self, connection: Connection) -> None:
         """Begins to record."""
@@ -211,8 +207,9 @@ class MysqlRecorder(Recorder):
         )
         for at, table in enumerate(_version_tables(connection)):
             parts = {"version": f"select json_object('version_num', version_num) from {table}", **self._parts}
-            into = f"insert into {_LOG}_part(n, part, document) select @cicd_vm"
-            kept = "".join(f" {into}, '{part}', d.* from ({query}) d;" for part, query in parts.items())
+            into = f" insert into {_LOG}_part(n, part, document) select @cicd_vm"
+            # Not from a subquery: MariaDB would drop its order.
+            kept = "".join(f"{into}, '{part}', {query.removeprefix('select ')};" for part, query in parts.items())
             for what in ("insert", "update", "delete"):
                 _raw(
                     connection,
@@ -241,7 +238,7 @@ class MysqlRecorder(Recorder):
             parts.setdefault(at or "", []).append((part or "", json.loads(text or "{}")))
         for at, kind, tag in connection.rows(f"select n, kind, tag from {_LOG} order by n"):
             versions = [row for part, row in parts.get(at or "", ()) if part == "version"]
-            known = catalog(parts[at]) if at in parts else None
+            known = catalog(parts[at], self._implied) if at in parts else None
             yield Entry(int(at or 0), kind or "", tag or "", "", "", "", {}, versions, {}, {}, "", known)
 
 
@@ -268,8 +265,14 @@ def scratch(url: str, redactor: Redactor, *, allow_other_data: bool) -> Iterator
     host, user = parts.hostname or "localhost", unquote(parts.username or "root")
     address = MysqlAddress(url, host, parts.port or 3306, user, password, "", "")
     with MysqlConnection(address) as connection:
-        recorder = MysqlRecorder(mariadb="mariadb" in (connection.value("select version()") or "").lower())
-        server = MysqlServer(address, connection, uuid.uuid4().hex[:12], recorder)
+        mariadb = "mariadb" in (connection.value("select version()") or "").lower()
+        server = MysqlServer(address, connection, uuid.uuid4().hex[:12], MysqlRecorder(mariadb=mariadb))
+        if server.version < _OLDEST[mariadb]:
+            raise UnusableInput(
+                "The scratch server is too old.",
+                cause="The check reads constraints that MySQL describes since 8.0.16, and MariaDB since 10.2.22.",
+                fix="    services:\n      mysql:\n        image: mysql:8.4",
+            )
         data = "" if allow_other_data else server.other_data()
         if data:
             raise refused_data(address, data)

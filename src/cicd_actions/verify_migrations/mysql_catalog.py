@@ -6,7 +6,7 @@ https://dev.mysql.com/doc/refman/8.4/en/information-schema.html
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from cicd_actions.verify_migrations import dialect
@@ -45,8 +45,11 @@ def queries(*, mariadb: bool) -> dict[str, str]:
     }
 
 
-def catalog(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
-    """Returns the catalog of a schema, in the form of PostgreSQL's; types have PostgreSQL's names."""
+def catalog(rows: Iterable[tuple[str, Mapping[str, Any]]], implied: set[str]) -> dict[str, Any]:
+    """Returns the catalog of a schema, in the form of PostgreSQL's; types have PostgreSQL's names.
+
+    `implied` gathers the indexes that MySQL made for a foreign key. It keeps them when the key goes, so they never count.
+    """
     by_part: dict[str, list[Mapping[str, Any]]] = {}
     for part, row in rows:
         by_part.setdefault(part, []).append(row)
@@ -63,8 +66,22 @@ def catalog(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
         for row in by_part.get(part, ()):
             if row["table"] in tables:
                 reader(tables[row["table"]], row, enums)
+    for table in tables.values():
+        implied |= set(_implied(table))
+        table["indexes"] = {label: one for label, one in table["indexes"].items() if label not in implied}
     functions = {row["name"]: row["text"] or "" for row in by_part.get("function", ())}
     return {"tables": tables, "enums": enums, "domains": {}, "functions": functions, "sequences": []}
+
+
+def _implied(table: Mapping[str, Any]) -> Iterator[str]:
+    """Yields indexes that have a foreign key's columns, and its name or that of its first column."""
+    for label, one in table["constraints"].items():
+        if one["type"] == "f":
+            first = table["columns"].get(str(one["columns"][0]), {}).get("name")
+            for index in (f"{table['name']}.{label}", f"{table['name']}.{first}"):
+                found = table["indexes"].get(index)
+                if found and found["columns"] == one["columns"] and not found["unique"]:
+                    yield index
 
 
 def _column(table: dict[str, Any], row: Mapping[str, Any], enums: dict[str, list[str]]) -> None:

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterator
 
 from cicd_actions.toolkit.errors import Inconclusive
-from cicd_actions.verify_migrations.wire import Address, Connection, Row, ServerError
+from cicd_actions.verify_migrations.wire import Address, Connection, Row, ServerError, unreachable
 
 _WANTED = 0x1 | 0x8 | 0x200 | 0x2000 | 0x8000 | 0x10000 | 0x20000 | 0x80000
 """Capabilities: a database at the start, protocol 4.1, several statements at once, authentication by plugins."""
@@ -58,10 +58,7 @@ class Wire(Connection):
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._log_in(address)
         except (OSError, struct.error, ServerError) as error:
-            raise Inconclusive(
-                f"Could not connect to the scratch server at {address.host}:{address.port}: {error}.",
-                fix="Start the lane's database before this step, and give its address in the variable.",
-            ) from None
+            raise unreachable(address, error) from None
 
     def close(self) -> None:
         """Ends the session."""

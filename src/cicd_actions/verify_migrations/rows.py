@@ -85,7 +85,8 @@ class Rows:
             # Read while it was empty, for a key into the table itself or in a circle.
             self._parents = {key: rows for key, rows in self._parents.items() if key[0] != table.oid}
             if problem:
-                found.append(f"{table.name}: {problem}")
+                label = table.name.replace('"', "").removeprefix("public.").removeprefix("main.")
+                found.append(f"{label}: {problem}")
         for table in self.tables.values():
             for column in table.columns.values():
                 if column.sequence:

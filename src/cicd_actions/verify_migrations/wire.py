@@ -94,6 +94,14 @@ class Address:
         return Address(url, self.host, self.port, self.user, self.password, database, self.tls)
 
 
+def unreachable(address: Address, error: Exception) -> Inconclusive:
+    """Returns the error for a server that does not let the action in."""
+    return Inconclusive(
+        f"Could not connect to the scratch server at {address.host}:{address.port}: {error}.",
+        fix="Start the lane's database before this step, and give its address in the variable.",
+    )
+
+
 class Connection:
     """One session. `timeout` in seconds is for each read of the socket, not for a whole statement."""
 
@@ -103,10 +111,7 @@ class Connection:
             self._socket = self._opened(address, timeout)
             self._start(address, settings or {})
         except (OSError, struct.error) as error:
-            raise Inconclusive(
-                f"Could not connect to the scratch server at {address.host}:{address.port}: {error}.",
-                fix="Start the lane's database before this step, and give its address in the variable.",
-            ) from None
+            raise unreachable(address, error) from None
 
     def close(self) -> None:
         try:

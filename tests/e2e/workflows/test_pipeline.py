@@ -112,6 +112,24 @@ def test_documentation_on_the_default_branch_is_not_released(app: Consumer, worl
     assert world.journal() == []
 
 
+def test_a_promotion_deploys_what_passed_before_and_builds_nothing(app: Consumer, world: World) -> None:
+    app.calls("pipeline.yml", {"promote": "${{ github.event.inputs.promote }}"})
+    file = described(world)
+    file["release"]["environments"][1]["start"] = "manual"
+    app.describes(file)
+    app.commit({})
+    assert set(go(app, world).results().values()) == {"success"}
+    assert (world.runs("staging"), world.runs("production")) == ({"api": app.head, "web": app.head}, {})
+    passed = [entry[2] for entry in world.journal() if entry[0] == "roll-out"]
+
+    run = go(app, world, "workflow_dispatch", {"inputs": {"promote": "production"}})
+    assert sorted(name.rpartition(" / ")[2] for name in run.results()) == ["build", "check", "deploy", "plan"], run.log()
+    assert world.runs("production") == world.runs("staging")
+    journal = world.journal()
+    assert [entry[0] for entry in journal].count("build") == len(IMAGES)
+    assert [entry[2] for entry in journal if entry[0] == "roll-out"] == passed * 2
+
+
 # --- one environment ---
 
 
@@ -159,6 +177,40 @@ def test_a_sick_release_is_taken_back_and_told(deploy: Consumer, world: World, h
     assert [task[1:] for task in world.tasks()] == [
         ("passed", before), ("deploy", sick), ("quarantined", sick), ("deploy", before), ("passed", before),
     ]  # fmt: skip
+
+
+def test_a_rollback_by_hand_announces_itself_and_rolls_back(consumer: Consumer, world: World) -> None:
+    consumer.describes(described(world, "staging"))
+    consumer.calls("rollback.yml", {"environment": "staging", "dry-run": False})
+    before = consumer.commit({"operations.py": OPERATIONS.read_text(encoding="utf-8")})
+    world.put("staging", before)
+    newer = {"digest": DIGEST, "sha": consumer.commit({"x": "1"})}
+    for service in IMAGES:
+        (world.folder / "staging" / f"{service}.json").write_text(json.dumps({"image": f"local/{service}@{DIGEST}", **newer}))
+    run = go(consumer, world, "workflow_dispatch")
+    assert run.results() == dict.fromkeys(["call / plan", "call / announce", "call / roll back"], "success"), run.errors()
+    assert world.runs("staging") == {"api": before, "web": before}
+    assert [task[1] for task in world.tasks()].count("lock") == 1
+
+
+def test_a_release_that_fails_its_smoke_tests_is_rolled_back(deploy: Consumer, world: World) -> None:
+    """The second job ran before the roll-out, and the test knew where to ask and which commit."""
+    before = deploy.head
+    world.put("staging", before)
+    smoke = "sh -c 'test -n \"$API_URL\" && echo smoke={sha} && ! curl -sf $API_URL/health/ready | grep -q {sha}'"
+    calls_deploy(deploy, world, {"smoke": ["true", smoke], "after-migrate": "seed --all"})
+    release = deploy.commit({"x": "1"})
+    run = go(deploy, world)
+    assert run.results() == {"call / deploy": "failure"}
+    assert f"\nsmoke={release}\n" in run.log()
+    assert [steps(run)[name] for name in ("After the migration", "Gate", "Smoke tests", "Roll back")] == [
+        "success", "success", "failure", "success",
+    ]  # fmt: skip
+    jobs = [entry[6:] for entry in world.journal() if entry[0] == "job"]
+    assert jobs.index(["schema", "up"]) < jobs.index(["seed", "--all"])
+    assert world.runs("staging") == {"api": before, "web": before}
+    assert "| smoke tests | fail |\n| roll back | success |\n" in run.summaries[-1].text
+    assert [task[1] for task in world.tasks()] == ["passed", "deploy", "quarantined", "deploy", "passed"]
 
 
 def test_a_first_release_that_is_sick_has_no_way_back_and_says_so(deploy: Consumer, world: World) -> None:

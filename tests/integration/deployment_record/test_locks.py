@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -269,7 +270,7 @@ class TestStatus:
         assert (found["staging"]["lock"]["by"], found["staging"]["lock"]["reason"]) == ("alice", "a freeze")
         assert found["staging"]["unjudged"]["sha"] == sha(2)
         assert [each["verdict"] for each in found["staging"]["verdicts"]] == ["pass"]
-        assert found["production"] == {"services": {}, "unjudged": None, "lock": None, "verdicts": []}
+        assert found["production"] == {"services": {}, "unjudged": None, "lock": None, "stages": {}, "verdicts": []}
         for said in ("a freeze", "alice", sha(1)[:12], "Without a verdict"):
             assert said in ended.summary
 
@@ -280,6 +281,18 @@ class TestStatus:
         found = json.loads(ended.outputs["status"])["staging"]["services"]
         assert (found["api"]["running"], found["web"]["running"]) == (digest(1), digest(2))
         assert digest(2) in ended.summary
+
+    def test_status_with_the_programs_of_a_stage_tells_which_release_stands_beside_the_other(self, world: World) -> None:
+        world.release(1)
+        stage = {
+            "api": {"image": "r/api@2", "percent": 10, "until": 4070908800, "run": "https://github.com/org/app/actions/runs/7"}
+        }
+        engine = {key.replace("-", "_"): text for key, text in world.engine.items()}
+        ended = act(world, "status", **engine, stage_command=f"echo {shlex.quote(json.dumps(stage))}")
+        assert "a stage of api has 10 % of the traffic" in ended.headline, ended.log
+        found = json.loads(ended.outputs["status"])["staging"]["stages"]["api"]
+        assert (found["image"], found["percent"], found["until"]) == ("r/api@2", 10, "2099-01-01T00:00:00Z")
+        assert "actions/runs/7" in ended.summary
 
     def test_status_says_when_the_engine_does_not_answer(self, world: World) -> None:
         world.release(1)

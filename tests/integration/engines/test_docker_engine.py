@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import docker
+import httpx
 import pytest
 
 from cicd_actions.engines.docker_engine import DockerEngine
 from cicd_actions.engines.protocol import EngineUnreachable, ImageMissing, RollOutFailed, Running, ServiceMissing, Target
+from cicd_actions.engines.swarm import Swarm
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import Cancelled
 from cicd_actions.toolkit.runtime import Runtime
@@ -189,6 +191,26 @@ def test_an_image_that_was_never_pushed(host: Host, images: Images, engine: Dock
         engine.resolve(f"{local.repository}:none", Deadline(10))
     with pytest.raises(ServiceMissing):
         engine.roll_out(Target("absent", image), before, Deadline(10))
+
+
+class SeveralNodes(Swarm):
+    """A Swarm with a node that lacks what this one has."""
+
+    def _nodes(self) -> int:
+        return 2
+
+
+def test_image_that_the_registry_deleted_is_on_this_engine_only(
+    images: Images, engine: DockerEngine, make_runtime: Callable[..., Runtime]
+) -> None:
+    built = images.app()
+    assert not engine.resolve(built.pinned, Deadline(30)).local
+    registry, _, name = built.repository.partition("/")
+    httpx.delete(f"http://{registry}/v2/{name}/manifests/{built.digest}").raise_for_status()
+    found = engine.resolve(built.pinned, Deadline(30))
+    assert (found.pinned, found.local) == (built.pinned, True)
+    with pytest.raises(ImageMissing, match="the image is on one engine only"):
+        SeveralNodes(make_runtime()).resolve(built.pinned, Deadline(30))
 
 
 def test_an_engine_that_is_not_there(make_runtime: Callable[..., Runtime]) -> None:

@@ -18,6 +18,7 @@ from cicd_actions.health_gate.network import Network
 from cicd_actions.health_gate.observation import Observation, Outcome
 from cicd_actions.health_gate.resolver import Resolver
 from cicd_actions.health_gate.targets import HttpRequest, Metric, Target
+from cicd_actions.health_gate.tcp_probe import TcpProber
 from cicd_actions.health_gate.urls import parse
 from cicd_actions.toolkit.report import Report
 
@@ -123,6 +124,12 @@ def test_name_of_a_metadata_service_gets_no_request(serving: Any, address: str) 
     server = serving(start=whole("302 Found", "Location: http://there/"))
     seen, _ = probe(f"http://app:{server.port}/", {"app": ["127.0.0.1"], "there": [address]})
     assert (seen.outcome, seen.kind) == (Outcome.WRONG, "redirect")
+
+
+def test_tcp_target_whose_name_leads_to_a_metadata_service_is_not_connected() -> None:
+    prober = TcpProber(Target("app", tcp=("app", 9)), ("app", 9), Rebinding({"app": ["169.254.169.254"]}), lambda: 0.0)
+    seen = asyncio.run(prober.probe(10))
+    assert (seen.outcome, seen.kind, seen.reached) == (Outcome.UNJUDGED, "metadata", False)
 
 
 def test_metadata_service_that_the_input_names_may_be_probed() -> None:

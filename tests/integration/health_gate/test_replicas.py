@@ -66,6 +66,18 @@ def replicas(raw: Any, *versions: str) -> tuple[int, list[Any]]:
     return first.port, [first, *rest]
 
 
+def patiently(run: Callable[[str], Report], least: int) -> Report:
+    """Returns the report of a gate that ends by its deadline.
+
+    The deadline is longer when a busy machine let the gate make less than `least` probes.
+    """
+    report = run("1500ms")
+    for timeout in ("8s", "40s"):
+        if int(str(report.outputs["attempts"])) < least:
+            report = run(timeout)
+    return report
+
+
 def cyclic(*addresses: str) -> Callable[[int], list[str]]:
     return lambda turn: [addresses[(turn + place) % len(addresses)] for place in range(len(addresses))]
 
@@ -76,7 +88,13 @@ def test_a_stale_replica_behind_rotating_dns_fails_and_says_which_address_answer
     port, servers = replicas(raw, NEW, OLD, NEW)
     named(cyclic("127.0.0.1", "127.0.0.2", "127.0.0.3"))
     file = tmp_path / "report.json"
-    report = gate(url=f"http://app.test:{port}/", expect_version=NEW, stable_for="500ms", timeout="1500ms", report=str(file))
+
+    def run(timeout: str) -> Report:
+        for server in servers:
+            server.connections = 0
+        return gate(url=f"http://app.test:{port}/", expect_version=NEW, stable_for="500ms", timeout=timeout, report=str(file))
+
+    report = patiently(run, 6)
     assert report.outputs["verdict"] == "fail"
     assert "By address: version aaaaaaaaaaaa… from 127.0.0.1, 127.0.0.3; version bbbbbbbbbbbb… from 127.0.0.2" in str(
         report.outputs["reason"]
@@ -86,7 +104,9 @@ def test_a_stale_replica_behind_rotating_dns_fails_and_says_which_address_answer
     assert {each["address"]: each["version"] for each in target["addresses"]} == {
         "127.0.0.1": NEW, "127.0.0.2": OLD, "127.0.0.3": NEW,
     }  # fmt: skip
-    assert all(sum(run["peers"].values()) == run["count"] for run in target["answers"])
+    # The deadline may cut the last probe before its name is resolved.
+    told = [run for run in target["answers"] if run["label"] != "cut off"]
+    assert all(sum(run["peers"].values()) == run["count"] for run in told)
 
 
 def test_a_pass_without_a_window_has_met_every_address_once(gate: Gate, raw: Any, named: Any, log: Any) -> None:
@@ -103,7 +123,7 @@ def test_a_pass_without_a_window_has_met_every_address_once(gate: Gate, raw: Any
 def test_a_replica_that_refuses_beside_one_that_answers_fails(gate: Gate, raw: Any, named: Any) -> None:
     port, _ = replicas(raw, NEW)
     named(cyclic("127.0.0.1", "127.0.0.2"))
-    report = gate(url=f"http://app.test:{port}/", expect_version=NEW, timeout="500ms")
+    report = patiently(lambda timeout: gate(url=f"http://app.test:{port}/", expect_version=NEW, timeout=timeout), 4)
     assert report.outputs["verdict"] == "fail"
     assert "refused the connection at 127.0.0.2" in str(report.outputs["reason"])
 
@@ -117,14 +137,15 @@ def test_a_replica_that_leaves_dns_is_waited_for_no_longer(gate: Gate, raw: Any,
 def test_a_replica_that_joins_dns_has_to_answer_right_too(gate: Gate, raw: Any, named: Any) -> None:
     port, _ = replicas(raw, NEW, OLD)
     named(lambda turn: ["127.0.0.1", "127.0.0.2"] if turn >= 4 else ["127.0.0.1"])
-    report = gate(url=f"http://app.test:{port}/", expect_version=NEW, stable_for="700ms", timeout="1500ms")
+    url = f"http://app.test:{port}/"
+    report = patiently(lambda timeout: gate(url=url, expect_version=NEW, stable_for="700ms", timeout=timeout), 8)
     assert report.outputs["verdict"] == "fail"
 
 
 def test_a_name_server_that_gives_one_address_at_a_time_hides_no_replica(gate: Gate, raw: Any, named: Any) -> None:
     port, _ = replicas(raw, NEW, OLD)
     named(lambda turn: ["127.0.0.1" if turn % 2 else "127.0.0.2"])
-    report = gate(url=f"http://app.test:{port}/", expect_version=NEW, timeout="900ms")
+    report = patiently(lambda timeout: gate(url=f"http://app.test:{port}/", expect_version=NEW, timeout=timeout), 4)
     assert report.outputs["verdict"] == "fail"
 
 
@@ -155,7 +176,8 @@ def test_localhost_on_which_two_releases_listen_is_judged_by_both(gate: Gate, ra
     named(lambda _: ["127.0.0.1"], "localhost")
     first = raw(says(NEW))
     raw(says(OLD), host="::1", port=first.port)
-    report = gate(url=f"http://localhost:{first.port}/", expect_version=NEW, consecutive_successes="3", timeout="900ms")
+    url = f"http://localhost:{first.port}/"
+    report = patiently(lambda timeout: gate(url=url, expect_version=NEW, consecutive_successes="3", timeout=timeout), 4)
     assert report.outputs["verdict"] == "fail"
     assert "from ::1" in str(report.outputs["reason"])
 
@@ -189,7 +211,7 @@ def test_replicas_behind_one_address_get_as_many_connections_as_a_chance_of_999_
 def test_a_stale_replica_behind_one_address_fails_though_the_first_answers_are_right(gate: Gate, raw: Any) -> None:
     server = balanced(raw, NEW, NEW, NEW, NEW, OLD)
     assert gate(url=server.url, expect_version=NEW).outputs["verdict"] == "pass"
-    report = gate(url=server.url, expect_version=NEW, replicas="5", timeout="1500ms")
+    report = patiently(lambda timeout: gate(url=server.url, expect_version=NEW, replicas="5", timeout=timeout), 6)
     assert report.outputs["verdict"] == "fail"
 
 

@@ -130,6 +130,19 @@ class TestInconclusive:
         assert report.outputs["verdict"] == "inconclusive"
         assert rule(report) == "no-data"
 
+    @pytest.mark.parametrize("fault", ["refuses", "hangs-up", "never-answers", "misleads"])
+    def test_a_metric_whose_server_is_broken(self, gate: Gate, raw: Any, closed_port: int, fault: str) -> None:
+        handlers = {
+            "hangs-up": hangs_up,
+            "never-answers": lambda connection: connection.recv(1),
+            "misleads": answers("302 Found", "Location: http://169.254.169.254/"),
+        }
+        metrics = raw(handlers[fault]).url if fault in handlers else f"http://127.0.0.1:{closed_port}/"
+        report = gate(
+            url=raw(healthy).url, metric_url=metrics, metric_max="1", timeout="400ms", interval="100ms", allow_redirects="true"
+        )
+        assert report.outputs["verdict"] == "inconclusive"
+
 
 class TestFail:
     def test_a_connection_that_is_accepted_and_never_answered(self, gate: Gate, raw: Any) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from cicd_actions.pipeline_file.model import Pipeline
 from cicd_actions.pipeline_file.reading import load
+from tests.harness import repositories
 from tests.harness.action import Ended, run
 
 FASTAPI = """[project]
@@ -29,6 +27,7 @@ LAYOUTS: dict[str, dict[str, str]] = {
     "two apps": {
         "apps/api/pyproject.toml": FASTAPI,
         "apps/api/uv.lock": "",
+        "apps/api/tests/test_app.py": "",
         "apps/api/alembic.ini": "",
         "apps/api/scripts/export_openapi.py": "",
         "apps/web/package.json": package(
@@ -49,68 +48,18 @@ LAYOUTS: dict[str, dict[str, str]] = {
         "frontend/src/client/sdk.gen.ts": "",
         "compose.yml": "services:\n  db:\n    image: postgres:latest\n",
     },
-    "api at the root": {
-        "pyproject.toml": FASTAPI,
-        "poetry.lock": "",
-        "frontend/package.json": package(lint="next lint", build="next build"),
-        "frontend/yarn.lock": "",
-        ".nvmrc": "v22.3.0\n",
-        ".github/workflows/old.yml": "on: pull_request_target\njobs: {}\n",
-    },
-    "django with pip": {
-        "manage.py": "",
-        "requirements.txt": "django\npsycopg2-binary\nredis\npytest\n",
-        "Dockerfile": "FROM x\n",
-    },
     "node alone": {
         "package.json": package(lint="eslint .", test='echo "Error: no test specified" && exit 1'),
         "package-lock.json": "",
     },
-    "nothing known": {"main.go": "package main\n"},
 }
 
 
-def repository(folder: Path, files: dict[str, str]) -> Path:
-    for name, text in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
-    for words in (
-        ["init", "-q", "-b", "main"],
-        ["remote", "add", "origin", "git@github.com:Org/shop.git"],
-        ["add", "-A"],
-        ["-c", "user.name=x", "-c", "user.email=x@example.com", "commit", "-qm", "x"],
-    ):
-        subprocess.run(["git", *words], cwd=folder, check=True)
-    return folder
+repository = repositories.committed
 
 
 def go(folder: Path, **inputs: Any) -> Ended:
     return run("init", inputs, folder)
-
-
-@pytest.fixture(params=LAYOUTS, ids=lambda name: name.replace(" ", "-"))
-def made(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
-    folder = repository(tmp_path, LAYOUTS[request.param])
-    ended = go(folder)
-    assert ended.code == 0, ended.log
-    return request.param, folder
-
-
-def test_init_writes_a_valid_file_that_fits(made: tuple[str, Path]) -> None:
-    name, folder = made
-    pipeline = load(folder / ".github" / "cicd.yml")
-    assert (
-        list(pipeline.lanes)
-        == {
-            "two apps": ["api", "web"],
-            "workspaces locked at the root": ["api", "web"],
-            "api at the root": ["api", "web"],
-            "django with pip": ["api"],
-            "node alone": ["web"],
-            "nothing known": [],
-        }[name]
-    )
-    assert go(folder, check="true").code == 0
 
 
 def written(folder: Path, layout: str) -> tuple[Pipeline, str, Ended]:
@@ -132,6 +81,7 @@ def test_init_two_apps_are_coupled_by_the_document(tmp_path: Path) -> None:
     assert 'directory: "apps/api"' in text
     assert "# apps/api/alembic.ini exists" in text
     assert pipeline.images["api"].repository == "ghcr.io/org/shop/api"
+    assert go(tmp_path, check="true").code == 0
 
 
 def test_init_says_what_it_could_not_tell_and_what_to_look_at(tmp_path: Path) -> None:
@@ -139,7 +89,7 @@ def test_init_says_what_it_could_not_tell_and_what_to_look_at(tmp_path: Path) ->
     said = ended.log
     for part in (
         "backend uses FastAPI: add `openapi`", "The lane `web` has a generated client: add `client`",
-        "scripts.test of frontend/package.json may wait for changes", "compose.yml runs an image tagged `latest`",
+        "compose.yml runs an image tagged `latest`", "require the check `verify / check`",
     ):  # fmt: skip
         assert part in said or part in json.dumps(ended.outputs), said
 
@@ -161,3 +111,19 @@ def test_init_check_names_what_does_not_exist(tmp_path: Path) -> None:
     ended = go(folder, check="true")
     assert ended.code == 1
     assert "lanes.api.directory: apps/gone" in ended.findings[0]["message"]
+
+
+def test_init_release_comes_with_rollback_lock_and_what_is_to_be_set(tmp_path: Path) -> None:
+    ended = go(repository(tmp_path, {**repositories.files("uv-bun-workspace"), "go.sh": ""}), commit="a" * 40)
+    assert ended.code == 0, ended.log
+    pipeline = load(tmp_path / ".github" / "cicd.yml")
+    assert pipeline.release
+    assert pipeline.release.migrate
+    assert [each.name for each in pipeline.release.environments] == ["staging", "production"]
+    workflows = {path.name: path.read_text() for path in (tmp_path / ".github" / "workflows").iterdir()}
+    for name, called in (("pipeline", "verify"), ("pipeline", "release"), ("rollback", "rollback")):
+        assert f"uses: org/cicd-actions/.github/workflows/{called}.yml@{'a' * 40}" in workflows[f"{name}.yml"]
+    assert "options: [staging, production]" in workflows["lock.yml"]
+    secrets = (tmp_path / "SECRETS.md").read_text()
+    assert "`DEPLOY_ENV`" in secrets
+    assert "`SECRET_KEY`" in secrets

@@ -69,14 +69,35 @@ def test_run_lane_variables_and_addresses_reach_the_commands_alone(tmp_path: Pat
         tmp_path,
         services=services,
         backing={"postgres": 5432},
-        env={"DATABASE_URL": "postgresql://{postgres}/app", "BRACES": "{other}"},
+        env={
+            "DATABASE_URL": "postgresql://{postgres}/app",
+            "HOST": "{postgres.host}",
+            "PORT": "{postgres.port}",
+            "BRACES": "{other}",
+        },
         checks={"test": {"run": f'{sys.executable} -c "{script}"', "env": {"ONLY": "here"}}},
     )
     assert ended.code == 0, ended.log
     seen = json.loads((tmp_path / "app" / "seen").read_text())
     assert seen["DATABASE_URL"] == "postgresql://127.0.0.1:49321/app"
+    assert (seen["HOST"], seen["PORT"]) == ("127.0.0.1", "49321")
     assert (seen["BRACES"], seen["ONLY"]) == ("{other}", "here")
     assert "INPUTS" not in seen
+
+
+def test_run_lane_in_a_container_reaches_the_others_by_name(tmp_path: Path) -> None:
+    services = json.dumps({"db": {"ports": {"5432": "49321"}}})
+    env = {"URL": "{db}", "HOST": "{db.host}", "PORT": "{db.port}"}
+    ended = go(
+        tmp_path,
+        services=services,
+        container="golang:1.23",
+        backing={"db": 5432},
+        env=env,
+        checks={"test": check("sh -c 'echo $URL $HOST $PORT > seen'")},
+    )
+    assert ended.code == 0, ended.log
+    assert (tmp_path / "app" / "seen").read_text() == "db:5432 db 5432\n"
 
 
 def test_run_lane_container_that_did_not_start_is_told(tmp_path: Path) -> None:

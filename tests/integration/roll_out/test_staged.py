@@ -46,7 +46,7 @@ def test_canary_on_a_swarm_is_promoted_and_run_again_has_nothing_to_do(stack: St
     new = images.app()
     place = on_swarm(stack, images, old.pinned, replicas=1)
     await_text(place.url, old.sha)
-    asked = inputs(place, new, strategy="canary", steps="50% 1000 requests within 60s")
+    asked = inputs(place, new, strategy="canary", steps="80% 1000 requests within 120s")
     with Load(place.url) as load:
         ended = run("roll-out", asked)
         assert verdict(ended) == (0, "pass", "true", "promoted"), ended.log

@@ -103,6 +103,9 @@ def test_stage_by_a_program_that_fails_or_is_missing_moves_nothing(folder: Path)
     ended = run("roll-out", {**inputs("new-api"), "weigh-command": "", "abandon-command": ""}, folder)
     assert ended.code == 2
     assert "`weigh-command`, `abandon-command` is not set" in ended.log
+    ended = run("roll-out", {**inputs("new-api"), "weigh-command": "./weigh.py {service} {image} {percentage}"}, folder)
+    assert ended.code == 2
+    assert "Did you mean `{percent}`?" in ended.log
     (folder / "stage.py").write_text('#!/bin/sh\necho \'{"api": {"image": 1}}\'\n')
     ended = run("roll-out", inputs("new-api"), folder)
     assert ended.code == 3

@@ -56,6 +56,30 @@ def test_rollback_that_could_not_be_recorded_is_recorded_by_the_next_run(three: 
     assert_done(three, three.roll_back())
 
 
+@pytest.mark.parametrize("first", ["not recorded", "no verdict", "half-way"])
+def test_rollback_of_a_release_that_passed_does_not_return_to_it_after_a_first_run_that_broke_off(
+    world: World, first: str
+) -> None:
+    for number in (1, 2, 3):
+        world.release(number)
+    if first == "not recorded":
+        world.github.fail("POST", "/deployments$", status=403, message="Resource not accessible by integration", times=9)
+        assert world.roll_back().code == 3
+        world.github.faults.clear()
+    elif first == "no verdict":
+        assert world.roll_back(url="api=http://nowhere.invalid/", gate_timeout="1s").code == 3
+    else:
+        (world.folder / "broken-web").touch()
+        assert world.roll_back().code == 1
+        (world.folder / "broken-web").unlink()
+    for _ in range(2):
+        ended = world.roll_back()
+        assert (ended.code, ended.outputs["from-sha"], ended.outputs["to-sha"]) == (0, sha(3), sha(2)), ended.log
+        assert set(world.running().values()) == {sha(2)}
+    assert ("quarantined", "2") not in world.tasks()
+    assert world.tasks().count(("quarantined", "3")) == 1
+
+
 def test_rollback_after_a_roll_out_that_reverted_itself_moves_nothing(world: World) -> None:
     world.release(1)
     world.release(2)

@@ -40,6 +40,20 @@ def test_rollback_after_a_failed_release_deploys_the_last_good_one(world: World)
     assert "every other release recorded in staging is quarantined" in again.headline
 
 
+def test_rollback_abandons_the_stage_that_a_killed_run_left(world: World) -> None:
+    world.release(1)
+    world.release(2, "fail")
+    stage = world.folder / "stage.json"
+    stage.write_text(json.dumps({"api": {"image": world.image("api", 2), "percent": 100}}))
+    given = {"stage-command": f"cat {stage}", "abandon-command": f"sh -c 'echo {{}} > {stage}'"}
+    planned = world.roll_back(current_sha=sha(2), dry_run="true", **given)
+    assert "percent" in stage.read_text(), planned.log
+    ended = world.roll_back(current_sha=sha(2), **given)
+    assert (ended.code, ended.outputs["to-sha"]) == (0, sha(1)), ended.log
+    assert f"api: abandoned the stage of {world.image('api', 2)} that an earlier run left." in ended.log
+    assert json.loads(stage.read_text()) == {}
+
+
 def test_the_plan_says_everything_and_is_a_file(world: World) -> None:
     world.release(1)
     world.release(3, "fail", revisions='[{"revision": "0002", "phase": "expand", "message": "add"}]', database_revision="0002")

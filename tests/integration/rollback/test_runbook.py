@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import re
+import secrets
 import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import docker
 import httpx
 import pytest
 
 from cicd_actions.github.release_record import digest_of
 from cicd_actions.rollback_to_previous_sha.inputs import CheckInputs
 from cicd_actions.toolkit.inputs import declarations
+from tests.harness.action import run
 from tests.harness.kube_apiserver import Namespace
 from tests.harness.releases import Ended, World, digest, sha
-from tests.harness.stack import Images, Stack
+from tests.harness.stack import Images, Stack, await_text, free_port
 from tests.harness.workloads import NEW, workload
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -165,6 +168,7 @@ def test_every_command_of_the_page_is_tested_here() -> None:
         ["gh", "api"],
         ["docker", "run", "--rm"],
         ["docker", "service", "update"],
+        ["docker", "stop", "NAME"],
         ["kubectl", "set", "image"],
         ["git", "revert", "--no-edit"],
     ]
@@ -223,6 +227,22 @@ def test_git_reverts_what_was_rolled_back(tmp_path: Path) -> None:
         commits.append(git("rev-parse", "HEAD"))
     git(*command("git revert").replace("TO..FROM", f"{commits[0]}..{commits[-1]}").split()[1:])
     assert {path.name for path in tmp_path.iterdir()} == {".git", "one"}
+
+
+@pytest.mark.docker
+def test_docker_starts_the_container_before_again(docker_client: docker.DockerClient, images: Images) -> None:
+    old, new, name, port = images.app(), images.app(), f"t{secrets.token_hex(4)}", free_port()
+    docker_client.containers.run(old.pinned, name=name, detach=True, ports={"8000/tcp": ("127.0.0.1", port)})
+    try:
+        given = {"engine": "docker", "monitor": "1s", "services": f"{name}={new.pinned}"}
+        assert run("roll-out", given).code == 0
+        await_text(f"http://127.0.0.1:{port}/", new.sha)
+        for each in command("docker stop").replace("NAME", name).split(" && "):
+            subprocess.run(shlex.split(each), check=True, capture_output=True, timeout=60)
+        await_text(f"http://127.0.0.1:{port}/", old.sha)
+    finally:
+        for container in docker_client.containers.list(all=True, filters={"name": name}):
+            container.remove(force=True)
 
 
 @pytest.mark.swarm

@@ -50,6 +50,12 @@ jobs:
     uses: other/repository/.github/workflows/x.yml@v1
     secrets: {GIVEN: '${{ secrets.GIVEN }}', RENAMED: '${{ secrets.OWN }}'}
 """
+APPLICATION = """\
+import os
+# A shell sets the first one for a completion, and a program that starts this one the second.
+for name in (os.environ["COMP_LINE"], os.environ["_STARTED_BY"], os.environ["SETTING"]):
+    print(name)
+"""
 
 
 @pytest.fixture
@@ -73,7 +79,7 @@ def test_a_document_is_made(project: Path, check: Check) -> None:
 
 
 def test_write_makes_the_check_pass_wherever_a_name_is_read(repository: Path, check: Check) -> None:
-    fill(repository, {".github/workflows/all.yml": EVERYWHERE, "app.py": "import os\nos.environ['SETTING']\n"})
+    fill(repository, {".github/workflows/all.yml": EVERYWHERE, "app.py": APPLICATION})
     given = {"code": "auto", "fail-on": "undocumented\nincomplete"}
     assert len(names(check(given), "undocumented")) == 11
     assert check({**given, "write": "SECRETS.md"}).verdict is Verdict.PASS

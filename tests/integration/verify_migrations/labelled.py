@@ -308,6 +308,16 @@ REPORTED = (
     ),
     # https://github.com/braintree/pg_ha_migrations/pull/62
     good("volatile_now", "sql('alter table {t} add e timestamptz not null default current_timestamp')"),
+    # https://github.com/sbdchd/squawk/issues/693
+    good(
+        "primary_key_of_an_index",
+        "sql('alter table {t}_k add constraint {t}_pk primary key using index {t}_ki')",
+        "create table {t}_k(v int not null); create unique index {t}_ki on {t}_k(v);",
+    ),
+    # https://github.com/sbdchd/squawk/issues/649
+    bad("unique_column", "sql('alter table {t} add e varchar(255) unique')"),
+    # https://github.com/sbdchd/squawk/issues/314
+    bad("column_with_check", "sql('alter table {t} add e int check (e >= 0)')"),
     # https://github.com/doctolib/safe-pg-migrations/issues/48
     bad(
         "both_steps_at_once",

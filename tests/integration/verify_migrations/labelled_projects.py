@@ -112,5 +112,61 @@ PROJECTS = (
         _TEXT,
         _TEXT_MODEL,
     ),
+    # pypi/warehouse
+    bad(
+        "indexes_dropped",
+        "op.drop_index('{t}_i', table_name='{t}'); op.drop_index('{t}_j', table_name='{t}')",
+        "create index {t}_i on {t}(a); create index {t}_j on {t}(b);",
+    ),
+    good("sequence_set", "sql(\"select setval('{t}_id_seq', max(id)) from {t}\")"),
+    bad(
+        "names_of_everything",
+        "op.rename_table('{t}', '{t}_n'); sql('alter table {t}_n rename constraint {t}_pkey to {t}_n_pkey')",
+    ),
+    bad(
+        "column_kept_by_a_trigger",
+        """
+        sql('lock table {t} in exclusive mode')
+        op.add_column('{t}', sa.Column('e', sa.Integer(), nullable=True, server_default=sa.text('0')))
+        sql('update {t} set e = j.e from (select b, max(a) as e from {t} group by b) j where j.b = {t}.b')
+        op.alter_column('{t}', 'e', nullable=False)
+        """,
+    ),
+    good("default_of_a_moment", "op.alter_column('{t}', 'd', server_default=sa.text('now()'))"),
+    good("function_of_text", "sql(\"create function {t}_f(text) returns text as 'select lower($1)' language sql immutable\")"),
+    bad(
+        "rows_by_python",
+        """
+        bind = op.get_bind()
+        for (one,) in bind.execute(sa.text('select distinct a from {t}')).fetchall():
+            bind.execute(sa.text('update {t} set c = :c where a = :a'), {'c': str(one), 'a': one})
+        op.alter_column('{t}', 'c', nullable=False)
+        """,
+    ),
+    good(
+        "two_optional_columns", "op.add_column('{t}', sa.Column('e', sa.Text)); op.add_column('{t}', sa.Column('f', sa.Text))"
+    ),
+    bad(
+        "deferred_key",
+        "op.drop_constraint('{t}_fk', '{t}', type_='foreignkey')\nop.create_foreign_key(None, '{t}', '{t}_other', ['{t}_other_id'], ['id'], initially='DEFERRED', deferrable=True)",
+        _KEY,
+    ),
+    good("array_with_comment", "op.add_column('{t}', sa.Column('e', sa.ARRAY(sa.String()), comment='words'))"),
+    # pass-culture/pass-culture-main
+    good("default_of_a_text", "op.alter_column('{t}', 'c', server_default='{\"push\": true}')"),
+    good(
+        "unique_by_another_index",
+        "sql('COMMIT')\nsql('create unique index concurrently if not exists {t}_v on {t}(id, a)')\nop.drop_constraint('{t}_u', '{t}', type_='unique')",
+        "alter table {t} add constraint {t}_u unique (id, a);",
+    ),
+    bad("columns_dropped", "op.drop_column('{t}', 'b'); op.drop_column('{t}', 'c')"),
+    good("check_of_null_not_valid", "sql('alter table {t} add constraint {t}_nn check (a is not null) not valid')"),
+    bad("tables_dropped", "sql('drop table {t}, {t}_other')", OTHER),
+    bad(
+        "check_replaced",
+        "op.drop_constraint('{t}_ck', '{t}'); sql('alter table {t} add constraint {t}_cl check (a > -9 or b is null)')",
+        "alter table {t} add constraint {t}_ck check (a > -9);",
+    ),
+    bad("unique_of_two", "op.create_unique_constraint('{t}_u', '{t}', ['id', 'a'])"),
 )
-"""13 dangerous and 10 safe ones."""
+"""22 dangerous and 18 safe ones."""

@@ -54,7 +54,15 @@ def test_our_files_change_in_these_lines_only(path: Path) -> None:
     before = path.read_text(encoding="utf-8")
     after = for_act(before)
     lost = [line.strip() for line in before.splitlines() if line not in after.splitlines()]
-    known = ("uses: $/", "uses: ./", "- uses: $/", "deployment: false", "queue: max", "services: ${{ fromJSON(")
+    known = (
+        "uses: $/",
+        "uses: ./",
+        "- uses: $/",
+        "deployment: false",
+        "queue: max",
+        "services: ${{ fromJSON(",
+        "container: ${{ fromJSON(",
+    )
     assert all(line.startswith(known) for line in lost), lost
     read(after)
 

@@ -12,7 +12,7 @@ from cicd_actions.health_gate.metadata import is_metadata
     [
         "169.254.169.254", "169.254.170.2", "168.63.129.16", "100.100.100.200", "192.0.0.192", "fd00:ec2::254", "fd00:ec2::23",
         "fd20:ce::254", "fd00:42::42", "fe80::a9fe:a9fe", "fe80::1%eth0", "::ffff:169.254.169.254", "::ffff:6464:64c8",
-        "::169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::1", "2002:a83f:8110::",
+        "::169.254.169.254", "64:ff9b::a9fe:a9fe", "::ffff:0:a9fe:a9fe", "2002:a9fe:a9fe::1", "2002:a83f:8110::",
     ],
 )  # fmt: skip
 def test_is_metadata_in_each_spelling_is_true(address: str) -> None:

@@ -8,7 +8,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cicd_actions.health_gate import reading
@@ -18,7 +18,7 @@ from cicd_actions.toolkit import yaml12
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.inputs import declarations, load
 from cicd_actions.toolkit.manual import cell
-from cicd_actions.toolkit.redaction import Redactor
+from cicd_actions.toolkit.redaction import SHORTEST, Redactor
 from cicd_actions.toolkit.runtime import Runtime
 
 
@@ -154,6 +154,23 @@ def test_a_password_in_a_url_is_masked_and_not_part_of_the_name() -> None:
     assert found[0].name == "a"
     assert found[0].place == "http://a/"
     assert runtime.redactor("opensesame") == "***"
+
+
+@given(
+    st.text("XYZ0189@:/?#%-", min_size=8, max_size=24), st.sampled_from(["$PW", "a=$PW", "b://u:$PW", "b://b/$PW", "b://$PW/"])
+)
+@example("X1@Y:2/Z#3%418", "b://u:$PW")
+@example("https://XY:443/Z0189?X#Y", "$PW")
+def test_url_with_a_variable_shows_no_part_of_it_however_it_is_cut(value: str, template: str) -> None:
+    runtime = Runtime({"PW": value}, io.StringIO())
+    try:
+        inputs = load(Inputs, {"url": template.replace("b:", "http:")}, runtime.redactor)
+        shown = [text for each in reading.targets(inputs, runtime.environment, Path()) for text in (each.name, each.place)]
+    except UnusableInput as error:
+        shown = [str(error)]
+    seen = runtime.redactor("\n".join(shown)).lower()
+    parts = (value[at : at + SHORTEST].lower() for at in range(len(value) - SHORTEST + 1))
+    assert [part for part in parts if part in seen and not {*part} <= {*"htps:/"}] == []
 
 
 @given(st.text(max_size=200))

@@ -26,13 +26,15 @@ OTHER = "- {name: other, url: 'http://other.example/'}"
 OPTIONAL = "- {name: other, url: 'http://other.example/', critical: false}"
 
 
-def ended(targets: str, *observed: Sequence[Observation], file: Path | None = None, **inputs: str) -> Report:
+def ended(
+    targets: str, *observed: Sequence[Observation], file: Path | None = None, cancelled_by: int | None = None, **inputs: str
+) -> Report:
     """Returns the report of a gate whose targets saw these, in their order."""
     runtime = Runtime({}, io.StringIO())
     values = {name.replace("_", "-"): text for name, text in inputs.items()}
     read = load(Inputs, {"targets": targets, **values}, runtime.redactor)
     made = reading.targets(read, runtime.environment, Path())
-    gate = Gate(made, read.timeout, {}, runtime.log)
+    gate = Gate(made, read.timeout, {}, runtime.log, cancelled_by=cancelled_by)
     for target, observations in zip(made, observed, strict=True):
         watched = Watched(target, Judge(target.rules), Schedule(target.interval, read.timeout), finished=True)
         for each in observations:
@@ -134,3 +136,8 @@ def test_report_of_a_probe_cut_by_the_deadline_shows_the_answer_before_it_as_the
     (row,) = [line for line in summary(wrong, cut).splitlines() if "❌" in line]
     assert "status 503" in row
     assert "no answer" not in row
+
+
+def test_report_of_a_cancelled_gate_names_no_failed_target() -> None:
+    assert ended(API, [dead(0)]).outputs["failed-targets"] == ["api"]
+    assert ended(API, [dead(0)], cancelled_by=2).outputs["failed-targets"] == []

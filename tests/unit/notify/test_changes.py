@@ -28,6 +28,7 @@ def test_news_is_what_people_do_not_know(before: Before | None, event: str, faul
     ("one", "other"),
     [
         ("api (http://10.0.0.1:8080/): 503 for 4.2 s (12 times)", "api (http://10.0.0.1:9090/): 503 for 9 s (3 times)"),
+        ("api: 503", "api: 503\nThe rollback failed: the image is gone."),
         ("version 1a7b9c4d5e6f expected", "version 00aa11bb22cc expected"),
         ("wrong since 2026-01-01T00:00:00Z", "wrong since 2026-02-03T10:20:30Z"),
     ],

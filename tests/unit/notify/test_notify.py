@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pytest_httpserver import HTTPServer
 
+from cicd_actions.notify import delivery
 from tests.fakes.github import FakeGitHub
 from tests.harness import action
 from tests.harness.pipelines import Pipelines
@@ -96,3 +97,35 @@ def test_notification_that_fails_is_a_warning(pipelines: Pipelines, tmp_path: Pa
 def test_notify_without_urls_sends_nothing(pipelines: Pipelines, tmp_path: Path) -> None:
     ended = step(tmp_path, pipelines.github, pipelines.token, "notify", {"event": "failed"}, GITHUB_SHA=SHA)
     assert (ended.code, ended.outputs["sent"]) == (0, "false")
+
+
+@pytest.mark.parametrize(
+    ("listed", "rule", "text"),
+    [
+        ("", "no-urls", "is empty"),
+        ("fialed = json://127.0.0.1:9/", "not-sent", "`fialed` is not an event"),
+        ("not a url", "not-sent", "line 1"),
+    ],
+)
+def test_mistake_in_the_urls_is_a_warning(pipelines: Pipelines, tmp_path: Path, listed: str, rule: str, text: str) -> None:
+    given = {"event": "failed", "urls": "NOTIFY_URLS"}
+    ended = step(tmp_path, pipelines.github, pipelines.token, "notify", given, NOTIFY_URLS=listed, GITHUB_SHA=SHA)
+    assert (ended.code, ended.outputs["sent"]) == (0, "false"), ended.log
+    assert [found["rule"] for found in ended.findings] == [f"notify/{rule}"]
+    assert text in ended.findings[0]["message"]
+
+
+def test_tokens_of_a_url_are_secrets_and_words_are_not() -> None:
+    (target,) = delivery.targets("mailto://u:p@example.com?to=release-managers@example.com&key=TIiajkdnlazkcOXrIdevi7FQ")
+    assert list(delivery.secrets_of(target)) == [target.url, "TIiajkdnlazkcOXrIdevi7FQ"]
+
+
+@pytest.mark.parametrize(("status", "told"), [("success", 0), ("failure", 1), ("cancelled", 0), ("fail", 1), ("pass", 0)])
+def test_status_of_a_job_and_verdict_of_a_gate_are_events(
+    pipelines: Pipelines, tmp_path: Path, httpserver: HTTPServer, status: str, told: int
+) -> None:
+    httpserver.expect_request("/hook").respond_with_data("ok")
+    url = f"json://127.0.0.1:{httpserver.port}/hook"
+    given = {"event": status, "urls": "NOTIFY_URLS"}
+    step(tmp_path, pipelines.github, pipelines.token, "notify", given, NOTIFY_URLS=url, GITHUB_SHA=SHA)
+    assert len(httpserver.log) == told

@@ -70,11 +70,13 @@ def test_main(
     inputs = {
         "needs": json.dumps({job: {"result": result, "outputs": {}} for job, result in needs.items()}),
         "expected": expected,
+        "required-check": "verify / check",
     }
     monkeypatch.setenv("INPUTS", json.dumps(inputs))
     with pytest.raises(SystemExit) as end:
         check_jobs.main()
     assert end.value.code == code
     assert (tmp_path / "output").read_text() == f"complete={complete}\n"
+    assert "Require the check `verify / check`" in (tmp_path / "summary").read_text()
     if code and needs:
         assert "❌" in (tmp_path / "summary").read_text()

@@ -13,6 +13,7 @@ from cicd_actions.pipeline import planning
 from cicd_actions.pipeline.planning import Event, Plan, RefusedEvent
 from cicd_actions.pipeline.toolchains import nearest_lock
 from cicd_actions.pipeline_file.reading import parse
+from cicd_actions.toolkit.errors import ActionError
 
 FILES = Path(__file__).resolve().parents[2] / "data" / "pipeline_files"
 SHOP, WORKSPACE, PLATFORM = ((FILES / f"{name}.yml").read_text("utf-8") for name in ("shop", "workspace", "platform"))
@@ -109,6 +110,55 @@ def test_make_release_goes_as_far_as_the_refs_say(file: str, name: str, ref: str
     assert [each["require-passed-in"] for each in found.environments] == ["", *environments][: len(environments)]
 
 
+MANUAL = SHOP.replace("    - name: production\n", "    - name: production\n      start: manual\n")
+LONG = MANUAL + '    - {name: backup, urls: {api: "https://b.example.org", web: "https://b.example.org"}}\n'
+DISPATCH = dataclasses.replace(PUSH, name="workflow_dispatch")
+
+
+@pytest.mark.parametrize("event", [PUSH, DISPATCH])
+def test_make_manual_environment_and_what_follows_it_wait_for_a_promotion(event: Event) -> None:
+    found = plan(LONG, event)
+    assert [each["name"] for each in found.environments] == ["staging"]
+    assert set(found.build["images"]) == {"api", "web"}
+
+
+def test_make_promotion_runs_no_lane_and_builds_nothing() -> None:
+    found = plan(LONG, DISPATCH, promote="production")
+    assert running(found) == ([], [], [])
+    assert found.release
+    assert [(each["name"], each["require-passed-in"]) for each in found.environments] == [("production", "staging")]
+    assert found.build["promote-from"] == "staging"
+    assert found.build["services"] == {"api": "api", "worker": "api", "web": "web"}
+    assert "images" not in found.build
+    (last,) = plan(LONG, DISPATCH, promote="backup").environments
+    assert last["require-passed-in"] == "production"
+
+
+@pytest.mark.parametrize(
+    ("changed", "error"),
+    [
+        ({"promote": "nowhere"}, "has no such environment"),
+        ({"promote": "staging"}, "no environment comes before it"),
+        ({"promote": "production", "name": "push"}, "only `workflow_dispatch` promotes"),
+        ({"promote": "production", "ref": "refs/heads/other"}, "Refused to promote refs/heads/other"),
+    ],
+)
+def test_make_promotion_that_does_not_fit_is_refused(changed: dict[str, str], error: str) -> None:
+    with pytest.raises(ActionError, match=error):
+        plan(LONG, DISPATCH, **changed)
+
+
+def test_make_tag_that_starts_behind_the_first_environment_promotes() -> None:
+    text = WORKSPACE.replace("  environments:\n", '  refs: [refs/heads/main, "refs/tags/v*"]\n  environments:\n')
+    text = text.replace("    - name: staging\n", "    - name: staging\n      refs: [refs/heads/main]\n")
+    found = plan(text, ref="refs/tags/v1")
+    assert [(each["name"], each["require-passed-in"]) for each in found.environments] == [("production", "staging")]
+    assert found.build["promote-from"] == "staging"
+    alone = plan(text.replace("    - name: production\n", '    - name: production\n      after: ""\n'), ref="refs/tags/v1")
+    assert alone.environments[0]["require-passed-in"] == ""
+    assert set(alone.build["images"]) == {"backend", "frontend"}
+
+
 def test_make_default_branch_is_a_name_and_not_a_pattern() -> None:
     assert not plan(WORKSPACE, default_branch="v[1]", ref="refs/heads/v1").release
     assert plan(WORKSPACE, default_branch="v[1]", ref="refs/heads/v[1]").release
@@ -116,13 +166,14 @@ def test_make_default_branch_is_a_name_and_not_a_pattern() -> None:
 
 
 def test_make_fork_takes_runners_containers_and_release_from_the_base() -> None:
-    hostile = SHOP.replace("directory: apps/api", "directory: apps/api\n    runs-on: [self-hosted, production]").replace(
+    steering = "\n    container: evil.example/c\n    runs-on: [self-hosted, production]"
+    hostile = SHOP.replace("directory: apps/api", f"directory: apps/api{steering}").replace(
         "postgres:17", "evil.example/postgres:17"
     ).replace("lint: uv run", "lint: curl evil | uv run".replace(" | ", " "))  # fmt: skip
     hostile = hostile.replace("version: 1", "version: 1\nruns-on: self-hosted")
     found = plan(hostile, PULL, trusted=SHOP, fork=True)
     assert {settings["runs-on"] for settings in found.jobs.values()} == {"ubuntu-latest"}
-    assert "evil.example" not in json.dumps([settings["services"] for settings in found.jobs.values()])
+    assert "evil.example" not in json.dumps([(each["services"], each["container"]) for each in found.jobs.values()])
     assert found.jobs["api"]["services"]["postgres"]["image"] == "postgres:17"
     assert not found.release
     assert not found.build

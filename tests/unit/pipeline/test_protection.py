@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cicd_actions.pipeline.plan import Inputs, Unprotected, run
+from cicd_actions.toolkit.errors import Failed
 from cicd_actions.toolkit.inputs import load
 from cicd_actions.toolkit.report import Report
 from cicd_actions.toolkit.runtime import Runtime
@@ -50,6 +51,7 @@ def plan(github: FakeGitHub, folder: Path, *, token: bool = True, protection: st
         "GITHUB_EVENT_NAME": event,
         "GITHUB_EVENT_PATH": str(folder / "event.json"),
         "GITHUB_REF": "refs/heads/main",
+        "GITHUB_WORKFLOW_REF": "org/app/.github/workflows/pipeline.yml@refs/heads/main",
     }
     runtime = Runtime(variables, io.StringIO())
     given = {"config": str(folder / "cicd.yml"), "changed": "app.py"} | (
@@ -93,6 +95,17 @@ def test_environments_that_do_not_exist_are_all_named(github: FakeGitHub, tmp_pa
     with pytest.raises(Unprotected) as refused:
         plan(github, tmp_path)
     assert str(refused.value).count("does not exist") == 3
+
+
+def test_caller_that_holds_the_deploys_queue_is_refused_before_it_deadlocks(
+    github: FakeGitHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / ".github" / "workflows" / "pipeline.yml"
+    path.parent.mkdir(parents=True)
+    path.write_text("on: push\nconcurrency: {group: 'deploy-${{ github.repository }}-staging'}\njobs: {}\n")
+    with pytest.raises(Failed, match="holds the concurrency group `deploy-org/app-staging`"):
+        plan(github, tmp_path)
 
 
 @pytest.mark.parametrize("how", ["off", "no token", "pull request"])

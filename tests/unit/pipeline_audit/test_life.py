@@ -18,6 +18,7 @@ from cicd_actions.toolkit.yaml12 import plain, read
 from cicd_actions.workflows.place import Place
 from tests.unit.pipeline_audit.cases import KUBECTL, STATUS, UNDO, ci, deploy, job
 from tests.unit.pipeline_audit.repositories import facts
+from tests.unit.toolkit.test_sarif import SCHEMA
 
 TODAY = dt.date(2026, 11, 28)
 WORKFLOW = ".github/workflows/w.yml"
@@ -140,7 +141,7 @@ def test_report_holds_every_rule_and_sarif_its_severity(tmp_path: Path) -> None:
     severities = {rule["id"]: rule["properties"]["security-severity"] for rule in run["tool"]["driver"]["rules"]}
     assert severities["pipeline-audit/no-staging"] == "9.1"
     assert all(result["partialFingerprints"] for result in run["results"])
-    json.dumps(document)
+    assert [error.message for error in SCHEMA.iter_errors(json.loads(json.dumps(document)))] == []
 
 
 def test_checklist_of_a_repository_that_deploys_nothing_is_not_applicable(tmp_path: Path) -> None:

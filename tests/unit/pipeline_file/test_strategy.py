@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cicd_actions.pipeline.planning import settings_of
+from cicd_actions.pipeline.planning import Event, settings_of
 from cicd_actions.pipeline_file.reading import UnusablePipeline, parse
 
 SHOP = (Path(__file__).resolve().parents[2] / "data" / "pipeline_files" / "shop.yml").read_text("utf-8")
@@ -17,6 +17,8 @@ def with_release(keys: str) -> str:
     assert SHOP.count("\nrelease:\n") == 1
     return SHOP.replace("\nrelease:\n", f"\nrelease:\n{keys}", 1)
 
+
+PUSH = Event("push", "refs/heads/main", "a" * 40, "org/shop", "main")
 
 CANARY = """  strategy: canary
   proxy: proxy
@@ -35,7 +37,7 @@ def test_canary_of_the_file_reaches_the_settings_of_an_environment_by_the_names_
     text = with_release(CANARY)
     pipeline = parse(text)
     assert pipeline.release is not None
-    found = settings_of(pipeline, pipeline.release, pipeline.release.environments[0], "", "org/shop")
+    found = settings_of(pipeline, pipeline.release, pipeline.release.environments[0], "", PUSH)
     assert found["strategy"] == "canary"
     assert found["steps"] == "10% 1000 requests within 30m\n50% 1000 requests within 30m"
     assert found["timeout-minutes"] == 45 + 62, "the steps and the bake come on top"
@@ -45,7 +47,11 @@ def test_canary_of_the_file_reaches_the_settings_of_an_environment_by_the_names_
     ("keys", "said"),
     [
         ("  strategy: canary\n", "needs `proxy`"),
-        ("  strategy: blue-green\n  proxy: proxy\n  engine: kubernetes\n", "needs the engine `swarm` or `docker`"),
+        ("  strategy: blue-green\n  proxy: proxy\n  engine: kubernetes\n", "needs the engine `swarm`, `docker` or `command`"),
+        (
+            "  strategy: canary\n  engine: command\n  roll-out-command: x\n  stage-command: x\n  weigh-command: x\n",
+            "needs `prepare-command`, `promote-command`, `abandon-command`",
+        ),
         ("  strategy: canary\n  proxy: p\n  steps: [50% 9 requests within 1m, 10% 9 requests within 1m]\n", "a larger share"),
         ("  strategy: canary\n  proxy: p\n  steps: [all of it]\n", "a share, a number of requests and a time"),
         ("  strategy: canary\n  proxy: p\n  timeout-minutes: 30\n", "may take 70 minutes, longer than the job"),

@@ -3,6 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cicd_actions.pipeline_metrics.collect import pairs
 from cicd_actions.pipeline_metrics.compute import Scope, compute
 from cicd_actions.pipeline_metrics.dora import deployments, lead_times, restores
 from cicd_actions.pipeline_metrics.facts import Changes, Release
@@ -92,3 +93,13 @@ def test_failure_rate_is_what_reading_the_story_gives(story: list[str]) -> None:
     figure = compute([facts(*renumbered)], Scope(NOW - 5000, NOW)).overall["change-failure-rate"]
     assert figure.n == len(fates)
     assert figure.value == (100 * sum(fates) / len(fates) if len(fates) >= 10 else None)
+
+
+def test_first_release_and_commits_without_a_release_have_no_lead_time() -> None:
+    """Years of commits stand before the first recorded release: they would be its lead time."""
+    made = facts(release(1, NOW, A), release(2, NOW + 9, B, passed=False))
+    made.changes[A, B] = Changes(A, B, 1, (NOW,))
+    found = compute([made], Scope(0, NOW + 99)).overall
+    assert list(lead_times(made, "production")) == []
+    assert list(pairs([release(1, NOW, A)])) == []
+    assert (found["restore-p50"].value, found["restore-p50"].n) == (None, 0)

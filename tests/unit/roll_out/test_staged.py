@@ -15,6 +15,7 @@ from cicd_actions.engines.protocol import (
     Answers,
     ChangedMeanwhile,
     Engine,
+    EngineUnreachable,
     Evidence,
     Image,
     Job,
@@ -44,6 +45,7 @@ class Memory:
 
     name = "swarm"
     opaque_images = False
+    own_programs = False
     when_ended = ""
 
     def __init__(self, *services: str, rate: float = 100, old: float = 0.0, new: float = 0.0) -> None:
@@ -55,6 +57,7 @@ class Memory:
         self.calls: list[str] = []
         self.at: dict[float, Callable[[], None]] = {}
         self.broken: set[str] = set()
+        self.away_until = 0.0
 
     # Time
 
@@ -81,6 +84,7 @@ class Memory:
         return self.stages[target.service]
 
     def staged(self, services: Sequence[str], deadline: Deadline) -> Mapping[str, Stage]:
+        self._look()
         return {service: self.stages[service] for service in services if service in self.stages}
 
     def switch(self, stage: Stage, deadline: Deadline) -> Stage:
@@ -108,7 +112,12 @@ class Memory:
         self.stages[stage.service] = dataclasses.replace(stage, percent=percent)
         return self.stages[stage.service]
 
+    def _look(self) -> None:
+        if self.now < self.away_until:
+            raise EngineUnreachable("The proxy does not answer.")
+
     def answers(self, stage: Stage, deadline: Deadline) -> Mapping[str, tuple[Answers, Answers]]:
+        self._look()
         new, old = (Answers(int(requests), int(errors)) for requests, errors in self.counted[stage.service])
         return {"proxy": (new, old)}
 
@@ -307,6 +316,20 @@ def test_share_that_a_proxy_forgot_is_set_again() -> None:
     memory.at[50.0] = forget
     assert walked(memory).stage == "promoted"
     assert weights(memory) == ["weigh api 10", "weigh api 10", "weigh api 50", "weigh api 100"]
+
+
+@pytest.mark.parametrize(("gone", "stage"), [(20.0, "promoted"), (60.0, "abandoned")])
+def test_proxy_that_is_away_for_a_moment_ends_no_step(gone: float, stage: str) -> None:
+    memory = Memory("api")
+
+    def away() -> None:
+        memory.away_until = memory.now + gone
+        memory.stages["api"] = dataclasses.replace(memory.stages["api"], percent=0.0)
+
+    memory.at[30.0] = away
+    progress = walked(memory)
+    assert progress.stage == stage
+    assert (weights(memory).count("weigh api 10") == 2) is (stage == "promoted")
 
 
 @pytest.mark.parametrize(("fast", "stage"), [(700, "promoted"), (300, "abandoned")])

@@ -227,6 +227,12 @@ def test_services_that_run_nothing_are_found_whether_they_moved_or_not() -> None
     assert unproven(made, Moved((RolledOut("web", 1.0, replicas=1),)), allow_empty=False) == ["old runs no replica"]
 
 
+def test_plan_names_the_images_that_the_registry_lost() -> None:
+    pushed, id_only = Image("r/api", digest(1), local=True), Image(digest(2), digest(2), opaque=True, local=True)
+    moves = tuple(Move(name, image, Running(name)) for name, image in {"api": pushed, "dev": id_only}.items())
+    assert Plan("app", "staging", Left(sha(2)), release(record(1, 1)), moves).local == ["api"]
+
+
 def test_identity_leaves_out_what_the_engine_cannot_tell() -> None:
     assert identity({"api": Running("api"), "web": Running("web", "build-7")}) == frozenset({("web", "build-7")})
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cicd_actions.run_migrations_oneshot.log_lines import log_line
+from cicd_actions.run_migrations_oneshot.log_lines import log_line, way
 from cicd_actions.run_migrations_oneshot.progress import Progress, event_in
 
 PREFIX = "cicd-actions:0123456789abcdef "
@@ -136,3 +137,16 @@ def test_where_the_database_is_stays_unknown_while_a_migration_runs() -> None:
         assert progress.now == ("a",)
     progress.take({"event": "start", "revision": "b"})
     assert progress.now is None
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "shown"),
+    [
+        ((), ("r1",), "base (nothing applied) → r1"),
+        (("r1",), ("r2",), "r1 → r2"),
+        (("auth.0012", "shop.0001"), ("auth.0012", "shop.0004"), "shop.0001 → shop.0004"),
+        (("r1",), ("r1", "b1"), "r1 → r1, b1"),
+    ],
+)
+def test_way_leaves_out_heads_that_stayed(before: tuple[str, ...], now: tuple[str, ...], shown: str) -> None:
+    assert way(before, now) == shown

@@ -18,6 +18,7 @@ class Sample:
     timeout: float = inputs.declare(grammar.duration, "How long.", default="5m")
     expect_status: grammar.StatusSet = inputs.declare(grammar.status_set, "Which status.", default="200")
     names: tuple[str, ...] = inputs.declare(grammar.lines(grammar.string), "Names.")
+    dry_run: bool = inputs.declare(grammar.boolean, "Whether.", default="false")
     github_token: str = inputs.declare(grammar.string, "A token.", secret=True, action_default="${{ github.token }}")
 
 
@@ -79,6 +80,13 @@ def test_composite_inputs_are_an_object_of_strings() -> None:
 def test_flags_may_have_their_value_beside_or_behind_and_add_lines() -> None:
     argv = ["--url", "http://x", "--timeout=5s", "--names", "a", "--names=b"]
     assert inputs.from_flags(argv, Sample) == {"url": "http://x", "timeout": "5s", "names": "a\nb"}
+
+
+@pytest.mark.parametrize(
+    ("argv", "given"), [([], "true"), (["true"], "true"), (["false"], "false"), (["--url", "http://x"], "true")]
+)
+def test_from_flags_boolean_may_stand_alone(argv: list[str], given: str) -> None:
+    assert inputs.from_flags(["--dry-run", *argv], Sample)["dry-run"] == given
 
 
 @pytest.mark.parametrize(

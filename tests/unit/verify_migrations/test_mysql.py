@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from cicd_actions.verify_migrations import mysql
+from cicd_actions.verify_migrations.catalog import differences
 from cicd_actions.verify_migrations.mysql_catalog import catalog
 from cicd_actions.verify_migrations.mysql_wire import proof, refused
 from cicd_actions.verify_migrations.wire import literal
@@ -27,7 +28,7 @@ PARTS: list[tuple[str, dict[str, Any]]] = [
 
 
 def test_catalog_reads_columns_and_constraints_and_leaves_our_own_out() -> None:
-    made = catalog(PARTS)
+    made = catalog(PARTS, set())
     assert set(made["tables"]) == {"t"}
     table = made["tables"]["t"]
     types = {column["name"]: column["type"] for column in table["columns"].values()}
@@ -40,6 +41,16 @@ def test_catalog_reads_columns_and_constraints_and_leaves_our_own_out() -> None:
     }
     assert table["triggers"] == {}
     assert {column["default"] for column in table["columns"].values()} == {None}
+
+
+def test_index_that_a_foreign_key_left_behind_does_not_count() -> None:
+    index = ("index", {"table": "t", "name": "f", "other": 1, "column": "id", "part": None})
+    without = [row for row in PARTS if row[0] != "key"]
+    implied: set[str] = set()
+    before, with_key = catalog(without, implied), catalog([*PARTS, index], implied)
+    after = catalog([*without, index], implied)
+    assert set(with_key["tables"]["t"]["indexes"]) == {"t.PRIMARY"}
+    assert differences(before, after) == []
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,130 @@
+"""What a lane needs beside it: the containers, the variables that lead to them, and the migrations that prepare them."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import Any
+
+from cicd_actions.pipeline.detection import compose
+from cicd_actions.pipeline.detection.model import Entry, Found, Guess, Repository, inside
+from cicd_actions.pipeline.detection.pyproject import Project
+from cicd_actions.pipeline.detection.standing import Standing
+from cicd_actions.pipeline_file.backing import KNOWN, known
+from cicd_actions.pipeline_file.rules import REFUSED_ENV
+
+_DRIVERS = {
+    "asyncpg": "postgresql+asyncpg",
+    "psycopg": "postgresql+psycopg",
+    "psycopg2": "postgresql",
+    "psycopg2-binary": "postgresql",
+}
+_POSTGRES = frozenset({"postgres", "pgvector", "postgis"})
+_ADDRESS = re.compile(
+    r"(?:\w+_)*(DATABASE|DB|POSTGRES|POSTGRESQL|SQLALCHEMY_DATABASE|PG|REDIS|CACHE)_*(URL|URI|DSN)", re.IGNORECASE
+)
+_PART = re.compile(
+    r"(?:\w+_)*?(DATABASE|DB|POSTGRES|POSTGRESQL|PG|REDIS)_*(HOST|SERVER|PORT|USER|USERNAME|PASSWORD|PASS|DB|DATABASE|NAME)",
+    re.IGNORECASE,
+)
+
+
+def database(
+    repository: Repository, standing: Standing, found: Found, folder: str, lane: Entry, project: Project, prefix: str
+) -> str:
+    """Adds `backing`, `env` and `prepare` to a lane of Python. Returns the database's driver, empty for none."""
+    backing: dict[str, Guess] = {}
+    driver = next((name for name in _DRIVERS if project.has(name)), "")
+    if driver:
+        backing["postgres"] = Guess(*_image("postgres", driver, repository, standing))
+    if project.has("redis") or any("redis" in extras for extras in project.extras.values()):
+        backing["redis"] = Guess(*_image("redis", "redis", repository, standing))
+    _others(backing, found, folder, standing)
+    env = _env(repository, folder, _DRIVERS.get(driver, ""), backing)
+    if backing:
+        lane["backing"] = Guess(backing)
+    required = [
+        each.name
+        for each in repository.variables
+        if each.required and inside(each.file, folder) and each.name not in env and not REFUSED_ENV.fullmatch(each.name)
+    ]
+    if required:
+        shown = ", ".join(sorted(set(required))[:10]) + (" and more" if len(set(required)) > 10 else "")
+        found.unknown.append(f"The code of {folder} needs these variables: {shown}. Add `env` with values for the checks.")
+    if env:
+        lane["env"] = Guess(env)
+    _prepare(repository, folder, lane, prefix)
+    return driver
+
+
+def _image(kind: str, requirement: str, repository: Repository, standing: Standing) -> tuple[str, str]:
+    """Returns the image that the repository itself uses for a database, else a usual one."""
+    kinds = _POSTGRES if kind == "postgres" else {kind, "valkey"} if kind == "redis" else {kind}
+    for image, file in [(each.image, each.file) for each in standing.containers] + [
+        (each.image, each.file) for each in compose.services(repository) if each.image
+    ]:
+        word = image.partition("@")[0].rpartition("/")[2].partition(":")[0]
+        if word in kinds and known(image) and "$" not in image:
+            return image, f"{file} runs it"
+    usual = {"postgres": "postgres:17", "redis": "redis:8"}[kind]
+    return usual, f"{requirement} is a dependency; take the version that production runs"
+
+
+def _others(backing: dict[str, Guess], found: Found, folder: str, standing: Standing) -> None:
+    """Adds the containers of standing workflows beside the databases: what tests need, tests need here too."""
+    held = {str(guess.value).rpartition("/")[2].partition(":")[0] for guess in backing.values()}
+    for each in standing.containers:
+        if folder not in each.folders:
+            continue
+        word = each.image.rpartition("/")[2].partition(":")[0]
+        name = re.sub(r"[^a-z0-9_-]+", "-", each.name.lower())
+        if word in held or word in _POSTGRES & held or name in backing or (word in _POSTGRES and "postgres" in backing):
+            continue
+        if word in KNOWN:
+            backing[name] = Guess(each.image, f"{each.file} starts it")
+        elif each.port:
+            facts: dict[str, Any] = {"image": each.image, "port": each.port}
+            backing[name] = Guess({**facts, **({"env": each.env} if each.env else {})}, f"{each.file} starts it")
+        else:
+            found.unknown.append(f"{each.file} starts {each.image}: add it to `backing` of {folder}, with its `port`.")
+
+
+def _env(repository: Repository, folder: str, scheme: str, backing: dict[str, Guess]) -> dict[str, Guess]:
+    """Returns the variables that lead to the containers, by the names that the code reads."""
+    env: dict[str, Guess] = {}
+    parts = {"HOST": "host", "SERVER": "host", "PORT": "port"}
+    for each in repository.variables:
+        if not inside(each.file, folder) or each.name in env:
+            continue
+        why = f"{each.file} reads it"
+        if match := _ADDRESS.fullmatch(each.name):
+            redis = match[1].upper() in {"REDIS", "CACHE"}
+            if redis and "redis" in backing:
+                env[each.name] = Guess("redis://{redis}/0", why)
+            elif not redis and scheme:
+                env[each.name] = Guess(f"{scheme}://postgres@{{postgres}}/postgres", why)
+        elif match := _PART.fullmatch(each.name):
+            label = "redis" if match[1].upper() == "REDIS" else "postgres"
+            part = match[2].upper()
+            if label in backing and part in parts:
+                env[each.name] = Guess(f"{{{label}.{parts[part]}}}", why)
+            elif label == "postgres" and "postgres" in backing:
+                env[each.name] = Guess("postgres", why)
+    if scheme and not any("{postgres" in str(guess.value) for guess in env.values()):
+        env["DATABASE_URL"] = Guess(f"{scheme}://postgres@{{postgres}}/postgres", "a usual name; look what the code reads")
+    if "redis" in backing and not any("{redis" in str(guess.value) for guess in env.values()):
+        env["REDIS_URL"] = Guess("redis://{redis}/0", "a usual name; look what the code reads")
+    return env
+
+
+def _prepare(repository: Repository, folder: str, lane: Entry, prefix: str) -> None:
+    inis = [name for name in repository.own if posixpath.basename(name) == "alembic.ini" and inside(name, folder)]
+    manage = next((name for name in repository.own if posixpath.basename(name) == "manage.py" and inside(name, folder)), "")
+    if len(inis) == 1:
+        ini = posixpath.relpath(inis[0], folder)
+        option = "" if ini == "alembic.ini" else f"--config {ini} "
+        lane["prepare"] = Guess([f"{prefix}alembic {option}upgrade head"], f"{inis[0]} exists")
+    elif manage:
+        lane["prepare"] = Guess(
+            [f"{prefix.removesuffix('python -m ')}python {posixpath.relpath(manage, folder)} migrate"], f"{manage} exists"
+        )

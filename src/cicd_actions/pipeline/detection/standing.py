@@ -1,0 +1,164 @@
+"""What the repository's own workflows do: the commands they run, the containers they start, the images they build."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from cicd_actions.pipeline.detection.model import Repository, joined
+from cicd_actions.toolkit.grammar import argv, fits
+
+_WORKFLOW = re.compile(r"\.github/workflows/[^/]+\.ya?ml")
+_ON_A_CHANGE = frozenset({"push", "pull_request", "merge_group", "workflow_call"})
+_COMPLICATED = re.compile(r"[|&;<>$`\\]")
+_RUN_BY = r"(?:(?:uv|poetry|pdm|pipenv) run (?:--?[\w-]+(?:[= ](?!-)[\w.:/-]+)? )*?)?(?:python3? -m )?"
+
+
+@dataclass(frozen=True)
+class Command:
+    """A line that a workflow runs on a change, and where."""
+
+    text: str
+    folder: str
+    file: str
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container that a job starts beside it, and the folders in which the job's commands run."""
+
+    name: str
+    image: str
+    port: int
+    env: dict[str, str]
+    folders: frozenset[str]
+    file: str
+
+
+@dataclass(frozen=True)
+class Build:
+    """An image that a workflow builds."""
+
+    dockerfile: str
+    context: str
+    target: str
+    repository: str
+    platforms: tuple[str, ...]
+    args: tuple[str, ...]
+    file: str
+
+
+@dataclass
+class Standing:
+    """Everything that the workflows show. `deploys` are the lines of all workflows, each with its file and its runner."""
+
+    commands: list[Command] = field(default_factory=list)
+    containers: list[Container] = field(default_factory=list)
+    builds: list[Build] = field(default_factory=list)
+    environments: list[str] = field(default_factory=list)
+    deploys: list[tuple[str, str, str]] = field(default_factory=list)
+    node: str = ""
+
+    def arguments(self, tool: str, folder: str) -> tuple[str, str]:
+        """Returns the arguments with which a workflow runs a tool in a folder, and the workflow's file; empty for none."""
+        pattern = re.compile(rf"{_RUN_BY}{re.escape(tool)}((?: .*)?)")
+        for each in self.commands:
+            match = pattern.fullmatch(each.text)
+            if match and each.folder == folder and not _COMPLICATED.search(each.text) and fits(argv, each.text):
+                return match[1].strip(), each.file
+        return "", ""
+
+
+def read(repository: Repository) -> Standing:
+    """Returns what the workflows show."""
+    standing = Standing()
+    for path in repository.files:
+        if _WORKFLOW.fullmatch(path):
+            _workflow(standing, path, repository.yaml(path))
+    return standing
+
+
+def _workflow(standing: Standing, path: str, document: dict[str, Any]) -> None:
+    triggers = document.get("on")
+    names = {triggers} if isinstance(triggers, str) else set(triggers) if isinstance(triggers, (list, dict)) else set()
+    for job in _mapping(document.get("jobs")).values():
+        if not isinstance(job, dict):
+            continue
+        environment = job.get("environment")
+        name = environment.get("name") if isinstance(environment, dict) else environment
+        if isinstance(name, str) and "${{" not in name and name not in standing.environments:
+            standing.environments.append(name)
+        runner, places = str(job.get("runs-on")), set()
+        for step in job.get("steps") or []:
+            if not isinstance(step, dict):
+                continue
+            if str(step.get("uses", "")).startswith("docker/build-push-action@"):
+                standing.builds += _build(_mapping(step.get("with")), path)
+            given = _mapping(step.get("with")).get("node-version")
+            if isinstance(given, str) and (match := re.match(r"v?(\d+)", given)):
+                standing.node = standing.node or match[1]
+            folder = _folder(step, job, document)
+            for line in _lines(str(step.get("run") or "")):
+                command = _command(line, folder, path)
+                places.add(command.folder)
+                standing.deploys.append((line, path, runner))
+                if names & _ON_A_CHANGE:
+                    standing.commands.append(command)
+        for label, service in _mapping(job.get("services")).items():
+            standing.containers += _container(label, service, frozenset(places), path)
+
+
+def _folder(step: dict[str, Any], job: dict[str, Any], document: dict[str, Any]) -> str:
+    found = step.get("working-directory")
+    for above in (job, document):
+        found = found or _mapping(_mapping(above.get("defaults")).get("run")).get("working-directory")
+    return joined(str(found or "."), "")
+
+
+def _lines(script: str) -> Iterator[str]:
+    for line in script.replace("\\\n", " ").splitlines():
+        text = " ".join(line.split())
+        if text and not text.startswith("#"):
+            yield text
+
+
+def _command(line: str, folder: str, path: str) -> Command:
+    """Returns a command; `cd apps/api && …` is a command of that folder."""
+    match = re.fullmatch(r"cd ([\w./-]+) && (.+)", line)
+    return Command(match[2], joined(folder, match[1]), path) if match else Command(line, folder, path)
+
+
+def _container(label: str, service: Any, folders: frozenset[str], path: str) -> Iterator[Container]:
+    facts = _mapping(service)
+    image = facts.get("image") if facts else service
+    if not isinstance(image, str) or "${{" in image:
+        return
+    listed = facts.get("ports") or []
+    port = re.search(r"(\d+)(?:/tcp)?$", str(listed[0])) if isinstance(listed, list) and listed else None
+    env = {str(key): str(value) for key, value in _mapping(facts.get("env")).items() if "${{" not in str(value)}
+    yield Container(label, image, int(port[1]) if port else 0, env, folders, path)
+
+
+def _build(given: dict[str, Any], path: str) -> Iterator[Build]:
+    texts = {key: str(value) for key, value in given.items()}
+    context = texts.get("context", ".")
+    if "${{" in context + texts.get("file", "") or context.startswith("http"):
+        return
+    tag = next(iter(re.split(r"[\s,]+", texts.get("tags", "").strip())), "")
+    repository = tag.partition("@")[0]
+    repository = repository[: repository.rfind(":")] if ":" in repository.rpartition("/")[2] else repository
+    yield Build(
+        joined(texts["file"], "") if "file" in texts else joined(context, "Dockerfile"),
+        joined(context, ""),
+        texts.get("target", ""),
+        "" if "${{" in repository else repository.lower(),
+        tuple(re.findall(r"[a-z0-9]+/[a-z0-9]+(?:/v\d+)?", texts.get("platforms", ""))),
+        tuple(re.findall(r"(?m)^\s*([A-Za-z_]\w*)=", texts.get("build-args", ""))),
+        path,
+    )
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,140 @@
+"""What `init` guesses from the layouts of real repositories: a valid file each, and what could not be told is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cicd_actions.pipeline import starting_files
+from cicd_actions.pipeline.detection import detect
+from cicd_actions.pipeline.detection.model import Found, Repository
+from cicd_actions.pipeline.init import code_variables, valid
+from cicd_actions.pipeline_file import reading
+from tests.harness import repositories
+from tests.harness.golden import Golden
+
+
+def found(folder: Path, files: dict[str, str]) -> Found:
+    repositories.write(folder, files)
+    return detect(Repository("acme/shop", list(files), lambda name: files.get(name, ""), code_variables(folder)))
+
+
+@pytest.mark.parametrize("name", repositories.NAMES)
+def test_detect_real_layout_gives_a_valid_file_and_says_what_it_could_not_tell(
+    name: str, tmp_path: Path, golden: Golden
+) -> None:
+    guessed = found(tmp_path, repositories.files(name))
+    text = starting_files.pipeline(guessed)
+    reading.parse(text)
+    uncommented = text.replace("# release:", "release:").replace("\n# ", "\n")
+    reading.parse("\n".join(line for line in uncommented.splitlines() if not line.startswith(("What", "A comment"))))
+    told = [f"- {line}" for line in guessed.unknown] + [f"- Look: {line}" for line in guessed.flags]
+    golden.hold(f"init/{name}", "\n".join(["```yaml", text + "```", "", *told, ""]))
+
+
+HOSTILE = """
+on: push
+jobs:
+  test:
+    runs-on: self-hosted
+    environment: "prod # yes"
+    services:
+      db: {image: "$REGISTRY/postgres:15", ports: ["5432:5432"], env: {"A B": x}}
+      "Search Engine": {image: "elastic:8", ports: ["99999"], env: {"bad: name": x, good.name: y}}
+    steps:
+      - {run: "pytest 'unbalanced", working-directory: api}
+      - {run: "docker stack deploy -c s.yml x"}
+      - uses: docker/build-push-action@v6
+        with: {context: api, file: api/Dockerfile, tags: "$REGISTRY/App:latest", target: "Prod Stage"}
+"""
+
+
+def test_valid_whatever_the_repository_holds_the_file_is_valid_and_says_what_was_left_out(tmp_path: Path) -> None:
+    files = {
+        **PYTHON,
+        ".github/workflows/x.yml": HOSTILE,
+        "api/Dockerfile": "FROM x\nEXPOSE 1\n",
+        "compose.yml": "services: {'Ä ö!': {build: api, ports: ['1']}, b: {build: {context: api}, healthcheck: {test: curl http://localhost/a}}}\n",
+        "package.json": '{"scripts": {"lint": "x", "test": "\\u0000"}, "engines": {"node": ">=x"}}',
+    }
+    guessed = found(tmp_path, files)
+    valid(guessed)
+    pipeline = reading.parse(starting_files.pipeline(guessed))
+    assert pipeline.lanes["api"].checks["test"].run == "uv run --frozen pytest --junitxml junit.xml"
+    assert pipeline.release
+    assert [each.name for each in pipeline.release.environments] == ["staging", "production"]
+    assert any(line.startswith("Left out") for line in guessed.unknown), guessed.unknown
+
+
+def checks(lane_of: Found, name: str) -> dict[str, object]:
+    return {check: guess.value for check, guess in lane_of.lanes[name]["checks"].value.items()}
+
+
+PYTHON = {"api/uv.lock": "", "api/tests/test_x.py": "", "api/pyproject.toml": '[project]\ndependencies = ["ruff", "pytest"]\n'}
+
+
+@pytest.mark.parametrize("switch", ["fix = true", "fix-only = true"])
+def test_detect_tool_that_fixes_by_itself_is_told_to_check_only(switch: str, tmp_path: Path) -> None:
+    text = PYTHON["api/pyproject.toml"] + f"[tool.ruff]\n{switch}\n"
+    guessed = found(tmp_path, {**PYTHON, "api/pyproject.toml": text})
+    assert checks(guessed, "api")["lint"] == "uv run --frozen ruff check --no-fix ."
+
+
+@pytest.mark.parametrize("script", ["eslint . --fix", "biome check --write .", "prettier --write ."])
+def test_detect_script_that_rewrites_is_held_by_git(script: str, tmp_path: Path) -> None:
+    guessed = found(tmp_path, {"package.json": f'{{"scripts": {{"lint": "{script}"}}}}', "pnpm-lock.yaml": ""})
+    assert checks(guessed, "web") == {"lint": "bash -c 'pnpm run lint && git diff --exit-code'"}
+
+
+def test_detect_command_of_a_workflow_counts_before_the_usual_one(tmp_path: Path) -> None:
+    steps = "- {run: uv run pytest -m 'not slow' tests/unit, working-directory: api}"
+    workflow = {".github/workflows/x.yml": f"on: push\njobs: {{t: {{runs-on: x, steps: [{steps[2:]}]}}}}\n"}
+    guessed = found(tmp_path, {**PYTHON, **workflow})
+    test = checks(guessed, "api")["test"]
+    assert test == {"run": "uv run --frozen pytest -m 'not slow' tests/unit --junitxml junit.xml", "junit": "junit.xml"}
+
+
+@pytest.mark.parametrize(
+    ("where", "install"),
+    [
+        ("[dependency-groups]\ndev = ['pytest']\n", None),
+        ("[dependency-groups]\ndev = [{include-group = 'test'}]\ntest = ['pytest>=8']\n", None),
+        ("[dependency-groups]\ntest = [\n  'pytest>=8',  # a comment, with [brackets]\n]\n", "uv sync --frozen --group test"),
+        ("[project.optional-dependencies]\ndev = ['pytest']\n", "uv sync --frozen --extra dev"),
+        ("[project]\noptional-dependencies.dev = ['pytest']\n", "uv sync --frozen --extra dev"),
+    ],
+)
+def test_detect_installs_what_the_checks_need(where: str, install: str | None, tmp_path: Path) -> None:
+    guessed = found(tmp_path, {**PYTHON, "api/pyproject.toml": where})
+    lane = guessed.lanes["api"]
+    assert (lane["install"].value if "install" in lane else None) == install
+
+
+@pytest.mark.parametrize(
+    ("copied", "context"), [("src /x", "api"), ("uv.lock /x", "."), ("--from=base x y", "api"), ("gone /x", ".")]
+)
+def test_detect_context_is_the_folder_where_everything_copied_exists(copied: str, context: str, tmp_path: Path) -> None:
+    files = {"api/Dockerfile": f"FROM x\nCOPY {copied}\n", "api/src/x": "", "uv.lock": ""}
+    guessed = found(tmp_path, files)
+    assert guessed.images["api"]["context"].value == context
+    assert ("gone" in copied) == any("build context" in line for line in guessed.unknown)
+
+
+def test_detect_tools_that_change_what_a_release_is_are_flagged(tmp_path: Path) -> None:
+    files = {
+        "Dockerfile": "FROM x\nARG VITE_API_URL\nCMD alembic upgrade head && serve\n",
+        "compose.yml": "services: {app: {image: 'acme/app:latest'}}\n",
+        ".github/workflows/old.yml": "on: pull_request_target\njobs: {x: {uses: ./a.yml, secrets: inherit}}\n",
+        ".env": "SECRET=1\n",
+    }
+    said = "\n".join(found(tmp_path, files).flags)
+    for part in (
+        "bakes VITE_API_URL",
+        "migrates the database at start",
+        "tagged `latest`",
+        "pull_request_target",
+        "inherit",
+        ".env",
+    ):
+        assert part in said
