@@ -230,4 +230,4 @@ def test_report_with_anything_anywhere_is_read_or_is_a_problem(
     document = data.draw(st.sampled_from(SEEDS))
     broken = changed(document, *data.draw(st.sampled_from(paths(document))), to=data.draw(JSON))
     for scan in scanned(tmp_path_factory.mktemp("report"), broken):
-        assert all(isinstance(one.message, str) and one.names and one.line >= 0 for one in scan.reported)
+        assert all(one.names and one.line >= 0 for one in scan.reported)
