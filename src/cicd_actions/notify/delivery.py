@@ -69,7 +69,7 @@ def secrets_of(target: Target) -> Iterator[str]:
 
 def _is_token(part: str) -> bool:
     """Tells a token from a word such as `release-managers`, which a message may name."""
-    mixed = part.lower() != part != part.upper() or any(letter.isdigit() for letter in part)
+    mixed = part.lower() != part != part.upper() or re.search(r"[0-9]", part) is not None
     return len(part) >= 16 and "." not in part and mixed
 
 
