@@ -105,7 +105,7 @@ def test_release_that_failed_at_any_step_is_finished_by_the_next_run(clone: Path
     assert git(release.hub, "rev-parse", f"{commit}^{{tree}}") == git(release.work, "rev-parse", "refs/heads/candidate^{tree}")
     assert not (release.temp / "signing-key").exists()
     # What a consumer makes of the pinned commit is what was attested.
-    words: list[str] = ["git", "-C", release.hub, "archive", "--format=tar", release.commit]
+    words: list[str] = ["git", "-C", str(release.hub), "archive", "--format=tar", release.commit]
     pinned = subprocess.run(words, check=True, capture_output=True)
     assert pinned.stdout == (release.temp / "release.tar").read_bytes()
     # Other files under the same version are refused.
