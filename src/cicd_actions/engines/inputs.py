@@ -129,7 +129,7 @@ def _docker(inputs: EngineInputs, runtime: Runtime) -> Engine:
 
 
 def command_engine(
-    inputs: EngineInputs, runtime: Runtime, make: Callable[..., command.Command] = command.Command
+    inputs: EngineInputs, runtime: Runtime, make: Callable[..., command.Command] | None = None
 ) -> command.Command:
     """Returns the engine of the user's own programs, made by `make`. Raises `UnusableInput` without any program."""
     if inputs.roll_out_command is None and inputs.job_command is None and inputs.running_command is None:
@@ -148,7 +148,7 @@ def command_engine(
     )
     programs.refuse_misspelt()
     release, file = release_variables(inputs, runtime), inputs.env_file_variable or ""
-    return make(runtime, programs, environment=inputs.environment, release=release, file=file)
+    return (make or command.Command)(runtime, programs, environment=inputs.environment, release=release, file=file)
 
 
 _MAKERS: dict[str, Maker] = {

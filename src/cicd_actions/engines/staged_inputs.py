@@ -6,12 +6,10 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from cicd_actions.engines import staged_command, staged_docker, staged_swarm
 from cicd_actions.engines.inputs import EngineInputs, Maker, command_engine
 from cicd_actions.engines.programs import StagePrograms
 from cicd_actions.engines.protocol import Engine, Stage, Staged
-from cicd_actions.engines.staged_command import StagedCommand
-from cicd_actions.engines.staged_docker import StagedDocker
-from cicd_actions.engines.staged_swarm import StagedSwarm
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.grammar import argv, optional, string
 from cicd_actions.toolkit.inputs import declare
@@ -90,8 +88,8 @@ def abandon(engine: Staged, stage: Stage, deadline: Deadline, runtime: Runtime) 
 
 
 def _command(inputs: StageInputs, runtime: Runtime) -> Engine:
-    engine = command_engine(inputs, runtime, StagedCommand)
-    assert isinstance(engine, StagedCommand)  # noqa: S101 - that is what it was asked to make
+    engine = command_engine(inputs, runtime, staged_command.StagedCommand)
+    assert isinstance(engine, staged_command.StagedCommand)  # noqa: S101 - that is what it was asked to make
     given = {each.name: getattr(inputs, f"{each.name}_command", None) for each in dataclasses.fields(StagePrograms)}
     engine.programs, engine.acts = StagePrograms(**given), isinstance(inputs, StagedInputs)
     engine.programs.refuse_misspelt()
@@ -99,7 +97,7 @@ def _command(inputs: StageInputs, runtime: Runtime) -> Engine:
 
 
 def _swarm(inputs: StageInputs, runtime: Runtime) -> Engine:
-    return StagedSwarm(
+    return staged_swarm.StagedSwarm(
         runtime,
         stack=inputs.stack,
         parallelism=inputs.parallelism,
@@ -110,7 +108,9 @@ def _swarm(inputs: StageInputs, runtime: Runtime) -> Engine:
 
 
 def _docker(inputs: StageInputs, runtime: Runtime) -> Engine:
-    return StagedDocker(runtime, project=inputs.stack, monitor=inputs.monitor, proxy=inputs.proxy, socket=inputs.proxy_socket)
+    return staged_docker.StagedDocker(
+        runtime, project=inputs.stack, monitor=inputs.monitor, proxy=inputs.proxy, socket=inputs.proxy_socket
+    )
 
 
 STAGED: Mapping[str, Maker] = {"swarm": _swarm, "docker": _docker, "command": _command}

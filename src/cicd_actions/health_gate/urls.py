@@ -131,21 +131,21 @@ def _host(host: str, text: str) -> str:
         raise NotUnderstood(f"`{_safe(text)}` does not name a host", example=EXAMPLE)
     if host.startswith("["):
         return _ipv6(host[1:-1], text)
-    name = host if host.isascii() else _ascii(host)
+    name = host if host.isascii() else _ascii(host, text)
     if _NUMBERS.fullmatch(name):
-        return _ipv4(name)
+        return _ipv4(name, text)
     if not _NAME.fullmatch(name):
-        raise NotUnderstood(f"`{host}` is not a host name", example=EXAMPLE)
+        raise NotUnderstood(f"`{_safe(text)}` does not have a host name that is valid", example=EXAMPLE)
     return name.lower()
 
 
-def _ipv4(text: str) -> str:
+def _ipv4(text: str, url: str) -> str:
     if re.fullmatch(r"(?:0[xX][0-9A-Fa-f]+|[0-9]+)(?:\.(?:0[xX][0-9A-Fa-f]+|[0-9]+)){0,3}\.?", text):
         try:
             return socket.inet_ntoa(socket.inet_aton(text.rstrip(".")))
         except OSError:
             pass
-    raise NotUnderstood(f"`{text}` is not an IPv4 address", example="http://127.0.0.1:8080/")
+    raise NotUnderstood(f"`{_safe(url)}` does not have a valid IPv4 address as its host", example="http://127.0.0.1:8080/")
 
 
 def _ipv6(text: str, url: str) -> str:
@@ -160,7 +160,7 @@ def _ipv6(text: str, url: str) -> str:
     return f"{short}%{zone}" if percent else short
 
 
-def _ascii(host: str) -> str:
+def _ascii(host: str, url: str) -> str:
     """The name as IDNA 2008 writes it, after the mappings of UTS 46 (lower case, full-width letters), as curl does."""
 
     try:
@@ -168,7 +168,7 @@ def _ascii(host: str) -> str:
         return ".".join(each if each.isascii() else idna.alabel(each).decode("ascii") for each in mapped.split("."))
     except (idna.IDNAError, UnicodeError):
         raise NotUnderstood(
-            f"IDNA 2008 does not allow the host name `{host}`", example="https://xn--bcher-kva.example/"
+            f"IDNA 2008 does not allow the host name of `{_safe(url)}`", example="https://xn--bcher-kva.example/"
         ) from None
 
 
@@ -252,9 +252,10 @@ def remnants(value: str) -> Iterator[str]:
 
     A secret is masked as a whole, so each part that can stand alone has to be known as well.
     """
-    cuts = [match.span() for match in islice(_CUTS.finditer(value), 12)]
-    starts, ends = [0, *(end for _, end in cuts)], [*(start for start, _ in cuts), len(value)]
-    yield from (value[start:end].rstrip("/") for start in starts for end in ends if start < end)
+    # With and without the sign at the cut: a mask may be too short for the rest alone.
+    edges = [0, *(edge for match in islice(_CUTS.finditer(value), 8) for edge in match.span()), len(value)]
+    parts = [value[start:end] for start in edges for end in edges if start < end]
+    yield from (*parts, *(part.rstrip("/") for part in parts))
     with contextlib.suppress(NotUnderstood):
         url = parse(value if "://" in value else f"http://{value}")
         shown = url.authority + url.target

@@ -160,6 +160,7 @@ def test_a_password_in_a_url_is_masked_and_not_part_of_the_name() -> None:
     st.text("XYZ0189@:/?#%-", min_size=8, max_size=24), st.sampled_from(["$PW", "a=$PW", "b://u:$PW", "b://b/$PW", "b://$PW/"])
 )
 @example("X1@Y:2/Z#3%418", "b://u:$PW")
+@example("00@00000", "$PW")
 @example("https://XY:443/Z0189?X#Y", "$PW")
 def test_url_with_a_variable_shows_no_part_of_it_however_it_is_cut(value: str, template: str) -> None:
     runtime = Runtime({"PW": value}, io.StringIO())
