@@ -14,9 +14,9 @@ from cicd_actions.toolkit.grammar import NotUnderstood, is_whole
 EXAMPLE = "0 18 * * FRI to 0 6 * * MON in Europe/Berlin: the weekend"
 
 _WINDOW = re.compile(
-    r"(?P<begin>\S+(?: +\S+){4}) +to +(?P<end>\S+(?: +\S+){4}) +in +(?P<zone>[A-Za-z0-9_+/-]+) *: *(?P<why>.*\S)"
+    r"(?P<begin>\S+(?: +\S+){4}) +to +(?P<end>\S+(?: +\S+){4}) +in +(?P<zone>[A-Za-z0-9_+/-]+) *: *(?P<why>\S.*)"
 )
-_OVERRIDE = re.compile(r"until +(?P<until>\S+): +(?P<why>.*\S)")
+_OVERRIDE = re.compile(r"until +(?P<until>\S+): +(?P<why>\S.*)")
 
 _MONTHS = "JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split()
 _DAYS = "SUN MON TUE WED THU FRI SAT".split()

@@ -20,11 +20,9 @@ _DRIVERS = {
     "psycopg2-binary": "postgresql",
 }
 _POSTGRES = frozenset({"postgres", "pgvector", "postgis"})
-_ADDRESS = re.compile(
-    r"(?:\w+_)*(DATABASE|DB|POSTGRES|POSTGRESQL|SQLALCHEMY_DATABASE|PG|REDIS|CACHE)_*(URL|URI|DSN)", re.IGNORECASE
-)
+_ADDRESS = re.compile(r"(?:^|_)(DATABASE|DB|POSTGRES|POSTGRESQL|PG|REDIS|CACHE)_*(URL|URI|DSN)\Z", re.IGNORECASE)
 _PART = re.compile(
-    r"(?:\w+_)*?(DATABASE|DB|POSTGRES|POSTGRESQL|PG|REDIS)_*(HOST|SERVER|PORT|USER|USERNAME|PASSWORD|PASS|DB|DATABASE|NAME)",
+    r"(?:^|_)(DATABASE|DB|POSTGRES|POSTGRESQL|PG|REDIS)_*(HOST|SERVER|PORT|USER|USERNAME|PASSWORD|PASS|DB|DATABASE|NAME)\Z",
     re.IGNORECASE,
 )
 
@@ -97,13 +95,13 @@ def _env(repository: Repository, folder: str, scheme: str, backing: dict[str, Gu
         if not inside(each.file, folder) or each.name in env:
             continue
         why = f"{each.file} reads it"
-        if match := _ADDRESS.fullmatch(each.name):
+        if match := _ADDRESS.search(each.name):
             redis = match[1].upper() in {"REDIS", "CACHE"}
             if redis and "redis" in backing:
                 env[each.name] = Guess("redis://{redis}/0", why)
             elif not redis and scheme:
                 env[each.name] = Guess(f"{scheme}://postgres@{{postgres}}/postgres", why)
-        elif match := _PART.fullmatch(each.name):
+        elif match := _PART.search(each.name):
             label = "redis" if match[1].upper() == "REDIS" else "postgres"
             part = match[2].upper()
             if label in backing and part in parts:

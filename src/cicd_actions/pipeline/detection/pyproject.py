@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-_TABLE = re.compile(r"\[+\s*([^\]]+?)\s*\]+")
+_TABLE = re.compile(r"\[\[?\s*([^\[\]\s](?:[^\]]*[^\]\s])?)\s*\]\]?")
 _KEY = re.compile(r"([\w.\"-]+)\s*=\s*(.*)", re.DOTALL)
 _REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 

@@ -86,7 +86,7 @@ def _followed(repository: Repository, listed: str) -> Iterator[str]:
             continue
         seen.add(name)
         yield name
-        included = re.findall(r"(?m)^\s*(?:-r|--requirement)[ =]*(\S+)", repository.read(name))
+        included = re.findall(r"(?m)^[ \t]*(?:-r|--requirement)[ =]*(\S+)", repository.read(name))
         pending += [joined(posixpath.dirname(name), other) for other in included]
 
 

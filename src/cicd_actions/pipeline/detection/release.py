@@ -307,7 +307,7 @@ def flags(repository: Repository, found: Found) -> None:
                 )
         elif re.fullmatch(r"\.github/workflows/[^/]+\.ya?ml", path):
             text = repository.read(path)
-            if re.search(r"(?m)^\s*(?:-\s*)?pull_request_target\b|\bon:\s*\[?.*pull_request_target", text):
+            if re.search(r"(?m)^[ \t]*(?:-[ \t]*)?pull_request_target\b|^[\"']?on[\"']?:.*pull_request_target", text):
                 found.flags.append(f"{path} runs on pull_request_target: secrets are available to a stranger's change there.")
             if re.search(r"secrets:\s*inherit", text):
                 found.flags.append(f"{path} hands over every secret (`secrets: inherit`): name them.")

@@ -136,7 +136,7 @@ def _container(label: str, service: Any, folders: frozenset[str], path: str) -> 
     if not isinstance(image, str) or "${{" in image:
         return
     listed = facts.get("ports") or []
-    port = re.search(r"(\d+)(?:/tcp)?$", str(listed[0])) if isinstance(listed, list) and listed else None
+    port = re.search(r"(?<![0-9])([0-9]+)(?:/tcp)?$", str(listed[0])) if isinstance(listed, list) and listed else None
     env = {str(key): str(value) for key, value in _mapping(facts.get("env")).items() if "${{" not in str(value)}
     yield Container(label, image, int(port[1]) if port else 0, env, folders, path)
 
@@ -154,8 +154,8 @@ def _build(given: dict[str, Any], path: str) -> Iterator[Build]:
         joined(context, ""),
         texts.get("target", ""),
         "" if "${{" in repository else repository.lower(),
-        tuple(re.findall(r"[a-z0-9]+/[a-z0-9]+(?:/v\d+)?", texts.get("platforms", ""))),
-        tuple(re.findall(r"(?m)^\s*([A-Za-z_]\w*)=", texts.get("build-args", ""))),
+        tuple(re.findall(r"(?<![a-z0-9])[a-z0-9]+/[a-z0-9]+(?:/v[0-9]+)?", texts.get("platforms", ""))),
+        tuple(re.findall(r"(?m)^[ \t]*([A-Za-z_]\w*)=", texts.get("build-args", ""))),
         path,
     )
 

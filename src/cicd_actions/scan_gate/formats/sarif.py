@@ -21,7 +21,7 @@ _PACKAGES = (
         re.MULTILINE,
     ),
     re.compile(r"in [a-z-]+ package: (?P<name>[^\s,]+), version (?P<version>\S+)(?P<fixed>)"),
-    re.compile(r"Package '(?P<name>[^'@]*?@?[^'@]+)@(?P<version>[^'@]+)' is vulnerable(?P<fixed>)"),
+    re.compile(r"Package '(?P<name>@?[^'@]+)@(?P<version>[^'@]+)' is vulnerable(?P<fixed>)"),
 )
 
 _LEVELS = {"error": "high", "warning": "medium", "note": "low", "none": "low"}
