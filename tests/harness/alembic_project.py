@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -150,13 +151,17 @@ def python_with(requirements: Sequence[str], python: str = "") -> Path:
     python = _interpreter(python) if python else sys.executable
     key = hashlib.sha256("\n".join((*requirements, python)).encode()).hexdigest()[:12]
     folder = ROOT / ".build/alembic" / key
-    if not (folder / "ready").exists():
-        uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
-        shutil.rmtree(folder, ignore_errors=True)
-        subprocess.run([uv, "venv", "--quiet", "--python", python, str(folder)], check=True)
-        environment = {**os.environ, "VIRTUAL_ENV": str(folder)}
-        subprocess.run([uv, "pip", "install", "--quiet", "--compile-bytecode", *requirements], env=environment, check=True)
-        (folder / "ready").touch()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Another worker that needs it waits, and does not begin again what the first one makes.
+    with folder.with_suffix(".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "ready").exists():
+            uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
+            shutil.rmtree(folder, ignore_errors=True)
+            subprocess.run([uv, "venv", "--quiet", "--python", python, str(folder)], check=True)
+            environment = {**os.environ, "VIRTUAL_ENV": str(folder)}
+            subprocess.run([uv, "pip", "install", "--quiet", "--compile-bytecode", *requirements], env=environment, check=True)
+            (folder / "ready").touch()
     return folder / "bin"
 
 
