@@ -10,12 +10,11 @@ from typing import Any
 
 CVE, GHSA = "CVE-2021-23337", "GHSA-35jh-r3h4-6jhm"
 DIGEST = f"sha256:{'d' * 64}"
-NOW = dt.datetime.now(dt.timezone.utc)
-TODAY = NOW.date()
+TODAY = dt.datetime.now(dt.timezone.utc).date()
 
 
 def ago(**span: float) -> str:
-    return (NOW - dt.timedelta(**span)).strftime("%Y-%m-%dT%H:%M:%S.123456789Z")
+    return (dt.datetime.now(dt.timezone.utc) - dt.timedelta(**span)).strftime("%Y-%m-%dT%H:%M:%S.123456789Z")
 
 
 _NPM6 = {

@@ -111,15 +111,17 @@ def test_finding_that_fails_outweighs_a_scan_that_did_not_run(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("stale", "why"),
+    ("whole", "place", "hours", "why"),
     [
-        (changed(GRYPE, "descriptor", "db", "status", "built", to=ago(hours=121)), "the vulnerability database is 121 h old"),
-        (changed(GRYPE, "descriptor", "timestamp", to=ago(hours=25)), "the report is 25 h old"),
-        (changed(BANDIT, "generated_at", to=ago(hours=25)), "the report is 25 h old"),
+        (GRYPE, ("descriptor", "db", "status", "built"), 121, "the vulnerability database is 121 h old"),
+        (GRYPE, ("descriptor", "timestamp"), 25, "the report is 25 h old"),
+        (BANDIT, ("generated_at",), 25, "the report is 25 h old"),
     ],
 )
-def test_stale_database_or_report_is_inconclusive(stale: Any, why: str, tmp_path: Path) -> None:
-    report = gate(tmp_path, {"a.json": stale}, fail_on="critical")
+def test_stale_database_or_report_is_inconclusive(
+    whole: Any, place: tuple[str, ...], hours: int, why: str, tmp_path: Path
+) -> None:
+    report = gate(tmp_path, {"a.json": changed(whole, *place, to=ago(hours=hours))}, fail_on="critical")
     assert report.verdict is Verdict.INCONCLUSIVE
     assert why in str(report.outputs["inconclusive"])
 
