@@ -61,7 +61,7 @@ def _matching(one: Expected, root: Path) -> list[str]:
     folder, pattern = (Path("/"), one.path.lstrip("/")) if one.path.startswith("/") else (root, one.path)
     try:
         paths = sorted(str(path) for path in folder.glob(pattern) if path.is_file())[:MOST_FILES]
-    except (OSError, ValueError, NotImplementedError):  # a folder that cannot be read, or a text that is no relative pattern
+    except (OSError, ValueError, NotImplementedError):  # a folder that cannot be read, or a text that is not a relative pattern
         paths = []
     # What matches nothing is a scan that did not run.
     return paths or [one.path]
