@@ -9,7 +9,7 @@ from functools import cached_property
 
 from cicd_actions.pipeline_audit import known_actions
 from cicd_actions.pipeline_audit.effects import Effect, Kind
-from cicd_actions.pipeline_audit.model import JobRun, Pipeline
+from cicd_actions.pipeline_audit.model import JobRun, Pipeline, StepRun
 from cicd_actions.pipeline_audit.repository import Repository
 from cicd_actions.pipeline_audit.rules.definition import Answer, Held, NotApplicable, Unknown
 from cicd_actions.pipeline_audit.stages import Stage
@@ -90,6 +90,10 @@ class Facts:
             for index, effect in job.deploys
             if effect.platform and effect.platform.name != "infrastructure as code"
         ]
+
+    def starters(self, job: JobRun) -> list[tuple[JobRun, StepRun]]:
+        """The steps of other workflows that start this one with a dispatch, each with its job."""
+        return self.pipeline.started.get(job.entry.path, [])
 
     def run_of(self, job: JobRun) -> list[JobRun]:
         """Every job of the same run."""
