@@ -18,11 +18,25 @@ _DRIVERS = {
     "psycopg": "postgresql+psycopg",
     "psycopg2": "postgresql",
     "psycopg2-binary": "postgresql",
+    "pymysql": "mysql+pymysql",
+    "aiomysql": "mysql+aiomysql",
+    "asyncmy": "mysql+asyncmy",
+    "mysqlclient": "mysql",
+    "mysql-connector-python": "mysql+mysqlconnector",
+    "mariadb": "mariadb+mariadbconnector",
+    "aiosqlite": "sqlite+aiosqlite",
 }
-_POSTGRES = frozenset({"postgres", "pgvector", "postgis"})
-_ADDRESS = re.compile(r"(?:^|_)(DATABASE|DB|POSTGRES|POSTGRESQL|PG|REDIS|CACHE)_*(URL|URI|DSN)\Z", re.IGNORECASE)
+_MYSQL_ENV = {"MYSQL_ROOT_PASSWORD": "root", "MYSQL_DATABASE": "app"}
+"""The images of MySQL and MariaDB both take these, and make the database."""
+_IMAGES = {
+    "postgres": (frozenset({"postgres", "pgvector", "postgis"}), "postgres:17"),
+    "mysql": (frozenset({"mysql", "mariadb"}), "mysql:8.4"),
+    "redis": (frozenset({"redis", "valkey"}), "redis:8"),
+}
+"""By the container's name: the repositories' last words that are this kind, and a usual image."""
+_ADDRESS = re.compile(r"(?:^|_)(DATABASE|DB|POSTGRES|POSTGRESQL|PG|MYSQL|MARIADB|REDIS|CACHE)_*(URL|URI|DSN)\Z", re.IGNORECASE)
 _PART = re.compile(
-    r"(?:^|_)(DATABASE|DB|POSTGRES|POSTGRESQL|PG|REDIS)_*(HOST|SERVER|PORT|USER|USERNAME|PASSWORD|PASS|DB|DATABASE|NAME)\Z",
+    r"(?:^|_)(DATABASE|DB|POSTGRES|POSTGRESQL|PG|MYSQL|MARIADB|REDIS)_*(HOST|SERVER|PORT|USER|USERNAME|PASSWORD|PASS|DB|DATABASE|NAME)\Z",
     re.IGNORECASE,
 )
 
@@ -33,12 +47,15 @@ def database(
     """Adds `backing`, `env` and `prepare` to a lane of Python. Returns the database's driver, empty for none."""
     backing: dict[str, Guess] = {}
     driver = next((name for name in _DRIVERS if project.has(name)), "")
-    if driver:
-        backing["postgres"] = Guess(*_image("postgres", driver, repository, standing))
+    scheme = _DRIVERS.get(driver, "")
+    label = _label(scheme)
+    if label:
+        image, why = _image(label, driver, repository, standing)
+        backing[label] = Guess({"image": image, "env": _MYSQL_ENV} if label == "mysql" else image, why)
     if project.has("redis") or any("redis" in extras for extras in project.extras.values()):
         backing["redis"] = Guess(*_image("redis", "redis", repository, standing))
     _others(backing, found, folder, standing)
-    env = _env(repository, folder, _DRIVERS.get(driver, ""), backing)
+    env = _env(repository, folder, scheme, backing)
     if backing:
         lane["backing"] = Guess(backing)
     required = [
@@ -55,28 +72,41 @@ def database(
     return driver
 
 
+def _label(scheme: str) -> str:
+    """Returns the name of the container for a database's URL: none for SQLite, which is a file."""
+    return "postgres" if scheme.startswith("postgres") else "mysql" if scheme.startswith(("mysql", "mariadb")) else ""
+
+
+def _url(scheme: str) -> str:
+    label = _label(scheme)
+    if label == "postgres":
+        return f"{scheme}://postgres@{{postgres}}/postgres"
+    if label == "mysql":
+        return f"{scheme}://root:root@{{mysql}}/app"
+    return f"{scheme}:///ci.db" if scheme else ""
+
+
 def _image(kind: str, requirement: str, repository: Repository, standing: Standing) -> tuple[str, str]:
     """Returns the image that the repository itself uses for a database, else a usual one."""
-    kinds = _POSTGRES if kind == "postgres" else {kind, "valkey"} if kind == "redis" else {kind}
+    kinds, usual = _IMAGES[kind]
     for image, file in [(each.image, each.file) for each in standing.containers] + [
         (each.image, each.file) for each in compose.services(repository) if each.image
     ]:
         word = image.partition("@")[0].rpartition("/")[2].partition(":")[0]
         if word in kinds and known(image) and "$" not in image:
             return image, f"{file} runs it"
-    usual = {"postgres": "postgres:17", "redis": "redis:8"}[kind]
     return usual, f"{requirement} is a dependency; take the version that production runs"
 
 
 def _others(backing: dict[str, Guess], found: Found, folder: str, standing: Standing) -> None:
     """Adds the containers of standing workflows beside the databases: what tests need, tests need here too."""
-    held = {str(guess.value).rpartition("/")[2].partition(":")[0] for guess in backing.values()}
+    kinds = [_IMAGES[name][0] for name in backing]
     for each in standing.containers:
         if folder not in each.folders:
             continue
         word = each.image.rpartition("/")[2].partition(":")[0]
         name = re.sub(r"[^a-z0-9_-]+", "-", each.name.lower())
-        if word in held or word in _POSTGRES & held or name in backing or (word in _POSTGRES and "postgres" in backing):
+        if name in backing or any(word in each for each in kinds):
             continue
         if word in KNOWN:
             backing[name] = Guess(each.image, f"{each.file} starts it")
@@ -91,6 +121,8 @@ def _env(repository: Repository, folder: str, scheme: str, backing: dict[str, Gu
     """Returns the variables that lead to the containers, by the names that the code reads."""
     env: dict[str, Guess] = {}
     parts = {"HOST": "host", "SERVER": "host", "PORT": "port"}
+    label = _label(scheme)
+    url = _url(scheme)
     for each in repository.variables:
         if not inside(each.file, folder) or each.name in env:
             continue
@@ -99,17 +131,20 @@ def _env(repository: Repository, folder: str, scheme: str, backing: dict[str, Gu
             redis = match[1].upper() in {"REDIS", "CACHE"}
             if redis and "redis" in backing:
                 env[each.name] = Guess("redis://{redis}/0", why)
-            elif not redis and scheme:
-                env[each.name] = Guess(f"{scheme}://postgres@{{postgres}}/postgres", why)
+            elif not redis and url:
+                env[each.name] = Guess(url, why)
         elif match := _PART.search(each.name):
-            label = "redis" if match[1].upper() == "REDIS" else "postgres"
+            beside = "redis" if match[1].upper() == "REDIS" else label
             part = match[2].upper()
-            if label in backing and part in parts:
-                env[each.name] = Guess(f"{{{label}.{parts[part]}}}", why)
-            elif label == "postgres" and "postgres" in backing:
+            if beside in backing and part in parts:
+                env[each.name] = Guess(f"{{{beside}.{parts[part]}}}", why)
+            elif beside == "postgres":
                 env[each.name] = Guess("postgres", why)
-    if scheme and not any("{postgres" in str(guess.value) for guess in env.values()):
-        env["DATABASE_URL"] = Guess(f"{scheme}://postgres@{{postgres}}/postgres", "a usual name; look what the code reads")
+            elif beside == "mysql":
+                env[each.name] = Guess("app" if part in {"DB", "DATABASE", "NAME"} else "root", why)
+    leads = f"{{{label}" if label else url
+    if url and not any(leads in str(guess.value) for guess in env.values()):
+        env["DATABASE_URL"] = Guess(url, "a usual name; look what the code reads")
     if "redis" in backing and not any("{redis" in str(guess.value) for guess in env.values()):
         env["REDIS_URL"] = Guess("redis://{redis}/0", "a usual name; look what the code reads")
     return env
