@@ -114,9 +114,9 @@ def _of_script(
                 yield Startup(one.place, one.detail, (place,))
         if command.program in {"npm", "pnpm", "yarn", "bun"}:
             path, line, started = _package_script(repository, command, folder)
-            inner = [one for first in started for one in [first, *_package_script(repository, first, folder)[2]]]
-            if any(_migrates(one) for one in inner) and len(started) > 1:
-                yield Startup(Place(path, line), shown(next(one.text for one in inner if _migrates(one))), (place,))
+            run = [one for first in started for one in [first, *_package_script(repository, first, folder)[2]]]
+            if any(_migrates(one) for one in run) and len(started) > 1:
+                yield Startup(Place(path, line), shown(next(one.text for one in run if _migrates(one))), (place,))
 
 
 def _package_script(repository: Repository, command: Command, folder: str) -> tuple[str, int, list[Command]]:

@@ -73,7 +73,7 @@ def _staged_before(job: JobRun) -> Answer | None:
     if before:
         return Held(f"`{job.job.id}` waits for `{before[0].job.id}`.", job.place)
     first = _step_before(job)
-    return first and Held(f"The job deploys to staging first: `{first.detail}`.", first.place)
+    return Held(f"The job deploys to staging first: `{first.detail}`.", first.place) if first else None
 
 
 def _step_before(job: JobRun) -> Effect | None:
