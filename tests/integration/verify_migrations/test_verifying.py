@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
+import textwrap
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +123,26 @@ def test_address_from_elsewhere_is_inconclusive(verify: Verify, project: Migrati
     ended = verify(project, base_ref=elsewhere, url="sqlite:///app.db")
     assert (ended.code, ended.outputs["verdict"]) == (3, "inconclusive")
     assert "did not reach the scratch database" in ended.log
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_several_databases_are_inconclusive_and_the_others_stay_as_they_are(
+    verify: Verify, repository: MigrationRepository, first: bool
+) -> None:
+    env = repository.folder / "migrations/env.py"
+    other = f"sqlite:///{repository.folder}/other.db"
+    urls = '(os.environ["DATABASE_URL"], other)' if first else '(other, os.environ["DATABASE_URL"])'
+    text = env.read_text().replace('engine = create_engine(os.environ["DATABASE_URL"]', "engine = create_engine(url")
+    head, body = text.split("engine = ")
+    loop = textwrap.indent(f"engine = {body}", "    ")
+    env.write_text(f"{head}other = {other!r}\nfor url in {urls}:\n{loop}")
+    repository.models(models()).revision("a1", _CREATE, 'op.drop_table("users")').commit()
+    repository.revision("a2", 'op.add_column("users", sa.Column("age", sa.Integer))').commit()
+    ended = verify(repository, url="sqlite:///app.db")
+    assert (ended.code, ended.outputs["verdict"]) == (3, "inconclusive"), ended.log
+    assert "or migrates several databases" in ended.log
+    with closing(sqlite3.connect(repository.folder / "other.db")) as connection:
+        assert connection.execute("select name from sqlite_master where name = 'users'").fetchall() == []
 
 
 def test_commit_that_never_comes_does_not_reach_the_head(verify: Verify, repository: MigrationRepository) -> None:
