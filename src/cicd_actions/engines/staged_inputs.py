@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from cicd_actions.engines import staged_command, staged_docker, staged_swarm
 from cicd_actions.engines.inputs import EngineInputs, Maker, command_engine
 from cicd_actions.engines.programs import StagePrograms
-from cicd_actions.engines.protocol import Engine, Stage, Staged
+from cicd_actions.engines.protocol import Engine
+from cicd_actions.engines.staged_protocol import Stage, Staged
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.grammar import argv, optional, string
 from cicd_actions.toolkit.inputs import declare

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from cicd_actions.canary_analysis.judgement import Judged
-from cicd_actions.engines.protocol import Image, Stage, Target
+from cicd_actions.engines.protocol import Image, Target
+from cicd_actions.engines.staged_protocol import Stage
 from cicd_actions.roll_out.latency import Latency, refuse, series
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.runtime import Runtime
