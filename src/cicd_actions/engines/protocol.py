@@ -21,6 +21,9 @@ from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import Failed, Inconclusive
 from cicd_actions.toolkit.lines import Line
 
+ENGINES = ("swarm", "kubernetes", "docker", "command")
+"""The engines, as inputs and the pipeline file name them; `inputs` makes them."""
+
 REVISION = "org.opencontainers.image.revision"
 """The label (Kubernetes: the pod template's annotation) that holds the commit's SHA. Image builders use the same key.
 https://github.com/opencontainers/image-spec/blob/main/annotations.md#pre-defined-annotation-keys"""

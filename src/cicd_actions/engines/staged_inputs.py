@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from cicd_actions.engines import staged_command, staged_docker, staged_swarm
 from cicd_actions.engines.inputs import EngineInputs, Maker, command_engine
@@ -20,6 +21,8 @@ from cicd_actions.toolkit.runtime import Runtime
 @dataclass(frozen=True, kw_only=True)
 class StageInputs(EngineInputs):
     """The base of an action's inputs that looks at stages: `class Inputs(StageInputs)`, all fields by keyword."""
+
+    GROUP: ClassVar[str] = "Stages"
 
     proxy: str = declare(
         string,
@@ -42,6 +45,8 @@ class StageInputs(EngineInputs):
 @dataclass(frozen=True, kw_only=True)
 class StagedInputs(StageInputs):
     """The base of an action's inputs that stages releases."""
+
+    GROUP: ClassVar[str] = "Stages"
 
     prepare_command: tuple[str, ...] | None = declare(
         optional(argv),

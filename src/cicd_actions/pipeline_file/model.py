@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cicd_actions.engines.protocol import ENGINES
 from cicd_actions.health_gate.inputs import KEYS
 from cicd_actions.pipeline_file.shape import (
     Anything,
@@ -271,7 +272,7 @@ class Settings:
         Number(1, 360, whole=True), "Time limit of a deploy, its rollback included. Default: 45."
     )
     engine: str | None = key(
-        Choice("swarm", "kubernetes", "docker", "command"),
+        Choice(*ENGINES),
         "Where releases run: `swarm`, `kubernetes` (experimental), `docker`, or `command` (your programs). Default: `command`.",
     )
     stack: str | None = key(WORD, "Swarm's stack or the Compose project; `{environment}` is filled in.")

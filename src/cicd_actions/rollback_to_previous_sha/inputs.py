@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 from cicd_actions.engines.staged_inputs import StagedInputs, StageInputs
@@ -33,6 +34,8 @@ def web_url(text: str) -> str:
 @dataclass(frozen=True, kw_only=True)
 class CheckInputs:
     """What is checked of a release before it is rolled back to."""
+
+    GROUP: ClassVar[str] = "The database, and what could not be checked"
 
     schema_service: str = declare(
         string,
