@@ -63,7 +63,7 @@ class StagedInputs(StageInputs):
     abandon_command: tuple[str, ...] | None = declare(
         optional(argv),
         "Engine `command`: the program that gives the old release of `{service}` all of the traffic and removes the stage,"
-        " from any phase, and as often as it is run.",
+        " from any phase, and any number of times.",
     )
 
 

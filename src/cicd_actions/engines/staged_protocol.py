@@ -73,9 +73,9 @@ class Staged(Protocol):
         ...
 
     def abandon(self, stage: Stage, deadline: Deadline, *, wait: bool = True) -> None:
-        """Gives the old release all of the traffic, and removes the stage; from any phase, and as often as called.
+        """Gives the old release all of the traffic, and removes the stage; from any phase, and any number of times.
 
-        Without `wait` open requests are waited for only shortly: a cancelled step has seconds.
+        Without `wait` it waits only shortly for open requests: a cancelled step has seconds.
         """
         ...
 
@@ -89,7 +89,7 @@ class Weighted(Staged, Protocol):
         ...
 
     def weigh(self, stage: Stage, percent: float, deadline: Deadline) -> Stage:
-        """Gives the new release so many percent of the traffic, and returns the stage with the share that was read back."""
+        """Gives the new release this percentage of the traffic, and returns the stage with the share that was read back."""
         ...
 
     def answers(self, stage: Stage, deadline: Deadline) -> Mapping[str, tuple[Answers, Answers]]:

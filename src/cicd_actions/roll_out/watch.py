@@ -62,7 +62,7 @@ class Watch:
         return all(tally.total.requests >= requests for tally in self.new.values())
 
     def decided(self, requests: int, *, last: bool = False) -> bool:
-        """Counts, and judges each service whose turn it is (`last`: all); whether nothing has to be waited for any more."""
+        """Counts, and judges each service whose turn it is (`last`: all); returns whether the wait is over."""
         try:
             self._keep_the_share()
             self._count()

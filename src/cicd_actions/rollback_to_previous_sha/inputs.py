@@ -70,7 +70,7 @@ class _Rollback:
         " the service's name twice: `shop=shop`.",
         required=True,
     )
-    environment_url: str = declare(web_url, "Where the environment is seen; GitHub shows it beside the deployment.")
+    environment_url: str = declare(web_url, "URL of the environment's page; GitHub shows it beside the deployment.")
     to_sha: str = declare(
         commit,
         "The full SHA of the release to roll back to. Default: the last one that passed its gate here, other than the one to"

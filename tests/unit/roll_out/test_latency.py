@@ -26,7 +26,7 @@ def prometheus() -> Iterator[Prometheus]:
 
 
 def judged(prometheus: Prometheus, runtime: Runtime, new: tuple[int, int, int], old: tuple[int, int, int]) -> Judged:
-    """The verdict after so many requests of each release came within 0.1 s, 0.5 s, and at all."""
+    """The verdict after these numbers of requests of each release came within 0.1 s, 0.5 s, and at all."""
     prometheus.buckets = {"api": {"one": {"0.1": 7000, "0.5": 7000, "+Inf": 7000}}}
     watched = Latency(prometheus.url, QUERY, STAGE, runtime)
     prometheus.buckets["api"]["one"] = {"0.1": 7000 + old[0], "0.5": 7000 + old[1], "+Inf": 7000 + old[2]}

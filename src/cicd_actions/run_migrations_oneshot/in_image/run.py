@@ -116,7 +116,7 @@ class Run:
     # The beginning
 
     def main(self) -> None:
-        """Does not return: threads of the application, or of asyncio, shall not keep the process."""
+        """Does not return: threads of the application, or of asyncio, must not keep the process."""
         try:
             state = self.work()
         except Stop as stop:
@@ -179,7 +179,7 @@ class Run:
             self._channel.say("health", **found)
 
     def pause_before_retry(self, attempt: int) -> float:
-        """Returns seconds that grow, with jitter: several migrations that wait for one table shall not retry in step."""
+        """Returns seconds that grow, with jitter: several migrations that wait for one table should not retry in step."""
         return round(min(2.0**attempt, 10.0) * random.uniform(0.5, 1.5), 2)  # noqa: S311 - no secret depends on it
 
     def judged(self, about: dict[str, str]) -> dict[str, str]:
@@ -260,7 +260,7 @@ class Run:
             except Exception as error:  # the revision is still worth reading
                 gone = False
                 problem["text"] = problems.words(error)
-            # The main thread has lost its connection; what it does with that shall be over before the revision is read.
+            # The main thread has lost its connection; what it does with that must be over before the revision is read.
             self._unwound.wait(seconds / 8)
         self.went_on_with(step)
         state = "timeout" if timed_out else "cancelled"

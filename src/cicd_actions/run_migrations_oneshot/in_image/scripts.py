@@ -111,7 +111,7 @@ class Scripts:
         return found
 
     def run(self, work: Callable[[Any, Any], Iterable[Any]], **options: Any) -> None:
-        """Runs env.py as `alembic upgrade` does, with `work` in the place of its list of steps."""
+        """Runs env.py as `alembic upgrade` does, with `work` instead of its list of steps."""
         config = self._configured()
         self.directory = ScriptDirectory.from_config(config)
         with self._environment(config, fn=work, destination_rev=self.destination, **options):
@@ -138,7 +138,7 @@ class Scripts:
 
 
 def under_flask(arguments: Sequence[str], work: Callable[[Scripts], _T]) -> _T:
-    """Lets Flask-Migrate make the configuration, and runs `work` in the application's context in the place of the upgrade."""
+    """Lets Flask-Migrate make the configuration, and runs `work` in the application's context instead of the upgrade."""
     import alembic.command
     from flask.cli import cli  # type: ignore[import-not-found]
 
