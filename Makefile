@@ -45,8 +45,8 @@ MUTATION := .build/venv-mutation
 $(MUTATION)/ready: requirements/mutation.txt tools/bootstrap.py
 	@$(PYTHON) tools/bootstrap.py $(MUTATION) requirements/mutation.txt
 
-mutation: $(MUTATION)/ready ## change the safety rules one by one, and see whether a test fails (RULES="*judge*" for a part)
-	@$(MUTATION)/bin/python -m tools.mutation $(RULES)
+mutation: $(MUTATION)/ready ## change the safety rules one by one, and see whether a test fails (PARTS="judge proof" for some)
+	@$(MUTATION)/bin/python -m tools.mutation $(PARTS)
 
 golden: $(READY) ## keep the summaries that the actions write now (tests/golden)
 	@CICD_ACTIONS_GOLDEN=write $(RUN) -m pytest -q $(or $(PYTEST),$(wildcard tests/integration/*/test_summaries.py))

@@ -3,7 +3,7 @@
     python benchmarks/judge.py [RUNS]
 
 Both releases answer requests with known shares of errors and known latencies, so the right verdict is known. A step of 10 %
-ends at 1,000 requests of the canary, beside 9,000 of the baseline. The judge looks on the way as often as in a roll-out, and
+ends at 1,000 requests of the canary, beside 9,000 of the baseline. The judge looks at the same counts as in a roll-out, and
 fails at the first look that fails: looking often makes false fails more likely, so it is measured as it is used.
 Targets: at most 3 % false fails, and errors that rise by 2 percentage points are found in 90 %. Exit code 1 when a target is
 missed. Nothing but Python is needed; the same RUNS give the same figures.

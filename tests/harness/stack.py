@@ -171,7 +171,7 @@ class Stack:
         return service
 
     def await_replicas(self, name: str, count: int, seconds: float = 60) -> None:
-        """Wait until so many replicas run."""
+        """Wait until this number of replicas runs."""
         end = time.monotonic() + seconds
         while (found := self.up(name)) != count:
             assert time.monotonic() < end, f"{found} of {count} replicas of {name} run"

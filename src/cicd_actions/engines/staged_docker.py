@@ -21,7 +21,7 @@ _COMPOSE = "com.docker.compose."
 
 
 class StagedDocker(DockerEngine, ByProxy):
-    """See `protocol.Weighted`. `proxy` is the service of HAProxy, `socket` the path of its runtime socket."""
+    """See `staged_protocol.Weighted`. `proxy` is the service of HAProxy, `socket` the path of its runtime socket."""
 
     def __init__(self, runtime: Runtime, *, project: str = "", monitor: float = 5.0, proxy: str = "", socket: str = "") -> None:
         super().__init__(runtime, project=project, monitor=monitor)

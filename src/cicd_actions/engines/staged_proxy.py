@@ -18,7 +18,6 @@ from cicd_actions.engines import haproxy
 from cicd_actions.engines.docker_api import DockerApi
 from cicd_actions.engines.protocol import (
     REVISION,
-    Answers,
     ChangedMeanwhile,
     EngineUnreachable,
     Image,
@@ -26,10 +25,10 @@ from cicd_actions.engines.protocol import (
     RolledOut,
     RollOutFailed,
     Running,
-    Stage,
     Target,
 )
 from cicd_actions.engines.release import settled
+from cicd_actions.engines.staged_protocol import Answers, Stage
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import Failed, UnusableInput
 from cicd_actions.toolkit.grammar import is_whole
@@ -85,7 +84,7 @@ class Standing:
 
 
 class ByProxy(abc.ABC):
-    """Fills `protocol.Weighted` for an engine whose class comes first among the bases."""
+    """Fills `staged_protocol.Weighted` for an engine whose class comes first among the bases."""
 
     names = ""
     """What stands before a service's name in the proxy's file: Swarm's DNS has each replica under `tasks.`."""

@@ -27,7 +27,7 @@ _BRIDGE = "docker_gwbridge"
 
 
 class StagedSwarm(Swarm, ByProxy):
-    """See `protocol.Weighted`. `proxy` is the service of HAProxy, `socket` the path of its runtime socket."""
+    """See `staged_protocol.Weighted`. `proxy` is the service of HAProxy, `socket` the path of its runtime socket."""
 
     names = "tasks."
 

@@ -93,7 +93,7 @@ def workflow(text: str) -> str:
 def verify(image: str, sha: str, policy: Policy, token: str, runtime: Runtime, deadline: Deadline) -> Attestation:
     """Returns the attestation of an image by digest. *sha* is its commit, empty for any.
 
-    Raises `Unattested` for an image that is proven to have none, `Inconclusive` where that cannot be told, and
+    Raises `Unattested` for an image that is proven to have none, `Inconclusive` where that is not known, and
     `UnusableInput`.
     """
     digest = digest_of(image)

@@ -26,7 +26,7 @@ _ORPHANS_LOOKED_AT = 20
 _ENDED_IN_A_ROW = 2
 
 Enough = Callable[[History], bool]
-"""Tells of the records read so far whether older ones are not needed."""
+"""Says whether the records read so far are enough."""
 
 
 @dataclass

@@ -38,7 +38,7 @@ _WRITERS: dict[str, tuple[Callable[[Message], payloads.Payload], Callable[[paylo
 
 @dataclass(frozen=True)
 class Target:
-    """One line of the variable: the URL of a service, and the events that it is told of (none: all)."""
+    """One line of the variable: the URL of a service, and the events that it gets (none: all)."""
 
     number: int
     url: str
@@ -50,7 +50,7 @@ class Target:
         return sorted(self.events - set(WORDS))
 
     def hears(self, event: str) -> bool:
-        """Tells whether the service is told of an event; of each where the line has a mistake, which then shows."""
+        """Says whether the service gets an event; each, where the line has a mistake, which then shows."""
         return not self.events or event in self.events or bool(self.unknown)
 
 

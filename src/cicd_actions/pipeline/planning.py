@@ -12,7 +12,8 @@ from typing import Any
 from cicd_actions.pipeline import changes, scans
 from cicd_actions.pipeline.toolchains import install, toolchain
 from cicd_actions.pipeline_file import backing
-from cicd_actions.pipeline_file.model import Client, Environment, Lane, Migrate, Pipeline, Release, effective
+from cicd_actions.pipeline_file.lanes import Client, Lane
+from cicd_actions.pipeline_file.model import Environment, Migrate, Pipeline, Release, effective
 from cicd_actions.pipeline_file.rules import versions, waiting
 from cicd_actions.toolkit.errors import Failed, UnusableInput
 from cicd_actions.toolkit.grammar import argv

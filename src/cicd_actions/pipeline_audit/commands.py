@@ -175,7 +175,7 @@ def _request(command: Command, text: str, common: dict[str, Any]) -> Iterator[Ef
         )
     elif not sends and not _COMMENT_API.search(text):
         # wget and the tools fail by themselves on an error status; curl only when told to, or when its output is judged.
-        # A probe in a shell `if`, or one whose output is compared, cannot be told apart: any look at a URL is taken for one.
+        # A probe in a shell `if`, or one whose output is compared, cannot be distinguished: any look at a URL is taken for one.
         strict = command.program != "curl" or bool(_EXIT_MATTERS.search(text))
         yield Effect(Kind.VERIFY, "probe", detail=shown(text), facts={"strict": "yes" if strict else ""}, **common)
 

@@ -10,7 +10,9 @@ from typing import Any
 from cicd_actions.deployment_record import freeze
 from cicd_actions.health_gate.inputs import KEYS
 from cicd_actions.pipeline_file import backing
-from cicd_actions.pipeline_file.model import COMMAND, ENV, Client, Environment, Lane, Pipeline, Release, Settings, effective
+from cicd_actions.pipeline_file.kinds import COMMAND, ENV
+from cicd_actions.pipeline_file.lanes import Client, Lane
+from cicd_actions.pipeline_file.model import Environment, Pipeline, Release, Settings, effective
 from cicd_actions.pipeline_file.shape import Kind, Listed, Named, Object, Path, Reading, Short, keys
 from cicd_actions.roll_out import strategy
 from cicd_actions.toolkit.grammar import NotUnderstood, Parser, argv, fits, is_whole, nearest

@@ -24,4 +24,7 @@ ACTION = Action(
     run="cicd_actions.roll_out.run.run",
     icon="upload-cloud",
     color="blue",
+    groups={
+        "Set first": "services engine environment stack sha",
+    },
 )

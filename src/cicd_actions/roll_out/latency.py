@@ -13,7 +13,7 @@ import httpx
 from cicd_actions.canary_analysis import judgement
 from cicd_actions.canary_analysis.histogram import Cumulative, HistogramTally
 from cicd_actions.canary_analysis.judgement import Judged
-from cicd_actions.engines.protocol import Stage
+from cicd_actions.engines.staged_protocol import Stage
 from cicd_actions.toolkit.background import within
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.printable import shortened, visible

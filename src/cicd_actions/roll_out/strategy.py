@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from typing import ClassVar
 
 from cicd_actions.toolkit.grammar import NotUnderstood, choice, duration, lines, string, text_block
 from cicd_actions.toolkit.inputs import declare
@@ -62,6 +63,8 @@ def unsafe_migrations(text: str) -> tuple[str, ...]:
 @dataclass(frozen=True, kw_only=True)
 class StrategyInputs:
     """How traffic moves; `class Inputs(StrategyInputs)`."""
+
+    GROUP: ClassVar[str] = "How traffic moves"
 
     strategy: str = declare(
         choice("rolling", "blue-green", "canary"),

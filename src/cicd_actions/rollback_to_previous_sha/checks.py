@@ -235,7 +235,7 @@ def plan(
 def attested(inputs: AttestationInputs, made: Plan, github: GitHub, deadline: Deadline, runtime: Runtime) -> Plan:
     """Returns the plan, refused where an image that is about to run has no attestation of its build, if one is required.
 
-    What could not be told is unverified. Raises `UnusableInput`.
+    What could not be determined is unverified. Raises `UnusableInput`.
     """
     policy = attestations.policy(inputs, github.repository)
     if policy is None:

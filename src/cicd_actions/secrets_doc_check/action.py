@@ -22,4 +22,8 @@ ACTION = Action(
     run="cicd_actions.secrets_doc_check.run.run",
     icon="key",
     color="purple",
+    groups={
+        "Set first": "docs code fail-on github-token environments",
+        "The document": "write check-write",
+    },
 )

@@ -169,6 +169,7 @@ def _close_input(process: subprocess.Popen[bytes]) -> None:
 
 class _Stream:
     def __init__(self, pipe: IO[bytes] | None, limit: int) -> None:
+        assert isinstance(pipe, io.BufferedReader)  # noqa: S101 - it is a pipe
         self._pipe = pipe
         self._left = limit
         self._parts: list[str] = []
@@ -182,13 +183,11 @@ class _Stream:
 
     def close(self) -> None:
         """Closes the pipe, unless another thread reads it: the reader closes it."""
-        assert self._pipe is not None  # noqa: S101 - it is a pipe
         if self._owned.acquire(blocking=False):
             self._pipe.close()
 
     def read(self, lines: Lines | None) -> None:
         """Reads to the end of the pipe, in pieces: a program that never ends a line cannot fill the memory."""
-        assert isinstance(self._pipe, io.BufferedReader)  # noqa: S101 - it is a pipe
         if not self._owned.acquire(blocking=False):
             return
         decoder = codecs.getincrementaldecoder("utf-8")("replace")

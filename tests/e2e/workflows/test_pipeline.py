@@ -77,7 +77,7 @@ def test_a_push_goes_to_production_built_once(app: Consumer, world: World) -> No
     journal = world.journal()
     verbs = [entry[0] for entry in journal]
     assert verbs[:2] == ["build", "build"]
-    # What runs is asked as often as an engine needs it; what acts, once.
+    # What runs is asked whenever an engine needs it; what acts, once.
     one = ["exists", "exists", "exists", "job", "exists", "exists", "roll-out", "roll-out"]
     assert [verb for verb in verbs[2:] if verb != "running"] == one * 2
     images = [entry[2] for entry in journal if entry[0] == "roll-out"]

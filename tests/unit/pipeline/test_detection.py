@@ -1,4 +1,4 @@
-"""What `init` guesses from the layouts of real repositories: a valid file each, and what could not be told is said."""
+"""What `init` guesses from the layouts of real repositories: a valid file each, and what could not be determined is said."""
 
 from __future__ import annotations
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from cicd_actions.pipeline_file import backing, reading
-from cicd_actions.pipeline_file.model import Check, Environment, Gate, Migrate, Release, effective
+from cicd_actions.pipeline_file.lanes import Check
+from cicd_actions.pipeline_file.model import Environment, Gate, Migrate, Release, effective
 from cicd_actions.pipeline_file.reading import UnusablePipeline, parse
 from cicd_actions.toolkit.errors import UnusableInput
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from cicd_actions.canary_analysis.judgement import Judged
-from cicd_actions.engines.protocol import Image, Stage, Target
+from cicd_actions.engines.protocol import Image, Target
+from cicd_actions.engines.staged_protocol import Stage
 from cicd_actions.roll_out.latency import Latency, refuse, series
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.runtime import Runtime
@@ -25,7 +26,7 @@ def prometheus() -> Iterator[Prometheus]:
 
 
 def judged(prometheus: Prometheus, runtime: Runtime, new: tuple[int, int, int], old: tuple[int, int, int]) -> Judged:
-    """The verdict after so many requests of each release came within 0.1 s, 0.5 s, and at all."""
+    """The verdict after these numbers of requests of each release came within 0.1 s, 0.5 s, and at all."""
     prometheus.buckets = {"api": {"one": {"0.1": 7000, "0.5": 7000, "+Inf": 7000}}}
     watched = Latency(prometheus.url, QUERY, STAGE, runtime)
     prometheus.buckets["api"]["one"] = {"0.1": 7000 + old[0], "0.5": 7000 + old[1], "+Inf": 7000 + old[2]}

@@ -41,7 +41,7 @@ EVERY = {"npm.json": NPM, "pnpm.json": PNPM, "yarn.json": YARN, "berry.json": BE
 
 
 def aged(folder: Path, report: Report, days: int) -> str:
-    """Writes a baseline in which everything that the report has is known since so many days."""
+    """Writes a baseline in which everything that the report has has been known for this number of days."""
     since = str(TODAY - dt.timedelta(days=days))
     found = {one["fingerprint"]: {"rule": "r", "file": "f", "since": since} for one in document(report, "report")["findings"]}
     (folder / "baseline.json").write_text(json.dumps({"findings": found}))

@@ -121,7 +121,7 @@ _UNIQUE = re.compile(
 
 
 def _mutable(image: str, *, deployed: bool = True) -> str:
-    """Returns why an image reference does not name one build; nothing when it does, or cannot be told."""
+    """Returns why an image reference does not name one build; nothing when it does, or when that is not known."""
     text = image.strip().strip("'\"")
     if "@" in text or not text:
         return ""
