@@ -15,7 +15,10 @@ from cicd_actions.toolkit.yaml12 import plain, read
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-REUSABLE = [ROOT / ".github" / "workflows" / f"{name}.yml" for name in ("verify", "release", "deploy", "pipeline", "rollback")]
+REUSABLE = [
+    ROOT / ".github" / "workflows" / f"{name}.yml"
+    for name in ("verify", "release", "deploy", "pipeline", "rollback", "infrastructure")
+]
 EXAMPLE = sorted((ROOT / "examples" / "two-lane" / ".github" / "workflows").glob("*.yml"))
 ACTIONS = sorted([*(ROOT / ".github" / "actions").glob("*/action.yml"), *(ROOT / "actions").glob("*/action.yml")])
 STANDINS = sorted((ROOT / "demo" / "standins").glob("*/*/action.yml"))
@@ -127,6 +130,8 @@ WRITES = {
     ("release.yml", "image"): {"id-token", "attestations"},
     **{("release.yml", f"environment-{number}"): OF_A_DEPLOY for number in range(1, 5)},
     ("deploy.yml", "deploy"): OF_A_DEPLOY,
+    ("deploy.yml", "infrastructure"): {"id-token"},
+    ("infrastructure.yml", "infrastructure"): {"id-token"},
     ("rollback.yml", "announce"): {"deployments"},
     ("rollback.yml", "roll-back"): OF_A_DEPLOY,
     ("pipeline.yml", "release"): {"packages", "attestations", *OF_A_DEPLOY},
@@ -241,6 +246,10 @@ def test_secrets_reach_only_the_steps_that_need_them() -> None:
         ("release.yml", "build", "docker/login-action"),
         ("release.yml", "build", "Build every image once"),
         ("release.yml", "image", "docker/login-action"),
+        ("infrastructure.yml", "infrastructure", "What would change, or has drifted"),  # only what reads
+        ("deploy.yml", "infrastructure", "Plan the infrastructure"),  # the key encrypts the plan
+        ("deploy.yml", "deploy", "Outputs of the infrastructure"),
+        ("deploy.yml", "deploy", "Apply the infrastructure"),
         ("deploy.yml", "deploy", "What is released"),  # masks their values
         ("deploy.yml", "deploy", "Start the record"),  # proves the rollback with the programs that would do it
         ("deploy.yml", "deploy", "Finish the record"),  # signs it
@@ -255,6 +264,7 @@ def test_secrets_reach_only_the_steps_that_need_them() -> None:
         ("rollback.yml", "announce", "End the deploys that wait"),  # signs it
         ("rollback.yml", "roll-back", "Tell people"),
         ("rollback.yml", "roll-back", "What is rolled back"),
+        ("rollback.yml", "roll-back", "Outputs of the infrastructure"),
         ("rollback.yml", "roll-back", "Roll back"),
     }
     assert all("env" not in load(path) and not any("env" in job for job in jobs(path).values()) for path in REUSABLE)
@@ -273,9 +283,8 @@ def test_people_are_told_at_the_end_and_only_where_the_secret_says_whom() -> Non
 def test_people_are_asked_for_an_approval_beside_the_job_that_waits_for_it() -> None:
     ask, approve = jobs(DEPLOY)["ask"], jobs(DEPLOY)["approve"]
     assert "environment" not in ask
-    assert "needs" not in ask
-    assert "needs" not in approve
-    assert ask["if"] == f"{approve['if']} && inputs.notify"
+    assert ask["needs"] == approve["needs"] == "infrastructure"
+    assert ask["if"] == f"{approve['if'].removesuffix(' }}')} && inputs.notify }}}}"
     release = jobs(ROOT / ".github" / "workflows" / "release.yml")
     assert release["build"]["outputs"]["notify"] == "${{ secrets.NOTIFY_URLS != '' }}"
     calls = [job for job in release.values() if called(job) == DEPLOY]
@@ -441,12 +450,16 @@ def test_an_approval_waits_without_the_deploys_lock() -> None:
     found = jobs(DEPLOY)
     approve, deploy = found["approve"], found["deploy"]
     assert approve["environment"] == "${{ fromJSON(inputs.settings).approval-environment }}"
-    assert approve["if"] == "fromJSON(inputs.settings).approval-environment != ''"
-    assert deploy["needs"] == "approve"
-    # Skipped counts only where no approval was asked for: a lost approval must not look like one that was not needed.
+    # Skipped counts only where it was not asked for: a lost plan, or approval, must not look like one that was not needed.
+    planned = (
+        "(needs.infrastructure.result == 'success' || needs.infrastructure.result == 'skipped'"
+        " && fromJSON(inputs.settings).infrastructure.directory == '')"
+    )
+    assert approve["if"] == f"${{{{ !cancelled() && {planned} && fromJSON(inputs.settings).approval-environment != '' }}}}"
+    assert deploy["needs"] == ["infrastructure", "approve"]
     assert deploy["if"] == (
         "${{ !cancelled() && (needs.approve.result == 'success' || needs.approve.result == 'skipped' &&"
-        " fromJSON(inputs.settings).approval-environment == '') }}"
+        f" fromJSON(inputs.settings).approval-environment == '') && {planned} }}}}"
     )
     check = deploy["steps"][1]
     assert check["uses"] == "$/.github/actions/check-approval"
@@ -477,8 +490,8 @@ def test_an_environment_is_one_job_in_one_order() -> None:
     job = jobs(DEPLOY)["deploy"]
     names = [step.get("name", "") for step in job["steps"]]
     order = [
-        "What is released", "Start the record", "Migrate", "After the migration", "Roll out", "Gate", "Smoke tests",
-        "Finish the record", "Roll back", "Outcome",
+        "What is released", "Start the record", "Apply the infrastructure", "Migrate", "After the migration", "Roll out",
+        "Gate", "Smoke tests", "Finish the record", "Roll back", "Outcome",
     ]  # fmt: skip
     assert [name for name in names if name in order] == order
     assert job["environment"]["deployment"] is False

@@ -58,6 +58,7 @@ OUTPUTS = (
     Output("required-check", "Status check that the branch's rules have to require; empty where the caller does not tell it."),
     Output("release", "`true` when this run releases its commit."),
     Output("plan", "JSON object: the release, for release.yml."),
+    Output("infrastructure", "JSON object: the environments that have infrastructure; empty for none."),
     Output("environment", "JSON object: the settings of the environment to roll back."),
 )
 
@@ -90,6 +91,7 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
         "required-check": caller.required_check(calling),
         "release": plan.release,
         "plan": {"release": plan.release, "build": plan.build, "environments": plan.environments},
+        "infrastructure": {} if event.fork else planning.infrastructure(pipeline, event),
     }
     jobs = len(plan.lanes) + len(plan.specs) + len(plan.clients)
     counted = f"{jobs} job{'' if jobs == 1 else 's'} of lanes"

@@ -10,7 +10,18 @@ from typing import Any
 from cicd_actions.deployment_record import freeze
 from cicd_actions.health_gate.inputs import KEYS
 from cicd_actions.pipeline_file import backing
-from cicd_actions.pipeline_file.model import COMMAND, ENV, Client, Environment, Lane, Pipeline, Release, Settings, effective
+from cicd_actions.pipeline_file.model import (
+    COMMAND,
+    ENV,
+    Client,
+    Environment,
+    Infrastructure,
+    Lane,
+    Pipeline,
+    Release,
+    Settings,
+    effective,
+)
 from cicd_actions.pipeline_file.shape import Kind, Listed, Named, Object, Path, Reading, Short, keys
 from cicd_actions.roll_out import strategy
 from cicd_actions.toolkit.grammar import NotUnderstood, Parser, argv, fits, is_whole, nearest
@@ -194,10 +205,22 @@ def _environment(pipeline: Pipeline, release: Release, environment: Environment,
         if migrate.allow_contract and not migrate.backup_command:
             what = "`allow-contract` needs `backup-command`: a contract migration cannot be rolled back"
             reading.wrong((*path, "migrate"), what, "backup-command: ./infra/backup.sh {environment}")
+    if (infrastructure := found.get("infrastructure")) is not None:
+        _infrastructure(environment.name, infrastructure, (*path, "infrastructure"), reading)
     _strategy(environment.name, found, path, reading)
     if found.get("approval-environment") == environment.name:
         what = "the approval environment is the deploy's own: a job that waits for a reviewer would hold the deploy's lock"
         reading.wrong((*path, "approval-environment"), what, f"approval-environment: {environment.name}-approval")
+
+
+def _infrastructure(name: str, found: Infrastructure, path: Path, reading: Reading) -> None:
+    if found.directory is None:
+        reading.wrong(path, f"`infrastructure` of `{name}` needs `directory`", "directory: infra")
+    for key in ("plan", "show", "apply"):
+        command = getattr(found, key)
+        if command is not None and "{plan}" not in command:
+            what = f"`{key}` of `{name}` does not name the file of the plan, `{{plan}}`"
+            reading.wrong((*path, key), what, f"{key}: {command} {{plan}}")
 
 
 def _targets(targets: tuple[Mapping[str, str], ...], path: Path, reading: Reading) -> None:

@@ -154,7 +154,10 @@ def test_the_plan_names_every_job_of_the_example(tmp_path: Path) -> None:
     assert planned == [
         "verify / plan", "verify / lane", "verify / spec", "verify / client", "verify / scan", "verify / check",
         "release / build", "release / image",
-        *(f"environment {number} / {job}" for number in range(1, 5) for job in ("ask for approval", "approve", "deploy")),
+        *(
+            f"environment {number} / {job}" for number in range(1, 5)
+            for job in ("plan infrastructure", "ask for approval", "approve", "deploy")
+        ),
     ]  # fmt: skip
 
 
