@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from cicd_actions.pipeline_file import reading
+from cicd_actions.pipeline_file.rules import MOST_BUILDERS
 from cicd_actions.toolkit.yaml12 import plain, read
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -126,6 +127,7 @@ def test_no_permission_unless_a_job_asks(path: Path) -> None:
 
 OF_A_DEPLOY = {"deployments", "id-token"}
 WRITES = {
+    ("release.yml", "build-separately"): {"packages", "id-token", "attestations"},
     ("release.yml", "build"): {"packages", "id-token", "attestations"},
     ("release.yml", "image"): {"id-token", "attestations"},
     **{("release.yml", f"environment-{number}"): OF_A_DEPLOY for number in range(1, 5)},
@@ -243,6 +245,8 @@ def test_secrets_reach_only_the_steps_that_need_them() -> None:
         if re.search(r"\bsecrets\.[A-Z]", str(step))
     }
     assert with_secrets == {
+        ("release.yml", "build-separately", "docker/login-action"),
+        ("release.yml", "build-separately", "Build the image once"),
         ("release.yml", "build", "docker/login-action"),
         ("release.yml", "build", "Build every image once"),
         ("release.yml", "image", "docker/login-action"),
@@ -528,6 +532,19 @@ def test_a_promotion_builds_nothing() -> None:
     assert build["outputs"]["digests"] == "${{ steps.build.outputs.digests || steps.promoted.outputs.digests }}"
 
 
+def test_an_image_with_its_own_runner_hands_its_digest_to_the_build() -> None:
+    """Outputs of a matrix overwrite each other by name, so each of its jobs has another one."""
+    found = jobs(RELEASE)
+    separate = found["build-separately"]
+    assert list(separate["outputs"]) == [f"image-{number}" for number in range(1, MOST_BUILDERS + 1)]
+    for number, value in enumerate(separate["outputs"].values()):
+        assert value.startswith(f"${{{{ fromJSON(inputs.plan).build.separate[{number}] == matrix.image && ")
+    built = next(step for step in found["build"]["steps"] if step.get("id") == "build")
+    assert built["with"]["built"] == "${{ toJSON(needs.build-separately.outputs) }}"
+    for job in (separate, found["build"]):
+        assert job["steps"][-1]["uses"].startswith("actions/attest@")
+
+
 def test_only_a_proven_fail_takes_a_release_back() -> None:
     by_name = {step.get("name"): step for _, step in steps(DEPLOY)}
     assert by_name["Roll back"]["if"] == (
@@ -608,7 +625,7 @@ def test_every_step_that_reads_or_writes_records_has_their_key() -> None:
 
 def test_an_environment_is_reached_only_through_the_one_before_with_the_same_digests() -> None:
     found = jobs(RELEASE)
-    assert list(found) == ["build", "image", *(f"environment-{number}" for number in range(1, 5))]
+    assert list(found) == ["build-separately", "build", "image", *(f"environment-{number}" for number in range(1, 5))]
     scanned = (
         " && (needs.image.result == 'success' || needs.image.result == 'skipped'"
         " && fromJSON(inputs.plan || '{}').build.scans.any != true)"
@@ -630,7 +647,17 @@ def test_an_environment_is_reached_only_through_the_one_before_with_the_same_dig
 
 
 def test_a_release_needs_a_green_check_and_the_plan_that_it_handed_on() -> None:
-    assert jobs(RELEASE)["build"]["if"] == "inputs.plan != '' && fromJSON(inputs.plan || '{}').release == true"
+    found = jobs(RELEASE)
+    assert [name for name, job in found.items() if "needs" not in job] == ["build-separately"]
+    separate = found["build-separately"]["if"]
+    released, some = separate.split(" && ")
+    assert (released, some) == (
+        "fromJSON(inputs.plan || '{}').release == true", "fromJSON(inputs.plan || '{}').build.separate[0] != ''",
+    )  # fmt: skip
+    assert found["build"]["if"] == (
+        f"${{{{ !cancelled() && {released} && (needs.build-separately.result == 'success'"
+        f" || needs.build-separately.result == 'skipped' && {some.replace('!=', '==')}) }}}}"
+    )
     assert jobs(PIPELINE)["release"]["if"] == "${{ !cancelled() && needs.verify.result == 'success' }}"
     assert jobs(PIPELINE)["release"]["with"] == {"plan": "${{ needs.verify.outputs.plan }}"}
     assert load(VERIFY)["on"]["workflow_call"]["outputs"]["plan"]["value"] == "${{ jobs.check.outputs.plan }}"

@@ -190,6 +190,9 @@ class Image:
     tags: tuple[str, ...] = key(
         Listed(Text("a tag", r"[A-Za-z0-9_{][A-Za-z0-9_.{}-]{0,127}", "main")), "More tags; `{sha}` stands for the commit.", ()
     )
+    runs_on: tuple[str, ...] | None = key(
+        RUNNER, "Runner that builds it in a separate job, for arm64 or a GPU. At most four images. Default: `build.runs-on`."
+    )
     command: str | None = key(
         COMMAND,
         "Program that builds the image instead of Docker: `{name}`, `{image}` and `{sha}` are filled in. It prints"

@@ -33,6 +33,9 @@ REFUSED_ENV = re.compile(r"PATH|LD_.*|DYLD_.*|BASH_ENV|NODE_OPTIONS|PYTHON.*|GIT
 STAGE_COMMANDS = ("stage-command", "prepare-command", "weigh-command", "promote-command", "abandon-command")
 """What the engine `command` needs for a release that stands beside the old one."""
 
+MOST_BUILDERS = 4
+"""Images with a separate runner: release.yml has as many outputs for the digests of that job's matrix."""
+
 LONGEST_JOB = 360
 """Minutes that a job may take: https://docs.github.com/actions/reference/limits"""
 
@@ -48,6 +51,9 @@ def check(pipeline: Pipeline, reading: Reading) -> None:
     jobs = [f"{name}-{version}" for name, lane in pipeline.lanes.items() for version in versions(lane) if version]
     for name in set(jobs) & set(pipeline.lanes):
         reading.wrong(("lanes", name), "another lane has a job of this name, for one of its versions")
+    for name in [name for name, image in pipeline.images.items() if image.runs_on][MOST_BUILDERS:]:
+        what = f"{MOST_BUILDERS} images have a runner already, and that is the most"
+        reading.wrong(("images", name, "runs-on"), what, "build: {runs-on: a-label}")
     for name, service in pipeline.services.items():
         _exists(service.image, pipeline.images, ("services", name, "image"), "image", "images", reading)
         _targets(service.health or (), ("services", name, "health"), reading)

@@ -302,3 +302,10 @@ def test_settings_infrastructure_has_the_tools_commands_and_its_time(tmp_path: P
     shown = planning.infrastructure(parse(text), PULL)
     assert shown["names"] == ["staging", "production"]
     assert planning.infrastructure(parse(SHOP), PULL) == {}
+
+
+def test_build_image_with_a_runner_is_built_separately() -> None:
+    text = SHOP.replace("dockerfile: infra/web.Dockerfile", "dockerfile: infra/web.Dockerfile, runs-on: ubuntu-24.04-arm")
+    build = plan(text).build
+    assert (build["separate"], build["images"]["web"]["runs-on"], build["docker"]) == (["web"], ["ubuntu-24.04-arm"], True)
+    assert plan(SHOP).build["separate"] == []

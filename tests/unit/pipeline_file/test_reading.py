@@ -86,6 +86,12 @@ def test_parse_mistake_names_line_key_and_fix(old: str, new: str, key: str, said
     assert abs(found[0] - where) <= 4
 
 
+def test_parse_fifth_image_with_a_runner_is_one_too_many() -> None:
+    images = "".join(f"  i{number}: {{repository: x/y{number}, runs-on: arm}}\n" for number in range(5))
+    ((_, key, said, _),) = problems(change("images:\n", f"images:\n{images}"))
+    assert (key, "4 images have a runner already" in said) == ("images.i4.runs-on", True)
+
+
 def test_parse_many_mistakes_are_said_at_once_in_the_order_of_the_file() -> None:
     text = change("of: api", "of: apis").replace("image: web", "image: wbe").replace("JWT_SECRET", "BASH_ENV")
     with pytest.raises(UnusablePipeline) as found:
