@@ -20,6 +20,6 @@ ACTION = Action(
         Output("report", "The table as Markdown, for a comment on a pull request."),
     ),
     run="cicd_actions.secrets_doc_check.run.run",
-    icon="key",
+    icon="lock",
     color="purple",
 )
