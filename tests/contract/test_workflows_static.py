@@ -13,6 +13,7 @@ import pytest
 from cicd_actions.pipeline_file import reading
 from cicd_actions.pipeline_file.rules import MOST_BUILDERS
 from cicd_actions.toolkit.yaml12 import plain, read
+from tools.release.server import MOST_LEVELS
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -644,6 +645,13 @@ def test_an_environment_is_reached_only_through_the_one_before_with_the_same_dig
             "digests": "${{ needs.build.outputs.digests }}",
             "notify": "${{ needs.build.outputs.notify == 'true' }}",
         }
+
+
+def test_workflows_call_each_other_on_as_many_levels_as_a_server_knows() -> None:
+    def levels(path: Path) -> int:
+        return 1 + max((levels(target) for job in jobs(path).values() if (target := called(job))), default=0)
+
+    assert 1 + max(levels(path) for path in REUSABLE) == MOST_LEVELS
 
 
 def test_a_release_needs_a_green_check_and_the_plan_that_it_handed_on() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from cicd_actions.github.client import GitHub
 from cicd_actions.pipeline import caller, changes, planning
@@ -173,9 +174,15 @@ def _event(inputs: Inputs, runtime: Runtime) -> Event:
         # A fork that was deleted has no repository any more.
         fork=name == "pull_request" and "pull_request" in payload and head.get("full_name") != repository,
         base=changes.left(*pair) if pair else "",
-        public=(payload.get("repository") or {}).get("private") is False,
+        public=(payload.get("repository") or {}).get("private") is False and not _on_a_server(variables),
         promote=inputs.promote,
     )
+
+
+def _on_a_server(variables: Mapping[str, str]) -> bool:
+    """Tells whether the run is on an Enterprise Server, which stores no attestations and where nothing is public."""
+    host = urlsplit(variables.get("GITHUB_SERVER_URL") or "https://github.com").hostname or ""
+    return host != "github.com" and not host.endswith(".ghe.com")
 
 
 def _payload(runtime: Runtime) -> Mapping[str, Any]:
