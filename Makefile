@@ -55,12 +55,13 @@ pictures: $(READY) ## draw the pictures of the README from the kept summaries
 	@$(RUN) -m tools.picture tests/golden/health-gate/fail.md docs/images/red-gate.svg
 	@$(RUN) -m tools.picture tests/golden/demo/health.md docs/images/demo.svg
 
-lint: $(READY) ## ruff, mypy --strict, vulture, zizmor, and that the metadata is fresh
+lint: $(READY) ## ruff, mypy --strict, vulture, zizmor, actionlint, and that the metadata is fresh
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/vulture
 	@$(VENV)/bin/zizmor --offline --quiet --persona pedantic .
+	@$(VENV)/bin/actionlint -shellcheck= -pyflakes= .github/workflows/*.yml examples/*/.github/workflows/*.yml
 	@PYTHONPATH=src PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(RUN) -m cicd_actions pipeline-audit --fail-on minor \
 	    --acknowledge .github/pipeline-audit.yml --repositories . --repositories examples/two-lane \
 	    >.build/pipeline-audit.txt || { cat .build/pipeline-audit.txt; exit 1; }

@@ -31,6 +31,7 @@ COMMANDS = {
     "smoke-tests": "cicd_actions.pipeline.smoke_tests",
     "release-images": "cicd_actions.pipeline.release_images",
     "check-approval": "cicd_actions.pipeline.check_approval",
+    "infrastructure": "cicd_actions.pipeline.infrastructure.run",
 }
 """Commands that are not actions by themselves: the pipeline's own, by the module that defines each."""
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from cicd_actions.github.client import GitHub
 from cicd_actions.pipeline import caller, changes, planning
@@ -58,6 +59,7 @@ OUTPUTS = (
     Output("required-check", "Status check that the branch's rules have to require; empty where the caller does not tell it."),
     Output("release", "`true` when this run releases its commit."),
     Output("plan", "JSON object: the release, for release.yml."),
+    Output("infrastructure", "JSON object: the environments that have infrastructure; empty for none."),
     Output("environment", "JSON object: the settings of the environment to roll back."),
 )
 
@@ -90,6 +92,7 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
         "required-check": caller.required_check(calling),
         "release": plan.release,
         "plan": {"release": plan.release, "build": plan.build, "environments": plan.environments},
+        "infrastructure": {} if event.fork else planning.infrastructure(pipeline, event),
     }
     jobs = len(plan.lanes) + len(plan.specs) + len(plan.clients)
     counted = f"{jobs} job{'' if jobs == 1 else 's'} of lanes"
@@ -171,9 +174,15 @@ def _event(inputs: Inputs, runtime: Runtime) -> Event:
         # A fork that was deleted has no repository any more.
         fork=name == "pull_request" and "pull_request" in payload and head.get("full_name") != repository,
         base=changes.left(*pair) if pair else "",
-        public=(payload.get("repository") or {}).get("private") is False,
+        public=(payload.get("repository") or {}).get("private") is False and not _on_a_server(variables),
         promote=inputs.promote,
     )
+
+
+def _on_a_server(variables: Mapping[str, str]) -> bool:
+    """Tells whether the run is on an Enterprise Server, which stores no attestations and where nothing is public."""
+    host = urlsplit(variables.get("GITHUB_SERVER_URL") or "https://github.com").hostname or ""
+    return host != "github.com" and not host.endswith(".ghe.com")
 
 
 def _payload(runtime: Runtime) -> Mapping[str, Any]:
