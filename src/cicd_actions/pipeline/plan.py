@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cicd_actions.github.client import GitHub
-from cicd_actions.pipeline import caller, changes, planning
+from cicd_actions.pipeline import caller, changes, planning, rehearse
 from cicd_actions.pipeline import protection as protected
 from cicd_actions.pipeline.planning import Event, Plan
 from cicd_actions.pipeline_file import reading
@@ -44,6 +44,7 @@ class Inputs:
         string, "Name of an environment: deploy the images of this commit that passed in the one before, and build nothing."
     )
     rollback: str = declare(string, "Name of an environment: plan a rollback there instead of a run.")
+    rehearse: str = declare(string, "Name of an environment: plan a rehearsal there instead of a run.")
 
 
 OUTPUTS = (
@@ -58,7 +59,8 @@ OUTPUTS = (
     Output("required-check", "Status check that the branch's rules have to require; empty where the caller does not tell it."),
     Output("release", "`true` when this run releases its commit."),
     Output("plan", "JSON object: the release, for release.yml."),
-    Output("environment", "JSON object: the settings of the environment to roll back."),
+    Output("environment", "JSON object: the settings of the environment to roll back, or to rehearse in."),
+    Output("rehearsal", "JSON object: the release that a rehearsal breaks, and the faults."),
 )
 
 
@@ -68,6 +70,8 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
     pipeline = _load(inputs.config, runtime)
     if inputs.rollback:
         return _rollback(pipeline, inputs.rollback, event)
+    if inputs.rehearse:
+        return rehearse.plan(pipeline, inputs.rehearse, event)
     trusted: Pipeline | None = None
     if event.fork and inputs.base_config and (runtime.workspace / inputs.base_config).is_file():
         trusted = _load(inputs.base_config, runtime)

@@ -395,6 +395,11 @@ class Environment(Settings):
         "`manual`: only a dispatch promotes a commit to it; the environments after it wait too. Default: `automatic`.",
         "automatic",
     )
+    rehearse: bool = key(
+        Flag(),
+        "Let rehearsal.yml roll broken releases out there; never in production. Default: `false`.",
+        False,
+    )
 
 
 @dataclass(frozen=True)
