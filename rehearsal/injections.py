@@ -115,5 +115,3 @@ INJECTIONS: dict[str, Callable[[Running], None]] = {
     "runner lost": runner_lost,
     "table read": table_read,
 }
-SEPARATE = frozenset({"engine restart", "registry down"})
-"""What would disturb others on an engine that is not the rehearsal's alone."""
