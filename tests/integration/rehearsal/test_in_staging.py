@@ -37,12 +37,8 @@ def rehearsed(place: places.Place, fault: str) -> Job:
     return job
 
 
-def test_rehearsal_finds_each_fault_and_the_good_release_answers_again(world: World) -> None:
+def test_rehearsal_finds_a_wrong_version_and_the_good_release_answers_again(world: World) -> None:
     with places.made(world, world.old) as place:
-        crashed = rehearsed(place, "crash")
-        assert crashed.status == "success", crashed.log
-        assert crashed.steps["roll-out"].outputs["verdict"] == "fail"
-        assert crashed.steps["roll-back"].outcome == "skipped", "the roll-out itself reverted"
         wrong = rehearsed(place, "wrong-version")
         assert wrong.status == "success", wrong.log
         assert wrong.steps["gate"].outputs["verdict"] == "fail"
