@@ -30,6 +30,7 @@ COMMANDS = {
     "promoted-images": "cicd_actions.pipeline.promoted_images",
     "smoke-tests": "cicd_actions.pipeline.smoke_tests",
     "release-images": "cicd_actions.pipeline.release_images",
+    "break-release": "cicd_actions.pipeline.break_release",
     "check-approval": "cicd_actions.pipeline.check_approval",
     "infrastructure": "cicd_actions.pipeline.infrastructure.run",
 }

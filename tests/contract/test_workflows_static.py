@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OURS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 REUSABLE = [
     ROOT / ".github" / "workflows" / f"{name}.yml"
-    for name in ("verify", "release", "deploy", "pipeline", "rollback", "infrastructure")
+    for name in ("verify", "release", "deploy", "pipeline", "rollback", "infrastructure", "rehearsal")
 ]
 EXAMPLE = sorted((ROOT / "examples" / "two-lane" / ".github" / "workflows").glob("*.yml"))
 ACTIONS = sorted([*(ROOT / ".github" / "actions").glob("*/action.yml"), *(ROOT / "actions").glob("*/action.yml")])
@@ -50,8 +50,8 @@ PINS = {
 }
 """Third-party actions: the version that the comment names, and its commit."""
 
-DEPLOY, RELEASE, PIPELINE, ROLLBACK = (
-    ROOT / ".github" / "workflows" / f"{name}.yml" for name in ("deploy", "release", "pipeline", "rollback")
+DEPLOY, RELEASE, PIPELINE, ROLLBACK, REHEARSAL = (
+    ROOT / ".github" / "workflows" / f"{name}.yml" for name in ("deploy", "release", "pipeline", "rollback", "rehearsal")
 )
 LEVELS = {"none": 0, "read": 1, "write": 2}
 
@@ -138,6 +138,7 @@ WRITES = {
     ("rollback.yml", "announce"): {"deployments"},
     ("rollback.yml", "roll-back"): OF_A_DEPLOY,
     ("pipeline.yml", "release"): {"packages", "attestations", *OF_A_DEPLOY},
+    ("rehearsal.yml", "rehearse"): {"packages", *OF_A_DEPLOY},
 }
 
 
@@ -271,6 +272,14 @@ def test_secrets_reach_only_the_steps_that_need_them() -> None:
         ("rollback.yml", "roll-back", "What is rolled back"),
         ("rollback.yml", "roll-back", "Outputs of the infrastructure"),
         ("rollback.yml", "roll-back", "Roll back"),
+        ("rehearsal.yml", "rehearse", "docker/login-action"),
+        ("rehearsal.yml", "rehearse", "The good release"),
+        ("rehearsal.yml", "rehearse", "It answers"),
+        ("rehearsal.yml", "rehearse", "The broken release"),
+        ("rehearsal.yml", "rehearse", "Roll out"),
+        ("rehearsal.yml", "rehearse", "Gate"),
+        ("rehearsal.yml", "rehearse", "Roll back"),
+        ("rehearsal.yml", "rehearse", "The good release answers again"),
     }
     assert all("env" not in load(path) and not any("env" in job for job in jobs(path).values()) for path in REUSABLE)
 
@@ -305,7 +314,7 @@ def test_only_a_job_that_names_the_deploys_environment_sees_its_secrets() -> Non
 
 def test_the_secrets_of_a_deploy_are_required_and_handed_on_by_name_at_each_level() -> None:
     """A forgotten one would be an empty string on a green run."""
-    for name in ("release", "deploy", "pipeline", "rollback"):
+    for name in ("release", "deploy", "pipeline", "rollback", "rehearsal"):
         declared = load(ROOT / ".github" / "workflows" / f"{name}.yml")["on"]["workflow_call"]["secrets"]
         assert {secret for secret, facts in declared.items() if facts["required"]} == {"DEPLOY_ENV", "RELEASE_ENV"}
     for path in [*REUSABLE, *EXAMPLE]:
@@ -440,7 +449,7 @@ def test_a_newer_push_cancels_checks_and_never_a_deployment() -> None:
         assert "concurrency" not in load(path)
         for name, job in jobs(path).items():
             group = str(job.get("concurrency", {}).get("group", ""))
-            if name in {"deploy", "roll-back"}:
+            if name in {"deploy", "roll-back", "rehearse"}:
                 assert job["concurrency"]["cancel-in-progress"] is False
                 assert job["concurrency"]["queue"] == "max"
                 assert "deploy-" in group
@@ -569,7 +578,8 @@ def deploy_steps(path: Path) -> list[dict[str, Any]]:
 
 def test_every_step_of_a_deploy_has_the_environments_settings_and_names_inputs_that_exist() -> None:
     """So the engine that is rolled back is the one that was rolled out, and the one on which the rollback was proven."""
-    for path, settings in ((DEPLOY, "${{ inputs.settings }}"), (ROLLBACK, "${{ needs.plan.outputs.settings }}")):
+    planned = "${{ needs.plan.outputs.settings }}"
+    for path, settings in ((DEPLOY, "${{ inputs.settings }}"), (ROLLBACK, planned), (REHEARSAL, planned)):
         for step in deploy_steps(path):
             known = load(ROOT / "actions" / step["with"]["action"] / "action.yml")["inputs"]
             assert step["with"]["settings"] == settings
@@ -786,6 +796,34 @@ def test_the_rollback_by_hand_is_in_the_deploys_queue_and_changes_nothing_until_
     assert deploy == "deploy-${{ fromJSON(inputs.settings).app }}-${{ fromJSON(inputs.settings).name }}"
     back = jobs(ROLLBACK)["roll-back"]["concurrency"]["group"]
     assert "format('deploy-{0}-{1}', fromJSON(needs.plan.outputs.settings).app, inputs.environment)" in back
+
+
+# --- the rehearsal in a team's staging ---
+
+
+def test_the_rehearsal_is_in_the_deploys_queue_and_breaks_one_thing_at_a_time() -> None:
+    job = jobs(REHEARSAL)["rehearse"]
+    assert job["concurrency"]["group"] == ("deploy-${{ fromJSON(needs.plan.outputs.settings).app }}-${{ inputs.environment }}")
+    assert (job["concurrency"]["cancel-in-progress"], job["strategy"]["max-parallel"]) == (False, 1)
+
+
+def test_the_rehearsal_rolls_out_gates_and_rolls_back_as_a_deploy_does() -> None:
+    """What differs is named here, each with its reason."""
+    deploy = {step["id"]: values(step) for step in deploy_steps(DEPLOY) if "id" in step}
+    here = {step["id"]: values(step) for step in deploy_steps(REHEARSAL) if "id" in step}
+    ours = {"inputs.settings": "needs.plan.outputs.settings"}
+
+    def of_a_deploy(name: str) -> dict[str, Any]:
+        return {key: re.sub(r"\binputs\.settings\b", ours["inputs.settings"], str(text)) for key, text in deploy[name].items()}
+
+    # Nothing is migrated, and no client is asked for: a stage would wait for traffic.
+    wanted = {key: text for key, text in of_a_deploy("roll-out").items() if key != "migrations"}
+    assert here["roll-out"] == {**wanted, "strategy": "rolling"}
+    assert here["gate"] == of_a_deploy("gate")
+    # The broken release is in no record.
+    wanted = {key: text for key, text in of_a_deploy("roll-back").items() if key != "current-sha"}
+    good = {"services": "toJSON(steps.good.outputs.repositories)", "targets": "toJSON(steps.good.outputs.rollback-targets)"}
+    assert here["roll-back"] == {**wanted, **good}
 
 
 def test_every_link_in_the_documents_leads_somewhere() -> None:

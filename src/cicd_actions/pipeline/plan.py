@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cicd_actions.github.client import GitHub
-from cicd_actions.pipeline import caller, changes, planning
+from cicd_actions.pipeline import caller, changes, planning, rehearse
 from cicd_actions.pipeline import protection as protected
 from cicd_actions.pipeline.planning import Event, Plan
 from cicd_actions.pipeline_file import reading
@@ -45,6 +45,7 @@ class Inputs:
         string, "Name of an environment: deploy the images of this commit that passed in the one before, and build nothing."
     )
     rollback: str = declare(string, "Name of an environment: plan a rollback there instead of a run.")
+    rehearse: str = declare(string, "Name of an environment: plan a rehearsal there instead of a run.")
 
 
 OUTPUTS = (
@@ -60,7 +61,8 @@ OUTPUTS = (
     Output("release", "`true` when this run releases its commit."),
     Output("plan", "JSON object: the release, for release.yml."),
     Output("infrastructure", "JSON object: the environments that have infrastructure; empty for none."),
-    Output("environment", "JSON object: the settings of the environment to roll back."),
+    Output("environment", "JSON object: the settings of the environment to roll back, or to rehearse in."),
+    Output("rehearsal", "JSON object: the release that a rehearsal breaks, and the faults."),
 )
 
 
@@ -70,6 +72,8 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
     pipeline = _load(inputs.config, runtime)
     if inputs.rollback:
         return _rollback(pipeline, inputs.rollback, event)
+    if inputs.rehearse:
+        return rehearse.plan(pipeline, inputs.rehearse, event)
     trusted: Pipeline | None = None
     if event.fork and inputs.base_config and (runtime.workspace / inputs.base_config).is_file():
         trusted = _load(inputs.base_config, runtime)

@@ -18,6 +18,7 @@ from cicd_actions.pipeline_file.kinds import (
     COMMAND,
     COMMANDS,
     DURATION,
+    ENV,
     ENVIRONMENT,
     FREEZE,
     GLOB,
@@ -300,6 +301,11 @@ class Environment(Settings):
         Choice("automatic", "manual"),
         "`manual`: only a dispatch promotes a commit to it; the environments after it wait too. Default: `automatic`.",
         "automatic",
+    )
+    rehearse: bool = key(
+        Flag(),
+        "Let rehearsal.yml roll broken releases out there; never in production. Default: `false`.",
+        False,
     )
 
 
