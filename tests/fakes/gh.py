@@ -67,6 +67,11 @@ class Gh:
         self._known["attestations"].setdefault(digest, []).append({**usual, "subject": digest, **other})
         self._write()
 
+    def forget(self) -> None:
+        """There is no attestation."""
+        self._known["attestations"] = {}
+        self._write()
+
     def fail(self, how: str) -> None:
         """From now on it fails: a key of `FAILURES`; empty for not any longer."""
         self._known["failure"] = how
