@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,12 @@ class Recipe:
         self, folder: Path, name: str, environment: str, file: str = "cicd.yml", more: Mapping[str, str] | None = None
     ) -> None:
         self.folder, self.environment = folder, environment
-        self.variables = dict(more or {})
+        # A version manager's `python3` would put its own programs before the test's.
+        programs = folder.with_name(f"{folder.name}-bin")
+        programs.mkdir()
+        (programs / "python3").symlink_to(Path(sys.executable).resolve())
+        self.variables = {"PATH": os.environ["PATH"], **(more or {})}
+        self.variables["PATH"] = f"{programs}:{self.variables['PATH']}"
         shutil.copytree(RECIPES / name / "deploy", folder / "deploy", dirs_exist_ok=True)
         release = load(RECIPES / name / file).release
         assert release

@@ -131,7 +131,7 @@ class Charted(Recipe):
 
 
 def goes_there_and_back(recipe: Kustomized | Charted, namespace: Namespace) -> None:
-    """Two releases, one that fails, and the way back to the first by hand."""
+    """Two releases, one that fails, and a rollback to the first by hand."""
     namespace.images(BAD, Behaviour("crash", ("no such table",)))
     first = recipe.write("one")
     ended = recipe.rolls_out(first, dict.fromkeys(SERVICES, OLD))
