@@ -27,11 +27,11 @@ class Failed(Exception):
     """Why a program ends with 1."""
 
 
-def render(*words: str) -> Json:
+def render(*words: str) -> str:
     done = subprocess.run(["render", *words, "--confirm", "--output", "json"], text=True, stdout=subprocess.PIPE, check=False)
     if done.returncode:
         raise Failed(f"`render {' '.join(words[:2])}` exited with code {done.returncode}: {done.stdout.strip()[-2000:]}")
-    return json.loads(done.stdout or "null")
+    return done.stdout
 
 
 def ids() -> dict[str, str]:
@@ -47,7 +47,7 @@ def id_of(service: str) -> str:
 
 def live(service: str) -> Json | None:
     """Returns the image that is live; `None` where there is none."""
-    for each in render("deploys", "list", id_of(service)):
+    for each in json.loads(render("deploys", "list", id_of(service))):
         if each["status"] == "live":
             reference = (each.get("image") or {}).get("ref", "")
             digest = reference.partition("@")[2] or (each.get("image") or {}).get("sha", "")

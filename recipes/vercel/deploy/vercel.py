@@ -11,6 +11,7 @@ It needs VERCEL_TOKEN, VERCEL_ORG_ID, and VERCEL_SERVICES, which names each serv
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -21,6 +22,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +91,8 @@ def deployed(project: str, image: str, sha: str) -> str:
     """Returns the address of a new production deployment of the image's files, which no domain leads to yet."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, ".vercel").mkdir()
-        login(folder, image)
-        container = call("docker", "create", image, DOCKER_CONFIG=folder)
+        with docker(image) as words:
+            container = call(*words, "create", image)
         try:
             call("docker", "cp", f"{container}:/output", f"{folder}/.vercel/output")
         finally:
@@ -100,12 +102,19 @@ def deployed(project: str, image: str, sha: str) -> str:
         return call(*words, VERCEL_PROJECT_ID=project)
 
 
-def login(folder: str, image: str) -> None:
+@contextlib.contextmanager
+def docker(image: str) -> Iterator[list[str]]:
+    """Yields the start of a call of Docker, logged in to the image's registry; without variables as the runner is."""
     user, password = os.environ.get("REGISTRY_USERNAME"), os.environ.get("REGISTRY_PASSWORD")
-    if user and password:
-        words = ["docker", "--config", folder, "login", f"--username={user}", "--password-stdin", image.partition("/")[0]]
-        if subprocess.run(words, input=password, text=True, check=False).returncode:
+    if not user or not password:
+        yield ["docker"]
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        words = ["docker", "--config", folder]
+        login = [*words, "login", f"--username={user}", "--password-stdin", image.partition("/")[0]]
+        if subprocess.run(login, input=password, text=True, stdout=subprocess.DEVNULL, check=False).returncode:
             raise Failed("Could not log in to the registry.")
+        yield words
 
 
 def running() -> None:
@@ -115,10 +124,8 @@ def running() -> None:
 
 def image(reference: str) -> None:
     """Asks the registry. Exits with 1 where it does not have the image, with 2 where it does not tell."""
-    with tempfile.TemporaryDirectory() as folder:
-        login(folder, reference)
-        words = ["docker", "--config", folder, "manifest", "inspect", reference]
-        done = subprocess.run(words, text=True, capture_output=True, check=False)
+    with docker(reference) as words:
+        done = subprocess.run([*words, "manifest", "inspect", reference], text=True, capture_output=True, check=False)
     sys.stderr.write(done.stderr)
     sys.exit(0 if not done.returncode else 1 if ABSENT.search(done.stderr) else 2)
 
