@@ -11,6 +11,9 @@ BREAK ?=
 ENGINE ?=
 QUICK ?=
 
+# The tests' modules are compiled once, whatever the caller does: each worker would do it again.
+unexport PYTHONDONTWRITEBYTECODE
+
 VERSION ?=
 ACTION ?=
 COMMIT ?=
