@@ -118,6 +118,10 @@ class Images:
             tar.addfile(entry, io.BytesIO(recipe.encode()))
             for name, path in files.items():
                 tar.add(path, name)
+        self.send(context, tag, arguments)
+
+    def send(self, context: io.BytesIO, tag: str, arguments: Mapping[str, str]) -> None:
+        """Build a context, which is a tar archive with a `Dockerfile`, under a tag."""
         context.seek(0)
         said: list[dict[str, Any]] = list(
             self.client.api.build(
@@ -169,7 +173,7 @@ class Stack:
         return service
 
     def await_replicas(self, name: str, count: int, seconds: float = 60) -> None:
-        """Wait until so many replicas run."""
+        """Wait until this number of replicas runs."""
         end = time.monotonic() + seconds
         while (found := self.up(name)) != count:
             assert time.monotonic() < end, f"{found} of {count} replicas of {name} run"

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from cicd_actions.pipeline.detection import compose
-from cicd_actions.pipeline.detection.model import Entry, Found, Guess, Repository, inside
+from cicd_actions.pipeline.detection.model import Entry, Found, Guess, Repository, inside, joined
 from cicd_actions.pipeline.detection.pyproject import Project
 from cicd_actions.pipeline.detection.standing import Standing
 from cicd_actions.pipeline_file.backing import KNOWN, known
@@ -20,6 +20,18 @@ _DRIVERS = {
     "psycopg2-binary": "postgresql",
 }
 _POSTGRES = frozenset({"postgres", "pgvector", "postgis"})
+_SCHEMES: dict[str, frozenset[str]] = {
+    **dict.fromkeys(("postgres", "postgresql", "psql", "postgis"), _POSTGRES),
+    **dict.fromkeys(("redis", "rediss"), frozenset({"redis", "valkey"})),
+    **dict.fromkeys(("mysql", "mariadb"), frozenset({"mysql", "mariadb"})),
+    "mongodb": frozenset({"mongo"}),
+    "amqp": frozenset({"rabbitmq"}),
+}
+"""Scheme of an address → images that answer it, by their last word."""
+
+_NAMES = frozenset({"POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"})
+_PLACES = {"HOST": "host", "SERVER": "host", "PORT": "port"}
+_EXAMPLES = (".env.test", ".env.ci", ".env.example", ".env.sample", ".env.template", ".env.dist")
 _ADDRESS = re.compile(r"(?:^|_)(DATABASE|DB|POSTGRES|POSTGRESQL|PG|REDIS|CACHE)_*(URL|URI|DSN)\Z", re.IGNORECASE)
 _PART = re.compile(
     r"(?:^|_)(DATABASE|DB|POSTGRES|POSTGRESQL|PG|REDIS)_*(HOST|SERVER|PORT|USER|USERNAME|PASSWORD|PASS|DB|DATABASE|NAME)\Z",
@@ -34,11 +46,13 @@ def database(
     backing: dict[str, Guess] = {}
     driver = next((name for name in _DRIVERS if project.has(name)), "")
     if driver:
-        backing["postgres"] = Guess(*_image("postgres", driver, repository, standing))
+        backing["postgres"] = _container("postgres", driver, repository, standing)
     if project.has("redis") or any("redis" in extras for extras in project.extras.values()):
-        backing["redis"] = Guess(*_image("redis", "redis", repository, standing))
+        backing["redis"] = _container("redis", "redis", repository, standing)
     _others(backing, found, folder, standing)
-    env = _env(repository, folder, _DRIVERS.get(driver, ""), backing)
+    env = _given(repository, standing, folder, backing)
+    for name, guess in _env(repository, folder, _DRIVERS.get(driver, ""), backing, env).items():
+        env.setdefault(name, guess)
     if backing:
         lane["backing"] = Guess(backing)
     required = [
@@ -55,22 +69,62 @@ def database(
     return driver
 
 
-def _image(kind: str, requirement: str, repository: Repository, standing: Standing) -> tuple[str, str]:
-    """Returns the image that the repository itself uses for a database, else a usual one."""
+def _given(repository: Repository, standing: Standing, folder: str, backing: dict[str, Guess]) -> dict[str, Guess]:
+    """Returns the values that the repository itself tells: those with which its workflows run the tests, then those that its
+    compose files and its example of a dotenv file give to variables that the code needs, or that hold an address.
+    """
+    told = [(each.name, each.value, each.file) for each in standing.variables if each.folder == folder]
+    read = {each.name: each.required for each in repository.variables if inside(each.file, folder)}
+    examples = [(name, text, each.file) for each in compose.services(repository) for name, text in each.env.items()]
+    for path in [joined(place, name) for place in (folder, ".") for name in _EXAMPLES]:
+        text = repository.read(path) if path in repository.files else ""
+        found = re.findall(r"(?m)^(?:export )?([A-Za-z_]\w*)=([\"']?)([^\"'#\n]*)\2[ \t]*$", text)
+        examples += [(name, value.strip(), path) for name, _, value in found]
+    # An address of a container that the lane does not have would be worse than none.
+    told += [
+        (name, text, path)
+        for name, text, path in examples
+        if text and name in read and (read[name] or _led(name, text, backing) != text)
+    ]
+    env: dict[str, Guess] = {}
+    for name, text, path in told:
+        if name not in env and not REFUSED_ENV.fullmatch(name) and re.fullmatch(r"[A-Za-z_]\w*", name):
+            env[name] = Guess(_led(name, text, backing), f"{path} sets it")
+    return env
+
+
+def _led(name: str, text: str, backing: dict[str, Guess]) -> str:
+    """Returns a value in which the address of a database leads to the lane's container."""
+    if (match := _PART.search(name)) and match[2].upper() in _PLACES:
+        label = "redis" if match[1].upper() == "REDIS" else "postgres"
+        return f"{{{label}.{_PLACES[match[2].upper()]}}}" if label in backing else text
+    match = re.fullmatch(r"([a-z]+)((?:\+\w+)?://(?:[^@/]*@)?)([\w.-]+)(?::\d+)?((?:/.*)?)", text)
+    kinds = _SCHEMES.get(match[1], frozenset()) if match else frozenset()
+    label = next((each for each, guess in backing.items() if _kind(guess) in kinds), "")
+    return f"{match[1]}{match[2]}{{{label}}}{match[4]}" if match and label else text
+
+
+def _kind(guess: Guess) -> str:
+    image = guess.value["image"] if isinstance(guess.value, dict) else guess.value
+    return str(image).partition("@")[0].rpartition("/")[2].partition(":")[0]
+
+
+def _container(kind: str, requirement: str, repository: Repository, standing: Standing) -> Guess:
+    """Returns the container that the repository itself uses for a database, with its user and names; else a usual one."""
     kinds = _POSTGRES if kind == "postgres" else {kind, "valkey"} if kind == "redis" else {kind}
-    for image, file in [(each.image, each.file) for each in standing.containers] + [
-        (each.image, each.file) for each in compose.services(repository) if each.image
+    for image, env, file in [(each.image, each.env, each.file) for each in standing.containers] + [
+        (each.image, each.env, each.file) for each in compose.services(repository) if each.image
     ]:
-        word = image.partition("@")[0].rpartition("/")[2].partition(":")[0]
-        if word in kinds and known(image) and "$" not in image:
-            return image, f"{file} runs it"
+        if _kind(Guess(image)) in kinds and known(image) and "$" not in image:
+            named = {name: text for name, text in env.items() if name in _NAMES}
+            return Guess({"image": image, "env": named} if named else image, f"{file} runs it")
     usual = {"postgres": "postgres:17", "redis": "redis:8"}[kind]
-    return usual, f"{requirement} is a dependency; take the version that production runs"
+    return Guess(usual, f"{requirement} is a dependency; take the version that production runs")
 
 
 def _others(backing: dict[str, Guess], found: Found, folder: str, standing: Standing) -> None:
     """Adds the containers of standing workflows beside the databases: what tests need, tests need here too."""
-    held = {str(guess.value).rpartition("/")[2].partition(":")[0] for guess in backing.values()}
+    held = {_kind(guess) for guess in backing.values()}
     for each in standing.containers:
         if folder not in each.folders:
             continue
@@ -87,12 +141,21 @@ def _others(backing: dict[str, Guess], found: Found, folder: str, standing: Stan
             found.unknown.append(f"{each.file} starts {each.image}: add it to `backing` of {folder}, with its `port`.")
 
 
-def _env(repository: Repository, folder: str, scheme: str, backing: dict[str, Guess]) -> dict[str, Guess]:
-    """Returns the variables that lead to the containers, by the names that the code reads."""
+def _env(
+    repository: Repository, folder: str, scheme: str, backing: dict[str, Guess], given: dict[str, Guess]
+) -> dict[str, Guess]:
+    """Returns the variables that lead to the containers, by the names that the code reads, beside those that are given."""
     env: dict[str, Guess] = {}
-    parts = {"HOST": "host", "SERVER": "host", "PORT": "port"}
+    container = backing["postgres"].value if "postgres" in backing else ""
+    names = container["env"] if isinstance(container, dict) else {}
+    user = names.get("POSTGRES_USER", "postgres")
+    password = names.get("POSTGRES_PASSWORD", "")
+    known_as = {"USER": user, "USERNAME": user, "PASSWORD": password or "postgres", "PASS": password or "postgres"}
+    named = names.get("POSTGRES_DB", user)
+    who = f"{user}:{password}" if password else user
+    address = f"{scheme}://{who}@{{postgres}}/{named}"
     for each in repository.variables:
-        if not inside(each.file, folder) or each.name in env:
+        if not inside(each.file, folder) or each.name in env or each.name in given:
             continue
         why = f"{each.file} reads it"
         if match := _ADDRESS.search(each.name):
@@ -100,17 +163,18 @@ def _env(repository: Repository, folder: str, scheme: str, backing: dict[str, Gu
             if redis and "redis" in backing:
                 env[each.name] = Guess("redis://{redis}/0", why)
             elif not redis and scheme:
-                env[each.name] = Guess(f"{scheme}://postgres@{{postgres}}/postgres", why)
+                env[each.name] = Guess(address, why)
         elif match := _PART.search(each.name):
             label = "redis" if match[1].upper() == "REDIS" else "postgres"
             part = match[2].upper()
-            if label in backing and part in parts:
-                env[each.name] = Guess(f"{{{label}.{parts[part]}}}", why)
+            if label in backing and part in _PLACES:
+                env[each.name] = Guess(f"{{{label}.{_PLACES[part]}}}", why)
             elif label == "postgres" and "postgres" in backing:
-                env[each.name] = Guess("postgres", why)
-    if scheme and not any("{postgres" in str(guess.value) for guess in env.values()):
-        env["DATABASE_URL"] = Guess(f"{scheme}://postgres@{{postgres}}/postgres", "a usual name; look what the code reads")
-    if "redis" in backing and not any("{redis" in str(guess.value) for guess in env.values()):
+                env[each.name] = Guess(known_as.get(part, named), why)
+    led = [str(guess.value) for guess in (*env.values(), *given.values())]
+    if scheme and not any("{postgres" in text for text in led):
+        env["DATABASE_URL"] = Guess(address, "a usual name; look what the code reads")
+    if "redis" in backing and not any("{redis" in text for text in led):
         env["REDIS_URL"] = Guess("redis://{redis}/0", "a usual name; look what the code reads")
     return env
 
