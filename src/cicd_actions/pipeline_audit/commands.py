@@ -79,7 +79,7 @@ def effects_of(command: Command) -> tuple[Effect, ...]:
 
 def _effects(command: Command) -> Iterator[Effect]:
     text = command.text[len(command.words[0]) - len(command.program) :][:LONGEST].strip()
-    builds, pushes, does, deploys = (each.match(text) for each in (BUILD, PUSH, _DOES, _DEPLOY))
+    builds, pushes, does, deploys = BUILD.match(text), PUSH.match(text), _DOES.match(text), _DEPLOY.match(text)
     if not (builds or pushes or does or deploys or _runs_deploy_script(command)):
         return
     common: dict[str, Any] = {"tolerated": command.tolerated, "remote": command.remote, "after_failure": command.after_failure}
@@ -196,7 +196,7 @@ def _request(command: Command, text: str, common: dict[str, Any]) -> Iterator[Ef
         )
     elif not sends and not _COMMENT_API.search(text):
         # wget and the tools fail by themselves on an error status; curl only when told to, or when its output is judged.
-        # A probe in a shell `if`, or one whose output is compared, cannot be told apart: any look at a URL is taken for one.
+        # A probe in a shell `if`, or one whose output is compared, cannot be distinguished: any look at a URL is taken for one.
         strict = command.program != "curl" or bool(_EXIT_MATTERS.search(text))
         yield Effect(Kind.VERIFY, "probe", detail=shown(text), facts={"strict": "yes" if strict else ""}, **common)
 

@@ -220,7 +220,7 @@ def waited_for(root: Node) -> set[str]:
 
 
 def one_shot(repository: Repository, path: str) -> Place | None:
-    """Returns where a Compose file has a service that migrates, ends, and is waited for."""
+    """Returns where a Compose file has a service that migrates and ends, and for which others wait."""
     for root in repository.yaml(path):
         services = root.get("services") if isinstance(root, Mapping) else None
         for name, service in services.entries if isinstance(services, Mapping) else ():

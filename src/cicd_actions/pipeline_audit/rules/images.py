@@ -128,7 +128,7 @@ _UNIQUE = re.compile(
 
 
 def _mutable(image: str, *, deployed: bool = True) -> str:
-    """Returns why an image reference does not name one build; nothing when it does, or cannot be told."""
+    """Returns why an image reference does not name one build; nothing when it does, or when that is not known."""
     text = image.strip().strip("'\"")
     if "@" in text or not text:
         return ""
@@ -151,7 +151,7 @@ def _mutable(image: str, *, deployed: bool = True) -> str:
 def _mutable_tags(facts: Facts) -> Iterator[Answer]:
     some, named = False, False
     for job in once(facts.deploying):
-        for _, effect in facts.deploys_of(job):
+        for _, effect in job.service_deploys:
             named = named or bool(effect.images) or effect.by_digest
             for image in effect.images:
                 why = _mutable(image)
