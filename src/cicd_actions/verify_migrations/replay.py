@@ -32,7 +32,7 @@ class Statement:
     kind: str
     sql: str
     target: str = ""
-    """The table, as SQL, of an INSERT."""
+    """The table, as SQL, whose rows are counted: an INSERT has to add one."""
     written: frozenset[str] = frozenset()
     """The columns that it gives values for."""
 
@@ -134,7 +134,8 @@ def _of(model: Mapping[str, Any], rows: Rows, catalog: Catalog, count: int) -> l
     }
     empty = {label: "NULL" if label in need.nullable else value for label, value in full.items()}
     for kind, values in (("INSERT", full), ("INSERT without optional columns", short), ("INSERT with NULL", empty)):
-        made.append(Statement(need, kind, _insert(target, values), target, frozenset(values)))
+        counted = target if kind == "INSERT" else ""
+        made.append(Statement(need, kind, _insert(target, values), counted, frozenset(values)))
     keys = [column["name"] for column in columns if column["primary"] and column["name"] in there]
     made += [
         Statement(need, "INSERT with the next key", _next_key(target, key))
