@@ -203,7 +203,7 @@ def test_the_example_calls_us_as_an_outside_repository_would() -> None:
 
 
 @everything
-def test_no_expression_stands_in_a_script(path: Path) -> None:
+def test_promise_inputs_reach_the_code_through_the_environment(path: Path) -> None:
     for job, step in steps(path):
         assert "${{" not in str(step.get("run", "")), f"{job}: hand it over in `env:`"
         assert "${{" not in str(step.get("shell", ""))
