@@ -9,6 +9,8 @@ import os
 import sys
 from pathlib import Path
 
+if os.environ.get("ATTEST_FAILS") == os.environ["GITHUB_JOB"]:
+    sys.exit("Error: Failed to persist attestation: HTTP 502")
 inputs = json.loads(os.environ["INPUTS"])
 file = Path(os.environ["ATTESTATIONS"])
 if inputs["subject-checksums"]:
