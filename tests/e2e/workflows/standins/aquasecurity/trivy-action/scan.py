@@ -24,4 +24,8 @@ reports = {
         "Results": [{"Target": image, "Class": "os-pkgs", "Type": "debian"}],
     },
 }
+if inputs["scan-type"] == "image":
+    database = Path(inputs["cache-dir"], "db", "metadata.json")
+    database.parent.mkdir(parents=True, exist_ok=True)
+    database.write_text(json.dumps({"UpdatedAt": dt.datetime.now(dt.timezone.utc).isoformat()}))
 Path(inputs["output"]).write_text(json.dumps(reports[inputs["format"]]))
