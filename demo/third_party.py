@@ -11,8 +11,11 @@ from demo.export import REPOSITORY, entries
 FOLDER = Path(__file__).parent / "standins"
 
 
-def repositories(files: Iterable[Path]) -> dict[str, Path]:
-    """`owner/name@sha` → folder, for every action that *files* use. Raises LookupError for one that has no stand-in."""
+def repositories(files: Iterable[Path], *before: Path) -> dict[str, Path]:
+    """`owner/name@sha` → folder, for every action that *files* use. Stand-ins in the folders *before* are preferred.
+
+    Raises LookupError for one that has no stand-in.
+    """
     found: dict[str, Path] = {}
     for file in files:
         for _, key, value in entries(read(file.read_text(encoding="utf-8")).root):
@@ -20,8 +23,8 @@ def repositories(files: Iterable[Path]) -> dict[str, Path]:
                 continue
             path, _, reference = value.text.partition("@")
             name = "/".join(path.split("/")[:2])
-            folder = FOLDER / name
-            if not (folder / "action.yml").is_file():
+            folder = next((each / name for each in (*before, FOLDER) if (each / name / "action.yml").is_file()), None)
+            if folder is None:
                 raise LookupError(f"{file.name} uses {value.text}, and demo/standins has nothing that stands for it")
             found[f"{name}@{reference}"] = folder
     return found

@@ -89,7 +89,7 @@ def reached(name: str) -> set[str]:
 
 
 @pytest.mark.parametrize("name", names())
-def test_action_talks_to_what_the_page_says_and_to_nothing_else(name: str) -> None:
+def test_promise_an_action_talks_to_the_addresses_of_its_row(name: str) -> None:
     assert reached(name) - NOT_REACHED.get(name, set()) == documented()[name]
 
 

@@ -203,7 +203,7 @@ def test_the_example_calls_us_as_an_outside_repository_would() -> None:
 
 
 @everything
-def test_no_expression_stands_in_a_script(path: Path) -> None:
+def test_promise_inputs_reach_the_code_through_the_environment(path: Path) -> None:
     for job, step in steps(path):
         assert "${{" not in str(step.get("run", "")), f"{job}: hand it over in `env:`"
         assert "${{" not in str(step.get("shell", ""))
@@ -519,6 +519,17 @@ def test_an_environment_is_one_job_in_one_order() -> None:
     assert by_name["Smoke tests"]["if"] == "fromJSON(inputs.settings).smoke[0] != ''"
     assert by_name["Finish the record"]["if"] == "${{ always() && steps.start.outputs.deployment-id != '' }}"
     assert by_name["Outcome"]["if"] == "always()"
+
+
+def test_what_is_released_and_scanned_reads_no_cache_that_the_lanes_write() -> None:
+    """What a lane runs can write the Actions cache of its branch; these actions read that unless they are told not to."""
+    found = [step for path in DEPLOY.parent.glob("*.yml") for job in jobs(path).values() for step in job.get("steps", ())]
+    for action, key in (("docker/setup-buildx-action", "cache-binary"), ("aquasecurity/trivy-action", "cache")):
+        steps = [step for step in found if step.get("uses", "").startswith(f"{action}@")]
+        assert len(steps) > 1
+        assert [step.get("with", {}).get(key) for step in steps] == [False] * len(steps), action
+    for path in (RELEASE, DEPLOY, DEPLOY.with_name("publish.yml")):
+        assert not re.search(r"actions/cache|type=gha|[^-]cache: (?!false)", path.read_text("utf-8")), path
 
 
 def test_nothing_moves_before_the_images_are_proven() -> None:

@@ -40,7 +40,7 @@ def of_source(pipeline: Pipeline, jobs: Sequence[Mapping[str, Any]], base: str) 
         found[name] = {"name": name, "run": scan.run, "directory": ".", "report": scan.report, "line": scan.report}
     lines = [each["line"] for each in found.values()]
     if wanted.secrets:
-        lines.append(f"trivy: {FOLDER}/secrets.json")
+        lines.append(f"trivy: {FOLDER}/secrets.sarif")
     if not lines:
         return {}
     node = next((job for job in jobs if job.get("node-manager") in _AUDITS), {})

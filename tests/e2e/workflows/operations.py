@@ -20,6 +20,25 @@ def refused(*words: str) -> bool:
     return file.exists() and " ".join(words) in file.read_text().splitlines()
 
 
+def pushed(content: object) -> str:
+    """Keeps a document as a registry does, and returns its digest."""
+    text = json.dumps(content)
+    digest = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    (FOLDER / "pushed").mkdir(exist_ok=True)
+    (FOLDER / "pushed" / digest).write_text(text)
+    return digest
+
+
+MANIFEST = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": []}
+
+
+def described(service: str, sha: str) -> dict[str, object]:
+    """The configuration of an image without a weakness."""
+    config = {"User": "10001", "Healthcheck": {"Test": ["CMD", "true"]}, "Cmd": ["serve"], "Labels": {"of": f"{service} {sha}"}}
+    digest = pushed({"architecture": "amd64", "os": "linux", "config": config})
+    return {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest, "size": 0}
+
+
 def main(verb: str, *words: str) -> int:
     with (FOLDER / "journal").open("a") as journal:
         journal.write(json.dumps([verb, *words]) + "\n")
@@ -27,7 +46,7 @@ def main(verb: str, *words: str) -> int:
         return 7
     if verb == "build":
         service, sha, image = words
-        digest = "sha256:" + hashlib.sha256(f"{service}{sha}".encode()).hexdigest()
+        digest = pushed({**MANIFEST, "config": described(service, sha)})
         print(json.dumps({"image": f"{image}@{digest}", "digest": digest}))  # noqa: T201
     elif verb == "exists":
         print(words[0].partition("@")[2])  # noqa: T201

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from demo.picture import Picture
 from tests.e2e.workflows.conftest import Consumer
 from tests.e2e.workflows.test_verify import FILES, GREEN, pull_request
 from tests.e2e.workflows.world import OPERATIONS, REPOSITORY, World
+from tests.fakes.gh import Gh
+from tests.fakes.github import deployments
 from tests.fakes.github.settings import environment
 from tests.harness.releases import KEY
 
@@ -66,15 +69,34 @@ def go(app: Consumer, world: World, *event: object, **secrets: str) -> Picture:
     return app.run(*event, step_environment=surroundings, secrets=given)  # type: ignore[arg-type]
 
 
+def proven(app: Consumer, world: World) -> Gh:
+    """From now on images are attested and scanned, and so is the source."""
+    gh = Gh(world.folder)
+    world.around["ATTESTATIONS"] = str(gh.folder / "known.json")
+    app.act = replace(app.act, environment={**app.act.environment, "PATH": f"{gh.folder}:{app.act.environment['PATH']}"})
+    file = described(world)
+    registry = world.url.removeprefix("http://")
+    file["images"] = {name: {**image, "repository": f"{registry}/{name}"} for name, image in IMAGES.items()}
+    file["images"]["web"]["runs-on"] = "ubuntu-latest"
+    file["build"] = {"attest": True}
+    own = {"run": "cp scan.json own.json", "report": "own.json"}
+    file["scans"] = {"more": {"own": own}}
+    app.describes(file)
+    app.commit({"scan.json": '{"dependencies": [{"name": "a", "version": "1", "vulns": []}]}'})
+    return gh
+
+
 def test_a_push_goes_to_production_built_once(app: Consumer, world: World) -> None:
     """One of the images is built on a separate runner; the build hands its digest on."""
-    file = described(world)
-    file["images"] = {**IMAGES, "web": {**IMAGES["web"], "runs-on": "ubuntu-latest"}}
-    app.describes(file)
-    app.commit({})
+    gh = proven(app, world)
     run = go(app, world)
-    assert set(run.results().values()) == {"success"}
-    assert sorted(name.rpartition(" / ")[2] for name in run.results()) == sorted([*NINE, "build separately"]), run.results()
+    assert set(run.results().values()) == {"success"}, run.errors()
+    names = sorted(name.rpartition(" / ")[2] for name in run.results())
+    assert names == sorted([*NINE, "build separately", "scan", "image-1", "image-2"]), names
+    # Each environment asked who built the images, before it recorded anything.
+    assert len([words for words in gh.calls() if words[:2] == ["attestation", "verify"]]) == 2 * len(IMAGES)
+    payload = deployments.kept(world.github, REPOSITORY).deployments[-1]["payload"]
+    assert set(payload["attestations"]) == set(IMAGES)
     assert world.runs("staging") == world.runs("production") == {"api": app.head, "web": app.head}
     assert [task[:2] for task in world.tasks()] == [
         ("staging", "deploy"), ("staging", "passed"), ("production", "deploy"), ("production", "passed"),
@@ -87,7 +109,7 @@ def test_a_push_goes_to_production_built_once(app: Consumer, world: World) -> No
     assert [verb for verb in verbs[2:] if verb != "running"] == one * 2
     images = [entry[2] for entry in journal if entry[0] == "roll-out"]
     assert images[:2] == images[2:]
-    assert all(re.fullmatch(r"local/(api|web)@sha256:[0-9a-f]{64}", image) for image in images)
+    assert all(re.fullmatch(r"127\.0\.0\.1:[0-9]+/(api|web)@sha256:[0-9a-f]{64}", image) for image in images)
     assert next(entry for entry in journal if entry[0] == "job") == [
         "job",
         "api",

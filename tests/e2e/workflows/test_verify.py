@@ -299,3 +299,13 @@ def test_a_document_that_is_not_up_to_date(app: Consumer) -> None:
     run = app.run()
     assert jobs(run.results())["check"] == "failure"
     assert any("SECRETS.md is out of date" in message for message in run.errors())
+
+
+def test_scan_that_did_not_run_fails_the_check(app: Consumer) -> None:
+    lane = {"directory": "apps/api", "install": "true", "checks": {"test": "true"}}
+    scans = {"more": {"own": {"run": "false", "report": "own.json"}}}
+    app.describes({"version": 1, "lanes": {"api": lane}, "scans": scans})
+    app.commit({"x": "1"})
+    run = app.run(step_environment={"TRIVY_FAILS": "1"})
+    assert jobs(run.results()) == {"plan": "success", "lane": "success", "scan": "failure", "check": "failure"}
+    assert [error.partition(" (")[0] for error in run.errors()] == ["own proves nothing", "trivy proves nothing"]

@@ -28,6 +28,8 @@ class World:
         self.folder = folder
         self.url = url
         self.github = github
+        self.around: dict[str, str] = {}
+        """More that steps have in their environment."""
         settings.repository(github, REPOSITORY)
         self.token = github.token(deployments="write", contents="read", actions="read")
 
@@ -35,7 +37,7 @@ class World:
         """A run of a commit exists; what its steps have in their environment."""
         number = len(deployments.kept(self.github, REPOSITORY).runs) + 1
         deployments.run(self.github, REPOSITORY, number, sha)
-        return {"OPERATIONS": str(self.folder), "GITHUB_API_URL": self.github.url, "GITHUB_RUN_ID": str(number)}
+        return {"OPERATIONS": str(self.folder), "GITHUB_API_URL": self.github.url, "GITHUB_RUN_ID": str(number), **self.around}
 
     def tasks(self) -> list[tuple[str, str, str]]:
         """What is recorded, oldest first."""
@@ -75,6 +77,8 @@ def running(folder: Path, repository: Path) -> Iterator[World]:
         """`/staging/api/health/ready` and `/staging/web/`: whatever commit was rolled out last; a sick one is a 503."""
 
         def do_GET(self) -> None:
+            if self.path.startswith("/v2/"):
+                return self.serve(self.path.rpartition("/")[2])
             _, environment, service, *_ = self.path.split("/")
             file = folder / environment / f"{service}.json"
             sha = json.loads(file.read_text())["sha"] if file.exists() else ""
@@ -83,6 +87,17 @@ def running(folder: Path, repository: Path) -> Iterator[World]:
             self.send_header("X-Version", sha)
             self.end_headers()
             self.wfile.write(json.dumps({"version": sha}).encode())
+            return None
+
+        def serve(self, digest: str) -> None:
+            """A registry that has what was built."""
+            file = folder / "pushed" / digest
+            content = file.read_bytes() if file.exists() else b"{}"
+            self.send_response(200 if file.exists() else 404)
+            self.send_header("Content-Type", json.loads(content).get("mediaType", "application/octet-stream"))
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
 
         def log_message(self, *_: object) -> None:
             """Nothing: the log of the test is enough."""

@@ -85,7 +85,7 @@ def elsewhere() -> Iterator[HTTPServer]:
         yield server
 
 
-def test_registry_realm_in_another_domain_gets_no_login(
+def test_promise_a_registry_login_goes_to_its_own_domain_only(
     registry: Registry, httpserver: HTTPServer, elsewhere: HTTPServer, tmp_path: Path
 ) -> None:
     login_for(httpserver, tmp_path)
@@ -145,7 +145,7 @@ def test_registry_digest_that_the_manifest_has_is_returned(registry: Registry, h
     assert registry.resolve(asked, Deadline(20)).digest == asked.partition("@")[2]
 
 
-def test_registry_header_with_another_digest_than_asked_fails(registry: Registry, httpserver: HTTPServer) -> None:
+def test_promise_a_registry_that_is_asked_for_a_digest_has_to_serve_it(registry: Registry, httpserver: HTTPServer) -> None:
     asked, path = pinned(httpserver)
     httpserver.expect_request(path, method="HEAD").respond_with_data(headers={"Docker-Content-Digest": DIGEST})
     with pytest.raises(WrongDigest, match=f"its answer has the digest {DIGEST}"):

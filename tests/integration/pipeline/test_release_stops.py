@@ -178,7 +178,9 @@ def test_release_that_is_proven_runs(pipeline: Pipeline) -> None:
     ],
 )
 @pytest.mark.parametrize("lying", [False, True], ids=["gh refuses", "gh lets it pass"])
-def test_image_that_the_release_did_not_build_stops_it(pipeline: Pipeline, other: dict[str, str], lying: bool) -> None:
+def test_promise_with_build_attest_true_nothing_unattested_moves(
+    pipeline: Pipeline, other: dict[str, str], lying: bool
+) -> None:
     pipeline.gh.forget()
     pipeline.gh.lie(quiet=lying)
     if other:
@@ -201,7 +203,7 @@ def test_forged_record_stops_the_release_to_the_next_environment(pipeline: Pipel
 
 
 @pytest.mark.parametrize("report", [None, "", "{}"], ids=["missing", "empty", "without a scan"])
-def test_scan_that_did_not_run_stops_the_release(pipeline: Pipeline, report: str | None) -> None:
+def test_promise_a_scan_that_did_not_run_stops_the_release(pipeline: Pipeline, report: str | None) -> None:
     (pipeline.folder / "image.json").unlink()
     if report is not None:
         (pipeline.folder / "image.json").write_text(report)

@@ -124,7 +124,7 @@ def job(request: pytest.FixtureRequest, tmp_path: Path, tree: Path) -> Job:
     return Job(tmp_path, tree, PYTHONS[request.param])
 
 
-def test_a_gate_passes_without_network_and_changes_nothing(job: Job) -> None:
+def test_promise_nothing_of_the_jobs_surroundings_is_changed(job: Job) -> None:
     done = job.run(GATED, ROOT / "tests" / "self_test" / "server.py")
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert "health-gate: pass" in done.stdout

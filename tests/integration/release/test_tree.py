@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -19,9 +20,13 @@ from tools.release.__main__ import contents
 
 
 def test_the_same_commit_gives_the_same_bytes(clone: Path, tree: Path, tmp_path: Path) -> None:
+    """In another clone, with other rights for new files, and in another zone and language."""
+    other, again = tmp_path / "another place", tmp_path / "again"
+    variables = {**os.environ, "TZ": "Pacific/Kiritimati", "LC_ALL": "C", "PYTHONHASHSEED": "7", "HOME": str(tmp_path)}
+    script = 'umask 077 && git clone --quiet --no-hardlinks "$1" "$2" && cd "$2" && "$3" -m tools.release build 1.2.3 "$4"'
+    subprocess.run(["bash", "-c", script, "bash", clone, other, sys.executable, again], env=variables, check=True)
     (clone / "not-committed.txt").write_text("never released")
-    release(clone, "build", "1.2.3", str(tmp_path / "again"))
-    assert contents(tmp_path / "again") == contents(tree)
+    assert contents(again) == contents(tree)
 
 
 def test_nothing_but_what_a_consumer_uses(clone: Path, tree: Path) -> None:

@@ -112,7 +112,7 @@ def test_a_cancellation_before_all_is_read_leaves_nothing_open(monkeypatch: pyte
     gc.collect()
 
 
-def test_endless_output_is_cut_and_does_not_block() -> None:
+def test_promise_every_wait_body_and_log_is_bounded() -> None:
     done = process.run(script("import sys\nfor _ in range(3000): sys.stdout.write('x' * 1000)"), timeout=60, limit=10_000)
     assert done.exit_code == 0
     assert done.cut

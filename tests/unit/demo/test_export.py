@@ -94,6 +94,7 @@ def test_the_export_is_what_git_knows_and_the_work_tree_has(tmp_path: Path) -> N
     assert (target / "actions" / "x" / "new.sh").stat().st_mode & 0o111
     assert PLACEHOLDER_SHA in (target / "actions" / "x" / "action.yml").read_text()
     programs = (target / "bin").resolve().parent
+    assert (target / "src").resolve() == programs / "src"
     assert (programs / "bin" / "run").is_file()
     assert (programs / ".cache" / "dependencies").resolve() == (root / ".cache" / "dependencies").resolve()
 
@@ -130,13 +131,13 @@ def test_stand_ins_take_no_input_that_the_real_action_does_not() -> None:
         "actions/setup-node": {"node-version", "cache", "cache-dependency-path", "package-manager-cache"},
         "actions/setup-python": {"python-version", "cache", "cache-dependency-path"},
         "aquasecurity/trivy-action": {
-            "scan-type", "scan-ref", "image-ref", "scanners", "format", "output", "skip-setup-trivy",
+            "scan-type", "scan-ref", "image-ref", "scanners", "format", "output", "skip-setup-trivy", "cache",
         },
         "astral-sh/setup-uv": {"version", "python-version", "working-directory", "enable-cache", "cache-dependency-glob"},
         "oven-sh/setup-bun": {"bun-version"},
         "pnpm/action-setup": {"version", "package_json_file"},
         "docker/login-action": {"registry", "username", "password"},
-        "docker/setup-buildx-action": set(),
+        "docker/setup-buildx-action": {"cache-binary"},
         "aws-actions/configure-aws-credentials": {"role-to-assume", "aws-region"},
         "azure/login": {"client-id", "tenant-id", "subscription-id"},
         "google-github-actions/auth": {"workload_identity_provider", "service_account"},

@@ -39,7 +39,7 @@ def test_usual_scans_cover_every_lane_its_code_and_the_images() -> None:
         "pip-audit: {folder}/pip-audit-api-uv.lock.json of api/uv.lock",
         "npm: {folder}/npm-web-package-lock.json.json of web/package-lock.json",
         "bandit: {folder}/bandit-api.json of api",
-        "trivy: {folder}/secrets.json",
+        "trivy: {folder}/secrets.sarif",
     ]
     assert all("==" in each["run"] for each in found["commands"] if "uvx" in each["run"]), "pinned"
     assert scans.of_images(parse(f"{LANES}scans: {{}}\n").scans, {"api": {}})["images"] == ["api"]

@@ -181,7 +181,7 @@ def test_a_rollback_that_is_run_again_moves_nothing(
             assert again.identity == to.identity
 
 
-def test_images_come_by_digest_from_the_repositories_of_the_input() -> None:
+def test_promise_a_rollback_moves_only_the_services_and_repositories_of_its_input() -> None:
     of = release(
         Record(
             Task.PASSED, "app", "s", sha(1), {"web": f"old/web:tag@{digest(2)}", "api": digest(1), "job": f"r/job@{digest(3)}"}

@@ -231,6 +231,15 @@ def test_withdrawn_advisory_is_noted_and_not_found(tmp_path: Path) -> None:
     assert len(scan.reported) == 1
 
 
+def test_secrets_of_trivy_as_sarif_are_secrets_and_none_is_a_clean_scan(tmp_path: Path) -> None:
+    """Its JSON has no list of results where it found no secret."""
+    rule = {"id": "aws-access-key-id", "properties": {"tags": ["secret", "security", "CRITICAL"], "security-severity": "9.5"}}
+    (scan,) = scanned(tmp_path, sarif(result("aws-access-key-id"), tool="Trivy", rules=(rule,)), "trivy")
+    assert [one.category for one in scan.reported] == [Category.SECRET]
+    (scan,) = scanned(tmp_path, sarif(tool="Trivy"), "trivy")
+    assert (scan.reported, scan.problems) == ([], [])
+
+
 def test_license_that_trivy_grades_is_found_and_a_permissive_one_is_not(tmp_path: Path) -> None:
     licenses = [
         {"Severity": severity, "Category": "restricted", "PkgName": "p", "Name": name}

@@ -134,7 +134,7 @@ def test_folded_blocks_and_lists() -> None:
         "www.evil.example",
     ],
 )
-def test_escaped_reference_to_elsewhere_is_broken(text: str) -> None:
+def test_promise_text_from_outside_cannot_refer_to_elsewhere(text: str) -> None:
     shown = html.unescape(markdown.escaped(text))
     assert shown != text
     assert shown.replace("\u200b", "") == text

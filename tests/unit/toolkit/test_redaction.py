@@ -29,7 +29,7 @@ def redactor(*secrets: str) -> Redactor:
 @given(SECRETS, st.text(max_size=20), st.text(max_size=20))
 @example('00000"', "\\", "")
 @example('4100/"', "%", "")
-def test_no_spelling_of_a_secret_survives(secret: str, before: str, after: str) -> None:
+def test_promise_secrets_come_by_env_inputs_name_them_and_no_spelling_survives(secret: str, before: str, after: str) -> None:
     redact = redactor(secret)
     for spelling in (secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1]):
         assert spelling not in redact(before + spelling + after)

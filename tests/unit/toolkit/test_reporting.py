@@ -123,7 +123,7 @@ HOSTILE = st.one_of(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(text=HOSTILE)
-def test_text_from_outside_never_acts(tmp_path: Path, text: str) -> None:
+def test_promise_text_from_outside_response_bodies_and_logs_never_acts(tmp_path: Path, text: str) -> None:
     report = Report(
         Verdict.FAIL, text, {"verdict": Verdict.FAIL, "reason": text}, [finding(1, message=text)], [Paragraph(text)]
     )

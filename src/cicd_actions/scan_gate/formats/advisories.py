@@ -86,7 +86,8 @@ def trivy(document: dict[str, Any], scan: Scan) -> None:
         scan.images = digests([text(document.get("ArtifactName")), *texts(metadata.get("RepoDigests"), "RepoDigests")])
     results = objects(document.get("Results"), "Results")
     if not results:
-        scan.problems.append("trivy found nothing that it can scan (no operating system's packages, no lock file)")
+        why = "no operating system's packages, no lock file; for secrets alone write `--format sarif`, which lists none"
+        scan.problems.append(f"trivy found nothing that it can scan ({why})")
     system = mapping(metadata.get("OS") or {}, "Metadata.OS")
     if system.get("EOSL") is True:
         name = f"{text(system.get('Family'))} {text(system.get('Name'))}".strip()

@@ -1,0 +1,31 @@
+"""Writes what trivy writes of something without a finding."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import sys
+from pathlib import Path
+
+inputs = json.loads(os.environ["INPUTS"])
+if os.environ.get("TRIVY_FAILS"):
+    sys.exit("FATAL: could not download the vulnerability database")
+image = inputs["image-ref"]
+reports = {
+    "sarif": {"version": "2.1.0", "runs": [{"tool": {"driver": {"name": "Trivy"}}, "results": []}]},
+    "cyclonedx": {"bomFormat": "CycloneDX", "specVersion": "1.6", "components": []},
+    "json": {
+        "SchemaVersion": 2,
+        "CreatedAt": dt.datetime.now(dt.timezone.utc).isoformat(),
+        "ArtifactName": image,
+        "ArtifactType": "container_image",
+        "Metadata": {"RepoDigests": [image]},
+        "Results": [{"Target": image, "Class": "os-pkgs", "Type": "debian"}],
+    },
+}
+if inputs["scan-type"] == "image":
+    database = Path(inputs["cache-dir"], "db", "metadata.json")
+    database.parent.mkdir(parents=True, exist_ok=True)
+    database.write_text(json.dumps({"UpdatedAt": dt.datetime.now(dt.timezone.utc).isoformat()}))
+Path(inputs["output"]).write_text(json.dumps(reports[inputs["format"]]))
