@@ -52,17 +52,31 @@ def entry(image: str, sha: str | None) -> dict[str, str]:
 
 
 SEVERAL = {"image": "several", "digest": "", "sha": ""}
-INSPECT = "docker manifest inspect"
+
+
+ANSWERS = (("", 0, 0), ("no such manifest: x", 1, 1), ("manifest unknown", 1, 1), ("unauthorized: access denied", 1, 2))
+"""What Docker says, its exit code, and that of a recipe's program: 1 is "does not exist", 2 is "could not tell"."""
+
+
+@pytest.mark.parametrize("name", ["kubernetes", "ecs", "cloud-run", "fly", "render", "railway", "vercel"])
+def test_image_counts_as_missing_only_where_its_registry_says_so(platform: Callable[..., Platform], name: str) -> None:
+    recipe = platform(name, "docker")
+    for complaint, code, expected in ANSWERS:
+        calls = (call(f"docker manifest inspect {NEW}", code=code, complains=complaint),)
+        assert recipe.run("image", NEW, calls=calls)[0] == expected
 
 
 @pytest.mark.parametrize(
-    ("complaint", "code", "expected"), [("", 0, 0), ("no such manifest: x", 1, 1), ("unauthorized: access denied", 1, 2)]
+    ("complaint", "code", "expected"), [("", 0, 0), ("(ImageNotFoundException) when", 254, 1), ("(AccessDenied)", 254, 2)]
 )
-def test_image_counts_as_missing_only_where_its_registry_says_so(
+def test_ecs_image_is_asked_of_its_own_registry(
     platform: Callable[..., Platform], complaint: str, code: int, expected: int
 ) -> None:
-    calls = (call(f"{INSPECT} {NEW}", code=code, complains=complaint),)
-    assert platform("kubernetes", "docker").run("image", NEW, calls=calls)[0] == expected
+    image = NEW.replace("ghcr.io", "123456789012.dkr.ecr.eu-central-1.amazonaws.com")
+    digest = image.partition("@")[2]
+    where = "--registry-id 123456789012 --region eu-central-1 --repository-name your-org/shop"
+    calls = (call(f"aws ecr describe-images {where} --image-ids imageDigest={digest}", code=code, complains=complaint),)
+    assert platform("ecs", "aws").run("image", image, calls=calls)[0] == expected
 
 
 # ---------------------------------------------------------------------------------------------------------------- Cloud Run
@@ -222,7 +236,7 @@ def test_render_deploy_counts_when_its_image_is_live(platform: Callable[..., Pla
 
 
 @pytest.mark.parametrize(("name", "variables"), [("render", {"RENDER_SERVICES": ""}), ("railway", {"RAILWAY_TOKEN": "t"})])
-def test_job_and_image_where_the_platform_has_neither(
+def test_job_runs_on_this_machine_where_the_platform_has_none(
     platform: Callable[..., Platform], name: str, variables: dict[str, str]
 ) -> None:
     recipe = platform(name, "docker", **variables)
@@ -230,8 +244,6 @@ def test_job_and_image_where_the_platform_has_neither(
     calls = (call(run, "alembic upgrade head", code=7),)
     given = {"JOB_VARIABLES": "DATABASE_URL", "DATABASE_URL": "postgresql://"}
     assert recipe.run("job", "api", NEW, "sh", "-c", "alembic upgrade head", calls=calls, **given)[0] == 7
-    for complaint, code, expected in (("", 0, 0), ("manifest unknown", 1, 1), ("unauthorized", 1, 2)):
-        assert recipe.run("image", NEW, calls=(call(f"{INSPECT} {NEW}", code=code, complains=complaint),))[0] == expected
 
 
 # ------------------------------------------------------------------------------------------------------------------ Railway
