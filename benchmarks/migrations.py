@@ -23,7 +23,7 @@ import uuid
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-# In the place of this folder, whose files are named after actions, and one of them like a module of Python.
+# Instead of this folder, whose files are named after actions, and one of them like a module of Python.
 sys.path[:1] = [str(ROOT), str(ROOT / "src")]
 
 import docker  # noqa: E402 - the path had to be set first

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-# In the place of this folder, whose files are named after actions.
+# Instead of this folder, whose files are named after actions.
 sys.path[:1] = [str(ROOT), str(ROOT / "src")]
 
 from tests.harness.alembic_project import NEWEST, python_with  # noqa: E402 - the path had to be set first

@@ -113,7 +113,7 @@ def close(story: Story, screen: Screen, received: Messages, *, right: bool, brok
 
 
 def stop(number: int, _frame: FrameType | None) -> None:
-    # Once is enough: what follows is tidying up, which shall not be interrupted.
+    # Once is enough: what follows is tidying up, which must not be interrupted.
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, signal.SIG_IGN)
     raise Stopped(number)

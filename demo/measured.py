@@ -20,7 +20,7 @@ DASHBOARD = "dashboard"
 
 
 def measure(story: Story, messages: Messages) -> list[str]:
-    """Writes the dashboard, tells of the newest run as its last step would, and returns what people read."""
+    """Writes the dashboard, sends the message about the newest run as its last step would, and returns what people read."""
     now = time.time()
     for number, chapter in enumerate(story.chapters, 1):
         _listed(story, number, chapter, now)

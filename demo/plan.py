@@ -1,4 +1,4 @@
-"""The jobs of a pipeline before it runs, read from its workflow files: a job that never started can be told only from here."""
+"""The jobs of a pipeline before it runs, read from its workflow files: a job that never started is known only from here."""
 
 from __future__ import annotations
 

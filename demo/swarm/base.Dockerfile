@@ -2,7 +2,7 @@
 # serves nothing.
 ARG BASE
 FROM ${BASE}
-# First, so that every layer and container of a build can be told by it.
+# First, so that every layer and container of a build can be found by it.
 ARG DEMO
 LABEL org.cicd-actions.demo=${DEMO}
 RUN apt-get update \

@@ -121,3 +121,17 @@ def test_readme_has_at_most_800_words() -> None:
 def test_picture_in_the_readme_is_what_is_written(picture: str, kept: str) -> None:
     summary = (ROOT / f"tests/golden/{kept}.md").read_text("utf-8")
     assert (ROOT / f"docs/images/{picture}.svg").read_text("utf-8") == draw(summary), "make pictures"
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_file_that_a_page_for_contributors_names_exists(page: str) -> None:
+    text = (ROOT / page).read_text("utf-8")
+    named = set(re.findall(r"`((?:[\w.]+/)+[\w.]*)`", text)) - {".github/cicd.yml"}
+    assert named
+    assert {name for name in named if not ((ROOT / name).exists() or (ROOT / "src/cicd_actions" / name).exists())} == set()
+
+
+def test_architecture_shows_every_package() -> None:
+    page = (ROOT / "docs/architecture.md").read_text("utf-8")
+    packages = {path.parent.name for path in (ROOT / "src/cicd_actions").glob("*/__init__.py")}
+    assert {name for name in packages if not re.search(rf"\b{name}\b", page)} == set()

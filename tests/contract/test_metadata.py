@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from cicd_actions.__main__ import action, function, names
-from cicd_actions.toolkit.inputs import declarations, load
+from cicd_actions.toolkit.inputs import declarations, grouped, load
 from cicd_actions.toolkit.redaction import Redactor
 from tools import metadata
 
@@ -51,6 +51,23 @@ def test_names_are_kebab_case_and_described(name: str) -> None:
     assert chosen.summary.endswith(".")
     assert len(chosen.summary) <= 125, "GitHub's Marketplace shows 125 characters"
     assert {"verdict", "reason"} <= {output.name for output in chosen.outputs}
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_inputs_are_grouped_and_begin_with_at_most_five_among_them_the_required(name: str) -> None:
+    known, groups = declarations(action(name).inputs), grouped(action(name).inputs, action(name).groups)
+    assert sorted(each for group in groups.values() for each in group) == sorted(known)
+    first = next(iter(groups.values()))
+    assert len(first) <= 5
+    assert {each for each, declaration in known.items() if declaration.required} <= set(first)
+    assert list(action_yml(name)["inputs"]) == [each for group in groups.values() for each in group]
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_the_readme_shows_an_example_before_its_tables(name: str) -> None:
+    readme = (ROOT / "actions" / name / "README.md").read_text("utf-8")
+    tables = readme.index(metadata.BEGIN)
+    assert "```yaml" not in readme[readme.index(metadata.END, tables) :], "move the example above the tables"
 
 
 @pytest.mark.parametrize("name", ACTIONS)

@@ -34,6 +34,17 @@ REPLACEMENTS = (
     (r"what callers have now", "the current API", "It breaks what callers have now."),
     (r"not looked for", "skipped", "The file was not looked for."),
     (r"anew", "again, new", "The name is resolved anew."),
+    (r"shall", "must, should, may", "It shall not wait."),
+    (
+        r"(tell|told|tells|telling) of|whom to tell|(no one|someone|somebody) is told",
+        "report, send, notify",
+        "It tells of a failure.",
+    ),
+    (r"(can|could) ?not be told", "is not known, could not be determined", "What runs cannot be told."),
+    (r"so many (?!that\b)[a-z]+", "this number of", "It waits for so many replicas."),
+    (r"as often as", "any number of times, whenever", "It may be called as often as needed."),
+    (r"(is|are|be|was|were)( never| not| only)? waited for", "name who waits", "The lock is waited for."),
+    (r"in the place of", "instead of", "It runs in the place of the upgrade."),
     # "There is no token" is good English, and so are "is no longer" and "is no more than".
     (r"(?<!there )is no(?! (longer|more|one)\b) [a-z]+", "is not a", "The text is no JSON."),
 )

@@ -32,7 +32,7 @@ ALEMBIC = "python3 -m alembic"
 def build(images: Images, project: Path, name: str = "app") -> Built:
     """Build and push a release whose migrations are in `project`. The base image's Python is Debian's 3.11."""
     sha = new_sha()
-    tag = f"{images._prefix}/{name}:{sha}"
+    tag = f"{images.prefix}/{name}:{sha}"
     packages = python_with(NEWEST, "3.11").parent / "lib/python3.11/site-packages"
     context = io.BytesIO()
     with tarfile.open(fileobj=context, mode="w") as tar:
@@ -42,11 +42,5 @@ def build(images: Images, project: Path, name: str = "app") -> Built:
         tar.add(packages, "lib", filter=lambda entry: None if entry.name.endswith("__pycache__") else entry)
         tar.add(project, "project")
         tar.add(SOURCES / "app.py", "app.py")
-    context.seek(0)
-    steps = images.client.api.build(
-        fileobj=context, custom_context=True, tag=tag, rm=True, forcerm=True, decode=True, buildargs={"BASE": BASE, "SHA": sha}
-    )
-    failed = [step["error"] for step in steps if "error" in step]
-    assert not failed, failed
-    images._made.append(tag)
+    images.send(context, tag, {"BASE": BASE, "SHA": sha})
     return Built(tag.rpartition(":")[0], sha, images.push(tag))

@@ -77,14 +77,14 @@ class Images:
     def __init__(self, client: docker.DockerClient, registry: str) -> None:
         self.client = client
         self.registry = registry
-        self._prefix = f"{registry}/t{secrets.token_hex(3)}"
+        self.prefix = f"{registry}/t{secrets.token_hex(3)}"
         self._made: list[str] = []
         self._proxy = self._dividing = ""
 
     def app(self, name: str = "app", *, push: bool = True, **settings: str) -> Built:
         """The app as a new release; `settings` are its variables (`HEALTH="bad"`, `CRASH="1"`, `START_DELAY="3"`)."""
         sha = new_sha()
-        tag = f"{self._prefix}/{name}:{sha}"
+        tag = f"{self.prefix}/{name}:{sha}"
         self.build("app", tag, {"SHA": sha}, [f"ENV {key}={value}" for key, value in settings.items()])
         if not push:
             return Built(tag.rpartition(":")[0], sha, "")
@@ -114,16 +114,14 @@ class Images:
                 entry.size = len(content.encode())
                 entry.mode = 0o644
                 tar.addfile(entry, io.BytesIO(content.encode()))
+        self.send(context, tag, {"BASE": BASE, **arguments})
+
+    def send(self, context: io.BytesIO, tag: str, arguments: Mapping[str, str]) -> None:
+        """Build a context, which is a tar archive with a `Dockerfile`, under a tag."""
         context.seek(0)
         said: list[dict[str, Any]] = list(
             self.client.api.build(
-                fileobj=context,
-                custom_context=True,
-                tag=tag,
-                rm=True,
-                forcerm=True,
-                decode=True,
-                buildargs={"BASE": BASE, **arguments},
+                fileobj=context, custom_context=True, tag=tag, rm=True, forcerm=True, decode=True, buildargs=dict(arguments)
             )
         )
         failed = [step["error"] for step in said if "error" in step]
@@ -171,7 +169,7 @@ class Stack:
         return service
 
     def await_replicas(self, name: str, count: int, seconds: float = 60) -> None:
-        """Wait until so many replicas run."""
+        """Wait until this number of replicas runs."""
         end = time.monotonic() + seconds
         while (found := self.up(name)) != count:
             assert time.monotonic() < end, f"{found} of {count} replicas of {name} run"

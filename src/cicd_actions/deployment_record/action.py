@@ -29,4 +29,11 @@ ACTION = Action(
     run="cicd_actions.deployment_record.run.run",
     icon="book-open",
     color="blue",
+    groups={
+        "Set first": "phase environment services sha record-key",
+        "What is recorded": "verdict reason revisions database-revision attestations deployment-id environment-url",
+        "What `start` refuses": "require-rollback require-passed-in allow-older freeze freeze-override",
+        "Locks": "until",
+        "An audit log": "audit-url audit-headers audit-required",
+    },
 )

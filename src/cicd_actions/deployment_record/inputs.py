@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from cicd_actions.deployment_record.freeze import Override, Window, override, window
+from cicd_actions.engines.protocol import ENGINES
 from cicd_actions.engines.staged_inputs import StageInputs
 from cicd_actions.github.inputs import RecordInputs
 from cicd_actions.github.release_record import Revision, time_of, written
@@ -186,7 +187,7 @@ class Inputs(StageInputs, GateOptions, CheckInputs, RecordInputs, _Release):
     """What is recorded; for `start` and `adopt` where it runs, and for `adopt` how it is gated."""
 
     engine: str = declare(
-        choice("", "swarm", "kubernetes", "docker", "command"),
+        choice("", *ENGINES),
         "`start`, `adopt`: where the release runs: `swarm`, `kubernetes` (experimental), `docker` or `command`. `start` checks"
         " the rollback there.",
     )

@@ -46,7 +46,7 @@ class Rollback:
 
 
 def start(phase: Phase) -> Report:
-    """Raises `Failed` for a commit that must not be deployed, `Inconclusive` where that cannot be told."""
+    """Raises `Failed` for a commit that must not be deployed, `Inconclusive` where that is not known."""
     sha, services = phase.sha(), phase.services()
     wanted = phase.record(Task.DEPLOY, sha, services)
     history = phase.records.history(phase.environment, lambda history: _last_good(history, wanted) is not None)

@@ -11,8 +11,9 @@ from typing import Any
 
 from cicd_actions.deployment_record.phase import Phase
 from cicd_actions.engines.inputs import connected
-from cicd_actions.engines.protocol import Running, Stage
+from cicd_actions.engines.protocol import Running
 from cicd_actions.engines.staged_inputs import STAGED, standing
+from cicd_actions.engines.staged_protocol import Stage
 from cicd_actions.github.history import History, Release
 from cicd_actions.github.release_record import Record, Task, digest_of, lock_described, marked, written
 from cicd_actions.toolkit.errors import ActionError

@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import IO
 
 from cicd_actions.engines import reported
@@ -276,7 +277,7 @@ class Command:
                 self._runtime.log(f"{service}: the rollback logs to {file.name}.")
                 assert writer.stdin is not None  # noqa: S101 - it is a pipe
                 return writer.stdin
-        return open(os.devnull, "wb")  # noqa: PTH123 - it has the type that a pipe has
+        return Path(os.devnull).open("wb")
 
     def _ask(self, words: Sequence[str], target: Target, deadline: Deadline) -> Finished:
         return run(self._filled(words, target), timeout=deadline.timeout(QUESTION), env=self._variables())

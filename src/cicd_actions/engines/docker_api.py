@@ -49,7 +49,7 @@ _SECRET_NAME = re.compile(
 class DockerApi:
     """One engine, reached as Docker's own client reaches it (DOCKER_HOST, DOCKER_TLS_VERIFY, DOCKER_CERT_PATH; also ssh).
 
-    `deadline` is that of the engine's call under way: set it first. No answer is waited for any longer.
+    `deadline` is that of the engine's call under way: set it first. No call waits longer for an answer.
     """
 
     def __init__(self, runtime: Runtime) -> None:

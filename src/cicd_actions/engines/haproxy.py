@@ -11,7 +11,7 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from cicd_actions.engines.protocol import Answers
+from cicd_actions.engines.staged_protocol import Answers
 
 STAT = "show stat"
 """The command whose answer `servers` reads."""

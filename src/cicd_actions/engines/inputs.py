@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from cicd_actions.engines import command, docker_engine, kubernetes, swarm
 from cicd_actions.engines.programs import Programs
-from cicd_actions.engines.protocol import Engine
+from cicd_actions.engines.protocol import ENGINES, Engine
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.grammar import argv, choice, duration, optional, string, variable_name, whole
 from cicd_actions.toolkit.inputs import declare
@@ -24,8 +24,10 @@ Maker = Callable[[Any, Runtime], Engine]
 class EngineInputs:
     """The base of an action's inputs: `class Inputs(EngineInputs)`, all fields by keyword."""
 
+    GROUP: ClassVar[str] = "Where the release runs"
+
     engine: str = declare(
-        choice("swarm", "kubernetes", "docker", "command"),
+        choice(*ENGINES),
         "The place where the release runs: `swarm`, `kubernetes` (experimental), `docker` (one engine, no orchestrator) or"
         " `command` (your programs). DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH locate Docker, KUBECONFIG locates"
         " Kubernetes.",

@@ -12,7 +12,6 @@ from cicd_actions.engines import reported
 from cicd_actions.engines.command import QUESTION, Command
 from cicd_actions.engines.programs import StagePrograms
 from cicd_actions.engines.protocol import (
-    Answers,
     ChangedMeanwhile,
     EngineUnreachable,
     Evidence,
@@ -20,9 +19,9 @@ from cicd_actions.engines.protocol import (
     RolledOut,
     RollOutFailed,
     Running,
-    Stage,
     Target,
 )
+from cicd_actions.engines.staged_protocol import Answers, Stage
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.printable import shortened
@@ -34,7 +33,7 @@ _EXAMPLE = (
 
 
 class StagedCommand(Command):
-    """See `protocol.Weighted`. What `stage-command` reports is all that is known of a stage."""
+    """See `staged_protocol.Weighted`. What `stage-command` reports is all that is known of a stage."""
 
     programs = StagePrograms()
     acts = False

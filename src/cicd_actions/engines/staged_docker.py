@@ -10,7 +10,8 @@ from cicd_actions.engines import docker_settings
 from cicd_actions.engines.docker_api import Json
 from cicd_actions.engines.docker_engine import DockerEngine
 from cicd_actions.engines.protocol import REVISION, Refused, Running, Target
-from cicd_actions.engines.staged_proxy import STAGE, SUFFIX, ByProxy, Standing
+from cicd_actions.engines.stage_labels import STAGE, SUFFIX
+from cicd_actions.engines.staged_proxy import ByProxy, Standing
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.runtime import Runtime
 
@@ -21,7 +22,7 @@ _COMPOSE = "com.docker.compose."
 
 
 class StagedDocker(DockerEngine, ByProxy):
-    """See `protocol.Weighted`. `proxy` is the service of HAProxy, `socket` the path of its runtime socket."""
+    """See `staged_protocol.Weighted`. `proxy` is the service of HAProxy, `socket` the path of its runtime socket."""
 
     def __init__(self, runtime: Runtime, *, project: str = "", monitor: float = 5.0, proxy: str = "", socket: str = "") -> None:
         super().__init__(runtime, project=project, monitor=monitor)

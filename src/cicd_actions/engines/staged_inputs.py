@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
-from cicd_actions.engines import staged_command, staged_docker, staged_swarm
+from cicd_actions.engines import staged_command, staged_docker, staged_kubernetes, staged_swarm
 from cicd_actions.engines.inputs import EngineInputs, Maker, command_engine
 from cicd_actions.engines.programs import StagePrograms
-from cicd_actions.engines.protocol import Engine, Stage, Staged
+from cicd_actions.engines.protocol import Engine
+from cicd_actions.engines.staged_protocol import Stage, Staged
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.grammar import argv, optional, string
 from cicd_actions.toolkit.inputs import declare
@@ -19,6 +21,8 @@ from cicd_actions.toolkit.runtime import Runtime
 @dataclass(frozen=True, kw_only=True)
 class StageInputs(EngineInputs):
     """The base of an action's inputs that looks at stages: `class Inputs(StageInputs)`, all fields by keyword."""
+
+    GROUP: ClassVar[str] = "Stages"
 
     proxy: str = declare(
         string,
@@ -42,6 +46,8 @@ class StageInputs(EngineInputs):
 class StagedInputs(StageInputs):
     """The base of an action's inputs that stages releases."""
 
+    GROUP: ClassVar[str] = "Stages"
+
     prepare_command: tuple[str, ...] | None = declare(
         optional(argv),
         "Engine `command`: the program that starts `{image}` beside the running `{service}`, and exits with 0 once it is"
@@ -57,13 +63,13 @@ class StagedInputs(StageInputs):
     abandon_command: tuple[str, ...] | None = declare(
         optional(argv),
         "Engine `command`: the program that gives the old release of `{service}` all of the traffic and removes the stage,"
-        " from any phase, and as often as it is run.",
+        " from any phase, and any number of times.",
     )
 
 
 def standing(engine: Engine, inputs: StageInputs, services: Sequence[str], deadline: Deadline) -> Mapping[str, Stage]:
     """Returns the stages that stand; none where the inputs do not say what divides the traffic. Changes nothing."""
-    if isinstance(engine, Staged) and (inputs.proxy or inputs.stage_command):
+    if isinstance(engine, Staged) and (inputs.engine == "kubernetes" or inputs.proxy or inputs.stage_command):
         return engine.staged(services, deadline)
     return {}
 
@@ -113,5 +119,11 @@ def _docker(inputs: StageInputs, runtime: Runtime) -> Engine:
     )
 
 
-STAGED: Mapping[str, Maker] = {"swarm": _swarm, "docker": _docker, "command": _command}
+def _kubernetes(inputs: StageInputs, runtime: Runtime) -> Engine:
+    return staged_kubernetes.StagedKubernetes(
+        runtime, context=inputs.context, namespace=inputs.namespace, container=inputs.container
+    )
+
+
+STAGED: Mapping[str, Maker] = {"swarm": _swarm, "kubernetes": _kubernetes, "docker": _docker, "command": _command}
 """Makers for `inputs.connected`."""

@@ -67,7 +67,7 @@ def with_image_of(spec: Json, before: Json) -> Json:
 
 
 def armed(spec: Json, used: Json) -> Json:
-    """Puts the settings of a roll-out (`UpdateConfig`, `RollbackConfig`) in the place of the service's, which are noted."""
+    """Replaces the service's settings by those of a roll-out (`UpdateConfig`, `RollbackConfig`), and notes the service's."""
     own = _own(spec)
     changed = copy.deepcopy(spec)
     changed.update(copy.deepcopy(used))

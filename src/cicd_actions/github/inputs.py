@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from cicd_actions.toolkit.grammar import NotUnderstood, boolean, choice, lines, string, variable_name
 from cicd_actions.toolkit.inputs import declare
@@ -25,6 +26,8 @@ def _workflow(text: str) -> str:
 @dataclass(frozen=True, kw_only=True)
 class RecordInputs:
     """What proves the writer of a record."""
+
+    GROUP: ClassVar[str] = "Records"
 
     app: str = declare(string, "The application's name, where a repository has several. Default: the repository.")
     record_key: str = declare(
@@ -50,6 +53,8 @@ class RecordInputs:
 @dataclass(frozen=True, kw_only=True)
 class AttestationInputs:
     """What proves the build of an image."""
+
+    GROUP: ClassVar[str] = "Attestations"
 
     require_attestation: str = declare(
         choice("false", "true"),

@@ -26,4 +26,11 @@ ACTION = Action(
     run="cicd_actions.health_gate.run.run",
     icon="heart",
     color="green",
+    groups={
+        "Set first": "url expect-version version-from timeout stable-for",
+        "What is right": "targets expect-status expect-json expect-body max-latency replicas",
+        "Pace": "interval request-timeout consecutive-successes flake-budget",
+        "The request": "headers ca-file allow-redirects allow-insecure-redirects",
+        "A metric": "metric-url metric-query metric-max metric-min metric-no-data",
+    },
 )

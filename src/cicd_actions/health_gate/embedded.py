@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from cicd_actions.health_gate import reading, run
 from cicd_actions.health_gate.inputs import Inputs
@@ -19,6 +19,8 @@ from cicd_actions.toolkit.runtime import Runtime
 @dataclass(frozen=True, kw_only=True)
 class GateOptions:
     """The inputs of health-gate, without those that the action decides. Inherit: `class Inputs(GateOptions)`."""
+
+    GROUP: ClassVar[str] = "The gate"
 
     url: tuple[tuple[str, str], ...] = declared(Inputs, "url")
     targets: str = declare(

@@ -81,7 +81,7 @@ async def exchange(
     """Sends the request and reads the answer. Raises `Trouble`.
 
     `reads` says that the body counts: it is then read up to `LARGE_BODY`. Else `SMALL_BODY` is enough to show that the answer
-    is complete, and the body of a stream of events is not waited for.
+    is complete, and it does not wait for the body of a stream of events.
     """
     wire = Wire(stream, progress)
     try:

@@ -17,4 +17,7 @@ ACTION = Action(
     run="cicd_actions.notify.run.run",
     icon="bell",
     color="orange",
+    groups={
+        "Set first": "event urls environment reason rollback-url",
+    },
 )

@@ -52,7 +52,7 @@ def fault_of(reason: str) -> str:
 
 
 def news(event: str, fault: str, before: Before | None) -> str:
-    """Returns the event to tell of; empty where people know it. `passed` after a failure is `recovered`."""
+    """Returns the event to report; empty where people know it. `passed` after a failure is `recovered`."""
     if event in ALWAYS:
         return event
     if event == "passed":
@@ -173,7 +173,7 @@ class Runs:
         return Before("red", failing(self.jobs(str(ended[0]["id"]))), str(since.get("created_at") or ""))
 
     def refused_since(self, moment: str) -> bool:
-        """Tells whether a run failed after a time: it told of the lock that stands since then."""
+        """Tells whether a run failed after a time: it reported the lock that stands since then."""
         start = time_of(moment) or 0.0
         failed = [time_of(each.get("created_at")) or 0.0 for each in self.ended() if each["conclusion"] != "success"]
         return any(created > start for created in failed)

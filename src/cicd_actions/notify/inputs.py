@@ -39,7 +39,7 @@ def _page(text: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs(RecordInputs):
-    """What happened, and who is told."""
+    """What happened, and who gets the message."""
 
     event: str = declare(
         _event,
@@ -75,7 +75,7 @@ class Inputs(RecordInputs):
     )
     on_change_only: bool = declare(
         boolean,
-        "Tell of a failure only once, and of a pass only after a failure. Rollbacks and waiting approvals are always told.",
+        "Report a failure once, and a pass only after a failure. Rollbacks and waiting approvals are always reported.",
         default="true",
     )
     github_token: str = declare(

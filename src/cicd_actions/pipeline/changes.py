@@ -1,6 +1,6 @@
 """What a run's commits changed, and which lanes that touches.
 
-What cannot be told runs everything: a lane is left out only when the files prove that it is not concerned.
+What is not known runs everything: a lane is left out only when the files prove that it is not concerned.
 
 - pull request, merge queue: a lane runs when its files changed, or those of the lane whose OpenAPI document its client is made
   of. A file that belongs to no lane and is not documentation concerns all.

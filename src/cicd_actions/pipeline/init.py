@@ -65,7 +65,7 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
     document_secrets(load(Documented, {"code": "auto", "write": SECRETS}, runtime.redactor), runtime)
     blocks: list[Block] = []
     for title, lines in (
-        ("Could not be told", found.unknown),
+        ("Not known", found.unknown),
         ("Look at these", found.flags),
         ("Next", _next(inputs, found, caller.required_check(texts[CALLER]))),
     ):

@@ -24,4 +24,9 @@ ACTION = Action(
     run="cicd_actions.pipeline_audit.run.run",
     icon="clipboard",
     color="blue",
+    groups={
+        "Set first": "fail-on acknowledge github-token",
+        "Known findings": "baseline write-baseline base",
+        "A patch": "fix pins",
+    },
 )

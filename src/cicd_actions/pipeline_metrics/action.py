@@ -21,4 +21,9 @@ ACTION = Action(
     run="cicd_actions.pipeline_metrics.run.run",
     icon="bar-chart-2",
     color="blue",
+    groups={
+        "Set first": "environment fail-on store dashboard github-token",
+        "What is measured": "repositories days workflows branches details request-budget per-person rates",
+        "Where the figures go": "export pushgateway otlp headers",
+    },
 )

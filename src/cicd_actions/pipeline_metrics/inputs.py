@@ -32,7 +32,7 @@ class Inputs(RecordInputs):
     repositories: tuple[str, ...] = declare(
         lines(repository), "Repositories, one `owner/name` per line. Default: the repository of this run."
     )
-    days: int = declare(whole(1, 400), "The window: runs, releases and pull requests of so many days.", default="90")
+    days: int = declare(whole(1, 400), "The number of days whose runs, releases and pull requests count.", default="90")
     environment: str = declare(string, "The environment whose records count for the DORA metrics.", default="production")
     workflows: tuple[str, ...] = declare(
         lines(string),

@@ -16,27 +16,18 @@ from typing import Any
 from cicd_actions.canary_analysis import judgement
 from cicd_actions.canary_analysis.judgement import Judged
 from cicd_actions.canary_analysis.proportions import Counted
-from cicd_actions.canary_analysis.tally import Tally
-from cicd_actions.engines.protocol import (
-    Answers,
-    ChangedMeanwhile,
-    Engine,
-    EngineUnreachable,
-    Evidence,
-    Refused,
-    RollOutFailed,
-    Stage,
-    Weighted,
-)
+from cicd_actions.engines.protocol import ChangedMeanwhile, Engine, Evidence, Refused, RollOutFailed
 from cicd_actions.engines.release import Progress, runs_already, settled
 from cicd_actions.engines.staged_inputs import abandon
+from cicd_actions.engines.staged_protocol import Counting, Stage, Weighted
 from cicd_actions.health_gate import reading
 from cicd_actions.health_gate import run as health_gate
 from cicd_actions.health_gate.inputs import Inputs as GateInputs
-from cicd_actions.roll_out import latency
+from cicd_actions.roll_out import prometheus
+from cicd_actions.roll_out.counts import ByPrometheus, Uncounted
 from cicd_actions.roll_out.inputs import Inputs
-from cicd_actions.roll_out.latency import Latency
 from cicd_actions.roll_out.strategy import Step
+from cicd_actions.roll_out.watch import Watch, old_answers, weigh
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import ActionError, Failed, Inconclusive, UnusableInput
 from cicd_actions.toolkit.inputs import declarations
@@ -47,14 +38,8 @@ from cicd_actions.toolkit.verdict import Verdict
 POLL = 1.0
 """Seconds between two looks at what was answered."""
 
-PATIENCE = 30.0
-"""Seconds for which the share need not be readable, or not be what was set: a proxy that crashed is started again."""
-
 LEAVING = 6.0
 """Seconds for the stages of a cancelled step, which has 7.5 in all."""
-
-FORGOTTEN = 0.5
-"""Percentage points by which the share may differ from the one that was set. More means that a proxy restarted."""
 
 
 class Held(Inconclusive):
@@ -96,7 +81,7 @@ def refuse(inputs: Inputs, engine: Engine, runtime: Runtime) -> None:
     if not isinstance(engine, Weighted):
         raise UnusableInput(
             f"Cannot roll out by `{inputs.strategy}` on the engine {engine.name}.",
-            cause="It needs an engine that runs two releases beside each other: `swarm`, `docker` or `command`.",
+            cause="It needs an engine that runs two releases beside each other.",
             fix="    with:\n      strategy: rolling",
         )
     if inputs.migrations:
@@ -106,10 +91,30 @@ def refuse(inputs: Inputs, engine: Engine, runtime: Runtime) -> None:
             fix='Declare the phase in each migration (`deploy_phase = "expand"`), or give run-migrations-oneshot the proof of'
             " verify-migrations (`proven-phases`). To roll out without a stage:\n\n    with:\n      strategy: rolling",
         )
-    latency.refuse(inputs.prometheus, inputs.latency_query, runtime)
+    queries = {
+        "latency-query": inputs.latency_query,
+        "requests-query": inputs.requests_query,
+        "errors-query": inputs.errors_query,
+    }
+    prometheus.refuse(inputs.prometheus, queries, runtime)
+    if inputs.strategy == "canary" and inputs.promote != "staged" and isinstance(_counter(engine, inputs, runtime), Uncounted):
+        raise UnusableInput(
+            f"Cannot judge a canary on the engine {engine.name}: it does not count what the releases answer.",
+            fix="Let Prometheus count, or set `strategy: blue-green`, which the gate alone decides:\n\n"
+            "    with:\n      prometheus: http://prometheus:9090\n"
+            "      requests-query: 'http_requests_total{pod=~\"{service}-[a-z0-9]+-[a-z0-9]{5}\"}'\n"
+            '      errors-query: \'http_requests_total{pod=~"{service}-[a-z0-9]+-[a-z0-9]{5}",code=~"5.."}\'',
+        )
     if inputs.stage_targets.strip():
         here = {wanted.service: "127.0.0.1" for wanted in inputs.services}
         reading.targets(_gate_inputs(inputs, here, "0" * 40), runtime.environment, runtime.workspace)
+
+
+def _counter(engine: Engine, inputs: Inputs, runtime: Runtime) -> Counting:
+    """Returns what counts the answers of both releases."""
+    if inputs.requests_query:
+        return ByPrometheus(inputs.prometheus, inputs.requests_query, inputs.errors_query, runtime)
+    return engine if isinstance(engine, Counting) else Uncounted()
 
 
 def roll_out(
@@ -122,7 +127,7 @@ def roll_out(
 ) -> None:
     """Moves the targets; `progress` holds the outcome, whatever ends the call."""
     assert isinstance(engine, Weighted)  # noqa: S101 - see `refuse`
-    walk = _Walk(engine, engine, progress, inputs, deadline, runtime)
+    walk = _Walk(engine, engine, _counter(engine, inputs, runtime), progress, inputs, deadline, runtime)
     try:
         walk.to_the_end()
     except Held as failure:
@@ -140,6 +145,7 @@ def roll_out(
 class _Walk:
     engine: Engine
     weighted: Weighted
+    counting: Counting
     progress: StagedProgress
     inputs: Inputs
     deadline: Deadline
@@ -152,7 +158,7 @@ class _Walk:
         if stages:
             self.gate("before traffic" if not share else f"at {share:.0f} %")
             # What the proxy counted before, where no step measures the old release.
-            baseline = {service: self.old_answers(stage) for service, stage in stages.items()}
+            baseline = {service: old_answers(self.counting, stage, self.deadline) for service, stage in stages.items()}
             if self.inputs.promote != "staged":
                 for step in self.inputs.steps if self.inputs.strategy == "canary" else ():
                     if step.percent >= share:
@@ -245,7 +251,7 @@ class _Walk:
                     f"Cannot give the new release of {service} {step} of the traffic: the smallest share is {least:.2g} %.",
                     fix=f"    with:\n      steps: {math.ceil(least)}% {step.requests} requests within 30m",
                 )
-        watch = _Watch(self, step.percent)
+        watch = self.watch(step.percent)
         limit = Deadline(self.deadline.timeout(step.within), self.runtime.clock)
         while True:
             over = limit.expired
@@ -258,14 +264,14 @@ class _Walk:
         self.gate(f"at {step}")
         return {service: tally.total for service, tally in watch.old.items()}
 
-    def inconclusive(self, step: Step, watch: _Watch) -> None:
+    def inconclusive(self, step: Step, watch: Watch) -> None:
         why = " ".join(judged.reason for judged in watch.judged.values() if judged.verdict is not Verdict.PASS)
         what = f"The step of {step} had no verdict after {step.within:g} s. {why}".rstrip()
         if self.inputs.on_inconclusive == "promote":
             self._note(what)
             return
         if self.inputs.on_inconclusive == "hold":
-            self.weigh(0)
+            weigh(self.weighted, self.progress.stages, 0, self.deadline)
             raise Held(
                 f"{what} The stage stands without traffic.",
                 fix="Promote it, or roll out what ran before to abandon it:\n\n    with:\n      promote: staged",
@@ -280,7 +286,7 @@ class _Walk:
     def bake(self, baseline: Mapping[str, Counted]) -> None:
         """Gives the new release all of the traffic, and watches it for a while beside the old one."""
         self.runtime.log(f"Giving the new release all of the traffic. The old one stands for {self.inputs.bake:g} s.")
-        watch = _Watch(self, 100, baseline)
+        watch = self.watch(100, baseline)
         limit = Deadline(self.deadline.timeout(self.inputs.bake), self.runtime.clock)
         while not limit.expired:
             self.runtime.sleep(limit.timeout(POLL))
@@ -290,18 +296,10 @@ class _Walk:
         self._told("100 %", watch)
         self.gate("at 100 %")
 
-    def weigh(self, percent: float) -> None:
-        for service, stage in self.progress.stages.items():
-            self.progress.stages[service] = (
-                self.weighted.switch(stage, self.deadline)
-                if percent == 100
-                else self.weighted.weigh(stage, percent, self.deadline)
-            )
-
-    def old_answers(self, stage: Stage) -> Counted:
-        """Returns all that the proxies counted of the old release."""
-        each = [old for _, old in self.weighted.answers(stage, self.deadline).values()]
-        return Counted(sum(one.errors for one in each), sum(one.requests for one in each))
+    def watch(self, percent: float, baseline: Mapping[str, Counted] | None = None) -> Watch:
+        return Watch(
+            self.weighted, self.counting, self.progress.stages, self.inputs, self.deadline, self.runtime, percent, baseline
+        )
 
     def take_back(self, deadline: Deadline, *, wait: bool) -> None:
         """Gives the old release all of the traffic again, and rolls back what was promoted, the last one first."""
@@ -322,7 +320,7 @@ class _Walk:
             else:
                 progress.returned.append(service)
 
-    def _told(self, at: str, watch: _Watch) -> Verdict:
+    def _told(self, at: str, watch: Watch) -> Verdict:
         """Reports the last verdicts. Raises `RollOutFailed` for a fail."""
         for (service, _), judged in watch.judged.items():
             self._judged(at, service, judged)
@@ -346,77 +344,6 @@ class _Walk:
         self.runtime.log(text)
 
 
-class _Watch:
-    """Counts what both releases answer while the new one has a share, and judges it. Making one gives the share."""
-
-    def __init__(self, walk: _Walk, percent: float, baseline: Mapping[str, Counted] | None = None) -> None:
-        self._walk = walk
-        self._percent = percent
-        self._baseline = baseline
-        services = list(walk.progress.stages)
-        self.new = {service: Tally() for service in services}
-        self.old = {service: Tally() for service in services}
-        self._due = dict.fromkeys(services, 0)
-        self.judged: dict[tuple[str, str], Judged] = {}
-        self._count()
-        walk.weigh(percent)
-        self._reached = walk.runtime.clock()
-        asked = walk.inputs.prometheus if baseline is None else ""
-        self._latencies = {
-            service: Latency(asked, walk.inputs.latency_query, stage, walk.runtime)
-            for service, stage in walk.progress.stages.items()
-            if asked
-        }
-
-    @property
-    def verdict(self) -> Verdict:
-        return judgement.together(list(self.judged.values()))
-
-    def enough(self, requests: int) -> bool:
-        return all(tally.total.requests >= requests for tally in self.new.values())
-
-    def decided(self, requests: int, *, last: bool = False) -> bool:
-        """Counts, and judges each service whose turn it is (`last`: all); whether nothing has to be waited for any more."""
-        try:
-            self._keep_the_share()
-            self._count()
-        except (EngineUnreachable, RollOutFailed) as error:
-            # A proxy that restarts does not answer for a moment, and then does not know the replicas for another.
-            if self._walk.runtime.clock() - self._reached > PATIENCE:
-                raise
-            self._walk.runtime.log(f"{error.what} Looking again.")
-            return False
-        self._reached = self._walk.runtime.clock()
-        for service, tally in self.new.items():
-            if last or tally.total.requests >= self._due[service]:
-                self._due[service] = judgement.next_look(tally.total.requests, requests)
-                baseline = self._baseline[service] if self._baseline is not None else self.old[service].total
-                self.judged[service, "errors"] = judgement.errors(tally.total, baseline)
-                if (latencies := self._latencies.get(service)) is not None:
-                    latencies.look()
-                    self.judged[service, "latency"] = latencies.judged()
-        return self.verdict is Verdict.FAIL or (self.verdict is Verdict.PASS and self.enough(requests))
-
-    def _count(self) -> None:
-        for service, stage in self._walk.progress.stages.items():
-            found = self._walk.weighted.answers(stage, self._walk.deadline)
-            self.new[service].add({proxy: _counted(new) for proxy, (new, _) in found.items()})
-            self.old[service].add({proxy: _counted(old) for proxy, (_, old) in found.items()})
-
-    def _keep_the_share(self) -> None:
-        """Sets the share again where a proxy forgot it, or where the replicas are others now.
-
-        Raises `ChangedMeanwhile` where the stage is gone.
-        """
-        stages = self._walk.progress.stages
-        found = self._walk.weighted.staged(list(stages), self._walk.deadline)
-        for service, stage in stages.items():
-            now = found[service].percent if service in found else 0.0
-            if abs(now - stage.percent) > FORGOTTEN or service not in found:
-                self._walk.runtime.log(f"{service}: the new release has {now:.0f} % of the traffic. Setting it again.")
-                stages[service] = self._walk.weighted.weigh(stage, self._percent, self._walk.deadline)
-
-
 def waiting(progress: StagedProgress) -> str:
     """Returns the sentence about stages that wait to be promoted."""
     shares = ", ".join(f"{service} with {stage.percent:.0f} %" for service, stage in progress.stages.items())
@@ -434,10 +361,6 @@ def _gate_inputs(inputs: Inputs, places: Mapping[str, str], sha: str) -> GateInp
         name.replace("-", "_"): each.parse(each.default) for name, each in declarations(GateInputs).items()
     }
     return GateInputs(**{**values, "targets": text})
-
-
-def _counted(answers: Answers) -> Counted:
-    return Counted(min(answers.errors, answers.requests), answers.requests)
 
 
 def _run(runtime: Runtime) -> str:

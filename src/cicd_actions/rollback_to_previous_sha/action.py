@@ -23,4 +23,7 @@ ACTION = Action(
     run="cicd_actions.rollback_to_previous_sha.rollback.run",
     icon="rotate-ccw",
     color="orange",
+    groups={
+        "Set first": "services environment engine current-sha url",
+    },
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 from cicd_actions.engines.staged_inputs import StagedInputs, StageInputs
@@ -33,6 +34,8 @@ def web_url(text: str) -> str:
 @dataclass(frozen=True, kw_only=True)
 class CheckInputs:
     """What is checked of a release before it is rolled back to."""
+
+    GROUP: ClassVar[str] = "The database, and what could not be checked"
 
     schema_service: str = declare(
         string,
@@ -67,7 +70,7 @@ class _Rollback:
         " the service's name twice: `shop=shop`.",
         required=True,
     )
-    environment_url: str = declare(web_url, "Where the environment is seen; GitHub shows it beside the deployment.")
+    environment_url: str = declare(web_url, "URL of the environment's page; GitHub shows it beside the deployment.")
     to_sha: str = declare(
         commit,
         "The full SHA of the release to roll back to. Default: the last one that passed its gate here, other than the one to"

@@ -26,4 +26,11 @@ ACTION = Action(
     run="cicd_actions.run_migrations_oneshot.run.run",
     icon="database",
     color="blue",
+    groups={
+        "Set first": "image command engine environment service",
+        "The job": "sha env database-url-env network working-directory",
+        "Locks and limits": "timeout lock-timeout lock-retries statement-timeout wait-for-lock wait-for-database",
+        "Before anything is applied": "dry-run sql backup-command restore-check-command schema-command"
+        " allow-contract proven-phases expect-single-head",
+    },
 )

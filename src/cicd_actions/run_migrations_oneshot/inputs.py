@@ -68,7 +68,7 @@ class _Own:
     )
     wait_for_database: float = declare(
         duration,
-        "How long to wait for a database that does not answer yet. A wrong password is never waited for.",
+        "How long to wait for a database that does not answer yet. A wrong password fails at once.",
         default="30s",
     )
     dry_run: bool = declare(boolean, "Report what is pending, in a read-only session; nothing is changed.", default="false")

@@ -24,4 +24,9 @@ ACTION = Action(
     run="cicd_actions.scan_gate.run.run",
     icon="shield",
     color="blue",
+    groups={
+        "Set first": "reports images fail-on acknowledge store",
+        "What fails": "fail-on-new only-new unfixed tiers sla max-age database-max-age hygiene",
+        "Known findings": "baseline write-baseline",
+    },
 )

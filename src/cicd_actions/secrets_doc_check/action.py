@@ -20,6 +20,10 @@ ACTION = Action(
         Output("report", "The table as Markdown, for a comment on a pull request."),
     ),
     run="cicd_actions.secrets_doc_check.run.run",
-    icon="key",
+    icon="lock",
     color="purple",
+    groups={
+        "Set first": "docs code fail-on github-token environments",
+        "The document": "write check-write",
+    },
 )

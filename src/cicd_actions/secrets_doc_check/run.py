@@ -171,7 +171,7 @@ def _documents(tree: Tree, inputs: Inputs) -> dict[str, str]:
 
 
 def _why(tree: Tree, path: str) -> str:
-    """What the tree tells of a file that it did not read."""
+    """What the tree says about a file that it did not read."""
     told = [found.message.rstrip(".") for found in tree.findings if found.file == path]
     return told[-1] if told else "it is a folder, or lies outside the repository"
 

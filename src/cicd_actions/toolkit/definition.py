@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 I = TypeVar("I")  # noqa: E741 - the inputs' type
@@ -20,9 +21,9 @@ class Output:
 class Action(Generic[I]):
     """One action. `summary` is one sentence for the Marketplace, `--help` and the README's table.
 
-
     `run` is the dotted name of the function that takes inputs and runtime, and returns the report: `--help` loads none of it.
-    `icon` (a Feather icon) and `color` are the branding that GitHub's Marketplace shows.
+    `icon` (a Feather icon) and `color` are the branding that GitHub's Marketplace shows. `groups` are the inputs' names by
+    title, separated by white space: first the at most five that everybody sets. See `inputs.grouped` for the others.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Action(Generic[I]):
     run: str
     icon: str
     color: str
+    groups: Mapping[str, str] = field(default_factory=dict)
 
 
 AnyAction = Action[Any]

@@ -66,7 +66,7 @@ def declare(
 def declared(inputs: type[Any], name: str) -> Any:
     """Declares the same input as another action's: `url: str = declared(Other, "url")`. `name` is the field's."""
     (field,) = (field for field in dataclasses.fields(inputs) if field.name == name)
-    return dataclasses.field(metadata=field.metadata)
+    return dataclasses.field(metadata={**field.metadata, "group": _group(inputs)})
 
 
 def declarations(inputs: type[Any]) -> dict[str, Declaration]:
@@ -76,6 +76,29 @@ def declarations(inputs: type[Any]) -> dict[str, Declaration]:
         for field in dataclasses.fields(inputs)
         if "input" in field.metadata
     }
+
+
+def grouped(inputs: type[Any], groups: Mapping[str, str]) -> dict[str, dict[str, Declaration]]:
+    """Returns every input once, by the title of its group and then by its name, for people.
+
+    `groups` come first: titles with names. Every other input belongs to the class that declares it first, whose `GROUP` is the
+    title; `More` holds those of a class without one, before the shared ones.
+    """
+    known, fields = declarations(inputs), {field.name.replace("_", "-"): field for field in dataclasses.fields(inputs)}
+    taken = {title: names.split() for title, names in groups.items()}
+    of_group = {name for names in taken.values() for name in names}
+    rest: dict[str, list[str]] = {"More": []}
+    for name in known:
+        field = fields[name]
+        owner = next(each for each in reversed(inputs.__mro__) if field.name in vars(each).get("__dataclass_fields__", ()))
+        if name not in of_group:
+            rest.setdefault(field.metadata.get("group") or _group(owner) or "More", []).append(name)
+    found = {title: {name: known[name] for name in names} for title, names in (taken | rest).items() if names}
+    return found if len(found) > 1 else {"": known}
+
+
+def _group(inputs: type[Any]) -> str:
+    return str(inputs.GROUP) if "GROUP" in vars(inputs) else ""
 
 
 def from_json(text: str) -> dict[str, str]:

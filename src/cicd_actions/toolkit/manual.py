@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Mapping
 
 from cicd_actions.toolkit.definition import AnyAction
-from cicd_actions.toolkit.inputs import Declaration, declarations
+from cicd_actions.toolkit.inputs import Declaration, grouped
 
 EXIT_CODES: Mapping[int, str] = {
     0: "pass",
@@ -21,10 +21,12 @@ EXIT_CODES: Mapping[int, str] = {
 
 def usage(action: AnyAction) -> str:
     """Returns the text of `--help`."""
-    lines = [f"usage: cicd-actions {action.name} [--input VALUE …] [--json]", "", action.summary, "", "inputs:"]
-    for name, declaration in declarations(action.inputs).items():
-        lines.append(f"  --{name}{_default(declaration)}")
-        lines += textwrap.wrap(declaration.help, 96, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    lines = [f"usage: cicd-actions {action.name} [--input VALUE …] [--json]", "", action.summary]
+    for title, group in grouped(action.inputs, action.groups).items():
+        lines += ["", f"inputs: {title[0].lower()}{title[1:]}" if title else "inputs:"]
+        for name, declaration in group.items():
+            lines.append(f"  --{name}{_default(declaration)}")
+            lines += textwrap.wrap(declaration.help, 96, initial_indent=" " * 6, subsequent_indent=" " * 6)
     lines += ["", "outputs:"]
     for output in action.outputs:
         lines.append(f"  {output.name}")
@@ -53,7 +55,8 @@ def action_yml(action: AnyAction, *, depth: int) -> str:
         f"  color: {action.color}",
         "inputs:",
     ]
-    for name, declaration in declarations(action.inputs).items():
+    inputs = [each for group in grouped(action.inputs, action.groups).values() for each in group.items()]
+    for name, declaration in inputs:
         lines += [
             f"  {name}:",
             f"    description: {quoted(declaration.help, ensure_ascii=False)}",
@@ -84,11 +87,14 @@ def action_yml(action: AnyAction, *, depth: int) -> str:
 
 def readme_tables(action: AnyAction) -> str:
     """Returns the README's part between its markers: inputs, outputs and exit codes."""
-    lines = ["## Inputs", "", "| input | default | meaning |", "| --- | --- | --- |"]
-    for name, declaration in declarations(action.inputs).items():
-        default = declaration.action_default or declaration.default
-        shown = "**required**" if declaration.required else " ".join(f"`{line}`" for line in default.splitlines())
-        lines.append(f"| `{name}` | {shown} | {cell(declaration.help)} |")
+    lines = ["## Inputs"]
+    for title, group in grouped(action.inputs, action.groups).items():
+        lines += ["", f"### {title}"] if title else []
+        lines += ["", "| input | default | meaning |", "| --- | --- | --- |"]
+        for name, declaration in group.items():
+            default = declaration.action_default or declaration.default
+            shown = "**required**" if declaration.required else " ".join(f"`{line}`" for line in default.splitlines())
+            lines.append(f"| `{name}` | {shown} | {cell(declaration.help)} |")
     lines += ["", "## Outputs", "", "| output | meaning |", "| --- | --- |"]
     lines += [f"| `{output.name}` | {cell(output.help)} |" for output in action.outputs]
     lines += ["", "## Exit codes", "", "| code | meaning |", "| --- | --- |"]

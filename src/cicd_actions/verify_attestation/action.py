@@ -17,4 +17,7 @@ ACTION = Action(
     run="cicd_actions.verify_attestation.run.run",
     icon="shield",
     color="green",
+    groups={
+        "Set first": "services sha signer-workflow source-refs github-token",
+    },
 )

@@ -24,4 +24,10 @@ ACTION = Action(
     run="cicd_actions.verify_migrations.run.run",
     icon="database",
     color="blue",
+    groups={
+        "Set first": "command working-directory base-install-command database-url-variable fail-on",
+        "The base": "base-ref base-command",
+        "The rows": "rows seed-command seed-sql table-sizes",
+        "What is accepted": "rules acknowledge allow-other-data",
+    },
 )

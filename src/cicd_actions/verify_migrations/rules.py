@@ -105,7 +105,7 @@ _LISTED = (
     ),
     Rule(
         *("several-exclusive-locks", "locks", _E, "locks several tables in one transaction"),
-        "Each lock is held while the next one is waited for. Sessions that use the tables in another order deadlock.",
+        "It holds each lock while it waits for the next one. Sessions that use the tables in another order deadlock.",
         "{single}",
     ),
     Rule(

@@ -1,7 +1,7 @@
 """Judges a project on SQLite: databases are files, and PostgreSQL's statements of this package are read as SQLite's.
 
 SQLite locks the whole database, and no other session sees a migration before its end, so locks are not judged. A rename
-cannot be told from a drop and an addition: tables and columns have no identity but their names.
+cannot be distinguished from a drop and an addition: tables and columns have no identity but their names.
 """
 
 from __future__ import annotations

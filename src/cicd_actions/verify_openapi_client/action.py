@@ -24,4 +24,9 @@ ACTION = Action(
     run="cicd_actions.verify_openapi_client.run.run",
     icon="file-text",
     color="blue",
+    groups={
+        "Set first": "client-path spec spec-command generate-command fail-on",
+        "The current API": "base-ref spec-path base-spec base-missing",
+        "What is accepted": "rules acknowledge",
+    },
 )

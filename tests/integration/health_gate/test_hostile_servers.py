@@ -28,7 +28,7 @@ _never = threading.Event()
 
 
 def _pause(seconds: float) -> None:
-    """What a slow server does between two pieces; nothing is waited for here."""
+    """What a slow server does between two pieces; nothing waits here."""
     _never.wait(seconds)
 
 

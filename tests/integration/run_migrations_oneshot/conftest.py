@@ -60,7 +60,7 @@ class Ended:
 
 
 class Log(io.StringIO):
-    """A log that can be waited for."""
+    """A log whose next line a test can await."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -38,7 +38,7 @@ DOCUMENTED = """\
 def test_summary_of_secrets_doc_check_is_the_kept_one(case: str, repository: Path, check: Check, golden: Golden) -> None:
     document = "\n".join(line for line in DOCUMENTED.splitlines() if case != "fail" or "SENTRY" not in line)
     fill(repository, {".github/workflows/deploy.yml": WORKFLOW, "SECRETS.md": document})
-    # The API is not there: what is set cannot be told.
+    # The API is not there: what is set is not known.
     asked = {"fail-on": "unset", "github-token": "t"} if case == "inconclusive" else {}
     variables = {"GITHUB_REPOSITORY": "org/app", "GITHUB_API_URL": "http://127.0.0.1:1"} if asked else {}
     report = check(asked, **variables)

@@ -154,8 +154,11 @@ def test_the_plan_names_every_job_of_the_example(tmp_path: Path) -> None:
     planned = jobs(ROOT / "examples" / "two-lane" / ".github" / "workflows" / "pipeline.yml", tmp_path)
     assert planned == [
         "verify / plan", "verify / lane", "verify / spec", "verify / client", "verify / scan", "verify / check",
-        "release / build", "release / image",
-        *(f"environment {number} / {job}" for number in range(1, 5) for job in ("ask for approval", "approve", "deploy")),
+        "release / build separately", "release / build", "release / image",
+        *(
+            f"environment {number} / {job}" for number in range(1, 5)
+            for job in ("plan infrastructure", "ask for approval", "approve", "deploy")
+        ),
     ]  # fmt: skip
 
 

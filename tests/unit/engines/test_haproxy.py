@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cicd_actions.engines import haproxy
 from cicd_actions.engines.haproxy import Server
-from cicd_actions.engines.protocol import Answers
+from cicd_actions.engines.staged_protocol import Answers
 
 # HAProxy 2.6.12, with the columns that are not read taken out.
 STAT = """# pxname,svname,scur,stot,eresp,status,weight,hrsp_1xx,hrsp_2xx,hrsp_3xx,hrsp_4xx,hrsp_5xx,hrsp_other,addr,

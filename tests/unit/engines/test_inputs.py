@@ -5,9 +5,9 @@ import io
 import pytest
 
 from cicd_actions.engines.command import Command
-from cicd_actions.engines.inputs import EngineInputs, connected
+from cicd_actions.engines.inputs import _MAKERS, EngineInputs, connected
 from cicd_actions.engines.kubernetes import Kubernetes
-from cicd_actions.engines.protocol import Image, Target
+from cicd_actions.engines.protocol import ENGINES, Image, Target
 from cicd_actions.engines.swarm import Swarm
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.inputs import load
@@ -17,6 +17,10 @@ from cicd_actions.toolkit.runtime import Runtime
 def inputs(**given: str) -> EngineInputs:
     runtime = Runtime({}, io.StringIO())
     return load(EngineInputs, {name.replace("_", "-"): value for name, value in given.items()}, runtime.redactor)
+
+
+def test_every_engine_that_can_be_named_can_be_made() -> None:
+    assert tuple(_MAKERS) == ENGINES
 
 
 def test_one_line_serves_every_environment() -> None:

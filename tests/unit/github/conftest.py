@@ -19,7 +19,7 @@ def github() -> Iterator[FakeGitHub]:
 
 @pytest.fixture
 def waits() -> list[float]:
-    """The pauses a client made, in seconds; none of them is waited for."""
+    """The pauses a client made, in seconds; none of them passes."""
     return []
 
 

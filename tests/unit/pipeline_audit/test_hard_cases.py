@@ -99,7 +99,7 @@ CASES: dict[str, tuple[str, Files, Status]] = {
         {CD: deploy('ssh host "docker stack deploy -c stack.yml --detach=false app"')},
         Status.INCONCLUSIVE,
     ),
-    "Another workflow's checks are waited for": (
+    "The deploy waits for another workflow's checks": (
         "ungated-release",
         {CD: deploy(f"uses: tomchv/wait-my-workflow@{SHA}\nwith: {{checkName: test}}", KUBECTL)},
         Status.PASS,

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from cicd_actions.engines.protocol import (
-    Answers,
     ChangedMeanwhile,
     Engine,
     EngineUnreachable,
@@ -23,10 +22,9 @@ from cicd_actions.engines.protocol import (
     RolledOut,
     RollOutFailed,
     Running,
-    Stage,
     Target,
-    Weighted,
 )
+from cicd_actions.engines.staged_protocol import Answers, Stage, Weighted
 from cicd_actions.roll_out.inputs import Inputs
 from cicd_actions.roll_out.staged import StagedProgress, refuse, roll_out
 from cicd_actions.toolkit.deadline import Deadline

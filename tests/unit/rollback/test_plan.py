@@ -171,7 +171,7 @@ def test_a_rollback_that_is_run_again_moves_nothing(
     tried = Record(Task.DEPLOY, "app", "staging", to.sha, dict(to.parts()[-1].services), kind="rollback", id=99)
     facts = Facts("staging", runs(now["api"], web=now["web"]), History.of(records))
     by_hand = not told and leaving(facts, "").identity != facts.history.deploys(facts.services)[0].identity
-    # What was deployed by hand, without any record, can be told from nothing but the trail: the advice names `to-sha` then.
+    # What was deployed by hand, without any record, is known from the trail alone: the advice names `to-sha` then.
     for trail in ([tried],) if by_hand else ([], [tried]):
         try:
             again = chosen([*records, *trail], after, current=current)

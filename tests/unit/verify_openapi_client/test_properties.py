@@ -122,7 +122,7 @@ def test_a_document_with_arbitrary_parts_is_no_error(spec: Any, data: st.DataObj
 
 
 def _replace_one(value: Any, data: st.DataObject) -> None:
-    """Put arbitrary JSON, or a reference to anywhere, in the place of one part."""
+    """Put arbitrary JSON, or a reference to anywhere, instead of one part."""
     while True:
         keys = list(value) if isinstance(value, dict) else list(range(len(value)))
         key = data.draw(st.sampled_from(keys))

@@ -46,7 +46,7 @@ def main() -> int:
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
-    # Cleaning up shall not be interrupted by the second of two signals.
+    # Cleaning up must not be interrupted by the second of two signals.
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, signal.SIG_IGN)
     raise Stopped(signal.Signals(number))

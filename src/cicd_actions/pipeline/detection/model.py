@@ -26,8 +26,8 @@ Entry = dict[str, Guess]
 
 @dataclass
 class Found:
-    """What was found. `release` is empty where nothing tells where releases run. `unknown` is what could not be told, `flags`
-    what a person should look at."""
+    """What was found. `release` is empty where nothing tells where releases run. `unknown` is what could not be determined,
+    `flags` what a person should look at."""
 
     lanes: dict[str, Entry] = field(default_factory=dict)
     images: dict[str, Entry] = field(default_factory=dict)

@@ -298,7 +298,7 @@ def flags(repository: Repository, found: Found) -> None:
         if path in set(compose.files(repository)):
             text = repository.read(path)
             if re.search(r"image:\s*['\"]?\S+:(?:\$\{\w+:?-)?latest\b", text):
-                found.flags.append(f"{path} runs an image tagged `latest`: what runs cannot be told by its commit.")
+                found.flags.append(f"{path} runs an image tagged `latest`: its commit does not show what runs.")
         elif base.endswith((".sh", ".Dockerfile")) or base in {"Dockerfile", "Procfile"}:
             found_line = next((line for line in repository.read(path).splitlines() if _MIGRATES.search(line)), "")
             if found_line and not (base == "Procfile" and found_line.startswith("release:")):

@@ -86,7 +86,7 @@ class Connections:
                 engine.dispose()
 
     def close(self) -> None:
-        """Gives out no connection from now on: an env.py that goes on to its next tenant after an error shall not."""
+        """Gives out no connection from now on: an env.py that goes on to its next tenant after an error must not."""
         self._closed = True
 
     def migrates(self, ordinals: set[int]) -> None:

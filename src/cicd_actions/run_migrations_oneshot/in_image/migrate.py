@@ -181,7 +181,7 @@ class Alembic(Run):
                 kept = [name for _, name in self._done]
                 self._channel.say("retry", revision=revision, seconds=pause, problem=problems.words(error), kept=kept)
                 self._step = self._running = None
-                # Not while holding the lock's session: others shall have their turn meanwhile.
+                # Not while holding the lock's session: others get their turn meanwhile.
                 self._connections.forget_pools()
                 time.sleep(pause)
 

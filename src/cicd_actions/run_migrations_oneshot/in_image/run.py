@@ -9,11 +9,13 @@ import signal
 import sys
 import threading
 import time
-from typing import Any, Callable
+from typing import Any, Callable, TypeVar
 
 from cicd_actions.run_migrations_oneshot.in_image import health, problems, session
 from cicd_actions.run_migrations_oneshot.in_image.channel import Channel
 from cicd_actions.run_migrations_oneshot.in_image.guard import ENDING, ENDING_AT_THE_LIMIT, Guard
+
+_T = TypeVar("_T")
 
 LONGEST_PAUSE = 1.0
 LOCK_REFUSED = frozenset({"55P03", "40P01"})
@@ -27,6 +29,34 @@ class Stop(BaseException):
         super().__init__(rule)
         self.rule = rule
         self.fields = fields
+
+
+def instead_of(owner: Any, name: str, work: Callable[..., _T], start: Callable[[], Any]) -> _T:
+    """Starts a framework's command line, with `work` as the function that its command calls; returns what `work` returned.
+
+    The framework would turn an error of `work` into an exit code, so it is raised once the command line has ended. Raises
+    `Stop` where the command never called the function.
+    """
+    found: list[_T] = []
+    failed: list[BaseException] = []
+
+    def call(*words: Any, **options: Any) -> None:
+        try:
+            found.append(work(*words, **options))
+        except BaseException as error:
+            failed.append(error)
+
+    setattr(owner, name, call)
+    try:
+        start()
+    except SystemExit:
+        if not failed:
+            raise
+    if failed:
+        raise failed[0]
+    if not found:
+        raise Stop("no-migrations", state="failed")
+    return found[0]
 
 
 def wait_for_lock(
@@ -116,7 +146,7 @@ class Run:
     # The beginning
 
     def main(self) -> None:
-        """Does not return: threads of the application, or of asyncio, shall not keep the process."""
+        """Does not return: threads of the application, or of asyncio, must not keep the process."""
         try:
             state = self.work()
         except Stop as stop:
@@ -179,7 +209,7 @@ class Run:
             self._channel.say("health", **found)
 
     def pause_before_retry(self, attempt: int) -> float:
-        """Returns seconds that grow, with jitter: several migrations that wait for one table shall not retry in step."""
+        """Returns seconds that grow, with jitter: several migrations that wait for one table should not retry in step."""
         return round(min(2.0**attempt, 10.0) * random.uniform(0.5, 1.5), 2)  # noqa: S311 - no secret depends on it
 
     def judged(self, about: dict[str, str]) -> dict[str, str]:
@@ -260,7 +290,7 @@ class Run:
             except Exception as error:  # the revision is still worth reading
                 gone = False
                 problem["text"] = problems.words(error)
-            # The main thread has lost its connection; what it does with that shall be over before the revision is read.
+            # The main thread has lost its connection; what it does with that must be over before the revision is read.
             self._unwound.wait(seconds / 8)
         self.went_on_with(step)
         state = "timeout" if timed_out else "cancelled"

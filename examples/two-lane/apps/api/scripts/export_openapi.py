@@ -18,7 +18,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Write the OpenAPI document.")
     parser.add_argument("out", metavar="OUT", help="a file, or - for stdout")
     out: str = parser.parse_args().out
-    # Nothing of the environment shall show in the document, or keep it from being written.
+    # Nothing of the environment may show in the document, or keep it from being written.
     app = create_app(Settings.model_construct())
     text = json.dumps(app.openapi(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     if out == "-":
