@@ -1,4 +1,4 @@
-"""Keeps the real AWS command line loaded, and runs one call in a fork of it: starting it anew costs most of a second.
+"""Keeps the real AWS command line loaded, and runs one call in a fork of it: starting it costs most of a second.
 
 `aws_server.py SOCKET` runs where awscli is installed. `client` writes the program `aws` that hands its calls over.
 """
