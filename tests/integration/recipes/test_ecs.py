@@ -57,7 +57,7 @@ class Shop(Recipe):
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[Shop]:
     python = python_with(("awscli>=1.46,<2", "moto[ecs,server]>=5.2,<6")) / "python"
-    words = [python, HARNESS / "ecs_server.py", BAD.partition("@")[2], REPOSITORY]
+    words = [str(python), str(HARNESS / "ecs_server.py"), BAD.partition("@")[2], REPOSITORY]
     with (tmp_path / "moto.log").open("wb") as log:
         server = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=log, text=True)
     assert server.stdout
