@@ -209,9 +209,10 @@ def why(task: Json) -> str:
 
 def running(cluster: Cluster, _given: argparse.Namespace) -> None:
     arns = cluster.ecs("list-services")["serviceArns"]
-    services = [each for each in cluster.services(arns) if each["serviceName"].startswith(cluster.prefix)]
+    named = [each for each in cluster.services(arns) if each["serviceName"].startswith(cluster.prefix)]
+    services = [each for each in named if any("rolloutState" in deployment for deployment in each["deployments"])]
     tasks = cluster.tasks("--desired-status", "RUNNING")
-    wanted = sorted({primary(each)["taskDefinition"] for each in services if each.get("deployments")})
+    wanted = sorted({primary(each)["taskDefinition"] for each in services})
     with ThreadPoolExecutor(8) as pool:
         definitions = {found["taskDefinitionArn"]: found for found in pool.map(definition, wanted)}
     found = {}
