@@ -84,11 +84,18 @@ def test_ecs_image_is_asked_of_its_own_registry(
 WHERE = "--region=europe-west1 --quiet --format=json"
 
 
+MIRROR = "europe-west1-docker.pkg.dev/your-project/ghcr"
+
+
+def mirrored(image: str) -> str:
+    return image.replace("ghcr.io", MIRROR)
+
+
 def revision(name: str, image: str, sha: str, *, ready: bool = True) -> dict[str, Any]:
     return {
         "metadata": {"name": name, "labels": {"release-sha": sha}, "creationTimestamp": name},
-        "spec": {"containers": [{"image": image}]},
-        "status": {"imageDigest": image, "conditions": [{"type": "Ready", "status": str(ready)}]},
+        "spec": {"containers": [{"image": mirrored(image)}]},
+        "status": {"imageDigest": mirrored(image), "conditions": [{"type": "Ready", "status": str(ready)}]},
     }
 
 
@@ -101,7 +108,7 @@ def test_cloud_run_new_revision_gets_traffic_that_was_pinned(platform: Callable[
     cloud_run = platform("cloud-run", "gcloud", "docker")
     name = "shop-staging-api"
     listed = call(f"gcloud run revisions list --service={name} {WHERE}", says=[revision("r1", OLD, OLD_SHA)])
-    update = f"gcloud run services update {name} --image={NEW} --update-labels=release-sha={SHA} --no-traffic {WHERE}"
+    update = f"gcloud run services update {name} --image={mirrored(NEW)} --update-labels=release-sha={SHA} --no-traffic {WHERE}"
     made = {"status": {"latestCreatedRevisionName": "r2", "latestReadyRevisionName": "r2"}}
     traffic = call(f"gcloud run services update-traffic {name} --to-revisions=r2=100 {WHERE}", says={})
     describe = f"gcloud run services describe {name} {WHERE}"
@@ -141,7 +148,7 @@ def test_cloud_run_running_is_what_serves(platform: Callable[..., Platform]) -> 
         calls = [call(described.format(pkg), code=code, complains=complains)]
         assert cloud_run.run("image", pkg, calls=calls)[0] == expected_code
 
-    update = f"gcloud run jobs update shop-staging-api-job --image={NEW} --command=sh"
+    update = f"gcloud run jobs update shop-staging-api-job --image={mirrored(NEW)} --command=sh"
     arguments = "--args=^|:|^-c|:|alembic upgrade head, twice"
     execute = f"gcloud run jobs execute shop-staging-api-job --wait {WHERE}"
     for code in (0, 1):
@@ -164,7 +171,7 @@ def machine(identity: str, image: str, sha: str, check: str = "passing", **more:
 def test_fly_machine_that_was_put_back_fails_the_roll_out(platform: Callable[..., Platform]) -> None:
     fly = platform("fly", "flyctl", "docker")
     app = "shop-staging-api"
-    deploy = f"flyctl deploy --app {app} --image {NEW} --strategy rolling --wait-timeout 300s --yes"
+    deploy = f"flyctl deploy --app {app} --image {NEW} --remote-only --strategy rolling --wait-timeout 300s --yes"
     listed = f"flyctl machine list --app {app} --json"
     # What one-shot machines run does not count.
     console = machine("c", OLD, OLD_SHA, config={"image": OLD})
