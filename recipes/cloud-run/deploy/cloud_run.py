@@ -44,7 +44,14 @@ def roll_out(given: argparse.Namespace) -> None:
     revision = revision_of(given, name)
     if revision is None:
         # It ends only when an instance of the revision has started and passed its startup probe.
-        words = ["services", "update", name, f"--image={given.image}", f"--update-labels={LABEL}={given.sha}", "--no-traffic"]
+        words = [
+            "services",
+            "update",
+            name,
+            f"--image={given.there(given.image)}",
+            f"--update-labels={LABEL}={given.sha}",
+            "--no-traffic",
+        ]
         status = gcloud(given, *words)["status"]
         revision = status["latestCreatedRevisionName"]
         if status["latestReadyRevisionName"] != revision:
@@ -58,7 +65,8 @@ def roll_out(given: argparse.Namespace) -> None:
 def revision_of(given: argparse.Namespace, name: str) -> str | None:
     """Returns the newest ready revision with this image of this commit: a release that is rolled back to is there already."""
     found = gcloud(given, "revisions", "list", f"--service={name}")
-    same = [each for each in found if entry(each) == {**entry(each), "image": given.image, "sha": given.sha} and ready(each)]
+    release = {"image": given.image, "sha": given.sha}
+    same = [each for each in found if entry(given, each).items() >= release.items() and ready(each)]
     return max(same, key=lambda each: each["metadata"]["creationTimestamp"])["metadata"]["name"] if same else None
 
 
@@ -70,8 +78,8 @@ def serving(service: Json) -> set[str]:
     return {each["revisionName"] for each in service["status"].get("traffic") or [] if each.get("percent")}
 
 
-def entry(revision: Json) -> Json:
-    image = revision["spec"]["containers"][0]["image"]
+def entry(given: argparse.Namespace, revision: Json) -> Json:
+    image = given.here(revision["spec"]["containers"][0]["image"])
     digest = (revision["status"].get("imageDigest") or image).partition("@")[2]
     return {"image": image, "digest": digest, "sha": (revision["metadata"].get("labels") or {}).get(LABEL, "")}
 
@@ -84,7 +92,7 @@ def running(given: argparse.Namespace) -> None:
         if name.startswith(given.prefix):
             served = serving(each)
             several = {"image": "several", "digest": "", "sha": ""}
-            found[name[len(given.prefix) :]] = entry(revisions[served.pop()]) if len(served) == 1 else several
+            found[name[len(given.prefix) :]] = entry(given, revisions[served.pop()]) if len(served) == 1 else several
     print(json.dumps(found))
 
 
@@ -105,7 +113,15 @@ def job(given: argparse.Namespace) -> None:
     first, *rest = given.command
     listed = [f"--args=^{DELIMITER}^{DELIMITER.join(rest)}"] if rest else ["--args="]
     gcloud(
-        given, "jobs", "update", name, f"--image={given.image}", f"--command={first}", *listed, "--max-retries=0", "--tasks=1"
+        given,
+        "jobs",
+        "update",
+        name,
+        f"--image={given.there(given.image)}",
+        f"--command={first}",
+        *listed,
+        "--max-retries=0",
+        "--tasks=1",
     )
     gcloud(given, "jobs", "execute", name, "--wait")
 
@@ -123,12 +139,16 @@ def main(*words: str) -> int:
         verb.set_defaults(function=function)
         verb.add_argument("--region", required=function is not image)
         verb.add_argument("--project", default="")
+        verb.add_argument("--mirror", default="=", help="REGISTRY=REPOSITORY: the remote repository that mirrors the registry.")
         verb.add_argument("--prefix", default="", help="What stands before the service in the name of the Cloud Run service.")
         for each in names:
             verb.add_argument(each)
         if function is job:
             verb.add_argument("command", nargs=argparse.REMAINDER)
     given = parser.parse_args(words)
+    registry, _, mirror = given.mirror.partition("=")
+    given.there = lambda image: mirror + image[len(registry) :] if image.startswith(f"{registry}/") else image
+    given.here = lambda image: registry + image[len(mirror) :] if mirror and image.startswith(f"{mirror}/") else image
     try:
         given.function(given)
     except Failed as error:

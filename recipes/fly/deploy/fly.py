@@ -57,7 +57,8 @@ def entry(machine: Json) -> Json:
 def roll_out(given: argparse.Namespace) -> None:
     app = given.prefix + given.service
     config = ["--config", given.config] if given.config else []
-    options = ["--strategy", given.strategy, "--wait-timeout", f"{given.within}s", "--yes"]
+    # Fly pulls the image itself: one that the runner's Docker pushes for it may get another digest.
+    options = ["--remote-only", "--strategy", given.strategy, "--wait-timeout", f"{given.within}s", "--yes"]
     print(flyctl("deploy", "--app", app, "--image", given.image, *config, *options))
     found = machines(app)
     if not found:
