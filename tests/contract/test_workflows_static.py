@@ -480,6 +480,17 @@ def test_an_approval_waits_without_the_deploys_lock() -> None:
     assert check["with"]["at"] == "${{ needs.approve.outputs.at }}"
 
 
+def test_what_only_github_can_show_of_an_approval_is_shown_by_the_self_test() -> None:
+    """The job that it starts twice waits as the one of a deploy does."""
+    waits = jobs(ROOT / ".github" / "workflows" / "waits.yml")["approve"]
+    approve = jobs(DEPLOY)["approve"]
+    assert waits["concurrency"]["group"].startswith("approve-")
+    assert waits["concurrency"]["cancel-in-progress"] is approve["concurrency"]["cancel-in-progress"] is True
+    assert waits["environment"]
+    shown = jobs(ROOT / ".github" / "workflows" / "self-test.yml")["approval"]["steps"][-1]
+    assert shown["run"] == "python3 tests/self_test/supersede.py waits.yml"
+
+
 def test_a_dry_run_of_a_rollback_waits_for_nothing() -> None:
     group = jobs(ROLLBACK)["roll-back"]["concurrency"]["group"]
     assert group.startswith("${{ inputs.dry-run && format('rollback-plan-{0}', github.run_id)")
