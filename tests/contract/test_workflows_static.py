@@ -332,6 +332,11 @@ def test_clouds_are_reached_without_stored_keys() -> None:
     assert "credentials_json" not in text
     assert "role-to-assume" in text
     assert "workload_identity_provider" in text
+    for path in REUSABLE:
+        for name, job in jobs(path).items():
+            names = [str(step.get("name", "")) for step in job.get("steps", [])]
+            clouds = {each.removeprefix("Log in to ") for each in names if each.startswith("Log in to ")}
+            assert clouds in (set(), {"AWS", "Google Cloud", "Azure"}), f"{path.name}: {name} knows one cloud and not another"
 
 
 # --- merged-lanes, client-drift, spec-from-server, hidden-lane, sequential-gates, no-cache, no-path-filter ---
