@@ -267,3 +267,10 @@ def test_detect_command_that_a_lane_runs_is_not_said_to_be_lost(command: str, tm
     workflow = f"on: push\njobs: {{t: {{runs-on: x, steps: [{{run: {command}}}]}}}}\n"
     files = {"package.json": '{"scripts": {"test": "jest"}}', "yarn.lock": "", ".github/workflows/x.yml": workflow}
     assert not [line for line in found(tmp_path, files).unknown if "no lane does" in line]
+
+
+def test_detect_infrastructure_as_code_is_said(tmp_path: Path) -> None:
+    files = {**PYTHON, "infra/main.tf": "", "examples/x/main.tf": ""}
+    assert [line for line in found(tmp_path, files).unknown if "infrastructure" in line] == [
+        "infra holds infrastructure as code: `infrastructure` plans and applies it with a release."
+    ]
