@@ -31,7 +31,7 @@ def runs(workflow: str) -> list[dict[str, Any]]:
 
 def awaited(workflow: str, right: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
     """The run that fits, once there is one. Ends the program where there is none."""
-    deadline = time.monotonic() + LONGEST
+    deadline, listed = time.monotonic() + LONGEST, list[dict[str, Any]]()
     while time.monotonic() < deadline:
         listed = runs(workflow)
         if found := next((run for run in listed if right(run)), None):
