@@ -139,7 +139,7 @@ def release_of(world: World, *environments: str) -> dict[str, Any]:
 
 def test_release_of_the_guide_reaches_staging_and_then_production(consumer: Consumer, world: World) -> None:
     """Its fourth step in order: the block, the plan, the environments, adopt, the job `release`, then production."""
-    before = consumer.commit({**SHOP, **FILES})
+    before = consumer.commit({**SHOP, "operations.py": FILES["operations.py"]})
     assert command("init", {"commit": PLACEHOLDER_SHA}, consumer.folder).code == 0
     written: Any = plain(read((consumer.folder / ".github" / "cicd.yml").read_text("utf-8")).root)
     consumer.describes({**written, **release_of(world, "staging")})
