@@ -332,6 +332,11 @@ def test_clouds_are_reached_without_stored_keys() -> None:
     assert "credentials_json" not in text
     assert "role-to-assume" in text
     assert "workload_identity_provider" in text
+    for path in REUSABLE:
+        for name, job in jobs(path).items():
+            names = [str(step.get("name", "")) for step in job.get("steps", [])]
+            clouds = {each.removeprefix("Log in to ") for each in names if each.startswith("Log in to ")}
+            assert clouds in (set(), {"AWS", "Google Cloud", "Azure"}), f"{path.name}: {name} knows one cloud and not another"
 
 
 # --- merged-lanes, client-drift, spec-from-server, hidden-lane, sequential-gates, no-cache, no-path-filter ---
@@ -479,6 +484,17 @@ def test_an_approval_waits_without_the_deploys_lock() -> None:
     check = deploy["steps"][1]
     assert check["uses"] == "$/.github/actions/check-approval"
     assert check["with"]["at"] == "${{ needs.approve.outputs.at }}"
+
+
+def test_what_only_github_can_show_of_an_approval_is_shown_by_the_self_test() -> None:
+    """The job that it starts twice waits as the one of a deploy does."""
+    waits = jobs(ROOT / ".github" / "workflows" / "waits.yml")["approve"]
+    approve = jobs(DEPLOY)["approve"]
+    assert waits["concurrency"]["group"].startswith("approve-")
+    assert waits["concurrency"]["cancel-in-progress"] is approve["concurrency"]["cancel-in-progress"] is True
+    assert waits["environment"]
+    shown = jobs(ROOT / ".github" / "workflows" / "self-test.yml")["approval"]["steps"][-1]
+    assert shown["run"] == "python3 tests/self_test/supersede.py waits.yml"
 
 
 def test_a_dry_run_of_a_rollback_waits_for_nothing() -> None:

@@ -35,7 +35,8 @@ INSTALL = {
     "pdm": "pdm sync",
     "pnpm": "pnpm install --frozen-lockfile",
     "npm": "npm ci",
-    "yarn": "yarn install --immutable",
+    # Yarn 1 does not know `--immutable`, and says nothing of an option that it does not know.
+    "yarn": "sh -c 'case $(yarn --version) in 1.*) yarn install --frozen-lockfile ;; *) yarn install --immutable ;; esac'",
     "bun": "bun install --frozen-lockfile",
 }
 AT_THE_LOCK = frozenset({"npm", "yarn", "bun", "pnpm"})

@@ -1,4 +1,4 @@
-"""docs/adopting.md, followed: its steps for records and a rollback, as they are written there, in an outside repository.
+"""docs/adopting.md, followed: its steps for records, a rollback and the release, as they are written, in an outside repository.
 
 Only what is the reader's own is replaced: the engine, the images, the address, and how long the gate waits for what is sick.
 """
@@ -14,9 +14,12 @@ import pytest
 from cicd_actions.toolkit.yaml12 import plain, read
 from demo.export import PLACEHOLDER_SHA
 from demo.picture import Picture
-from tests.e2e.workflows.conftest import ROOT, Consumer
+from tests.e2e.workflows.conftest import ROOT, WORKFLOW, Consumer
 from tests.e2e.workflows.test_every_action import DIGEST, FILES, PROGRAMS
 from tests.e2e.workflows.world import OLD, World
+from tests.fakes.github.settings import environment
+from tests.harness.action import run as command
+from tests.harness.releases import KEY
 
 ADOPT, DEPLOY = "- uses: org/cicd-actions/deployment-record", "- id: start"
 GUIDE = (ROOT / "docs" / "adopting.md").read_text("utf-8")
@@ -102,3 +105,63 @@ def test_a_good_release_is_recorded_and_one_that_does_not_come_up_is_quarantined
     assert run.results() == {"deploy": "failure"}, run.log()
     assert "gate" not in run.jobs["deploy"].outputs
     assert guided.records()[2:] == [("deploy", broken), ("quarantined", broken)]
+
+
+SHOP = {
+    "backend/pyproject.toml": "[project]\nname = 'shop'\nversion = '1'\n[dependency-groups]\ndev = ['pytest', 'ruff']\n",
+    "backend/uv.lock": "",
+    "backend/tests/test_shop.py": "def test_shop(): pass\n",
+    "backend/Dockerfile": "FROM python:3.13\nEXPOSE 8000\n",
+    "frontend/package.json": json.dumps({"scripts": {"lint": "eslint .", "build": "vite build"}}),
+    "frontend/pnpm-lock.yaml": "",
+    "frontend/Dockerfile": "FROM nginx\nEXPOSE 80\n",
+}
+"""Not the example: a repository with the two folders of the guide."""
+
+
+def release_of(world: World, *environments: str) -> dict[str, Any]:
+    """The guide's images, services and release, with the reader's own programs, and its addresses in these environments."""
+    (block,) = (found for found in re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL) if found.startswith("images:"))
+    found: Any = plain(read(block).root)
+    for name, image in found["images"].items():
+        image["command"] = f"python3 -I operations.py build {name} {{sha}} {{image}}"
+    release = found["release"]
+    for key in ("engine", "stack", "runs-on"):
+        del release[key]
+    release.update({**PROGRAMS, "job-command": f"{PROGRAMS['job-command']} {{command}}", "gate": {"timeout": "2s"}})
+    (staging,) = release["environments"]
+    release["environments"] = [
+        {**staging, "name": name, "urls": {service: f"{world.url}/{name}/{service}" for service in staging["urls"]}}
+        for name in environments
+    ]
+    return dict(found)
+
+
+def test_release_of_the_guide_reaches_staging_and_then_production(consumer: Consumer, world: World) -> None:
+    """Its fourth step in order: the block, the plan, the environments, adopt, the job `release`, then production."""
+    before = consumer.commit({**SHOP, "operations.py": FILES["operations.py"]})
+    assert command("init", {"commit": PLACEHOLDER_SHA}, consumer.folder).code == 0
+    written: Any = plain(read((consumer.folder / ".github" / "cicd.yml").read_text("utf-8")).root)
+    consumer.describes({**written, **release_of(world, "staging")})
+    consumer.commit({})
+    assert command("init", {"check": "true"}, consumer.folder).code == 0
+    planned = command("plan", {"event": "push", "ref": "refs/heads/main"}, consumer.folder)
+    assert "Release: to staging." in planned.log
+    for name in ("staging", "production"):
+        environment(world.github, "org/app", name)
+        (world.folder / name).mkdir()
+        for service in ("api", "worker", "web"):
+            running = {"image": f"local/{service}@{OLD}", "digest": OLD, "sha": before}
+            (world.folder / name / f"{service}.json").write_text(json.dumps(running))
+
+    pages = (ROOT / "docs" / "pipeline.md").read_text("utf-8")
+    (caller,) = (found for found in re.findall(r"```yaml\n(.*?)```", pages, re.DOTALL) if "\n  release:\n" in found)
+    caller = caller.replace("<full commit sha>", PLACEHOLDER_SHA)
+    for environments in (("staging",), ("staging", "production")):
+        consumer.describes({**written, **release_of(world, *environments)})
+        released = consumer.commit({WORKFLOW: caller})
+        surroundings = world.begin(released)
+        secrets = {"GITHUB_TOKEN": world.token, "DEPLOY_ENV": "A=b", "RELEASE_ENV": "C=d", "RECORD_KEY": KEY}
+        run = consumer.run(step_environment=surroundings, secrets=secrets)
+        assert set(run.results().values()) == {"success"}, run.log()
+        assert all(set(world.runs(name).values()) == {released} for name in environments)

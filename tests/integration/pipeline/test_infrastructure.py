@@ -171,7 +171,8 @@ def test_stale_plan_is_applied_again_only_where_it_changes_the_same(team: Team) 
 
 
 def test_apply_that_fails_half_way_is_a_fail_and_its_rest_needs_a_new_plan(team: Team) -> None:
-    broken = {"input": "x", "provisioner": [{"local-exec": {"command": "exit 3"}}]}
+    cloud = "echo Another update is currently in progress. The state lock is stale.; exit 3"
+    broken = {"input": "x", "provisioner": [{"local-exec": {"command": cloud}}]}
     team.describes(database=DATABASE, worker=broken)
     saved = team.temp / "plan"
     team.run("plan", str(saved))

@@ -52,6 +52,13 @@ def test_run_image_with_its_own_runner_is_built_alone_and_then_handed_on(build: 
     assert (only.outputs["digests"], checksums(only)) == ({"arm": ARM}, "")
 
 
+def test_run_outputs_of_a_job_that_was_skipped_are_not_read(build: dict[str, Any], tmp_path: Path) -> None:
+    """GitHub leaves them out, act leaves the expressions."""
+    for outputs in ("null", "{}", '{"image-1": "${{ x }}"}'):
+        report = built({**build, "separate": []}, tmp_path, built=outputs)
+        assert report.outputs["digests"] == {"arm": ARM, "api": API}
+
+
 def test_run_image_that_the_other_job_did_not_name_fails(build: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(Failed, match="Could not tell the digest of the image `arm`"):
         built(build, tmp_path, built='{"image-1": ""}')

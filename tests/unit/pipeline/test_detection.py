@@ -254,3 +254,23 @@ def test_detect_project_without_a_lock_file_installs_by_the_manager_that_it_name
     assert (python["manager"].value if isinstance(python, dict) else None) == manager
     assert (lane["install"].value if "install" in lane else None) == install
     assert "--frozen" not in str(lane["checks"].value["test"].value)
+
+
+def test_detect_workspace_whose_members_have_no_scripts_is_the_lane_of_its_root(tmp_path: Path) -> None:
+    scripts = '{"workspaces": ["packages/*"], "scripts": {"test": "bun test", "typecheck": "tsc"}}'
+    files = {"package.json": scripts, "bun.lock": "", "packages/core/package.json": '{"name": "core"}'}
+    assert checks(found(tmp_path, files), "web") == {"types": "bun run typecheck", "test": "bun run test"}
+
+
+@pytest.mark.parametrize("command", ["yarn test", "yarn run test", "yarn --frozen-lockfile", "yarn install --frozen-lockfile"])
+def test_detect_command_that_a_lane_runs_is_not_said_to_be_lost(command: str, tmp_path: Path) -> None:
+    workflow = f"on: push\njobs: {{t: {{runs-on: x, steps: [{{run: {command}}}]}}}}\n"
+    files = {"package.json": '{"scripts": {"test": "jest"}}', "yarn.lock": "", ".github/workflows/x.yml": workflow}
+    assert not [line for line in found(tmp_path, files).unknown if "no lane does" in line]
+
+
+def test_detect_infrastructure_as_code_is_said(tmp_path: Path) -> None:
+    files = {**PYTHON, "infra/main.tf": "", "examples/x/main.tf": ""}
+    assert [line for line in found(tmp_path, files).unknown if "infrastructure" in line] == [
+        "infra holds infrastructure as code: `infrastructure` plans and applies it with a release."
+    ]

@@ -18,7 +18,7 @@ SHOWN = 12
 
 _SET_UP = re.compile(
     r"(?:python3? -m )?(?:pip|pipx|uv|poetry|pdm|npm|pnpm|yarn|bun|corepack) (?:install|sync|ci|i|add|enable|pip|self|lock)\b.*"
-    r"|(?:npm|pnpm|yarn|bun)|echo .*|mkdir .*|if .*|fi|then|else|for .*|done|set -.*|exit .*|export .*"
+    r"|(?:npm|pnpm|yarn|bun)(?: --[\w-]+)*|echo .*|mkdir .*|if .*|fi|then|else|for .*|done|set -.*|exit .*|export .*"
 )
 
 
@@ -46,6 +46,7 @@ def _left(shown: Standing, found: Found) -> None:
     left: dict[str, str] = {}
     for each in shown.commands:
         bare = re.sub(r"^(?:(?:uv|poetry|pdm) run (?:--?[\w-]+ )*|python3? -m )", "", each.text)
+        bare = re.sub(r"^(npm|pnpm|yarn|bun) (?:run )?(?=[\w:-]+$)", r"\1 run ", bare)
         if not _SET_UP.fullmatch(each.text) and bare not in taken and each.text not in taken:
             left.setdefault(each.text[:100], each.file)
     listed = [f"`{text}` ({file})" for text, file in list(left.items())[:SHOWN]]

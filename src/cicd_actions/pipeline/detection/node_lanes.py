@@ -44,7 +44,7 @@ def lanes(repository: Repository, standing: Standing, found: Found) -> None:
         members = [each for each in packages if each != folder and inside(each, folder)] if folder in roots else []
         above = next((root for root in roots if root != folder and inside(folder, root)), None)
         shared = above is not None and _shares(packages, above)
-        if folder in roots and not _shares(packages, folder):
+        if folder in roots and not _shares(packages, folder) and any(_scripts(packages[each]) for each in members):
             continue  # one member: it is the lane, and the root only passes its scripts on
         if shared and above is not None:
             _member(repository, standing, found, folder, package, packages[above])

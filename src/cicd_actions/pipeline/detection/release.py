@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 
 from cicd_actions.pipeline.detection import compose
-from cicd_actions.pipeline.detection.model import Found, Guess, Repository, inside, joined, named
+from cicd_actions.pipeline.detection.model import Found, Guess, Repository, folders, inside, joined, named, shown
 from cicd_actions.pipeline.detection.standing import Standing
 
 _DOCKERFILE = re.compile(r"Dockerfile|[\w.-]+\.Dockerfile|Dockerfile\.[\w.-]+")
@@ -49,6 +49,10 @@ def describe(repository: Repository, standing: Standing, found: Found) -> None:
     _services(repository, found, names, composed)
     if found.services:
         _release(repository, standing, found, names, composed)
+    stacks = folders(repository.own, r"[\w-]+\.tf|Pulumi\.yaml")
+    if stacks:
+        said = "holds infrastructure as code: `infrastructure` plans and applies it with a release"
+        found.unknown.append(f"{shown(stacks[0])} {said}.")
 
 
 def _images(repository: Repository, standing: Standing, composed: list[compose.Service]) -> list[_Image]:

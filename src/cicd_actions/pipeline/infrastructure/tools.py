@@ -54,14 +54,13 @@ TOOLS = {
     ),
 }
 
-STALE = re.compile(r"saved plan is stale|plan file can no longer be applied|violates plan", re.IGNORECASE)
-"""Nothing was applied: the state has moved since the plan was made."""
+STALE = re.compile(r"Error: Saved plan is stale")
+"""Nothing was applied: the state has moved since the plan was made. (What Pulumi finds against a plan, it finds half-way.)"""
 
 LOCKED = re.compile(
-    r"error acquiring the state lock|state is already locked|stack is currently locked|another update is currently in progress",
-    re.IGNORECASE,
+    r"Error: Error acquiring the state lock|error: the stack is currently locked by|error: \[409\] Conflict: Another update is"
 )
-"""Nothing was planned or applied: somebody else works on the same state."""
+"""Nothing was planned or applied: somebody else works on the same state. Exact, because clouds say similar things half-way."""
 
 SHOWS_VALUES = re.compile(r"^\s*(?:Changes to )?Outputs:\s*$")
 """From this line on, what is printed are the values of outputs."""
