@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -59,7 +59,8 @@ class ChosenPods:
             if change != "DELETED":
                 there[item["metadata"]["name"]] = item
             for name, service in known["services"].items():
-                images = sorted(_images(service, known["pods"]))
+                chosen = pods_of(service, known["pods"].values())
+                images = sorted(str(pod["spec"]["containers"][0]["image"]) for pod in chosen)
                 if images != last.get(name) and service["spec"].get("selector"):
                     last[name] = images
                     found.append((version, name, images))
@@ -102,10 +103,10 @@ def chosen_pods(namespace: Namespace) -> Iterator[ChosenPods]:
         watched.stop()
 
 
-def _images(service: Json, pods: dict[str, Json]) -> list[str]:
+def pods_of(service: Json, pods: Iterable[Json]) -> list[Json]:
+    """The ready pods that the Service chooses."""
     wanted = (service["spec"].get("selector") or {}).items()
-    chosen = [pod for pod in pods.values() if wanted <= (pod["metadata"].get("labels") or {}).items()]
-    return [pod["spec"]["containers"][0]["image"] for pod in chosen if _ready(pod)]
+    return [pod for pod in pods if wanted <= (pod["metadata"].get("labels") or {}).items() and _ready(pod)]
 
 
 def _ready(pod: Json) -> bool:
