@@ -315,8 +315,11 @@ class StagedKubernetes(Kubernetes):
     def _hold(self, service: str, deadline: Deadline) -> None:
         """Pauses the first Deployment, with a mark that says why."""
         held = {"metadata": {"annotations": {STAGE: stages.name_of(service)}}, "spec": {"paused": True}}
-        done = lambda now: stages.is_held(now) and now["spec"].get("paused")  # noqa: E731
-        self._set(_first_ref(service), lambda now: None if done(now) else held, deadline)
+
+        def patch(now: Json) -> Json | None:
+            return None if stages.is_held(now) and now["spec"].get("paused") else held
+
+        self._set(_first_ref(service), patch, deadline)
 
     def _resume(self, service: str, deadline: Deadline, *, whole: bool) -> None:
         """Lets the first Deployment replace its pods again; `whole`: and takes the mark off."""

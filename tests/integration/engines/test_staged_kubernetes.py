@@ -218,10 +218,9 @@ def test_stage_is_abandoned_from_each_share_as_often_as_asked(
     walk = stage_in(kubernetes, make_runtime())
     before, engine = walk.settled(), walk.engine
     with chosen_pods(kubernetes) as chosen:
+        stage = prepared(engine, before)
         for share in (0, 50, 100):
-            stage = prepared(engine, before)
-            if share:
-                stage = engine.weigh(stage, share, Deadline(60))
+            stage = engine.weigh(prepared(engine, before) if share else stage, share, Deadline(60))
             assert stage.percent == share
             engine.abandon(stage, Deadline(60), wait=share != 50)
             assert_nothing_is_left(kubernetes, OLD)
