@@ -83,7 +83,7 @@ class KubectlByHttp(Kubectl):
             name = more[0]
         found: list[Any] = []
         for kind in kinds.split(","):
-            plural = kind if kind.endswith("s") else f"{kind}s"
+            plural = f"{kind.partition('.')[0].removesuffix('s')}s"
             answer = self._namespace.ask("GET", plural, name, params=chosen)
             if answer.status_code == 404:
                 raise NotFound(answer.text)
@@ -100,6 +100,13 @@ class KubectlByHttp(Kubectl):
             body = json.loads(stdin)
             return self._namespace.ask("POST", f"{body['kind'].lower()}s", content=stdin)
         kind, _, name = words[1].partition("/")
+        kind = kind.partition(".")[0].removesuffix("s")
+        if words[0] == "delete" and "-l" in words:
+            chosen = {"labelSelector": words[words.index("-l") + 1]}
+            found = self._namespace.ask("GET", f"{kind}s", params=chosen)
+            for each in found.json()["items"]:
+                self._namespace.ask("DELETE", f"{kind}s", each["metadata"]["name"])
+            return found
         if words[0] == "delete":
             return self._namespace.ask("DELETE", f"{kind}s", name, params={"propagationPolicy": "Background"})
         how = next(word for word in words if word.startswith("--type=")).partition("=")[2]

@@ -35,7 +35,9 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def engine(kubernetes: Namespace, make_runtime: Callable[..., Runtime]) -> StagedKubernetes:
-    return StagedKubernetes(make_runtime(KUBECONFIG=kubernetes.kubeconfig()))
+    made = StagedKubernetes(make_runtime())
+    made._kubectl = KubectlByHttp(make_runtime(), kubernetes)
+    return made
 
 
 @pytest.fixture
@@ -99,7 +101,7 @@ def test_stage_that_is_not_healthy_is_removed_and_had_no_traffic(
     with chosen_pods(kubernetes) as chosen, pytest.raises(RollOutFailed) as failed:
         prepared(engine, first)
     assert failed.value.reverted
-    assert "no such table" in failed.value.evidence.log
+    assert "CrashLoopBackOff" in failed.value.evidence.reason
     assert_nothing_is_left(kubernetes, OLD)
     assert {image for _, _, images in chosen.history() for image in images} == {OLD}
     chosen.assert_never_empty()
