@@ -41,7 +41,7 @@ SPEAKERS = {
 QUIET = {
     "github.client", "github.errors", "health_gate.command_probe", "health_gate.exchange", "health_gate.gate",
     "health_gate.http_probe", "health_gate.limits", "health_gate.network", "health_gate.run", "health_gate.tls",
-    "health_gate.urls",
+    "health_gate.urls", "toolkit.receiver",
 }  # fmt: skip
 """Modules that import a library of connections for its errors or its types, and open none but through a speaker."""
 

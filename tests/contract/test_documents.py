@@ -129,3 +129,9 @@ def test_file_that_a_page_for_contributors_names_exists(page: str) -> None:
     named = set(re.findall(r"`((?:[\w.]+/)+[\w.]*)`", text)) - {".github/cicd.yml"}
     assert named
     assert {name for name in named if not ((ROOT / name).exists() or (ROOT / "src/cicd_actions" / name).exists())} == set()
+
+
+def test_architecture_shows_every_package() -> None:
+    page = (ROOT / "docs/architecture.md").read_text("utf-8")
+    packages = {path.parent.name for path in (ROOT / "src/cicd_actions").glob("*/__init__.py")}
+    assert {name for name in packages if not re.search(rf"\b{name}\b", page)} == set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from cicd_actions.deployment_record.audit import AuditLog
+from cicd_actions.deployment_record import audit
 from cicd_actions.deployment_record.inputs import Inputs
 from cicd_actions.github.client import GitHub
 from cicd_actions.github.proof import Trust
@@ -13,6 +13,7 @@ from cicd_actions.github.records import Records
 from cicd_actions.github.release_record import Record, Run, Task, is_sha, now
 from cicd_actions.toolkit.errors import Inconclusive, UnusableInput
 from cicd_actions.toolkit.findings import Finding, Severity
+from cicd_actions.toolkit.receiver import Receiver
 from cicd_actions.toolkit.runtime import Runtime
 
 
@@ -25,7 +26,7 @@ class Phase:
     github: GitHub
     records: Records
     run: Run
-    audit: AuditLog | None
+    audit_log: Receiver | None
     findings: list[Finding] = field(default_factory=list)
 
     @classmethod
@@ -39,21 +40,21 @@ class Phase:
             )
         deadline = runtime.deadline(inputs.timeout)
         github = GitHub(inputs.github_token, repository, runtime, deadline)
-        audit = AuditLog.of(inputs.audit_url, inputs.audit_headers, runtime, deadline)
-        if inputs.audit_required and audit is None:
+        audit_log = Receiver.of("audit-url", inputs.audit_url, "audit-headers", inputs.audit_headers, runtime, deadline)
+        if inputs.audit_required and audit_log is None:
             raise UnusableInput(
                 "`audit-required` is true, and `audit-url` names no log.",
                 fix="    with:\n      audit-url: https://audit.example.com/deployments\n      audit-required: true",
             )
         records = Records(github, inputs.app, Trust.of(inputs, runtime))
-        return cls(inputs, runtime, github, records, Run.of(runtime.variables), audit)
+        return cls(inputs, runtime, github, records, Run.of(runtime.variables), audit_log)
 
     def renewed(self) -> Phase:
         """Returns the same phase with its whole time again: what was checked meanwhile is not counted."""
         deadline = self.runtime.deadline(self.inputs.timeout)
         github = replace(self.github, deadline=deadline)
-        audit = replace(self.audit, deadline=deadline) if self.audit else None
-        return replace(self, github=github, records=self.records.within(github), audit=audit)
+        audit_log = replace(self.audit_log, deadline=deadline) if self.audit_log else None
+        return replace(self, github=github, records=self.records.within(github), audit_log=audit_log)
 
     @property
     def environment(self) -> str:
@@ -95,7 +96,7 @@ class Phase:
 
     def write_audit(self, phase: str, record: Record, verdict: str) -> Inconclusive | None:
         """Writes the audit line. Returns what went wrong, and warns of it where the line is not required."""
-        if self.audit is None:
+        if self.audit_log is None:
             return None
         line = {
             **record.payload(),
@@ -105,7 +106,7 @@ class Phase:
             "task": record.task.value,
         }
         try:
-            self.audit.write({**line, "verdict": verdict})
+            audit.write(self.audit_log, {**line, "verdict": verdict})
         except Inconclusive as error:
             if not self.inputs.audit_required:
                 self.warn("audit", error.what, error.fix)

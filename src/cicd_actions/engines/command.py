@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import IO
 
 from cicd_actions.engines import reported
@@ -48,6 +49,9 @@ QUESTION = 60.0
 
 HURRIED = 1.0
 """The time limit of such a program when the step was cancelled and has seconds left."""
+
+JOB_VARIABLES = "JOB_VARIABLES"
+"""The variable that names a job's variables for `job-command`: it has them among many more, and hands only these to the job."""
 
 _NOT_THERE = 1
 
@@ -197,7 +201,7 @@ class Command:
             )
 
     def job(self, job: Job, deadline: Deadline, on_line: Line) -> JobEnd:
-        """Runs `job-command`, with the job's variables in its environment."""
+        """Runs `job-command`, with the job's variables in its environment, and their names in `JOB_VARIABLES`."""
         words = self._needed(self._programs.job, "job-command", "run a one-shot job")
         if job.networks or job.working_directory:
             raise UnusableInput(
@@ -211,7 +215,7 @@ class Command:
         done = run(
             program,
             timeout=deadline.remaining,
-            env={**self._variables(release=True, secrets=True), **job.environment},
+            env={**self._variables(release=True, secrets=True), **job.environment, JOB_VARIABLES: " ".join(job.environment)},
             on_line=on_line,
             redactor=self._runtime.redactor,
             grace=job.grace,
@@ -273,7 +277,7 @@ class Command:
                 self._runtime.log(f"{service}: the rollback logs to {file.name}.")
                 assert writer.stdin is not None  # noqa: S101 - it is a pipe
                 return writer.stdin
-        return open(os.devnull, "wb")  # noqa: PTH123 - it has the type that a pipe has
+        return Path(os.devnull).open("wb")
 
     def _ask(self, words: Sequence[str], target: Target, deadline: Deadline) -> Finished:
         return run(self._filled(words, target), timeout=deadline.timeout(QUESTION), env=self._variables())

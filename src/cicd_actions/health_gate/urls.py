@@ -188,9 +188,7 @@ def _without_dots(path: str) -> str:
 
 def _safe(text: str) -> str:
     """The text without credentials, for an error. A raw `/` or `@` in a password must not end them early."""
-    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*://)?(.*@)?(.*)", text, re.DOTALL)
-    assert found is not None  # noqa: S101 - every text has this shape
-    shown = (found[1] or "") + ("***@" if found[2] else "") + found[3]
+    shown = re.sub(r"\A([A-Za-z][A-Za-z0-9+.-]*://)?.*@", r"\1***@", text, flags=re.DOTALL)
     return shown.encode("utf-8", "backslashreplace").decode()
 
 

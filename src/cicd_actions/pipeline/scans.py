@@ -7,7 +7,8 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from cicd_actions.pipeline_file.model import Pipeline, Scans
+from cicd_actions.pipeline_file.checks import Scans
+from cicd_actions.pipeline_file.model import Pipeline
 
 FOLDER = "{folder}"
 """Stands for the folder of the reports, which `run-scans` makes outside of the work tree."""

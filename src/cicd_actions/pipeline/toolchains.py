@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from cicd_actions.pipeline_file.model import Lane, Node, Python
+from cicd_actions.pipeline_file.lanes import Lane, Node, Python
 
 LOCKS = {
     "python": {

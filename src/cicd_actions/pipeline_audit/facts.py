@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from cicd_actions.pipeline_audit import known_actions
-from cicd_actions.pipeline_audit.effects import Effect, Kind
-from cicd_actions.pipeline_audit.model import JobRun, Pipeline
+from cicd_actions.pipeline_audit.effects import Kind
+from cicd_actions.pipeline_audit.model import JobRun, Pipeline, StepRun
 from cicd_actions.pipeline_audit.repository import Repository
 from cicd_actions.pipeline_audit.rules.definition import Answer, Held, NotApplicable, Unknown
 from cicd_actions.pipeline_audit.stages import Stage
@@ -83,13 +83,9 @@ class Facts:
     def staging(self) -> list[JobRun]:
         return [job for job in self.deploying if Stage.STAGING in job.stages]
 
-    def deploys_of(self, job: JobRun) -> list[tuple[int, Effect]]:
-        """The job's deploys, infrastructure left out."""
-        return [
-            (index, effect)
-            for index, effect in job.deploys
-            if effect.platform and effect.platform.name != "infrastructure as code"
-        ]
+    def starters(self, job: JobRun) -> list[tuple[JobRun, StepRun]]:
+        """The steps of other workflows that start this one with a dispatch, each with its job."""
+        return self.pipeline.started.get(job.entry.path, [])
 
     def run_of(self, job: JobRun) -> list[JobRun]:
         """Every job of the same run."""

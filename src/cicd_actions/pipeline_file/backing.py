@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cicd_actions.pipeline_file.model import Backing
+from cicd_actions.pipeline_file.lanes import Backing
 
 
 @dataclass(frozen=True)

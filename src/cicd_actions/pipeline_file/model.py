@@ -12,165 +12,28 @@ from typing import Any
 
 from cicd_actions.engines.protocol import ENGINES
 from cicd_actions.health_gate.inputs import KEYS
-from cicd_actions.pipeline_file.shape import (
-    Anything,
-    Choice,
-    Flag,
-    Listed,
-    Named,
-    Number,
-    Object,
-    Short,
-    Text,
-    Texts,
-    key,
+from cicd_actions.pipeline_file.checks import Scans, SecretsDoc
+from cicd_actions.pipeline_file.kinds import (
+    BUILD_ARGS,
+    COMMAND,
+    COMMANDS,
+    DURATION,
+    ENV,
+    ENVIRONMENT,
+    FREEZE,
+    GLOB,
+    NAME,
+    PATH,
+    REF,
+    REPOSITORY,
+    RUNNER,
+    STEP,
+    URL,
+    VARIABLE,
+    WORD,
 )
-
-WORD = Text("text")
-NAME = Text("a name of lower-case letters, digits, `-` and `_`", r"[a-z0-9][a-z0-9_-]{0,39}", "api")
-PATH = Text("a path inside the repository", r"(?!/)(?!(?:.*/)?\.\.(?:/|$))[^\\\n]*[^\\\s]", "apps/api")
-GLOB = Text("a pattern of paths", r"[^\n]*\S", '"packages/shared/**"')
-COMMAND = Text("a command, run without a shell", r"[\s\S]*\S[\s\S]*", "make test")
-IMAGE = Text("an image", r"[a-zA-Z0-9][a-zA-Z0-9._/:@-]{0,254}", "postgres:17")
-REPOSITORY = Text("an image's repository, without a tag", r"[a-z0-9][a-z0-9._/:-]{0,200}", "ghcr.io/org/app/api")
-VERSION = Text("a version in quotes", r"[0-9]+(?:\.[0-9]+){0,2}", '"3.13"')
-VARIABLE = Text("the name of an environment variable", r"[A-Za-z_][A-Za-z0-9_]*", "DATABASE_URL")
-DURATION = Text("a duration", r"[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h)", "5m")
-REF = Text("a pattern of full refs", r"refs/[^\s]+", "refs/heads/main")
-URL = Text("an http or https URL", r"https?://[^\s/]+[^\s]*", "https://api.staging.example.org")
-ENVIRONMENT = Text("the name of an environment", r"[A-Za-z0-9][A-Za-z0-9._ -]{0,99}", "staging")
-LABEL = Text("a runner's label", r"[^\s,\[\]{}]+", "ubuntu-latest")
-FREEZE = Text(
-    "CRON to CRON in ZONE: why",
-    r"\S+( +\S+){4} +to +\S+( +\S+){4} +in +\S+ *: *.*\S",
-    '"0 18 * * FRI to 0 6 * * MON in Europe/Berlin: the weekend"',
-)
-STEP = Text(
-    "a share, a number of requests and a time",
-    r"[0-9]{1,2}(?:\.[0-9]+)? ?% +[0-9]{1,9} +requests? +within +[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h)",
-    "10% 1000 requests within 30m",
-)
-RUNNER = Listed(LABEL, 1, 20)
-COMMANDS = Listed(COMMAND)
-ENV = Named(Anything(), VARIABLE)
-CONTAINER_ENV = Named(Anything(), Text("the name of a container's variable", r"[A-Za-z_][A-Za-z0-9_.-]*", "discovery.type"))
-BUILD_ARGS = Named(Anything(), VARIABLE)
-
-
-@dataclass(frozen=True)
-class Python:
-    """A lane's Python, and how its packages are installed."""
-
-    version: tuple[str, ...] = key(Listed(VERSION, 1, 10), "Version, or a list of versions: one job each.", required=True)
-    manager: str | None = key(
-        Choice("uv", "pip", "poetry", "pdm"), "Package manager. Default: the one whose lock file lies nearest, else `uv`."
-    )
-    manager_version: str | None = key(VERSION, "Version of the package manager. Default: the one the project requires.")
-    lock: str | None = key(
-        PATH, "Lock file, from the repository's root. Default: the nearest one at or above the lane's folder."
-    )
-
-
-@dataclass(frozen=True)
-class Node:
-    """A lane's Node.js, and how its packages are installed."""
-
-    version: tuple[str, ...] = key(Listed(VERSION, 1, 10), "Version, or a list of versions: one job each.", required=True)
-    manager: str | None = key(
-        Choice("pnpm", "npm", "yarn", "bun"), "Package manager. Default: the one whose lock file lies nearest, else `npm`."
-    )
-    manager_version: str | None = key(VERSION, "Version of the package manager. Default: the one in package.json.")
-    lock: str | None = key(
-        PATH, "Lock file, from the repository's root. Default: the nearest one at or above the lane's folder."
-    )
-
-
-@dataclass(frozen=True)
-class Backing:
-    """A container that a lane needs beside it, such as a database."""
-
-    image: str = key(IMAGE, "Image of the container.", required=True)
-    port: float | None = key(
-        Number(1, 65535, whole=True), "Port that it answers on. Default: the usual one of a known image, such as 5432."
-    )
-    env: Mapping[str, str] = key(CONTAINER_ENV, "Its environment variables.", {})
-    health: str | None = key(
-        COMMAND, "Command that succeeds inside the container once it is ready. Default: the usual one of a known image."
-    )
-
-
-@dataclass(frozen=True)
-class Check:
-    """One check of a lane. It runs whatever the other checks do."""
-
-    run: str = key(COMMAND, "Command, run without a shell in the lane's folder.", required=True)
-    junit: str | None = key(PATH, "JUnit report that it writes, in the lane's folder. Failures become annotations.")
-    coverage: str | None = key(PATH, "Cobertura report that it writes, in the lane's folder, such as coverage.xml.")
-    minimum_coverage: float | None = key(Number(0, 100), "Percentage of lines that must be covered. It needs `coverage`.")
-    env: Mapping[str, str] = key(ENV, "Its own environment variables.", {})
-    timeout: str | None = key(DURATION, "Deadline of the check. Default: the lane's.")
-
-
-@dataclass(frozen=True)
-class Client:
-    """A client that is generated from the OpenAPI document of another lane."""
-
-    of: str = key(NAME, "Lane whose `openapi` exports the document.", required=True)
-    path: tuple[str, ...] = key(Listed(PATH, 1), "Files or folders of the client, in the lane's folder.", required=True)
-    generate: str = key(
-        COMMAND, "Command that writes the client from the document `{spec}`, in a copy of the work tree.", required=True
-    )
-    fail_on: tuple[str, ...] = key(
-        Listed(Choice("drift", "breaking", "generated-symbol", "nondeterministic")),
-        "What fails the check; the rest is a warning. Default: `drift`.",
-        ("drift",),
-    )
-    rules: tuple[str, ...] = key(Listed(WORD), "Levels of single rules, such as `body-removed: error`.", ())
-    acknowledge: str | None = key(PATH, "File of accepted breaking changes, in the lane's folder.")
-
-
-def _version(versions: tuple[str, ...]) -> Python:
-    return Python(versions)
-
-
-def _node(versions: tuple[str, ...]) -> Node:
-    return Node(versions)
-
-
-@dataclass(frozen=True)
-class Lane:
-    """One part of the repository that is tested in its own job, side by side with the others."""
-
-    directory: str = key(PATH, "Folder of the lane. Commands run in it. Default: `.`", ".")
-    paths: tuple[str, ...] = key(
-        Listed(GLOB), "More files whose change runs the lane, such as a shared package; `**` crosses folders.", ()
-    )
-    runs_on: tuple[str, ...] | None = key(RUNNER, "Runner. Default: the file's `runs-on`.")
-    timeout_minutes: float = key(Number(1, 360, whole=True), "Time limit of the job. Default: 20.", 20)
-    python: Python | None = key(Short(Listed(VERSION, 1, 10), Object(Python, "a mapping"), _version), "Python of the lane.")
-    node: Node | None = key(Short(Listed(VERSION, 1, 10), Object(Node, "a mapping"), _node), "Node.js of the lane.")
-    container: str | None = key(
-        IMAGE,
-        "Public image that the job runs in, with bash and Python 3.10 or newer. Default: none, the runner itself.",
-    )
-    backing: Mapping[str, Backing] = key(
-        Named(Short(IMAGE, Object(Backing, "a mapping"), Backing), NAME, 20),
-        "Containers that the lane needs. `{NAME}` in `env` stands for the address `host:port` of one, `{NAME.host}` and"
-        " `{NAME.port}` for its parts.",
-        {},
-    )
-    env: Mapping[str, str] = key(ENV, "Environment variables of its commands. Secrets do not belong here.", {})
-    install: tuple[str, ...] | None = key(
-        COMMANDS, "Commands that install. Default: the package manager's, from its lock file."
-    )
-    prepare: tuple[str, ...] = key(
-        COMMANDS, "Commands that run after `install`, such as migrations. No check runs if one fails.", ()
-    )
-    checks: Mapping[str, Check] = key(
-        Named(Short(COMMAND, Object(Check, "a mapping"), Check), NAME, 50), "Checks, in this order.", {}
-    )
-    openapi: str | None = key(COMMAND, "Command that writes the OpenAPI document to `{spec}` without starting a server.")
-    client: Client | None = key(Object(Client, "a mapping"), "Client that is generated from another lane's OpenAPI document.")
+from cicd_actions.pipeline_file.lanes import Lane
+from cicd_actions.pipeline_file.shape import Choice, Flag, Listed, Named, Number, Object, Text, Texts, key
 
 
 @dataclass(frozen=True)
@@ -190,6 +53,9 @@ class Image:
     )
     tags: tuple[str, ...] = key(
         Listed(Text("a tag", r"[A-Za-z0-9_{][A-Za-z0-9_.{}-]{0,127}", "main")), "More tags; `{sha}` stands for the commit.", ()
+    )
+    runs_on: tuple[str, ...] | None = key(
+        RUNNER, "Runner that builds it in a separate job, for arm64 or a GPU. At most four images. Default: `build.runs-on`."
     )
     command: str | None = key(
         COMMAND,
@@ -250,9 +116,42 @@ class Migrate:
     backup_command: str | None = key(COMMAND, "Command that makes a backup of `{environment}` before anything is migrated.")
     verify: str | None = key(
         Choice("fail", "warn", "off"),
-        "What verify-migrations does in the lane that prepares a PostgreSQL with `command`: fails it, warns, or does not run."
+        "What verify-migrations does in the lane that prepares a database with `command`: fails it, warns, or does not run."
         " Default: `fail`.",
     )
+
+
+@dataclass(frozen=True)
+class Infrastructure:
+    """What an environment stands on: planned before the approval, applied before the migration."""
+
+    directory: str | None = key(PATH, "Folder of its code; `{environment}` is filled in. Default: none; it is needed.")
+    tool: str | None = key(
+        Choice("terraform", "tofu", "pulumi"), "Tool whose commands are the defaults below. Default: `terraform`."
+    )
+    prepare: tuple[str, ...] | None = key(
+        COMMANDS, "Commands that run first, such as `terraform init -backend-config={environment}.hcl`. Default: the tool's."
+    )
+    plan: str | None = key(
+        COMMAND, "Command that saves a plan as `{plan}`; exit code 2 stands for changes. Default: the tool's."
+    )
+    show: str | None = key(
+        COMMAND, "Command that prints the plan `{plan}` as JSON; Terraform's form, or Pulumi's. Default: the tool's."
+    )
+    apply: str | None = key(COMMAND, "Command that applies the plan `{plan}` and asks nothing. Default: the tool's.")
+    output: str | None = key(COMMAND, "Command that prints the outputs as JSON. Default: the tool's.")
+    drift: str | None = key(
+        COMMAND, "Command that plans a refresh as `{plan}`; exit code 2 stands for drift. Default: the tool's."
+    )
+    outputs: Mapping[str, str] | None = key(
+        ENV, "Variables of the deploy's programs, smoke tests and gate, each with the output that it holds."
+    )
+    allow_destroy: tuple[str, ...] | None = key(
+        Listed(WORD),
+        "Addresses that a plan may destroy or replace, such as `aws_instance.old`; a `*` at the end stands for the rest."
+        " Default: none.",
+    )
+    timeout: str | None = key(DURATION, "Deadline of each command. Default: 30m.")
 
 
 @dataclass(frozen=True)
@@ -324,6 +223,9 @@ class Settings:
     stage_targets: str | None = key(
         Text("targets of health-gate, as a block of text", r"[\s\S]*\S[\s\S]*"),
         "What must be right before a staged release gets traffic; `{SERVICE.address}` stands for each of its replicas.",
+    )
+    infrastructure: Infrastructure | None = key(
+        Object(Infrastructure, "a mapping"), "What the environment stands on, planned and applied with it. Default: none."
     )
     migrate: Migrate | None = key(Object(Migrate, "a mapping"), "Migration of the database. Default: none.")
     after_migrate: str | None = key(
@@ -403,6 +305,11 @@ class Environment(Settings):
         "`manual`: only a dispatch promotes a commit to it; the environments after it wait too. Default: `automatic`.",
         "automatic",
     )
+    rehearse: bool = key(
+        Flag(),
+        "Let rehearsal.yml roll broken releases out there; never in production. Default: `false`.",
+        False,
+    )
 
 
 @dataclass(frozen=True)
@@ -424,40 +331,6 @@ class Release(Settings):
         " reviewers. Default: `require` refuses the release.",
         "require",
     )
-
-
-@dataclass(frozen=True)
-class SecretsDoc:
-    """Whether every secret and variable in use is documented."""
-
-    check: str = key(Choice("warn", "fail", "off"), "What an undocumented one does. Default: `warn`.", "warn")
-    document: str | None = key(PATH, "Document whose block must be up to date, such as SECRETS.md.")
-
-
-@dataclass(frozen=True)
-class Scan:
-    """A scan by a command of yours. scan-gate judges its report."""
-
-    run: str = key(
-        COMMAND, "Command, run in the repository's root. With an exit code above 1 the scan proves nothing.", required=True
-    )
-    report: str = key(PATH, "Report that it writes, from the repository's root.", required=True)
-
-
-@dataclass(frozen=True)
-class Scans:
-    """Security scans of the source beside the lanes, and of each image before the first environment, judged by scan-gate."""
-
-    check: str = key(Choice("fail", "warn"), "What the verdict does to a change and to a release. Default: `fail`.", "fail")
-    dependencies: bool = key(
-        Flag(), "Audit each lane's lock file: pip-audit (uv, pip), or the audit of npm, pnpm or yarn. Default: `true`.", True
-    )
-    code: bool = key(Flag(), "Run bandit on each lane that has Python. Default: `true`.", True)
-    secrets: bool = key(Flag(), "Look for secrets in every file, with trivy. Default: `true`.", True)
-    images: bool = key(
-        Flag(), "Scan each image by digest with trivy, and keep its SBOM (CycloneDX) as an artifact. Default: `true`.", True
-    )
-    more: Mapping[str, Scan] = key(Named(Object(Scan, "a mapping"), NAME, 20), "More scans, by name.", {})
 
 
 DOCUMENTATION = (

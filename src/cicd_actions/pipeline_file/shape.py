@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, cast
 
@@ -375,49 +375,6 @@ class Short(Kind[T]):
 
     def words(self) -> str:
         return f"{self.short.words()}, or {self.full.words()}"
-
-
-def of_keys(known: Mapping[str, Key]) -> Schema:
-    """Returns the schema of a mapping with known keys."""
-    found: Schema = {
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {name: {"description": each.help, **each.kind.schema()} for name, each in known.items()},
-    }
-    required = [name for name, each in known.items() if each.required]
-    return {**found, "required": required} if required else found
-
-
-def inner(kind: Kind[Any]) -> Iterator[Kind[Any]]:
-    """Yields a kind and the kinds within it; an object's keys are not entered."""
-    yield kind
-    for name in ("of", "short", "full"):
-        if isinstance(within := getattr(kind, name, None), Kind):
-            yield from inner(within)
-
-
-@dataclass(frozen=True)
-class Definition:
-    """A mapping with known keys that a reader meets in the file: its name in the schema, what it is, its keys."""
-
-    name: str
-    about: str
-    known: Mapping[str, Key]
-    cls: type[Any] | None = None
-
-
-def definitions(cls: type[Any], found: dict[str, Definition] | None = None) -> dict[str, Definition]:
-    """Returns every mapping with known keys below the class by its name, in the order in which a reader meets them."""
-    found = {} if found is None else found
-    for each in keys(cls).values():
-        for kind in inner(each.kind):
-            if isinstance(kind, Texts):
-                found.setdefault(kind.name, Definition(kind.name, f"{kind.what[0].upper()}{kind.what[1:]}.", kind.known))
-            elif isinstance(kind, Object) and kind.cls.__name__ not in found:
-                name = kind.cls.__name__
-                found[name] = Definition(name, (kind.cls.__doc__ or "").strip(), keys(kind.cls), kind.cls)
-                definitions(kind.cls, found)
-    return found
 
 
 def named(node: Node) -> str:

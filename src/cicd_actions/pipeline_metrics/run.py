@@ -11,11 +11,10 @@ from typing import Any
 
 from cicd_actions.github.client import GitHub
 from cicd_actions.github.proof import Trust
-from cicd_actions.pipeline_metrics import files, openmetrics, traces
+from cicd_actions.pipeline_metrics import delivery, files, openmetrics, traces
 from cicd_actions.pipeline_metrics.collect import Collection, Wanted
 from cicd_actions.pipeline_metrics.compute import Figures, Scope, compute
 from cicd_actions.pipeline_metrics.dashboard import page
-from cicd_actions.pipeline_metrics.delivery import Destination
 from cicd_actions.pipeline_metrics.facts import DAY, Facts
 from cicd_actions.pipeline_metrics.inputs import Inputs
 from cicd_actions.pipeline_metrics.requests import Budget
@@ -23,6 +22,7 @@ from cicd_actions.pipeline_metrics.store import Store
 from cicd_actions.pipeline_metrics.summary import Summary
 from cicd_actions.toolkit.errors import Inconclusive, UnusableInput
 from cicd_actions.toolkit.findings import Finding, Severity
+from cicd_actions.toolkit.receiver import Receiver
 from cicd_actions.toolkit.report import Report
 from cicd_actions.toolkit.runtime import Runtime
 from cicd_actions.toolkit.verdict import Verdict
@@ -49,8 +49,8 @@ class Measurement:
             raise UnusableInput("Cannot tell which repository to measure.", fix="    with:\n      repositories: octo-org/shop")
         deadline = runtime.deadline(inputs.timeout)
         # Asked before the work begins, so that no run waits for a result that cannot be kept.
-        pushgateway = Destination.of("pushgateway", inputs.pushgateway, inputs.headers, runtime, deadline)
-        collector = Destination.of("otlp", inputs.otlp, inputs.headers, runtime, deadline)
+        pushgateway = Receiver.of("pushgateway", inputs.pushgateway, "headers", inputs.headers, runtime, deadline)
+        collector = Receiver.of("otlp", inputs.otlp, "headers", inputs.headers, runtime, deadline)
         dashboard, export = (self._folder(name) for name in ("dashboard", "export"))
         store = Store(self._folder("store"))
         now = int(self.wall())
@@ -73,7 +73,7 @@ class Measurement:
             self._write("export", export, lambda: files.write(export, figures, facts))
         if pushgateway:
             group = {"job": "cicd-actions", "repository": repositories[0]}
-            self._deliver("pushgateway", lambda: pushgateway.push(openmetrics.text(figures), group))
+            self._deliver("pushgateway", lambda: delivery.push(pushgateway, openmetrics.text(figures), group))
         if collector:
             self._deliver("otlp", lambda: self._trace(collector, facts, server, scope))
             for each in facts:
@@ -107,7 +107,7 @@ class Measurement:
             left_out.append(f"{figures.unread} runs were run again, and their earlier attempts were not read")
         return left_out
 
-    def _trace(self, collector: Destination, facts: Sequence[Facts], server: str, scope: Scope) -> None:
+    def _trace(self, collector: Receiver, facts: Sequence[Facts], server: str, scope: Scope) -> None:
         for each in facts:
             sent = int(each.marks.get("traced", 0))
             runs = sorted(
@@ -116,7 +116,7 @@ class Measurement:
             )
             for at in range(0, len(runs), TRACES):
                 part = runs[at : at + TRACES]
-                collector.trace(traces.request(each, part, server))
+                delivery.trace(collector, traces.request(each, part, server))
                 each.marks["traced"] = part[-1].updated
 
     def _judged(self, figures: Figures, server: str, left_out: list[str], dashboard: str) -> Report:

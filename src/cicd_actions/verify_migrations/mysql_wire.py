@@ -144,13 +144,19 @@ class Wire(Connection):
         return body
 
 
+def _sha1(text: bytes) -> bytes:
+    return hashlib.sha1(
+        text, usedforsecurity=False
+    ).digest()  # the protocol's: a build of OpenSSL for FIPS refuses it otherwise
+
+
 def proof(plugin: bytes, password: str, salt: bytes) -> bytes:
     """Returns what proves the password to an authentication plugin. Raises `OSError` for one that is not supported."""
     if not password:
         return b""
     if plugin == b"mysql_native_password":
-        inner = hashlib.sha1(password.encode()).digest()  # noqa: S324 - the protocol's
-        outer = hashlib.sha1(salt + hashlib.sha1(inner).digest()).digest()  # noqa: S324
+        inner = _sha1(password.encode())
+        outer = _sha1(salt + _sha1(inner))
     elif plugin == b"caching_sha2_password":
         inner = hashlib.sha256(password.encode()).digest()
         outer = hashlib.sha256(hashlib.sha256(inner).digest() + salt).digest()

@@ -69,3 +69,16 @@ def test_summary_of_records_that_cannot_be_read_is_the_kept_one(world: World, go
     assert ended.verdict == "inconclusive", ended.log
     assert not deployments.kept(world.github, REPOSITORY).deployments
     hold(golden, "deployment-record/inconclusive", world, ended.summary)
+
+
+def test_summaries_of_a_lock_are_the_kept_ones(world: World, golden: Golden) -> None:
+    world.release(1)
+    for phase, given in (
+        ("lock", {"reason": "the payment provider is down", "until": "2099-01-01T00:00:00Z"}),
+        ("status", world.engine),
+        ("verify-record", {}),
+        ("unlock", {"reason": "it is up again"}),
+    ):
+        ended = world.action("deployment-record", {"phase": phase, **given}, run="1", GITHUB_SHA=sha(1))
+        assert ended.verdict == "pass", ended.log
+        hold(golden, f"deployment-record/{phase}", world, ended.summary)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +15,13 @@ from cicd_actions.github import records as records_module
 from cicd_actions.github.client import GitHub
 from cicd_actions.github.errors import Forbidden
 from cicd_actions.github.history import History
-from cicd_actions.github.proof import MOST_RUNS, TooManyRuns, Trust, default_branch
+from cicd_actions.github.inputs import RecordInputs
+from cicd_actions.github.proof import MOST_RUNS, Proofs, TooManyRuns, Trust, Unproven, default_branch
 from cicd_actions.github.records import Records
 from cicd_actions.github.release_record import Record, Run, Task, now
+from cicd_actions.toolkit.errors import UnusableInput
+from cicd_actions.toolkit.inputs import load
+from cicd_actions.toolkit.runtime import Runtime
 from tests.fakes.github import FakeGitHub, deployments, settings
 
 REPOSITORY = "org/app"
@@ -243,6 +248,7 @@ def test_signature_is_the_one_that_openssl_computes() -> None:
     trust = Trust(key=b"k" * 32, repository="7")
     assert trust.fits(payload, "passed")
     assert not trust.fits(payload, "quarantined")
+    assert trust.fits({"reason": "\u00e9", "mac": "1ced729e1867e8199cf450f285037bdc90729a96404c017890e71da02d8e5c91"}, "passed")
 
 
 def test_the_default_branch_comes_from_the_event(tmp_path: Path) -> None:
@@ -251,3 +257,198 @@ def test_the_default_branch_comes_from_the_event(tmp_path: Path) -> None:
         event.write_text(text)
         assert default_branch({"GITHUB_EVENT_PATH": str(event)}) == branch
     assert default_branch({}) == ""
+    assert default_branch({"GITHUB_EVENT_PATH": str(tmp_path)}) == ""
+    event.write_text('{"repository": {"default_branch": ["main"]}}')
+    assert default_branch({"GITHUB_EVENT_PATH": str(event)}) == ""
+
+
+HOME = {"id": 1}
+RUN = {
+    "event": "push", "head_branch": "main", "path": ".github/workflows/release.yml@refs/heads/main", "repository": HOME,
+    "head_repository": HOME, "head_sha": sha(1), "created_at": "2026-05-01T10:00:00Z", "updated_at": "2026-05-01T10:30:00Z",
+    "status": "completed",
+}  # fmt: skip
+DEPLOYMENT = {"created_at": "2026-05-01T10:20:00Z", "creator": {"login": "github-actions[bot]"}}
+
+
+@pytest.fixture
+def proven(client: Callable[..., GitHub]) -> Callable[..., str]:
+    """Returns what proves the record of run 1, or why it is not proven: `proven(run={…}, deployment={…}, trust=…)`."""
+
+    def of(*, run: Any = None, deployment: Any = None, trust: Trust = BY_RUN, at: str = "2026-05-01T10:20:00Z") -> str:
+        written = record(1, at=at)
+        proofs = Proofs(client("t"), trust, {"1": RUN | (run or {})})
+        payload = trust.signed(written)
+        try:
+            return proofs.of(DEPLOYMENT | {"payload": payload} | (deployment or {}), written)
+        except Unproven as reason:
+            return str(reason)
+
+    return of
+
+
+@pytest.mark.parametrize(
+    ("run", "said"),
+    [
+        ({}, "run 1 of .github/workflows/release.yml on main"),
+        ({"path": ".github/workflows/release.yml"}, "run 1 of .github/workflows/release.yml on main"),
+        ({"event": "pull_request_review"}, "the run 1 that it names was for a pull request (pull_request_review)"),
+        ({"head_repository": {"id": 2}}, "the run 1 that it names has its commit from another repository"),
+        ({"head_repository": None}, "the run 1 that it names has its commit from another repository"),
+        (
+            {"head_branch": "x" * 200},
+            f"the run 1 that it names is on `{'x' * 100}… (100 more characters)` (input `records-refs` allows `main`)",
+        ),
+        ({"head_branch": None}, "the run 1 that it names is on `` (input `records-refs` allows `main`)"),
+        ({"path": None}, "the run 1 that it names is of `` (input `records-workflows`)"),
+        ({"path": "dynamic/x"}, "the run 1 that it names is of `dynamic/x` (input `records-workflows`)"),
+        ({"head_sha": sha(2)}, "the run 1 that it names is of another commit"),
+    ],
+)
+def test_proof_by_run_says_what_proves_the_record_or_why_nothing_does(
+    proven: Callable[..., str], run: dict[str, Any], said: str
+) -> None:
+    assert proven(run=run) == said
+
+
+@pytest.mark.parametrize(
+    ("created", "run", "counts"),
+    [
+        ("2026-05-01T10:20:00Z", {}, True),
+        # GitHub's two times may contradict each other by a minute.
+        ("2026-05-01T09:59:00Z", {}, True),
+        ("2026-05-01T09:58:59Z", {}, False),
+        ("2026-05-01T10:31:00Z", {}, True),
+        ("2026-05-01T10:31:01Z", {}, False),
+        ("2026-05-01T11:30:00Z", {"status": "in_progress"}, True),
+        ("2026-05-01T10:20:00Z", {"updated_at": None}, True),
+        ("2026-05-01T10:20:00Z", {"created_at": None}, False),
+        ("", {}, False),
+        ("", {"created_at": None}, False),
+    ],
+)
+def test_proof_by_run_record_counts_only_if_created_while_the_run_was_at_work(
+    proven: Callable[..., str], created: str, run: dict[str, Any], counts: bool
+) -> None:
+    refused = "it was not created while the run 1 that it names was at work"
+    assert (proven(run=run, deployment={"created_at": created}) != refused) == counts
+
+
+@pytest.mark.parametrize(
+    ("creator", "app", "wrote"),
+    [
+        ("github-actions[bot]", None, ""),
+        ("github-actions[bot]", "github-actions", ""),
+        # GitHub keeps the App of a Deployment whose creator is gone.
+        (None, "github-actions", ""),
+        ("github-actions[bot]", "other", "github-actions[bot]"),
+        ("someone", "github-actions", "someone"),
+        (None, "other", "other"),
+        (None, None, "an account that no longer exists"),
+    ],
+)
+def test_proof_by_run_creator_and_app_have_to_be_the_expected_one(
+    proven: Callable[..., str], creator: str | None, app: str | None, wrote: str
+) -> None:
+    deployment = {
+        "creator": None if creator is None else {"login": creator},
+        "performed_via_github_app": None if app is None else {"slug": app},
+    }
+    said = proven(deployment=deployment)
+    assert said == (f"{wrote} created it, and not the App `github-actions` (input `records-app`)" if wrote else proven())
+
+
+def test_proof_by_run_signed_record_says_that_a_key_would_prove_it(proven: Callable[..., str]) -> None:
+    said = "the run 1 that it names is of another commit"
+    assert proven(run={"head_sha": sha(2)}, deployment={"payload": SIGNED.signed(record(1))}) == (
+        f"{said}. It is signed: set `record-key`"
+    )
+    assert proven(run={"head_sha": sha(2)}) == said
+
+
+def test_proof_by_run_without_allowed_refs_says_none(proven: Callable[..., str]) -> None:
+    assert proven(trust=Trust()) == "the run 1 that it names is on `main` (input `records-refs` allows none)"
+    two = Trust(refs=("a", "v*"))
+    assert proven(trust=two) == "the run 1 that it names is on `main` (input `records-refs` allows `a`, `v*`)"
+
+
+@pytest.mark.parametrize(
+    ("created", "at", "counts"),
+    [
+        ("2026-05-01T10:20:00Z", "2026-05-01T10:20:00Z", True),
+        ("2026-05-01T10:35:00Z", "2026-05-01T10:20:00Z", True),
+        ("2026-05-01T10:35:01Z", "2026-05-01T10:20:00Z", False),
+        ("2026-05-01T10:04:59Z", "2026-05-01T10:20:00Z", False),
+        ("", "2026-05-01T10:20:00Z", False),
+        ("2026-05-01T10:20:00Z", "", False),
+    ],
+)
+def test_proof_by_key_signed_time_has_to_be_the_time_of_creation(
+    proven: Callable[..., str], created: str, at: str, counts: bool
+) -> None:
+    copied = "its signed time is not the time at which GitHub created it: it was copied"
+    said = proven(trust=SIGNED, deployment={"created_at": created}, at=at)
+    assert said == ("signed with `record-key`" if counts else copied)
+
+
+def test_proof_by_key_unsigned_and_foreign_records_say_why(proven: Callable[..., str]) -> None:
+    unsigned = {"payload": record(1).payload()}
+    foreign = {"payload": dataclasses.replace(SIGNED, key=b"another").signed(record(1))}
+    assert proven(trust=SIGNED, deployment=unsigned) == "it is not signed, and `record-key` is set"
+    assert proven(trust=SIGNED, deployment=foreign) == (
+        "its signature does not fit the key of `record-key`, this repository and its task"
+    )
+    assert "mac" not in BY_RUN.signed(record(1))
+
+
+def trust_of(given: dict[str, str], variables: dict[str, str]) -> tuple[Trust, Runtime, str]:
+    log = io.StringIO()
+    runtime = Runtime(variables, log)
+    return Trust.of(load(RecordInputs, given, runtime.redactor), runtime), runtime, log.getvalue()
+
+
+def test_trust_of_inputs_without_any_is_the_ref_of_the_run_and_the_default_branch(tmp_path: Path) -> None:
+    event = tmp_path / "event.json"
+    event.write_text('{"repository": {"default_branch": "trunk"}}')
+    variables = {"GITHUB_REF_NAME": "v1", "GITHUB_EVENT_PATH": str(event), "GITHUB_REPOSITORY_ID": "7"}
+    found, _, said = trust_of({}, variables)
+    assert (found, said) == (Trust(repository="7", refs=("v1", "trunk")), "")
+    assert trust_of({}, {})[0] == Trust()
+
+
+def test_trust_of_inputs_takes_what_they_name() -> None:
+    given = {
+        "records-app": "deployer",
+        "records-refs": "refs/heads/main\nrefs/tags/v*\nfeature/refs/heads/",
+        "records-workflows": ".github/workflows/release.yml",
+    }
+    found, _, _ = trust_of(given, {"GITHUB_REF_NAME": "other"})
+    refs = ("main", "v*", "feature/refs/heads/")
+    assert found == Trust(app="deployer", refs=refs, workflows=(".github/workflows/release.yml",))
+
+
+@pytest.mark.parametrize(("key", "short"), [("k" * 15, True), ("k" * 16, False)])
+def test_trust_of_a_short_key_draws_a_warning_and_no_program_gets_the_key(key: str, short: bool) -> None:
+    found, runtime, said = trust_of({"record-key": "RECORD_KEY"}, {"RECORD_KEY": key, "GITHUB_ACTIONS": "true"})
+    assert found.key == key.encode()
+    assert "RECORD_KEY" not in runtime.environment.for_programs()
+    warning = "The key in RECORD_KEY is too short to prove a record. Make one of at least 16 characters: openssl rand -hex 32"
+    assert (f"::warning::{warning}" in said) == short
+
+
+def test_trust_of_a_key_that_is_not_set_names_the_input() -> None:
+    with pytest.raises(UnusableInput, match="`record-key` refers to the environment variable RECORD_KEY, which is not set"):
+        trust_of({"record-key": "RECORD_KEY"}, {})
+
+
+def test_proof_too_many_runs_says_how_to_do_without(client: Callable[..., GitHub], github: FakeGitHub) -> None:
+    settings.repository(github, REPOSITORY)
+    proofs = Proofs(client(github.token(deployments="read", actions="read")), BY_RUN)
+    for number in range(1, MOST_RUNS + 1):
+        with pytest.raises(Unproven, match="does not exist in this repository"):
+            proofs.of(DEPLOYMENT | {"payload": {}}, record(number))
+    with pytest.raises(TooManyRuns) as refused:
+        proofs.of(DEPLOYMENT | {"payload": {}}, record(MOST_RUNS + 1))
+    assert refused.value.what == "Could not prove the records: they name more than 20 workflow runs."
+    assert refused.value.cause == "Without a key GitHub has to be asked about each run that a record names."
+    assert refused.value.fix == "Sign the records:\n\n    with:\n      record-key: RECORD_KEY"

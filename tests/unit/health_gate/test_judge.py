@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from cicd_actions.health_gate.judge import MISSED, REACHABLE_BEFORE, Judge, Rules, State, connections
 from cicd_actions.health_gate.observation import Observation, Outcome
+from cicd_actions.health_gate.schedule import HURRIED
 from cicd_actions.toolkit.verdict import Verdict
 
 
@@ -225,3 +226,36 @@ def test_judge_wrong_version_after_a_right_answer_is_timed_anew() -> None:
     assert judged(rules, old(0), old(12)).state is State.FAILED
     assert judged(rules, old(0), right(5), old(12)).state is State.WAITING
     assert judged(rules, old(0), right(5), old(12), old(22)).state is State.FAILED
+
+
+def test_judge_counts_what_the_report_says() -> None:
+    judge = judged(Rules(stable_for=60), right(1), right(2), wrong(3), right(4), broken(5), wrong(6), right(7), right(8))
+    assert (judge.probes, judge.wrong, judge.broken_streaks, judge.first_right) == (8, 3, 2, 7)
+
+
+def test_judge_several_unanswered_probes_alone_fail() -> None:
+    cut = [seen(at, Outcome.UNFINISHED, "timeout") for at in (1, 2, 3)]
+    assert judged(Rules(), *cut).verdict() is Verdict.FAIL
+
+
+def test_judge_answer_that_cannot_be_judged_is_not_an_unanswered_probe() -> None:
+    assert judged(Rules(), seen(1, Outcome.UNJUDGED, "rate-limited")).verdict() is Verdict.INCONCLUSIVE
+
+
+def test_judge_says_why_it_did_not_wait() -> None:
+    expired = seen(0.1, Outcome.BROKEN, "certificate-expired", permanent=True)
+    assert judged(Rules(), expired).reason == "waiting does not fix this"
+    old = [seen(at, Outcome.WRONG, "version", version="old") for at in (0, 10)]
+    assert judged(Rules(wrong_version_for=10), *old).reason == (
+        "the version stayed the same wrong one for 10 s (wrong-version-for)"
+    )
+
+
+def test_judge_wrong_status_with_a_version_is_not_a_wrong_version() -> None:
+    broken_page = [seen(at, Outcome.WRONG, "status", version="old") for at in (0, 20)]
+    assert judged(Rules(wrong_version_for=10), *broken_page).state is State.WAITING
+
+
+def test_rules_least_is_the_window_and_the_pauses_between_the_answers_it_takes() -> None:
+    rules = Rules(stable_for=5, connections=4, consecutive_successes=3)
+    assert rules.least(2) == 5 + 3 * HURRIED + 2 * 2

@@ -7,7 +7,7 @@ import os
 import runpy
 import sys
 import time
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterator, TypeVar
 
 from django.core.management.commands import migrate  # type: ignore[import-not-found]
 from django.db import connections  # type: ignore[import-not-found]
@@ -17,14 +17,20 @@ from django.db.migrations.recorder import MigrationRecorder  # type: ignore[impo
 from cicd_actions.run_migrations_oneshot.in_image import problems, session
 from cicd_actions.run_migrations_oneshot.in_image.aside import Aside
 from cicd_actions.run_migrations_oneshot.in_image.channel import Channel
-from cicd_actions.run_migrations_oneshot.in_image.run import LOCK_REFUSED, Run, Stop, listed, wait_for_lock
+from cicd_actions.run_migrations_oneshot.in_image.run import LOCK_REFUSED, Run, Stop, instead_of, listed, wait_for_lock
 from cicd_actions.run_migrations_oneshot.in_image.touched import quoted, tables_in_sql
+
+_T = TypeVar("_T")
 
 PHASES = ("expand", "contract", "")
 
 
-def run_manage(script: str, arguments: list[str]) -> None:
-    """Runs `manage.py` or `django-admin` in this process."""
+def under_django(script: str, arguments: list[str], handle: Callable[..., _T]) -> _T:
+    """Runs `manage.py` or `django-admin` in this process, with `handle` as what `migrate` does."""
+    return instead_of(migrate.Command, "handle", handle, lambda: _run_manage(script, arguments))
+
+
+def _run_manage(script: str, arguments: list[str]) -> None:
     sys.argv = [script, *arguments]
     if script.endswith(".py"):
         sys.path.insert(0, os.path.dirname(os.path.abspath(script)))  # as Python does
@@ -56,27 +62,12 @@ class Django(Run):
         import django  # type: ignore[import-not-found]
 
         self.hello(django=django.get_version())
-        found: list[str] = []
-        failed: list[BaseException] = []
         original = migrate.Command.handle
 
-        def handle(command: Any, *words: Any, **options: Any) -> None:
-            try:
-                found.append(self._migrate(lambda: original(command, *words, **options), options))
-            except BaseException as error:  # Django turns some errors into an exit code
-                failed.append(error)
+        def handle(command: Any, *words: Any, **options: Any) -> str:
+            return self._migrate(lambda: original(command, *words, **options), options)
 
-        migrate.Command.handle = handle
-        try:
-            run_manage(self._options["script"], self._arguments)
-        except SystemExit:
-            if not failed:
-                raise
-        if failed:
-            raise failed[0]
-        if not found:
-            raise Stop("no-migrations", state="failed")
-        return found[0]
+        return under_django(self._options["script"], self._arguments, handle)
 
     def _migrate(self, original: Callable[[], None], options: dict[str, Any]) -> str:
         self._connection = connection = connections[options["database"]]

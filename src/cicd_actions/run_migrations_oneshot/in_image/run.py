@@ -9,11 +9,13 @@ import signal
 import sys
 import threading
 import time
-from typing import Any, Callable
+from typing import Any, Callable, TypeVar
 
 from cicd_actions.run_migrations_oneshot.in_image import health, problems, session
 from cicd_actions.run_migrations_oneshot.in_image.channel import Channel
 from cicd_actions.run_migrations_oneshot.in_image.guard import ENDING, ENDING_AT_THE_LIMIT, Guard
+
+_T = TypeVar("_T")
 
 LONGEST_PAUSE = 1.0
 LOCK_REFUSED = frozenset({"55P03", "40P01"})
@@ -27,6 +29,34 @@ class Stop(BaseException):
         super().__init__(rule)
         self.rule = rule
         self.fields = fields
+
+
+def instead_of(owner: Any, name: str, work: Callable[..., _T], start: Callable[[], Any]) -> _T:
+    """Starts a framework's command line, with `work` as the function that its command calls; returns what `work` returned.
+
+    The framework would turn an error of `work` into an exit code, so it is raised once the command line has ended. Raises
+    `Stop` where the command never called the function.
+    """
+    found: list[_T] = []
+    failed: list[BaseException] = []
+
+    def call(*words: Any, **options: Any) -> None:
+        try:
+            found.append(work(*words, **options))
+        except BaseException as error:
+            failed.append(error)
+
+    setattr(owner, name, call)
+    try:
+        start()
+    except SystemExit:
+        if not failed:
+            raise
+    if failed:
+        raise failed[0]
+    if not found:
+        raise Stop("no-migrations", state="failed")
+    return found[0]
 
 
 def wait_for_lock(

@@ -10,7 +10,7 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 
 from cicd_actions.run_migrations_oneshot.in_image.problems import relative
-from cicd_actions.run_migrations_oneshot.in_image.run import Stop
+from cicd_actions.run_migrations_oneshot.in_image.run import Stop, instead_of
 
 PHASES = ("expand", "contract", "")
 _T = TypeVar("_T")
@@ -142,26 +142,15 @@ def under_flask(arguments: Sequence[str], work: Callable[[Scripts], _T]) -> _T:
     import alembic.command
     from flask.cli import cli  # type: ignore[import-not-found]
 
-    found: list[_T] = []
-    failed: list[BaseException] = []
+    def upgrade(config: Any, revision: str = "head", sql: bool = False, tag: Any = None, **_more: Any) -> _T:
+        return work(Scripts(lambda: config, "command" if sql else revision, tag))
 
-    def upgrade(config: Any, revision: str = "head", sql: bool = False, tag: Any = None, **_more: Any) -> None:
-        try:
-            found.append(work(Scripts(lambda: config, "command" if sql else revision, tag)))
-        except BaseException as error:  # Flask-Migrate turns errors into an exit code
-            failed.append(error)
-
-    alembic.command.upgrade = upgrade
-    try:
-        cli.main(args=list(arguments), prog_name="flask", standalone_mode=False)
-    except SystemExit:
-        if not failed:
-            raise
-    if failed:
-        raise failed[0]
-    if not found:
-        raise Stop("no-migrations", state="failed")
-    return found[0]
+    return instead_of(
+        alembic.command,
+        "upgrade",
+        upgrade,
+        lambda: cli.main(args=list(arguments), prog_name="flask", standalone_mode=False),
+    )
 
 
 def phase_of(script: Any) -> str:

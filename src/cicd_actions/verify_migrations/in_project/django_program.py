@@ -8,24 +8,25 @@ import sys
 from typing import Any
 
 from django.apps import apps  # type: ignore[import-not-found]
-from django.core.management.commands import migrate  # type: ignore[import-not-found]
 from django.db import router  # type: ignore[import-not-found]
 from django.db.migrations.loader import MigrationLoader  # type: ignore[import-not-found]
 
 from cicd_actions.run_migrations_oneshot.in_image import problems
-from cicd_actions.run_migrations_oneshot.in_image.django_migrations import run_manage
+from cicd_actions.run_migrations_oneshot.in_image.django_migrations import under_django
+from cicd_actions.run_migrations_oneshot.in_image.run import Stop
 
 
 def main(options: dict[str, Any]) -> None:
     """Writes models and migrations, or the error that ended the program, to the file that the options name."""
     result: dict[str, Any] = {}
-    found: list[list[dict[str, Any]]] = []
-    migrate.Command.handle = lambda _command, *_words, **given: found.append(_needs(given["database"]))
+
+    def handle(_command: Any, *_words: Any, **given: Any) -> list[dict[str, Any]]:
+        return _needs(given["database"])
+
     try:
-        run_manage(options["script"], options["arguments"])
-        result["models"] = found[0]
+        result["models"] = under_django(options["script"], options["arguments"], handle)
         result["migrations"] = _migrations()
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit, Stop) as error:
         problems.show(error)
         result["error"] = problems.described(error, [])
     with open(options["result"], "w", encoding="utf-8") as file:
