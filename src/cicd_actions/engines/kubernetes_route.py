@@ -73,7 +73,11 @@ def read(text: str) -> Route | None:
         name, services, backends = json.loads(text)
         return Route(str(name), [str(each) for each in services], [[{**ref} for ref in refs] for refs in backends])
     except (ValueError, TypeError):
-        raise EngineUnreachable(f"Could not read the annotation {ROUTE} of the stage.") from None
+        raise EngineUnreachable(
+            f"Could not read the annotation {ROUTE} of the stage.",
+            cause="Something else changed it, so it does not say which HTTPRoute gives the stage its traffic.",
+            fix="Set the weights of the HTTPRoute by hand, and remove the annotation with `kubectl annotate deployment`.",
+        ) from None
 
 
 def rules(found: Json, route: Route, percent: float) -> list[Json]:

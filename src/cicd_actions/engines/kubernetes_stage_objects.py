@@ -54,6 +54,11 @@ class StageObjects(Kubernetes):
             )
         return found
 
+    def _make_services(self, both: Both, deadline: Deadline) -> None:
+        """Creates the Services by which a route reaches the stage's pods, where there is a route."""
+        for each in both.services if route_of(both) is not None else ():
+            self._make_service(routes.service_beside(each, str(both.first["metadata"]["name"])), deadline)
+
     def _make_service(self, body: Json, deadline: Deadline) -> None:
         """Creates the Service of the stage's pods. Raises `Refused` where something else has its name."""
         name = f"service/{body['metadata']['name']}"

@@ -98,8 +98,7 @@ class StagedKubernetes(StageObjects):
             self._hold(service, deadline)
             both = self._both(service, deadline)
             self._pin(both, both.old_hash, deadline)
-            for each in both.services if route_of(both) else ():
-                self._make_service(routes.service_beside(each, first["metadata"]["name"]), deadline)
+            self._make_services(both, deadline)
             self._scale(service, workloads.wanted(first) or 0, deadline)
             named = self._named(service, deadline)
             self._prove(dataclasses.replace(target, service=named), self._deployment(named, deadline), deadline)
@@ -137,21 +136,27 @@ class StagedKubernetes(StageObjects):
     def weigh(self, stage: Stage, percent: float, deadline: Deadline) -> Stage:
         service = stage.service
         both = self._same(stage, deadline)
+        route, whole = route_of(both), percent == 100
         self._hold(service, deadline)
-        route = route_of(both)
-        if percent == 0 or (route is not None and percent < 100):
+        if percent == 0 or not both.new:
+            # The pods that are about to start get nothing before all of them are ready.
             self._pin(both, both.old_hash, deadline)
-            self._divide(route, percent, deadline)
-        else:
+            self._divide(route, 0, deadline)
+        if percent:
             old = workloads.wanted(both.first) or 0
             # After a step of more than 50 %, more pods stand than the first Deployment has.
-            wanted = max(old, workloads.wanted(both.standing) or 0) if percent == 100 else stages.replicas(percent, old)
-            self._scale(service, wanted, deadline)
+            most = max(old, workloads.wanted(both.standing) or 0)
+            self._make_services(both, deadline)
+            self._scale(service, stages.replicas(percent, old) if route is None and not whole else most, deadline)
             both = self._same(stage, deadline)
             if not both.new:
                 raise RollOutFailed(service, f"No pod of the new release of {service} is ready.", reverted=False)
-            self._divide(route, percent, deadline)
-            self._pin(both, both.new_hash if percent == 100 else "", deadline)
+            if whole:
+                self._divide(route, percent, deadline)
+                self._pin(both, both.new_hash, deadline)
+            else:
+                self._pin(both, both.old_hash if route else "", deadline)
+                self._divide(route, percent, deadline)
         return self._stage(self._both(service, deadline), service, deadline)
 
     def finish(self, stage: Stage, deadline: Deadline) -> RolledOut:
@@ -168,7 +173,7 @@ class StagedKubernetes(StageObjects):
             arrived = RolledOut(service, 0.0, replicas=now.ready)
         else:
             arrived = super().roll_out(stage.target, now, deadline)
-        self._take_away(service, deadline, DRAIN)
+        self._take_away(self._both(service, deadline), service, deadline, DRAIN)
         return arrived
 
     def abandon(self, stage: Stage, deadline: Deadline, *, wait: bool = True) -> None:
@@ -179,7 +184,9 @@ class StagedKubernetes(StageObjects):
             return
         if self._runs_target(stage, both.first):
             self._roll_back(stage, both, deadline, wait=wait)
-        self._take_away(service, deadline, DRAIN if wait else DRAIN_SHORTLY)
+            both = self._both(service, deadline)
+        # Killed from here on, it counts as expired: the next run does not go on with it.
+        self._take_away(both, service, deadline, DRAIN if wait else DRAIN_SHORTLY, expires=True)
 
     def _roll_back(self, stage: Stage, both: Both, deadline: Deadline, *, wait: bool) -> None:
         """Rolls the first Deployment back, after a promotion was interrupted, while the Services choose other pods too."""
@@ -202,31 +209,29 @@ class StagedKubernetes(StageObjects):
                 fix="Run the roll-out again: it finds the stage, and finishes or abandons it.",
             ) from None
 
-    def _take_away(self, service: str, deadline: Deadline, patience: float) -> None:
+    def _take_away(self, both: Both, service: str, deadline: Deadline, patience: float, *, expires: bool = False) -> None:
         """Gives the first Deployment all of the traffic, and removes the stage. Any part of it may be done already."""
-        both = self._both(service, deadline)
         if both.live or not stages.is_empty(both.standing):
             self._hold(service, deadline)
-            both = self._until_first_is_ready(service, deadline)
+            both = self._until_first_is_ready(both, service, deadline)
             self._pin(both, both.old_hash, deadline)
             self._divide(route_of(both), 0, deadline)
             if both.new:
                 self._runtime.sleep(deadline.timeout(patience))
-            self._set(ref(service), lambda _: {"spec": {"replicas": 0}}, deadline)
-            while (both := self._both(service, deadline)).live or not stages.is_empty(both.standing):
+            marks: Json = {"metadata": {"annotations": {stage_labels.UNTIL: None}}} if expires else {}
+            found = self._set(ref(service), lambda _: {**marks, "spec": {"replicas": 0}}, deadline)
+            while not stages.is_empty(found) or self._both(service, deadline).live:
                 deadline.check(f"waiting for the pods of the stage of {service} to end")
                 self._runtime.sleep(deadline.timeout(POLL))
+                found = self._look(service, deadline) or found
         self._release(service, both.services, deadline)
         if route_of(both) is not None:
             mark = f"{STAGE}={both.first['metadata']['name']}"
             self._removed("delete", "services", "-l", mark, "--wait=false", deadline=deadline)
         self._removed("delete", ref(service), "--ignore-not-found", "--cascade=background", "--wait=false", deadline=deadline)
 
-    def _until_first_is_ready(self, service: str, deadline: Deadline) -> Both:
-        while True:
-            both = self._both(service, deadline)
-            if all(stages.chosen(each, both.old, both.old_hash) for each in both.services) or not workloads.wanted(both.first):
-                return both
+    def _until_first_is_ready(self, both: Both, service: str, deadline: Deadline) -> Both:
+        while workloads.wanted(both.first) and not all(stages.chosen(each, both.old, both.old_hash) for each in both.services):
             if deadline.remaining <= POLL:
                 raise RollOutFailed(
                     service,
@@ -237,6 +242,8 @@ class StagedKubernetes(StageObjects):
                     + self._kubectl.by_hand("describe", first_ref(service)),
                 )
             self._runtime.sleep(deadline.timeout(POLL))
+            both = self._both(service, deadline)
+        return both
 
     def _release_what_is_left(self, service: str, deadline: Deadline) -> None:
         """Ends the hold and the pins of a stage that somebody removed by hand."""
@@ -253,8 +260,8 @@ class StagedKubernetes(StageObjects):
         """Removes a stage that did not come up; what cannot be removed now counts as expired."""
         try:
             deadline = Deadline(seconds, self._runtime.clock)
-            if self._standing(service, deadline) is not None:
-                self._take_away(service, deadline, 0)
+            if (both := self._found(service, deadline)) is not None:
+                self._take_away(both, service, deadline, 0)
         except ActionError as error:
             self._runtime.log(f"{service}: could not remove the stage: {error.what} The next roll-out removes it.")
 

@@ -317,3 +317,52 @@ def test_change_of_the_paused_deployment_waits_until_the_stage_is_gone(
         walk.settled()
         assert_nothing_is_left(kubernetes, OLD)
     chosen.assert_never_empty()
+
+
+def test_marks_that_somebody_forged_decide_nothing(kubernetes: Namespace, make_runtime: Callable[..., Runtime]) -> None:
+    walk = stage_in(kubernetes, make_runtime())
+    stage = prepared(walk.engine, walk.settled())
+    forged = {
+        "org.cicd-actions.stage-image": f"evil.example/api@sha256:{'c' * 64}",
+        "org.cicd-actions.stage-until": "9e999",
+        "org.cicd-actions.stage-before": "evil.example/api:1",
+        STAGE: "../web",
+    }
+    kubernetes.patch("deployments", "api-next", {"metadata": {"annotations": forged}})
+    found = walk.engine.staged(["api"], Deadline(20))["api"]
+    assert (found.target.image.pinned, found.until, found.percent) == (NEW, 0, 0)
+    with chosen_pods(kubernetes) as chosen:
+        with pytest.raises(ChangedMeanwhile, match="Something else changed deployment/api"):
+            walk.engine.finish(found, Deadline(60))
+        walk.engine.abandon(stage, Deadline(60))
+        assert_nothing_is_left(kubernetes, OLD)
+    chosen.assert_never_empty()
+
+
+def test_calls_in_the_wrong_order_lose_no_pod(kubernetes: Namespace, make_runtime: Callable[..., Runtime]) -> None:
+    walk = stage_in(kubernetes, make_runtime())
+    stage = prepared(walk.engine, walk.settled())
+    with chosen_pods(kubernetes) as chosen:
+        walk.engine.switch(stage, Deadline(60))
+        assert walk.engine.weigh(stage, 0, Deadline(60)).percent == 0
+        assert walk.engine.finish(stage, Deadline(60)).replicas == 2, "it takes the traffic itself"
+        for late in (walk.engine.switch, walk.engine.finish):
+            with pytest.raises(ChangedMeanwhile):
+                late(stage, Deadline(60))
+        walk.engine.abandon(stage, Deadline(60))
+        assert_nothing_is_left(kubernetes, NEW)
+    chosen.assert_never_empty()
+
+
+def test_old_release_that_is_down_gets_no_traffic_back(kubernetes: Namespace, make_runtime: Callable[..., Runtime]) -> None:
+    walk = stage_in(kubernetes, make_runtime())
+    stage = walk.engine.switch(prepared(walk.engine, walk.settled()), Deadline(60))
+    kubernetes.images(OLD, Behaviour("crash"))
+    with chosen_pods(kubernetes) as chosen:
+        for pod in kubernetes.all("pods"):
+            if pod["spec"]["containers"][0]["image"] == OLD:
+                kubernetes.delete("pods", pod["metadata"]["name"])
+        with pytest.raises(RollOutFailed, match="Cannot give api its traffic back"):
+            walk.engine.abandon(stage, Deadline(2))
+        assert walk.engine.staged(["api"], Deadline(20))["api"].percent == 100
+    chosen.assert_never_empty()

@@ -106,3 +106,22 @@ def test_run_killed_after_a_change_of_the_route_is_abandoned_by_the_next(
             assert [each["spec"]["selector"] for each in kubernetes.all("services")] == [{"app": "api"}], dies
     chosen.assert_never_empty()
     chosen.assert_route_never_leads_nowhere()
+
+
+def test_stage_whose_removal_was_killed_gets_no_traffic_before_its_pods_are_ready_again(
+    kubernetes: Namespace, make_runtime: Callable[..., Runtime]
+) -> None:
+    kubernetes.create("services", service())
+    kubernetes.create("deployments", workload())
+    engine = by_http(kubernetes, make_runtime())
+    before = settled(engine, ["api"], Deadline(60), make_runtime())["api"]
+    with gateway(kubernetes, [{"name": "api", "port": 80}]), chosen_pods(kubernetes, "httproutes") as chosen:
+        stage = engine.prepare(target(), before, Deadline(60), run="", until=time.time() + 600)
+        with pytest.raises(Killed):
+            by_http(kubernetes, make_runtime(), "delete services").abandon(stage, Deadline(60))
+        assert engine.staged(["api"], Deadline(20))["api"].until == 0, "roll-out would abandon it"
+        assert engine.weigh(stage, 20, Deadline(60)).percent == 20
+        engine.abandon(stage, Deadline(60))
+    chosen.assert_never_empty()
+    chosen.assert_route_never_leads_nowhere()
+    assert {image for _, name, images in chosen.history() if name == "api" for image in images} == {OLD}
