@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +27,8 @@ from tests.harness.kubelet import Behaviour
 from tests.harness.workloads import NEW, NEW_SHA, OLD, OLD_SHA, service, target, workload
 
 pytestmark = pytest.mark.kubernetes
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "progressive-delivery.md"
 
 
 @pytest.fixture(autouse=True)
@@ -365,4 +370,18 @@ def test_old_release_that_is_down_gets_no_traffic_back(kubernetes: Namespace, ma
         with pytest.raises(RollOutFailed, match="Cannot give api its traffic back"):
             walk.engine.abandon(stage, Deadline(2))
         assert walk.engine.staged(["api"], Deadline(20))["api"].percent == 100
+    chosen.assert_never_empty()
+
+
+@pytest.mark.parametrize("share", [50, 100])
+def test_runbook_of_a_stuck_stage_removes_it_by_hand(
+    kubernetes: Namespace, make_runtime: Callable[..., Runtime], share: int
+) -> None:
+    (text,) = re.findall(r"### A stuck stage on Kubernetes.*?```bash\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    walk = stage_in(kubernetes, make_runtime())
+    walk.engine.weigh(prepared(walk.engine, walk.settled()), share, Deadline(60))
+    with chosen_pods(kubernetes) as chosen:
+        variables = {"PATH": "/usr/local/bin:/usr/bin:/bin", "KUBECONFIG": kubernetes.kubeconfig(), "HOME": "/nonexistent"}
+        subprocess.run(["bash", "-euo", "pipefail", "-c", text], check=True, env=variables, timeout=120)
+        assert_nothing_is_left(kubernetes, OLD)
     chosen.assert_never_empty()
