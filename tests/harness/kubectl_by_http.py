@@ -79,8 +79,11 @@ class KubectlByHttp(Kubectl):
         kinds, _, name = words[0].partition("/")
         more = list(words[1:])
         chosen = {"labelSelector": more[more.index("-l") + 1]} if "-l" in more else {}
-        if not name and more and not more[0].startswith("-"):
-            name = more[0]
+        names = more[: next((at for at, word in enumerate(more) if word.startswith("-")), len(more))]
+        if len(names) > 1:
+            answers = [self._namespace.ask("GET", f"{kinds}s", each) for each in names]
+            return {"items": [answer.json() for answer in answers if answer.status_code == 200]}
+        name = name or "".join(names)
         found: list[Any] = []
         for kind in kinds.split(","):
             plural = f"{kind.partition('.')[0].removesuffix('s')}s"

@@ -5,8 +5,8 @@ So a change that is made again changes nothing, and one whose answer was lost is
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from contextlib import suppress
 
 from cicd_actions.engines import kubernetes_route as routes
 from cicd_actions.engines import kubernetes_stage as stages
@@ -94,16 +94,16 @@ class StageObjects(Kubernetes):
             + self._kubectl.by_hand("describe", ref(service)),
         )
 
-    def _hold(self, service: str, deadline: Deadline) -> None:
-        """Pauses the first Deployment, with a mark that says why."""
+    def _hold(self, service: str, deadline: Deadline, first: Json | None = None) -> Json:
+        """Pauses the first Deployment, with a mark that says why. Returns it as it is then."""
         held = {"metadata": {"annotations": {STAGE: stages.name_of(service)}}, "spec": {"paused": True}}
 
         def patch(now: Json) -> Json | None:
             return None if stages.is_held(now) and now["spec"].get("paused") else held
 
-        self._set(first_ref(service), patch, deadline)
+        return self._set(first_ref(service), patch, deadline, now=first)
 
-    def _resume(self, service: str, deadline: Deadline, *, whole: bool) -> None:
+    def _resume(self, service: str, deadline: Deadline, *, whole: bool, first: Json | None = None) -> None:
         """Lets the first Deployment replace its pods again; `whole`: and takes the mark off."""
 
         def patch(now: Json) -> Json | None:
@@ -111,10 +111,13 @@ class StageObjects(Kubernetes):
                 return None
             return {**({"metadata": {"annotations": {STAGE: None}}} if whole else {}), "spec": {"paused": None}}
 
-        self._set(first_ref(service), patch, deadline)
+        self._set(first_ref(service), patch, deadline, now=first)
 
-    def _pin(self, both: Both, pin: str, deadline: Deadline) -> None:
-        """Lets each Service choose the pods of one release, or of both. Raises `RollOutFailed` where it would choose none."""
+    def _pin(self, both: Both, pin: str, deadline: Deadline) -> Both:
+        """Lets each Service choose the pods of one release, or of both. Returns what they are then.
+
+        Raises `RollOutFailed` where a Service would choose none.
+        """
         for each in both.services:
             pods = [*both.old, *both.new]
             if stages.chosen(each, pods) and not stages.chosen(each, pods, pin):
@@ -125,10 +128,9 @@ class StageObjects(Kubernetes):
                     reverted=False,
                     cause="An earlier update is not finished, or its pods failed meanwhile.",
                 )
-        for each in both.services:
-            self._set_pin(each, pin, deadline)
+        return dataclasses.replace(both, services=[self._set_pin(each, pin, deadline) for each in both.services])
 
-    def _set_pin(self, service: Json, pin: str, deadline: Deadline) -> None:
+    def _set_pin(self, service: Json, pin: str, deadline: Deadline) -> Json:
         name, own = str(service["metadata"]["name"]), stages.selector_of(service)
 
         def patch(now: Json) -> Json | None:
@@ -136,8 +138,10 @@ class StageObjects(Kubernetes):
                 raise ChangedMeanwhile(name, f"Something else changed the selector of the Service {name}. It was left.")
             return pin_patch(pin) if stages.pin_of(now) != pin else None
 
-        with suppress(NotFound):  # a Service that somebody deleted has no traffic
-            self._set(f"service/{name}", patch, deadline)
+        try:
+            return self._set(f"service/{name}", patch, deadline, now=service)
+        except NotFound:  # a Service that somebody deleted has no traffic
+            return service
 
     def _scale(self, service: str, replicas: int, deadline: Deadline) -> None:
         """Waits until the stage has exactly this number of pods, and all are available. Raises `RollOutFailed`."""
@@ -185,19 +189,29 @@ class StageObjects(Kubernetes):
             self._runtime.sleep(limit.timeout(POLL))
             found = answered(lambda: self._kubectl.get(route.ref, deadline=deadline), limit, self._runtime)
 
-    def _set(self, name: str, patch: Callable[[Json], Json | None], deadline: Deadline, *, kind: str = "strategic") -> Json:
-        """Brings an object to a state: reads it, patches what differs, and again where somebody else was faster.
+    def _set(
+        self,
+        name: str,
+        patch: Callable[[Json], Json | None],
+        deadline: Deadline,
+        *,
+        kind: str = "strategic",
+        now: Json | None = None,
+    ) -> Json:
+        """Brings an object to a state: patches what differs, and again where somebody else was faster.
 
-        A change whose answer was lost is found done. Returns the object as it is then.
+        `now` is the object as it was just read, which saves a request. A change whose answer was lost is found done. Returns
+        the object as it is then.
         """
+        known = [now] if now is not None else []
 
         def once() -> Json:
             while True:
-                now = self._kubectl.get(name, deadline=deadline)
-                body = patch(now)
+                here = known.pop() if known else self._kubectl.get(name, deadline=deadline)
+                body = patch(here)
                 if body is None:
-                    return now
-                metadata = {**body.get("metadata", {}), "resourceVersion": now["metadata"]["resourceVersion"]}
+                    return here
+                metadata = {**body.get("metadata", {}), "resourceVersion": here["metadata"]["resourceVersion"]}
                 try:
                     return self._kubectl.patch(name, {**body, "metadata": metadata}, deadline=deadline, kind=kind)
                 except Conflict:
@@ -241,12 +255,18 @@ class StageObjects(Kubernetes):
 
     def _found(self, service: str, deadline: Deadline) -> Both | None:
         """Returns both releases, or `None` where no stage stands."""
-        standing = self._standing(service, deadline)
-        if standing is None:
+        names = (service.partition("/")[0], stages.name_of(service))
+        listed = self._listed("deployment", *names, "--ignore-not-found", deadline=deadline)
+        found = {str(each["metadata"]["name"]): each for each in listed}
+        standing = found.get(names[1])
+        if standing is None or not stages.is_stage_of(standing, service):
             return None
-        first = self._first(service, deadline)
-        owned = self._listed("replicasets,pods", "-l", workloads.selector(first), deadline=deadline)
-        return stages.both(first, standing, self._all_services(deadline), owned)
+        first = found.get(names[0]) or self._first(service, deadline)
+        return stages.both(first, standing, self._all_services(deadline), self._owned(first, deadline))
+
+    def _owned(self, first: Json, deadline: Deadline) -> list[Json]:
+        """Returns the ReplicaSets and pods that the first Deployment's selector chooses: those of the stage are among them."""
+        return self._listed("replicasets,pods", "-l", workloads.selector(first), deadline=deadline)
 
 
 def gone(service: str) -> ChangedMeanwhile:

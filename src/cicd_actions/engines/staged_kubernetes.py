@@ -137,7 +137,7 @@ class StagedKubernetes(StageObjects):
         service = stage.service
         both = self._same(stage, deadline)
         route, whole = route_of(both), percent == 100
-        self._hold(service, deadline)
+        self._hold(service, deadline, both.first)
         if percent == 0 or not both.new:
             # The pods that are about to start get nothing before all of them are ready.
             self._pin(both, both.old_hash, deadline)
@@ -212,23 +212,27 @@ class StagedKubernetes(StageObjects):
     def _take_away(self, both: Both, service: str, deadline: Deadline, patience: float, *, expires: bool = False) -> None:
         """Gives the first Deployment all of the traffic, and removes the stage. Any part of it may be done already."""
         if both.live or not stages.is_empty(both.standing):
-            self._hold(service, deadline)
+            both = dataclasses.replace(both, first=self._hold(service, deadline, both.first))
             both = self._until_first_is_ready(both, service, deadline)
-            self._pin(both, both.old_hash, deadline)
+            both = self._pin(both, both.old_hash, deadline)
             self._divide(route_of(both), 0, deadline)
             if both.new:
                 self._runtime.sleep(deadline.timeout(patience))
             marks: Json = {"metadata": {"annotations": {stage_labels.UNTIL: None}}} if expires else {}
-            found = self._set(ref(service), lambda _: {**marks, "spec": {"replicas": 0}}, deadline)
-            while not stages.is_empty(found) or self._both(service, deadline).live:
+            nothing = {**marks, "spec": {"replicas": 0}}
+            found = self._set(ref(service), lambda _: nothing, deadline, now=both.standing)
+            while not stages.is_empty(found) or self._still_live(both, deadline):
                 deadline.check(f"waiting for the pods of the stage of {service} to end")
                 self._runtime.sleep(deadline.timeout(POLL))
                 found = self._look(service, deadline) or found
-        self._release(service, both.services, deadline)
+        self._release(service, both.services, deadline, both.first)
         if route_of(both) is not None:
             mark = f"{STAGE}={both.first['metadata']['name']}"
             self._removed("delete", "services", "-l", mark, "--wait=false", deadline=deadline)
         self._removed("delete", ref(service), "--ignore-not-found", "--cascade=background", "--wait=false", deadline=deadline)
+
+    def _still_live(self, both: Both, deadline: Deadline) -> int:
+        return stages.both(both.first, both.standing, [], self._owned(both.first, deadline)).live
 
     def _until_first_is_ready(self, both: Both, service: str, deadline: Deadline) -> Both:
         while workloads.wanted(both.first) and not all(stages.chosen(each, both.old, both.old_hash) for each in both.services):
@@ -249,12 +253,12 @@ class StagedKubernetes(StageObjects):
         """Ends the hold and the pins of a stage that somebody removed by hand."""
         first = self._deployment(service, deadline)
         if stages.is_held(first) and self._standing(service, deadline) is None:
-            self._release(service, stages.services_of(first, self._all_services(deadline)), deadline)
+            self._release(service, stages.services_of(first, self._all_services(deadline)), deadline, first)
 
-    def _release(self, service: str, services: Sequence[Json], deadline: Deadline) -> None:
+    def _release(self, service: str, services: Sequence[Json], deadline: Deadline, first: Json) -> None:
         for each in services:  # before the Deployment may replace its pods
             self._set_pin(each, "", deadline)
-        self._resume(service, deadline, whole=True)
+        self._resume(service, deadline, whole=True, first=first)
 
     def _clean_up(self, service: str, seconds: float) -> None:
         """Removes a stage that did not come up; what cannot be removed now counts as expired."""
