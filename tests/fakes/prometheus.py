@@ -12,10 +12,10 @@ from urllib.parse import parse_qs, urlsplit
 
 
 class Prometheus(ThreadingHTTPServer):
-    """`buckets` are the cumulative counts of each service, by replica and upper bound; `counters`, by metric and replica."""
+    """`buckets` are the cumulative counts of each service, by replica and upper bound; `counters`, by metric and pod."""
 
     buckets: dict[str, dict[str, dict[str, int]]]
-    counters: dict[str, dict[str, dict[str, int]]]
+    counters: dict[str, dict[str, int]]
     status = 200
 
     def __init__(self) -> None:
@@ -39,9 +39,10 @@ class Handler(BaseHTTPRequestHandler):
             for replica, counts in self.server.buckets.get(service, {}).items()
             for bound, count in counts.items()
         ]
-        if summed := re.fullmatch(r"sum by \(instance, pod\) \((\w+)\{.*", query):
-            counters = self.server.counters.get(summed[1], {}).get(service, {})
-            result = [{"metric": {"pod": replica}, "value": [1, str(count)]} for replica, count in counters.items()]
+        if summed := re.fullmatch(r'sum by \(instance, pod\) \((\w+)\{pod=~"(.*)"\}\)', query):
+            counters = {**self.server.counters.get(summed[1], {})}
+            matching = {pod: count for pod, count in counters.items() if re.fullmatch(summed[2], pod)}
+            result = [{"metric": {"pod": pod}, "value": [1, str(count)]} for pod, count in matching.items()]
         body = json.dumps({"status": "success", "data": {"resultType": "vector", "result": result}}).encode()
         self.send_response(self.server.status)
         self.send_header("Content-Length", str(len(body)))

@@ -39,6 +39,8 @@ _GROUPS = {
     "replicasets": "apis/apps/v1",
     "jobs": "apis/batch/v1",
     "roles": "apis/rbac.authorization.k8s.io/v1",
+    "httproutes": "apis/gateway.networking.k8s.io/v1",
+    "rollouts": "apis/argoproj.io/v1alpha1",
     "rolebindings": "apis/rbac.authorization.k8s.io/v1",
 }
 

@@ -79,11 +79,14 @@ class KubectlByHttp(Kubectl):
         kinds, _, name = words[0].partition("/")
         more = list(words[1:])
         chosen = {"labelSelector": more[more.index("-l") + 1]} if "-l" in more else {}
-        if not name and more and not more[0].startswith("-"):
-            name = more[0]
+        names = more[: next((at for at, word in enumerate(more) if word.startswith("-")), len(more))]
+        if len(names) > 1:
+            answers = [self._namespace.ask("GET", f"{kinds}s", each) for each in names]
+            return {"items": [answer.json() for answer in answers if answer.status_code == 200]}
+        name = name or "".join(names)
         found: list[Any] = []
         for kind in kinds.split(","):
-            plural = kind if kind.endswith("s") else f"{kind}s"
+            plural = f"{kind.partition('.')[0].removesuffix('s')}s"
             answer = self._namespace.ask("GET", plural, name, params=chosen)
             if answer.status_code == 404:
                 raise NotFound(answer.text)
@@ -100,6 +103,13 @@ class KubectlByHttp(Kubectl):
             body = json.loads(stdin)
             return self._namespace.ask("POST", f"{body['kind'].lower()}s", content=stdin)
         kind, _, name = words[1].partition("/")
+        kind = kind.partition(".")[0].removesuffix("s")
+        if words[0] == "delete" and "-l" in words:
+            chosen = {"labelSelector": words[words.index("-l") + 1]}
+            found = self._namespace.ask("GET", f"{kind}s", params=chosen)
+            for each in found.json()["items"]:
+                self._namespace.ask("DELETE", f"{kind}s", each["metadata"]["name"])
+            return found
         if words[0] == "delete":
             return self._namespace.ask("DELETE", f"{kind}s", name, params={"propagationPolicy": "Background"})
         how = next(word for word in words if word.startswith("--type=")).partition("=")[2]

@@ -7,8 +7,9 @@ Reading order:
   `kubernetes_job`) hold a part of it; `docker_*` serve both Docker engines. `container_job` is plain Docker's, `kubectl`
   Kubernetes'. `programs` holds the user's programs of `command`, and `reported` reads what they say runs.
 - `staged_protocol` lets a release stand beside the one before it, and `stage_labels` are written down at it. `staged_proxy`
-  does it by `staged_swarm` and `staged_docker`, where `haproxy` divides the traffic, `staged_kubernetes` by Services
-  (`kubernetes_stage`), and `staged_command` leaves it to the user's programs. `staged_inputs` makes these engines.
+  does it by `staged_swarm` and `staged_docker`, where `haproxy` divides the traffic; `staged_kubernetes` by Services or a
+  `kubernetes_route`, with the objects of `kubernetes_stage` and `kubernetes_stage_objects`; `staged_command` by the user's
+  programs. `staged_inputs` makes these engines.
 - `reference`, `registry` and `registry_trust` know images. `left_behind` finds what interrupted runs left, and `patience`
   waits.
 """

@@ -50,9 +50,12 @@ class Kubectl:
             raise EngineUnreachable("Could not read the answer of kubectl: it is not an object.")
         return found
 
-    def patch(self, name: str, body: Json, *, deadline: Deadline) -> Json:
-        """Applies a strategic merge patch to `kind/name`. Returns the object as stored. Raises `Conflict`, and as `call`."""
-        words = ("patch", name, "--type=strategic", FIELD_MANAGER, "-o", "json", "-p", json.dumps(body))
+    def patch(self, name: str, body: Json, *, deadline: Deadline, kind: str = "strategic") -> Json:
+        """Applies a patch to `kind/name`: a strategic merge patch, or `merge` where the API server knows no other.
+
+        Returns the object as stored. Raises `Conflict`, and as `call`.
+        """
+        words = ("patch", name, f"--type={kind}", FIELD_MANAGER, "-o", "json", "-p", json.dumps(body))
         return dict(json.loads(self.call(*words, deadline=deadline)))
 
     def create(self, body: Json, *, deadline: Deadline) -> Json:

@@ -158,8 +158,10 @@ def pin_of(service: Json) -> str:
 
 def chosen(service: Json, pods: Iterable[Json], pin: str | None = None) -> list[Json]:
     """Returns the pods that the Service chooses, or would choose with that pin."""
-    wanted = {**selector_of(service), **({PIN: pin} if (pin := pin_of(service) if pin is None else pin) else {})}.items()
-    return [pod for pod in pods if wanted <= (pod["metadata"].get("labels") or {}).items()]
+    wanted = {**selector_of(service), PIN: pin_of(service) if pin is None else pin}
+    if not wanted[PIN]:
+        del wanted[PIN]
+    return [pod for pod in pods if wanted.items() <= (pod["metadata"].get("labels") or {}).items()]
 
 
 def takes_traffic(pod: Json) -> bool:

@@ -34,6 +34,11 @@ class StageInputs(EngineInputs):
         "The path of HAProxy's runtime socket in the proxy's container.",
         default="/tmp/haproxy.sock",  # noqa: S108 - a folder that the image's user can write to
     )
+    route: str = declare(
+        string,
+        "Kubernetes: the HTTPRoute of the Gateway API that divides the traffic by weights. Default: the share is that of ready"
+        " pods.",
+    )
     stage_command: tuple[str, ...] | None = declare(
         optional(argv),
         "Engine `command`: the program that prints the stages as JSON, an empty object without one: for each service its"
@@ -121,7 +126,7 @@ def _docker(inputs: StageInputs, runtime: Runtime) -> Engine:
 
 def _kubernetes(inputs: StageInputs, runtime: Runtime) -> Engine:
     return staged_kubernetes.StagedKubernetes(
-        runtime, context=inputs.context, namespace=inputs.namespace, container=inputs.container
+        runtime, context=inputs.context, namespace=inputs.namespace, container=inputs.container, route=inputs.route
     )
 
 

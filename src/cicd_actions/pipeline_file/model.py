@@ -199,6 +199,9 @@ class Settings:
     )
     proxy: str | None = key(WORD, "Service of HAProxy that divides the traffic, such as `proxy`.")
     proxy_socket: str | None = key(WORD, "Path of its runtime socket in its container. Default: /tmp/haproxy.sock.")
+    route: str | None = key(
+        WORD, "Kubernetes: the HTTPRoute that divides the traffic. Default: the share is that of ready pods."
+    )
     steps: tuple[str, ...] | None = key(
         Listed(STEP, 1, 10), "Steps of a canary, such as `10% 1000 requests within 30m`. Default: 10 % and 50 %."
     )

@@ -49,7 +49,9 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
 
         try:
             if inputs.strategy == "rolling":
-                progress.notes += abandon_all(engine, inputs, list(before), deadline, runtime)
+                if notes := abandon_all(engine, inputs, list(before), deadline, runtime):
+                    progress.notes += notes
+                    progress.before = settled(engine, list(before), deadline, runtime)
                 roll_out(engine, progress, deadline, revert_deadline, runtime, allow_empty=inputs.allow_empty)
             else:
                 staged.roll_out(engine, progress, inputs, deadline, revert_deadline, runtime)

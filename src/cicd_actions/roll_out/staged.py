@@ -317,6 +317,7 @@ class _Walk:
                 progress.left[service] = error.what
             except ActionError as error:
                 progress.stranded[service] = error.what
+                self.runtime.log(f"{service}: {error.what}")
             else:
                 progress.returned.append(service)
 

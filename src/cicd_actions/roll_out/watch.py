@@ -50,6 +50,9 @@ class Watch:
         self.judged: dict[tuple[str, str], Judged] = {}
         self._count()
         weigh(weighted, stages, percent, deadline)
+        # The share may take minutes, where pods have to start for it: the old release is counted from here on as well.
+        self.old = {service: Tally() for service in stages}
+        self._count()
         self._reached = runtime.clock()
         asked = inputs.prometheus if baseline is None and inputs.latency_query else ""
         self._latencies = {

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +28,8 @@ from tests.harness.workloads import NEW, NEW_SHA, OLD, OLD_SHA, service, target,
 
 pytestmark = pytest.mark.kubernetes
 
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "progressive-delivery.md"
+
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,7 +40,9 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def engine(kubernetes: Namespace, make_runtime: Callable[..., Runtime]) -> StagedKubernetes:
-    return StagedKubernetes(make_runtime(KUBECONFIG=kubernetes.kubeconfig()))
+    made = StagedKubernetes(make_runtime())
+    made._kubectl = KubectlByHttp(make_runtime(), kubernetes)
+    return made
 
 
 @pytest.fixture
@@ -99,7 +106,7 @@ def test_stage_that_is_not_healthy_is_removed_and_had_no_traffic(
     with chosen_pods(kubernetes) as chosen, pytest.raises(RollOutFailed) as failed:
         prepared(engine, first)
     assert failed.value.reverted
-    assert "no such table" in failed.value.evidence.log
+    assert "CrashLoopBackOff" in failed.value.evidence.reason
     assert_nothing_is_left(kubernetes, OLD)
     assert {image for _, _, images in chosen.history() for image in images} == {OLD}
     chosen.assert_never_empty()
@@ -218,10 +225,9 @@ def test_stage_is_abandoned_from_each_share_as_often_as_asked(
     walk = stage_in(kubernetes, make_runtime())
     before, engine = walk.settled(), walk.engine
     with chosen_pods(kubernetes) as chosen:
+        stage = prepared(engine, before)
         for share in (0, 50, 100):
-            stage = prepared(engine, before)
-            if share:
-                stage = engine.weigh(stage, share, Deadline(60))
+            stage = engine.weigh(prepared(engine, before) if share else stage, share, Deadline(60))
             assert stage.percent == share
             engine.abandon(stage, Deadline(60), wait=share != 50)
             assert_nothing_is_left(kubernetes, OLD)
@@ -314,5 +320,68 @@ def test_change_of_the_paused_deployment_waits_until_the_stage_is_gone(
         walk.engine.weigh(stage, 50, Deadline(60))
         walk.engine.abandon(stage, Deadline(60))
         walk.settled()
+        assert_nothing_is_left(kubernetes, OLD)
+    chosen.assert_never_empty()
+
+
+def test_marks_that_somebody_forged_decide_nothing(kubernetes: Namespace, make_runtime: Callable[..., Runtime]) -> None:
+    walk = stage_in(kubernetes, make_runtime())
+    stage = prepared(walk.engine, walk.settled())
+    forged = {
+        "org.cicd-actions.stage-image": f"evil.example/api@sha256:{'c' * 64}",
+        "org.cicd-actions.stage-until": "9e999",
+        "org.cicd-actions.stage-before": "evil.example/api:1",
+        STAGE: "../web",
+    }
+    kubernetes.patch("deployments", "api-next", {"metadata": {"annotations": forged}})
+    found = walk.engine.staged(["api"], Deadline(20))["api"]
+    assert (found.target.image.pinned, found.until, found.percent) == (NEW, 0, 0)
+    with chosen_pods(kubernetes) as chosen:
+        with pytest.raises(ChangedMeanwhile, match="Something else changed deployment/api"):
+            walk.engine.finish(found, Deadline(60))
+        walk.engine.abandon(stage, Deadline(60))
+        assert_nothing_is_left(kubernetes, OLD)
+    chosen.assert_never_empty()
+
+
+def test_calls_in_the_wrong_order_lose_no_pod(kubernetes: Namespace, make_runtime: Callable[..., Runtime]) -> None:
+    walk = stage_in(kubernetes, make_runtime())
+    stage = prepared(walk.engine, walk.settled())
+    with chosen_pods(kubernetes) as chosen:
+        walk.engine.switch(stage, Deadline(60))
+        assert walk.engine.weigh(stage, 0, Deadline(60)).percent == 0
+        assert walk.engine.finish(stage, Deadline(60)).replicas == 2, "it takes the traffic itself"
+        for late in (walk.engine.switch, walk.engine.finish):
+            with pytest.raises(ChangedMeanwhile):
+                late(stage, Deadline(60))
+        walk.engine.abandon(stage, Deadline(60))
+        assert_nothing_is_left(kubernetes, NEW)
+    chosen.assert_never_empty()
+
+
+def test_old_release_that_is_down_gets_no_traffic_back(kubernetes: Namespace, make_runtime: Callable[..., Runtime]) -> None:
+    walk = stage_in(kubernetes, make_runtime())
+    stage = walk.engine.switch(prepared(walk.engine, walk.settled()), Deadline(60))
+    kubernetes.images(OLD, Behaviour("crash"))
+    with chosen_pods(kubernetes) as chosen:
+        for pod in kubernetes.all("pods"):
+            if pod["spec"]["containers"][0]["image"] == OLD:
+                kubernetes.delete("pods", pod["metadata"]["name"])
+        with pytest.raises(RollOutFailed, match="Cannot give api its traffic back"):
+            walk.engine.abandon(stage, Deadline(2))
+        assert walk.engine.staged(["api"], Deadline(20))["api"].percent == 100
+    chosen.assert_never_empty()
+
+
+@pytest.mark.parametrize("share", [50, 100])
+def test_runbook_of_a_stuck_stage_removes_it_by_hand(
+    kubernetes: Namespace, make_runtime: Callable[..., Runtime], share: int
+) -> None:
+    (text,) = re.findall(r"### A stuck stage on Kubernetes.*?```bash\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    walk = stage_in(kubernetes, make_runtime())
+    walk.engine.weigh(prepared(walk.engine, walk.settled()), share, Deadline(60))
+    with chosen_pods(kubernetes) as chosen:
+        variables = {"PATH": "/usr/local/bin:/usr/bin:/bin", "KUBECONFIG": kubernetes.kubeconfig(), "HOME": "/nonexistent"}
+        subprocess.run(["bash", "-euo", "pipefail", "-c", text], check=True, env=variables, timeout=120)
         assert_nothing_is_left(kubernetes, OLD)
     chosen.assert_never_empty()

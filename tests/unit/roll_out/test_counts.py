@@ -16,15 +16,16 @@ from cicd_actions.toolkit.runtime import Runtime
 from tests.fakes.prometheus import started
 
 STAGE = Stage(Target("shop/api", Image("r/api"), "b" * 40), "r/old", "a" * 40, 10.0, "", 0.0)
-REQUESTS, ERRORS = 'requests_total{service="{service}"}', 'errors_total{service="{service}"}'
+PODS = '{pod=~"{service}-[a-z0-9]+-[a-z0-9]{5}"}'
+REQUESTS, ERRORS = f"requests_total{PODS}", f"errors_total{PODS}"
 
 
 def test_answers_are_counted_by_pod_and_a_pod_without_errors_has_none(make_runtime: Callable[..., Runtime]) -> None:
     with started() as prometheus:
         counting = ByPrometheus(prometheus.url, REQUESTS, ERRORS, make_runtime())
         prometheus.counters = {
-            "requests_total": {"shop": {"one": 900, "two": 90}, "shop-next": {"three": 100}},
-            "errors_total": {"shop": {"one": 9}, "shop-gone": {"four": 7}},
+            "requests_total": {"shop-5f9c-aaaaa": 900, "shop-5f9c-bbbbb": 90, "shop-next-77d4-ccccc": 100},
+            "errors_total": {"shop-5f9c-aaaaa": 9, "shop-other-5f9c-ddddd": 7},
         }
         found = counting.answers(STAGE, Deadline(9))
         assert sorted(found.values(), key=str) == sorted(
