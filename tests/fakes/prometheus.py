@@ -1,8 +1,9 @@
-"""Answers instant queries of bucket series as Prometheus does."""
+"""Answers instant queries of bucket series and of sums of counters as Prometheus does."""
 
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,14 +12,16 @@ from urllib.parse import parse_qs, urlsplit
 
 
 class Prometheus(ThreadingHTTPServer):
-    """`buckets` are the cumulative counts of each service, by replica and upper bound."""
+    """`buckets` are the cumulative counts of each service, by replica and upper bound; `counters`, by metric and replica."""
 
     buckets: dict[str, dict[str, dict[str, int]]]
+    counters: dict[str, dict[str, dict[str, int]]]
     status = 200
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.buckets = {}
+        self.counters = {}
 
     @property
     def url(self) -> str:
@@ -36,6 +39,9 @@ class Handler(BaseHTTPRequestHandler):
             for replica, counts in self.server.buckets.get(service, {}).items()
             for bound, count in counts.items()
         ]
+        if summed := re.fullmatch(r"sum by \(instance, pod\) \((\w+)\{.*", query):
+            counters = self.server.counters.get(summed[1], {}).get(service, {})
+            result = [{"metric": {"pod": replica}, "value": [1, str(count)]} for replica, count in counters.items()]
         body = json.dumps({"status": "success", "data": {"resultType": "vector", "result": result}}).encode()
         self.send_response(self.server.status)
         self.send_header("Content-Length", str(len(body)))

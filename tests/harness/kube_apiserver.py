@@ -222,6 +222,15 @@ class Namespace:
         path = f"{self._path(kind, name)}?fieldManager=somebody-else" + ("&dryRun=All" if dry_run else "")
         return self._done(self.server.api.patch(path, content=json.dumps(body), headers=headers))
 
+    def delete(self, kind: str, name: str) -> None:
+        """Deletes an object, as somebody else would."""
+        self._done(self.server.api.request("DELETE", self._path(kind, name), json={"gracePeriodSeconds": 0}))
+
+    def ask(self, method: str, kind: str, name: str = "", **request: Any) -> httpx.Response:
+        """What the API server answers to a request about an object, or about all of a kind."""
+        headers = {"Content-Type": "application/json", **request.pop("headers", {})}
+        return self.server.api.request(method, self._path(kind, name), headers=headers, **request)
+
     def kubectl(self, *words: str) -> str:
         """What `kubectl` prints for the administrator."""
         done = subprocess.run(

@@ -79,6 +79,7 @@ class Kubelet:
         self._api = api
         self._containers: dict[tuple[str, str, str], _Container] = {}
         self._begun: set[str] = set()
+        self._addresses: dict[str, int] = {}
         self._stopped = threading.Event()
         kubelet = self
 
@@ -191,6 +192,7 @@ class Kubelet:
             _path(pod),
             {
                 "phase": phase,
+                "podIP": self._address(pod),
                 "startTime": _now(),
                 "conditions": conditions,
                 "containerStatuses": main,
@@ -203,6 +205,11 @@ class Kubelet:
         if phase == "Running" and once:
             for each in pod["spec"]["containers"]:
                 threading.Thread(target=self._process, args=(pod, each), daemon=True).start()
+
+    def _address(self, pod: Json) -> str:
+        """An address of this machine that no other pod has, so that a server on all addresses knows which pod is asked."""
+        number = self._addresses.setdefault(pod["metadata"]["uid"], len(self._addresses) + 1)
+        return f"127.8.{number // 250}.{number % 250 + 1}"
 
     def _begin(self, pod: Json, container: Json, *, once: bool) -> tuple[Json, bool]:
         behaviour = self._behaviour(pod, container)

@@ -22,8 +22,9 @@ HOSTS = (
     "prod-1.westus.logic.azure.com",
     "events.pagerduty.com",
     "chat.googleapis.com",
+    "api.opsgenie.com",
 )
-_STATUS = {"discord.com": 204, "prod-1.westus.logic.azure.com": 202, "events.pagerduty.com": 202}
+_STATUS = {"discord.com": 204, "prod-1.westus.logic.azure.com": 202, "events.pagerduty.com": 202, "api.opsgenie.com": 202}
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,13 @@ def _http(services: Services) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers["Content-Length"] or 0)).decode()
             services.requests.append(Request(self.host, self.path, body))
             status = services.status.get(self.host, 200)
-            answer = b"" if status == 204 else b"ok" if self.host == "hooks.slack.com" else b'{"ok": true, "status": "success"}'
+            answer = (
+                b""
+                if status == 204
+                else b"ok"
+                if self.host == "hooks.slack.com"
+                else b'{"ok": true, "status": "success", "requestId": "1"}'
+            )
             self.send_response(status)
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()

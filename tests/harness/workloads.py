@@ -46,3 +46,9 @@ def workload(
     if kind == "StatefulSet":
         base |= {"replicas": 2, "serviceName": name}
     return {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name}, "spec": {**base, **spec}}
+
+
+def service(name: str = "api", selector: dict[str, str] | None = None) -> dict[str, Any]:
+    """A Service that chooses the pods of the workload of that name."""
+    spec = {"selector": selector or {"app": name}, "ports": [{"port": 80, "targetPort": 8000}]}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}

@@ -6,8 +6,9 @@ Reading order:
 - `command`, `docker_engine`, `swarm` and `kubernetes` are the engines. Modules named after one (`swarm_spec`,
   `kubernetes_job`) hold a part of it; `docker_*` serve both Docker engines. `container_job` is plain Docker's, `kubectl`
   Kubernetes'. `programs` holds the user's programs of `command`, and `reported` reads what they say runs.
-- `staged_protocol` lets a release stand beside the one before it: `staged_proxy`, by `staged_swarm` and `staged_docker`, where
-  `haproxy` divides the traffic. `staged_command` leaves all of it to the user's programs. `staged_inputs` makes these engines.
+- `staged_protocol` lets a release stand beside the one before it, and `stage_labels` are written down at it. `staged_proxy`
+  does it by `staged_swarm` and `staged_docker`, where `haproxy` divides the traffic, `staged_kubernetes` by Services
+  (`kubernetes_stage`), and `staged_command` leaves it to the user's programs. `staged_inputs` makes these engines.
 - `reference`, `registry` and `registry_trust` know images. `left_behind` finds what interrupted runs left, and `patience`
   waits.
 """

@@ -10,7 +10,8 @@ from cicd_actions.engines import docker_settings
 from cicd_actions.engines.docker_api import Json
 from cicd_actions.engines.docker_engine import DockerEngine
 from cicd_actions.engines.protocol import REVISION, Refused, Running, Target
-from cicd_actions.engines.staged_proxy import STAGE, SUFFIX, ByProxy, Standing
+from cicd_actions.engines.stage_labels import STAGE, SUFFIX
+from cicd_actions.engines.staged_proxy import ByProxy, Standing
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.runtime import Runtime
 

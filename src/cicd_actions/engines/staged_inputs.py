@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cicd_actions.engines import staged_command, staged_docker, staged_swarm
+from cicd_actions.engines import staged_command, staged_docker, staged_kubernetes, staged_swarm
 from cicd_actions.engines.inputs import EngineInputs, Maker, command_engine
 from cicd_actions.engines.programs import StagePrograms
 from cicd_actions.engines.protocol import Engine
@@ -69,7 +69,7 @@ class StagedInputs(StageInputs):
 
 def standing(engine: Engine, inputs: StageInputs, services: Sequence[str], deadline: Deadline) -> Mapping[str, Stage]:
     """Returns the stages that stand; none where the inputs do not say what divides the traffic. Changes nothing."""
-    if isinstance(engine, Staged) and (inputs.proxy or inputs.stage_command):
+    if isinstance(engine, Staged) and (inputs.engine == "kubernetes" or inputs.proxy or inputs.stage_command):
         return engine.staged(services, deadline)
     return {}
 
@@ -119,5 +119,11 @@ def _docker(inputs: StageInputs, runtime: Runtime) -> Engine:
     )
 
 
-STAGED: Mapping[str, Maker] = {"swarm": _swarm, "docker": _docker, "command": _command}
+def _kubernetes(inputs: StageInputs, runtime: Runtime) -> Engine:
+    return staged_kubernetes.StagedKubernetes(
+        runtime, context=inputs.context, namespace=inputs.namespace, container=inputs.container
+    )
+
+
+STAGED: Mapping[str, Maker] = {"swarm": _swarm, "kubernetes": _kubernetes, "docker": _docker, "command": _command}
 """Makers for `inputs.connected`."""

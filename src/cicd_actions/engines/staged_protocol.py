@@ -92,6 +92,11 @@ class Weighted(Staged, Protocol):
         """Gives the new release this percentage of the traffic, and returns the stage with the share that was read back."""
         ...
 
+
+@runtime_checkable
+class Counting(Protocol):
+    """What counts the answers of both releases."""
+
     def answers(self, stage: Stage, deadline: Deadline) -> Mapping[str, tuple[Answers, Answers]]:
-        """Returns what the new and the old release answered, by the proxy that counted, since that proxy started."""
+        """Returns what the new and the old release answered, by what counted (a proxy), since that began to count."""
         ...

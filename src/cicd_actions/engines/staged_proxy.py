@@ -14,10 +14,9 @@ from typing import Any
 
 from docker import errors as sdk
 
-from cicd_actions.engines import haproxy
+from cicd_actions.engines import haproxy, stage_labels
 from cicd_actions.engines.docker_api import DockerApi
 from cicd_actions.engines.protocol import (
-    REVISION,
     ChangedMeanwhile,
     EngineUnreachable,
     Image,
@@ -28,22 +27,11 @@ from cicd_actions.engines.protocol import (
     Target,
 )
 from cicd_actions.engines.release import settled
+from cicd_actions.engines.stage_labels import SUFFIX
 from cicd_actions.engines.staged_protocol import Answers, Stage
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import Failed, UnusableInput
-from cicd_actions.toolkit.grammar import is_whole
 from cicd_actions.toolkit.runtime import Runtime
-
-STAGE = "org.cicd-actions.stage"
-"""The label that names the service of which this is the next release."""
-
-_BEFORE = "org.cicd-actions.stage-before"
-_BEFORE_SHA = "org.cicd-actions.stage-before-sha"
-_RUN = "org.cicd-actions.stage-run"
-_UNTIL = "org.cicd-actions.stage-until"
-
-SUFFIX = "-next"
-"""What the name and the only alias of a stage end in."""
 
 POLL = 0.2
 DRAIN = 10.0
@@ -98,14 +86,7 @@ class ByProxy(abc.ABC):
 
     def prepare(self, target: Target, before: Running, deadline: Deadline, *, run: str, until: float) -> Stage:
         self._api.deadline = deadline
-        labels = {
-            STAGE: target.service,
-            _BEFORE: before.image,
-            _BEFORE_SHA: before.sha,
-            _RUN: run,
-            _UNTIL: str(int(until)),
-            **({REVISION: target.sha} if target.sha else {}),
-        }
+        labels = stage_labels.written(target, before, run=run, until=until)
         for proxy in self._found_proxies():
             self._servers(proxy, target.service)  # a proxy that does not know the stage is found before anything starts
         self._api.pull(target.image, deadline)
@@ -138,7 +119,7 @@ class ByProxy(abc.ABC):
             if percent > 0 and not any(server.up and server.new for server in found):
                 raise RollOutFailed(service, f"The proxy reaches no replica of the new release of {service}.", reverted=False)
             shares.append(haproxy.percent(self._weigh(proxy, service, found, percent)))
-        return _stage_of(service, standing, shares)
+        return stage_labels.read(service, standing.image, standing.labels, max(shares), standing.addresses)
 
     def answers(self, stage: Stage, deadline: Deadline) -> Mapping[str, tuple[Answers, Answers]]:
         self._api.deadline = deadline
@@ -261,7 +242,7 @@ class ByProxy(abc.ABC):
         if standing is None:
             raise self._gone(service)
         shares = [haproxy.percent(self._servers(proxy, service)) for proxy in self._found_proxies()]
-        return _stage_of(service, standing, shares)
+        return stage_labels.read(service, standing.image, standing.labels, max(shares), standing.addresses)
 
     def _same(self, stage: Stage) -> Standing:
         standing = self._standing(stage.service)
@@ -312,19 +293,3 @@ class ByProxy(abc.ABC):
             while any(server.sessions for server in self._servers(proxy, service) if server.new) and not drain.expired:
                 self._runtime.sleep(drain.timeout(POLL))
         self._remove_stage(service)
-
-
-def _stage_of(service: str, standing: Standing, shares: Sequence[float]) -> Stage:
-    labels = standing.labels
-    name, _, digest = standing.image.partition("@")
-    image = Image(name, digest) if digest else Image(standing.image, standing.image, opaque=True)
-    until = labels.get(_UNTIL, "")
-    return Stage(
-        Target(service, image, labels.get(REVISION, "")),
-        before=labels.get(_BEFORE, ""),
-        before_sha=labels.get(_BEFORE_SHA, ""),
-        percent=max(shares),
-        run=labels.get(_RUN, ""),
-        until=float(until) if is_whole(until) else 0.0,
-        addresses=standing.addresses,
-    )

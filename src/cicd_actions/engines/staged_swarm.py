@@ -14,7 +14,8 @@ from docker import errors as sdk
 from cicd_actions.engines import swarm_spec
 from cicd_actions.engines.docker_api import Json
 from cicd_actions.engines.protocol import Refused, RollOutFailed, Running, Target
-from cicd_actions.engines.staged_proxy import STAGE, SUFFIX, ByProxy, Standing
+from cicd_actions.engines.stage_labels import STAGE, SUFFIX
+from cicd_actions.engines.staged_proxy import ByProxy, Standing
 from cicd_actions.engines.swarm import POLL, Swarm
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import Failed

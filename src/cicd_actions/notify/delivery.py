@@ -11,10 +11,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import apprise
+import requests
+from apprise.plugins.opsgenie import OPSGENIE_API_LOOKUP
 
 from cicd_actions.notify import payloads
 from cicd_actions.notify.message import WORDS, Message
@@ -129,8 +133,7 @@ def _prepared(service: Any, message: Message, scratch: Path) -> str:
         service.template.add(str(template))
         if kind == "NotifySlack":
             service.use_blocks = True
-    if message.incident and message.event not in {"waiting", "passed"}:
-        _joined(service, kind, f"cicd-actions/{message.incident}")
+    _join(service, kind, message)
     if hasattr(service, "payload_extras"):
         service.payload_extras = {"event": message.event, "facts": dict(message.facts), "links": dict(message.links)} | (
             service.payload_extras
@@ -139,12 +142,26 @@ def _prepared(service: Any, message: Message, scratch: Path) -> str:
     return payloads.commonmark(message, max(limit, 1))
 
 
-def _joined(service: Any, kind: str, incident: str) -> None:
+def _join(service: Any, kind: str, message: Message) -> None:
     """Makes a recovery close the incident that a failure opened, and keeps both in one thread, where a service can."""
-    if kind == "NotifyPagerDuty":
+    joined = bool(message.incident) and message.event not in {"waiting", "passed"}
+    incident = f"cicd-actions/{message.incident}"
+    if kind == "NotifyPagerDuty" and joined:
         service.dedup = service.dedup or incident
         service.action = "map" if service.action == "trigger" else service.action
-    elif kind == "NotifyOpsgenie":
-        service.alias = service.alias or incident
-    elif kind == "NotifyGoogleChat":
+    elif kind == "NotifyOpsgenie" and service.action == "map":
+        service.action = "new"
+        if joined:
+            service.alias = service.alias or incident
+            if message.event == "recovered":
+                service.send = partial(_close, service)
+    elif kind == "NotifyGoogleChat" and joined:
         service.thread_key = service.thread_key or incident
+
+
+def _close(service: Any, body: str, **_: Any) -> bool:
+    """Closes the alert by its alias: Apprise itself closes only what the same process has opened."""
+    url = f"{OPSGENIE_API_LOOKUP[service.region_name]}/{quote(service.alias, safe='')}/close"
+    note = {"source": "cicd-actions", "note": body}
+    taken: bool = service._fetch(requests.post, url, note, {"identifierType": "alias"})[0]  # noqa: SLF001 - it has no public way
+    return taken

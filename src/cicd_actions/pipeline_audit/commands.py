@@ -73,7 +73,7 @@ def effects_of(command: Command) -> tuple[Effect, ...]:
 
 def _effects(command: Command) -> Iterator[Effect]:
     text = command.text[len(command.words[0]) - len(command.program) :][:LONGEST].strip()
-    builds, pushes, does, deploys = (each.match(text) for each in (BUILD, PUSH, _DOES, _DEPLOY))
+    builds, pushes, does, deploys = BUILD.match(text), PUSH.match(text), _DOES.match(text), _DEPLOY.match(text)
     if not (builds or pushes or does or deploys or _runs_deploy_script(command)):
         return
     common: dict[str, Any] = {"tolerated": command.tolerated, "remote": command.remote, "after_failure": command.after_failure}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from cicd_actions.pipeline_audit import known_actions
-from cicd_actions.pipeline_audit.effects import Effect, Kind
+from cicd_actions.pipeline_audit.effects import Kind
 from cicd_actions.pipeline_audit.model import JobRun, Pipeline
 from cicd_actions.pipeline_audit.repository import Repository
 from cicd_actions.pipeline_audit.rules.definition import Answer, Held, NotApplicable, Unknown
@@ -82,14 +82,6 @@ class Facts:
     @cached_property
     def staging(self) -> list[JobRun]:
         return [job for job in self.deploying if Stage.STAGING in job.stages]
-
-    def deploys_of(self, job: JobRun) -> list[tuple[int, Effect]]:
-        """The job's deploys, infrastructure left out."""
-        return [
-            (index, effect)
-            for index, effect in job.deploys
-            if effect.platform and effect.platform.name != "infrastructure as code"
-        ]
 
     def run_of(self, job: JobRun) -> list[JobRun]:
         """Every job of the same run."""

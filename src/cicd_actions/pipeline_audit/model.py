@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -102,6 +102,10 @@ class JobRun:
             found.setdefault(effect.kind, []).append(effect)
         return found
 
+    @property
+    def kinds(self) -> Collection[Kind]:
+        return self._by_kind
+
     def of(self, *kinds: Kind) -> list[Effect]:
         found = [self._by_kind[kind] for kind in kinds if kind in self._by_kind]
         if len(found) < 2:
@@ -116,6 +120,11 @@ class JobRun:
             for index, effect in self.effects
             if effect.kind is Kind.DEPLOY and effect.sure and not effect.preview
         ]
+
+    @cached_property
+    def service_deploys(self) -> list[tuple[int, Effect]]:
+        """Its deploys to something that runs the application: neither infrastructure nor a place for files."""
+        return [one for one in self.deploys if one[1].platform and one[1].platform.name != "infrastructure as code"]
 
     def __post_init__(self) -> None:
         # Made job by job, each after those that it needs: what those wait for is known, and is not walked again.
@@ -170,17 +179,19 @@ class Pipeline:
     @cached_property
     def deploys(self) -> list[tuple[JobRun, int, Effect]]:
         """Every sure deploy of a service, with its job and step."""
-        return [(job, index, effect) for job in self.jobs for index, effect in job.deploys if effect.platform]
+        return [
+            (job, index, effect) for job in self._doing.get(Kind.DEPLOY, []) for index, effect in job.deploys if effect.platform
+        ]
 
     @cached_property
     def service_deploys(self) -> list[tuple[JobRun, int, Effect]]:
         """Deploys to something that runs the application: neither infrastructure nor a place for files."""
-        return [one for one in self.deploys if one[2].platform and one[2].platform.name != "infrastructure as code"]
+        return [(job, *one) for job in self._doing.get(Kind.DEPLOY, []) for one in job.service_deploys]
 
     @cached_property
     def guessed_deploys(self) -> list[tuple[JobRun, Effect]]:
         """Jobs that only their names make a deploy."""
-        return [(job, effect) for job in self.jobs for effect in job.of(Kind.DEPLOY) if not effect.sure]
+        return [(job, effect) for job, effect in self.all(Kind.DEPLOY) if not effect.sure]
 
     @cached_property
     def runs(self) -> dict[str, list[JobRun]]:
@@ -190,8 +201,18 @@ class Pipeline:
             found.setdefault(job.entry.path, []).append(job)
         return found
 
+    @cached_property
+    def _doing(self) -> dict[Kind, list[JobRun]]:
+        """The jobs with an effect of the kind."""
+        found: dict[Kind, list[JobRun]] = {}
+        for job in self.jobs:
+            for kind in job.kinds:
+                found.setdefault(kind, []).append(job)
+        return found
+
     def all(self, *kinds: Kind) -> list[tuple[JobRun, Effect]]:
-        return [(job, effect) for job in self.jobs for effect in job.of(*kinds)]
+        doing = self._doing.get(kinds[0], []) if len(kinds) == 1 else self.jobs
+        return [(job, effect) for job in doing for effect in job.of(*kinds)]
 
 
 def flat_text(node: Node | None) -> str:

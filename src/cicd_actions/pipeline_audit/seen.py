@@ -46,7 +46,7 @@ def _sentence(facts: Facts) -> str:
     workflows, jobs = len(pipeline.workflows), len(facts.written)
     said = facts.repository.deploys
     if facts.deploying:
-        platforms = sorted({effect.what for job in facts.deploying for _, effect in facts.deploys_of(job)})
+        platforms = sorted({effect.what for job in facts.deploying for _, effect in job.service_deploys})
         deploys = f"It deploys with {', '.join(platforms)}."
     elif said is False:
         deploys = "It deploys nothing: .github/cicd.yml says `deploys: false`."
@@ -72,7 +72,7 @@ def _cut(rows: list[list[Inline]]) -> list[list[Inline]]:
 
 def _deploys(facts: Facts) -> Iterator[list[Inline]]:
     for job in once(facts.deploying):
-        _, effect = facts.deploys_of(job)[0]
+        _, effect = job.service_deploys[0]
         after = [one for _, one in job.effects[job.effects.index((_, effect)) + 1 :]] + [
             one for each in facts.after(job) for _, one in each.effects
         ]

@@ -51,7 +51,10 @@ class Command:
 
     def has(self, *words: str) -> bool:
         """Tells whether one of the words stands in it, also as `word=value` that is not `false`."""
-        return any(word in words or (word.partition("=")[0] in words and not word.endswith("=false")) for word in self.words)
+        return any(
+            word in words or ("=" in word and word.partition("=")[0] in words and not word.endswith("=false"))
+            for word in self.words
+        )
 
 
 _TOKEN = re.compile(
@@ -63,7 +66,9 @@ _TOKEN = re.compile(
     |(?P<heredoc><<-?\s*(?P<mark>\\?[A-Za-z_]\w*|'[^'\n]*'|"[^"\n]*"))
     |(?P<redirect>[0-9]*(?:>>|>\||>&|<<<|<&|&>|>|<))
     |(?P<operator>&&|\|\||;;|\|&|[;|&(){}](?![^\s;|&(){}]*\}\})|[;|&()])
-    |(?P<word>(?:\$\{\{.*?\}\}|\$\{[^}\n]*\}|\$\([^()\n]*\)|'[^']*'|"(?:\\.|[^"\\])*"|`[^`]*`|\\.|[^\s;|&()<>"'`\\]|["'`])+)
+    |(?P<word>(?:
+        [^\s;|&()<>"'`\\$]+|\$\{\{.*?\}\}|\$\{[^}\n]*\}|\$\([^()\n]*\)|'[^']*'|"(?:\\.|[^"\\])*"|`[^`]*`|\\.|[$"'`]
+    )+)[ \t]*
     """,
     re.VERBOSE | re.MULTILINE | re.DOTALL,
 )
@@ -145,7 +150,7 @@ class _Splitter:
             at = match.end()
             kind = match.lastgroup
             if kind == "word":
-                self._word(match[0])
+                self._word(match["word"])
             elif kind in {"mark", "heredoc"}:
                 self._marks.append((match["mark"] or "").strip("'\"\\"))
             elif kind == "redirect":

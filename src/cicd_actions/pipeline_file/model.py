@@ -158,8 +158,7 @@ class Settings:
     roll_out_timeout: str | None = key(DURATION, "Deadline of the roll-out, and of the rollback. Default: 10m.")
     strategy: str | None = key(
         Choice("rolling", "blue-green", "canary"),
-        "How traffic moves to a release. `blue-green` and `canary` need Swarm or Docker with `proxy`, or programs. Default:"
-        " `rolling`.",
+        "How traffic moves to a release. With Swarm and Docker, `blue-green` and `canary` need `proxy`. Default: `rolling`.",
     )
     proxy: str | None = key(WORD, "Service of HAProxy that divides the traffic, such as `proxy`.")
     proxy_socket: str | None = key(WORD, "Path of its runtime socket in its container. Default: /tmp/haproxy.sock.")
@@ -172,10 +171,15 @@ class Settings:
     on_inconclusive: str | None = key(
         Choice("abandon", "hold", "promote"), "What a step does at its limit without a verdict. Default: `abandon`."
     )
-    prometheus: str | None = key(URL, "Prometheus in which the steps of a canary compare latencies. Default: no comparison.")
+    prometheus: str | None = key(URL, "Prometheus that the queries ask. Default: none.")
     latency_query: str | None = key(
-        WORD, "Query of its bucket series; `{service}` stands for `NAME-next` and `NAME`, `{sha}` for each release's commit."
+        WORD,
+        "Query of the buckets of latencies; `{service}` stands for `NAME-next` and `NAME`, `{sha}` for each release's commit.",
     )
+    requests_query: str | None = key(
+        WORD, "Query of the counters of all requests, instead of the proxy's. Kubernetes needs it for a canary."
+    )
+    errors_query: str | None = key(WORD, "The same for the requests that failed.")
     stage_targets: str | None = key(
         Text("targets of health-gate, as a block of text", r"[\s\S]*\S[\s\S]*"),
         "What must be right before a staged release gets traffic; `{SERVICE.address}` stands for each of its replicas.",

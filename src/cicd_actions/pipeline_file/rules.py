@@ -151,8 +151,9 @@ def _strategy(name: str, found: Mapping[str, Any], path: Path, reading: Reading)
         return
     here = (*path, "strategy")
     engine = found.get("engine", "command")
-    if engine == "kubernetes":
-        reading.wrong(here, f"`{chosen}` of `{name}` needs the engine `swarm`, `docker` or `command`", "strategy: rolling")
+    if engine == "kubernetes" and chosen == "canary" and not found.get("requests-query"):
+        what = f"`canary` of `{name}` needs `requests-query` and `errors-query`, because Kubernetes counts no requests"
+        reading.wrong(here, what, "strategy: blue-green")
     missing = [key for key in STAGE_COMMANDS if not found.get(key)]
     if engine == "command" and missing:
         fix = "\n".join(f"{key}: ./infra/stage.sh {key.partition('-')[0]} {{service}} {{image}}" for key in missing)

@@ -1,7 +1,7 @@
 """The store: one file of JSON lines for a repository, replaced as a whole.
 
 The first line names the schema and the columns. Runs, of which there are many, come as lines `["runs", [names, columns]]`, in
-which a name is its number among `names`; each other line is `[kind, [values…]]`. What the next collection continues from is
+which a name is its number among `names`; each other line is `[kind, [row, row…]]`. What the next collection continues from is
 part of the same file, so a reader never sees half of an update, and two writers lose at most the other's news, which
 the next collection gets again.
 """
@@ -13,21 +13,21 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from itertools import chain, islice
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from cicd_actions.pipeline_metrics.facts import Changes, Facts, Job, Pull, Release, Run, Step
 from cicd_actions.toolkit.errors import UnusableInput
 
-SCHEMA = 2
+SCHEMA = 3
 
 _TEXTS = range(2, 9)
 """The columns of a run that hold names."""
 
-_RUNS = 20_000
-"""Runs in one line."""
+_ROWS = 5000
+"""Rows in one line."""
 
 _KINDS: dict[str, Any] = {"run": Run, "job": Job, "release": Release, "pull": Pull, "changes": Changes}
 _SAFE = re.compile(r"[A-Za-z0-9._-]+")
@@ -38,6 +38,8 @@ class Store:
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
+        self._lines: dict[str, list[tuple[list[Run], str]]] = {}
+        """The lines of runs that were read, by repository: one whose runs are still the same is written again as it was."""
 
     def read(self, repository: str) -> Facts:
         """Returns what is kept of a repository. Raises `UnusableInput` for a file of another schema, or a damaged one."""
@@ -46,7 +48,7 @@ class Store:
             return Facts(repository)
         try:
             with path.open(encoding="utf-8") as file:
-                return _read(repository, file)
+                return _read(repository, file, self._lines.setdefault(repository, []))
         except (ValueError, TypeError, KeyError, IndexError, RecursionError, OSError) as error:
             raise UnusableInput(
                 f"Cannot read the store {path}: {str(error)[:200]}.",
@@ -64,7 +66,7 @@ class Store:
             handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
             try:
                 with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
-                    file.writelines(line + "\n" for line in _lines(facts))
+                    file.writelines(line + "\n" for line in _lines(facts, self._lines.get(facts.repository, [])))
                 Path(name).replace(path)
             except BaseException:
                 Path(name).unlink(missing_ok=True)
@@ -89,34 +91,50 @@ def _columns() -> dict[str, list[str]]:
     return {kind: list(form._fields) for kind, form in _KINDS.items()}
 
 
-def _lines(facts: Facts) -> Iterator[str]:
+def _lines(facts: Facts, before: Sequence[tuple[list[Run], str]]) -> Iterator[str]:
     dump: Callable[[object], str] = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), check_circular=False).encode
     yield dump({"schema": SCHEMA, "repository": facts.repository, "columns": _columns()})
-    yield dump(["state", {"since": facts.since, "until": facts.until, "gaps": facts.gaps, "marks": facts.marks}])
-    runs = iter(facts.runs.values())
-    while part := list(islice(runs, _RUNS)):
-        columns: list[Any] = list(zip(*part, strict=True))
-        names = {name: number for number, name in enumerate(dict.fromkeys(chain.from_iterable(columns[at] for at in _TEXTS)))}
-        for at in _TEXTS:
-            columns[at] = list(map(names.__getitem__, columns[at]))
-        yield dump(["runs", [list(names), columns]])
+    state = {"since": facts.since, "until": facts.until, "gaps": facts.gaps, "marks": facts.marks}
+    yield dump(["state", state])
+    yield from _runs(list(facts.runs.values()), before, dump)
     for kind, rows in (
-        ("job", (job for jobs in facts.jobs.values() for job in jobs)),
-        ("release", facts.releases.values()),
-        ("pull", facts.pulls.values()),
-        ("changes", facts.changes.values()),
+        ("job", [job for jobs in facts.jobs.values() for job in jobs]),
+        ("release", list(facts.releases.values())),
+        ("pull", list(facts.pulls.values())),
+        ("changes", list(facts.changes.values())),
     ):
-        for row in rows:
-            yield dump([kind, row])
+        for at in range(0, len(rows), _ROWS):
+            yield dump([kind, rows[at : at + _ROWS]])
 
 
-def _rows(file: Iterator[str]) -> Iterator[Any]:
-    """Yields the lines. Many are read at once, which takes half the time of one after the other."""
-    while part := list(islice(file, 4096)):
-        yield from json.loads(f"[{','.join(part)}]")
+def _runs(runs: Sequence[Run], before: Sequence[tuple[list[Run], str]], dump: Callable[[object], str]) -> Iterator[str]:
+    index = {run.id: at for at, run in enumerate(runs)}
+    kept: dict[int, tuple[int, str]] = {}
+    for part, line in before:
+        at = index.get(part[0].id, 0) if part else 0
+        # The same objects are told by their identity, so this takes no time. Short lines grow together.
+        if len(part) >= _ROWS // 2 and runs[at : at + len(part)] == part:
+            kept[at] = (at + len(part), line)
+    at = 0
+    for start in [*sorted(kept), len(runs)]:
+        for first in range(at, start, _ROWS):
+            yield dump(["runs", _packed(runs[first : min(first + _ROWS, start)])])
+        if start in kept:
+            at, line = kept[start]
+            yield line
 
 
-def _read(repository: str, file: Iterator[str]) -> Facts:
+def _packed(runs: Sequence[Run]) -> list[Any]:
+    """Returns the names in the runs, and their columns, with numbers for the names."""
+    columns: list[Any] = list(zip(*runs, strict=True))
+    names = {name: number for number, name in enumerate(dict.fromkeys(chain.from_iterable(columns[at] for at in _TEXTS)))}
+    for at in _TEXTS:
+        columns[at] = list(map(names.__getitem__, columns[at]))
+    return [list(names), columns]
+
+
+def _read(repository: str, file: Iterator[str], lines: list[tuple[list[Run], str]]) -> Facts:
+    """Reads a file; `lines` gets its lines of runs."""
     head = json.loads(next(file, "{}"))
     if not isinstance(head, dict) or head.get("schema") != SCHEMA:
         raise ValueError(f"its schema is {head.get('schema') if isinstance(head, dict) else head!r}, not {SCHEMA}")
@@ -125,28 +143,31 @@ def _read(repository: str, file: Iterator[str]) -> Facts:
     facts = Facts(repository)
     # The names of branches and workflows repeat a thousand times: each is kept once.
     once: Callable[[str], str] = sys.intern
-    for kind, row in _rows(file):
+    for line in file:
+        kind, rows = json.loads(line)
         if kind == "runs":
-            names, columns = row
+            names, columns = rows
             names = list(map(once, names))
             for at in _TEXTS:
                 columns[at] = map(names.__getitem__, columns[at])
-            facts.runs.update(zip(columns[0], map(Run._make, zip(*columns, strict=True)), strict=True))
+            part = list(map(Run._make, zip(*columns, strict=True)))
+            facts.runs.update((run.id, run) for run in part)
+            lines.append((part, line.rstrip("\n")))
         elif kind == "job":
-            row[3:5] = map(once, row[3:5])
-            row[9] = tuple(Step(once(name), once(conclusion), took) for name, conclusion, took in row[9])
-            job = Job(*row)
-            facts.jobs.setdefault(job.run, []).append(job)
+            for row in rows:
+                row[3:5] = map(once, row[3:5])
+                row[9] = tuple(Step(once(name), once(conclusion), took) for name, conclusion, took in row[9])
+                job = Job(*row)
+                facts.jobs.setdefault(job.run, []).append(job)
         elif kind == "release":
-            release = Release(*row)
-            facts.releases[release.id] = release
+            facts.releases.update((row[0], Release(*row)) for row in rows)
         elif kind == "pull":
-            pull = Pull(*row)
-            facts.pulls[pull.number] = pull
+            facts.pulls.update((row[0], Pull(*row)) for row in rows)
         elif kind == "changes":
-            changes = Changes(row[0], row[1], row[2], tuple(row[3]))
-            facts.changes[changes.base, changes.head] = changes
+            for row in rows:
+                changes = Changes(row[0], row[1], row[2], tuple(row[3]))
+                facts.changes[changes.base, changes.head] = changes
         else:
-            facts.since, facts.until, facts.marks = row["since"], row["until"], row["marks"]
-            facts.gaps = [(low, high) for low, high in row["gaps"]]
+            facts.since, facts.until, facts.marks = rows["since"], rows["until"], rows["marks"]
+            facts.gaps = [(low, high) for low, high in rows["gaps"]]
     return facts

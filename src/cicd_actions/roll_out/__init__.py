@@ -1,5 +1,5 @@
 """The action roll-out: all services of a release, by digest, or none of them.
 
 Reading order: `run` does it, on `engines.release`. With a `strategy`, `staged` walks through the stage, its steps and its end;
-`watch` counts what both releases answer, `latency` asks Prometheus, and `strategy` reads the steps.
+`watch` counts what both releases answer, and `strategy` reads the steps. `latency` and `counts` ask `prometheus`.
 """

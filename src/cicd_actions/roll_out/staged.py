@@ -19,11 +19,12 @@ from cicd_actions.canary_analysis.proportions import Counted
 from cicd_actions.engines.protocol import ChangedMeanwhile, Engine, Evidence, Refused, RollOutFailed
 from cicd_actions.engines.release import Progress, runs_already, settled
 from cicd_actions.engines.staged_inputs import abandon
-from cicd_actions.engines.staged_protocol import Stage, Weighted
+from cicd_actions.engines.staged_protocol import Counting, Stage, Weighted
 from cicd_actions.health_gate import reading
 from cicd_actions.health_gate import run as health_gate
 from cicd_actions.health_gate.inputs import Inputs as GateInputs
-from cicd_actions.roll_out import latency
+from cicd_actions.roll_out import prometheus
+from cicd_actions.roll_out.counts import ByPrometheus, Uncounted
 from cicd_actions.roll_out.inputs import Inputs
 from cicd_actions.roll_out.strategy import Step
 from cicd_actions.roll_out.watch import Watch, old_answers, weigh
@@ -80,7 +81,7 @@ def refuse(inputs: Inputs, engine: Engine, runtime: Runtime) -> None:
     if not isinstance(engine, Weighted):
         raise UnusableInput(
             f"Cannot roll out by `{inputs.strategy}` on the engine {engine.name}.",
-            cause="It needs an engine that runs two releases beside each other: `swarm`, `docker` or `command`.",
+            cause="It needs an engine that runs two releases beside each other.",
             fix="    with:\n      strategy: rolling",
         )
     if inputs.migrations:
@@ -90,10 +91,30 @@ def refuse(inputs: Inputs, engine: Engine, runtime: Runtime) -> None:
             fix='Declare the phase in each migration (`deploy_phase = "expand"`), or give run-migrations-oneshot the proof of'
             " verify-migrations (`proven-phases`). To roll out without a stage:\n\n    with:\n      strategy: rolling",
         )
-    latency.refuse(inputs.prometheus, inputs.latency_query, runtime)
+    queries = {
+        "latency-query": inputs.latency_query,
+        "requests-query": inputs.requests_query,
+        "errors-query": inputs.errors_query,
+    }
+    prometheus.refuse(inputs.prometheus, queries, runtime)
+    if inputs.strategy == "canary" and inputs.promote != "staged" and isinstance(_counter(engine, inputs, runtime), Uncounted):
+        raise UnusableInput(
+            f"Cannot judge a canary on the engine {engine.name}: it does not count what the releases answer.",
+            fix="Let Prometheus count, or set `strategy: blue-green`, which the gate alone decides:\n\n"
+            "    with:\n      prometheus: http://prometheus:9090\n"
+            "      requests-query: 'http_requests_total{pod=~\"{service}-[a-z0-9]+-[a-z0-9]{5}\"}'\n"
+            '      errors-query: \'http_requests_total{pod=~"{service}-[a-z0-9]+-[a-z0-9]{5}",code=~"5.."}\'',
+        )
     if inputs.stage_targets.strip():
         here = {wanted.service: "127.0.0.1" for wanted in inputs.services}
         reading.targets(_gate_inputs(inputs, here, "0" * 40), runtime.environment, runtime.workspace)
+
+
+def _counter(engine: Engine, inputs: Inputs, runtime: Runtime) -> Counting:
+    """Returns what counts the answers of both releases."""
+    if inputs.requests_query:
+        return ByPrometheus(inputs.prometheus, inputs.requests_query, inputs.errors_query, runtime)
+    return engine if isinstance(engine, Counting) else Uncounted()
 
 
 def roll_out(
@@ -106,7 +127,7 @@ def roll_out(
 ) -> None:
     """Moves the targets; `progress` holds the outcome, whatever ends the call."""
     assert isinstance(engine, Weighted)  # noqa: S101 - see `refuse`
-    walk = _Walk(engine, engine, progress, inputs, deadline, runtime)
+    walk = _Walk(engine, engine, _counter(engine, inputs, runtime), progress, inputs, deadline, runtime)
     try:
         walk.to_the_end()
     except Held as failure:
@@ -124,6 +145,7 @@ def roll_out(
 class _Walk:
     engine: Engine
     weighted: Weighted
+    counting: Counting
     progress: StagedProgress
     inputs: Inputs
     deadline: Deadline
@@ -136,7 +158,7 @@ class _Walk:
         if stages:
             self.gate("before traffic" if not share else f"at {share:.0f} %")
             # What the proxy counted before, where no step measures the old release.
-            baseline = {service: old_answers(self.weighted, stage, self.deadline) for service, stage in stages.items()}
+            baseline = {service: old_answers(self.counting, stage, self.deadline) for service, stage in stages.items()}
             if self.inputs.promote != "staged":
                 for step in self.inputs.steps if self.inputs.strategy == "canary" else ():
                     if step.percent >= share:
@@ -275,7 +297,9 @@ class _Walk:
         self.gate("at 100 %")
 
     def watch(self, percent: float, baseline: Mapping[str, Counted] | None = None) -> Watch:
-        return Watch(self.weighted, self.progress.stages, self.inputs, self.deadline, self.runtime, percent, baseline)
+        return Watch(
+            self.weighted, self.counting, self.progress.stages, self.inputs, self.deadline, self.runtime, percent, baseline
+        )
 
     def take_back(self, deadline: Deadline, *, wait: bool) -> None:
         """Gives the old release all of the traffic again, and rolls back what was promoted, the last one first."""

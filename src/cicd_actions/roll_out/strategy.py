@@ -69,7 +69,7 @@ class StrategyInputs:
     strategy: str = declare(
         choice("rolling", "blue-green", "canary"),
         "How traffic moves: `rolling` replaces replica by replica, `blue-green` switches all of it at once to a release that"
-        " stands beside the old one, `canary` a share at a time. The last two need Swarm or Docker with `proxy`, or programs.",
+        " stands beside the old one, `canary` a share at a time. With Swarm and Docker, the last two need `proxy`.",
         default="rolling",
     )
     steps: tuple[Step, ...] = declare(
@@ -102,12 +102,20 @@ class StrategyInputs:
     )
     prometheus: str = declare(
         string,
-        "`canary`: the address of a Prometheus, to compare latencies as well: `http://prometheus:9090`. `$NAME` is expanded.",
+        "The address of a Prometheus, such as `http://prometheus:9090`, for the queries below. `$NAME` is expanded.",
     )
     latency_query: str = declare(
         string,
-        '`canary`: the query of its bucket series: `http_request_duration_seconds_bucket{service="{service}"}`. `{service}`'
-        " stands for `NAME-next` and for `NAME`, `{sha}` for the commit of each release.",
+        '`canary`: the query of the bucket series of latencies: `http_request_duration_seconds_bucket{service="{service}"}`.'
+        " `{service}` stands for `NAME-next` and for `NAME`, `{sha}` for the commit of each release.",
+    )
+    requests_query: str = declare(
+        string,
+        "The query of the counters of all requests, which Kubernetes needs for a canary:"
+        ' `http_requests_total{pod=~"{service}-[a-z0-9]+-[a-z0-9]{5}"}`. It replaces the counters of the proxy.',
+    )
+    errors_query: str = declare(
+        string, 'The same for the requests that failed: `http_requests_total{…,code=~"5.."}`. It goes with `requests-query`.'
     )
     migrations: tuple[str, ...] = declare(
         unsafe_migrations,

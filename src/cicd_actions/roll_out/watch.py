@@ -9,7 +9,7 @@ from cicd_actions.canary_analysis.judgement import Judged
 from cicd_actions.canary_analysis.proportions import Counted
 from cicd_actions.canary_analysis.tally import Tally
 from cicd_actions.engines.protocol import EngineUnreachable, RollOutFailed
-from cicd_actions.engines.staged_protocol import Answers, Stage, Weighted
+from cicd_actions.engines.staged_protocol import Answers, Counting, Stage, Weighted
 from cicd_actions.roll_out.inputs import Inputs
 from cicd_actions.roll_out.latency import Latency
 from cicd_actions.toolkit.deadline import Deadline
@@ -29,6 +29,7 @@ class Watch:
     def __init__(
         self,
         weighted: Weighted,
+        counting: Counting,
         stages: dict[str, Stage],
         inputs: Inputs,
         deadline: Deadline,
@@ -37,6 +38,7 @@ class Watch:
         baseline: Mapping[str, Counted] | None = None,
     ) -> None:
         self._weighted = weighted
+        self._counting = counting
         self._stages = stages
         self._deadline = deadline
         self._runtime = runtime
@@ -49,7 +51,7 @@ class Watch:
         self._count()
         weigh(weighted, stages, percent, deadline)
         self._reached = runtime.clock()
-        asked = inputs.prometheus if baseline is None else ""
+        asked = inputs.prometheus if baseline is None and inputs.latency_query else ""
         self._latencies = {
             service: Latency(asked, inputs.latency_query, stage, runtime) for service, stage in stages.items() if asked
         }
@@ -85,7 +87,7 @@ class Watch:
 
     def _count(self) -> None:
         for service, stage in self._stages.items():
-            found = self._weighted.answers(stage, self._deadline)
+            found = self._counting.answers(stage, self._deadline)
             self.new[service].add({proxy: _counted(new) for proxy, (new, _) in found.items()})
             self.old[service].add({proxy: _counted(old) for proxy, (_, old) in found.items()})
 
@@ -108,9 +110,9 @@ def weigh(weighted: Weighted, stages: dict[str, Stage], percent: float, deadline
         stages[service] = weighted.switch(stage, deadline) if percent == 100 else weighted.weigh(stage, percent, deadline)
 
 
-def old_answers(weighted: Weighted, stage: Stage, deadline: Deadline) -> Counted:
+def old_answers(counting: Counting, stage: Stage, deadline: Deadline) -> Counted:
     """Returns all that the proxies counted of the old release."""
-    each = [old for _, old in weighted.answers(stage, deadline).values()]
+    each = [old for _, old in counting.answers(stage, deadline).values()]
     return Counted(sum(one.errors for one in each), sum(one.requests for one in each))
 
 

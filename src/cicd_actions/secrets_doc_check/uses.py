@@ -132,7 +132,9 @@ class _Search:
                 waiting += self._calls_of(call, inspection)
 
     def _collect(self, call: Call, inspection: Inspection) -> None:
-        scopes = {job.id: calls.scopes(call, job) for job in call.file.jobs.values()}
+        # Most jobs read no name: their matrices are not unfolded.
+        reading_jobs = {reading.job for reading in inspection.readings if reading.context in _KINDS}
+        scopes = {job.id: calls.scopes(call, job) for job in call.file.jobs.values() if job.id in reading_jobs}
         if call.file.path not in self._guards:
             self._guards[call.file.path] = guards(inspection)
         guarded = self._guards[call.file.path]

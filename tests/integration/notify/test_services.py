@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pytest_httpserver import HTTPServer
 
+from cicd_actions.notify import delivery
+from cicd_actions.notify.delivery import Target
+from cicd_actions.notify.message import Message
+from cicd_actions.toolkit.runtime import Runtime
 from tests.fakes.github import FakeGitHub, deployments, settings
 from tests.fakes.github.actions import Ran
 from tests.harness.pipelines import Pipelines, sha
@@ -122,6 +126,23 @@ def test_message_names_what_a_person_on_call_needs_in_each_service(
     told(pipelines, tmp_path, services, "waiting")
     assert services.of("chat.googleapis.com")
     assert len(services.of("events.pagerduty.com")) == 1
+
+
+def test_recovery_closes_the_alert_and_answers_in_the_thread_of_the_failure(
+    services: Services, make_runtime: Callable[..., Runtime]
+) -> None:
+    for event in ("failed", "waiting", "recovered"):
+        for url in ("opsgenie://0123456789abcdef/#platform", "gchat://a-workspace/a-key/a-token"):
+            message = Message(event, "org/app in production", "503", incident="org/app/production")
+            assert delivery.send(Target(1, url, frozenset()), message, make_runtime(), 10.0) == ""
+    opened, waiting, closed = (each for each in services.requests if each.host == "api.opsgenie.com")
+    assert (opened.path, opened.json["alias"]) == ("/v2/alerts", "cicd-actions/org/app/production")
+    assert (waiting.path, waiting.json.get("alias")) == ("/v2/alerts", None)
+    assert closed.path == "/v2/alerts/cicd-actions%2Forg%2Fapp%2Fproduction/close?identifierType=alias"
+    failed, asked, recovered = (each for each in services.requests if each.host == "chat.googleapis.com")
+    thread = {"thread_key": "cicd-actions/org/app/production"}
+    assert (failed.json["thread"], asked.json.get("thread"), recovered.json["thread"]) == (thread, None, thread)
+    assert "messageReplyOption=REPLY_MESSAGE_FALLBACK_TO_NEW_THREAD" in recovered.path
 
 
 def test_token_and_secret_never_reach_a_service(pipelines: Pipelines, tmp_path: Path, services: Services) -> None:

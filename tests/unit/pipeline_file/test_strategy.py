@@ -47,7 +47,7 @@ def test_canary_of_the_file_reaches_the_settings_of_an_environment_by_the_names_
     ("keys", "said"),
     [
         ("  strategy: canary\n", "needs `proxy`"),
-        ("  strategy: blue-green\n  proxy: proxy\n  engine: kubernetes\n", "needs the engine `swarm`, `docker` or `command`"),
+        ("  strategy: canary\n  engine: kubernetes\n", "needs `requests-query` and `errors-query`"),
         (
             "  strategy: canary\n  engine: command\n  roll-out-command: x\n  stage-command: x\n  weigh-command: x\n",
             "needs `prepare-command`, `promote-command`, `abandon-command`",

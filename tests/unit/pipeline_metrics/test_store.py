@@ -27,8 +27,26 @@ def test_store_gives_back_what_it_was_given(tmp_path: Path) -> None:
     Store(tmp_path).write(made)
     assert Store(tmp_path).read("org/app") == made
     lines = (tmp_path / "org" / "app.jsonl").read_text("utf-8").splitlines()
-    assert json.loads(lines[0])["schema"] == 2
+    assert json.loads(lines[0])["schema"] == 3
     assert all(json.loads(line) for line in lines)
+
+
+def test_lines_whose_runs_are_the_same_are_written_as_they_were(tmp_path: Path) -> None:
+    made = facts(*(run(number) for number in range(17_000)))
+    Store(tmp_path).write(made)
+    path = tmp_path / "org" / "app.jsonl"
+    before = path.read_text("utf-8").splitlines()
+    store = Store(tmp_path)
+    kept = store.read("org/app")
+    del kept.runs[3]
+    kept.runs[12_000] = kept.runs[12_000]._replace(conclusion="failure")
+    kept.runs[20_000] = run(20_000)
+    store.write(kept)
+    after = path.read_text("utf-8").splitlines()
+    assert Store(tmp_path).read("org/app") == kept
+    assert [line in after for line in before] == [True, True, False, True, False, False]
+    store.write(kept)
+    assert path.read_text("utf-8").splitlines() == after
 
 
 def test_store_without_a_folder_keeps_nothing(tmp_path: Path) -> None:
@@ -37,7 +55,7 @@ def test_store_without_a_folder_keeps_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("text", ['{"schema": 1}\n', "[]\n", "", "not json\n", '{"schema": 2, "columns": {}}\n', "\ufeff{}\n"])
+@pytest.mark.parametrize("text", ['{"schema": 1}\n', "[]\n", "", "not json\n", '{"schema": 3, "columns": {}}\n', "\ufeff{}\n"])
 def test_store_of_another_schema_is_refused_with_what_to_do(tmp_path: Path, text: str) -> None:
     path = tmp_path / "org" / "app.jsonl"
     path.parent.mkdir()

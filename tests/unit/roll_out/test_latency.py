@@ -9,7 +9,8 @@ import pytest
 from cicd_actions.canary_analysis.judgement import Judged
 from cicd_actions.engines.protocol import Image, Target
 from cicd_actions.engines.staged_protocol import Stage
-from cicd_actions.roll_out.latency import Latency, refuse, series
+from cicd_actions.roll_out.latency import Latency, histograms
+from cicd_actions.roll_out.prometheus import Unreadable, refuse, vector
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.runtime import Runtime
 from cicd_actions.toolkit.verdict import Verdict
@@ -63,7 +64,7 @@ def test_latencies_that_cannot_be_read_are_inconclusive(prometheus: Prometheus, 
     prometheus.status = 503
     found = judged(prometheus, runtime, (800, 990, 1000), (8000, 9900, 10000))
     assert found.verdict is Verdict.INCONCLUSIVE
-    assert "gave no histogram: status 503" in found.reason
+    assert "did not answer the query: status 503" in found.reason
     gone = Latency("http://127.0.0.1:1", QUERY, STAGE, runtime)
     assert gone.judged().verdict is Verdict.INCONCLUSIVE
 
@@ -77,8 +78,8 @@ def test_histograms_with_different_buckets_are_inconclusive(prometheus: Promethe
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"data": {"result": [{"metric": {}, "value": [1, "2"]}]}}', "NaN"])
 def test_series_of_another_answer_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"."):
-        series(text)
+    with pytest.raises((ValueError, Unreadable), match=r"."):
+        histograms(vector(text))
 
 
 @pytest.mark.parametrize(
@@ -92,6 +93,6 @@ def test_series_of_another_answer_are_refused(text: str) -> None:
 )
 def test_inputs_that_cannot_compare_are_refused(runtime: Runtime, address: str, query: str, said: str) -> None:
     with pytest.raises(UnusableInput, match=said):
-        refuse(address, query, runtime)
-    refuse("", "", runtime)
-    refuse("http://prometheus:9090", QUERY, runtime)
+        refuse(address, {"latency-query": query}, runtime)
+    refuse("", {"latency-query": ""}, runtime)
+    refuse("http://prometheus:9090", {"latency-query": QUERY}, runtime)

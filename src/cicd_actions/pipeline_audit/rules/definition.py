@@ -123,7 +123,7 @@ class Result:
     def broken(self) -> list[Broken]:
         return list(dict.fromkeys(answer for answer in self.answers if isinstance(answer, Broken)))
 
-    @property
+    @cached_property
     def status(self) -> Status:
         if self.broken:
             return Status.FAIL

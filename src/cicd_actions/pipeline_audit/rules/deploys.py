@@ -23,9 +23,9 @@ def _no_rollback(facts: Facts) -> Iterator[Answer]:
     for one in prepared:
         by_run.setdefault(one.entry.path, []).append(one)
     for job in once(facts.deploying):
-        _, effect = facts.deploys_of(job)[0]
+        _, effect = job.service_deploys[0]
         in_run = by_run.get(job.entry.path)
-        if all(one.rolls_back or (one.platform and one.platform.rolls_back) for _, one in facts.deploys_of(job)):
+        if all(one.rolls_back or (one.platform and one.platform.rolls_back) for _, one in job.service_deploys):
             yield Held(f"{effect.what} keeps the previous release and returns to it.", effect.place)
         elif in_run:
             yield Held("The run rolls back when something fails.", in_run[0].place)
@@ -77,7 +77,7 @@ def _chosen_version(job: JobRun) -> str | None:
 
 
 def _swarm_rolls_back(facts: Facts, job: JobRun) -> bool:
-    for _, effect in facts.deploys_of(job):
+    for _, effect in job.service_deploys:
         for path in effect.files:
             if re.search(r"failure_action:\s*rollback", facts.repository.text(path) or ""):
                 return True
@@ -86,7 +86,7 @@ def _swarm_rolls_back(facts: Facts, job: JobRun) -> bool:
 
 def _stack_elsewhere(facts: Facts, job: JobRun) -> str | None:
     """Returns the stack file of a Swarm that only the server has."""
-    files = [path for _, effect in facts.deploys_of(job) if effect.platform is SWARM and effect.remote for path in effect.files]
+    files = [path for _, effect in job.service_deploys if effect.platform is SWARM and effect.remote for path in effect.files]
     return files[0] if files and all(facts.repository.text(path) is None for path in files) else None
 
 
@@ -116,7 +116,7 @@ def _unverified(facts: Facts) -> Iterator[Answer]:
 
 
 def _verified(facts: Facts, job: JobRun) -> Iterator[Answer]:
-    rolled_out = facts.deploys_of(job)
+    rolled_out = job.service_deploys
     last = max(number for number, one in enumerate(job.effects) if one in rolled_out)
     _, deploy = job.effects[last]
     later = [effect for _, effect in job.effects[last + 1 :]]

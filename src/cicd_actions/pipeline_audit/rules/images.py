@@ -144,7 +144,7 @@ def _mutable(image: str, *, deployed: bool = True) -> str:
 def _mutable_tags(facts: Facts) -> Iterator[Answer]:
     some, named = False, False
     for job in once(facts.deploying):
-        for _, effect in facts.deploys_of(job):
+        for _, effect in job.service_deploys:
             named = named or bool(effect.images) or effect.by_digest
             for image in effect.images:
                 why = _mutable(image)

@@ -108,7 +108,7 @@ def _migrate_first(facts: Facts) -> Iterator[Answer]:
 
 
 def _order(facts: Facts, job: JobRun) -> Iterator[Answer]:
-    rolled_out = facts.deploys_of(job)
+    rolled_out = job.service_deploys
     first = next(number for number, one in enumerate(job.effects) if one in rolled_out)
     own = [(number, effect) for number, (_, effect) in enumerate(job.effects) if effect.kind is Kind.MIGRATE]
     before = [effect for number, effect in own if number < first]

@@ -37,7 +37,7 @@ def _workflow_name(job: JobRun) -> str:
 
 
 def _staged(facts: Facts, job: JobRun, staged_files: set[str]) -> Answer:
-    _, effect = facts.deploys_of(job)[0]
+    _, effect = job.service_deploys[0]
     before = [one for one in job.ancestors if Stage.STAGING in one.stages]
     if before:
         return Held(f"`{job.job.id}` waits for `{before[0].job.id}`.", job.place)
@@ -211,7 +211,7 @@ def _gated(facts: Facts, job: JobRun) -> Iterator[Answer]:  # noqa: PLR0912 - on
             key=job.job.id,
         )
         return
-    rolled_out = facts.deploys_of(job)
+    rolled_out = job.service_deploys
     first = next(number for number, one in enumerate(job.effects) if one in rolled_out)
     checks = (Kind.TEST, Kind.LINT, Kind.TYPES)
     own = [effect for _, effect in job.effects[:first] if effect.kind in checks]
