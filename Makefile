@@ -9,17 +9,23 @@ RUN := $(VENV)/bin/python
 PYTEST ?=
 BREAK ?=
 ENGINE ?=
+STRATEGY ?=
 QUICK ?=
+REHEARSE ?=
+
+# The tests' modules are compiled once, whatever the caller does: each worker would do it again.
+unexport PYTHONDONTWRITEBYTECODE
 
 VERSION ?=
 ACTION ?=
 COMMIT ?=
 IMAGE ?=
 REFERENCES ?=
+FLOOR ?=
 BASE ?=
 RELEASE := .build/release/$(if $(ACTION),$(ACTION)-)$(VERSION)
 
-.PHONY: help demo test coverage mutation golden pictures lint format metadata lock release image verify-release bench clean
+.PHONY: help demo test coverage mutation golden pictures lint format metadata lock release image verify-release bench rehearsal rehearsal-page clean
 
 help: ## what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,18 +34,20 @@ $(READY): requirements/dev.txt tools/bootstrap.py
 	@echo "Preparing .build/venv (once) …"
 	@$(PYTHON) tools/bootstrap.py $(VENV) requirements/dev.txt
 
-demo: $(READY) ## run the example's pipeline end to end (BREAK=health, contract, contract-migration or migration; ENGINE=swarm; QUICK=1)
+demo: $(READY) ## run the example's pipeline end to end (BREAK=health, contract, contract-migration or migration; ENGINE=swarm; STRATEGY=canary; QUICK=1)
 	@$(RUN) -m demo $(if $(ENGINE),--engine $(ENGINE)) $(if $(BREAK),--break $(BREAK)) $(if $(BASE),--base $(BASE)) \
-	    $(if $(QUICK),--quick)
+	    $(if $(STRATEGY),--strategy $(STRATEGY)) $(if $(QUICK),--quick)
 
 test: $(READY) ## run the tests, many at a time (PYTEST="-k gate" hands options on)
 	@$(RUN) -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder $(PYTEST)
 
-coverage: $(READY) ## measure which lines and branches of src/ the tests run (PYTEST="tests/unit" for a part)
-	@rm -rf .build/coverage && mkdir -p .build/coverage
+COVERED := $(CURDIR)/.build/coverage/$(notdir $(VENV))
+coverage: export COVERAGE_FILE := $(COVERED)/data
+coverage: $(READY) ## measure which lines and branches of src/ the tests run (PYTEST="tests/unit" FLOOR=60 for a part)
+	@rm -rf $(COVERED) && mkdir -p $(COVERED)
 	@$(VENV)/bin/coverage run -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder $(PYTEST)
 	@$(VENV)/bin/coverage combine --quiet
-	@$(VENV)/bin/coverage report
+	@$(VENV)/bin/coverage report $(if $(FLOOR),--fail-under $(FLOOR))
 
 MUTATION := .build/venv-mutation
 $(MUTATION)/ready: requirements/mutation.txt tools/bootstrap.py
@@ -55,12 +63,13 @@ pictures: $(READY) ## draw the pictures of the README from the kept summaries
 	@$(RUN) -m tools.picture tests/golden/health-gate/fail.md docs/images/red-gate.svg
 	@$(RUN) -m tools.picture tests/golden/demo/health.md docs/images/demo.svg
 
-lint: $(READY) ## ruff, mypy --strict, vulture, zizmor, and that the metadata is fresh
+lint: $(READY) ## ruff, mypy --strict, vulture, zizmor, actionlint, and that the metadata is fresh
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/vulture
 	@$(VENV)/bin/zizmor --offline --quiet --persona pedantic .
+	@$(VENV)/bin/actionlint -shellcheck= -pyflakes= .github/workflows/*.yml examples/*/.github/workflows/*.yml
 	@PYTHONPATH=src PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(RUN) -m cicd_actions pipeline-audit --fail-on minor \
 	    --acknowledge .github/pipeline-audit.yml --repositories . --repositories examples/two-lane \
 	    >.build/pipeline-audit.txt || { cat .build/pipeline-audit.txt; exit 1; }
@@ -97,6 +106,12 @@ verify-release: $(READY) ## rebuild a release commit and compare every byte: COM
 bench: $(READY) ## print the figures and hold them to their targets
 	@missed=; for file in benchmarks/*.py; do echo "== $$file"; $(RUN) $$file || missed="$$missed $$file"; done; \
 	    test -z "$$missed" || { echo "missed a target or failed:$$missed"; exit 1; }
+
+rehearsal: $(READY) ## deploy releases with faults to a Swarm, and count wrong verdicts (REHEARSE="--only crash --repeat 3"); root
+	@$(RUN) -m rehearsal $(REHEARSE)
+
+rehearsal-page: $(READY) ## write docs/rehearsal.md of docs/rehearsal.json
+	@$(RUN) -m rehearsal --page
 
 clean: ## remove what make made
 	rm -rf .build .cache .demo

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "src"))
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from cicd_actions.__main__ import action, names  # noqa: E402 - the path had to be set first
 from cicd_actions.pipeline_audit.pages import pages  # noqa: E402
@@ -21,6 +21,7 @@ from cicd_actions.pipeline_metrics.metrics import METRICS  # noqa: E402
 from cicd_actions.toolkit.definition import AnyAction  # noqa: E402
 from cicd_actions.toolkit.manual import action_yml, cell, readme_tables  # noqa: E402
 from cicd_actions.toolkit.yaml12 import plain, read  # noqa: E402
+from tools.release import server  # noqa: E402
 
 BEGIN = "<!-- made by make metadata -->"
 FIGURES = "<!-- the metrics, made by make metadata -->"
@@ -103,9 +104,15 @@ def pipeline_file() -> dict[Path, str]:
     }
 
 
+def enterprise_server() -> dict[Path, str]:
+    """The table of what a server does not have."""
+    page = ROOT / "docs" / "enterprise-server.md"
+    return {page: between(page.read_text("utf-8"), server.table(), page)}
+
+
 def main(argv: list[str]) -> int:
     """Exit code 1 when something differed under `--check`."""
-    files = guide() | overview() | rules() | pipeline_file()
+    files = guide() | overview() | rules() | pipeline_file() | enterprise_server()
     for name in names():
         files |= expected(action(name))
     stale = [(path, text) for path, text in files.items() if not path.exists() or path.read_text("utf-8") != text]

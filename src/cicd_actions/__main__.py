@@ -30,7 +30,9 @@ COMMANDS = {
     "promoted-images": "cicd_actions.pipeline.promoted_images",
     "smoke-tests": "cicd_actions.pipeline.smoke_tests",
     "release-images": "cicd_actions.pipeline.release_images",
+    "break-release": "cicd_actions.pipeline.break_release",
     "check-approval": "cicd_actions.pipeline.check_approval",
+    "infrastructure": "cicd_actions.pipeline.infrastructure.run",
 }
 """Commands that are not actions by themselves: the pipeline's own, by the module that defines each."""
 

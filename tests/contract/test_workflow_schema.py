@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from demo.export import export
+from tools.release.server import for_server
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = [
@@ -71,7 +72,29 @@ def literal(file: Path, folder: Path) -> Path:
 @pytest.mark.network
 def test_github_understands_every_workflow(validator: Path, tmp_path: Path) -> None:
     copies = [literal(file, tmp_path) for file in FILES]
+    copies += servers(tmp_path / "server")
     assert problems(validator, *copies) == {str(file): [] for file in copies}
+
+
+def servers(folder: Path) -> list[Path]:
+    """The reusable workflows as the tree for an Enterprise Server has them."""
+    found = []
+    for file in FILES:
+        if "workflow_call:" in (text := file.read_text(encoding="utf-8")):
+            copy = literal(file, folder)
+            copy.write_text(SERVICES.sub(r"\1{db: {image: postgres}}", for_server(text, f"corp/actions@{'1' * 40}")))
+            found.append(copy)
+    return found
+
+
+def test_a_servers_tree_has_nothing_that_a_server_does_not_have(tmp_path: Path) -> None:
+    found = servers(tmp_path)
+    assert len(found) > 5
+    for file in found:
+        keys = file.read_text(encoding="utf-8")
+        assert not re.search(r"uses: \$/|\n *(deployment: false|queue: max|overwrite: true)\n|artifact@(?!.*v3-)", keys), (
+            file.name
+        )
 
 
 @pytest.mark.node

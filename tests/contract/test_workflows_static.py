@@ -11,11 +11,16 @@ from typing import Any
 import pytest
 
 from cicd_actions.pipeline_file import reading
+from cicd_actions.pipeline_file.rules import MOST_BUILDERS
 from cicd_actions.toolkit.yaml12 import plain, read
+from tools.release.server import MOST_LEVELS
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-REUSABLE = [ROOT / ".github" / "workflows" / f"{name}.yml" for name in ("verify", "release", "deploy", "pipeline", "rollback")]
+REUSABLE = [
+    ROOT / ".github" / "workflows" / f"{name}.yml"
+    for name in ("verify", "release", "deploy", "pipeline", "rollback", "infrastructure", "rehearsal")
+]
 EXAMPLE = sorted((ROOT / "examples" / "two-lane" / ".github" / "workflows").glob("*.yml"))
 ACTIONS = sorted([*(ROOT / ".github" / "actions").glob("*/action.yml"), *(ROOT / "actions").glob("*/action.yml")])
 STANDINS = sorted((ROOT / "demo" / "standins").glob("*/*/action.yml"))
@@ -37,6 +42,7 @@ PINS = {
     "docker/build-push-action": ("v7.3.0", "53b7df96c91f9c12dcc8a07bcb9ccacbed38856a"),
     "docker/login-action": ("v4.6.0", "dbcb813823bdd20940b903addbd779551569679f"),
     "actions/create-github-app-token": ("v3.2.0", "bcd2ba49218906704ab6c1aa796996da409d3eb1"),
+    "azure/login": ("v3.0.1", "f5d393ae46f8fde4be8b75f32e3fc50e654ad0ca"),
     "aws-actions/configure-aws-credentials": ("v6.2.3", "e6de054238d6b7531b4efff3b6587d9aade6a06c"),
     "github/codeql-action": ("v4.37.7", "ff2f1c621b7f889edc0d3c761ac2e6a3f8cdb0dd"),
     "ossf/scorecard-action": ("v2.4.4", "2d1146689b8cda280b9bc96326124645441f03bc"),
@@ -45,8 +51,8 @@ PINS = {
 }
 """Third-party actions: the version that the comment names, and its commit."""
 
-DEPLOY, RELEASE, PIPELINE, ROLLBACK = (
-    ROOT / ".github" / "workflows" / f"{name}.yml" for name in ("deploy", "release", "pipeline", "rollback")
+DEPLOY, RELEASE, PIPELINE, ROLLBACK, REHEARSAL = (
+    ROOT / ".github" / "workflows" / f"{name}.yml" for name in ("deploy", "release", "pipeline", "rollback", "rehearsal")
 )
 LEVELS = {"none": 0, "read": 1, "write": 2}
 
@@ -123,13 +129,17 @@ def test_no_permission_unless_a_job_asks(path: Path) -> None:
 
 OF_A_DEPLOY = {"deployments", "id-token"}
 WRITES = {
+    ("release.yml", "build-separately"): {"packages", "id-token", "attestations"},
     ("release.yml", "build"): {"packages", "id-token", "attestations"},
     ("release.yml", "image"): {"id-token", "attestations"},
     **{("release.yml", f"environment-{number}"): OF_A_DEPLOY for number in range(1, 5)},
     ("deploy.yml", "deploy"): OF_A_DEPLOY,
+    ("deploy.yml", "infrastructure"): {"id-token"},
+    ("infrastructure.yml", "infrastructure"): {"id-token"},
     ("rollback.yml", "announce"): {"deployments"},
     ("rollback.yml", "roll-back"): OF_A_DEPLOY,
     ("pipeline.yml", "release"): {"packages", "attestations", *OF_A_DEPLOY},
+    ("rehearsal.yml", "rehearse"): {"packages", *OF_A_DEPLOY},
 }
 
 
@@ -238,9 +248,15 @@ def test_secrets_reach_only_the_steps_that_need_them() -> None:
         if re.search(r"\bsecrets\.[A-Z]", str(step))
     }
     assert with_secrets == {
+        ("release.yml", "build-separately", "docker/login-action"),
+        ("release.yml", "build-separately", "Build the image once"),
         ("release.yml", "build", "docker/login-action"),
         ("release.yml", "build", "Build every image once"),
         ("release.yml", "image", "docker/login-action"),
+        ("infrastructure.yml", "infrastructure", "What would change, or has drifted"),  # only what reads
+        ("deploy.yml", "infrastructure", "Plan the infrastructure"),  # the key encrypts the plan
+        ("deploy.yml", "deploy", "Outputs of the infrastructure"),
+        ("deploy.yml", "deploy", "Apply the infrastructure"),
         ("deploy.yml", "deploy", "What is released"),  # masks their values
         ("deploy.yml", "deploy", "Start the record"),  # proves the rollback with the programs that would do it
         ("deploy.yml", "deploy", "Finish the record"),  # signs it
@@ -255,7 +271,16 @@ def test_secrets_reach_only_the_steps_that_need_them() -> None:
         ("rollback.yml", "announce", "End the deploys that wait"),  # signs it
         ("rollback.yml", "roll-back", "Tell people"),
         ("rollback.yml", "roll-back", "What is rolled back"),
+        ("rollback.yml", "roll-back", "Outputs of the infrastructure"),
         ("rollback.yml", "roll-back", "Roll back"),
+        ("rehearsal.yml", "rehearse", "docker/login-action"),
+        ("rehearsal.yml", "rehearse", "The good release"),
+        ("rehearsal.yml", "rehearse", "It answers"),
+        ("rehearsal.yml", "rehearse", "The broken release"),
+        ("rehearsal.yml", "rehearse", "Roll out"),
+        ("rehearsal.yml", "rehearse", "Gate"),
+        ("rehearsal.yml", "rehearse", "Roll back"),
+        ("rehearsal.yml", "rehearse", "The good release answers again"),
     }
     assert all("env" not in load(path) and not any("env" in job for job in jobs(path).values()) for path in REUSABLE)
 
@@ -273,9 +298,8 @@ def test_people_are_told_at_the_end_and_only_where_the_secret_says_whom() -> Non
 def test_people_are_asked_for_an_approval_beside_the_job_that_waits_for_it() -> None:
     ask, approve = jobs(DEPLOY)["ask"], jobs(DEPLOY)["approve"]
     assert "environment" not in ask
-    assert "needs" not in ask
-    assert "needs" not in approve
-    assert ask["if"] == f"{approve['if']} && inputs.notify"
+    assert ask["needs"] == approve["needs"] == "infrastructure"
+    assert ask["if"] == f"{approve['if'].removesuffix(' }}')} && inputs.notify }}}}"
     release = jobs(ROOT / ".github" / "workflows" / "release.yml")
     assert release["build"]["outputs"]["notify"] == "${{ secrets.NOTIFY_URLS != '' }}"
     calls = [job for job in release.values() if called(job) == DEPLOY]
@@ -291,7 +315,7 @@ def test_only_a_job_that_names_the_deploys_environment_sees_its_secrets() -> Non
 
 def test_the_secrets_of_a_deploy_are_required_and_handed_on_by_name_at_each_level() -> None:
     """A forgotten one would be an empty string on a green run."""
-    for name in ("release", "deploy", "pipeline", "rollback"):
+    for name in ("release", "deploy", "pipeline", "rollback", "rehearsal"):
         declared = load(ROOT / ".github" / "workflows" / f"{name}.yml")["on"]["workflow_call"]["secrets"]
         assert {secret for secret, facts in declared.items() if facts["required"]} == {"DEPLOY_ENV", "RELEASE_ENV"}
     for path in [*REUSABLE, *EXAMPLE]:
@@ -426,7 +450,7 @@ def test_a_newer_push_cancels_checks_and_never_a_deployment() -> None:
         assert "concurrency" not in load(path)
         for name, job in jobs(path).items():
             group = str(job.get("concurrency", {}).get("group", ""))
-            if name in {"deploy", "roll-back"}:
+            if name in {"deploy", "roll-back", "rehearse"}:
                 assert job["concurrency"]["cancel-in-progress"] is False
                 assert job["concurrency"]["queue"] == "max"
                 assert "deploy-" in group
@@ -441,12 +465,16 @@ def test_an_approval_waits_without_the_deploys_lock() -> None:
     found = jobs(DEPLOY)
     approve, deploy = found["approve"], found["deploy"]
     assert approve["environment"] == "${{ fromJSON(inputs.settings).approval-environment }}"
-    assert approve["if"] == "fromJSON(inputs.settings).approval-environment != ''"
-    assert deploy["needs"] == "approve"
-    # Skipped counts only where no approval was asked for: a lost approval must not look like one that was not needed.
+    # Skipped counts only where it was not asked for: a lost plan, or approval, must not look like one that was not needed.
+    planned = (
+        "(needs.infrastructure.result == 'success' || needs.infrastructure.result == 'skipped'"
+        " && fromJSON(inputs.settings).infrastructure.directory == '')"
+    )
+    assert approve["if"] == f"${{{{ !cancelled() && {planned} && fromJSON(inputs.settings).approval-environment != '' }}}}"
+    assert deploy["needs"] == ["infrastructure", "approve"]
     assert deploy["if"] == (
         "${{ !cancelled() && (needs.approve.result == 'success' || needs.approve.result == 'skipped' &&"
-        " fromJSON(inputs.settings).approval-environment == '') }}"
+        f" fromJSON(inputs.settings).approval-environment == '') && {planned} }}}}"
     )
     check = deploy["steps"][1]
     assert check["uses"] == "$/.github/actions/check-approval"
@@ -477,8 +505,8 @@ def test_an_environment_is_one_job_in_one_order() -> None:
     job = jobs(DEPLOY)["deploy"]
     names = [step.get("name", "") for step in job["steps"]]
     order = [
-        "What is released", "Start the record", "Migrate", "After the migration", "Roll out", "Gate", "Smoke tests",
-        "Finish the record", "Roll back", "Outcome",
+        "What is released", "Start the record", "Apply the infrastructure", "Migrate", "After the migration", "Roll out",
+        "Gate", "Smoke tests", "Finish the record", "Roll back", "Outcome",
     ]  # fmt: skip
     assert [name for name in names if name in order] == order
     assert job["environment"]["deployment"] is False
@@ -515,6 +543,19 @@ def test_a_promotion_builds_nothing() -> None:
     assert build["outputs"]["digests"] == "${{ steps.build.outputs.digests || steps.promoted.outputs.digests }}"
 
 
+def test_an_image_with_its_own_runner_hands_its_digest_to_the_build() -> None:
+    """Outputs of a matrix overwrite each other by name, so each of its jobs has another one."""
+    found = jobs(RELEASE)
+    separate = found["build-separately"]
+    assert list(separate["outputs"]) == [f"image-{number}" for number in range(1, MOST_BUILDERS + 1)]
+    for number, value in enumerate(separate["outputs"].values()):
+        assert value.startswith(f"${{{{ fromJSON(inputs.plan).build.separate[{number}] == matrix.image && ")
+    built = next(step for step in found["build"]["steps"] if step.get("id") == "build")
+    assert built["with"]["built"] == "${{ toJSON(needs.build-separately.outputs) }}"
+    for job in (separate, found["build"]):
+        assert job["steps"][-1]["uses"].startswith("actions/attest@")
+
+
 def test_only_a_proven_fail_takes_a_release_back() -> None:
     by_name = {step.get("name"): step for _, step in steps(DEPLOY)}
     assert by_name["Roll back"]["if"] == (
@@ -538,7 +579,8 @@ def deploy_steps(path: Path) -> list[dict[str, Any]]:
 
 def test_every_step_of_a_deploy_has_the_environments_settings_and_names_inputs_that_exist() -> None:
     """So the engine that is rolled back is the one that was rolled out, and the one on which the rollback was proven."""
-    for path, settings in ((DEPLOY, "${{ inputs.settings }}"), (ROLLBACK, "${{ needs.plan.outputs.settings }}")):
+    planned = "${{ needs.plan.outputs.settings }}"
+    for path, settings in ((DEPLOY, "${{ inputs.settings }}"), (ROLLBACK, planned), (REHEARSAL, planned)):
         for step in deploy_steps(path):
             known = load(ROOT / "actions" / step["with"]["action"] / "action.yml")["inputs"]
             assert step["with"]["settings"] == settings
@@ -595,7 +637,7 @@ def test_every_step_that_reads_or_writes_records_has_their_key() -> None:
 
 def test_an_environment_is_reached_only_through_the_one_before_with_the_same_digests() -> None:
     found = jobs(RELEASE)
-    assert list(found) == ["build", "image", *(f"environment-{number}" for number in range(1, 5))]
+    assert list(found) == ["build-separately", "build", "image", *(f"environment-{number}" for number in range(1, 5))]
     scanned = (
         " && (needs.image.result == 'success' || needs.image.result == 'skipped'"
         " && fromJSON(inputs.plan || '{}').build.scans.any != true)"
@@ -616,8 +658,25 @@ def test_an_environment_is_reached_only_through_the_one_before_with_the_same_dig
         }
 
 
+def test_workflows_call_each_other_on_as_many_levels_as_a_server_knows() -> None:
+    def levels(path: Path) -> int:
+        return 1 + max((levels(target) for job in jobs(path).values() if (target := called(job))), default=0)
+
+    assert 1 + max(levels(path) for path in REUSABLE) == MOST_LEVELS
+
+
 def test_a_release_needs_a_green_check_and_the_plan_that_it_handed_on() -> None:
-    assert jobs(RELEASE)["build"]["if"] == "inputs.plan != '' && fromJSON(inputs.plan || '{}').release == true"
+    found = jobs(RELEASE)
+    assert [name for name, job in found.items() if "needs" not in job] == ["build-separately"]
+    separate = found["build-separately"]["if"]
+    released, some = separate.split(" && ")
+    assert (released, some) == (
+        "fromJSON(inputs.plan || '{}').release == true", "fromJSON(inputs.plan || '{}').build.separate[0] != ''",
+    )  # fmt: skip
+    assert found["build"]["if"] == (
+        f"${{{{ !cancelled() && {released} && (needs.build-separately.result == 'success'"
+        f" || needs.build-separately.result == 'skipped' && {some.replace('!=', '==')}) }}}}"
+    )
     assert jobs(PIPELINE)["release"]["if"] == "${{ !cancelled() && needs.verify.result == 'success' }}"
     assert jobs(PIPELINE)["release"]["with"] == {"plan": "${{ needs.verify.outputs.plan }}"}
     assert load(VERIFY)["on"]["workflow_call"]["outputs"]["plan"]["value"] == "${{ jobs.check.outputs.plan }}"
@@ -738,6 +797,34 @@ def test_the_rollback_by_hand_is_in_the_deploys_queue_and_changes_nothing_until_
     assert deploy == "deploy-${{ fromJSON(inputs.settings).app }}-${{ fromJSON(inputs.settings).name }}"
     back = jobs(ROLLBACK)["roll-back"]["concurrency"]["group"]
     assert "format('deploy-{0}-{1}', fromJSON(needs.plan.outputs.settings).app, inputs.environment)" in back
+
+
+# --- the rehearsal in a team's staging ---
+
+
+def test_the_rehearsal_is_in_the_deploys_queue_and_breaks_one_thing_at_a_time() -> None:
+    job = jobs(REHEARSAL)["rehearse"]
+    assert job["concurrency"]["group"] == ("deploy-${{ fromJSON(needs.plan.outputs.settings).app }}-${{ inputs.environment }}")
+    assert (job["concurrency"]["cancel-in-progress"], job["strategy"]["max-parallel"]) == (False, 1)
+
+
+def test_the_rehearsal_rolls_out_gates_and_rolls_back_as_a_deploy_does() -> None:
+    """What differs is named here, each with its reason."""
+    deploy = {step["id"]: values(step) for step in deploy_steps(DEPLOY) if "id" in step}
+    here = {step["id"]: values(step) for step in deploy_steps(REHEARSAL) if "id" in step}
+    ours = {"inputs.settings": "needs.plan.outputs.settings"}
+
+    def of_a_deploy(name: str) -> dict[str, Any]:
+        return {key: re.sub(r"\binputs\.settings\b", ours["inputs.settings"], str(text)) for key, text in deploy[name].items()}
+
+    # Nothing is migrated, and no client is asked for: a stage would wait for traffic.
+    wanted = {key: text for key, text in of_a_deploy("roll-out").items() if key != "migrations"}
+    assert here["roll-out"] == {**wanted, "strategy": "rolling"}
+    assert here["gate"] == of_a_deploy("gate")
+    # The broken release is in no record.
+    wanted = {key: text for key, text in of_a_deploy("roll-back").items() if key != "current-sha"}
+    good = {"services": "toJSON(steps.good.outputs.repositories)", "targets": "toJSON(steps.good.outputs.rollback-targets)"}
+    assert here["roll-back"] == {**wanted, **good}
 
 
 def test_every_link_in_the_documents_leads_somewhere() -> None:

@@ -32,6 +32,11 @@ FAILURES = {
     "login": (4, "To use GitHub CLI in a GitHub Actions workflow, set the GH_TOKEN environment variable."),
     "old": (1, "unknown flag: --source-ref"),
     "no-image": (1, "✗ Loading digest for oci://x failed\nError: MANIFEST_UNKNOWN: manifest unknown"),
+    "busy": (
+        1,
+        "Error: HTTP 403: API rate limit exceeded for 192.0.2.1. (https://api.github.com/repos/o/r/attestations/sha256:0)",
+    ),
+    "no-root": (1, "Error: failed to fetch TUF metadata: HTTP 404: Not Found (https://tuf-repo.github.com/root.json)"),
     "server": (1, "✗ Loading attestations from GitHub API failed\n\nError: HTTP 502: Bad Gateway"),
 }
 
@@ -55,8 +60,16 @@ class Gh:
 
     def attest(self, digest: str, sha: str, **other: str) -> None:
         """There is an attestation of an image: of the right build unless *other* says another."""
-        usual = {"repository": "org/app", "workflow": WORKFLOW, "ref": "refs/heads/main", "sha": sha, "runner": "github-hosted"}
+        usual = {
+            "repository": "org/app", "workflow": WORKFLOW, "ref": "refs/heads/main", "sha": sha, "runner": "github-hosted",
+            "server": "https://github.com", "issuer": "https://token.actions.githubusercontent.com", "trigger": "push",
+        }  # fmt: skip
         self._known["attestations"].setdefault(digest, []).append({**usual, "subject": digest, **other})
+        self._write()
+
+    def forget(self) -> None:
+        """There is no attestation."""
+        self._known["attestations"] = {}
         self._write()
 
     def fail(self, how: str) -> None:
@@ -193,7 +206,7 @@ def wrong(one: dict[str, str], given: dict[str, str]) -> str:
 
 def shown(one: dict[str, str]) -> dict[str, Any]:
     """An entry of the output."""
-    signer = f"https://github.com/{one['workflow']}@refs/heads/main"
+    signer = f"{one['server']}/{one['workflow']}@refs/heads/main"
     statement = {
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [{"name": "ghcr.io/org/app", "digest": {"sha256": one["subject"].partition(":")[2]}}],
@@ -203,8 +216,9 @@ def shown(one: dict[str, str]) -> dict[str, Any]:
     certificate = {
         "subjectAlternativeName": signer,
         "buildSignerURI": signer,
-        "issuer": "https://token.actions.githubusercontent.com",
-        "sourceRepositoryURI": f"https://github.com/{one['repository']}",
+        "issuer": one["issuer"],
+        "buildTrigger": one["trigger"],
+        "sourceRepositoryURI": f"{one['server']}/{one['repository']}",
         "sourceRepositoryRef": one["ref"],
         "sourceRepositoryDigest": one["sha"],
         "runInvocationURI": f"https://github.com/{one['repository']}/actions/runs/1/attempts/1",

@@ -63,11 +63,16 @@ def _listening(host: str) -> bool:
 
 
 class Daemon:
-    """A separate Docker Engine. `alone`: in a separate network, so that it may be a second Swarm on this machine."""
+    """A separate Docker Engine. `alone`: with a separate socket and separate data, so that it may be a second one.
 
-    def __init__(self, folder: Path, *, alone: bool = False) -> None:
+    It runs in a separate network then, so that it may also be a second Swarm on this machine; unless `here`, for a process
+    that is in such a network itself.
+    """
+
+    def __init__(self, folder: Path, *, alone: bool = False, here: bool = False) -> None:
         self.folder = folder
         self.alone = alone
+        self._here = here
         self.socket = f"unix://{folder}/docker.sock" if alone else "unix:///var/run/docker.sock"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -80,6 +85,7 @@ class Daemon:
         if self.alone:
             words += ["--host", self.socket, "--pidfile", f"{self.folder}/pid"]
             words += ["--data-root", f"{self.folder}/data", "--exec-root", f"{self.folder}/exec"]
+        if self.alone and not self._here:
             words = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", *words]
         with (self.folder / "dockerd.log").open("ab") as log:
             self._process = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
@@ -107,11 +113,14 @@ class Daemon:
 
 
 class Registry:
-    """Debian's docker-registry on a port of the kernel's choice; an engine needs no certificate for the loopback."""
+    """Debian's docker-registry on a port of the kernel's choice; an engine needs no certificate for the loopback.
+
+    It may be stopped and started again, at the same address and with what it had.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.address = ""
+        self.address = "127.0.0.1:0"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -122,7 +131,7 @@ class Registry:
         config = self.folder / "config.yml"
         config.write_text(
             f"version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {self.folder}/data\n  delete:\n    enabled: true\n"
-            "http:\n  addr: 127.0.0.1:0\nlog:\n  accesslog:\n    disabled: true\n"
+            f"http:\n  addr: {self.address}\nlog:\n  accesslog:\n    disabled: true\n"
         )
         path = self.folder / "registry.log"
         with path.open("wb") as log:
@@ -154,6 +163,20 @@ def make_base(client: docker.DockerClient) -> None:
     with contextlib.suppress(errors.ImageNotFound):
         client.images.get(BASE)
         return
+    with tempfile.TemporaryDirectory() as name:
+        packed = Path(name, "base.tar")
+        pack_base(packed)
+        import_base(client, packed)
+
+
+def import_base(client: docker.DockerClient, packed: Path) -> None:
+    """Make the base image of what `pack_base` wrote."""
+    repository, _, tag = BASE.partition(":")
+    client.api.import_image(src=str(packed), repository=repository, tag=tag)
+
+
+def pack_base(packed: Path) -> None:
+    """Write the base image's files as a tar archive. Raises `NotHere`."""
     if os.geteuid() != 0 or not shutil.which("debootstrap"):
         raise NotHere(f"the image {BASE} is not there, and making it needs root and Debian's debootstrap")
     with tempfile.TemporaryDirectory() as name:
@@ -165,9 +188,7 @@ def make_base(client: docker.DockerClient) -> None:
         for folder in _DROPPED:
             shutil.rmtree(root / folder, ignore_errors=True)
             (root / folder).mkdir(parents=True)
-        repository, _, tag = BASE.partition(":")
-        with subprocess.Popen(["tar", "-C", str(root), "-c", "."], stdout=subprocess.PIPE) as tar:
-            client.api.import_image_from_stream(tar.stdout, repository=repository, tag=tag)
+        subprocess.run(["tar", "-C", str(root), "-cf", str(packed), "."], check=True)
 
 
 def _start(folder: Path) -> None:

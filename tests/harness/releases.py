@@ -219,7 +219,11 @@ class World:
         assert self.finish(number, verdict, **inputs).code == 0
 
     def roll_back(self, **inputs: str) -> Ended:
-        given = {
+        return self.action("rollback-to-previous-sha", self.rollback_inputs(**inputs), run="900")
+
+    def rollback_inputs(self, **inputs: str) -> dict[str, str]:
+        """The inputs of a rollback of this world."""
+        return {
             **self.engine,
             "services": self.release_lines,
             "url": f"api={self.url}/api\nweb={self.url}/web",
@@ -228,7 +232,6 @@ class World:
             "timeout": "30s",
             **_named(inputs),
         }
-        return self.action("rollback-to-previous-sha", given, run="900")
 
     def tasks(self) -> list[tuple[str, str]]:
         """The deployments by task and commit's number, oldest first."""

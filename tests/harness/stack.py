@@ -77,14 +77,14 @@ class Images:
     def __init__(self, client: docker.DockerClient, registry: str) -> None:
         self.client = client
         self.registry = registry
-        self._prefix = f"{registry}/t{secrets.token_hex(3)}"
+        self.prefix = f"{registry}/t{secrets.token_hex(3)}"
         self._made: list[str] = []
         self._proxy = self._dividing = ""
 
     def app(self, name: str = "app", *, push: bool = True, **settings: str) -> Built:
         """The app as a new release; `settings` are its variables (`HEALTH="bad"`, `CRASH="1"`, `START_DELAY="3"`)."""
         sha = new_sha()
-        tag = f"{self._prefix}/{name}:{sha}"
+        tag = f"{self.prefix}/{name}:{sha}"
         self.build("app", tag, {"SHA": sha}, [f"ENV {key}={value}" for key, value in settings.items()])
         if not push:
             return Built(tag.rpartition(":")[0], sha, "")
@@ -107,23 +107,25 @@ class Images:
     def build(self, kind: str, tag: str, arguments: Mapping[str, str], more: list[str]) -> None:
         """Build `images/<kind>.Dockerfile` with further lines, under a tag."""
         recipe = (SOURCES / f"{kind}.Dockerfile").read_text() + "\n".join(more) + "\n"
+        self.make(tag, recipe, {path.name: path for path in SOURCES.iterdir()}, {"BASE": BASE, **arguments})
+
+    def make(self, tag: str, recipe: str, files: Mapping[str, Path], arguments: Mapping[str, str]) -> None:
+        """Build a recipe with these files and folders, by their names in it, under a tag."""
         context = io.BytesIO()
         with tarfile.open(fileobj=context, mode="w") as tar:
-            for name, content in [("Dockerfile", recipe), *((path.name, path.read_text()) for path in SOURCES.iterdir())]:
-                entry = tarfile.TarInfo(name)
-                entry.size = len(content.encode())
-                entry.mode = 0o644
-                tar.addfile(entry, io.BytesIO(content.encode()))
+            entry = tarfile.TarInfo("Dockerfile")
+            entry.size = len(recipe.encode())
+            tar.addfile(entry, io.BytesIO(recipe.encode()))
+            for name, path in files.items():
+                tar.add(path, name)
+        self.send(context, tag, arguments)
+
+    def send(self, context: io.BytesIO, tag: str, arguments: Mapping[str, str]) -> None:
+        """Build a context, which is a tar archive with a `Dockerfile`, under a tag."""
         context.seek(0)
         said: list[dict[str, Any]] = list(
             self.client.api.build(
-                fileobj=context,
-                custom_context=True,
-                tag=tag,
-                rm=True,
-                forcerm=True,
-                decode=True,
-                buildargs={"BASE": BASE, **arguments},
+                fileobj=context, custom_context=True, tag=tag, rm=True, forcerm=True, decode=True, buildargs=dict(arguments)
             )
         )
         failed = [step["error"] for step in said if "error" in step]

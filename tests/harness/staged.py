@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import docker
 from docker.types import EndpointSpec
@@ -43,10 +44,10 @@ class Place:
             time.sleep(0.1)
 
 
-def on_swarm(stack: Stack, images: Images, image: str, replicas: int = 2) -> Place:
-    """The service as two replicas on the Swarm."""
+def on_swarm(stack: Stack, images: Images, image: str, replicas: int = 2, **more: Any) -> Place:
+    """The service as two replicas on the Swarm; `more` is what else Docker's client takes of it."""
     service, port = f"api{secrets.token_hex(3)}", free_port()
-    stack.service(service, image, replicas=replicas, wait=False)
+    stack.service(service, image, replicas=replicas, wait=False, **more)
     stack.service(
         "proxy",
         images.dividing_proxy(),

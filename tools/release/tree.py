@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tools.release.dependencies import Package, collect
+from tools.release.server import for_server
 
 REPOSITORY = "org/cicd-actions"
 
 _OWN_ACTION = re.compile(r"(uses:\s*)\$/actions/")
-_SELF = re.compile(r"(uses:\s*)\$/(\S+)")
 _FORMS = {
     "version": (r"[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?", "a semantic version such as 1.4.0 (the tag gets the `v`)"),
     "commit": (r"[0-9a-f]{40}([0-9a-f]{24})?", "a full commit SHA"),
@@ -48,7 +48,7 @@ def checkout(repository: Path, commit: str, folder: Path) -> None:
 class Release:
     """What a release is built as: `version`, the source `commit`, optionally one `action` alone at the root of the tree, as
     the Marketplace wants a repository, the `image` (`repository@sha256:…`) that the Docker variants name, and the
-    `references` (`owner/repository@<sha>` of a release commit) that stand for `$/` where GitHub does not know it."""
+    `references` (`owner/repository@<sha>` of a release commit) with which the tree is one for a server (`server`)."""
 
     version: str
     commit: str
@@ -130,11 +130,10 @@ def _absolute(readme: str, commit: str, *, alone: bool) -> str:
 
 def _workflows(source: Path, target: Path, references: str) -> None:
     """The reusable workflows and the composites behind them. Those of the project itself stay out of a release."""
-    repository, _, commit = references.partition("@")
 
     def released(text: str) -> str:
         text = _OWN_ACTION.sub(r"\1$/", text)
-        return _SELF.sub(rf"\1{repository}/\2@{commit}", text) if references else text
+        return for_server(text, references) if references else text
 
     for path in sorted((source / ".github" / "workflows").glob("*.yml")):
         text = path.read_text("utf-8")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cicd_actions.canary_analysis.proportions import Counted, newcombe
-from cicd_actions.canary_analysis.ranks import in_buckets, mann_whitney
+from cicd_actions.canary_analysis.ranks import mann_whitney
 from cicd_actions.toolkit.verdict import Verdict
 
 CONFIDENCE = 0.98
@@ -36,14 +36,8 @@ EFFECT = 0.56
 LATENCIES = 300
 """Requests of each release from which latencies are compared."""
 
-POINTS = 20
-"""Independent points of each release from which two series are compared."""
-
 _LATE = 400
 """Requests of the canary from which looks are frequent."""
-
-WARM_UP = 60.0
-"""Seconds at the start of a stage that a series leaves out: caches are cold, and connections are new."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +46,6 @@ class Judged:
 
     verdict: Verdict
     reason: str
-
-
-@dataclass(frozen=True)
-class Point:
-    """One value of a series, and when it was measured: seconds since the canary got its first request."""
-
-    at: float
-    value: float
 
 
 def next_look(requests: int, needed: int) -> int:
@@ -92,40 +78,20 @@ def errors(canary: Counted, baseline: Counted) -> Judged:
 
 def latency(canary: Sequence[int], baseline: Sequence[int]) -> Judged:
     """Judges latencies by two histograms with the same buckets, the fastest first: how many requests each bucket holds."""
-    return _compared("Latency", "requests", canary, baseline, LATENCIES)
-
-
-def series(canary: Sequence[Point], baseline: Sequence[Point], window: float) -> Judged:
-    """Judges two series, such as the 95th percentile of each scrape.
-
-    `window` is how many seconds one point looks back: points that are closer share requests, so only one of them counts.
-    """
-    return _compared("Series", "points", *in_buckets(_independent(canary, window), _independent(baseline, window)), POINTS)
+    counts = f"{sum(canary)} requests of the new release, {sum(baseline)} of the old one"
+    if min(sum(canary), sum(baseline)) < LATENCIES:
+        return Judged(Verdict.INCONCLUSIVE, f"Latency: {counts}; {LATENCIES} of each are needed.")
+    ranked = mann_whitney(canary, baseline)
+    higher = f"Latency: the new release is higher in {ranked.above:.0%} of all pairs (p = {ranked.p:.2g}; {counts})"
+    if ranked.p < ALPHA and ranked.above >= EFFECT:
+        return Judged(Verdict.FAIL, f"{higher}.")
+    return Judged(Verdict.PASS, f"{higher}; below {EFFECT:.0%}, or by chance.")
 
 
 def together(parts: Sequence[Judged]) -> Verdict:
     """Returns fail when one part failed, else inconclusive when one is (or there is none), else pass."""
     verdicts = {part.verdict for part in parts} or {Verdict.INCONCLUSIVE}
     return next(verdict for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS) if verdict in verdicts)
-
-
-def _compared(title: str, unit: str, canary: Sequence[int], baseline: Sequence[int], enough: int) -> Judged:
-    counts = f"{sum(canary)} {unit} of the new release, {sum(baseline)} of the old one"
-    if min(sum(canary), sum(baseline)) < enough:
-        return Judged(Verdict.INCONCLUSIVE, f"{title}: {counts}; {enough} of each are needed.")
-    ranked = mann_whitney(canary, baseline)
-    higher = f"{title}: the new release is higher in {ranked.above:.0%} of all pairs (p = {ranked.p:.2g}; {counts})"
-    if ranked.p < ALPHA and ranked.above >= EFFECT:
-        return Judged(Verdict.FAIL, f"{higher}.")
-    return Judged(Verdict.PASS, f"{higher}; below {EFFECT:.0%}, or by chance.")
-
-
-def _independent(points: Sequence[Point], window: float) -> list[float]:
-    kept: list[Point] = []
-    for point in sorted(points, key=lambda each: each.at):
-        if point.at >= WARM_UP + window and (not kept or point.at - kept[-1].at >= window):
-            kept.append(point)
-    return [point.value for point in kept]
 
 
 def _share(counted: Counted) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -46,10 +45,3 @@ def mann_whitney(canary: Sequence[int], baseline: Sequence[int]) -> Ranked:
     if variance <= 0:
         return Ranked(1.0, above)  # all values are equal
     return Ranked(NormalDist().cdf(-(wins - n * m / 2 - 0.5) / math.sqrt(variance)), above)
-
-
-def in_buckets(canary: Sequence[float], baseline: Sequence[float]) -> tuple[list[int], list[int]]:
-    """Returns two samples as histograms with one bucket a value, for `mann_whitney`."""
-    one, other = Counter(canary), Counter(baseline)
-    values = sorted({*one, *other})
-    return [one[value] for value in values], [other[value] for value in values]

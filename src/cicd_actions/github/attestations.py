@@ -28,6 +28,19 @@ PROVENANCE = "https://slsa.dev/provenance/v1"
 CALL = 60.0
 """Seconds for one image: gh fetches the trust root, the manifest and the attestations."""
 
+MOST, LONGEST = 100, 32 * 1024 * 1024
+"""Attestations of one digest that gh reads (its default is 30), and characters that they may have: some 50,000 each."""
+
+GITHUB = "https://github.com"
+ISSUERS = {GITHUB: "https://token.actions.githubusercontent.com"}
+"""Who signs the OIDC token of a job, by server; a company may have its own path below it.
+
+https://docs.github.com/en/actions/reference/security/oidc
+"""
+
+BASES = "pull_request_target"
+"""The event whose certificate names the ref and the commit of the base, whatever code the job built."""
+
 OLDEST_GH = "2.68.0"
 """The first release of gh with `--source-ref` and `--source-digest`."""
 
@@ -102,20 +115,23 @@ def verify(image: str, sha: str, policy: Policy, token: str, runtime: Runtime, d
     words = _command(image, sha, policy)
     variables = runtime.environment.for_programs(secrets=False)
     variables |= {"GH_TOKEN": token, "GH_PROMPT_DISABLED": "1", "GH_NO_UPDATE_NOTIFIER": "1", "NO_COLOR": "1"}
-    host = urlsplit(runtime.variables.get("GITHUB_SERVER_URL", "")).hostname
-    if host and host != "github.com":
+    server = runtime.variables.get("GITHUB_SERVER_URL", "") or GITHUB
+    host = urlsplit(server).hostname
+    if host and server != GITHUB:
         variables |= {"GH_HOST": host, "GH_ENTERPRISE_TOKEN": token}
-    done = process.run(words, timeout=max(deadline.timeout(CALL), 0.1), env=variables, redactor=runtime.redactor)
+    seconds = max(deadline.timeout(CALL), 0.1)
+    done = process.run(words, timeout=seconds, env=variables, redactor=runtime.redactor, limit=LONGEST)
     if done.timed_out:
         raise Inconclusive(f"Could not determine whether the image {image} is attested: `gh` timed out.")
     if done.exit_code:
         raise _explained(image, done.exit_code, done.stderr)
-    return _held(image, digest, sha, policy, done.stdout)
+    return _held(image, digest, sha, policy, server, done.stdout)
 
 
 def _command(image: str, sha: str, policy: Policy) -> list[str]:
     words = ["gh", "attestation", "verify", f"oci://{image}", "--repo", policy.repository]
     words += ["--signer-workflow", policy.signer_workflow, "--predicate-type", PROVENANCE, "--format", "json"]
+    words += ["--limit", str(MOST)]
     words += ["--source-digest", sha] if sha else []
     # gh takes one ref, without a pattern; the certificate is compared with all of them below.
     exact = [ref for ref in policy.refs if not set("*?[") & set(ref)]
@@ -126,17 +142,18 @@ def _command(image: str, sha: str, policy: Policy) -> list[str]:
 
 
 _UNATTESTED = re.compile(
-    r"HTTP 404|no attestations (?:found|for|were)|found no attestations|no matching predicate", re.IGNORECASE
+    # Of the attestations alone: the trust root can be missing, too.
+    r"HTTP 404[^\n]*/attestations/|no attestations (?:found|for|were)|found no attestations|no matching predicate",
+    re.IGNORECASE,
 )
 _REFUSED = re.compile(
     r"verifying with issuer|verification failed|failed to verify|no matching CertificateIdentity|expected \S+ to be"
     r"|does not match|signature|self-hosted",
     re.IGNORECASE,
 )
+_BUSY = re.compile(r"HTTP 429|rate limit", re.IGNORECASE)
 _NO_LOGIN = re.compile(r"HTTP 40[13]|UNAUTHORIZED|DENIED|gh auth login", re.IGNORECASE)
-_UNREACHED = re.compile(
-    r"HTTP 5\d\d|HTTP 429|rate limit|dial tcp|no such host|timeout|timed out|EOF|connection|TUF|tls:", re.IGNORECASE
-)
+_UNREACHED = re.compile(r"HTTP 5\d\d|dial tcp|no such host|timeout|timed out|EOF|connection|TUF|tls:", re.IGNORECASE)
 _OLD = re.compile(r"unknown (?:flag|command)")
 
 
@@ -148,6 +165,12 @@ def _explained(image: str, code: int, stderr: str) -> ActionError:
             "Could not verify attestations: this runner's `gh` is too old.",
             cause=said,
             fix=f"Install gh {OLDEST_GH} or newer on the runner.",
+        )
+    if _BUSY.search(stderr):
+        return Inconclusive(
+            f"Could not determine whether the image {image} is attested: GitHub's rate limit is reached.",
+            cause=said,
+            fix="Run the job again later.",
         )
     if code == 4 or _NO_LOGIN.search(stderr):
         return Inconclusive(
@@ -181,7 +204,7 @@ def _explained(image: str, code: int, stderr: str) -> ActionError:
     )
 
 
-def _held(image: str, digest: str, sha: str, policy: Policy, stdout: str) -> Attestation:
+def _held(image: str, digest: str, sha: str, policy: Policy, server: str, stdout: str) -> Attestation:
     """Returns the first attestation that holds. What gh lets pass is compared again: a program may stand in for it."""
     try:
         found = json.loads(stdout)
@@ -191,7 +214,7 @@ def _held(image: str, digest: str, sha: str, policy: Policy, stdout: str) -> Att
     for each in found if isinstance(found, list) else ():
         result = _object(_object(each).get("verificationResult"))
         certificate = _object(_object(result.get("signature")).get("certificate"))
-        why = _wrong(certificate, _object(result.get("statement")), digest, sha, policy)
+        why = _wrong(certificate, _object(result.get("statement")), digest, sha, policy) or _foreign(certificate, server)
         if not why:
             return Attestation(
                 _id(_object(_object(each).get("attestation")).get("bundle")),
@@ -229,6 +252,19 @@ def _wrong(certificate: Mapping[str, Any], statement: Mapping[str, Any], digest:
     if policy.hosted_only and certificate.get("runnerEnvironment") != "github-hosted":
         return "it was built on a self-hosted runner"
     return ""
+
+
+def _foreign(certificate: Mapping[str, Any], server: str) -> str:
+    """Returns why a certificate is not one of a job of this server on a ref that its code is of; empty where it is."""
+    for name in ("sourceRepositoryURI", "buildSignerURI"):
+        if not str(certificate.get(name, "")).startswith(f"{server}/"):
+            return f"its `{name}` is not of {server}"
+    issuer, known = str(certificate.get("issuer", "")), ISSUERS.get(server, "")
+    if known and issuer != known and not issuer.startswith(f"{known}/"):
+        return f"its certificate was issued for {issuer or 'an unknown issuer'}"
+    return (
+        f"it was built by the event {BASES}, which has the code of others" if certificate.get("buildTrigger") == BASES else ""
+    )
 
 
 def _id(bundle: object) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from cicd_actions.github.client import GitHub
 from cicd_actions.github.errors import Permission
 from cicd_actions.github.history import History
+from cicd_actions.github.kept_pages import KeptPages
 from cicd_actions.github.proof import Proofs, TooManyRuns, Trust, Unproven
 from cicd_actions.github.release_record import NotARecord, Record, Task, now, read, time_of
 from cicd_actions.toolkit.errors import Inconclusive
@@ -24,6 +25,9 @@ https://docs.github.com/rest/deployments/statuses#create-a-deployment-status"""
 _UNFINISHED = {"queued", "in_progress", "pending", ""}
 _ORPHANS_LOOKED_AT = 20
 _ENDED_IN_A_ROW = 2
+
+_ATTEMPTS = 4
+"""Calls to GitHub before the records that this job read earlier will do: a few seconds, when each of them fails at once."""
 
 Enough = Callable[[History], bool]
 """Says whether the records read so far are enough."""
@@ -59,26 +63,48 @@ class Records:
     def history(self, environment: str, enough: Enough, usable: Enough | None = None) -> History:
         """Returns the newest proven records, until `enough`. Raises what `GitHub` raises.
 
-        One request, and one for each workflow run that has to prove a record (`proof.MOST_RUNS` at most, none with a key).
+        One request (see `_newest_page`), and one for each workflow run that has to prove a record (`proof.MOST_RUNS` at most,
+        none with a key).
         Where more than a hundred other Deployments (other tools', other apps') are newer than what is sought, our tasks are
         asked for one by one. Of the deploys, the newest hundred are read at most. `usable` tells whether the records of the
         first page will do where older ones would only add to them. Neither is asked of records that need older ones to count.
         """
         found: list[_Found] = []
-        complete = True
+        complete = answered = True
         for spelling in _spellings(environment):
-            page: Any = next(self.github.pages(self._path, _LIST, needs=READ, environment=spelling), [])
+            page, fresh = self._newest_page(environment=spelling)
             found += self._ours(page, environment)
-            complete = complete and len(page) < PAGE
+            complete, answered = complete and len(page) < PAGE, answered and fresh
         self._read[environment.lower()] = complete
         usable = usable or enough
         history, satisfied = self._prove(found, enough, usable, complete=complete)
+        if not answered:
+            return history
         if complete and not satisfied:
             found += self._spelled_otherwise(environment)
             return self._prove(found, enough, usable, complete=True)[0]
         if satisfied or (history.conclusive and usable(history)):
             return history
         return self._by_task(environment, found, enough)
+
+    def _newest_page(self, **parameters: str) -> tuple[Any, bool]:
+        """Returns the newest hundred Deployments, and whether GitHub answered: else an earlier step of this job read them.
+
+        Only signed records are taken from there: the proof of others asks GitHub.
+        """
+        kept = KeptPages(self.github.runtime, self.github.url) if self.trust.key else None
+        before = kept.read(self._path, parameters) if kept else None
+        github = self.github if before is None else replace(self.github, attempts=_ATTEMPTS)
+        try:
+            page = _listed(next(github.pages(self._path, _LIST, needs=READ, **parameters), []))
+        except Inconclusive as error:
+            if before is None:
+                raise
+            self.github.runtime.log(f"{error.what} Using the records that an earlier step of this job read.")
+            return before, False
+        if kept:
+            kept.keep(self._path, parameters, page)
+        return page, True
 
     def _spelled_otherwise(self, environment: str) -> Iterator[_Found]:
         """Yields records of this environment in any case: two requests, made only where nothing else was found."""
@@ -235,9 +261,7 @@ class Records:
 
     def _ours(self, page: Any, environment: str) -> Iterator[_Found]:
         """Yields the records of this app on a page. Its locks say nothing of releases, and are kept apart for `lock`."""
-        if not isinstance(page, list):
-            raise Inconclusive("Could not list the deployments: GitHub's answer is not a list.")
-        for deployment in page:
+        for deployment in _listed(page):
             try:
                 record = read(deployment)
             except NotARecord as reason:
@@ -355,6 +379,13 @@ class _Stream:
     lowest: float = float("inf")
     asked: bool = False
     done: bool = False
+
+
+def _listed(page: Any) -> list[Any]:
+    """Returns a page as a list. Raises `Inconclusive`."""
+    if not isinstance(page, list):
+        raise Inconclusive("Could not list the deployments: GitHub's answer is not a list.")
+    return page
 
 
 def _never(_: History) -> bool:

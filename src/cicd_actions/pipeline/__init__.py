@@ -6,5 +6,6 @@ workflow that calls ours says). `run_lane` runs a lane's job (`reports`: JUnit a
 `scans` plans, and `check_jobs` ends the verification (`step`).
 A release is `build_images`, or `promoted_images`, then for each environment `check_approval`, `release_images`, one
 `deploy_step` for each action and `smoke_tests` (`secret_files`: DEPLOY_ENV and RELEASE_ENV). `init` writes the
-`starting_files` from what the package `detection` finds.
+`starting_files` from what the package `detection` finds. A rehearsal is planned by `rehearse`, and `break_release` makes what
+it rolls out.
 """

@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,16 @@ class Inputs:
     """What the plan says of the build."""
 
     build: str = declare(string, "What to build as JSON, from the plan.", required=True)
+    image: str = declare(string, "Image to build alone, on its own runner. Default: those that have none.")
+    built: str = declare(string, "JSON object: outputs of the jobs that built images alone.", default="{}")
 
 
 def run(inputs: Inputs, runtime: Runtime) -> Report:
     """Builds. Raises `Failed` for an image that was not built, and `UnusableInput`."""
     build: dict[str, Any] = json.loads(inputs.build)
-    images: dict[str, dict[str, Any]] = build["images"]
+    listed: dict[str, dict[str, Any]] = build["images"]
+    separate: list[str] = build["separate"]
+    images = {name: each for name, each in listed.items() if (name == inputs.image if inputs.image else name not in separate)}
     secrets = secret_files.read(runtime, secret_files.BUILD)
     secret_files.required(
         secrets, [name for each in images.values() for name in each.get("build-secrets", [])], "BUILD_ENV", "build"
@@ -47,14 +51,27 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
     for name, each in images.items():
         if "command" in each:
             digests[name] = _by_command(name, each, build["sha"], variables, runtime)
-    ordered = {name: digests[name] for name in images}
-    rows: list[tuple[Inline, ...]] = [(name, images[name]["repository"], Code(digest)) for name, digest in ordered.items()]
+    lines = [f"{digest.partition(':')[2]}  {images[name]['repository']}\n" for name, digest in digests.items()]
+    checksums = ""
+    if lines:  # the other jobs attest what they built
+        file = Path(tempfile.mkdtemp(prefix="cicd-actions-build-", dir=runtime.scratch)) / "checksums.txt"
+        file.write_text("".join(lines), "utf-8")
+        checksums = str(file)
+    if not inputs.image:
+        digests |= _built_elsewhere(separate, json.loads(inputs.built))
+    ordered = {name: digests[name] for name in listed if name in digests}
+    rows: list[tuple[Inline, ...]] = [(name, listed[name]["repository"], Code(digest)) for name, digest in ordered.items()]
+    outputs: dict[str, OutputValue] = {"digests": ordered, "checksums": checksums}
     table = Table(("image", "repository", "digest"), rows)
-    checksums = Path(tempfile.mkdtemp(prefix="cicd-actions-build-", dir=runtime.scratch)) / "checksums.txt"
-    lines = [f"{digest.partition(':')[2]}  {images[name]['repository']}\n" for name, digest in ordered.items()]
-    checksums.write_text("".join(lines), "utf-8")
-    outputs: dict[str, OutputValue] = {"digests": ordered, "checksums": str(checksums)}
     return Report(Verdict.PASS, f"Built {', '.join(ordered)}.", outputs, blocks=[table])
+
+
+def _built_elsewhere(names: Sequence[str], outputs: Mapping[str, str]) -> dict[str, str]:
+    """Returns the digests of the images that other jobs built: each of their outputs is empty, or a JSON object of one."""
+    told: dict[str, Any] = {}
+    for text in outputs.values():
+        told |= json.loads(text or "{}")
+    return {name: _digest(told.get(name), name, "the job that builds it") for name in names}
 
 
 def bake_file(images: Mapping[str, Mapping[str, Any]], sha: str, source: str) -> dict[str, Any]:

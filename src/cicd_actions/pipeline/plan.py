@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from cicd_actions.github.client import GitHub
-from cicd_actions.pipeline import caller, changes, planning
+from cicd_actions.pipeline import caller, changes, planning, rehearse
 from cicd_actions.pipeline import protection as protected
 from cicd_actions.pipeline.planning import Event, Plan
 from cicd_actions.pipeline_file import reading
@@ -44,6 +45,7 @@ class Inputs:
         string, "Name of an environment: deploy the images of this commit that passed in the one before, and build nothing."
     )
     rollback: str = declare(string, "Name of an environment: plan a rollback there instead of a run.")
+    rehearse: str = declare(string, "Name of an environment: plan a rehearsal there instead of a run.")
 
 
 OUTPUTS = (
@@ -58,7 +60,9 @@ OUTPUTS = (
     Output("required-check", "Status check that the branch's rules have to require; empty where the caller does not tell it."),
     Output("release", "`true` when this run releases its commit."),
     Output("plan", "JSON object: the release, for release.yml."),
-    Output("environment", "JSON object: the settings of the environment to roll back."),
+    Output("infrastructure", "JSON object: the environments that have infrastructure; empty for none."),
+    Output("environment", "JSON object: the settings of the environment to roll back, or to rehearse in."),
+    Output("rehearsal", "JSON object: the release that a rehearsal breaks, and the faults."),
 )
 
 
@@ -68,6 +72,8 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
     pipeline = _load(inputs.config, runtime)
     if inputs.rollback:
         return _rollback(pipeline, inputs.rollback, event)
+    if inputs.rehearse:
+        return rehearse.plan(pipeline, inputs.rehearse, event)
     trusted: Pipeline | None = None
     if event.fork and inputs.base_config and (runtime.workspace / inputs.base_config).is_file():
         trusted = _load(inputs.base_config, runtime)
@@ -90,6 +96,7 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
         "required-check": caller.required_check(calling),
         "release": plan.release,
         "plan": {"release": plan.release, "build": plan.build, "environments": plan.environments},
+        "infrastructure": {} if event.fork else planning.infrastructure(pipeline, event),
     }
     jobs = len(plan.lanes) + len(plan.specs) + len(plan.clients)
     counted = f"{jobs} job{'' if jobs == 1 else 's'} of lanes"
@@ -171,9 +178,15 @@ def _event(inputs: Inputs, runtime: Runtime) -> Event:
         # A fork that was deleted has no repository any more.
         fork=name == "pull_request" and "pull_request" in payload and head.get("full_name") != repository,
         base=changes.left(*pair) if pair else "",
-        public=(payload.get("repository") or {}).get("private") is False,
+        public=(payload.get("repository") or {}).get("private") is False and not _on_a_server(variables),
         promote=inputs.promote,
     )
+
+
+def _on_a_server(variables: Mapping[str, str]) -> bool:
+    """Tells whether the run is on an Enterprise Server, which stores no attestations and where nothing is public."""
+    host = urlsplit(variables.get("GITHUB_SERVER_URL") or "https://github.com").hostname or ""
+    return host != "github.com" and not host.endswith(".ghe.com")
 
 
 def _payload(runtime: Runtime) -> Mapping[str, Any]:

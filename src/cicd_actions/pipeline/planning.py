@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cicd_actions.pipeline import changes, scans
+from cicd_actions.pipeline.infrastructure import tools
 from cicd_actions.pipeline.toolchains import install, toolchain
 from cicd_actions.pipeline_file import backing
 from cicd_actions.pipeline_file.lanes import Client, Lane
@@ -17,6 +18,7 @@ from cicd_actions.pipeline_file.model import Environment, Migrate, Pipeline, Rel
 from cicd_actions.pipeline_file.rules import versions, waiting
 from cicd_actions.toolkit.errors import Failed, UnusableInput
 from cicd_actions.toolkit.grammar import argv
+from cicd_actions.verify_migrations.inputs import DATABASES
 
 HOSTED = ("ubuntu-latest",)
 REFUSED = frozenset({"pull_request_target", "workflow_run", "issue_comment"})
@@ -179,13 +181,13 @@ def _client(client: Client, pipeline: Pipeline, event: Event) -> dict[str, Any]:
 
 
 def migrations(lane: Lane, migrate: Migrate, installs: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """Returns how verify-migrations runs in a lane; empty where the lane does not prepare a PostgreSQL as a release does.
+    """Returns how verify-migrations runs in a lane; empty where the lane does not prepare a database as a release does.
 
     That lane is known by a command of its `prepare` that ends with the command of `release.migrate`.
     """
     wanted = argv(migrate.command or "")
     command = next((each for each in lane.prepare if wanted and argv(each)[-len(wanted) :] == wanted), "")
-    named = [name for name, text in lane.env.items() if text.startswith("postgres")]
+    named = [name for name, text in lane.env.items() if text.startswith(DATABASES)]
     variable = "DATABASE_URL" if "DATABASE_URL" in named else named[0] if len(named) == 1 else ""
     if not command or not variable or lane.client or migrate.verify == "off":
         return {}
@@ -286,7 +288,8 @@ def build(pipeline: Pipeline, event: Event, environments: Sequence[Mapping[str, 
         **common,
         "registry": made.registry,
         "registry-username": made.registry_username or "",
-        "docker": any("command" not in each for each in images.values()),
+        "docker": any("command" not in each and "runs-on" not in each for each in images.values()),
+        "separate": [name for name, each in images.items() if "runs-on" in each],
         "attest": attests(pipeline, event),
         "images": images,
         "scans": scans.of_images(pipeline.scans, images),
@@ -309,6 +312,14 @@ def environments(pipeline: Pipeline, release: Release, event: Event) -> list[dic
     return found
 
 
+def infrastructure(pipeline: Pipeline, event: Event) -> dict[str, Any]:
+    """Returns the settings of each environment that has infrastructure, whatever the event releases; empty for none."""
+    release = pipeline.release
+    listed = [settings_of(pipeline, release, each, "", event) for each in release.environments] if release else []
+    found = {each["name"]: each for each in listed if "infrastructure" in each}
+    return {"names": list(found), "environments": found} if found else {}
+
+
 def attests(pipeline: Pipeline, event: Event) -> bool:
     """Tells whether the build attests. GitHub stores attestations of public repositories for everyone."""
     return event.public if pipeline.build.attest == "auto" else pipeline.build.attest == "true"
@@ -318,6 +329,7 @@ def settings_of(pipeline: Pipeline, release: Release, environment: Environment, 
     """Returns the settings of one environment, as deploy.yml and rollback.yml take them: the actions' inputs by name."""
     found = effective(release, environment)
     migrate, gate = found.pop("migrate", None), found.pop("gate", None)
+    infrastructure = found.pop("infrastructure", None)
     health = found.pop("health", {})
     urls = found.pop("urls", {})
     rollback = found.pop("require-rollback", "recorded")
@@ -346,6 +358,10 @@ def settings_of(pipeline: Pipeline, release: Release, environment: Environment, 
         "gate-timeout": (gate and gate.timeout) or "5m",
         "gate-stable-for": (gate and gate.stable_for) or "0s",
     }
+    if infrastructure is not None:
+        settings["infrastructure"] = tools.settings(infrastructure)
+        if "timeout-minutes" not in found:
+            settings["timeout-minutes"] += settings["infrastructure"]["timeout-minutes"]
     if migrate is not None:
         schema = "alembic" if migrate.schema_command is None else migrate.schema_command
         settings |= {

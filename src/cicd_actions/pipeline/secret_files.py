@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from cicd_actions.pipeline.infrastructure import handed_on
 from cicd_actions.pipeline_file.rules import REFUSED_ENV
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.runtime import Runtime
@@ -12,12 +13,14 @@ DEPLOY, RELEASE, BUILD = "DEPLOY_ENV", "RELEASE_ENV", "BUILD_ENV"
 
 
 def read(runtime: Runtime, name: str) -> dict[str, str]:
-    """Returns the variables that a secret holds, masked; none where it is not set.
+    """Returns the variables that a secret holds, masked; none where it is not set. With DEPLOY_ENV those that the
+    infrastructure's outputs brought to this job, too.
 
     Raises `UnusableInput` for text that is not a dotenv file, and for a variable that would steer the runner.
     """
+    brought = handed_on.read(runtime) if name == DEPLOY else {}
     if not runtime.variables.get(name):
-        return {}
+        return brought
     found = runtime.environment.file(name, input=name)
     for variable in found:
         if REFUSED_ENV.fullmatch(variable):
@@ -25,7 +28,7 @@ def read(runtime: Runtime, name: str) -> dict[str, str]:
                 f"Could not use the secret {name}: its variable {variable} would steer the runner, a shell or an interpreter.",
                 fix=f"Take the line out, and set the secret again: gh secret set {name} --env NAME < file.env",
             )
-    return found
+    return {**found, **brought}
 
 
 def required(values: Mapping[str, str], names: Iterable[str], secret: str, environment: str) -> None:

@@ -326,6 +326,6 @@ class Ages:
             done = subprocess.run(
                 git.command(*words), cwd=self.root, env=git.variables(os.environ), capture_output=True, timeout=30, check=False
             )
-        except (OSError, subprocess.SubprocessError):
+        except (OSError, ValueError, subprocess.SubprocessError):  # ValueError: a name that no file can have
             return None
         return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None

@@ -18,6 +18,7 @@ from cicd_actions.pipeline_file.kinds import (
     COMMAND,
     COMMANDS,
     DURATION,
+    ENV,
     ENVIRONMENT,
     FREEZE,
     GLOB,
@@ -52,6 +53,9 @@ class Image:
     )
     tags: tuple[str, ...] = key(
         Listed(Text("a tag", r"[A-Za-z0-9_{][A-Za-z0-9_.{}-]{0,127}", "main")), "More tags; `{sha}` stands for the commit.", ()
+    )
+    runs_on: tuple[str, ...] | None = key(
+        RUNNER, "Runner that builds it in a separate job, for arm64 or a GPU. At most four images. Default: `build.runs-on`."
     )
     command: str | None = key(
         COMMAND,
@@ -112,9 +116,42 @@ class Migrate:
     backup_command: str | None = key(COMMAND, "Command that makes a backup of `{environment}` before anything is migrated.")
     verify: str | None = key(
         Choice("fail", "warn", "off"),
-        "What verify-migrations does in the lane that prepares a PostgreSQL with `command`: fails it, warns, or does not run."
+        "What verify-migrations does in the lane that prepares a database with `command`: fails it, warns, or does not run."
         " Default: `fail`.",
     )
+
+
+@dataclass(frozen=True)
+class Infrastructure:
+    """What an environment stands on: planned before the approval, applied before the migration."""
+
+    directory: str | None = key(PATH, "Folder of its code; `{environment}` is filled in. Default: none; it is needed.")
+    tool: str | None = key(
+        Choice("terraform", "tofu", "pulumi"), "Tool whose commands are the defaults below. Default: `terraform`."
+    )
+    prepare: tuple[str, ...] | None = key(
+        COMMANDS, "Commands that run first, such as `terraform init -backend-config={environment}.hcl`. Default: the tool's."
+    )
+    plan: str | None = key(
+        COMMAND, "Command that saves a plan as `{plan}`; exit code 2 stands for changes. Default: the tool's."
+    )
+    show: str | None = key(
+        COMMAND, "Command that prints the plan `{plan}` as JSON; Terraform's form, or Pulumi's. Default: the tool's."
+    )
+    apply: str | None = key(COMMAND, "Command that applies the plan `{plan}` and asks nothing. Default: the tool's.")
+    output: str | None = key(COMMAND, "Command that prints the outputs as JSON. Default: the tool's.")
+    drift: str | None = key(
+        COMMAND, "Command that plans a refresh as `{plan}`; exit code 2 stands for drift. Default: the tool's."
+    )
+    outputs: Mapping[str, str] | None = key(
+        ENV, "Variables of the deploy's programs, smoke tests and gate, each with the output that it holds."
+    )
+    allow_destroy: tuple[str, ...] | None = key(
+        Listed(WORD),
+        "Addresses that a plan may destroy or replace, such as `aws_instance.old`; a `*` at the end stands for the rest."
+        " Default: none.",
+    )
+    timeout: str | None = key(DURATION, "Deadline of each command. Default: 30m.")
 
 
 @dataclass(frozen=True)
@@ -183,6 +220,9 @@ class Settings:
     stage_targets: str | None = key(
         Text("targets of health-gate, as a block of text", r"[\s\S]*\S[\s\S]*"),
         "What must be right before a staged release gets traffic; `{SERVICE.address}` stands for each of its replicas.",
+    )
+    infrastructure: Infrastructure | None = key(
+        Object(Infrastructure, "a mapping"), "What the environment stands on, planned and applied with it. Default: none."
     )
     migrate: Migrate | None = key(Object(Migrate, "a mapping"), "Migration of the database. Default: none.")
     after_migrate: str | None = key(
@@ -261,6 +301,11 @@ class Environment(Settings):
         Choice("automatic", "manual"),
         "`manual`: only a dispatch promotes a commit to it; the environments after it wait too. Default: `automatic`.",
         "automatic",
+    )
+    rehearse: bool = key(
+        Flag(),
+        "Let rehearsal.yml roll broken releases out there; never in production. Default: `false`.",
+        False,
     )
 
 

@@ -12,7 +12,7 @@ from cicd_actions.health_gate.inputs import KEYS
 from cicd_actions.pipeline_file import backing
 from cicd_actions.pipeline_file.kinds import COMMAND, ENV
 from cicd_actions.pipeline_file.lanes import Client, Lane
-from cicd_actions.pipeline_file.model import Environment, Pipeline, Release, Settings, effective
+from cicd_actions.pipeline_file.model import Environment, Infrastructure, Pipeline, Release, Settings, effective
 from cicd_actions.pipeline_file.shape import Kind, Listed, Named, Object, Path, Reading, Short, keys
 from cicd_actions.roll_out import strategy
 from cicd_actions.toolkit.grammar import NotUnderstood, Parser, argv, fits, is_whole, nearest
@@ -23,6 +23,9 @@ REFUSED_ENV = re.compile(r"PATH|LD_.*|DYLD_.*|BASH_ENV|NODE_OPTIONS|PYTHON.*|GIT
 
 STAGE_COMMANDS = ("stage-command", "prepare-command", "weigh-command", "promote-command", "abandon-command")
 """What the engine `command` needs for a release that stands beside the old one."""
+
+MOST_BUILDERS = 4
+"""Images with a separate runner: release.yml has as many outputs for the digests of that job's matrix."""
 
 LONGEST_JOB = 360
 """Minutes that a job may take: https://docs.github.com/actions/reference/limits"""
@@ -39,6 +42,9 @@ def check(pipeline: Pipeline, reading: Reading) -> None:
     jobs = [f"{name}-{version}" for name, lane in pipeline.lanes.items() for version in versions(lane) if version]
     for name in set(jobs) & set(pipeline.lanes):
         reading.wrong(("lanes", name), "another lane has a job of this name, for one of its versions")
+    for name in [name for name, image in pipeline.images.items() if image.runs_on][MOST_BUILDERS:]:
+        what = f"{MOST_BUILDERS} images have a runner already, and that is the most"
+        reading.wrong(("images", name, "runs-on"), what, "build: {runs-on: a-label}")
     for name, service in pipeline.services.items():
         _exists(service.image, pipeline.images, ("services", name, "image"), "image", "images", reading)
         _targets(service.health or (), ("services", name, "health"), reading)
@@ -197,10 +203,22 @@ def _environment(pipeline: Pipeline, release: Release, environment: Environment,
         if migrate.allow_contract and not migrate.backup_command:
             what = "`allow-contract` needs `backup-command`: a contract migration cannot be rolled back"
             reading.wrong((*path, "migrate"), what, "backup-command: ./infra/backup.sh {environment}")
+    if (infrastructure := found.get("infrastructure")) is not None:
+        _infrastructure(environment.name, infrastructure, (*path, "infrastructure"), reading)
     _strategy(environment.name, found, path, reading)
     if found.get("approval-environment") == environment.name:
         what = "the approval environment is the deploy's own: a job that waits for a reviewer would hold the deploy's lock"
         reading.wrong((*path, "approval-environment"), what, f"approval-environment: {environment.name}-approval")
+
+
+def _infrastructure(name: str, found: Infrastructure, path: Path, reading: Reading) -> None:
+    if found.directory is None:
+        reading.wrong(path, f"`infrastructure` of `{name}` needs `directory`", "directory: infra")
+    for key in ("plan", "show", "apply"):
+        command = getattr(found, key)
+        if command is not None and "{plan}" not in command:
+            what = f"`{key}` of `{name}` does not name the file of the plan, `{{plan}}`"
+            reading.wrong((*path, key), what, f"{key}: {command} {{plan}}")
 
 
 def _targets(targets: tuple[Mapping[str, str], ...], path: Path, reading: Reading) -> None:

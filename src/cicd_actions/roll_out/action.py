@@ -19,6 +19,7 @@ ACTION = Action(
             "`promoted`, `abandoned`, `staged` (it waits for `promote: staged`), or `held` (no verdict, and no traffic); empty"
             " without a stage.",
         ),
+        Output("stage-notes", "What an earlier run left of a stage, and what became of that; empty where nothing was left."),
         Output("reason", "One sentence that says what happened."),
     ),
     run="cicd_actions.roll_out.run.run",

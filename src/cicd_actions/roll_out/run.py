@@ -201,6 +201,7 @@ def _outputs(progress: StagedProgress) -> dict[str, OutputValue]:
         "previous": {service: running.digest for service, running in progress.before.items()},
         "digests": "\n".join(f"{target.service}={_digest_or_id(target.image)}" for target in progress.targets),
         "stage": progress.stage,
+        "stage-notes": " ".join(progress.notes),
     }
 
 

@@ -240,11 +240,10 @@ def attested(inputs: AttestationInputs, made: Plan, github: GitHub, deadline: De
     policy = attestations.policy(inputs, github.repository)
     if policy is None:
         return made
-    for move in made.moves:
-        if move.already:
-            continue
+    for move in made.moves:  # also what runs already: it may be rolled out again, and is recorded
         try:
-            attestations.verify(move.reference, move.sha, policy, github.token, runtime, deadline)
+            found = attestations.verify(move.reference, move.sha, policy, github.token, runtime, deadline)
+            made = replace(made, attestations={**made.attestations, move.service: found.id})
         except attestations.Unattested as error:
             return made if made.refused else replace(made, refused=error)
         except Inconclusive as error:

@@ -148,7 +148,13 @@ def record(inputs_url: str, records: Records, facts: Facts, plan: Plan, judged: 
     )
     references = {move.service: move.reference for move in plan.moves}
     parts = [
-        replace(base, sha=part.sha, services={name: references[name] for name in part.services}) for part in plan.to.parts()
+        replace(
+            base,
+            sha=part.sha,
+            services={name: references[name] for name in part.services},
+            attestations={name: id_ for name, id_ in plan.attestations.items() if name in part.services},
+        )
+        for part in plan.to.parts()
     ]
     shown = records.write(parts[-1])
     task = Task.PASSED if judged.verdict is Verdict.PASS else Task.QUARANTINED if condemns(judged, plan) else None

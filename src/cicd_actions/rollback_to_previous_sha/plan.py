@@ -87,6 +87,8 @@ class Plan:
     database: tuple[str, ...] = ()
     unverified: tuple[str, ...] = field(default=())
     refused: Failed | None = None
+    attestations: Mapping[str, str] = field(default_factory=dict)
+    """The id of each service's attestation, where one is required."""
 
     @property
     def from_sha(self) -> str:

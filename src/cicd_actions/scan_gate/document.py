@@ -31,19 +31,31 @@ def load(path: Path) -> Any:
     if not content.strip(b"\0 \t\r\n\xef\xbb\xbf\xff\xfe"):
         raise Unreadable("the report is empty")
     try:
-        return json.loads(content)
+        return _parsed(content)
     except RecursionError:
         raise Unreadable("the report is nested too deeply") from None
     except ValueError as error:
         whole = error
     try:
         text = content.decode(json.detect_encoding(content))
-        return Lines(json.loads(line) for line in text.splitlines() if line.strip())
+        return Lines(_parsed(line) for line in text.splitlines() if line.strip())
     except (ValueError, RecursionError):
         begins = content.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n")[:1]
         if begins in {b"{", b"["}:
             raise Unreadable(f"the report is truncated, or is not JSON ({_shown(whole)})") from None
         raise Unreadable("the report does not begin with JSON; write only the scanner's standard output to it") from None
+
+
+def _parsed(content: bytes | str) -> Any:
+    return json.loads(content, object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Returns an object. Of two values under one key other readers take another one, so neither can be trusted."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise Unreadable("the report has a key twice in one object")
+    return found
 
 
 def _shown(error: ValueError) -> str:
@@ -71,6 +83,13 @@ def items(value: Any, where: str) -> list[Any]:
     return value
 
 
+def present(value: Any, where: str) -> list[dict[str, Any]]:
+    """Returns a list of objects that the scanner always writes: without it nothing is proven absent. Raises `Unreadable`."""
+    if value is None:
+        raise Unreadable(f"`{where}` is missing")
+    return objects(value, where)
+
+
 def objects(value: Any, where: str) -> list[dict[str, Any]]:
     """Returns a list of objects. Raises `Unreadable`."""
     return [mapping(one, f"{where}[{number}]") for number, one in enumerate(items(value, where))]
@@ -79,7 +98,8 @@ def objects(value: Any, where: str) -> list[dict[str, Any]]:
 def text(value: Any, where: str = "") -> str:
     """Returns a text of bounded length; where `where` names it, it has to be there. Raises `Unreadable`."""
     if isinstance(value, str) and (value.strip() or not where):
-        return value.strip()[:LONGEST_TEXT]
+        # JSON can hold halves of UTF-16 pairs, which no file and no URL can.
+        return value.strip()[:LONGEST_TEXT].encode("utf-8", "replace").decode()
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)[:20]
     if where:

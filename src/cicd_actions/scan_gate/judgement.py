@@ -17,6 +17,9 @@ from cicd_actions.workflows.place import Place
 HYGIENE = "image"
 """The scanner of an image's own configuration: it stands for no other scan of the image."""
 
+CLOCKS_APART = 600.0
+"""Seconds by which the clock of the machine that scanned may be ahead."""
+
 TIERS = {
     "critical": Tier.CRITICAL,
     "secret": Tier.CRITICAL,
@@ -70,7 +73,9 @@ class Found(Item):
     def is_of(self, rule: str, file: str, package: str) -> bool:
         if self.package and package and package_name(package) != package_name(self.package):
             return False
-        named = rule.casefold() in {name.casefold() for name in self.names}
+        # Of an advisory of several CVEs a single one is not the whole.
+        own = {key.partition("\0")[0] for key in self.keys} | {name for name in self.names if not name.startswith("CVE-")}
+        named = rule.casefold() in {name.casefold() for name in own}
         return named and file in {"", *self.files} and (not package or bool(self.package))
 
 
@@ -173,6 +178,8 @@ def examine(scans: Sequence[Scan], policy: Policy, now: dt.datetime) -> list[str
             ("the report", scan.at, policy.max_age),
             ("the vulnerability database", scan.database, policy.database_max_age),
         ):
+            if when is not None and (when - now).total_seconds() > CLOCKS_APART:
+                scan.problems.append(f"{what} is of {when:%Y-%m-%d %H:%M}, which has not come yet")
             if when is not None and (now - when).total_seconds() > most:
                 hours = (now - when).total_seconds() / 3600
                 scan.problems.append(f"{what} is {hours:.0f} h old, and {most / 3600:g} h are the most")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +13,8 @@ from typing import Any
 from cicd_actions.scan_gate import document
 from cicd_actions.scan_gate.document import Lines, Unreadable
 from cicd_actions.scan_gate.formats import advisories, code, packages, sarif
-from cicd_actions.scan_gate.scan import Scan
+from cicd_actions.scan_gate.scan import SEVERITIES, Scan
+from cicd_actions.toolkit import git
 from cicd_actions.toolkit.grammar import NotUnderstood
 
 SCANNERS = ("pip-audit", "npm", "pnpm", "yarn", "osv-scanner", "bandit", "gitleaks", "trivy", "grype", "sarif")
@@ -19,6 +22,11 @@ _AUDITS = {"npm", "pnpm", "yarn"}
 
 MOST_FILES = 200
 """Files that one pattern may match."""
+
+MOST_REPORTED = 25_000
+"""Findings of all reports that are judged: as many as GitHub takes in one run of SARIF, and some ten seconds of work."""
+
+_WORST_FIRST = ("secret", *(word for word in SEVERITIES if word != "secret"))
 
 
 @dataclass(frozen=True)
@@ -48,11 +56,39 @@ def expected(line: str) -> Expected:
 def read(reports: tuple[Expected, ...], root: Path) -> list[Scan]:
     """Returns what every report says. A report that is missing or cannot be read is a scan with a problem."""
     found = [scan for one in reports for path in _matching(one, root) for scan in _read(one, path, root)]
+    for scan in found:
+        if not scan.judges and not any(each.judges and each.scanner == scan.scanner for each in found):
+            scan.problems.append(f"it dates the database of {scan.scanner}, and no report of {scan.scanner} is beside it")
+    room = MOST_REPORTED
+    for scan in found:
+        if len(scan.reported) > room:
+            scan.problems.append(f"it has {len(scan.reported)} findings; at most {MOST_REPORTED} of all reports are judged")
+            scan.reported = sorted(scan.reported, key=lambda one: _WORST_FIRST.index(one.severity))[:room]
+        room -= len(scan.reported)
     built = [scan.database for scan in found if scan.database is not None and scan.scanner == "trivy"]
     for scan in found:
         if scan.scanner == "trivy" and scan.database is None:
             scan.database = min(built, default=None)
     return found
+
+
+def doubt_committed(scans: list[Scan], root: Path) -> None:
+    """Notes reports that git tracks: a pull request could hand in its own, and break the scanner that would replace it."""
+    top = os.path.realpath(root)
+    real = {os.path.realpath(root / scan.path): scan for scan in scans}
+    inside = [os.path.relpath(path, top) for path in real if path.startswith(f"{top}/")]
+    if not inside:
+        return
+    words = git.command("--literal-pathspecs", "ls-files", "-z", "--", *inside)
+    try:
+        done = subprocess.run(
+            words, cwd=root, env=git.variables(os.environ), capture_output=True, text=True, timeout=30, check=False
+        )
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return
+    for path in done.stdout.split("\0"):
+        if f"{top}/{path}" in real:
+            real[f"{top}/{path}"].problems.append("it is a file of the repository, and the pull request could have written it")
 
 
 def _matching(one: Expected, root: Path) -> list[str]:
@@ -93,6 +129,8 @@ def _scans(found: Any, one: Expected, shown: str) -> Iterator[Scan]:
     if one.scanner and one.scanner != scanner:
         raise Unreadable(f"it is a report of {scanner}, not of {one.scanner}")
     read_format(found, scan)
+    if isinstance(found, dict) and found.get("error") and not scan.problems:
+        packages.failure(found, scan)
     yield scan
 
 

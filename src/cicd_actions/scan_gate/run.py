@@ -47,6 +47,8 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
     known, compared = _known(inputs, where)
     policy = _policy(inputs, runtime, now.date())
     scans = reports.read(inputs.reports, where)
+    if runtime.variables.get("GITHUB_EVENT_NAME", "") in _CANDIDATES:
+        reports.doubt_committed(scans, where)
     scans += hygiene.scans(inputs.images, runtime) if inputs.hygiene else []
     for scan in scans:
         for secret in scan.secrets:
@@ -135,7 +137,8 @@ class _Source:
 def _give_lives(judged: Judged, known: life.Entries, entries: list[life.Acknowledgement], where: Path) -> None:
     for item in judged.items:
         days = [known[print_]["since"] for print_ in item.fingerprints if print_ in known]
-        item.since = dt.date.fromisoformat(min(days)) if days else None
+        # A day that has not come yet would be a deadline without end.
+        item.since = min(dt.date.fromisoformat(min(days)), judged.policy.today) if days else None
         item.known = bool(days)
     judged.expired = life.acknowledge(judged.items, entries, judged.policy.today)
     judged.unused = [one for one in entries if not any(one.covers(item) for item in judged.items)]

@@ -46,17 +46,18 @@ def severity(word: str) -> str:
 
 
 def severity_of_score(given: object) -> str:
-    """Returns the word for a CVSS score from 0 to 10, a number or its text; `unknown` for anything else, also NaN.
+    """Returns the word for a CVSS score above 0 and up to 10, a number or its text; `unknown` for anything else, also NaN.
 
-    GitHub and FIRST's qualitative scale cut it at 9.0, 7.0 and 4.0.
+    GitHub and FIRST's qualitative scale cut it at 9.0, 7.0 and 4.0. grype writes 0.0 for what has no score. A word instead of a
+    score is taken as one.
 
     https://www.first.org/cvss/v3.1/specification-document#Qualitative-Severity-Rating-Scale
     """
     try:
-        score = float(given) if isinstance(given, (str, int, float)) else -1.0
+        score = float(given) if isinstance(given, (str, int, float)) and not isinstance(given, bool) else 0.0
     except (ValueError, OverflowError):
-        score = -1.0
-    if not 0 <= score <= 10:
+        return severity(str(given))
+    if not 0 < score <= 10:
         return "unknown"
     return "critical" if score >= 9 else "high" if score >= 7 else "medium" if score >= 4 else "low"
 
@@ -106,6 +107,8 @@ class Scan:
     images: frozenset[str] = frozenset()
     """Digests of the image that was scanned."""
     of_image: bool = False
+    judges: bool = True
+    """False for a report that only dates the database of others."""
     secrets: list[str] = field(default_factory=list)
     """Values that are masked everywhere: another scanner may quote them."""
 

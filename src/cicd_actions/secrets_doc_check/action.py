@@ -20,7 +20,7 @@ ACTION = Action(
         Output("report", "The table as Markdown, for a comment on a pull request."),
     ),
     run="cicd_actions.secrets_doc_check.run.run",
-    icon="key",
+    icon="lock",
     color="purple",
     groups={
         "Set first": "docs code fail-on github-token environments",

@@ -74,12 +74,14 @@ def run(  # noqa: PLR0913 - a program's surroundings are many
     redactor: Redactor | None = None,
     limit: int = 4 * 1024 * 1024,
     grace: float = GRACE,
+    gently: bool = False,
 ) -> Finished:
     """Runs the program for at most `timeout` seconds and keeps at most `limit` characters of each of its streams.
 
     Whatever ends the call early (the deadline, a cancellation) ends the program and its children too: SIGTERM, and SIGKILL
-    `grace` seconds later. `on_line` gets the lines within the bounds of `lines.Lines`; `redactor` keeps the cuts of a very
-    long line out of its secrets. Raises `UnusableInput` when the program cannot be started.
+    `grace` seconds later. `gently` interrupts the program alone first: one with helpers (Terraform has) ends them itself.
+    `on_line` gets the lines within the bounds of `lines.Lines`; `redactor` keeps the cuts of a very long line out of its
+    secrets. Raises `UnusableInput` when the program cannot be started.
     """
     started = time.monotonic()
     try:
@@ -108,6 +110,8 @@ def run(  # noqa: PLR0913 - a program's surroundings are many
         # `process.wait` with a time limit looks every 50 ms; without one, in a thread, it knows at once.
         timed_out = not Background(process.wait).wait(max(timeout - (time.monotonic() - started), 0.001))
     finally:
+        if gently and process.poll() is None:
+            _interrupt(process, grace)
         # Also after a good end: a child in the background would keep the pipes open, and the readers waiting.
         end(process, grace)
         _close_input(process)
@@ -141,6 +145,12 @@ def end(process: subprocess.Popen[bytes], grace: float = GRACE) -> None:
             process.wait(grace)
     _signal(process, signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
     process.wait()
+
+
+def _interrupt(process: subprocess.Popen[bytes], grace: float) -> None:
+    process.send_signal(signal.SIGINT if os.name == "posix" else signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(grace)
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

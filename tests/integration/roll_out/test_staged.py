@@ -86,7 +86,7 @@ def test_manual_stage_on_docker_outlives_a_killed_run_and_is_promoted_by_another
     step.kill()
     ended = run("roll-out", asked)
     assert verdict(ended) == (0, "pass", "false", "staged"), ended.log
-    assert "an earlier run left a stage with 100 % of the traffic" in ended.log
+    assert "an earlier run left a stage with 100 % of the traffic" in ended.outputs["stage-notes"]
     ended = run("roll-out", {**asked, "promote": "staged"})
     assert verdict(ended) == (0, "pass", "true", "promoted"), ended.log
     await_text(place.url, new.sha)

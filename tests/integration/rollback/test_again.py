@@ -230,3 +230,19 @@ def test_a_rollback_says_what_comes_next(world: World) -> None:
     ):
         assert said in ended.summary
     assert json.loads(Path(ended.outputs["plan"]).read_text())["to"]["commits"] == {"api": sha(1), "web": sha(1)}
+
+
+def test_rollback_while_github_is_down_takes_the_records_that_its_job_read_before(three: World) -> None:
+    job = {"GITHUB_JOB": "deploy"}
+    given = {"phase": "start", "sha": sha(4), "services": three.digests(4), "require-rollback": "false"}
+    three.build(4)
+    assert three.action("deployment-record", given, run="900", **job).code == 0
+    three.runs(4)
+    three.github.fail(text="<html>Unicorn!</html>", times=1000)  # which is not tried again
+    other = three.action("rollback-to-previous-sha", three.rollback_inputs(), run="901", **job)
+    assert (other.code, other.outputs["rolled-back"]) == (3, "false"), "another run's records are another job's"
+    ended = three.action("rollback-to-previous-sha", three.rollback_inputs(), run="900", **job)
+    # It cannot be recorded now.
+    assert (ended.code, ended.outputs["rolled-back"], ended.outputs["to-sha"]) == (3, "true", sha(2)), ended.log
+    assert "Using the records that an earlier step of this job read" in ended.log
+    assert set(three.running().values()) == {sha(2)}

@@ -37,6 +37,8 @@ def test_rollback_to_an_attested_release_runs_and_to_another_is_refused(world: W
     gh.attest(digest(1), sha(1))
     assert roll_back(world, gh, **REQUIRED).verdict == "pass"
     assert world.running() == {"api": sha(1), "web": sha(1)}
+    payload = deployments.kept(world.github, REPOSITORY).deployments[-1]["payload"]
+    assert payload["attestations"] == {"api": "log:123456789", "web": "log:123456789"}, "the record keeps the proof"
 
 
 def test_rollback_without_proof_is_possible_where_it_is_allowed(world: World, gh: Gh) -> None:

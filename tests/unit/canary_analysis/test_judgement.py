@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cicd_actions.canary_analysis import judgement
-from cicd_actions.canary_analysis.judgement import Judged, Point
+from cicd_actions.canary_analysis.judgement import Judged
 from cicd_actions.canary_analysis.proportions import Counted
 from cicd_actions.toolkit.verdict import Verdict
 
@@ -66,29 +66,6 @@ def test_latency_fails_only_where_it_is_significant_and_matters(
 ) -> None:
     judged = judgement.latency(canary, baseline)
     assert judged.verdict is verdict, judged.reason
-
-
-def points(values: list[float], every: float, first: float = 120) -> list[Point]:
-    return [Point(first + index * every, value) for index, value in enumerate(values)]
-
-
-def test_series_from_twenty_points_is_judged() -> None:
-    slow, fast = [0.2 + index / 1000 for index in range(20)], [0.1 + index / 1000 for index in range(20)]
-    assert judgement.series(points(slow, 30), points(fast, 30), 30).verdict is FAIL
-    assert judgement.series(points(fast, 30), points(fast, 30), 30).verdict is PASS
-    assert judgement.series(points(slow[1:], 30), points(fast, 30), 30).verdict is INCONCLUSIVE
-
-
-def test_series_counts_points_that_share_requests_once() -> None:
-    values = [0.1 + index / 1000 for index in range(20)]
-    # A point every 15 s that looks back 30 s: half of them tell nothing new.
-    assert judgement.series(points(values, 15), points(values, 15), 30).verdict is INCONCLUSIVE
-
-
-def test_series_leaves_the_first_minute_out() -> None:
-    # Twenty fast points after a minute of slow ones, which would fail.
-    warming = points([9.0, 9.0, 9.0], 15, first=45) + points([0.1] * 20, 15, first=90)
-    assert judgement.series(warming, points([0.1] * 23, 15, first=45), 15).verdict is PASS
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,37 @@ def checks(lane_of: Found, name: str) -> dict[str, object]:
 PYTHON = {"api/uv.lock": "", "api/tests/test_x.py": "", "api/pyproject.toml": '[project]\ndependencies = ["ruff", "pytest"]\n'}
 
 
+MYSQL = {"image": "mysql:8.4", "env": {"MYSQL_ROOT_PASSWORD": "root", "MYSQL_DATABASE": "app"}}
+
+
+@pytest.mark.parametrize(
+    ("driver", "backing", "url"),
+    [
+        ("aiomysql", {"mysql": MYSQL}, "mysql+aiomysql://root:root@{mysql}/app"),
+        ("mysqlclient", {"mysql": MYSQL}, "mysql://root:root@{mysql}/app"),
+        ("mariadb", {"mysql": {**MYSQL, "image": "mariadb:11"}}, "mariadb+mariadbconnector://root:root@{mysql}/app"),
+        ("aiosqlite", None, "sqlite+aiosqlite:///ci.db"),
+        ("psycopg", {"postgres": "postgres:17"}, "postgresql+psycopg://postgres@{postgres}/postgres"),
+    ],
+)
+def test_detect_driver_tells_the_database_and_its_address(driver: str, backing: object, url: str, tmp_path: Path) -> None:
+    files = {
+        **PYTHON,
+        "api/pyproject.toml": f'[project]\ndependencies = ["{driver}", "alembic", "pytest"]\n',
+        "api/alembic.ini": "",
+        "api/settings.py": 'import os\nurl, user = os.environ["DATABASE_URL"], os.environ.get("DB_USER")\n',
+    }
+    if driver == "mariadb":
+        files["compose.yml"] = "services: {db: {image: 'mariadb:11'}}"
+    guessed = found(tmp_path, files)
+    reading.parse(starting_files.pipeline(guessed))
+    lane = guessed.lanes["api"]
+    held = {name: guess.value for name, guess in lane["backing"].value.items()} if "backing" in lane else None
+    assert held == backing
+    assert lane["env"].value["DATABASE_URL"].value == url
+    assert lane["prepare"].value == ["uv run --frozen alembic upgrade head"]
+
+
 @pytest.mark.parametrize("switch", ["fix = true", "fix-only = true"])
 def test_detect_tool_that_fixes_by_itself_is_told_to_check_only(switch: str, tmp_path: Path) -> None:
     text = PYTHON["api/pyproject.toml"] + f"[tool.ruff]\n{switch}\n"
@@ -138,3 +169,88 @@ def test_detect_tools_that_change_what_a_release_is_are_flagged(tmp_path: Path) 
         ".env",
     ):
         assert part in said
+
+
+TESTED = """
+on: push
+jobs:
+  test:
+    runs-on: x
+    strategy: {matrix: {python-version: ["3.9", "3.10"]}}
+    services:
+      postgres:
+        image: postgres:15
+        ports: ["5432:5432"]
+        env: {POSTGRES_USER: shop, POSTGRES_PASSWORD: pw, POSTGRES_DB: shop_test}
+    env: {LEVEL: debug}
+    steps:
+      - {uses: actions/setup-python@v5, with: {python-version: "${{ matrix.python-version }}"}}
+      - run: |
+          alembic upgrade head
+          pytest
+        working-directory: api
+        env: {DB: "postgresql://shop:pw@localhost:5432/shop_test", TOKEN: "${{ secrets.TOKEN }}", PYTHONPATH: ".", DEBUG: true}
+"""
+
+
+def test_detect_lane_gets_what_the_workflow_gives_its_tests(tmp_path: Path) -> None:
+    """Its variables, with the address of its container, that container's user, and its newest Python."""
+    requires = PYTHON["api/pyproject.toml"].replace('"pytest"', '"pytest", "asyncpg"')
+    guessed = found(tmp_path, {**PYTHON, "api/pyproject.toml": requires, ".github/workflows/x.yml": TESTED})
+    lane = guessed.lanes["api"]
+    assert lane["python"].value == "3.10"
+    assert {name: guess.value for name, guess in lane["env"].value.items()} == {
+        "LEVEL": "debug",
+        "DB": "postgresql://shop:pw@{postgres}/shop_test",
+        "DEBUG": "true",
+    }
+    env = {"POSTGRES_USER": "shop", "POSTGRES_PASSWORD": "pw", "POSTGRES_DB": "shop_test"}
+    assert lane["backing"].value["postgres"].value == {"image": "postgres:15", "env": env}
+
+
+def test_detect_variable_that_the_code_needs_has_the_value_of_an_example(tmp_path: Path) -> None:
+    code = 'import os\n\nKEY, URL = os.environ["KEY"], os.environ["DATABASE_URL"]\nREDIS = os.environ.get("REDIS_URL")\n'
+    files = {
+        **PYTHON,
+        "api/pyproject.toml": PYTHON["api/pyproject.toml"].replace('"pytest"', '"pytest", "asyncpg", "psycopg2"'),
+        "api/app.py": code,
+        "api/.env.example": "KEY='a b'\nREDIS_URL=redis://localhost/1\nOTHER=x\n",
+        "compose.yml": "services:\n  api: {build: api, environment: ['DATABASE_URL=postgresql://u:p@db/n']}\n"
+        "  db: {image: 'postgres:16'}\n",
+    }
+    env = found(tmp_path, files).lanes["api"]["env"].value
+    told = {name: guess.value for name, guess in env.items()}
+    # The scheme is the repository's, whatever driver is required; and there is no Redis to lead to.
+    assert told == {"KEY": "a b", "DATABASE_URL": "postgresql://u:p@{postgres}/n"}
+
+
+@pytest.mark.parametrize(
+    ("files", "run"),
+    [
+        ({"manage.py": "", "shop/tests.py": "from django.test import TestCase\n"}, "python manage.py test"),
+        ({"tests.py": "import unittest\n"}, "python -m unittest discover"),
+        ({"tests/test_a.py": "from unittest import TestCase\n"}, "python -m unittest discover"),
+        ({"tests/data.py": "x = 1\n"}, ""),
+    ],
+)
+def test_detect_tests_without_pytest_run(files: dict[str, str], run: str, tmp_path: Path) -> None:
+    guessed = found(tmp_path, {"requirements.txt": "django\n", **files})
+    assert [checks(guessed, name) for name in guessed.lanes] == ([{"test": run}] if run else [])
+
+
+@pytest.mark.parametrize(
+    ("text", "manager", "install"),
+    [
+        ("[tool.poetry.group.dev.dependencies]\npytest = '*'\n", "poetry", None),
+        ("[dependency-groups]\ndev = ['pytest']\n", None, "uv sync"),
+    ],
+)
+def test_detect_project_without_a_lock_file_installs_by_the_manager_that_it_names(
+    text: str, manager: str | None, install: str | None, tmp_path: Path
+) -> None:
+    """`--frozen` would fail, and so would another manager."""
+    lane = found(tmp_path, {"api/pyproject.toml": text, "api/tests/test_x.py": ""}).lanes["api"]
+    python = lane["python"].value
+    assert (python["manager"].value if isinstance(python, dict) else None) == manager
+    assert (lane["install"].value if "install" in lane else None) == install
+    assert "--frozen" not in str(lane["checks"].value["test"].value)

@@ -271,6 +271,8 @@ def test_make_lane_that_prepares_the_database_as_the_release_does_verifies_migra
     }
     assert plan(MIGRATING, PULL).jobs["api"]["migrations"] == expected
     assert plan(MIGRATING, PULL, MIGRATING, fork=True).jobs["api"]["migrations"] == expected
+    for scheme in ("mysql+pymysql", "mariadb+mariadbconnector", "sqlite+aiosqlite"):
+        assert plan(MIGRATING.replace("postgresql:", f"{scheme}:"), PULL).jobs["api"]["migrations"] == expected
     warns = MIGRATING.replace("upgrade head}", "upgrade head, verify: warn}")
     assert plan(warns, PULL).jobs["api"]["migrations"]["check"] == "warn"
 
@@ -281,8 +283,31 @@ def test_make_lane_that_prepares_the_database_as_the_release_does_verifies_migra
         ("command: alembic upgrade head}", "command: alembic upgrade head, verify: 'off'}"),
         ("command: alembic upgrade head}", "command: alembic -c other.ini upgrade head}"),
         ("  migrate: {service: api, command: alembic upgrade head}\n", ""),
-        ("postgresql://", "mysql://"),
+        ("postgresql://", "mongodb://"),
     ],
 )
 def test_make_lane_that_does_not_prepare_the_release_s_database_verifies_nothing(old: str, new: str) -> None:
     assert "migrations" not in plan(MIGRATING.replace(old, new), PULL).jobs["api"]
+
+
+def test_settings_infrastructure_has_the_tools_commands_and_its_time(tmp_path: Path) -> None:
+    """The file says what differs; an environment changes one key and keeps the others. A fork's pull request gets nothing."""
+    common = "  infrastructure: {directory: 'infra/{environment}', outputs: {DB_HOST: host}}\n  environments:"
+    text = SHOP.replace("  environments:", common, 1)
+    text = text.replace("- name: staging", "- name: staging\n      infrastructure: {tool: tofu, allow-destroy: ['aws_x.*']}", 1)
+    staging, production = plan(text).environments
+    assert staging["infrastructure"]["plan"].startswith("tofu plan ")
+    assert production["infrastructure"]["apply"].startswith("terraform apply ")
+    assert staging["infrastructure"]["outputs"] == production["infrastructure"]["outputs"] == {"DB_HOST": "host"}
+    assert (staging["infrastructure"]["allow-destroy"], production["infrastructure"]["allow-destroy"]) == (["aws_x.*"], [])
+    assert staging["timeout-minutes"] == plan(SHOP).environments[0]["timeout-minutes"] + 40
+    shown = planning.infrastructure(parse(text), PULL)
+    assert shown["names"] == ["staging", "production"]
+    assert planning.infrastructure(parse(SHOP), PULL) == {}
+
+
+def test_build_image_with_a_runner_is_built_separately() -> None:
+    text = SHOP.replace("dockerfile: infra/web.Dockerfile", "dockerfile: infra/web.Dockerfile, runs-on: ubuntu-24.04-arm")
+    build = plan(text).build
+    assert (build["separate"], build["images"]["web"]["runs-on"], build["docker"]) == (["web"], ["ubuntu-24.04-arm"], True)
+    assert plan(SHOP).build["separate"] == []

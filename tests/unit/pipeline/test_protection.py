@@ -42,11 +42,14 @@ def github() -> Iterator[FakeGitHub]:
         yield fake
 
 
-def plan(github: FakeGitHub, folder: Path, *, token: bool = True, protection: str = "", event: str = "push") -> Report:
+def plan(
+    github: FakeGitHub, folder: Path, *, token: bool = True, protection: str = "", event: str = "push", server: str = ""
+) -> Report:
     (folder / "cicd.yml").write_text(FILE.replace("PROTECTION", f"protection: {protection}" if protection else ""))
-    (folder / "event.json").write_text(json.dumps({"repository": {"default_branch": "main"}}))
+    (folder / "event.json").write_text(json.dumps({"repository": {"default_branch": "main", "private": False}}))
     variables = {
         "GITHUB_API_URL": github.url,
+        "GITHUB_SERVER_URL": server,
         "GITHUB_REPOSITORY": "org/app",
         "GITHUB_EVENT_NAME": event,
         "GITHUB_EVENT_PATH": str(folder / "event.json"),
@@ -114,3 +117,15 @@ def test_environments_are_not_looked_at(github: FakeGitHub, tmp_path: Path, how:
     found = plan(github, tmp_path, token=how != "no token", protection="off" if how == "off" else "", event=event)
     assert found.outputs["release"] is (event == "push")
     assert ("was not looked at" in str(found.blocks)) is (event == "push")
+
+
+@pytest.mark.parametrize(
+    ("server", "attests"),
+    [("", True), ("https://github.com", True), ("https://corp.ghe.com", True), ("https://github.corp.example", False)],
+)
+def test_release_attests_by_itself_only_where_github_stores_attestations(
+    server: str, attests: bool, github: FakeGitHub, tmp_path: Path
+) -> None:
+    found = plan(github, tmp_path, protection="off", server=server).outputs["plan"]
+    assert isinstance(found, dict)
+    assert found["build"]["attest"] is attests

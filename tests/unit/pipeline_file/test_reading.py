@@ -71,6 +71,9 @@ def line(part: str) -> int:
         ("engine: swarm", "engine: command", "release.environments.0", "needs `roll-out-command`", "roll-out-command: ./infra"),
         ("name: production", "name: staging", "release.environments.1.name", "stands above already", ""),
         ("production-approval", "production", "release.environments.1.approval-environment", "hold the deploy's lock", "approval"),
+        ("require-rollback: true", "infrastructure: {tool: tofu}", "release.environments.1.infrastructure", "needs `directory`", "directory: infra"),
+        ("require-rollback: true", "infrastructure: {directory: x, plan: make plan}", "release.environments.1.infrastructure.plan", "does not name the file of the plan", "plan: make plan {plan}"),
+        ("require-rollback: true", "infrastructure: {directory: x, outputs: {PATH: p}}", "release.environments.1.infrastructure.outputs.PATH", "is refused", "APP_PATH: …"),
         ("require-rollback: true", "after: dev", "release.environments.1.after", "no environment before it `dev`", ""),
         ("service: api, command", "service: apx, command", "release.migrate.service", "did you mean `api`?", "service: api"),
         ("refs: [refs/heads/main]", "refs: [main]", "release.refs.0", "is not a pattern of full refs", "- refs/heads/main"),
@@ -82,6 +85,12 @@ def test_parse_mistake_names_line_key_and_fix(old: str, new: str, key: str, said
     assert found[3].startswith(fix) or fix in found[3]
     where = line(old.splitlines()[0].strip() or old.strip())
     assert abs(found[0] - where) <= 4
+
+
+def test_parse_fifth_image_with_a_runner_is_one_too_many() -> None:
+    images = "".join(f"  i{number}: {{repository: x/y{number}, runs-on: arm}}\n" for number in range(5))
+    ((_, key, said, _),) = problems(change("images:\n", f"images:\n{images}"))
+    assert (key, "4 images have a runner already" in said) == ("images.i4.runs-on", True)
 
 
 def test_parse_many_mistakes_are_said_at_once_in_the_order_of_the_file() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,43 @@ def test_stale_database_or_report_is_inconclusive(
     report = gate(tmp_path, {"a.json": changed(whole, *place, to=ago(hours=hours))}, fail_on="critical")
     assert report.verdict is Verdict.INCONCLUSIVE
     assert why in str(report.outputs["inconclusive"])
+
+
+def test_report_that_git_tracks_is_inconclusive_on_a_pull_request(tmp_path: Path) -> None:
+    """It could commit a clean report, and break the scanner, which then writes none."""
+    assert gate(tmp_path, {"pip.json": CLEAN}, event="pull_request").verdict is Verdict.PASS
+    for words in (["init", "--quiet"], ["add", "pip.json"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    (tmp_path / "link.json").symlink_to("pip.json")
+    for path in ("pip.json", "./pip.json", str(tmp_path / "pip.json"), "link.json", "gitleaks: /dev/null\npip.json"):
+        report = gate(tmp_path, {"pip.json": CLEAN}, event="pull_request", reports=path)
+        assert "it is a file of the repository" in str(report.outputs["inconclusive"]), path
+    assert gate(tmp_path, {"new.json": CLEAN}, event="pull_request").verdict is Verdict.PASS
+    assert gate(tmp_path, {"pip.json": CLEAN}).verdict is Verdict.PASS
+
+
+def test_report_from_the_future_is_inconclusive(tmp_path: Path) -> None:
+    report = gate(tmp_path, {"a.json": changed(BANDIT, "generated_at", to=ago(hours=-2))}, fail_on="critical")
+    assert "has not come yet" in str(report.outputs["inconclusive"])
+
+
+def test_day_in_the_future_does_not_put_off_a_deadline(tmp_path: Path) -> None:
+    baseline = aged(tmp_path, gate(tmp_path, {"npm.json": NPM}), -400)
+    (found,) = document(gate(tmp_path, {"npm.json": NPM}, baseline=baseline), "report")["findings"]
+    assert found["since"] == str(TODAY)
+
+
+def test_path_that_no_file_can_have_hides_nothing(tmp_path: Path) -> None:
+    report = gate(tmp_path, {"a.sarif": sarif(result("B1", file="a\0b"), result("B2", file="\ud800"))}, fail_on="minor")
+    assert len(rules(report)) == 2
+
+
+def test_acknowledgement_of_one_cve_does_not_cover_an_advisory_of_two(tmp_path: Path) -> None:
+    of_two = changed(PNPM, "advisories", "1106913", "cves", to=[CVE, "CVE-2021-9999"])
+    for rule, verdict in ((CVE, Verdict.FAIL), (GHSA, Verdict.PASS)):
+        entry = [{"rule": rule, "reason": "r", "expires": "2999-01-01"}]
+        (tmp_path / "accepted.yml").write_text(json.dumps(entry))
+        assert gate(tmp_path, {"p.json": of_two}, acknowledge="accepted.yml", fail_on="major").verdict is verdict
 
 
 def test_stale_database_of_trivy_is_inconclusive(tmp_path: Path) -> None:

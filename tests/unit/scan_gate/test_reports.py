@@ -111,6 +111,16 @@ def test_report_of_code_and_of_secrets_is_read(tmp_path: Path) -> None:
         (changed(GRYPE, "descriptor", "db", to={"status": {"error": "no db"}}), "no valid vulnerability database"),
         (changed(BANDIT, "errors", to=[{"filename": "a.py", "reason": "syntax error"}]), "could not read a.py"),
         (changed(BANDIT, "metrics", to={"_totals": {"loc": 0}}), "no line of code"),
+        (sarif(invocations=[{"exitCode": 0}]), "its run failed"),
+        (sarif(invocations=[{"executionSuccessful": "false"}]), "its run failed"),
+        ('{"version": "2.1.0", "runs": [{"tool": {"driver": {"name": "x"}}, "results": [1], "results": []}]}', "a key twice"),
+        ({**NPM, "error": {"code": "EAUDIT"}}, "EAUDIT"),
+        (changed(PIP_AUDIT, "dependencies", 2, "vulns", to=None), "`dependencies[2].vulns` is missing"),
+        (changed(GRYPE, "matches", to=None), "`matches` is missing"),
+        (changed(OSV, "results", to=None), "`results` is missing"),
+        (changed(BANDIT, "results", to=None), "`results` is missing"),
+        (TRIVY_VERSION, "no report of trivy is beside it"),
+        ((YARN[1],), "lists none"),
     ],
 )  # fmt: skip
 def test_report_that_proves_nothing_is_a_problem(document: Any, why: str, tmp_path: Path) -> None:
@@ -163,10 +173,87 @@ def test_sarif_rule_in_an_extension_gives_the_severity(tmp_path: Path) -> None:
 
 def test_sarif_result_without_fault_is_left_out_and_a_suppressed_one_accepted(tmp_path: Path) -> None:
     suppressed = result("B1", suppressions=[{"kind": "inSource", "justification": "reviewed"}])
-    rejected = result("B2", suppressions=[{"kind": "external", "status": "rejected"}])
-    document = sarif(result("B0", kind="pass"), result("B0", baselineState="absent"), suppressed, rejected)
-    (scan,) = scanned(tmp_path, document)
-    assert [(one.names[0], one.accepted) for one in scan.reported] == [("B1", "reviewed"), ("B2", "")]
+    passed = [{**result("B0", kind=kind), "level": "none"} for kind in ("pass", "notApplicable", "informational")]
+    (scan,) = scanned(tmp_path, sarif(*passed, result("B0", baselineState="absent"), suppressed))
+    assert [(one.names[0], one.accepted) for one in scan.reported] == [("B1", "reviewed")]
+
+
+@pytest.mark.parametrize(
+    "unclear",
+    [
+        {"kind": "open"},
+        {"kind": "review"},
+        {"kind": "passed"},
+        {"kind": "pass"},  # with a level, which a passed rule cannot have
+        {"suppressions": []},
+        {"suppressions": [{}]},
+        {"suppressions": [{"kind": "inSource", "status": "underReview"}]},
+        {"suppressions": [{"kind": "inSource", "status": "maybe"}]},
+        {"suppressions": [{"kind": "inSource"}, {"kind": "external", "status": "rejected"}]},
+    ],
+)
+def test_sarif_result_that_is_not_clearly_harmless_stays_open(unclear: dict[str, Any], tmp_path: Path) -> None:
+    (scan,) = scanned(tmp_path, sarif(result("B1", **unclear)))
+    assert [one.accepted for one in scan.reported] == [""]
+
+
+def test_worst_severity_of_a_sarif_rule_counts(tmp_path: Path) -> None:
+    """trivy names its severity among the tags; grype writes 0.0 for what has no score."""
+    tagged = {"id": "R", "properties": {"tags": ["vulnerability", "CRITICAL"], "security-severity": "7.8"}}
+    (scan,) = scanned(tmp_path, sarif(result("R"), rules=(tagged,)))
+    assert scan.reported[0].severity == "critical"
+    (scan,) = scanned(tmp_path, sarif(result("R"), rules=({"id": "R", "properties": {"security-severity": "0.0"}},)))
+    assert scan.reported[0].severity == "high"
+
+
+@pytest.mark.parametrize(
+    ("affected", "fixable"),
+    [
+        ([{"ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}, {"fixed": "2"}]}]}], True),
+        ([{"ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}, {"last_affected": "2"}]}]}], True),
+        ([{"ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}]}]}], False),
+        ([{"package": {"name": "other"}, "ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}]}]}], None),
+        ([{"versions": ["4.17.20"]}], None),
+        (None, None),
+    ],
+)
+def test_advisory_that_says_nothing_of_a_fix_is_not_without_one(affected: Any, fixable: bool | None, tmp_path: Path) -> None:
+    at = ("results", 0, "packages", 0, "vulnerabilities", 0, "affected")
+    (scan,) = scanned(tmp_path, changed(OSV, *at, to=affected))
+    assert scan.reported[0].fixable is fixable
+
+
+def test_withdrawn_advisory_is_noted_and_not_found(tmp_path: Path) -> None:
+    at = ("results", 0, "packages", 0, "vulnerabilities", 0, "withdrawn")
+    (scan,) = scanned(tmp_path, changed(OSV, *at, to="2025-01-01T00:00:00Z"))
+    assert (scan.reported, len(scan.notes)) == ([], 1)
+    (scan,) = scanned(tmp_path, changed(OSV, *at, to=""))
+    assert len(scan.reported) == 1
+
+
+def test_license_that_trivy_grades_is_found_and_a_permissive_one_is_not(tmp_path: Path) -> None:
+    licenses = [
+        {"Severity": severity, "Category": "restricted", "PkgName": "p", "Name": name}
+        for severity, name in (("HIGH", "AGPL-3.0"), ("LOW", "MIT"))
+    ]
+    (scan,) = scanned(tmp_path, changed(TRIVY, "Results", to=[{"Target": "x", "Class": "license", "Licenses": licenses}]))
+    assert [(one.names, one.severity) for one in scan.reported] == [(("license:AGPL-3.0",), "high")]
+
+
+@pytest.mark.parametrize("kind", ["filesystem", "repository", "vm", "cyclonedx", ""])
+def test_scan_of_another_thing_under_an_images_name_is_not_of_the_image(kind: str, tmp_path: Path) -> None:
+    (scan,) = scanned(tmp_path, changed(TRIVY, "ArtifactType", to=kind))
+    assert scan.images == frozenset()
+    (scan,) = scanned(tmp_path, changed(GRYPE, "source", "type", to="directory"))
+    assert scan.images == frozenset()
+
+
+def test_more_findings_than_are_judged_keep_the_worst_and_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cicd_actions.scan_gate.reports.MOST_REPORTED", 2)
+    results = [{**result(f"R{number}"), "level": "note"} for number in range(4)]
+    (scan,) = scanned(tmp_path, sarif(*results, result("worst")))
+    assert [scan.reported[0].names[0], len(scan.reported)] == ["worst", 2]
+    assert "at most 2 of all reports are judged" in scan.problems[0]
 
 
 @pytest.mark.parametrize("rule", ["B105", "S105"])
@@ -193,7 +280,7 @@ def test_line_of_an_unknown_scanner_is_refused() -> None:
         expected("snyk: a.json")
 
 
-@pytest.mark.parametrize("score", ["nan", "-1", "inf", "1e400", "11", "", "high", None, []])
+@pytest.mark.parametrize("score", ["nan", "-1", "inf", "1e400", "11", "", "0.0", True, None, []])
 def test_score_that_is_none_hides_nothing(score: Any, tmp_path: Path) -> None:
     """A score that no scale has must not make a finding harmless: what else is known counts."""
     document = sarif(result("R"), rules=({"id": "R", "properties": {"security-severity": score}},))
@@ -227,7 +314,8 @@ def paths(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int,
 def test_report_with_anything_anywhere_is_read_or_is_a_problem(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
+    folder = tmp_path_factory.getbasetemp()
     document = data.draw(st.sampled_from(SEEDS))
     broken = changed(document, *data.draw(st.sampled_from(paths(document))), to=data.draw(JSON))
-    for scan in scanned(tmp_path_factory.mktemp("report"), broken):
+    for scan in scanned(folder, broken):
         assert all(one.names and one.line >= 0 for one in scan.reported)

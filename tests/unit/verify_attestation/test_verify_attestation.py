@@ -72,6 +72,9 @@ def test_unattested_image_fails(gh: Gh) -> None:
         ({"workflow": "org/app/.github/workflows/evil.yml"}, "evil.yml"),
         ({"ref": "refs/pull/7/merge"}, "refs/pull/7/merge"),
         ({"sha": OTHER}, OTHER),
+        ({"server": "https://github.example"}, "is not of https://github.com"),
+        ({"issuer": "https://token.example"}, "issued for https://token.example"),
+        ({"trigger": "pull_request_target"}, "the code of others"),
     ],
 )
 def test_attestation_of_another_build_fails_also_where_gh_lets_it_pass(
@@ -95,6 +98,8 @@ def test_exit_code_0_without_an_attestation_fails(gh: Gh) -> None:
     [
         ("network", Verdict.INCONCLUSIVE, "did not answer"),
         ("server", Verdict.INCONCLUSIVE, "did not answer"),
+        ("busy", Verdict.INCONCLUSIVE, "rate limit"),
+        ("no-root", Verdict.INCONCLUSIVE, "did not answer"),
         ("login", Verdict.INCONCLUSIVE, "did not accept the login"),
         ("no-image", Verdict.FAIL, "does not exist in its registry"),
     ],
@@ -154,3 +159,18 @@ def test_output_of_gh_that_is_not_an_answer_fails(gh: Gh) -> None:
     for text in ("", "null", "{}", "[1]", '[{"verificationResult": {"statement": {"subject": "x"}}}]', "[" * 100_000):
         (gh.folder / "gh").write_text(f"#!/bin/sh\ncat <<'END'\n{text}\nEND\n")
         assert verified(gh).verdict is Verdict.FAIL, json.dumps(text[:50])
+
+
+def test_answer_of_a_gh_that_was_cut_or_killed_proves_nothing(gh: Gh) -> None:
+    gh.attest(DIGEST, SHA)
+    whole = gh.folder / "whole"
+    (gh.folder / "gh").rename(whole)
+    for script in (
+        '"{0}" "$@" | head -c 900',
+        '"{0}" "$@"; kill -9 $$',
+        '"{0}" "$@"; exit 1',
+        'echo "✓ Verification succeeded!"',
+    ):
+        (gh.folder / "gh").write_text(f"#!/bin/sh\n{script.format(whole)}\n")
+        (gh.folder / "gh").chmod(0o755)
+        assert verified(gh).verdict is not Verdict.PASS, script

@@ -42,6 +42,7 @@ def _left(shown: Standing, found: Found) -> None:
     """Says which commands of standing workflows no lane runs: what was tested until now must not be lost silently."""
     checks = [lane["checks"].value for lane in found.lanes.values() if "checks" in lane]
     taken = " ".join(str(guess.value) for each in checks for guess in each.values())
+    taken += " ".join(str(lane["prepare"].value) for lane in found.lanes.values() if "prepare" in lane)
     left: dict[str, str] = {}
     for each in shown.commands:
         bare = re.sub(r"^(?:(?:uv|poetry|pdm) run (?:--?[\w-]+ )*|python3? -m )", "", each.text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,7 @@ class Service:
     target: str
     args: tuple[str, ...]
     command: str
+    env: Mapping[str, str]
     health: str
     ports: bool
     once: bool
@@ -78,10 +80,17 @@ def _service(name: str, facts: dict[str, Any], path: str, folder: str, *, once: 
         target=str(built.get("target") or ""),
         args=tuple(str(each).partition("=")[0] for each in args),
         command=_words(facts.get("command")),
+        env=_env(facts.get("environment")),
         health=path_of(_words(test)),
         ports=bool(facts.get("ports")),
         once=once or str(facts.get("restart", "")).lower() in {"no", "false"},
     )
+
+
+def _env(value: Any) -> dict[str, str]:
+    """Returns the variables whose values the file itself tells, whichever of the two forms it uses."""
+    pairs = value.items() if isinstance(value, dict) else (str(each).partition("=")[::2] for each in value or ())
+    return {str(name): str(text) for name, text in pairs if text is not None and "$" not in str(text)}
 
 
 def _words(value: Any) -> str:

@@ -16,6 +16,7 @@ _API = re.compile(r"(^|/)(api|backend|server|service)$")
 _EXPORT = re.compile(r"(^|/)[^/]*openapi[^/]*\.py$")
 _PREFIX = {"uv": "uv run --frozen ", "poetry": "poetry run ", "pdm": "pdm run ", "pip": "python -m "}
 _TESTS = re.compile(r"(^|/)(test_[^/]*|[^/]*_test|tests)\.py$")
+_PLAIN_TESTS = re.compile(r"(^|/)tests?[^/]*\.py$|(^|/)tests/[^/]+\.py$")
 _CHECKS = (
     # (name of the check, requirement, program, its usual arguments)
     ("lint", "ruff", "ruff check", "."),
@@ -55,12 +56,17 @@ def _lane(repository: Repository, standing: Standing, found: Found, folder: str)
     for name in _followed(repository, listed):
         for requirement, where in requirements(repository.read(name)).places.items():
             project.places.setdefault(requirement, set()).update(where)
-    manager = "pip" if listed else manager or "uv"
+    told = next((name for name in ("poetry", "pdm") if re.search(rf"(?m)^\[tool\.{name}[].]", project.text)), "uv")
+    manager = "pip" if listed else manager or told
     prefix = _PREFIX[manager]
-    settings = Guess(*_version(repository, folder, project))
+    settings = Guess(*_version(repository, standing, folder, project))
     lane: Entry = {"directory": Guess(folder), "python": settings}
     if listed and listed != lock:
         settings.value = {"version": settings.value, "manager": "pip", "lock": Guess(listed, "it names what the checks need")}
+    if not lock and not listed:
+        prefix = prefix.replace(" --frozen", "")
+        if manager != "uv":
+            settings.value = {"version": settings.value, "manager": Guess(manager, f"{path} has its table")}
     checks = _checks(repository, standing, found, folder, project, prefix, listed or path)
     if not checks:
         return  # a workspace's root, or a project without tools: nothing is tested there
@@ -69,8 +75,10 @@ def _lane(repository: Repository, standing: Standing, found: Found, folder: str)
     driver = database(repository, standing, found, folder, lane, project, prefix)
     used = [driver, *(tool for name, tool, *_ in _CHECKS if name in checks)]
     install = _install(manager, project, used, lock)
+    why = f"{path} has what the checks need in an extra or a group that is not installed by itself"
+    if not install and manager == "uv" and not lock:
+        install, why = "uv sync", "there is no lock file"
     if install:
-        why = f"{path} has what the checks need in an extra or a group that is not installed by itself"
         lane = {**{key: lane[key] for key in ("directory", "python")}, "install": Guess(install, why), **lane}
     lane["checks"] = Guess(checks)
     _document(repository, found, folder, lane, project, prefix)
@@ -90,7 +98,7 @@ def _followed(repository: Repository, listed: str) -> Iterator[str]:
         pending += [joined(posixpath.dirname(name), other) for other in included]
 
 
-def _version(repository: Repository, folder: str, project: Project) -> tuple[str, str]:
+def _version(repository: Repository, standing: Standing, folder: str, project: Project) -> tuple[str, str]:
     for name in (joined(folder, ".python-version"), ".python-version"):
         if name in repository.files and (match := re.match(r"3\.\d+", repository.read(name).strip())):
             return match[0], name
@@ -100,6 +108,8 @@ def _version(repository: Repository, folder: str, project: Project) -> tuple[str
         )
         if match:
             return match[1] or match[2], f"the image of {name}"
+    if standing.python:
+        return standing.python, "a workflow sets it up"
     if project.python:
         return project.python, f"the oldest that {joined(folder, 'pyproject.toml')} allows"
     return "3.13", "a usual version; no file names one"
@@ -128,7 +138,22 @@ def _checks(
             checks[name] = Guess({"run": f"{command}{reports}", "junit": "junit.xml"}, why)
         else:
             checks[name] = Guess(command, why)
+    if "test" not in checks and (test := _plain_tests(repository, standing, folder, prefix)):
+        checks["test"] = test
     return checks
+
+
+def _plain_tests(repository: Repository, standing: Standing, folder: str, prefix: str) -> Guess | None:
+    """Returns how tests run that need no pytest: Django's, or those of the standard library."""
+    python = f"{prefix.removesuffix('python -m ')}python"
+    tests = [name for name in repository.files if inside(name, folder) and _PLAIN_TESTS.search(name)]
+    manage = _manage(repository, folder)
+    if manage and (tests or "manage.py test" in " ".join(each.text for each in standing.commands)):
+        program = f"{posixpath.relpath(manage, folder)} test"
+        arguments, file = standing.arguments(program, folder)
+        return Guess(f"{python} {program} {arguments}".strip(), f"{file} runs it so" if file else f"{manage} exists")
+    written = next((name for name in tests if re.search(r"(?m)^(import|from) unittest\b", repository.read(name))), "")
+    return Guess(f"{python} -m unittest discover", f"{written} uses unittest") if written else None
 
 
 def _only_checking(program: str, arguments: str, project: Project) -> str:

@@ -13,7 +13,10 @@ from cicd_actions.toolkit.grammar import argv, fits
 _WORKFLOW = re.compile(r"\.github/workflows/[^/]+\.ya?ml")
 _ON_A_CHANGE = frozenset({"push", "pull_request", "merge_group", "workflow_call"})
 _COMPLICATED = re.compile(r"[|&;<>$`\\]")
-_RUN_BY = r"(?:(?:uv|poetry|pdm|pipenv) run (?:--?[\w-]+(?:[= ](?!-)[\w.:/-]+)? )*?)?(?:python3? -m )?"
+_TESTS = re.compile(r"\b(?:pytest|unittest|manage\.py (?:test|migrate|check)|alembic|tox|nox|coverage)\b|\btests?\b")
+"""What a line has that runs tests of Python, or prepares them."""
+
+_RUN_BY = r"(?:(?:uv|poetry|pdm|pipenv) run (?:--?[\w-]+(?:[= ](?!-)[\w.:/-]+)? )*?)?(?:python3? (?:-m )?)?"
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,16 @@ class Command:
     """A line that a workflow runs on a change, and where."""
 
     text: str
+    folder: str
+    file: str
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable that a workflow sets for its tests, and where they run."""
+
+    name: str
+    value: str
     folder: str
     file: str
 
@@ -56,10 +69,12 @@ class Standing:
 
     commands: list[Command] = field(default_factory=list)
     containers: list[Container] = field(default_factory=list)
+    variables: list[Variable] = field(default_factory=list)
     builds: list[Build] = field(default_factory=list)
     environments: list[str] = field(default_factory=list)
     deploys: list[tuple[str, str, str]] = field(default_factory=list)
     node: str = ""
+    python: str = ""
 
     def arguments(self, tool: str, folder: str) -> tuple[str, str]:
         """Returns the arguments with which a workflow runs a tool in a folder, and the workflow's file; empty for none."""
@@ -96,9 +111,8 @@ def _workflow(standing: Standing, path: str, document: dict[str, Any]) -> None:
                 continue
             if str(step.get("uses", "")).startswith("docker/build-push-action@"):
                 standing.builds += _build(_mapping(step.get("with")), path)
-            given = _mapping(step.get("with")).get("node-version")
-            if isinstance(given, str) and (match := re.match(r"v?(\d+)", given)):
-                standing.node = standing.node or match[1]
+            standing.node = standing.node or _newest(step, job, "node-version", r"v?(\d+)")
+            standing.python = standing.python or _newest(step, job, "python-version", r"(3\.\d+)")
             folder = _folder(step, job, document)
             for line in _lines(str(step.get("run") or "")):
                 command = _command(line, folder, path)
@@ -106,8 +120,28 @@ def _workflow(standing: Standing, path: str, document: dict[str, Any]) -> None:
                 standing.deploys.append((line, path, runner))
                 if names & _ON_A_CHANGE:
                     standing.commands.append(command)
+                    if _TESTS.search(command.text):
+                        standing.variables += _variables((document, job, step), command.folder, path)
         for label, service in _mapping(job.get("services")).items():
             standing.containers += _container(label, service, frozenset(places), path)
+
+
+def _newest(step: dict[str, Any], job: dict[str, Any], key: str, form: str) -> str:
+    """Returns the version that a step sets up; of a matrix the newest. Empty for none."""
+    given = str(_mapping(step.get("with")).get(key) or "")
+    listed: Any = given.splitlines()
+    if match := re.fullmatch(r"\$\{\{ *matrix\.([\w-]+) *\}\}", given):
+        listed = _mapping(_mapping(job.get("strategy")).get("matrix")).get(match[1])
+    found = [match[1] for each in (listed if isinstance(listed, list) else ()) if (match := re.match(form, str(each)))]
+    return max(found, key=lambda version: [int(part) for part in version.split(".")], default="")
+
+
+def _variables(above: tuple[dict[str, Any], ...], folder: str, path: str) -> Iterator[Variable]:
+    """Yields what a step's command finds set; a value that only a run knows is left out."""
+    found = {str(name): value for each in above for name, value in _mapping(each.get("env")).items()}
+    for name, value in found.items():
+        if isinstance(value, (str, int, float)) and "${{" not in str(value):
+            yield Variable(name, str(value).lower() if isinstance(value, bool) else str(value), folder, path)
 
 
 def _folder(step: dict[str, Any], job: dict[str, Any], document: dict[str, Any]) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from cicd_actions.scan_gate.document import items, mapping, objects, text, texts, time, whole
+from cicd_actions.scan_gate.document import items, mapping, objects, present, text, texts, time, whole
+from cicd_actions.scan_gate.identity import package_name
 from cicd_actions.scan_gate.scan import Category, Reported, Scan, severity, severity_of_score
 
 _TEST_GROUPS = {"dev", "develop", "development", "test", "tests", "lint", "docs"}
@@ -13,7 +14,7 @@ _TEST_GROUPS = {"dev", "develop", "development", "test", "tests", "lint", "docs"
 
 def osv(document: dict[str, Any], scan: Scan) -> None:
     """Reads `osv-scanner --format json`."""
-    for result in objects(document.get("results"), "results"):
+    for result in present(document.get("results"), "results"):
         source = mapping(result.get("source", {}), "source")
         for package in objects(result.get("packages"), "packages"):
             _osv_package(package, text(source.get("path")), scan)
@@ -30,9 +31,15 @@ def _osv_package(entry: dict[str, Any], file: str, scan: Scan) -> None:
     for group in groups:
         ids = texts(group.get("ids"), "groups[].ids")
         members = [known[id_] for id_ in ids if id_ in known]
+        if members and len(members) == len(ids) and all(time(one.get("withdrawn")) for one in members):
+            scan.notes.append(f"osv-scanner: {', '.join(ids)} of {name} was withdrawn.")
+            continue
         names = [*ids, *texts(group.get("aliases"), "aliases")]
         names += [alias for one in members for alias in texts(one.get("aliases"), "aliases")]
-        fixed = tuple(dict.fromkeys(_osv_fixes(members, name)))
+        events = list(_osv_events(members, name))
+        fixed = tuple(dict.fromkeys(text(event["fixed"]) for event in events if event.get("fixed")))
+        # Later versions than the last affected one are fixed, too; without ranges nothing is said.
+        ends = bool(fixed) or any(event.get("last_affected") for event in events)
         scan.reported.append(
             Reported(
                 scan.scanner,
@@ -44,7 +51,7 @@ def _osv_package(entry: dict[str, Any], file: str, scan: Scan) -> None:
                 package=name,
                 version=text(package.get("version")),
                 fixed_in=fixed,
-                fixable=bool(fixed),
+                fixable=ends if events else None,
                 deployed=not uses or not uses <= _TEST_GROUPS,
             )
         )
@@ -56,14 +63,15 @@ def _osv_severity(members: list[dict[str, Any]], score: str) -> str:
     return next((word for word in words if word != "unknown"), "unknown")
 
 
-def _osv_fixes(members: list[dict[str, Any]], name: str) -> Iterable[str]:
+def _osv_events(members: list[dict[str, Any]], name: str) -> Iterable[dict[str, Any]]:
+    """Yields where versions of the package begin and end to be affected."""
     for one in members:
         for affected in objects(one.get("affected"), "affected"):
-            if text(mapping(affected.get("package", {}), "affected[].package").get("name")) in {name, ""}:
+            of = text(mapping(affected.get("package") or {}, "affected[].package").get("name"))
+            if package_name(of) in {package_name(name), ""}:
                 for range_ in objects(affected.get("ranges"), "ranges"):
-                    for event in objects(range_.get("events"), "events"):
-                        if event.get("fixed") and range_.get("type") != "GIT":
-                            yield text(event["fixed"])
+                    if range_.get("type") != "GIT":
+                        yield from objects(range_.get("events"), "events")
 
 
 _FIXABLE = {"fixed": True, "affected": False, "will_not_fix": False, "fix_deferred": False, "end_of_life": False}
@@ -74,7 +82,8 @@ def trivy(document: dict[str, Any], scan: Scan) -> None:
     scan.at = time(document.get("CreatedAt"))
     metadata = mapping(document.get("Metadata") or {}, "Metadata")
     scan.of_image = text(document.get("ArtifactType")) == "container_image"
-    scan.images = digests([text(document.get("ArtifactName")), *texts(metadata.get("RepoDigests"), "RepoDigests")])
+    if scan.of_image:
+        scan.images = digests([text(document.get("ArtifactName")), *texts(metadata.get("RepoDigests"), "RepoDigests")])
     results = objects(document.get("Results"), "Results")
     if not results:
         scan.problems.append("trivy found nothing that it can scan (no operating system's packages, no lock file)")
@@ -94,6 +103,10 @@ def trivy(document: dict[str, Any], scan: Scan) -> None:
                 lines = mapping(one.get("CauseMetadata") or {}, "CauseMetadata")
                 place = (target, whole(lines.get("StartLine")))
                 scan.reported.append(_trivy_rule(one, "ID", Category.CODE, place, scan, text(one.get("Message"))))
+        for one in objects(result.get("Licenses"), "Licenses"):
+            # trivy lists every license; low ones are permissive.
+            if severity(text(one.get("Severity"))) != "low":
+                scan.reported.append(_trivy_license(one, target, scan))
         for one in objects(result.get("Secrets"), "Secrets"):
             place = (target, whole(one.get("StartLine")))
             scan.reported.append(_trivy_rule(one, "RuleID", Category.SECRET, place, scan))
@@ -126,9 +139,17 @@ def _trivy_rule(
     return Reported(scan.scanner, category, (rule,), grade, message, *place, url=text(one.get("PrimaryURL")))
 
 
+def _trivy_license(one: dict[str, Any], target: str, scan: Scan) -> Reported:
+    name, owner = text(one.get("Name"), "Licenses[].Name"), text(one.get("PkgName")) or text(one.get("FilePath"))
+    said = f"{owner or target} has the license {name} ({text(one.get('Category')) or 'of an unknown category'})"
+    grade = severity(text(one.get("Severity")))
+    return Reported(scan.scanner, Category.CODE, (f"license:{name}",), grade, said, target, print_=owner)
+
+
 def trivy_version(document: dict[str, Any], scan: Scan) -> None:
     """Reads `trivy version --format json`: when the database of trivy's other reports was built."""
     database = mapping(document.get("VulnerabilityDB") or {}, "VulnerabilityDB")
+    scan.judges = False
     scan.database = time(database.get("UpdatedAt"))
     if scan.database is None:
         scan.problems.append("trivy has no vulnerability database")
@@ -149,10 +170,10 @@ def grype(document: dict[str, Any], scan: Scan) -> None:
     source = mapping(document.get("source") or {}, "source")
     scan.of_image = text(source.get("type")) == "image"
     target = source.get("target")
-    if isinstance(target, dict):
+    if scan.of_image and isinstance(target, dict):
         named = [text(target.get("userInput")), f"@{text(target.get('manifestDigest'))}"]
         scan.images = digests([*named, *texts(target.get("repoDigests"), "repoDigests")])
-    for one in objects(document.get("matches"), "matches"):
+    for one in present(document.get("matches"), "matches"):
         _grype_match(one, scan)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from cicd_actions.scan_gate.document import mapping, objects, text, time, whole
+from cicd_actions.scan_gate.document import mapping, objects, present, text, time, whole
 from cicd_actions.scan_gate.scan import Category, Reported, Scan, severity
 
 _QUOTES_SECRETS = re.compile(r"B10[5-7]|S10[5-7]")
@@ -20,7 +20,7 @@ def bandit(document: dict[str, Any], scan: Scan) -> None:
     totals = mapping(mapping(document.get("metrics"), "metrics").get("_totals", {}), "metrics._totals")
     if not whole(totals.get("loc")):
         scan.problems.append("bandit scanned no line of code")
-    for one in objects(document.get("results"), "results"):
+    for one in present(document.get("results"), "results"):
         rule = text(one.get("test_id"), "test_id")
         scan.reported.append(
             Reported(

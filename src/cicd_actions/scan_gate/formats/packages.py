@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from cicd_actions.scan_gate.document import Lines, Unreadable, items, mapping, objects, text, texts, whole
+from cicd_actions.scan_gate.document import Lines, Unreadable, items, mapping, objects, present, text, texts, whole
 from cicd_actions.scan_gate.scan import Category, Reported, Scan, severity
 
 _ADVISORY = re.compile(r"GHSA(?:-[23456789cfghjmpqrvwx]{4}){3}")
@@ -15,14 +15,14 @@ def pip_audit(document: Any, scan: Scan) -> None:
     """Reads `pip-audit --format json`, of 2.x (an object) and before (a list)."""
     found = document["dependencies"] if isinstance(document, dict) else document
     judged = 0
-    for number, one in enumerate(objects(found, "dependencies")):
+    for number, one in enumerate(present(found, "dependencies")):
         name = text(one.get("name"), f"dependencies[{number}].name")
         if text(one.get("skip_reason")):
             scan.notes.append(f"pip-audit skipped {name}: {text(one['skip_reason'])}.")
             continue
         judged += 1
         version = text(one.get("version"))
-        for each in objects(one.get("vulns"), f"dependencies[{number}].vulns"):
+        for each in present(one.get("vulns"), f"dependencies[{number}].vulns"):
             id_ = text(each.get("id"), "vulns[].id")
             fixed = texts(each.get("fix_versions"), "fix_versions")
             scan.reported.append(
@@ -44,8 +44,8 @@ def pip_audit(document: Any, scan: Scan) -> None:
 
 def npm(document: dict[str, Any], scan: Scan) -> None:
     """Reads `npm audit --json` of npm 7 and newer."""
-    count = mapping(mapping(document.get("metadata"), "metadata").get("dependencies", {}), "metadata.dependencies").get("total")
-    if count == 0:
+    metadata = mapping(document.get("metadata"), "metadata")
+    if mapping(metadata.get("dependencies", {}), "metadata.dependencies").get("total") == 0:
         scan.problems.append("npm audited no dependency")
     for name, value in mapping(document.get("vulnerabilities"), "vulnerabilities").items():
         one = mapping(value, f"vulnerabilities.{name[:50]}")
@@ -61,15 +61,15 @@ def npm(document: dict[str, Any], scan: Scan) -> None:
                     scan.scanner,
                     Category.DEPENDENCY,
                     _names(via, text(via.get("source"))),
-                    severity(text(via.get("severity"))),
+                    severity(text(via.get("severity")) or text(one.get("severity"))),
                     text(via.get("title")),
-                    package=text(via.get("name")) or name[:200],
+                    package=text(via.get("name")) or text(name),
                     fixed_in=fixed,
                     fixable=None if fix is None else bool(fix),
                     url=text(via.get("url")),
                 )
             )
-    _hold_total(document, scan)
+    _hold_total(metadata, scan)
 
 
 def npm6(document: dict[str, Any], scan: Scan) -> None:
@@ -80,7 +80,7 @@ def npm6(document: dict[str, Any], scan: Scan) -> None:
     counts = [metadata[key] for key in ("totalDependencies", "dependencies") if isinstance(metadata.get(key), int)]
     if counts and not any(counts):
         scan.problems.append(f"{scan.scanner} audited no dependency")
-    _hold_total(document, scan)
+    _hold_total(metadata, scan)
 
 
 def yarn_lines(document: Lines, scan: Scan) -> None:
@@ -95,8 +95,10 @@ def yarn_lines(document: Lines, scan: Scan) -> None:
             _advisory(mapping(data.get("advisory"), "advisory"), scan, dev=resolution.get("dev") is True)
         elif kind == "auditSummary":
             complete = True
-            if whole(mapping(one.get("data"), "data").get("totalDependencies")) == 0:
+            summary = mapping(one.get("data"), "data")
+            if whole(summary.get("totalDependencies")) == 0:
                 scan.problems.append("yarn audited no dependency")
+            _hold_total(summary, scan)
         elif kind in {"error", "warning"}:
             said = text(one.get("data")) or "it reported an error"
             (scan.problems if kind == "error" else scan.notes).append(f"yarn: {said}")
@@ -173,9 +175,9 @@ def _fix(fix: dict[str, Any], package: str) -> tuple[str, ...]:
     return (version if name in {"", package} else f"{name} {version}",)
 
 
-def _hold_total(document: dict[str, Any], scan: Scan) -> None:
+def _hold_total(metadata: dict[str, Any], scan: Scan) -> None:
     """Notes a report that counts vulnerabilities and lists none: something between the registry and here cut it."""
-    counts = mapping(document.get("metadata", {}), "metadata").get("vulnerabilities")
+    counts = metadata.get("vulnerabilities")
     total = sum(whole(value) for key, value in counts.items() if key != "total") if isinstance(counts, dict) else 0
     if total and not scan.reported:
         scan.problems.append(f"{scan.scanner} counts {total} vulnerabilities, and lists none")

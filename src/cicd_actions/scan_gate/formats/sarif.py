@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from cicd_actions.scan_gate.document import Unreadable, items, mapping, objects, text, texts, time, whole
 from cicd_actions.scan_gate.formats.advisories import digests
 from cicd_actions.scan_gate.formats.code import quiet
-from cicd_actions.scan_gate.scan import Category, Reported, Scan, severity_of_score
+from cicd_actions.scan_gate.scan import SEVERITIES, Category, Reported, Scan, severity_of_score
 
 _ADVISORY = re.compile(r"CVE-\d{4}-\d{4,19}|GHSA(?:-[23456789cfghjmpqrvwx]{4}){3}|(?:PYSEC|RUSTSEC|OSV|MAL|GO)-\d{4}-\d{1,9}")
 
@@ -26,7 +26,8 @@ _PACKAGES = (
 
 _LEVELS = {"error": "high", "warning": "medium", "note": "low", "none": "low"}
 _SECRET_SCANNERS = {"gitleaks", "trufflehog", "detect-secrets"}
-_NO_FAULT = {"pass", "notApplicable", "informational", "open"}
+_NO_FAULT = {"pass", "notApplicable", "informational"}
+"""Kinds of results that accuse nothing. `open` is none of them: the tool could not decide."""
 
 
 def runs(document: dict[str, Any], path: str) -> Iterator[Scan]:
@@ -57,14 +58,17 @@ def _run(run: dict[str, Any], scan: Scan) -> None:
         scan.problems.append(f"{scan.scanner} wrote no list of results: the scan did not finish")
     rules = _Rules(run)
     for number, result in enumerate(objects(run.get("results"), "results")):
-        if text(result.get("kind")) not in _NO_FAULT and text(result.get("baselineState")) != "absent":
+        # Section 3.27.10: where the kind is another than `fail`, the level is `none`, also by default.
+        harmless = text(result.get("kind")) in _NO_FAULT and text(result.get("level")) in {"", "none"}
+        if not harmless and text(result.get("baselineState")) != "absent":
             scan.reported.append(_result(result, number, rules, scan))
 
 
 def _invocations(run: dict[str, Any], scan: Scan) -> None:
     for one in objects(run.get("invocations"), "invocations"):
         scan.at = time(one.get("endTimeUtc")) or scan.at
-        if one.get("executionSuccessful") is False:
+        # Section 3.20.14: it has to be there.
+        if one.get("executionSuccessful") is not True:
             why = text(one.get("exitCodeDescription")) or text(one.get("exitSignalName"))
             scan.problems.append(f"{scan.scanner} says that its run failed" + (f" ({why})" if why else ""))
         for key in ("toolExecutionNotifications", "toolConfigurationNotifications"):
@@ -107,19 +111,14 @@ def _result(result: dict[str, Any], number: int, rules: _Rules, scan: Scan) -> R
     message = text(told.get("text")) or _of_rule(rule, told)
     file, line = _place(result, where)
     prints = mapping(result.get("partialFingerprints") or result.get("fingerprints") or {}, "fingerprints")
-    suppressed = [
-        one
-        for one in objects(result.get("suppressions"), "suppressions")
-        if text(one.get("status")) not in {"rejected", "underReview"}
-    ]
-    accepted = (text(suppressed[0].get("justification")) or "suppressed in the source") if suppressed else ""
+    accepted = _accepted(objects(result.get("suppressions"), "suppressions"))
     common: dict[str, Any] = {"file": file, "line": line, "accepted": accepted, "url": text(rule.get("helpUri"))}
     tags = {tag.lower() for tag in texts(properties.get("tags"), "tags")}
     if scan.scanner in _SECRET_SCANNERS or "secret" in tags:
         said = f"A secret was found by the rule {id_}"
         scan.mask(_snippet(result))
         return Reported(scan.scanner, Category.SECRET, (id_,), "secret", said, **common, part=text(prints.get("commitSha")))
-    grade = _grade(result, rule, properties)
+    grade = _grade(result, rule, properties, tags)
     advisories = tuple(dict.fromkeys(_ADVISORY.findall(id_)))
     if advisories and "also known as" in message:
         advisories = tuple(dict.fromkeys([*advisories, *_ADVISORY.findall(message)]))
@@ -141,13 +140,22 @@ def _of_rule(rule: dict[str, Any], told: dict[str, Any]) -> str:
     return text(named.get("text")) or text(mapping(rule.get("shortDescription") or {}, "shortDescription").get("text"))
 
 
-def _grade(result: dict[str, Any], rule: dict[str, Any], properties: dict[str, Any]) -> str:
+def _accepted(suppressions: list[dict[str, Any]]) -> str:
+    """Returns why a result counts as accepted. One suppression that is rejected, under review or unclear leaves it open."""
+    for one in suppressions:
+        if text(one.get("kind")) not in {"inSource", "external"} or text(one.get("status")) not in {"", "accepted"}:
+            return ""
+    return (text(suppressions[0].get("justification")) or "suppressed in the source") if suppressions else ""
+
+
+def _grade(result: dict[str, Any], rule: dict[str, Any], properties: dict[str, Any], tags: set[str]) -> str:
+    """Returns the score of the result, or of its rule; else its level. trivy names its severity among the tags, too."""
     own = mapping(result.get("properties") or {}, "properties")
-    for given in (own.get("security-severity"), properties.get("security-severity")):
-        if (word := severity_of_score(given)) != "unknown":
-            return word
     configured = mapping(rule.get("defaultConfiguration") or {}, "defaultConfiguration")
-    return _LEVELS.get(text(result.get("level")) or text(configured.get("level")) or "warning", "unknown")
+    scores = (severity_of_score(given.get("security-severity")) for given in (own, properties))
+    level = _LEVELS.get(text(result.get("level")) or text(configured.get("level")) or "warning", "unknown")
+    grade = next((word for word in scores if word != "unknown"), level)
+    return min([grade, *(tag for tag in tags if tag in SEVERITIES[:3])], key=SEVERITIES.index)
 
 
 def _snippet(result: dict[str, Any]) -> str:
