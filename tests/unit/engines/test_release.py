@@ -53,20 +53,28 @@ class Memory:
     own_programs: bool = False
     away: bool = False
     calls: list[str] = field(default_factory=list)
+    limits: list[float] = field(default_factory=list)
+    """The seconds that each revert was given."""
     name: str = "swarm"
 
+    def __post_init__(self) -> None:
+        self.began = dict(self.now)
+
     def running(self, services: Sequence[str], deadline: Deadline) -> dict[str, Running]:
+        assert deadline.remaining >= 0
         if self.away:
             raise EngineUnreachable("The engine is away.")
         self.calls.append(f"look {' '.join(services)}")
         return {name: self.now[name] for name in services if name in self.now}
 
     def examine(self, target: Target, before: Running, deadline: Deadline) -> None:
+        assert (before.service, deadline.remaining > 0) == (target.service, True)
         self.calls.append(f"examine {target.service}")
         if target.service in self.refuses:
             raise self.refuses[target.service]
 
     def roll_out(self, target: Target, before: Running, deadline: Deadline) -> RolledOut:
+        assert (before, deadline.remaining > 0) == (self.began[target.service], True)
         self.calls.append(f"roll out {target.service}")
         ended = self.fails.get(target.service, RolledOut(target.service, 1.25, replicas=1))
         if isinstance(ended, BaseException):
@@ -77,6 +85,9 @@ class Memory:
         return ended
 
     def revert(self, target: Target, before: Running, deadline: Deadline, *, wait: bool = True) -> None:
+        assert before == self.began[target.service]
+        assert wait in (True, False)
+        self.limits.append(deadline.seconds)
         self.calls.append(f"revert {target.service}{'' if wait else ', not waited for'}")
         if target.service in self.stuck:
             raise self.stuck[target.service]
@@ -261,6 +272,7 @@ def test_release_cancelled_hands_every_touched_service_back_once(at: str) -> Non
         assert (release.progress.handed_over, release.progress.state("web")) == (
             ["web", "api"], "rolling back, not waited for",
         )  # fmt: skip
+        assert release.engine.limits == [5, 5]
         assert "api: handed back to the engine, which rolls it back without this step." in release.log.getvalue()
     else:
         assert release.progress.returned == ["web"]
@@ -343,3 +355,58 @@ def test_settled_service_that_does_not_exist_is_missing_except_to_own_programs()
     )
     found, _, _ = look(Memory({"api": running("api")}, own_programs=True), "api", "web")
     assert found["web"] == Running("web")
+
+
+def test_release_looks_at_every_earlier_service_again() -> None:
+    release = Release("api", "web", "job")
+    release.engine.after = lambda: (
+        release.engine.now.update(web=running("web", 7)) if "roll out job" in release.engine.calls else None
+    )
+    assert list(release.run().left) == ["web"]
+    assert release.moves[-2:] == ["revert job", "revert api"]
+    assert "look api web" in release.engine.calls
+
+
+def test_release_whose_earlier_service_arrived_under_its_own_name_is_held_to_that_name() -> None:
+    release = Release("api", "web", fails={"api": RolledOut("api", 1, replicas=1, runs="build-7")})
+    release.engine.after = lambda: release.engine.now.update(api=Running("api", "build-8", "", "", 1, 1))
+    assert list(release.run().left) == ["api"]
+
+
+def test_release_says_each_state_in_words() -> None:
+    release = Release("api", "web", at={"web": 2})
+    progress = release.run()
+    assert (progress.state("api"), progress.state("web")) == ("arrived", "ran already")
+    progress.touched.append("job")
+    assert progress.state("job") == "not known"
+
+
+def test_release_texts_say_the_cause_and_the_fix() -> None:
+    progress = Release("api", fails={"api": RolledOut("api", 1, unproven="it reports the release before")}).run()
+    assert progress.failure is not None
+    assert progress.failure.cause == (
+        "The program that rolled it out exited with code 0, but did not change what runs, or something else took it back."
+    )
+    assert progress.failure.fix == (
+        "Let `roll-out-command` end only when the service runs the release, and exit with 1 when it does not. Let"
+        " `running-command` report what runs at that time."
+    )
+    with pytest.raises(ServiceMissing) as missing:
+        look(Memory({}), "api", "web")
+    assert missing.value.fix == (
+        "Create it once (`docker stack deploy`, `docker compose up`, `kubectl apply`), or correct its name. On Swarm, its full"
+        " name begins with the input `stack`."
+    )
+    empty = Release("api", "web")
+    empty.progress.before = {name: running(name, ready=0, wanted=0) for name in ("api", "web")}
+    with pytest.raises(NothingRuns) as refused:
+        examine(cast("Engine", empty.engine), empty.progress, Deadline(9), allow_empty=False)
+    assert refused.value.what == "Could not prove the release: api, web runs no replica. Nothing was changed."
+    assert refused.value.fix == (
+        "Scale the service up. If it is meant to run nothing here:\n\n    with:\n      allow-empty: true"
+    )
+
+
+def test_release_by_commit_is_the_same_only_under_that_commit_or_without_one() -> None:
+    unlabelled = Target("api", Image("r/api", digest(2)))
+    assert runs_already(unlabelled, running("api", 2))
