@@ -14,7 +14,7 @@ class Load:
     """`with Load(url) as load:` asks from several threads, one connection a request, until the end of the block.
 
     `answers` counts by the answer's text (the version), `failures` by what went wrong. With `posts` every third request is a
-    POST, which no proxy may repeat. `pause` is the seconds between two requests of a client.
+    POST, which no proxy may repeat. A client pauses for this number of seconds between two requests.
 
     `samples` are all answers in their order: the time on the monotonic clock, and the text, empty for a failure.
     """
