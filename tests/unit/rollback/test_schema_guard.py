@@ -178,6 +178,7 @@ def test_guard_newer_expand_migration_stays(module: str, recorded: str, asked: l
         "at 0002, which 100000000000 does not know; everything newer is `expand`, made for older code to live with"
     )
     assert words(case) == asked
+    assert [job.sha for job in case.engine.jobs] == [sha(1), sha(1), sha(2), sha(2)][: len(asked)]
 
 
 def test_guard_newer_contract_migration_is_refused_by_records_and_by_modules() -> None:
@@ -207,6 +208,10 @@ def test_guard_refusal_names_the_newest_release_from_the_floor_on() -> None:
     with pytest.raises(SchemaRefused, match="0002 is a contract migration") as refused:
         Case(images(), records).answer()
     assert refused.value.fix == f"The newest release that is safe to roll back to:\n\n    with:\n      to-sha: {sha(4)}"
+    # The deploy that brought the migration is safe itself.
+    with pytest.raises(SchemaRefused) as refused:
+        Case(images(), records[:2]).answer()
+    assert f"to-sha: {sha(3)}" in refused.value.fix
     # The release to leave is none to roll back to, and neither is one from before the floor.
     for kept in (
         [records[0], record(2, revisions=contract, schema=("0002",))],
@@ -350,3 +355,16 @@ def test_guard_image_is_asked_for_its_history_once() -> None:
         case.answer()
     asked = [(job.image.name, job.command[1]) for job in case.engine.jobs if job.command[0] == "alembic"]
     assert asked == [("new", "history"), ("old", "show"), ("old", "history")]
+
+
+def test_guard_variable_that_is_not_set_names_its_input() -> None:
+    with pytest.raises(ActionError, match="`schema-env` refers to the environment variable DATABASE_URL"):
+        Case(images(), [record(1)], given={"schema-service": "api", "schema-env": "DATABASE_URL"}).answer()
+
+
+def test_guard_silent_image_is_said_to_have_printed_nothing() -> None:
+    class Silent(Images):
+        def job(self, job: Job, deadline: Deadline, line: Line) -> JobEnd:
+            return JobEnd(1, 1)
+
+    assert "ended with 1: it printed nothing)" in Case(Silent({}), [record(1)]).answer().unverified
