@@ -45,8 +45,11 @@ PARTS = {
     "redaction": Part("toolkit/redaction", "toolkit/test_redaction.py toolkit/test_seams.py"),
     "rollback-plan": Part("rollback_to_previous_sha/plan", "rollback"),
     "schema-guard": Part("rollback_to_previous_sha/schema_guard", "rollback"),
-    "release-order": Part("engines/release", "roll_out"),
-    "drift": Part("verify_openapi_client/drift verify_openapi_client/judgement", "verify_openapi_client/test_judgement.py"),
+    "release-order": Part("engines/release", "engines/test_release.py"),
+    "drift": Part(
+        "verify_openapi_client/drift verify_openapi_client/judgement",
+        "verify_openapi_client/test_judgement.py verify_openapi_client/test_drift.py",
+    ),
     "expressions": Part("workflows/expressions", "workflows"),
 }
 

@@ -13,7 +13,6 @@ import pytest
 from cicd_actions.pipeline_file import reading
 from cicd_actions.pipeline_file.rules import MOST_BUILDERS
 from cicd_actions.toolkit.yaml12 import plain, read
-from tools.release.server import MOST_LEVELS
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -683,6 +682,10 @@ def test_an_environment_is_reached_only_through_the_one_before_with_the_same_dig
             "digests": "${{ needs.build.outputs.digests }}",
             "notify": "${{ needs.build.outputs.notify == 'true' }}",
         }
+
+
+MOST_LEVELS = 4
+"""Workflows that call each other, the caller included: https://docs.github.com/enterprise-server@latest/actions/reference/workflows-and-actions/reusing-workflow-configurations"""
 
 
 def test_workflows_call_each_other_on_as_many_levels_as_a_server_knows() -> None:

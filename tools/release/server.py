@@ -8,9 +8,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-MOST_LEVELS = 4
-"""Workflows that call each other, the caller included: https://docs.github.com/enterprise-server@latest/actions/reference/workflows-and-actions/reusing-workflow-configurations"""
-
 
 @dataclass(frozen=True)
 class Difference:

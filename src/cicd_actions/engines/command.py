@@ -135,7 +135,7 @@ class Command:
         program = self._filled(self._needed(self._programs.roll_out, "roll-out-command", "roll a service out"), target)[0]
         if shutil.which(program, path=self._variables().get("PATH", os.defpath)) is None:
             raise UnusableInput(
-                f"The program `{program}` could not be started: there is no such executable file.",
+                f"Could not start the program `{program}`: there is no such executable file.",
                 cause="It is not installed, not on PATH, or not executable; a path is taken from the working directory.",
                 fix=f"Check out the repository before this step, and make the file executable:\n\n"
                 f"    git update-index --chmod=+x {shlex.quote(program)}",

@@ -26,13 +26,11 @@ from cicd_actions.toolkit.retry import Retry, retry_after
 from cicd_actions.toolkit.runtime import Runtime
 
 CALL = 15.0
-_ACCEPT = ", ".join(  # noqa: FLY002 - one kind a line
-    (
-        "application/vnd.oci.image.index.v1+json",
-        "application/vnd.docker.distribution.manifest.list.v2+json",
-        "application/vnd.oci.image.manifest.v1+json",
-        "application/vnd.docker.distribution.manifest.v2+json",
-    )
+_ACCEPT = (
+    "application/vnd.oci.image.index.v1+json, "
+    "application/vnd.docker.distribution.manifest.list.v2+json, "
+    "application/vnd.oci.image.manifest.v1+json, "
+    "application/vnd.docker.distribution.manifest.v2+json"
 )
 _PARAMETER = re.compile(r'(?<![a-z])([a-z]{1,32})="([^"]*)"')
 _LONGEST_CHALLENGE = 8 * 1024

@@ -32,6 +32,7 @@ _NAME = re.compile(rf"(?=.{{1,253}}\.?$){_LABEL}(\.{_LABEL})*\.?")
 _NUMBERS = re.compile(r"(.*\.)?(0[xX][0-9A-Fa-f]*|[0-9]+)\.?")
 _BLANK = re.compile(r"[\s\x00-\x20\x7f]+")
 _PARTS = re.compile(r"(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?(?:#.*)?", re.DOTALL)
+_LOCATION = re.compile(r"((?:[A-Za-z][A-Za-z0-9+.-]*:)?//[^/?#]*)?([^#]*)(?:#.*)?", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,7 @@ def parse(text: str) -> Url:
             f"`{_safe(text).partition('://')[0]}` is not a scheme that the gate can probe: it speaks http and https",
             example=_example(f"https://{rest}"),
         )
-    parts = _PARTS.fullmatch(rest)
-    assert parts is not None  # noqa: S101 - every text has this shape
+    parts = _fitted(_PARTS, rest)
     try:
         text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
@@ -186,6 +186,12 @@ def _without_dots(path: str) -> str:
     return "/" + "/".join(kept + ([""] if kept and steps[-1] in {".", ".."} else []))
 
 
+def _fitted(pattern: re.Pattern[str], text: str) -> re.Match[str]:
+    found = pattern.fullmatch(text)
+    assert found is not None  # noqa: S101 - every text has the shape of these patterns
+    return found
+
+
 def _safe(text: str) -> str:
     """The text without credentials, for an error. A raw `/` or `@` in a password must not end them early."""
     shown = re.sub(r"\A([A-Za-z][A-Za-z0-9+.-]*://)?.*@", r"\1***@", text, flags=re.DOTALL)
@@ -204,8 +210,7 @@ def _example(text: str) -> str:
 
 def join(base: Url, location: str) -> Url:
     """Returns where a `Location` leads; bytes that are not UTF-8 stand in it as surrogates. Raises `NotUnderstood`."""
-    parts = re.fullmatch(r"((?:[A-Za-z][A-Za-z0-9+.-]*:)?//[^/?#]*)?([^#]*)(?:#.*)?", location.strip(" \t\r\n"), re.DOTALL)
-    assert parts is not None  # noqa: S101 - every text has this shape
+    parts = _fitted(_LOCATION, location.strip(" \t\r\n"))
     place, rest = parts[1] or "", quote(parts[2], safe=_QUERY, errors="surrogateescape")
     if re.match(r"https?:", place, re.IGNORECASE):
         return parse(place + rest)

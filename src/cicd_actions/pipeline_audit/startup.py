@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from collections.abc import Iterator
@@ -97,7 +96,7 @@ def _of_script(
     `given` are the words that an entrypoint gets from CMD.
     """
     found = commands(script)
-    migrations = [command for command in found if _migrates(command)]
+    migrations = [command for command in found if migrates(command)]
     if migrations and (serving or _serves(script)):
         # One that migrates and does nothing else is a one-shot job of its image, unless the image also serves.
         if depth or _serves(script) or len(found) > len(migrations) + 1:
@@ -115,8 +114,8 @@ def _of_script(
         if command.program in {"npm", "pnpm", "yarn", "bun"}:
             path, line, started = _package_script(repository, command, folder)
             run = [one for first in started for one in [first, *_package_script(repository, first, folder)[2]]]
-            if any(_migrates(one) for one in run) and len(started) > 1:
-                yield Startup(Place(path, line), shown(next(one.text for one in run if _migrates(one))), (place,))
+            if any(migrates(one) for one in run) and len(started) > 1:
+                yield Startup(Place(path, line), shown(next(one.text for one in run if migrates(one))), (place,))
 
 
 def _package_script(repository: Repository, command: Command, folder: str) -> tuple[str, int, list[Command]]:
@@ -174,7 +173,8 @@ def _named_scripts(repository: Repository, command: Command, folder: str) -> lis
     return found
 
 
-def _migrates(command: Command) -> bool:
+def migrates(command: Command) -> bool:
+    """Returns whether a command migrates a database."""
     return any(effect.kind is Kind.MIGRATE for effect in effects_of(command))
 
 
@@ -232,7 +232,7 @@ def one_shot(repository: Repository, path: str) -> Place | None:
                     for file in _named_scripts(repository, command, "")
                     for one in commands(repository.text(file) or "")
                 ]
-                if any(_migrates(one) for one in [*commands(script), *started]):
+                if any(migrates(one) for one in [*commands(script), *started]):
                     return Place(path, name.line)
     return None
 
@@ -310,7 +310,7 @@ def of_manifest(repository: Repository, path: str) -> Iterator[Startup]:
                     continue
                 place = Place(path, one.line)
                 if key == "initContainers":
-                    migrations = [command for command in commands(script) if _migrates(command)]
+                    migrations = [command for command in commands(script) if migrates(command)]
                     yield from [Startup(place, shown(command.text)) for command in migrations[:1]]
                 else:
                     yield from _of_script(repository, script, place, "", serving=True)
@@ -320,93 +320,3 @@ def _below(node: Node | None, *keys: str) -> Node | None:
     for key in keys:
         node = node.get(key) if isinstance(node, Mapping) else None
     return node
-
-
-_APPLICATION = re.compile(r"lifespan|on_event|\.ready\(|def ready|before_first_request|on_startup|create_app")
-_MIGRATION = re.compile(r"alembic|call_command|flask_migrate|aerich|yoyo")
-_NOT_SERVED = re.compile(r"(^|/)(tests?|migrations|alembic|docs|examples)/|(^|/)(test_|conftest)")
-
-
-def migrating_modules(repository: Repository) -> list[str]:
-    """Returns the application's modules that name a migration tool, sorted. git looks through them where it can."""
-    listed = repository.tree.grep(["grep", "-I", "--untracked", "-z", "--name-only", "-E", _MIGRATION.pattern, "--", "*.py"])
-    found = [path for path in repository.tree.paths if path.endswith(".py") and not _NOT_SERVED.search(path)]
-    return found if listed is None else [path for path in found if path in listed]
-
-
-def of_python(repository: Repository, path: str) -> Iterator[Startup]:
-    """Yields the migrations that an application runs by itself when it starts: in its lifespan or a start-up event."""
-    text = repository.text(path) or ""
-    if not (_APPLICATION.search(text) and _MIGRATION.search(text)):
-        return
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return
-    functions = {node.name: node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
-    for node in functions.values():
-        if not _starts(node):
-            continue
-        for call in _calls(node):
-            if _upgrade(call):
-                yield Startup(Place(path, call.lineno), shown(ast.unparse(call)))
-            elif isinstance(call.func, ast.Name) and call.func.id in functions:
-                inner = functions[call.func.id]
-                for deeper in _calls(inner):
-                    if _upgrade(deeper):
-                        yield Startup(Place(path, deeper.lineno), shown(ast.unparse(deeper)), (Place(path, call.lineno),))
-
-
-def _starts(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    if node.name in {"lifespan", "on_startup", "startup", "create_app"} or node.name.endswith("lifespan"):
-        return True
-    if node.name == "ready" and [argument.arg for argument in node.args.args] == ["self"]:
-        return True
-    return any(
-        (
-            isinstance(one, ast.Call)
-            and isinstance(one.func, ast.Attribute)
-            and one.func.attr == "on_event"
-            and any(isinstance(a, ast.Constant) and a.value == "startup" for a in one.args)
-        )
-        or (isinstance(one, ast.Attribute) and one.attr in {"before_first_request", "before_serving"})
-        for one in node.decorator_list
-    )
-
-
-def _calls(node: ast.AST) -> Iterator[ast.Call]:
-    for one in ast.walk(node):
-        if isinstance(one, ast.Call):
-            yield one
-            # asyncio.to_thread(command.upgrade, config, "head") calls it too.
-            for argument in one.args:
-                if isinstance(argument, (ast.Attribute, ast.Name)):
-                    yield ast.copy_location(ast.Call(argument, [a for a in one.args if a is not argument], []), one)
-
-
-def _upgrade(call: ast.Call) -> bool:
-    try:
-        name = ast.unparse(call.func)
-        words = [
-            argument.value
-            for argument in ast.walk(call)
-            if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
-        ]
-    except (ValueError, RecursionError):
-        return False
-    if name.endswith(("command.upgrade", "alembic_upgrade")) or name == "upgrade":
-        return True
-    if name.endswith("call_command"):
-        return "migrate" in words[:1]
-    if name.rpartition(".")[2] in {
-        "run",
-        "check_call",
-        "call",
-        "Popen",
-        "system",
-        "check_output",
-        "create_subprocess_exec",
-        "create_subprocess_shell",
-    }:
-        return any(_migrates(command) for command in commands(" ".join(words)))
-    return False

@@ -96,7 +96,7 @@ class Guard:
         self._refuse_contract(newer)
         said = "not asked, because `schema-service` names no service with migrations"
         return Schema(
-            f"{said}; the records name {len(newer)} newer ones" if newer else said,
+            f"{said}; newer by the records: {', '.join(each.revision for each in newer)}" if newer else said,
             newer,
             "",
             self.asked.facts.history.database(),

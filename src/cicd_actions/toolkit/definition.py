@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-I = TypeVar("I")  # noqa: E741 - the inputs' type
+InputsT = TypeVar("InputsT")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -18,7 +18,7 @@ class Output:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Action(Generic[I]):
+class Action(Generic[InputsT]):
     """One action. `summary` is one sentence for the Marketplace, `--help` and the README's table.
 
     `run` is the dotted name of the function that takes inputs and runtime, and returns the report: `--help` loads none of it.
@@ -28,7 +28,7 @@ class Action(Generic[I]):
 
     name: str
     summary: str
-    inputs: type[I]
+    inputs: type[InputsT]
     outputs: tuple[Output, ...]
     run: str
     icon: str

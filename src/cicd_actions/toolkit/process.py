@@ -96,7 +96,7 @@ def run(  # noqa: PLR0913 - a program's surroundings are many
         )
     except (OSError, ValueError) as error:
         raise UnusableInput(
-            f"The program `{words[0]}` could not be started: {getattr(error, 'strerror', None) or error}.",
+            f"Could not start the program `{words[0]}`: {getattr(error, 'strerror', None) or error}.",
             cause="It is not installed, not on PATH, or not executable; a path is taken from the working directory.",
         ) from None
     streams = {"stdout": _Stream(process.stdout, limit), "stderr": _Stream(process.stderr, limit)}

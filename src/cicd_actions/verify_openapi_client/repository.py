@@ -144,9 +144,7 @@ def _git(
     except subprocess.TimeoutExpired:
         raise Inconclusive(f"git {' '.join(words)} was not finished after {TIMEOUT:g} s.") from None
     except OSError as error:
-        raise UnusableInput(
-            f"git could not be started: {error.strerror}.", cause="It is not installed, or not on PATH."
-        ) from None
+        raise UnusableInput(f"Could not start git: {error.strerror}.", cause="It is not installed, or not on PATH.") from None
     if done.returncode not in ok:
         raise GitFailed(words, done.returncode, done.stderr.decode("utf-8", "replace"))
     return done.stdout

@@ -93,7 +93,7 @@ def test_what_no_program_tells_is_unknown(make_runtime: Callable[..., Runtime]) 
         engine.revert(Target("api", Image("new", opaque=True)), Running("api"), Deadline(10))
     with pytest.raises(UnusableInput, match="job-command"):
         engine.job(Job("migrate", Image("x", opaque=True)), Deadline(10), lambda *_: None)
-    with pytest.raises(UnusableInput, match="could not be started"):
+    with pytest.raises(UnusableInput, match="Could not start the program"):
         Command(make_runtime(), Programs(roll_out=("/no/such",))).roll_out(
             Target("api", Image("x", opaque=True)), Running("api"), Deadline(10)
         )

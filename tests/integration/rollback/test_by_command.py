@@ -406,7 +406,7 @@ def test_rollback_program_that_cannot_be_started_is_an_unusable_input(world: Wor
     world.release(2, "fail")
     ended = world.roll_back(roll_out_command="/no/such/program {service}")
     assert ended.code == 2
-    assert "could not be started" in ended.headline
+    assert "Could not start the program" in ended.headline
     assert world.running() == {"api": sha(2), "web": sha(2)}
 
 

@@ -130,7 +130,7 @@ def test_a_program_may_read_its_input_or_leave_it() -> None:
 
 
 def test_a_program_that_is_not_there_is_said() -> None:
-    with pytest.raises(UnusableInput, match="`no-such-program-here` could not be started"):
+    with pytest.raises(UnusableInput, match="Could not start the program `no-such-program-here`"):
         process.run(["no-such-program-here"], timeout=5)
 
 

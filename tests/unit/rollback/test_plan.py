@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,13 +11,14 @@ from hypothesis import strategies as st
 from cicd_actions.engines.protocol import Image, RolledOut, Running
 from cicd_actions.github.commits import Commit, Comparison
 from cicd_actions.github.history import History, Release
-from cicd_actions.github.release_record import Record, Revision, Task
+from cicd_actions.github.release_record import Record, Revision, Run, Task
 from cicd_actions.roll_out.inputs import Wanted
 from cicd_actions.rollback_to_previous_sha.moves import Moved, unproven
 from cicd_actions.rollback_to_previous_sha.outcome import revert_commands
 from cicd_actions.rollback_to_previous_sha.plan import Facts, Left, Move, Plan, identity, images, leaving, target
 from cicd_actions.toolkit import markdown
 from cicd_actions.toolkit.errors import Failed, UnusableInput
+from tests.harness.golden import Golden
 
 
 def sha(number: int) -> str:
@@ -278,3 +280,219 @@ def test_revert_commands_follow_the_first_parents() -> None:
         f"git revert --no-edit {sha(2)}",
     ]
     assert revert_commands(plan(Comparison("ahead", line[:1], 300))) == f"git revert --no-edit {sha(1)}..{sha(2)}"
+
+
+def whole() -> Plan:
+    """A plan that has something to say of everything."""
+    services = {"api": digest(1), "web": digest(2)}
+    run = Run("5", url="https://github.com/org/app/actions/runs/5")
+    to = Record(Task.PASSED, "app", "staging", sha(1), services, verdict="pass", id=7, run=run, at="2026-05-01T10:00:00Z")
+    return Plan(
+        app="app",
+        environment="staging",
+        left=Left(sha(2)),
+        to=release(to),
+        moves=(
+            Move("api", Image("r/api", digest(1), local=True), Running("api", "x", digest(3), "", 1, 1), sha(1)),
+            Move("web", Image("r/web", digest(2)), Running("web", "x", digest(2), "", 1, 1), sha(6)),
+        ),
+        without=("late",),
+        taken_back=Comparison("ahead", (Commit(sha(2), "A title", "Ann"), Commit(sha(3), "Another", "Bob")), 3),
+        stays=(Revision("0002", "expand", "add"), Revision("0003")),
+        schema="at 0003",
+        database=("0003",),
+        unverified=("whether it exists",),
+    )
+
+
+def test_plan_as_json_names_everything_in_full() -> None:
+    assert whole().as_json() == {
+        "schema": 1,
+        "app": "app",
+        "environment": "staging",
+        "from": {"sha": sha(2), "services": {"api": digest(3), "web": digest(2)}},
+        "to": {
+            "sha": sha(1),
+            "services": {"api": f"r/api@{digest(1)}", "web": f"r/web@{digest(2)}"},
+            "commits": {"api": sha(1), "web": sha(6)},
+            "record": 7,
+            "run": "https://github.com/org/app/actions/runs/5",
+            "at": "2026-05-01T10:00:00Z",
+        },
+        "already-there": ["web"],
+        "commits-taken-back": [{"sha": sha(2), "title": "A title"}, {"sha": sha(3), "title": "Another"}],
+        "commits-total": 3,
+        "migrations-that-stay": [
+            {"revision": "0002", "phase": "expand", "message": "add"},
+            {"revision": "0003", "phase": "", "message": ""},
+        ],
+        "database": "at 0003",
+        "not-undone": [
+            "the migrations named above: none is downgraded",
+            "what the release wrote: rows, files, messages that were sent, caches",
+            "configuration and secrets that were changed beside the release",
+            "the service late: the release to roll back to has none",
+        ],
+        "unverified": ["whether it exists"],
+    }
+    bare = replace(whole(), taken_back=None).as_json()
+    assert (bare["commits-taken-back"], bare["commits-total"]) == ([], None)
+    assert not whole().done
+
+
+def test_plan_for_people_is_the_kept_one(golden: Golden) -> None:
+    none_taken_back = Comparison("identical", (), 0)
+    all_shown = Comparison("ahead", (Commit(sha(2), "A title", "Ann"),), 1)
+    bare = Plan("app", "staging", Left(), release(record(1, 1)), (Move("api", Image("r/api", digest(1)), Running("api")),))
+    plans = (whole(), bare, replace(bare, taken_back=none_taken_back), replace(bare, taken_back=all_shown))
+    golden.hold(
+        "rollback-to-previous-sha/plans",
+        "\n".join(markdown.render(each.blocks(), lambda text: text, 512 * 1024) for each in plans),
+    )
+
+
+def refused(history: History, *, to: str = "", left: Left | None = None, services: str = "api") -> Failed:
+    facts = Facts("staging", {name: Running(name) for name in services.split()}, history)
+    with pytest.raises(Failed) as caught:
+        target(facts, left or Left(sha(9)), to)
+    return caught.value
+
+
+OR_STOP = (
+    "Deploy a commit that fixes the problem, or stop the services. `deployment-record` with `phase: adopt` records a release"
+    " that ran there before, as long as it runs."
+)
+
+
+@pytest.mark.parametrize(
+    ("history", "what", "cause", "fix"),
+    [
+        (
+            History(),
+            "this is the first deployment to staging that is recorded.",
+            "A rollback deploys only a release that passed its gate, and no other one did.",
+            OR_STOP,
+        ),
+        (
+            replace(History.of([record(1, 9)]), apps=frozenset({"shop", "blog"})),
+            "this is the first deployment to staging that is recorded.",
+            (
+                "A rollback deploys only a release that passed its gate, and no other one did. The app blog, shop has"
+                " records here too. Check the input `app`."
+            ),
+            OR_STOP,
+        ),
+        (
+            History(apps=frozenset({"shop", "blog"})),
+            "staging has no record of this application.",
+            "It has records of the app blog, shop.",
+            "    with:\n      app: blog",
+        ),
+        (
+            replace(History.of([record(1, 1, Task.QUARANTINED)]), passed_over=("a", "b", "c", "d", "e")),
+            "every other release recorded in staging is quarantined.",
+            (
+                "A release is quarantined when it failed its gate, until it passes one again. These do not count: a; b; c"
+                " (and 2 more)."
+            ),
+            "Deploy a commit that fixes the problem.",
+        ),
+        (
+            History(passed_over=("record 7: it names no workflow run",)),
+            "no record in staging proves that its writer may write it.",
+            "These do not count: record 7: it names no workflow run.",
+            (
+                "See why:\n\n    uses: org/cicd-actions/deployment-record@<full commit sha>\n    with:\n"
+                "      phase: verify-record\n      environment: staging"
+            ),
+        ),
+        (
+            History(passed_over=("record 7: it is not signed", "b", "c")),
+            "no record in staging proves that its writer may write it.",
+            "These do not count: record 7: it is not signed; b; c.",
+            (
+                "See why:\n\n    uses: org/cicd-actions/deployment-record@<full commit sha>\n    env:\n"
+                "      RECORD_KEY: ${{ secrets.RECORD_KEY }}\n    with:\n"
+                "      phase: verify-record\n      environment: staging\n      record-key: RECORD_KEY"
+            ),
+        ),
+    ],
+)
+def test_target_that_does_not_exist_says_why_and_what_to_do(history: History, what: str, cause: str, fix: str) -> None:
+    error = refused(history)
+    assert (error.what, error.cause, error.fix) == (f"Cannot roll back: {what}", cause, fix)
+
+
+def test_target_by_signature_names_the_key() -> None:
+    assert "record-key: RECORD_KEY" in refused(History(passed_over=("record 7: its signature does not fit",))).fix
+
+
+def test_target_that_is_named_and_cannot_be_used_says_which_could() -> None:
+    good = [record(at, at) for at in range(1, 8)]
+    bad = replace(record(8, 8, Task.QUARANTINED), reason="api answers 503.")
+    choose = "\n".join(f"    to-sha: {sha(at)}" for at in (7, 6, 5, 4, 3))
+    error = refused(History.of([*good, bad]), to=sha(8))
+    assert error.what == f"Cannot roll back to {sha(8)[:12]}: it is quarantined in staging, because it failed its gate there."
+    assert error.cause == "api answers 503. It stays quarantined until it passes a gate there."
+    assert error.fix == f"Choose another one:\n\n{choose}"
+    silent = refused(History.of([replace(bad, reason="")]), to=sha(8))
+    assert silent.cause == "No reason is recorded. It stays quarantined until it passes a gate there."
+    assert silent.fix == "No other release is recorded either."
+    never = refused(replace(History.of(good), passed_over=("record 9: it is not signed",)), to=sha(9))
+    assert never.what == (
+        f"Cannot roll back to {sha(9)[:12]}: it never passed its gate in staging, so its images are not known."
+    )
+    assert never.cause == "These do not count: record 9: it is not signed."
+    assert never.fix == f"These passed:\n\n{choose}"
+    other = refused(History.of([record(1, 1, services={"worker": 1, "cron": 1})]), to=sha(1), services="api web")
+    assert other.what == f"Cannot roll back to {sha(1)[:12]}: it has none of the services api, web."
+    assert other.fix == "Give each application a name, here and in its deploys:\n\n    with:\n      app: shop"
+
+
+def test_target_among_records_of_another_application_says_so() -> None:
+    history = History.of([record(1, 1), record(2, 2, services={"worker": 2, "cron": 2})])
+    error = refused(history, services="api web", left=Left(sha(9)))
+    assert error.what == (
+        f"Cannot roll back: the last release that passed in staging ({sha(2)[:12]}) has none of the services api, web."
+    )
+    assert error.cause == "It is a release of worker, cron: several applications share these records."
+    assert error.fix == (
+        "Give each application a name, here and in its deploys:\n\n    with:\n      app: shop\n\n"
+        "To roll back now, name the release:\n\n    with:\n      to-sha: <full commit sha>"
+    )
+
+
+def test_target_without_a_service_that_is_new_is_refused() -> None:
+    records = [record(1, 1), record(2, 2, services={"api": 1, "new": 2, "late": 2})]
+    history = History.of(records)
+    newest = release(records[1])
+    error = refused(history, left=Left(sha(2), newest.identity, newest), services="api new late")
+    assert error.what == "Cannot roll back late, new: no earlier release has it, and the other services did not change."
+    assert error.fix == "Deploy a commit that fixes the problem, or stop the service."
+
+
+def test_images_that_cannot_be_deployed_again_say_what_to_write() -> None:
+    plain = release(Record(Task.PASSED, "app", "s", sha(1), {"api": digest(1), "own": "build-7", "far": "evil.test/far:1"}))
+    with pytest.raises(UnusableInput) as unusable:
+        images(plain, [Wanted("api", "not a repository")], opaque=False)
+    assert unusable.value.what == "`not a repository` is not the repository of api's image."
+    assert unusable.value.fix == "    with:\n      services: |\n        api=ghcr.io/org/api"
+    with pytest.raises(Failed) as failed:
+        images(plain, [Wanted("own", "own")], opaque=False)
+    assert failed.value.what == "Cannot roll own back to build-7: the record has no digest, so it cannot be deployed again."
+    assert failed.value.cause == "The engine `command` recorded it: it is an id of your own programs."
+    with pytest.raises(Failed) as elsewhere:
+        images(plain, [Wanted("far", "registry.test/far")], opaque=True)
+    assert (
+        elsewhere.value.what == "Cannot roll far back to evil.test/far:1: the record names another repository than `services`."
+    )
+    assert elsewhere.value.fix == "    with:\n      services: |\n        far=evil.test/far"
+    assert images(plain, [Wanted("far", "evil.test/far")], opaque=True)[0] == {"far": "evil.test/far:1"}
+
+
+def test_leaving_without_anything_that_runs_says_what_to_name() -> None:
+    with pytest.raises(UnusableInput) as error:
+        leaving(Facts("staging", {"api": Running("api")}, History.of([record(1, 1)])), "")
+    assert error.value.what == "Cannot tell which release runs now, so not which one came before it either."
+    assert error.value.cause == "The engine does not report what runs, or nothing runs."
+    assert error.value.fix == "Name the release to leave:\n\n    with:\n      current-sha: <full commit sha>"

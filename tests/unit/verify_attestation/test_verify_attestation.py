@@ -117,7 +117,7 @@ def test_old_gh_and_a_runner_without_gh_are_unusable(gh: Gh) -> None:
     with pytest.raises(ActionError, match="too old"):
         verified(gh)
     (gh.folder / "gh").unlink()
-    with pytest.raises(ActionError, match="could not be started"):
+    with pytest.raises(ActionError, match="Could not start the program"):
         verified(gh)
 
 

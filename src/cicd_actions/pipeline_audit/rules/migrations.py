@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from cicd_actions.pipeline_audit import startup
+from cicd_actions.pipeline_audit import startup, startup_code
 from cicd_actions.pipeline_audit.applied import compose_files, manifests
 from cicd_actions.pipeline_audit.effects import CLOUD_FOUNDRY, Effect, Kind
 from cicd_actions.pipeline_audit.facts import Facts, once
@@ -39,8 +39,8 @@ def _startup(facts: Facts) -> Iterator[Answer]:
         found += startup.of_manifest(facts.repository, path)
     for path in facts.repository.named("fly*.toml", "railway.toml", "railway.json", "app.yaml"):
         found += startup.of_start_command(facts.repository, path)
-    for path in startup.migrating_modules(facts.repository):
-        found += startup.of_python(facts.repository, path)
+    for path in startup_code.migrating_modules(facts.repository):
+        found += startup_code.of_python(facts.repository, path)
     for one in dict.fromkeys(found):
         message = f"`{one.detail}` runs whenever this container starts: every replica and every restart migrates."
         yield Broken(one.place, message, via=one.via, key=one.detail)
