@@ -138,6 +138,7 @@ def test_stand_ins_take_no_input_that_the_real_action_does_not() -> None:
         "docker/login-action": {"registry", "username", "password"},
         "docker/setup-buildx-action": set(),
         "aws-actions/configure-aws-credentials": {"role-to-assume", "aws-region"},
+        "azure/login": {"client-id", "tenant-id", "subscription-id"},
         "google-github-actions/auth": {"workload_identity_provider", "service_account"},
     }  # fmt: skip
     files = [ROOT / ".github" / "workflows" / f"{name}.yml" for name in ("verify", "release", "deploy", "rollback")]
