@@ -34,7 +34,7 @@ LOCKED = ["--require-hashes", "--no-deps", "--requirement"]
 
 def _by_uv(programs: Path, requirements: Path) -> bool:
     """Installs them with uv, which is one of them: a tenth of pip's time. False where uv is not, or finds no package index."""
-    locked = re.search(r"^uv==.*(?:\\\n.*)*", requirements.read_text("utf-8"), re.MULTILINE)
+    locked = re.search(r"^uv==(?:.*\\\n)*.*", requirements.read_text("utf-8"), re.MULTILINE)
     if not locked:
         return False
     with tempfile.TemporaryDirectory() as scratch:
