@@ -25,7 +25,7 @@ PARTS = (".github", "actions")
 """The folders that GitHub reads. act copies them at each use, so no more than that."""
 
 PROGRAMS = ("bin", "requirements", "src")
-"""The folders that an action starts. They stand beside the tree, and are links in it."""
+"""The folders that an action starts. They stand beside the tree, which has links to them, and the launcher follows its link."""
 
 UNKNOWN_TO_ACT = {("environment", "deployment"), ("concurrency", "queue")}
 
@@ -54,8 +54,7 @@ def export(root: Path, destination: Path, sha: str = PLACEHOLDER_SHA) -> None:
         else:
             shutil.copy2(source, target)
     destination.mkdir(parents=True, exist_ok=True)
-    # The launcher follows the link; .github/actions/start looks for `src` beside itself.
-    for name in ("bin", "src"):
+    for name in PROGRAMS:
         (destination / name).symlink_to((programs / name).resolve(), target_is_directory=True)
     prepared = root / ".cache" / "dependencies"
     if prepared.is_dir():

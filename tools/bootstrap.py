@@ -34,19 +34,23 @@ LOCKED = ["--require-hashes", "--no-deps", "--requirement"]
 
 def _by_uv(programs: Path, requirements: Path) -> bool:
     """Installs them with uv, which is one of them: a tenth of pip's time. False where uv is not, or finds no package index."""
-    locked = re.search(r"^uv==.*(?:\\\n.*)*", requirements.read_text("utf-8"), re.MULTILINE)
+    locked = re.search(r"^uv==(?:.*\\\n)*.*", requirements.read_text("utf-8"), re.MULTILINE)
     if not locked:
         return False
     with tempfile.TemporaryDirectory() as scratch:
         alone = Path(scratch, "uv.txt")
         alone.write_text(locked[0] + "\n", "utf-8")
-        words = [programs / "uv", "pip", "install", "--quiet", "--python", programs / "python", *LOCKED, requirements]
-        return _by_pip(programs, alone) and subprocess.run(words, check=False).returncode == 0
+        uv = [programs / "uv", "pip", "install", "--quiet", "--python", programs / "python"]
+        return _by_pip(programs, alone) and _succeeds(*uv, *LOCKED, requirements)
 
 
 def _by_pip(programs: Path, requirements: Path) -> bool:
-    words = [programs / "python", "-m", "pip", "--disable-pip-version-check", "-qq", "install", *LOCKED, requirements]
-    return subprocess.run(words, check=False).returncode == 0
+    pip = [programs / "python", "-m", "pip", "--disable-pip-version-check", "-qq", "install"]
+    return _succeeds(*pip, *LOCKED, requirements)
+
+
+def _succeeds(*words: object) -> bool:
+    return subprocess.run([str(word) for word in words], check=False).returncode == 0
 
 
 def _make(folder: Path) -> bool:

@@ -57,6 +57,7 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
         file = Path(tempfile.mkdtemp(prefix="cicd-actions-build-", dir=runtime.scratch)) / "checksums.txt"
         file.write_text("".join(lines), "utf-8")
         checksums = str(file)
+    # Where no other job built one, what stands in the outputs of the skipped job means nothing.
     if separate and not inputs.image:
         digests |= _built_elsewhere(separate, json.loads(inputs.built))
     ordered = {name: digests[name] for name in listed if name in digests}
