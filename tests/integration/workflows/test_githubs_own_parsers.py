@@ -222,7 +222,9 @@ def _contexts(chance: random.Random) -> dict[str, Any]:
             name: chance.choice(_OUTPUTS)
             for name in ("approval-environment", "migrate-command", "after-migrate", "name", "app")
         },
-        "smoke": [chance.choice(["", "true"])], "timeout-minutes": 45, "approval": None,
+        "smoke": [chance.choice(["", "true"])],
+        "timeout-minutes": 45,
+        "approval": None,
     }
     ids = ("release", "proof", "start", "migrate", "after-migrate", "roll-out", "gate", "smoke", "roll-back", "approved")
     names = ("verdict", "reason", "stage", "stage-notes", "rolled-back", "to-sha", "services", "applied", "deployment-id")
@@ -269,7 +271,9 @@ def test_rehearsal_evaluates_the_deploys_expressions_as_github_does(packages: Pa
     }
     cases = [(each, _contexts(chance), chance.choice(["success", "failure", "cancelled"])) for each in sorted(sources) * 8]
     command = ["node", "evaluate.js"]
-    ran = subprocess.run(command, cwd=packages, input=json.dumps(cases), capture_output=True, text=True, check=False, timeout=60)
+    ran = subprocess.run(
+        command, cwd=packages, input=json.dumps(cases), capture_output=True, text=True, check=False, timeout=60
+    )
     assert ran.returncode == 0, ran.stderr
     ours = [filled(f"${{{{{source}}}}}", contexts, status) for source, contexts, status in cases]
     assert ours == json.loads(ran.stdout)
