@@ -558,7 +558,8 @@ def test_an_image_with_its_own_runner_hands_its_digest_to_the_build() -> None:
 def test_only_a_proven_fail_takes_a_release_back() -> None:
     by_name = {step.get("name"): step for _, step in steps(DEPLOY)}
     assert by_name["Roll back"]["if"] == (
-        "${{ always() && (steps.gate.outputs.verdict == 'fail' || steps.smoke.outputs.verdict == 'fail') }}"
+        "${{ always() && (steps.gate.outputs.verdict == 'fail' || steps.smoke.outputs.verdict == 'fail'"
+        " || steps.finish.outputs.ended != '') }}"
     )
     assert by_name["Roll back"]["with"]["action"] == "rollback-to-previous-sha"
     assert "!= 'pass'" not in DEPLOY.read_text(encoding="utf-8").replace("never `!= 'pass'`", "")
