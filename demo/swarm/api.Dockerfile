@@ -17,7 +17,7 @@ ENV PYTHONPATH=/app/src:/app/site \
 USER 10001:10001
 # Sooner than in the example: a release that never becomes ready is told after seconds. Not sooner still: each check is a
 # process, and with eight replicas that check each second the lanes of the next release take twice as long.
-HEALTHCHECK --interval=2s --timeout=5s --start-period=10s --retries=3 CMD ["python3", "-m", "two_lane_api.healthcheck"]
+HEALTHCHECK --interval=2s --timeout=5s --start-period=20s --retries=3 CMD ["python3", "-m", "two_lane_api.healthcheck"]
 CMD ["python3", "-m", "two_lane_api"]
 ARG RELEASE_SHA
 ENV RELEASE_SHA=${RELEASE_SHA}
