@@ -13,11 +13,15 @@ STRATEGY ?=
 QUICK ?=
 REHEARSE ?=
 
+# The tests' modules are compiled once, whatever the caller does: each worker would do it again.
+unexport PYTHONDONTWRITEBYTECODE
+
 VERSION ?=
 ACTION ?=
 COMMIT ?=
 IMAGE ?=
 REFERENCES ?=
+FLOOR ?=
 BASE ?=
 RELEASE := .build/release/$(if $(ACTION),$(ACTION)-)$(VERSION)
 
@@ -37,11 +41,13 @@ demo: $(READY) ## run the example's pipeline end to end (BREAK=health, contract,
 test: $(READY) ## run the tests, many at a time (PYTEST="-k gate" hands options on)
 	@$(RUN) -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder $(PYTEST)
 
-coverage: $(READY) ## measure which lines and branches of src/ the tests run (PYTEST="tests/unit" for a part)
-	@rm -rf .build/coverage && mkdir -p .build/coverage
+COVERED := $(CURDIR)/.build/coverage/$(notdir $(VENV))
+coverage: export COVERAGE_FILE := $(COVERED)/data
+coverage: $(READY) ## measure which lines and branches of src/ the tests run (PYTEST="tests/unit" FLOOR=60 for a part)
+	@rm -rf $(COVERED) && mkdir -p $(COVERED)
 	@$(VENV)/bin/coverage run -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder $(PYTEST)
 	@$(VENV)/bin/coverage combine --quiet
-	@$(VENV)/bin/coverage report
+	@$(VENV)/bin/coverage report $(if $(FLOOR),--fail-under $(FLOOR))
 
 MUTATION := .build/venv-mutation
 $(MUTATION)/ready: requirements/mutation.txt tools/bootstrap.py

@@ -21,8 +21,11 @@ REPOSITORY = "org/cicd-actions"
 PLACEHOLDER_SHA = "0123456789abcdef0123456789abcdef01234567"
 """The commit as which the exported tree is known to act; the example names it too."""
 
-PARTS = (".github", "actions", "bin", "requirements", "src")
-"""The folders that an action or a reusable workflow needs at run time. act copies them at each use, so no more than that."""
+PARTS = (".github", "actions")
+"""The folders that GitHub reads. act copies them at each use, so no more than that."""
+
+PROGRAMS = ("bin", "requirements", "src")
+"""The folders that an action starts. They stand beside the tree: `bin` is a link there, and the launcher follows it."""
 
 UNKNOWN_TO_ACT = {("environment", "deployment"), ("concurrency", "queue")}
 
@@ -30,16 +33,18 @@ UNKNOWN_TO_ACT = {("environment", "deployment"), ("concurrency", "queue")}
 def export(root: Path, destination: Path, sha: str = PLACEHOLDER_SHA) -> None:
     """Copy what git knows of *root*, as it is in the work tree, to *destination*, rewritten for act.
 
-    The dependencies that a source checkout prepared are linked, so that no copy prepares them again.
+    The programs go to a folder beside it. The dependencies that a source checkout prepared are linked, so that no copy prepares
+    them again.
     """
+    programs = destination.with_name(f"{destination.name}-programs")
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *PARTS],
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *PARTS, *PROGRAMS],
         cwd=root,
         stdout=subprocess.PIPE,
         check=True,
     )
     for name in filter(None, listed.stdout.decode().split("\0")):
-        source, target = root / name, destination / name
+        source, target = root / name, (programs if name.partition("/")[0] in PROGRAMS else destination) / name
         if not source.exists():  # deleted in the work tree, not yet in git
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -48,10 +53,12 @@ def export(root: Path, destination: Path, sha: str = PLACEHOLDER_SHA) -> None:
             shutil.copymode(source, target)
         else:
             shutil.copy2(source, target)
+    destination.mkdir(parents=True, exist_ok=True)
+    (destination / "bin").symlink_to((programs / "bin").resolve(), target_is_directory=True)
     prepared = root / ".cache" / "dependencies"
     if prepared.is_dir():
-        (destination / ".cache").mkdir(exist_ok=True)
-        (destination / ".cache" / "dependencies").symlink_to(prepared.resolve(), target_is_directory=True)
+        (programs / ".cache").mkdir(parents=True)
+        (programs / ".cache" / "dependencies").symlink_to(prepared.resolve(), target_is_directory=True)
 
 
 def for_act(text: str, sha: str = PLACEHOLDER_SHA) -> str:

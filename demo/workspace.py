@@ -26,7 +26,7 @@ DAY = 86_400.0
 
 
 class Workspace:
-    """Everything of one demo is below `folder`; two demos have two folders. A *quick* one runs each lane's first check.
+    """Everything of one demo is below `folder`; two demos have two folders. A *quick* one runs no lane's checks.
 
     `postgres` is `host:port` of a database server for the lane that migrates, empty for none.
     """
@@ -55,7 +55,7 @@ class Workspace:
             shutil.copy2(example / name, target)
         if self.quick:
             described = self.app / ".github" / "cicd.yml"
-            described.write_text(with_first_checks(described.read_text(encoding="utf-8")), encoding="utf-8")
+            described.write_text(without_checks(described.read_text(encoding="utf-8")), encoding="utf-8")
         self.git("init", "--quiet", "--initial-branch=main")
         # act asks for it: the jobs' `github.repository` is made of it.
         self.git("remote", "add", "origin", "https://github.com/org/two-lane.git")
@@ -116,11 +116,11 @@ def tracked(folder: Path) -> list[str]:
     return [name for name in done.stdout.decode().split("\0") if name and (folder / name).is_file()]
 
 
-def with_first_checks(pipeline: str) -> str:
-    """Return the pipeline file with the first check of each lane alone: the others take most of a demo's time."""
+def without_checks(pipeline: str) -> str:
+    """Returns the pipeline file with one check in each lane that does nothing: the checks take most of a demo's time."""
     described = yaml.safe_load(pipeline)
     for lane in described["lanes"].values():
-        lane["checks"] = dict([next(iter(lane["checks"].items()))])
+        lane["checks"] = {"none": "true"}
     return yaml.safe_dump(described, sort_keys=False)
 
 

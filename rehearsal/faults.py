@@ -10,7 +10,7 @@ PASS, FAIL, INCONCLUSIVE, CANCELLED = "pass", "fail", "inconclusive", "cancelled
 
 @dataclass(frozen=True)
 class At:
-    """Injects something so many seconds after a step of the job has begun; `what` is one of `injections.INJECTIONS`."""
+    """Injects something this number of seconds after a step of the job has begun; `what` is one of `injections.INJECTIONS`."""
 
     step: str
     after: float

@@ -146,7 +146,7 @@ class Job:
                 "GITHUB_OUTPUT": str(output),
                 "GITHUB_STEP_SUMMARY": str(summary),
             }
-            # `set -e` as GitHub starts it. A session of its own: an interrupt of the rehearsal is the rehearsal's.
+            # `set -e` as GitHub starts it. A separate session: an interrupt of the rehearsal is the rehearsal's.
             words = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
             with said.open("wb") as log:
                 process = subprocess.Popen(

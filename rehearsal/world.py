@@ -1,6 +1,6 @@
 """What a rehearsal stands on: a Docker Engine that is a Swarm, a registry, a PostgreSQL, and a network for the services.
 
-`separate` makes all of it anew in a separate network namespace: an engine may be restarted and a registry stopped without harm
+`separate` makes all of it again in a separate network namespace: an engine may be restarted and a registry stopped without harm
 to what else runs on the machine.
 """
 

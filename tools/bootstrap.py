@@ -5,9 +5,11 @@ environments, so that is installed first where it may be.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 if sys.version_info < (3, 10):  # noqa: UP036 - the one place that meets an older one
@@ -20,13 +22,31 @@ def main(folder: Path, requirements: Path) -> None:
         _install_debian_venv()
         if not _make(folder):
             sys.exit("python3 cannot make a virtual environment. On Debian or Ubuntu: sudo apt-get install python3-venv")
-    python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
-    pip = [str(python), "-m", "pip", "--disable-pip-version-check", "-qq", "install", "--require-hashes", "--no-deps"]
-    done = subprocess.run([*pip, "--requirement", str(requirements)], check=False)
-    if done.returncode:
+    programs = folder / ("Scripts" if os.name == "nt" else "bin")
+    if not (_by_uv(programs, requirements) or _by_pip(programs, requirements)):
         sys.exit(f"The packages in {requirements} could not be installed: the lines above say why.")
     # The stamp that make compares: written last, so that an interrupted installation is begun again.
     (folder / "ready").touch()
+
+
+LOCKED = ["--require-hashes", "--no-deps", "--requirement"]
+
+
+def _by_uv(programs: Path, requirements: Path) -> bool:
+    """Installs them with uv, which is one of them: a tenth of pip's time. False where uv is not, or finds no package index."""
+    locked = re.search(r"^uv==.*(?:\\\n.*)*", requirements.read_text("utf-8"), re.MULTILINE)
+    if not locked:
+        return False
+    with tempfile.TemporaryDirectory() as scratch:
+        alone = Path(scratch, "uv.txt")
+        alone.write_text(locked[0] + "\n", "utf-8")
+        words = [programs / "uv", "pip", "install", "--quiet", "--python", programs / "python", *LOCKED, requirements]
+        return _by_pip(programs, alone) and subprocess.run(words, check=False).returncode == 0
+
+
+def _by_pip(programs: Path, requirements: Path) -> bool:
+    words = [programs / "python", "-m", "pip", "--disable-pip-version-check", "-qq", "install", *LOCKED, requirements]
+    return subprocess.run(words, check=False).returncode == 0
 
 
 def _make(folder: Path) -> bool:

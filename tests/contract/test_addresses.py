@@ -32,7 +32,7 @@ SPEAKERS = {
     "deployment_record.audit": "the audit log",
     "notify.delivery": "notification services",
     "pipeline_metrics.delivery": "metrics",
-    "roll_out.latency": "metrics",
+    "roll_out.prometheus": "metrics",
     "verify_migrations.mysql_wire": "the database",
     "verify_migrations.wire": "the database",
 }

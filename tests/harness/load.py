@@ -14,9 +14,9 @@ class Load:
     """`with Load(url) as load:` asks from several threads, one connection a request, until the end of the block.
 
     `answers` counts by the answer's text (the version), `failures` by what went wrong. With `posts` every third request is a
-    POST, which no proxy may repeat. A client pauses for so many seconds between two requests.
+    POST, which no proxy may repeat. A client pauses for this number of seconds between two requests.
 
-    `samples` are all answers as they came: the time on the monotonic clock, and the text, empty for a failure.
+    `samples` are all answers in their order: the time on the monotonic clock, and the text, empty for a failure.
     """
 
     def __init__(self, url: str, clients: int = 4, *, posts: bool = False, pause: float = 0.005) -> None:

@@ -19,6 +19,7 @@ import docker
 from tests.harness.alembic_project import NEWEST, ROOT, Project
 from tests.harness.engine import BASE
 from tests.harness.stack import Images
+from tests.harness.warm_python import ALEMBIC
 
 EXAMPLE = ROOT / "examples/two-lane/apps/api"
 TABLE = "op.create_table('items', sa.Column('id', sa.Integer, primary_key=True))"
@@ -60,7 +61,8 @@ def release_with_alembic(images: Images, folder: Path) -> Iterator[Release]:
     shutil.copy(EXAMPLE / "alembic.ini", _new(folder / "projects/api"))
     (folder / "Dockerfile").write_text(
         f"FROM {BASE}\nCOPY site /usr/local/lib/python3.11/dist-packages\nCOPY projects /projects\nWORKDIR /projects/sync\n"
-        "RUN useradd app\nUSER app\n"
+        # What Alembic imports is compiled once, or each job would do it.
+        f"RUN useradd app && python3 -c 'import {', '.join(ALEMBIC)}, two_lane_api'\nUSER app\n"
     )
     client = images.client
     prefix = f"{images.registry}/m{secrets.token_hex(3)}"

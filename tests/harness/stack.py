@@ -107,14 +107,18 @@ class Images:
     def build(self, kind: str, tag: str, arguments: Mapping[str, str], more: list[str]) -> None:
         """Build `images/<kind>.Dockerfile` with further lines, under a tag."""
         recipe = (SOURCES / f"{kind}.Dockerfile").read_text() + "\n".join(more) + "\n"
+        self.make(tag, recipe, {path.name: path for path in SOURCES.iterdir()}, {"BASE": BASE, **arguments})
+
+    def make(self, tag: str, recipe: str, files: Mapping[str, Path], arguments: Mapping[str, str]) -> None:
+        """Build a recipe with these files and folders, by their names in it, under a tag."""
         context = io.BytesIO()
         with tarfile.open(fileobj=context, mode="w") as tar:
-            for name, content in [("Dockerfile", recipe), *((path.name, path.read_text()) for path in SOURCES.iterdir())]:
-                entry = tarfile.TarInfo(name)
-                entry.size = len(content.encode())
-                entry.mode = 0o644
-                tar.addfile(entry, io.BytesIO(content.encode()))
-        self.send(context, tag, {"BASE": BASE, **arguments})
+            entry = tarfile.TarInfo("Dockerfile")
+            entry.size = len(recipe.encode())
+            tar.addfile(entry, io.BytesIO(recipe.encode()))
+            for name, path in files.items():
+                tar.add(path, name)
+        self.send(context, tag, arguments)
 
     def send(self, context: io.BytesIO, tag: str, arguments: Mapping[str, str]) -> None:
         """Build a context, which is a tar archive with a `Dockerfile`, under a tag."""

@@ -23,6 +23,9 @@ from pathlib import Path
 
 COMPOSE = os.environ.get("COMPOSE", "docker compose")
 PROJECT = "COMPOSE_PROJECT_NAME"
+SCRIPT = {"command", "options", "variables"}
+"""What is a part of a script already, and not one word of it."""
+
 ABSENT = re.compile(r"manifest unknown|not found|name unknown", re.IGNORECASE)
 
 # The new file takes the old one's place in one step: a reader never sees half of it.
@@ -51,29 +54,28 @@ echo "{service} is not up after {seconds} s: $state" >&2
 exit 1
 """
 
+IMAGE = '{{index .Config.Labels "com.docker.compose.service"}} {{.Config.Image}}'
 RUNNING = """
 set -eu
 cd {folder}
 [ -f images.env ] || exit 0
 cat images.env
-for service in $({compose} --env-file images.env config --services); do
-    for container in $({compose} --env-file images.env ps -q $service); do
-        docker inspect -f "$service {{{{.Config.Image}}}}" $container
-    done
-done
+containers=$({compose} --env-file images.env ps -q)
+[ -z "$containers" ] || docker inspect -f {state} $containers
 """
 
 JOB = """
 set -eu
 cd {folder}
 touch images.env
-{name}_IMAGE={image} {compose} --env-file images.env run --rm --no-deps -T {service} {command} </dev/null
+{variables}
+{name}_IMAGE={image} {compose} --env-file images.env run --rm --no-deps -T {options} {service} {command} </dev/null
 """
 
 
 def on_the_server(script: str, **values: str) -> subprocess.CompletedProcess[str]:
     """Runs a script there; each value is one word of it."""
-    quoted = {key: shlex.quote(text) if key not in {"compose", "command"} else text for key, text in values.items()}
+    quoted = {key: text if key in SCRIPT else shlex.quote(text) for key, text in values.items()}
     prefix = f"{PROJECT}={shlex.quote(os.environ[PROJECT])} " if os.environ.get(PROJECT) else ""
     text = script.format(folder=shlex.quote(os.environ["COMPOSE_FOLDER"]), compose=prefix + COMPOSE, **quoted)
     with tempfile.TemporaryDirectory() as folder:
@@ -120,7 +122,7 @@ def main(verb: str, *words: str) -> int:
         pace = {"seconds": os.environ.get("UP_WITHIN", "120"), "stable": os.environ.get("UP_FOR", "5")}
         return said(on_the_server(ROLL_OUT, service=service, name=name_of(service), image=image, sha=sha, state=STATE, **pace))
     if verb == "running":
-        done = on_the_server(RUNNING)
+        done = on_the_server(RUNNING, state=IMAGE)
         if done.returncode:
             return said(done)
         sys.stdout.write(json.dumps(running(done.stdout)) + "\n")
@@ -131,7 +133,14 @@ def main(verb: str, *words: str) -> int:
         sys.stderr.write(done.stderr)
         return 1 if absent else 2 if done.returncode else 0
     service, image, *command = words
-    return said(on_the_server(JOB, service=service, name=name_of(service), image=image, command=shlex.join(command)))
+    # The values travel in the script, which is read from standard input: they stand in no list of processes.
+    names = os.environ.get("JOB_VARIABLES", "").split()
+    texts = {
+        "variables": "\n".join(f"export {each}={shlex.quote(os.environ[each])}" for each in names),
+        "options": " ".join(f"-e {each}" for each in names),
+        "command": shlex.join(command),
+    }
+    return said(on_the_server(JOB, service=service, name=name_of(service), image=image, **texts))
 
 
 if __name__ == "__main__":

@@ -50,6 +50,9 @@ QUESTION = 60.0
 HURRIED = 1.0
 """The time limit of such a program when the step was cancelled and has seconds left."""
 
+JOB_VARIABLES = "JOB_VARIABLES"
+"""The variable that names a job's variables for `job-command`: it has them among many more, and hands only these to the job."""
+
 _NOT_THERE = 1
 
 
@@ -198,7 +201,7 @@ class Command:
             )
 
     def job(self, job: Job, deadline: Deadline, on_line: Line) -> JobEnd:
-        """Runs `job-command`, with the job's variables in its environment."""
+        """Runs `job-command`, with the job's variables in its environment, and their names in `JOB_VARIABLES`."""
         words = self._needed(self._programs.job, "job-command", "run a one-shot job")
         if job.networks or job.working_directory:
             raise UnusableInput(
@@ -212,7 +215,7 @@ class Command:
         done = run(
             program,
             timeout=deadline.remaining,
-            env={**self._variables(release=True, secrets=True), **job.environment},
+            env={**self._variables(release=True, secrets=True), **job.environment, JOB_VARIABLES: " ".join(job.environment)},
             on_line=on_line,
             redactor=self._runtime.redactor,
             grace=job.grace,

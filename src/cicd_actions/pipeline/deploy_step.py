@@ -17,6 +17,9 @@ from cicd_actions.toolkit.runtime import Runtime
 
 KEY = "RECORD_KEY"
 
+KUBECONFIG = "cicd-actions-kubeconfig"
+"""The file of the runner's folder that the step `kube-login` writes; it wins over the runner's own."""
+
 BUILDS = ".github/workflows/release.yml"
 """The workflow that attests: of the repository that this action comes from."""
 
@@ -35,6 +38,8 @@ def arranged(chosen: AnyAction, inputs: dict[str, str], runtime: Runtime) -> tup
         values.setdefault("signer-workflow", f"{runtime.variables['ACTION_REPOSITORY']}/{BUILDS}")
     secrets = secret_files.read(runtime, secret_files.DEPLOY)
     variables = {name: value for name, value in runtime.variables.items() if name not in {secret_files.DEPLOY, "INPUTS"}}
+    if runtime.scratch is not None and (runtime.scratch / KUBECONFIG).exists():
+        variables["KUBECONFIG"] = str(runtime.scratch / KUBECONFIG)
     if variables.get(KEY):
         values["record-key"] = KEY
     if variables.get(secret_files.RELEASE):

@@ -18,6 +18,7 @@ from cicd_actions.pipeline_file.model import Environment, Migrate, Pipeline, Rel
 from cicd_actions.pipeline_file.rules import versions, waiting
 from cicd_actions.toolkit.errors import Failed, UnusableInput
 from cicd_actions.toolkit.grammar import argv
+from cicd_actions.verify_migrations.inputs import DATABASES
 
 HOSTED = ("ubuntu-latest",)
 REFUSED = frozenset({"pull_request_target", "workflow_run", "issue_comment"})
@@ -180,13 +181,13 @@ def _client(client: Client, pipeline: Pipeline, event: Event) -> dict[str, Any]:
 
 
 def migrations(lane: Lane, migrate: Migrate, installs: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """Returns how verify-migrations runs in a lane; empty where the lane does not prepare a PostgreSQL as a release does.
+    """Returns how verify-migrations runs in a lane; empty where the lane does not prepare a database as a release does.
 
     That lane is known by a command of its `prepare` that ends with the command of `release.migrate`.
     """
     wanted = argv(migrate.command or "")
     command = next((each for each in lane.prepare if wanted and argv(each)[-len(wanted) :] == wanted), "")
-    named = [name for name, text in lane.env.items() if text.startswith("postgres")]
+    named = [name for name, text in lane.env.items() if text.startswith(DATABASES)]
     variable = "DATABASE_URL" if "DATABASE_URL" in named else named[0] if len(named) == 1 else ""
     if not command or not variable or lane.client or migrate.verify == "off":
         return {}

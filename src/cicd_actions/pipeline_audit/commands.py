@@ -34,6 +34,12 @@ _DIGEST = re.compile(r"@sha256:|digest|@\$\{?\w*(digest|sha256)", re.IGNORECASE)
 _HOOK = re.compile(
     r"deploy[_-]?hook|/deploy\b|webhook|api\.render\.com/deploy|portainer|coolify|dokploy|caprover|easypanel", re.IGNORECASE
 )
+_HOOK_BY_GET = re.compile(r"hook|render|coolify[^|;&]*/(deploy|restart|start)\b|/api/v1/deploy\?", re.IGNORECASE)
+_HOOKED = {
+    "render": RENDER,
+    **{name.lower(): Platform(name, rolls_back=True, later=True, image=False) for name in ("Coolify", "Dokploy", "CapRover")},
+}
+_DISPATCHES = re.compile(r"api\.github\.com/\S*/dispatches\b|/repos/\S+/dispatches\b")
 _CHAT = re.compile(
     (
         r"hooks\.slack\.com|slack|discord|api\.telegram|teams|mattermost|ntfy|pagerduty|opsgenie|sentry"
@@ -91,7 +97,17 @@ def _effects(command: Command) -> Iterator[Effect]:
         if kind is Kind.VERIFY and what == "probe":
             yield from _request(command, text, common)
         else:
-            yield Effect(kind, what or command.program, detail=detail, waits=kind is Kind.VERIFY, **common)
+            targets = command.words if kind is Kind.DISPATCH else ()
+            facts = {"started": "yes"} if what == "a task" else {}
+            yield Effect(
+                kind,
+                what or command.program,
+                detail=detail,
+                waits=kind is Kind.VERIFY,
+                targets=targets,
+                facts=facts,
+                **common,
+            )
     if deploys or _runs_deploy_script(command):
         yield from _deploys(command, text, detail, common, deploys)
 
@@ -108,7 +124,7 @@ def _deploys(command: Command, text: str, detail: str, common: dict[str, Any], m
             detail=detail,
             platform=platform,
             images=_images(command) if platform.image else (),
-            targets=tuple(word for word in command.words[1:] if not word.startswith("$")),
+            targets=tuple(word for word in command.words[1:] if not word.startswith("$") or word.startswith("${{")),
             files=_files(command),
             waits=platform.waits or _waits(command, platform),
             rolls_back=_rolls_back(command, platform),
@@ -140,7 +156,10 @@ def _waits(command: Command, platform: Platform) -> bool:
 
 
 def _rolls_back(command: Command, platform: Platform) -> bool:
-    return platform.rolls_back or command.has("--atomic", "--rollback-on-failure") or "--update-failure-action" in command.text
+    # Also within an expression: `${{ inputs.atomic && '--atomic' || '' }}`.
+    return platform.rolls_back or any(
+        word in command.text for word in ("--atomic", "--rollback-on-failure", "--update-failure-action")
+    )
 
 
 def _preview(command: Command, platform: Platform) -> bool:
@@ -159,10 +178,12 @@ def _request(command: Command, text: str, common: dict[str, Any]) -> Iterator[Ef
     """A request: a notification, a deploy hook, or a check of what runs."""
     sends = command.has("-d", "--data", "--data-raw", "--json", "--data-binary", "-F", "--form") or "POST" in command.words
     sends = sends or "-XPOST" in command.words or "PUT" in command.words
-    if _CHAT.search(text) and (sends or "hook" in text.lower()):
+    if _DISPATCHES.search(text):
+        yield Effect(Kind.DISPATCH, "GitHub", detail=shown(text), targets=command.words, **common)
+    elif _CHAT.search(text) and (sends or "hook" in text.lower()):
         yield Effect(Kind.NOTIFY, "webhook", detail=shown(text), **common)
-    elif _HOOK.search(text) and (sends or "hook" in text.lower() or "render" in text):
-        platform = RENDER if "render" in text.lower() else HOOK
+    elif _HOOK.search(text) and (sends or _HOOK_BY_GET.search(text)):
+        platform = next((one for name, one in _HOOKED.items() if name in text.lower()), HOOK)
         rolls_back = platform.rolls_back
         yield Effect(
             Kind.DEPLOY,

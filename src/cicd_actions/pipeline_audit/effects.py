@@ -37,6 +37,10 @@ class Kind(str, Enum):
     TEST_CLUSTER = "test-cluster"
     CLOUD_LOGIN = "cloud-login"
     METRICS = "metrics"
+    DISPATCH = "dispatch"
+    """Starts another workflow."""
+    AWAIT = "await"
+    """Waits until a task or a job that was started has ended."""
 
     def __str__(self) -> str:
         return self.value

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from cicd_actions.pipeline_audit import known_actions
+from cicd_actions.pipeline_audit import dispatches, known_actions
 from cicd_actions.pipeline_audit.commands import effects_of, gitops, shown
 from cicd_actions.pipeline_audit.effects import GITOPS, Effect, Kind, Platform
 from cicd_actions.pipeline_audit.lookalikes import settle
@@ -48,6 +48,7 @@ def build(repository: Repository) -> Pipeline:
     for one in inspections.values():
         if one.file.kind == "workflow" and not one.file.starts_itself and one.file.path not in followed | calls:
             _Expansion(pipeline, one.file).workflow(Call(one.file, interface=True), [], [], [])
+    dispatches.resolve(pipeline)
     return pipeline
 
 
@@ -269,6 +270,9 @@ _SSH_ACTIONS = {
 }
 
 
+_SCRIPT_INPUTS = ("script", "scripts", "command", "commands", "run", "runcmd", "cmd", "inlinescript")
+"""Inputs in which actions that this audit does not know take a shell script."""
+
 _ARGS_ACTIONS = {
     "kodermax/kubectl-aws-eks": "kubectl ",
     "actions-hub/kubectl": "kubectl ",
@@ -285,18 +289,19 @@ def _remote_script(run: StepRun, repository: Repository, file: File, given: Node
     if not isinstance(given, Mapping):
         return
     program = _ARGS_ACTIONS.get(name)
-    keys = (
-        ("script", "command", "script_file", "run")
-        if name in _SSH_ACTIONS
-        else ("args", "inlinescript", "command")
-        if program is not None
-        else ()
-    )
+    remote = name in _SSH_ACTIONS
+    keys: tuple[str, ...] = _SCRIPT_INPUTS
+    if remote:
+        keys = ("script", "command", "script_file", "run")
+    elif program is not None:
+        keys = ("args", "inlinescript", "command")
+    elif run.effects or name.startswith("actions/"):
+        return
     for key, value in given.entries:
         if key.text.lower() in keys and isinstance(value, Scalar):
             first = value.line + (1 if value.style in {"|", ">"} else 0)
             text = (program or "") + value.text
-            found = [replace(command, remote=program is None) for command in commands(text)]
+            found = [replace(command, remote=command.remote or remote) for command in commands(text)]
             _add(run, repository, found, Place(file.path, first), "")
 
 
@@ -325,6 +330,15 @@ def _add(run: StepRun, repository: Repository, found: list[Command], start: Plac
         )
 
 
+_RUNNERS = {
+    "make": (Repository.make_target, ("-C", "--directory")),
+    "task": (Repository.task, ("-d", "--dir")),
+    "go-task": (Repository.task, ("-d", "--dir")),
+    "just": (Repository.recipe, ("-d", "--working-directory")),
+}
+"""Programs that start what a file names, with the options that say in which folder."""
+
+
 def _started(repository: Repository, command: Command, folder: str) -> Iterator[tuple[Command, Place]]:
     """The commands of a script of the repository that a command starts, each with its place."""
     prefix = "" if folder in {"", ".", "./"} or "$" in folder else folder.strip("/").removeprefix("./") + "/"
@@ -336,11 +350,11 @@ def _started(repository: Repository, command: Command, folder: str) -> Iterator[
         path = prefix + name.removeprefix("./")
         for inner in repository.script(path):
             yield inner, Place(path, inner.line + 1)
-    elif command.program == "make":
-        own = command.option("-C", "--directory")
-        where = f"{own.strip('/')}/" if own else prefix
-        for target in [word for word in words[1:] if not word.startswith("-") and "=" not in word][:5]:
-            path, found = repository.make_target(target, where)
+    elif command.program in _RUNNERS:
+        named, options = _RUNNERS[command.program]
+        where = _folder_of(command, prefix, *options)
+        for target in _targets(words):
+            path, found = named(repository, target, where)
             for inner in found:
                 yield inner, Place(path, inner.line + 1)
     elif command.program in {"npm", "pnpm", "yarn", "bun"}:
@@ -349,3 +363,14 @@ def _started(repository: Repository, command: Command, folder: str) -> Iterator[
             path, line, found = repository.package_script(script, prefix)
             for inner in found:
                 yield inner, Place(path, line)
+
+
+def _folder_of(command: Command, prefix: str, *options: str) -> str:
+    own = command.option(*options)
+    return f"{own.strip('/')}/" if own else prefix
+
+
+def _targets(words: tuple[str, ...]) -> list[str]:
+    """The targets that a task runner is given: neither options, nor variables, nor what stands after `--`."""
+    own = words[1 : words.index("--")] if "--" in words else words[1:]
+    return [word for word in own if not word.startswith("-") and "=" not in word][:5]

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from cicd_actions.pipeline_audit import known_actions
 from cicd_actions.pipeline_audit.effects import Kind
-from cicd_actions.pipeline_audit.model import JobRun, Pipeline
+from cicd_actions.pipeline_audit.model import JobRun, Pipeline, StepRun
 from cicd_actions.pipeline_audit.repository import Repository
 from cicd_actions.pipeline_audit.rules.definition import Answer, Held, NotApplicable, Unknown
 from cicd_actions.pipeline_audit.stages import Stage
@@ -82,6 +82,10 @@ class Facts:
     @cached_property
     def staging(self) -> list[JobRun]:
         return [job for job in self.deploying if Stage.STAGING in job.stages]
+
+    def starters(self, job: JobRun) -> list[tuple[JobRun, StepRun]]:
+        """The steps of other workflows that start this one with a dispatch, each with its job."""
+        return self.pipeline.started.get(job.entry.path, [])
 
     def run_of(self, job: JobRun) -> list[JobRun]:
         """Every job of the same run."""

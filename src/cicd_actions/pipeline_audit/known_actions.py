@@ -10,7 +10,6 @@ from cicd_actions.pipeline_audit.effects import (
     CLOUD_FOUNDRY,
     ECS,
     FLY,
-    GITOPS,
     HELM,
     HOOK,
     KUBERNETES,
@@ -29,6 +28,7 @@ _VERCEL = hosted("Vercel", service=False)
 _NETLIFY = hosted("Netlify", service=False)
 _CLOUDFLARE = hosted("Cloudflare", service=False)
 _PAGES = Platform("GitHub Pages", service=False, image=False)
+_OPENSHIFT = Platform("OpenShift", waits=True)
 
 _DEPLOYS: dict[str, Platform] = {
     "azure/webapps-deploy": hosted("Azure App Service", image=True),
@@ -71,6 +71,9 @@ _DEPLOYS: dict[str, Platform] = {
     "citizen-of-planet-earth/cf-cli-action": CLOUD_FOUNDRY,
     "serverless/github-action": hosted("AWS Lambda"),
     "hashicorp/nomad-deploy": Platform("Nomad"),
+    "nais/deploy": Platform("NAIS", waits=True),
+    "bcgov/action-deployer-openshift": _OPENSHIFT,
+    "bcgov-nr/action-deployer-openshift": _OPENSHIFT,
 }
 
 _PUBLISHES = {
@@ -266,9 +269,23 @@ def effects_of(uses: str, given: Mapping[str, str]) -> Iterator[Effect]:
         joined = " ".join(given.values()).lower()
         if "webhook" in name and re.search(r"deploy|portainer|coolify", joined):
             yield Effect(Kind.DEPLOY, HOOK.name, detail=detail, platform=HOOK)
-        if repository == "peter-evans/repository-dispatch" and re.search(r"deploy|gitops|image", joined):
-            yield Effect(Kind.DEPLOY, GITOPS.name, detail=detail, platform=GITOPS, sure=False)
+        if repository in _DISPATCHES or (repository == "actions/github-script" and _DISPATCH_CALL.search(joined)):
+            yield Effect(Kind.DISPATCH, repository, detail=detail, targets=tuple(given.values()))
+        if "ecs-run-task" in name and "migrat" in joined:
+            yield Effect(Kind.MIGRATE, "a task", detail=detail)
 
+
+_DISPATCHES = frozenset(
+    {
+        "benc-uk/workflow-dispatch",
+        "convictional/trigger-workflow-and-wait",
+        "the-actions-org/workflow-dispatch",
+        "lasith-kg/dispatch-workflow",
+        "codex-/return-dispatch",
+        "peter-evans/repository-dispatch",
+    }
+)
+_DISPATCH_CALL = re.compile(r"createworkflowdispatch|createdispatchevent|/dispatches\b")
 
 _SETUP = re.compile(
     r"(actions/setup-(node|python|go|java|dotnet)|ruby/setup-ruby|astral-sh/setup-uv|oven-sh/setup-bun"

@@ -116,7 +116,7 @@ OTHERS: tuple[tuple[str, Kind, str], ...] = (
     (r"(python3? )?(\S*/)?manage\.py migrate\b|django-admin migrate\b", Kind.MIGRATE, "Django"),
     (r"flask (.* )?db upgrade\b", Kind.MIGRATE, "Flask-Migrate"),
     (r"prisma (migrate deploy|db push)\b", Kind.MIGRATE, "Prisma"),
-    (r"(bin/)?(rails|rake) db:migrate\b", Kind.MIGRATE, "Rails"),
+    (r"(bin/)?(rails|rake) db:(migrate|prepare)( |$)|rails runner \S*migrat", Kind.MIGRATE, "Rails"),
     (r"(php )?artisan migrate\b", Kind.MIGRATE, "Laravel"),
     (
         (
@@ -159,10 +159,33 @@ OTHERS: tuple[tuple[str, Kind, str], ...] = (
         "SQL",
     ),
     (
-        r"(node|bun|tsx|ts-node|deno run|python3?|php) (-\S+ )*(\S*[/._-])?migrat(e|ions?)\.\w+( |$)",
+        (
+            r"(node|bun|tsx|ts-node|deno run|python3?|php) (-\S+ )*(\S*[/._-])?migrat(e|ions?)\.\w+( |$)"
+            r"|(npm|pnpm|yarn|bun)( run)? ((db|prisma|typeorm|knex|sequelize)[:-])?migrat(e|ions?)"
+            r"([:-](up|run|deploy|latest|prod(uction)?|staging))?( |$)"
+        ),
         Kind.MIGRATE,
         "a script",
     ),
+    # Each of these returns before the migration has ended.
+    (
+        (
+            r"aws ecs run-task .*migrat|gcloud (beta )?run jobs execute (?!.*--wait)\S*migrat"
+            r"|az containerapp job start .*migrat|kubectl create job \S*migrat"
+        ),
+        Kind.MIGRATE,
+        "a task",
+    ),
+    (
+        (
+            r"aws ecs (wait tasks-stopped|describe-tasks)\b|kubectl (wait|logs) .*(job|migrat)"
+            r"|az containerapp job execution\b|gcloud (beta )?run jobs executions describe\b|cf tasks?\b"
+        ),
+        Kind.AWAIT,
+        "",
+    ),
+    (r"gcloud (beta )?run jobs execute \S*migrat", Kind.MIGRATE, "a job"),
+    (r"gh workflow run\b|gh api \S*/dispatches\b", Kind.DISPATCH, ""),
     (
         (
             r"(pg_dump|mysqldump|mongodump|pgbackrest|wal-g|barman)\b|aws rds create-db(-cluster)?-snapshot\b"

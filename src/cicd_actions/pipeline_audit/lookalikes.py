@@ -6,7 +6,7 @@ import re
 
 from cicd_actions.pipeline_audit import known_actions
 from cicd_actions.pipeline_audit.commands import shown
-from cicd_actions.pipeline_audit.effects import COMPOSE, DOCKER, SERVER, Effect, Kind, Platform
+from cicd_actions.pipeline_audit.effects import COMPOSE, DOCKER, INFRASTRUCTURE, SERVER, Effect, Kind, Platform
 from cicd_actions.pipeline_audit.model import JobRun, flat_text
 
 _DEPLOY_NAME = re.compile(r"(?<![a-z])(deploy|roll-?out|release to|ship to)", re.IGNORECASE)
@@ -27,12 +27,25 @@ _DOCUMENTS = re.compile(
 """A site of these is published for readers: it is neither staged nor rolled back."""
 
 
+_ASSETS = re.compile(r"(?<![a-z])(assets?|static|packs|media|uploads|sourcemaps?)(?![a-z])", re.IGNORECASE)
+"""What is copied to a bucket beside the deploy of a service: files that the release serves, not a release."""
+
+
+def _bucket(effect: Effect) -> str:
+    return effect.detail if effect.what == "Amazon S3" else ""
+
+
 _OF_PULL_REQUESTS = frozenset({"pull_request", "pull_request_target", "merge_group", "pull_request_review", "issue_comment"})
 
 
 def settle(run: JobRun) -> None:
     """Drops what only looks like a deploy: test clusters, servers started for a test, backups."""
     kinds = {effect.kind for step in run.steps for effect in step.effects}
+    serves = any(
+        effect.kind is Kind.DEPLOY and effect.platform and effect.platform.service
+        for step in run.steps
+        for effect in step.effects
+    )
     named = bool(_DEPLOY_NAME.search(run.words)) or bool(run.environments)
     testing = Kind.TEST_CLUSTER in kinds
     saving = bool(_BACKUP_NAME.search(run.words)) or (
@@ -58,7 +71,7 @@ def settle(run: JobRun) -> None:
             if effect.kind is not Kind.DEPLOY:
                 kept.append(effect)
                 continue
-            if testing or saving:
+            if testing or saving or (serves and effect.platform is not None and _ASSETS.search(_bucket(effect))):
                 continue
             if restoring:
                 kept.append(effect.but(kind=Kind.ROLLBACK))
@@ -88,9 +101,21 @@ def settle(run: JobRun) -> None:
                 Effect(Kind.DEPLOY, platform.name, step.place, shown(step.uses), platform, sure=False, preview=pull_requests)
             )
     if named and not any(
-        effect.kind in {Kind.DEPLOY, Kind.PUBLISH, Kind.ROLLBACK} for step in run.steps for effect in step.effects
+        effect.kind in {Kind.DEPLOY, Kind.PUBLISH, Kind.ROLLBACK, Kind.DISPATCH} and effect.platform is not INFRASTRUCTURE
+        for step in run.steps
+        for effect in step.effects
     ):
         _guess(run, testing=testing, saving=saving, pull_requests=pull_requests)
+
+
+_INFRASTRUCTURE_NAME = re.compile(
+    r"(?<![a-z])(infra\w*|monitoring|network\w*|clusters?|dns|vpc|bootstrap)(?![a-z])", re.IGNORECASE
+)
+_PREPARES = frozenset(
+    "echo cd mkdir ls cat cp mv rm git npm pnpm yarn curl wget gh printf test [ export set sed jq pip apt-get apt tar zip chmod"
+    " docker read exit gcloud aws az sleep".split()
+)
+"""Programs that prepare a deploy; those of them that deploy are known by their words."""
 
 
 def _guess(run: JobRun, *, testing: bool, saving: bool, pull_requests: bool) -> None:
@@ -98,22 +123,12 @@ def _guess(run: JobRun, *, testing: bool, saving: bool, pull_requests: bool) -> 
     if testing or saving or not _DEPLOY_NAME.search(run.words):
         return
     for step in run.steps:
+        label = step.step.label
+        if _INFRASTRUCTURE_NAME.search(label) or _PUBLISHES_NAME.search(label):
+            continue
         for command, place in step.commands:
-            if re.search(r"deploy", command.text, re.IGNORECASE) and command.program not in {
-                "echo",
-                "cd",
-                "mkdir",
-                "ls",
-                "cat",
-                "cp",
-                "git",
-                "npm",
-                "curl",
-                "gh",
-                "printf",
-                "test",
-                "[",
-            }:
+            said = _DEPLOY_NAME.match(label) or re.search(r"deploy", command.text, re.IGNORECASE)
+            if said and command.program not in _PREPARES and not command.program.startswith("$"):
                 platform = Platform("a program that this audit does not know")
                 step.effects.append(
                     Effect(Kind.DEPLOY, platform.name, place, shown(command.text), platform, sure=False, preview=pull_requests)

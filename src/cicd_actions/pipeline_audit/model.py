@@ -167,6 +167,8 @@ class Pipeline:
     jobs: list[JobRun] = field(default_factory=list)
     unread: list[tuple[Place, str]] = field(default_factory=list)
     """Calls that could not be followed, and why."""
+    started: dict[str, list[tuple[JobRun, StepRun]]] = field(default_factory=dict)
+    """By the path of a workflow, the steps that start it with a dispatch."""
 
     @property
     def files(self) -> list[File]:

@@ -9,6 +9,7 @@ from cicd_actions.pipeline_audit.rules.definition import Rule, Tier
 
 _LANGUAGES = {"yml": "yaml", "yaml": "yaml", "py": "python", "json": "json", "md": "markdown", "sh": "bash"}
 
+_REASON = "Why it does not matter here."
 _MADE = "<!-- made by make metadata from the rule's definition -->\n"
 
 
@@ -29,13 +30,16 @@ def page(rule: Rule) -> str:
         f"{rule.why}\n",
         *([f"{rule.note}\n"] if rule.note else []),
         "## Fix\n",
-        f"```yaml\n{rule.fix}\n```\n",
+        f"```{'markdown' if rule.fix.startswith('# SECRETS.md') else 'yaml'}\n{rule.fix}\n```\n",
         "## An example that breaks it\n",
         *_files(rule.bad),
         "## An example that keeps it\n",
         *_files(rule.good),
         "## Accepting it\n",
-        f"```yaml\n# pipeline-audit: allow {rule.id} — why it does not matter here\n```",
+        "In the line of the finding, or in a comment line right above it:\n",
+        f"```yaml\n# pipeline-audit: allow {rule.id} — why it does not matter here\n```\n",
+        "In `.github/pipeline-audit.yml`, until a day:\n",
+        f"```yaml\n- rule: {rule.id}\n  file: {next(iter(rule.bad))}\n  reason: {_REASON}\n  expires: 2027-03-31\n```",
     ]
     return "\n".join(parts) + "\n"
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import translate
 from functools import cached_property, partial
 
 from cicd_actions.pipeline_audit.shell import Command, commands
 from cicd_actions.toolkit import yaml12
-from cicd_actions.toolkit.yaml12 import Mapping, Node, NotYaml, Scalar
+from cicd_actions.toolkit.yaml12 import Mapping, Node, NotYaml, Scalar, Sequence
 from cicd_actions.workflows.repository_files import Fetch, Files
 from cicd_actions.workflows.tree import Tree
 
@@ -91,6 +91,37 @@ class Repository:
                 given = {name: value.strip() for name, value in _MAKE_VARIABLE.findall(text)}
                 recipe = _MAKE_REFERENCE.sub(partial(_given, given), "\n".join(lines))
                 return path, commands("\n" * before + recipe.replace("$$", "$"))
+        return "", []
+
+    def recipe(self, name: str, folder: str = "") -> tuple[str, list[Command]]:
+        """Returns the justfile's path and the commands of one of its recipes, with the lines of the file."""
+        for file in ("justfile", "Justfile", ".justfile"):
+            path = f"{folder}{file}"
+            text = self.text(path)
+            match = re.search(
+                rf"^@?{re.escape(name)}\b[^:=\n]*:(?!=)[^\n]*\n((?:[ \t]+[^\n]*\n?|\n)*)", text or "", re.MULTILINE
+            )
+            if text is not None and match:
+                lines = [re.sub(r"^[ \t]+[@-]*", "", line) for line in match[1].split("\n")]
+                return path, commands("\n" * text.count("\n", 0, match.start(1)) + "\n".join(lines))
+        return "", []
+
+    def task(self, name: str, folder: str = "") -> tuple[str, list[Command]]:
+        """Returns the Taskfile's path and the commands of one of its tasks, with the lines of the file."""
+        for file in ("Taskfile.yml", "Taskfile.yaml", "taskfile.yml", "taskfile.yaml", "Taskfile.dist.yml"):
+            path = f"{folder}{file}"
+            for root in self.yaml(path) if path in self.paths else ():
+                tasks = root.get("tasks") if isinstance(root, Mapping) else None
+                one = tasks.get(name) if isinstance(tasks, Mapping) else None
+                listed = one.get("cmds") or one.get("cmd") if isinstance(one, Mapping) else one
+                items = listed.items if isinstance(listed, Sequence) else [listed]
+                found = [item.get("cmd") if isinstance(item, Mapping) else item for item in items]
+                return path, [
+                    replace(command, line=command.line + one.line - 1 + (one.style in {"|", ">"}))
+                    for one in found
+                    if isinstance(one, Scalar)
+                    for command in commands(one.text)
+                ]
         return "", []
 
     def package_script(self, name: str, folder: str = "") -> tuple[str, int, list[Command]]:

@@ -71,7 +71,9 @@ def _cut(rows: list[list[Inline]]) -> list[list[Inline]]:
 
 
 def _deploys(facts: Facts) -> Iterator[list[Inline]]:
-    for job in once(facts.deploying):
+    # A workflow that is called for two stages deploys twice.
+    rows = {(job.place, job.stages, job.environments): job for job in reversed(facts.deploying)}
+    for job in reversed(rows.values()):
         _, effect = job.service_deploys[0]
         after = [one for _, one in job.effects[job.effects.index((_, effect)) + 1 :]] + [
             one for each in facts.after(job) for _, one in each.effects
@@ -82,7 +84,7 @@ def _deploys(facts: Facts) -> Iterator[list[Inline]]:
             rolled.append(effect.what)
         yield [
             [Code(str(effect.place)), f" ({job.job.id})"],
-            effect.what,
+            ", ".join(dict.fromkeys(one.what for _, one in job.service_deploys)),
             ", ".join(sorted(map(str, job.stages))),
             ", ".join(job.environments) if job.environments else "chosen at run time" if job.environments is None else "—",
             ", ".join(dict.fromkeys(one.job.id for one in job.needs)) or "—",
@@ -111,6 +113,8 @@ def _parts(facts: Facts) -> Iterator[Inline]:
             found = [(job, effect.detail) for job in facts.written for effect in job.of(*kinds)]
         if found:
             yield [f"{title}: ", *_listed(found)]
+    for path, started in facts.pipeline.started.items():
+        yield [Code(path), " is started by ", *_joined(Code(str(step.place)) for _, step in started[:MOST])]
     scheduled = sorted({job.entry.path for job in facts.pipeline.jobs if "schedule" in job.entry.triggers})
     if scheduled:
         yield ["Scheduled: ", *_joined(Code(path) for path in scheduled[:MOST])]

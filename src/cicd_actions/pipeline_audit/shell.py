@@ -262,7 +262,8 @@ _TAKES_VALUE = frozenset({"-u", "-g", "-h", "-C", "-D", "-s", "-k", "-n", "-I", 
 
 _STARTERS = _PREFIXES.keys() | frozenset(
     "uv poetry pipenv pdm hatch rye conda mamba devbox npx bunx pnpx pnpm yarn npm bun bundle mise nix devenv op"
-    " ssh sshpass autossh bash sh zsh dash ash docker podman docker-compose nerdctl kubectl az aws fly flyctl".split()
+    " ssh sshpass autossh bash sh zsh dash ash docker podman docker-compose nerdctl kubectl az aws fly flyctl kamal heroku"
+    " cf railway".split()
 )
 """Programs that can start another command; nearly all others cannot."""
 
@@ -286,7 +287,7 @@ def _inner(command: Command, stdin: str) -> Iterator[Command]:
         return
     runner = _RUNNERS.match(command.text + " ")
     if runner:
-        yield from _again(command, _past_options(command.text[runner.end() :].split(" ")))
+        yield from _again(command, _past_options(list(words[command.text.count(" ", 0, runner.end()) :])))
     elif program in {"ssh", "sshpass", "autossh"}:
         rest = _past_options(list(words[1:]))
         script = " ".join(rest[1:]) if program != "sshpass" else " ".join(rest)
@@ -304,8 +305,13 @@ def _inner(command: Command, stdin: str) -> Iterator[Command]:
         yield from _script(command.option("--scripts") or "", command, remote=True)
     elif program == "aws" and "send-command" in words:
         yield from _script(_ssm(command.option("--parameters") or ""), command, remote=True)
-    elif program in {"fly", "flyctl"} and "console" in words:
-        yield from _script(command.option("-C", "--command") or "", command, remote=True)
+    elif (program in {"fly", "flyctl"} and "console" in words) or (program == "cf" and "run-task" in words):
+        yield from _script(command.option("-C", "-c", "--command") or "", command, remote=True)
+    elif (program == "kamal" and "exec" in words) or (program in {"heroku", "railway"} and "run" in words):
+        # The last word is the command in quotes; without quotes, the words after the options are.
+        at = words.index("exec" if program == "kamal" else "run") + 1
+        script = words[-1] if " " in words[-1] else " ".join(_past_options(list(words[at:])))
+        yield from _script(script, command, remote=True)
 
 
 def _ssm(parameters: str) -> str:

@@ -8,14 +8,20 @@ from typing import TYPE_CHECKING
 
 from cicd_actions.toolkit.yaml12 import Mapping, Sequence
 from cicd_actions.workflows.files import File, scalar_text
+from cicd_actions.workflows.values import Known, possible
 
 if TYPE_CHECKING:
-    from cicd_actions.pipeline_audit.model import JobRun
+    from cicd_actions.pipeline_audit.effects import Effect
+    from cicd_actions.pipeline_audit.model import JobRun, StepRun
 
 
 class Stage(str, Enum):
-    """Where a release runs. `IMPLIED` is production that no name says: a deploy of the default branch without a stage."""
+    """Where a release runs. `IMPLIED` is production that no name says: a deploy of the default branch without a stage.
 
+    `DEMO` is neither staging nor production: what it shows does not have to be right before a release.
+    """
+
+    DEMO = "demo"
     PREVIEW = "preview"
     STAGING = "staging"
     PRODUCTION = "production"
@@ -25,15 +31,16 @@ class Stage(str, Enum):
         return self.value
 
 
-_BOUND = r"(?:^|[^a-z]|(?<=[a-z])(?=[A-Z]))"
+_EXPRESSION = re.compile(r"\$\{\{.*?\}\}")
 _STAGING = re.compile(
     (
         r"(?<![a-z])(stag(e|ing)?|stg|pre-?prod(uction)?|uat|qa|test(ing)?|integration|int|acc(eptance)?"
-        r"|canary|dev(elop(ment)?)?|sandbox|demo|beta|nonprod|non-prod|lab|nightly|edge)(?![a-z])"
+        r"|canary|dev(elop(ment)?)?|sandbox|beta|nonprod|non-prod|lab|nightly|edge)(?![a-z])"
     ),
     re.IGNORECASE,
 )
 _PREVIEW = re.compile(r"(?<![a-z])(preview|review|pr-?\d*|pull-?request|ephemeral)(?![a-z])", re.IGNORECASE)
+_DEMO = re.compile(r"(?<![a-z])demo(?![a-z])", re.IGNORECASE)
 _PRODUCTION = re.compile(r"(?<![a-z])(prod(uction)?|prd|live)(?![a-z])", re.IGNORECASE)
 
 
@@ -43,7 +50,22 @@ def of_name(name: str) -> Stage | None:
         return Stage.PREVIEW
     if _STAGING.search(name):
         return Stage.STAGING
+    if _DEMO.search(name):
+        return Stage.DEMO
     return Stage.PRODUCTION if _PRODUCTION.search(name) else None
+
+
+_ANY = frozenset({Stage.STAGING, Stage.PRODUCTION})
+_CHOSEN = re.compile(r"\$\{\{[^}]*inputs\.[\w-]*(env|stage|target)")
+"""An input that names the stage when the workflow runs."""
+
+
+def of_text(text: str, known: Known) -> frozenset[Stage]:
+    """Returns the stages that a text can name; several where inputs choose it."""
+    values = possible(text, known)
+    if values is None:
+        return _ANY if _CHOSEN.search(text) else frozenset()
+    return frozenset(stage for value in values if (stage := of_name(value)))
 
 
 def of_job(job: JobRun) -> frozenset[Stage]:
@@ -55,19 +77,22 @@ def of_job(job: JobRun) -> frozenset[Stage]:
         if named:
             return frozenset(named)
     written = job.job.environment.text if job.job.environment else ""
-    found = of_name(re.sub(r"\$\{\{.*?\}\}", " ", written)) if written else None
+    found = of_name(_EXPRESSION.sub(" ", written)) if written else None
     if found is None and "${{" in written and job.environments is None:
         called = of_name(job.caller.id) if job.caller else None
         if called:
             return frozenset({called})
         # The name is chosen when the workflow runs: it may be any.
         choices = _choices(written)
-        return frozenset(choices) if choices else frozenset({Stage.STAGING, Stage.PRODUCTION})
+        return frozenset(choices) if choices else _ANY
     if found is None:
-        found = of_name(f"{job.job.id} {job.name} {job.caller.id if job.caller else ''}")
+        found = of_name(f"{job.job.id} {_EXPRESSION.sub(' ', job.name)} {job.caller.id if job.caller else ''}")
     if found is None:
-        targets = " ".join(word for _, effect in job.deploys for word in effect.targets)
-        found = of_name(targets) or of_name(job.entry.path.rpartition("/")[2])
+        targets = [word for _, effect in job.deploys for word in effect.targets]
+        chosen = frozenset[Stage]().union(*(of_text(word, job.known) for word in [job.name, *targets] if "${{" in word))
+        if chosen:
+            return chosen
+        found = of_name(" ".join(targets)) or of_name(job.entry.path.rpartition("/")[2])
     if found is None:
         found = _of_events(job)
     return frozenset({found})
@@ -95,6 +120,19 @@ def branches(file: File, trigger: str) -> list[str]:
         elif listed is not None:
             found.append(prefix + scalar_text(listed))
     return found
+
+
+def tag_only(job: JobRun) -> bool:
+    """Returns whether only pushes of tags start the job's workflow, so that the ref is a tag."""
+    names = branches(job.entry, "push")
+    return bool(names) and all(name.startswith("tags:") for name in names)
+
+
+def of_step(step: StepRun, effect: Effect) -> Stage | None:
+    """Returns the stage that one step of a job deploys to, by its name, its targets and its variables."""
+    env = step.step.node.get("env")
+    values = [scalar_text(value) for _, value in env.entries] if isinstance(env, Mapping) else []
+    return of_name(step.step.label) or of_name(" ".join([*effect.targets, *values]))
 
 
 def _of_events(job: JobRun) -> Stage:

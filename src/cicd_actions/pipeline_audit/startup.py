@@ -48,9 +48,9 @@ def of_dockerfile(repository: Repository, path: str) -> Iterator[Startup]:
             lines.append((instruction, body, line))
     folder = path.rpartition("/")[0]
     found = [(_words(body), Place(path, line)) for _, body, line in lines]
-    serves = any(_serves(script) for script, _ in found)
+    given = next((_words(body) for instruction, body, _ in lines if instruction == "CMD"), None)
     for script, place in found:
-        yield from _of_script(repository, script, place, folder, serving=serves or len(found) > 0)
+        yield from _of_script(repository, script, place, folder, serving=True, given=given)
 
 
 def _instructions(text: str) -> Iterator[tuple[str, str, int]]:
@@ -90,9 +90,12 @@ def _words(body: str) -> str:
 
 
 def _of_script(
-    repository: Repository, script: str, place: Place, folder: str, *, serving: bool, depth: int = 0
+    repository: Repository, script: str, place: Place, folder: str, *, serving: bool, depth: int = 0, given: str | None = None
 ) -> Iterator[Startup]:
-    """The migrations of a start command, those of the script that it starts included (one level)."""
+    """The migrations of a start command, those of the script that it starts included (one level).
+
+    `given` are the words that an entrypoint gets from CMD.
+    """
     found = commands(script)
     migrations = [command for command in found if _migrates(command)]
     if migrations and (serving or _serves(script)):
@@ -104,16 +107,52 @@ def _of_script(
         return
     for command in found:
         for path in _named_scripts(repository, command, folder):
-            inner = repository.text(path) or ""
+            inner = _without_others(_shell_of(repository.text(path) or ""), given)
             if not serving and not _serves(inner):
                 continue
             for one in _of_script(repository, inner, Place(path, 1), folder, serving=True, depth=1):
                 yield Startup(one.place, one.detail, (place,))
         if command.program in {"npm", "pnpm", "yarn", "bun"}:
-            name = next((word for word in command.words[1:] if word != "run" and not word.startswith("-")), "")
-            path, line, started = repository.package_script(name, f"{folder}/" if folder else "")
-            if any(_migrates(one) for one in started) and len(started) > 1:
-                yield Startup(Place(path, line), shown(next(one.text for one in started if _migrates(one))), (place,))
+            path, line, started = _package_script(repository, command, folder)
+            run = [one for first in started for one in [first, *_package_script(repository, first, folder)[2]]]
+            if any(_migrates(one) for one in run) and len(started) > 1:
+                yield Startup(Place(path, line), shown(next(one.text for one in run if _migrates(one))), (place,))
+
+
+def _package_script(repository: Repository, command: Command, folder: str) -> tuple[str, int, list[Command]]:
+    """The script of package.json that a package manager starts."""
+    if command.program not in {"npm", "pnpm", "yarn", "bun"}:
+        return "", 0, []
+    name = next((word for word in command.words[1:] if word != "run" and not word.startswith("-")), "")
+    return repository.package_script(name, f"{folder}/" if folder else "")
+
+
+_IF_GIVEN = re.compile(
+    r"""^[ \t]*if \[+ "\$\{?[*@]\}?" ==? "([^"\n]*)" \]+ *;? *(?:\n[ \t]*)?then\b(.*?)^[ \t]*fi\b""", re.MULTILINE | re.DOTALL
+)
+
+
+def _without_others(script: str, given: str | None) -> str:
+    """Returns an entrypoint without what it runs for other words than those of CMD; the lines stay."""
+    if given is None:
+        return script
+    return _IF_GIVEN.sub(lambda found: found[0] if found[1] == given else "\n" * found[0].count("\n"), script)
+
+
+_OTHER_LANGUAGE = re.compile(r"#!.*\b(ruby|python[0-9.]*|node|perl|php)\b")
+_STARTS_PROGRAM = re.compile(r"(?:system!?|exec|spawn|run|check_call|call|Popen|execSync|execFileSync|spawnSync)\b[^\n]*")
+_LITERAL = re.compile(r"""(['"`])([^'"`\n]*)\1""")
+
+
+def _shell_of(text: str) -> str:
+    """Returns a script with the lines kept: of another language than the shell, only what it hands to a program."""
+    if not _OTHER_LANGUAGE.match(text):
+        return text
+    lines = []
+    for line in text.splitlines():
+        call = None if line.lstrip().startswith(("#", "//")) else _STARTS_PROGRAM.search(line)
+        lines.append(" ".join(found[2] for found in _LITERAL.finditer(call[0])) if call else "")
+    return "\n".join(lines)
 
 
 def _named_scripts(repository: Repository, command: Command, folder: str) -> list[str]:
@@ -226,6 +265,61 @@ def of_render(repository: Repository, path: str) -> Iterator[Startup]:
                 node = service.get(key) if isinstance(service, Mapping) else None
                 if isinstance(node, Scalar):
                     yield from _of_script(repository, node.text, Place(path, node.line), "", serving=True)
+
+
+def of_cloud_foundry(repository: Repository, path: str) -> Iterator[Startup]:
+    """Yields the migrations that the processes of a Cloud Foundry manifest start."""
+    for root in repository.yaml(path):
+        applications = root.get("applications") if isinstance(root, Mapping) else None
+        for application in applications.items if isinstance(applications, Sequence) else ():
+            processes = application.get("processes") if isinstance(application, Mapping) else None
+            for one in [application, *(processes.items if isinstance(processes, Sequence) else ())]:
+                node = one.get("command") if isinstance(one, Mapping) else None
+                if isinstance(node, Scalar):
+                    yield from _of_script(repository, node.text, Place(path, node.line), "", serving=True)
+
+
+_START_KEY = re.compile(
+    r"""^\s*["']?(?:startCommand|start_command|run_command|entrypoint|app|web)["']?\s*[:=]\s*["']?(.+?)["']?,?\s*$"""
+)
+
+
+def of_start_command(repository: Repository, path: str) -> Iterator[Startup]:
+    """Yields the migrations of a start command in a platform's file: fly.toml, railway.toml, railway.json, app.yaml."""
+    for number, line in enumerate((repository.text(path) or "").splitlines(), 1):
+        found = _START_KEY.match(line)
+        if found:
+            yield from _of_script(repository, found[1].replace('\\"', '"'), Place(path, number), "", serving=True)
+
+
+_SERVING_KINDS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "DeploymentConfig", "Service"})
+
+
+def of_manifest(repository: Repository, path: str) -> Iterator[Startup]:
+    """Yields the migrations that the pods of a Kubernetes workload start, in a container or an init container."""
+    for root in repository.yaml(path):
+        if not isinstance(root, Mapping) or scalar_text(root.get("kind")) not in _SERVING_KINDS:
+            continue
+        template = _below(root, "spec", "template", "spec")
+        for key in ("initContainers", "containers"):
+            listed = template.get(key) if isinstance(template, Mapping) else None
+            for one in listed.items if isinstance(listed, Sequence) else ():
+                words = [_script_of(one.get(name)) for name in ("command", "args")] if isinstance(one, Mapping) else []
+                script = " ".join(word for word in words if word)
+                if not script:
+                    continue
+                place = Place(path, one.line)
+                if key == "initContainers":
+                    migrations = [command for command in commands(script) if _migrates(command)]
+                    yield from [Startup(place, shown(command.text)) for command in migrations[:1]]
+                else:
+                    yield from _of_script(repository, script, place, "", serving=True)
+
+
+def _below(node: Node | None, *keys: str) -> Node | None:
+    for key in keys:
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return node
 
 
 _APPLICATION = re.compile(r"lifespan|on_event|\.ready\(|def ready|before_first_request|on_startup|create_app")

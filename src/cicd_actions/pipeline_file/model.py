@@ -116,7 +116,7 @@ class Migrate:
     backup_command: str | None = key(COMMAND, "Command that makes a backup of `{environment}` before anything is migrated.")
     verify: str | None = key(
         Choice("fail", "warn", "off"),
-        "What verify-migrations does in the lane that prepares a PostgreSQL with `command`: fails it, warns, or does not run."
+        "What verify-migrations does in the lane that prepares a database with `command`: fails it, warns, or does not run."
         " Default: `fail`.",
     )
 

@@ -15,7 +15,7 @@ _NOTHING = Answers(0, 0)
 
 
 class Uncounted(Counting):
-    """Nothing counts: only the gate and the health of the replicas tell of the new release."""
+    """Nothing counts: only the gate and the health of the replicas judge the new release."""
 
     def answers(self, stage: Stage, deadline: Deadline) -> Mapping[str, tuple[Answers, Answers]]:
         return {}

@@ -12,6 +12,9 @@ from cicd_actions.toolkit.grammar import NotUnderstood
 from cicd_actions.toolkit.inputs import declare
 from cicd_actions.verify_migrations.rules import CLASSES
 
+DATABASES = ("postgres", "mysql", "mariadb", "sqlite")
+"""How the URLs of databases begin that the action can judge."""
+
 
 class Level(IntEnum):
     """How much a finding counts: not at all, as a warning, or as a failure."""

@@ -124,6 +124,8 @@ def _inputs(call: Call) -> dict[str, frozenset[Value] | None]:
         elif call.via and declared.default is not None and "${{" not in declared.default:
             values = frozenset({declared.default})
         known[f"inputs.{name}"] = None if values is None else frozenset[Value](values)
+        if not call.via:
+            known[f"github.event.inputs.{name}"] = known[f"inputs.{name}"]
     return known
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import coverage
 import pytest
 
 from demo.act import Act
@@ -107,18 +109,37 @@ class Consumer:
         return picture
 
 
+PYTHON = """\
+kept=${{RUNNER_TEMP:-}}/cicd-actions-pycache
+[ -z "${{RUNNER_TEMP:-}}" ] || [ -e "$kept" ] || ln -s {compiled} "$kept"
+if [ -n {coverage} ] && [ "${{4##*/}}" = launch.py ]; then
+    shift 3
+    COVERAGE_PROCESS_CONFIG={coverage} exec {python} -I -S -B {measured} {packages} "$@"
+fi
+exec {python} "$@"
+"""
+"""What stands for `python3`. A job's first actions compile what they import, for a second: here jobs share the byte code."""
+
+
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What the jobs get: the Python of the tests as python3; the tools that the lanes ask for are there by name only."""
     tools = tmp_path_factory.mktemp("tools")
-    for name, line in {
+    values = {
+        "compiled": tmp_path_factory.mktemp("compiled"),
+        "coverage": os.environ.get("COVERAGE_PROCESS_CONFIG", ""),
+        "measured": ROOT / "tests" / "harness" / "measured.py",
+        "packages": Path(coverage.__file__).parent.parent,
+        "python": sys.executable,
+    }
+    for name, text in {
         "uv": "echo uv",
         "pnpm": "echo pnpm",
         "node": "echo node",
         "bun": "echo bun",
-        "python3": f'exec "{sys.executable}" "$@"',
+        "python3": PYTHON.format(**{name: shlex.quote(str(value)) for name, value in values.items()}),
     }.items():
-        (tools / name).write_text(f"#!/bin/sh\n{line}\n")
+        (tools / name).write_text(f"#!/bin/sh\n{text}\n")
         (tools / name).chmod(0o755)
     return {**surroundings(), "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
 
@@ -131,9 +152,10 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tree = released(tmp_path_factory.mktemp("release"))
     for path in tree.rglob("*.yml"):
         path.write_text(for_act(path.read_text(encoding="utf-8")), encoding="utf-8")
-    # act copies the tree at every use. Behind a link the dependencies are the same bytes, and not copied.
-    (tree / "lib").rename(tree.parent / "lib")
-    (tree / "lib").symlink_to(tree.parent / "lib", target_is_directory=True)
+    # act copies the tree at every use. Behind a link the programs are the same bytes, and not copied.
+    for name in ("bin", "lib"):
+        (tree / name).rename(tree.parent / name)
+        (tree / name).symlink_to(tree.parent / name, target_is_directory=True)
     return tree
 
 

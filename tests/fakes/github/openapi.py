@@ -106,7 +106,9 @@ def kept() -> Path:
 
 
 def fetch() -> Path:
-    """Fetch the document with npm. Raises `CalledProcessError` when npm cannot."""
+    """Fetch the document with npm, unless an earlier one is kept. Raises `CalledProcessError` when npm cannot."""
+    if kept().is_file():
+        return kept()
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(["npm", "pack", "--silent", PACKAGE], cwd=folder, check=True, capture_output=True, timeout=120)
         (archive,) = Path(folder).glob("*.tgz")

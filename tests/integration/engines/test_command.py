@@ -167,7 +167,7 @@ def test_revert_without_the_runners_folder_leaves_no_log(
 
 
 def test_a_job(program: Callable[[str, str], str], make_runtime: Callable[..., Runtime]) -> None:
-    show = program("show", 'for word in "$@"; do echo "[$word]"; done; echo "$TOKEN"; echo late >&2; exit 5')
+    show = program("show", 'for word in "$@"; do echo "[$word]"; done; echo "$JOB_VARIABLES: $TOKEN"; echo late >&2; exit 5')
     job = Job(
         "migrate", Image("img", opaque=True), ("alembic", "upgrade", "a b"), {"TOKEN": "s3cret"}, service="api", sha="2" * 40
     )
@@ -180,7 +180,7 @@ def test_a_job(program: Callable[[str, str], str], make_runtime: Callable[..., R
         end = Command(make_runtime(), Programs(job=words)).job(job, Deadline(10), keep)
         assert (end.exit_code, end.timed_out) == (5, False)
         assert sorted(lines) == sorted(
-            [("stdout", text) for text in ("[api]", "[img]", "[--]", "[alembic]", "[upgrade]", "[a b]", "s3cret")]
+            [("stdout", text) for text in ("[api]", "[img]", "[--]", "[alembic]", "[upgrade]", "[a b]", "TOKEN: s3cret")]
             + [("stderr", "late")]
         )
 

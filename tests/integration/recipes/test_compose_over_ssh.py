@@ -108,6 +108,7 @@ def test_recipe_rolls_out_takes_back_and_tells_what_runs(server: Server, images:
     assert server.program("image", new.pinned).returncode == 0
     assert server.program("image", f"{new.repository}@sha256:{'0' * 64}").returncode == 1
     assert server.program("image", "127.0.0.1:9/x@sha256:" + "0" * 64).returncode == 2
-    job = server.program("job", "api", old.pinned, "sh", "-c", "echo ran in $0; exit 7", "here")
-    assert (job.returncode, job.stdout.strip().splitlines()[-1:]) == (7, ["ran in here"]), job.stderr
+    server.variables |= {"JOB_VARIABLES": "TOKEN", "TOKEN": "it's s3cret"}
+    job = server.program("job", "api", old.pinned, "sh", "-c", 'echo "$TOKEN in $0"; exit 7', "here")
+    assert (job.returncode, job.stdout.strip().splitlines()[-1:]) == (7, ["it's s3cret in here"]), job.stderr
     assert server.running()["api"]["sha"] == new.sha

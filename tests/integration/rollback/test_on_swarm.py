@@ -147,13 +147,14 @@ Release = Callable[..., Built]
 @pytest.fixture(scope="module")
 def release(images: Images, tmp_path_factory: pytest.TempPathFactory) -> Release:
     """Makes a release with these revisions: id, what `upgrade` does, phase. Asked again it is the same one, unless `again`."""
+    libraries = alembic_image.libraries(images)
 
     @functools.lru_cache(None)
     def make(*revisions: tuple[str, str, str], again: bool = False) -> Built:
         made = Project(tmp_path_factory.mktemp("project"))
         for revision, body, phase in revisions:
             made.revision(revision, body, phase=phase or None)
-        return alembic_image.build(images, made.folder)
+        return alembic_image.build(images, libraries, made.folder)
 
     return make
 

@@ -70,6 +70,7 @@ def test_our_files_change_in_these_lines_only(path: Path) -> None:
 def test_the_export_is_what_git_knows_and_the_work_tree_has(tmp_path: Path) -> None:
     root, target = tmp_path / "root", tmp_path / "target"
     (root / "actions" / "x").mkdir(parents=True)
+    (root / "bin").mkdir()
     (root / "docs").mkdir()
     subprocess.run(["git", "init", "--quiet", str(root)], check=True)
     for name, text in {
@@ -77,6 +78,7 @@ def test_the_export_is_what_git_knows_and_the_work_tree_has(tmp_path: Path) -> N
         "actions/x/action.yml": "runs: {steps: [{uses: $/actions/y}]}\n",
         "actions/x/gone.py": "",
         "actions/x/ignored": "",
+        "bin/run": "",
         "docs/page.md": "",
         "README.md": "",
     }.items():
@@ -91,7 +93,9 @@ def test_the_export_is_what_git_knows_and_the_work_tree_has(tmp_path: Path) -> N
     assert found == ["actions/x/action.yml", "actions/x/new.sh"]
     assert (target / "actions" / "x" / "new.sh").stat().st_mode & 0o111
     assert PLACEHOLDER_SHA in (target / "actions" / "x" / "action.yml").read_text()
-    assert (target / ".cache" / "dependencies").resolve() == (root / ".cache" / "dependencies").resolve()
+    programs = (target / "bin").resolve().parent
+    assert (programs / "bin" / "run").is_file()
+    assert (programs / ".cache" / "dependencies").resolve() == (root / ".cache" / "dependencies").resolve()
 
 
 def test_every_third_party_action_has_a_stand_in(tmp_path: Path) -> None:
@@ -134,6 +138,7 @@ def test_stand_ins_take_no_input_that_the_real_action_does_not() -> None:
         "docker/login-action": {"registry", "username", "password"},
         "docker/setup-buildx-action": set(),
         "aws-actions/configure-aws-credentials": {"role-to-assume", "aws-region"},
+        "azure/login": {"client-id", "tenant-id", "subscription-id"},
         "google-github-actions/auth": {"workload_identity_provider", "service_account"},
     }  # fmt: skip
     files = [ROOT / ".github" / "workflows" / f"{name}.yml" for name in ("verify", "release", "deploy", "rollback")]

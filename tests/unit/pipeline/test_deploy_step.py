@@ -10,7 +10,7 @@ import pytest
 
 from cicd_actions.__main__ import action
 from cicd_actions.pipeline import planning
-from cicd_actions.pipeline.deploy_step import arranged
+from cicd_actions.pipeline.deploy_step import KUBECONFIG, arranged
 from cicd_actions.pipeline.planning import Event
 from cicd_actions.pipeline_file.reading import parse
 from cicd_actions.toolkit.errors import UnusableInput
@@ -74,3 +74,12 @@ def test_arranged_secrets_are_named_where_they_are_set_and_reach_programs_as_var
 def test_arranged_secret_that_would_steer_the_runner_is_refused(line: str) -> None:
     with pytest.raises(UnusableInput, match="would steer the runner"):
         arranged(action("roll-out"), {"settings": settings()}, Runtime({"DEPLOY_ENV": line}, io.StringIO()))
+
+
+def test_arranged_kubeconfig_of_the_login_step_wins(tmp_path: Path) -> None:
+    variables = {"RUNNER_TEMP": str(tmp_path), "KUBECONFIG": "/home/runner/.kube/config"}
+    runtime = Runtime(variables, io.StringIO())
+    assert arranged(action("roll-out"), {"settings": settings()}, runtime)[1].variables["KUBECONFIG"] == variables["KUBECONFIG"]
+    (tmp_path / KUBECONFIG).write_text("kind: Config\n")
+    found = arranged(action("roll-out"), {"settings": settings()}, runtime)[1].variables
+    assert found["KUBECONFIG"] == str(tmp_path / KUBECONFIG)

@@ -74,6 +74,37 @@ def checks(lane_of: Found, name: str) -> dict[str, object]:
 PYTHON = {"api/uv.lock": "", "api/tests/test_x.py": "", "api/pyproject.toml": '[project]\ndependencies = ["ruff", "pytest"]\n'}
 
 
+MYSQL = {"image": "mysql:8.4", "env": {"MYSQL_ROOT_PASSWORD": "root", "MYSQL_DATABASE": "app"}}
+
+
+@pytest.mark.parametrize(
+    ("driver", "backing", "url"),
+    [
+        ("aiomysql", {"mysql": MYSQL}, "mysql+aiomysql://root:root@{mysql}/app"),
+        ("mysqlclient", {"mysql": MYSQL}, "mysql://root:root@{mysql}/app"),
+        ("mariadb", {"mysql": {**MYSQL, "image": "mariadb:11"}}, "mariadb+mariadbconnector://root:root@{mysql}/app"),
+        ("aiosqlite", None, "sqlite+aiosqlite:///ci.db"),
+        ("psycopg", {"postgres": "postgres:17"}, "postgresql+psycopg://postgres@{postgres}/postgres"),
+    ],
+)
+def test_detect_driver_tells_the_database_and_its_address(driver: str, backing: object, url: str, tmp_path: Path) -> None:
+    files = {
+        **PYTHON,
+        "api/pyproject.toml": f'[project]\ndependencies = ["{driver}", "alembic", "pytest"]\n',
+        "api/alembic.ini": "",
+        "api/settings.py": 'import os\nurl, user = os.environ["DATABASE_URL"], os.environ.get("DB_USER")\n',
+    }
+    if driver == "mariadb":
+        files["compose.yml"] = "services: {db: {image: 'mariadb:11'}}"
+    guessed = found(tmp_path, files)
+    reading.parse(starting_files.pipeline(guessed))
+    lane = guessed.lanes["api"]
+    held = {name: guess.value for name, guess in lane["backing"].value.items()} if "backing" in lane else None
+    assert held == backing
+    assert lane["env"].value["DATABASE_URL"].value == url
+    assert lane["prepare"].value == ["uv run --frozen alembic upgrade head"]
+
+
 @pytest.mark.parametrize("switch", ["fix = true", "fix-only = true"])
 def test_detect_tool_that_fixes_by_itself_is_told_to_check_only(switch: str, tmp_path: Path) -> None:
     text = PYTHON["api/pyproject.toml"] + f"[tool.ruff]\n{switch}\n"

@@ -271,6 +271,8 @@ def test_make_lane_that_prepares_the_database_as_the_release_does_verifies_migra
     }
     assert plan(MIGRATING, PULL).jobs["api"]["migrations"] == expected
     assert plan(MIGRATING, PULL, MIGRATING, fork=True).jobs["api"]["migrations"] == expected
+    for scheme in ("mysql+pymysql", "mariadb+mariadbconnector", "sqlite+aiosqlite"):
+        assert plan(MIGRATING.replace("postgresql:", f"{scheme}:"), PULL).jobs["api"]["migrations"] == expected
     warns = MIGRATING.replace("upgrade head}", "upgrade head, verify: warn}")
     assert plan(warns, PULL).jobs["api"]["migrations"]["check"] == "warn"
 
@@ -281,7 +283,7 @@ def test_make_lane_that_prepares_the_database_as_the_release_does_verifies_migra
         ("command: alembic upgrade head}", "command: alembic upgrade head, verify: 'off'}"),
         ("command: alembic upgrade head}", "command: alembic -c other.ini upgrade head}"),
         ("  migrate: {service: api, command: alembic upgrade head}\n", ""),
-        ("postgresql://", "mysql://"),
+        ("postgresql://", "mongodb://"),
     ],
 )
 def test_make_lane_that_does_not_prepare_the_release_s_database_verifies_nothing(old: str, new: str) -> None:

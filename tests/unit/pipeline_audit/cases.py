@@ -105,10 +105,24 @@ DOTENV = {"SECRETS.md": "# Secrets\n\n- `KEY`: signs. Lives in: repository. How:
 # What a called workflow does that cannot be read is not known; our own pipeline keeps the rules.
 OURS = f"on:\n  push: {{branches: [main]}}\npermissions: {{}}\njobs:\n  p:\n    uses: org/cicd-actions/.github/workflows/pipeline.yml@{SHA}\n"
 
+RAILS_ENTRYPOINT = '#!/bin/bash -e\nif [ "${*}" == "./bin/rails server" ]; then\n  ./bin/rails db:prepare\nfi\nexec "${@}"\n'
+POD = 'kind: Deployment\nspec: {template: {spec: {containers: [{name: api, image: "x:1", command: [sh, -c, "alembic upgrade head"]}]}}}\n'
+TASK = "aws ecs run-task --cluster c --launch-type FARGATE"
+CD = ".github/workflows/deploy.yml"
+
 CASES: dict[str, tuple[list[str | Files], list[str | Files]]] = {
     "no-rollback": (
-        [deploy(SSH), deploy("helm upgrade api ./chart --wait"), deploy("docker stack deploy -c stack.yml app")],
         [
+            deploy(SSH),
+            deploy("helm upgrade api ./chart --wait"),
+            deploy("docker stack deploy -c stack.yml app"),
+            deploy("aws s3 sync build s3://shop-site --delete"),
+        ],
+        [
+            # Files that a release serves go to a bucket before it: no deploy by itself.
+            deploy("aws s3 sync packs s3://shop-assets-staging/packs/", "aws ecs update-service --service api --task-definition api:7"),
+            deploy("helm upgrade api ./chart --wait ${{ inputs.atomic && '--atomic' || '' }}"),
+            deploy('curl "${{ secrets.COOLIFY_URL }}/services/$ID/restart?latest=true" -H "Authorization: Bearer $TOKEN"'),
             deploy("helm upgrade api ./chart --atomic"),
             deploy("aws ecs update-service --service api --task-definition api:7"),
             {"docs/runbook.md": "# Run\n\n## Rolling back\n\nDeploy the tag before.\n", ".github/workflows/d.yml": deploy(SSH)},
@@ -125,8 +139,21 @@ CASES: dict[str, tuple[list[str | Files], list[str | Files]]] = {
             image("CMD uvicorn app:app", app__py="from alembic import command\n\nasync def lifespan(app):\n    command.upgrade(config, 'head')\n    yield\n"),
             compose('services:\n  api:\n    image: x\n    command: sh -c "alembic upgrade head && uvicorn app:app"\n'),
             image("CMD gunicorn x", Procfile="release: echo\nweb: flask db upgrade && gunicorn app\n"),
+            image('ENTRYPOINT ["/rails/bin/docker-entrypoint"]', 'CMD ["./bin/rails", "server"]') | {"bin/docker-entrypoint": RAILS_ENTRYPOINT},
+            image("ENTRYPOINT bin/start_web") | {"bin/start_web": "#!/usr/bin/env ruby\nsystem! 'bin/rails runner lib/run_migrations.rb'\nsystem! 'bin/rails server'\n"},
+            image('CMD ["npm", "run", "start:ecs"]', package__json='{"scripts": {"start:ecs": "npm run db:up && node server.js", "db:up": "sequelize-cli db:migrate"}}'),
+            {"manifest.yml": "applications:\n- name: api\n  processes:\n  - type: web\n    command: flask db upgrade && gunicorn app\n", CD: deploy("cf push -f manifest.yml --strategy rolling")},
+            {"k8s/api.yaml": POD.replace("containers", "initContainers"), CD: deploy("kubectl apply -f k8s/api.yaml", STATUS)},
+            {"k8s/api.yaml": POD.replace("upgrade head", "upgrade head && uvicorn app"), CD: deploy("kubectl apply -f k8s/", STATUS)},
+            {"railway.json": '{"deploy": {\n"startCommand": "prisma migrate deploy && node server.js"}}', CD: deploy("railway up --service api")},
         ],
         [
+            # The entrypoint prepares the database for other words than those of CMD.
+            image('ENTRYPOINT ["/rails/bin/docker-entrypoint"]', 'CMD ["./bin/thrust", "./bin/rails", "server"]') | {"bin/docker-entrypoint": RAILS_ENTRYPOINT},
+            image("ENTRYPOINT bin/start_web") | {"bin/start_web": "#!/usr/bin/env ruby\n# system! 'bin/rails db:migrate'\nsystem! 'bin/rails server'\n"},
+            {"manifest.yml": "applications:\n- name: api\n  command: gunicorn app\n- name: admin\n", CD: deploy("cf push -f manifest.yml --strategy rolling")},
+            {"k8s/job.yaml": POD.replace("Deployment", "Job"), CD: deploy("kubectl apply -f k8s/job.yaml", STATUS)},
+            {"fly.toml": '[deploy]\nrelease_command = "alembic upgrade head"\n[processes]\napp = "uvicorn app:app"\n', CD: deploy("fly deploy")},
             image("RUN alembic upgrade head", 'CMD ["gunicorn", "app"]'),
             image("CMD uvicorn app:app", entrypoint__sh="alembic upgrade head\n"),
             compose("services:\n  migrate: {image: x, command: alembic upgrade head}\n  api:\n    image: x\n    command: uvicorn a\n    depends_on: {migrate: {condition: service_completed_successfully}}\n"),
@@ -169,6 +196,10 @@ CASES: dict[str, tuple[list[str | Files], list[str | Files]]] = {
         ],
         [
             workflow(job("publish", "docker push ghcr.io/org/tool:latest")),
+            # A workflow of another repository rolls out: it may be any.
+            workflow(job("deploy", "docker push x:1", "curl -X POST https://api.github.com/repos/org/infra/actions/workflows/roll-out.yaml/dispatches -d $DATA")),
+            workflow(job("deploy", "docker push x:1", "gh workflow run deploy.yml --repo org/infra -f tag=$GITHUB_SHA")),
+            workflow(job("deploy", "docker push x:1", f"uses: peter-evans/repository-dispatch@{SHA}\nwith: {{repository: org/gitops, event-type: deploy-api}}")),
             {".github/cicd.yml": "deploys: false\n", ".github/workflows/a.yml": workflow(job("deploy", "docker push x:1"))},
             deploy("docker push x:1", KUBECTL),
             workflow(job("deploy", "docker push x:1"), job("gitops", "kustomize edit set image api=x:$GITHUB_SHA\ngit commit -am x\ngit push")),
@@ -199,9 +230,20 @@ CASES: dict[str, tuple[list[str | Files], list[str | Files]]] = {
             workflow(job("deploy", KUBECTL, environment="${{ matrix.x }}", more="strategy: {matrix: {x: [staging, production]}}")),
             calls("staging", "production", chained=False),
             deploy("fly deploy", environment=""),
+            # A demo is not staging.
+            workflow(job("demo", KUBECTL, environment="demo"), job("live", KUBECTL, environment="production")),
+            workflow(job("deploy", "nais deploy\nkubectl --context production apply -f prod.yaml", KUBECTL, environment="production")),
         ],
         [
             OURS,
+            # One job deploys to both, one after the other.
+            workflow(job("ship", "helm upgrade api ./chart -n staging", "helm upgrade api ./chart -n production", environment="production")),
+            workflow(job("ship", f"uses: nais/deploy/actions/deploy@{SHA}\nenv: {{CLUSTER: dev-gcp}}", f"uses: nais/deploy/actions/deploy@{SHA}\nenv: {{CLUSTER: prod-gcp}}")),
+            workflow(job("demo", KUBECTL, environment="demo"), job("production", KUBECTL, environment="production", needs="demo")),
+            # The stage is chosen when the workflow runs.
+            deploy("sls deploy --stage ${{ github.event.inputs.stage || 'test' }}", environment="", on="workflow_dispatch: {inputs: {stage: {type: choice, options: [test, prod]}}}"),
+            deploy("kamal deploy -d ${{ inputs.target }}", environment="", on="workflow_dispatch: {inputs: {target: {required: true}}}"),
+            deploy("kamal deploy -d ${{ inputs.environment }}", environment="", on="workflow_dispatch: {inputs: {environment: {type: environment}}}"),
             staged(KUBECTL, KUBECTL),
             calls("staging", "production"),
             workflow(job("deploy", KUBECTL, environment="${{ matrix.x }}", more="strategy: {max-parallel: 1, matrix: {x: [staging, production]}}")),
@@ -216,10 +258,16 @@ CASES: dict[str, tuple[list[str | Files], list[str | Files]]] = {
             deploy(f"{MIGRATE} || true", KUBECTL),
             workflow(job("deploy", KUBECTL), job("migrate", MIGRATE, needs="deploy")),
             workflow(job("migrate", MIGRATE), job("deploy", KUBECTL)),
+            deploy(f"{TASK} --task-definition api-migration", KUBECTL),
+            deploy("gcloud run jobs execute api-migrate --region $REGION", "gcloud run deploy api --image x/api:$GITHUB_SHA"),
+            deploy("kamal deploy -d production", 'bin/kamal app exec -d production --reuse "bin/rails db:migrate"'),
             deploy(f"tolerated | {MIGRATE}", KUBECTL),
         ],
         [
             workflow(job("migrate", MIGRATE), job("deploy", KUBECTL, needs="migrate")),
+            deploy(f"{TASK} --task-definition api-migration", "aws ecs wait tasks-stopped --cluster c --tasks $TASK", KUBECTL),
+            deploy("gcloud run jobs execute api-migrate --wait", "gcloud run deploy api --image x/api:$GITHUB_SHA"),
+            deploy(f"{TASK} --task-definition nightly-report", KUBECTL),
             deploy('ssh host "docker compose run --rm api alembic upgrade head && docker compose up -d"'),
             {"alembic.ini": "", "fly.toml": '[deploy]\nrelease_command = "alembic upgrade head"\n', ".github/workflows/d.yml": deploy("fly deploy")},
             {"alembic.ini": "", "render.yaml": "services: [{preDeployCommand: alembic upgrade head}]", ".github/workflows/d.yml": deploy("curl -X POST $RENDER_DEPLOY_HOOK")},
@@ -248,8 +296,11 @@ CASES: dict[str, tuple[list[str | Files], list[str | Files]]] = {
             deploy("aws ecs update-service --service api --force-new-deployment"),
             {"compose.yml": "services: {api: {image: 'ghcr.io/org/api:latest'}}", ".github/workflows/d.yml": deploy("docker build -t ghcr.io/org/api:latest --push .", 'ssh host "docker compose -f compose.yml up -d"')},
             deploy(f"uses: google-github-actions/deploy-cloudrun@{SHA}\nwith:\n  image: gcr.io/org/api:latest"),
+            deploy("gcloud run deploy api --image gcr.io/org/api:$GITHUB_REF_NAME"),
         ],
         [
+            # The name of the ref is a tag where only tags start the workflow.
+            deploy("gcloud run deploy api --image gcr.io/org/api:$GITHUB_REF_NAME", on="push: {tags: ['v*']}"),
             # `latest` for users beside the SHA that is deployed.
             deploy("docker build -t ghcr.io/org/api:latest -t ghcr.io/org/api:$GITHUB_SHA --push .", "kubectl set image deployment/api api=ghcr.io/org/api:$GITHUB_SHA"),
             deploy("helm upgrade api ./chart --set image.tag=${{ github.sha }}"),

@@ -18,23 +18,39 @@ _DRIVERS = {
     "psycopg": "postgresql+psycopg",
     "psycopg2": "postgresql",
     "psycopg2-binary": "postgresql",
+    "pymysql": "mysql+pymysql",
+    "aiomysql": "mysql+aiomysql",
+    "asyncmy": "mysql+asyncmy",
+    "mysqlclient": "mysql",
+    "mysql-connector-python": "mysql+mysqlconnector",
+    "mariadb": "mariadb+mariadbconnector",
+    "aiosqlite": "sqlite+aiosqlite",
 }
-_POSTGRES = frozenset({"postgres", "pgvector", "postgis"})
+_IMAGES = {
+    "postgres": (frozenset({"postgres", "pgvector", "postgis"}), "postgres:17"),
+    "mysql": (frozenset({"mysql", "mariadb"}), "mysql:8.4"),
+    "redis": (frozenset({"redis", "valkey"}), "redis:8"),
+}
+"""By the container's name: the repositories' last words that are this kind, and a usual image."""
+
 _SCHEMES: dict[str, frozenset[str]] = {
-    **dict.fromkeys(("postgres", "postgresql", "psql", "postgis"), _POSTGRES),
-    **dict.fromkeys(("redis", "rediss"), frozenset({"redis", "valkey"})),
-    **dict.fromkeys(("mysql", "mariadb"), frozenset({"mysql", "mariadb"})),
+    **dict.fromkeys(("postgres", "postgresql", "psql", "postgis"), _IMAGES["postgres"][0]),
+    **dict.fromkeys(("redis", "rediss"), _IMAGES["redis"][0]),
+    **dict.fromkeys(("mysql", "mariadb"), _IMAGES["mysql"][0]),
     "mongodb": frozenset({"mongo"}),
     "amqp": frozenset({"rabbitmq"}),
 }
 """Scheme of an address → images that answer it, by their last word."""
 
-_NAMES = frozenset({"POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"})
+_NAMES = re.compile(r"POSTGRES_(USER|PASSWORD|DB)|(MYSQL|MARIADB)_(USER|PASSWORD|ROOT_PASSWORD|DATABASE)")
+_MYSQL_ENV = {"MYSQL_ROOT_PASSWORD": "root", "MYSQL_DATABASE": "app"}
+"""The images of MySQL and MariaDB both take these, and make the database."""
+
 _PLACES = {"HOST": "host", "SERVER": "host", "PORT": "port"}
 _EXAMPLES = (".env.test", ".env.ci", ".env.example", ".env.sample", ".env.template", ".env.dist")
-_ADDRESS = re.compile(r"(?:^|_)(DATABASE|DB|POSTGRES|POSTGRESQL|PG|REDIS|CACHE)_*(URL|URI|DSN)\Z", re.IGNORECASE)
+_ADDRESS = re.compile(r"(?:^|_)(DATABASE|DB|POSTGRES|POSTGRESQL|PG|MYSQL|MARIADB|REDIS|CACHE)_*(URL|URI|DSN)\Z", re.IGNORECASE)
 _PART = re.compile(
-    r"(?:^|_)(DATABASE|DB|POSTGRES|POSTGRESQL|PG|REDIS)_*(HOST|SERVER|PORT|USER|USERNAME|PASSWORD|PASS|DB|DATABASE|NAME)\Z",
+    r"(?:^|_)(DATABASE|DB|POSTGRES|POSTGRESQL|PG|MYSQL|MARIADB|REDIS)_*(HOST|SERVER|PORT|USER|USERNAME|PASSWORD|PASS|DB|DATABASE|NAME)\Z",
     re.IGNORECASE,
 )
 
@@ -45,13 +61,14 @@ def database(
     """Adds `backing`, `env` and `prepare` to a lane of Python. Returns the database's driver, empty for none."""
     backing: dict[str, Guess] = {}
     driver = next((name for name in _DRIVERS if project.has(name)), "")
-    if driver:
-        backing["postgres"] = _container("postgres", driver, repository, standing)
+    scheme = _DRIVERS.get(driver, "")
+    if label := _label(scheme):
+        backing[label] = _container(label, driver, repository, standing)
     if project.has("redis") or any("redis" in extras for extras in project.extras.values()):
         backing["redis"] = _container("redis", "redis", repository, standing)
     _others(backing, found, folder, standing)
     env = _given(repository, standing, folder, backing)
-    for name, guess in _env(repository, folder, _DRIVERS.get(driver, ""), backing, env).items():
+    for name, guess in _env(repository, folder, scheme, backing, env).items():
         env.setdefault(name, guess)
     if backing:
         lane["backing"] = Guess(backing)
@@ -96,7 +113,7 @@ def _given(repository: Repository, standing: Standing, folder: str, backing: dic
 def _led(name: str, text: str, backing: dict[str, Guess]) -> str:
     """Returns a value in which the address of a database leads to the lane's container."""
     if (match := _PART.search(name)) and match[2].upper() in _PLACES:
-        label = "redis" if match[1].upper() == "REDIS" else "postgres"
+        label = "redis" if match[1].upper() == "REDIS" else "mysql" if "mysql" in backing else "postgres"
         return f"{{{label}.{_PLACES[match[2].upper()]}}}" if label in backing else text
     match = re.fullmatch(r"([a-z]+)((?:\+\w+)?://(?:[^@/]*@)?)([\w.-]+)(?::\d+)?((?:/.*)?)", text)
     kinds = _SCHEMES.get(match[1], frozenset()) if match else frozenset()
@@ -111,26 +128,51 @@ def _kind(guess: Guess) -> str:
 
 def _container(kind: str, requirement: str, repository: Repository, standing: Standing) -> Guess:
     """Returns the container that the repository itself uses for a database, with its user and names; else a usual one."""
-    kinds = _POSTGRES if kind == "postgres" else {kind, "valkey"} if kind == "redis" else {kind}
+    kinds, usual = _IMAGES[kind]
+    needed = _MYSQL_ENV if kind == "mysql" else {}
     for image, env, file in [(each.image, each.env, each.file) for each in standing.containers] + [
         (each.image, each.env, each.file) for each in compose.services(repository) if each.image
     ]:
         if _kind(Guess(image)) in kinds and known(image) and "$" not in image:
-            named = {name: text for name, text in env.items() if name in _NAMES}
+            named = needed | {name: text for name, text in env.items() if _NAMES.fullmatch(name) and "$" not in text}
             return Guess({"image": image, "env": named} if named else image, f"{file} runs it")
-    usual = {"postgres": "postgres:17", "redis": "redis:8"}[kind]
-    return Guess(usual, f"{requirement} is a dependency; take the version that production runs")
+    why = f"{requirement} is a dependency; take the version that production runs"
+    return Guess({"image": usual, "env": needed} if needed else usual, why)
+
+
+def _label(scheme: str) -> str:
+    """Returns the name of the container for a database's URL: none for SQLite, which is a file."""
+    return "postgres" if scheme.startswith("postgres") else "mysql" if scheme.startswith(("mysql", "mariadb")) else ""
+
+
+def _account(label: str, backing: dict[str, Guess]) -> tuple[str, str, str]:
+    """Returns user, password (which may be empty) and database of a container."""
+    container = backing[label].value if label in backing else ""
+    told = container.get("env", {}) if isinstance(container, dict) else {}
+    if label != "mysql":
+        user = told.get("POSTGRES_USER", "postgres")
+        return user, told.get("POSTGRES_PASSWORD", ""), told.get("POSTGRES_DB", user)
+    parts = {name.partition("_")[2]: text for name, text in sorted(told.items(), reverse=True)}
+    user = parts.get("USER", "root")
+    return user, parts.get("ROOT_PASSWORD" if user == "root" else "PASSWORD", ""), parts["DATABASE"]
+
+
+def _address(scheme: str, label: str, backing: dict[str, Guess]) -> str:
+    if not label:
+        return f"{scheme}:///ci.db" if scheme else ""
+    user, password, name = _account(label, backing)
+    return f"{scheme}://{user}{':' if password else ''}{password}@{{{label}}}/{name}"
 
 
 def _others(backing: dict[str, Guess], found: Found, folder: str, standing: Standing) -> None:
     """Adds the containers of standing workflows beside the databases: what tests need, tests need here too."""
-    held = {_kind(guess) for guess in backing.values()}
+    held = {_kind(guess) for guess in backing.values()} | {word for name in backing for word in _IMAGES[name][0]}
     for each in standing.containers:
         if folder not in each.folders:
             continue
         word = each.image.rpartition("/")[2].partition(":")[0]
         name = re.sub(r"[^a-z0-9_-]+", "-", each.name.lower())
-        if word in held or word in _POSTGRES & held or name in backing or (word in _POSTGRES and "postgres" in backing):
+        if word in held or name in backing:
             continue
         if word in KNOWN:
             backing[name] = Guess(each.image, f"{each.file} starts it")
@@ -146,14 +188,10 @@ def _env(
 ) -> dict[str, Guess]:
     """Returns the variables that lead to the containers, by the names that the code reads, beside those that are given."""
     env: dict[str, Guess] = {}
-    container = backing["postgres"].value if "postgres" in backing else ""
-    names = container["env"] if isinstance(container, dict) else {}
-    user = names.get("POSTGRES_USER", "postgres")
-    password = names.get("POSTGRES_PASSWORD", "")
-    known_as = {"USER": user, "USERNAME": user, "PASSWORD": password or "postgres", "PASS": password or "postgres"}
-    named = names.get("POSTGRES_DB", user)
-    who = f"{user}:{password}" if password else user
-    address = f"{scheme}://{who}@{{postgres}}/{named}"
+    label = _label(scheme)
+    address = _address(scheme, label, backing)
+    user, password, named = _account(label, backing)
+    known_as = dict.fromkeys(("USER", "USERNAME"), user) | dict.fromkeys(("PASSWORD", "PASS"), password or "postgres")
     for each in repository.variables:
         if not inside(each.file, folder) or each.name in env or each.name in given:
             continue
@@ -162,17 +200,17 @@ def _env(
             redis = match[1].upper() in {"REDIS", "CACHE"}
             if redis and "redis" in backing:
                 env[each.name] = Guess("redis://{redis}/0", why)
-            elif not redis and scheme:
+            elif not redis and address:
                 env[each.name] = Guess(address, why)
         elif match := _PART.search(each.name):
-            label = "redis" if match[1].upper() == "REDIS" else "postgres"
+            beside = "redis" if match[1].upper() == "REDIS" else label
             part = match[2].upper()
-            if label in backing and part in _PLACES:
-                env[each.name] = Guess(f"{{{label}.{_PLACES[part]}}}", why)
-            elif label == "postgres" and "postgres" in backing:
+            if beside in backing and part in _PLACES:
+                env[each.name] = Guess(f"{{{beside}.{_PLACES[part]}}}", why)
+            elif beside in backing and beside == label:
                 env[each.name] = Guess(known_as.get(part, named), why)
     led = [str(guess.value) for guess in (*env.values(), *given.values())]
-    if scheme and not any("{postgres" in text for text in led):
+    if address and not any((f"{{{label}" if label else address) in text for text in led):
         env["DATABASE_URL"] = Guess(address, "a usual name; look what the code reads")
     if "redis" in backing and not any("{redis" in text for text in led):
         env["REDIS_URL"] = Guess("redis://{redis}/0", "a usual name; look what the code reads")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from cicd_actions.pipeline_audit.effects import SWARM, Effect, Kind
 from cicd_actions.pipeline_audit.facts import Facts, once
-from cicd_actions.pipeline_audit.model import JobRun
+from cicd_actions.pipeline_audit.model import JobRun, StepRun
 from cicd_actions.pipeline_audit.rules.definition import NO_DEPLOY, Answer, Broken, Held, NotApplicable, Rule, Tier, Unknown
 from cicd_actions.pipeline_audit.rules.examples import HEAD, SET_IMAGE, STATUS, UNDO, deploy_job
 from cicd_actions.pipeline_audit.stages import of_name
@@ -98,7 +98,13 @@ NO_ROLLBACK = Rule(
     (
         "# `gate` is the step that verifies the release; a gate that cannot judge proves nothing against it.\n"
         "- if: ${{ always() && steps.gate.outputs.verdict == 'fail' }}\n"
-        "  uses: org/cicd-actions/rollback-to-previous-sha@<sha>"
+        "  uses: org/cicd-actions/rollback-to-previous-sha@<sha>\n"
+        "  with:\n"
+        "    environment: production\n"
+        "    services: api=ghcr.io/org/api\n"
+        "    engine: swarm # or kubernetes, docker, command\n"
+        "    stack: shop\n"
+        "    url: https://api.example.com/health/ready"
     ),
     _no_rollback,
     {".github/workflows/deploy.yml": HEAD + deploy_job(SET_IMAGE, STATUS)},
@@ -143,13 +149,22 @@ def _verified(facts: Facts, job: JobRun) -> Iterator[Answer]:
             "its failure is ignored" if checks[0].tolerated else "it succeeds whatever the status is (`curl` without `--fail`)"
         )
         yield Broken(checks[0].place, f"The check after the deploy cannot fail: {why}.", via=job.via, key=job.job.id)
-    elif named := [step for step in job.steps[max(job.effects[last][0], 0) + 1 :] if _smoke_words(step.step.label)]:
+    elif named := [
+        step
+        for step in [*job.steps[max(job.effects[last][0], 0) + 1 :], *_after_dispatch(facts, job)]
+        if _smoke_words(step.step.label)
+    ]:
         yield Unknown(
             f"The step “{named[0].step.label}” may verify the release; this audit does not know its program.", named[0].place
         )
     else:
         message = f"This deploy ({deploy.what}: `{deploy.detail}`) is not followed by a check of `/health/ready` or `/`."
         yield Broken(deploy.place, message, via=job.via, key=job.job.id)
+
+
+def _after_dispatch(facts: Facts, job: JobRun) -> list[StepRun]:
+    """The steps that follow the one which started this workflow."""
+    return [after for one, step in facts.starters(job) for after in one.steps[one.steps.index(step) + 1 :]]
 
 
 def _smoke_words(text: str) -> bool:
@@ -260,7 +275,7 @@ def _silent(facts: Facts) -> Iterator[Answer]:
         if job.entry.path in told:
             continue
         told.add(job.entry.path)
-        run = facts.run_of(job)
+        run = [*facts.run_of(job), *(one for one, _ in facts.starters(job))]
         found = [(one, step) for one in run for step in one.steps if any(effect.kind is Kind.NOTIFY for effect in step.effects)]
         fails = [
             one

@@ -11,7 +11,7 @@ from cicd_actions.pipeline_audit.facts import Facts, once
 from cicd_actions.pipeline_audit.model import JobRun
 from cicd_actions.pipeline_audit.rules.definition import NO_DEPLOY, Answer, Broken, Held, NotApplicable, Rule, Tier, Unknown
 from cicd_actions.pipeline_audit.rules.examples import HEAD, SET_IMAGE, STATUS, UNDO, deploy_job
-from cicd_actions.pipeline_audit.stages import Stage
+from cicd_actions.pipeline_audit.stages import Stage, tag_only
 from cicd_actions.toolkit.yaml12 import Mapping, Node, Sequence
 from cicd_actions.workflows.files import scalar_text
 from cicd_actions.workflows.place import Place
@@ -82,9 +82,16 @@ _BUILD_JOB = """\
   build:
     runs-on: ubuntu-latest
     timeout-minutes: 10
+    outputs:
+      digest: ${{ steps.build.outputs.digest }}
     steps:
-      - run: docker build -t ghcr.io/org/api:$GITHUB_SHA --push .
+      - uses: docker/build-push-action@<sha>
+        id: build
+        with:
+          push: true
+          tags: ghcr.io/org/api:${{ github.sha }}
 """
+_SET_BUILT = SET_IMAGE.replace("vars.DIGEST", "needs.build.outputs.digest")
 
 REBUILT = Rule(
     "rebuilt-release",
@@ -101,8 +108,8 @@ REBUILT = Rule(
     {
         ".github/workflows/deploy.yml": HEAD
         + _BUILD_JOB
-        + deploy_job(SET_IMAGE, STATUS, job="staging", environment="staging", extra="    needs: build\n")
-        + deploy_job(SET_IMAGE, STATUS, UNDO, extra="    needs: [build, staging]\n")
+        + deploy_job(_SET_BUILT, STATUS, job="staging", environment="staging", extra="    needs: build\n")
+        + deploy_job(_SET_BUILT, STATUS, UNDO, extra="    needs: [build, staging]\n")
     },
     of_deploys=True,
 )
@@ -148,7 +155,7 @@ def _mutable_tags(facts: Facts) -> Iterator[Answer]:
             named = named or bool(effect.images) or effect.by_digest
             for image in effect.images:
                 why = _mutable(image)
-                if why:
+                if why and not (_BRANCH.search(image) and tag_only(job)):
                     some = True
                     yield Broken(effect.place, f"`{effect.detail}` deploys `{image}`: {why}.", via=job.via, key=image)
             if re.search(r"rollout restart\b", effect.detail) and not re.search(r"set image|apply|helm", _script(job)):
@@ -282,7 +289,10 @@ UNSCANNED_IMAGE = Rule(
     Tier.MINOR,
     "Images are scanned before they are rolled out.",
     "Most of an image is not your code; its known vulnerabilities are found by a scan only.",
-    "- uses: org/cicd-actions/scan-gate@<sha>",
+    (
+        "- run: trivy image --format json --output image.json ghcr.io/org/api:$GITHUB_SHA\n"
+        "- uses: org/cicd-actions/scan-gate@<sha>\n  with:\n    reports: 'trivy: image.json'"
+    ),
     _unscanned_image,
     {".github/workflows/deploy.yml": HEAD + deploy_job(_BUILD, SET_IMAGE, STATUS, UNDO)},
     {

@@ -154,7 +154,10 @@ DRIFT = Rule(
         " untracked files included."
     ),
     "A stale client compiles, and fails in the browser.",
-    "- uses: org/cicd-actions/verify-openapi-client@<sha>",
+    (
+        "- uses: org/cicd-actions/verify-openapi-client@<sha>\n  with:\n    working-directory: apps/web\n"
+        "    spec: ../api/openapi.json\n    client-path: src/api/generated.d.ts"
+    ),
     _drift,
     _CLIENT | {".github/workflows/ci.yml": CI_HEAD + "      - run: npm test\n"},
     _CLIENT

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 from cicd_actions.pipeline_audit import startup
-from cicd_actions.pipeline_audit.applied import compose_files
-from cicd_actions.pipeline_audit.effects import Effect, Kind
+from cicd_actions.pipeline_audit.applied import compose_files, manifests
+from cicd_actions.pipeline_audit.effects import CLOUD_FOUNDRY, Effect, Kind
 from cicd_actions.pipeline_audit.facts import Facts, once
 from cicd_actions.pipeline_audit.model import JobRun
 from cicd_actions.pipeline_audit.rules.definition import NO_DEPLOY, Answer, Broken, Held, NotApplicable, Rule, Tier, Unknown
@@ -33,6 +33,12 @@ def _startup(facts: Facts) -> Iterator[Answer]:
         found += startup.of_procfile(facts.repository, path)
     for path in facts.repository.named("render.yaml", "render.yml"):
         found += startup.of_render(facts.repository, path)
+    for path in _cloud_foundry(facts):
+        found += startup.of_cloud_foundry(facts.repository, path)
+    for path in manifests(facts):
+        found += startup.of_manifest(facts.repository, path)
+    for path in facts.repository.named("fly*.toml", "railway.toml", "railway.json", "app.yaml"):
+        found += startup.of_start_command(facts.repository, path)
     for path in startup.migrating_modules(facts.repository):
         found += startup.of_python(facts.repository, path)
     for one in dict.fromkeys(found):
@@ -44,6 +50,12 @@ def _startup(facts: Facts) -> Iterator[Answer]:
             if looked or facts.migrating
             else NotApplicable("The repository has neither migrations nor images that it deploys.")
         )
+
+
+def _cloud_foundry(facts: Facts) -> list[str]:
+    """The Cloud Foundry manifests of a repository that pushes to it."""
+    deploys = any(effect.platform is CLOUD_FOUNDRY for _, _, effect in facts.pipeline.deploys)
+    return facts.repository.named("manifest*.y*ml") if deploys else []
 
 
 def _dockerfiles(facts: Facts) -> list[str]:
@@ -62,7 +74,11 @@ STARTUP = Rule(
     Tier.CRITICAL,
     "Migrations never run when a serving container starts.",
     "Replicas race for the same tables, a restart can migrate, and a failed migration takes the service down with it.",
-    "- uses: org/cicd-actions/run-migrations-oneshot@<sha>   # before roll-out\n  with:\n    image: ghcr.io/org/api@sha256:…",
+    (
+        '# Start only the server: CMD ["uvicorn", "app:app"]. Before the roll-out:\n'
+        "- uses: org/cicd-actions/run-migrations-oneshot@<sha>\n  with:\n    image: ghcr.io/org/api@sha256:…\n"
+        "    engine: docker # or swarm, kubernetes, command"
+    ),
     _startup,
     {
         "Dockerfile": _DOCKERFILE + "CMD alembic upgrade head && uvicorn app:app\n",
@@ -76,9 +92,9 @@ STARTUP = Rule(
         ),
     },
     "It reads CMD and ENTRYPOINT of the images that the workflows build, the scripts that they start (one level), the Compose"
-    " files that a deploy applies, Procfile, render.yaml, and the application's lifespan. Compose files"
-    " for development are left"
-    " out, and so are services that only migrate.",
+    " files and Kubernetes manifests that a deploy applies (init containers included), the start commands of Procfile,"
+    " render.yaml, fly.toml, railway.toml, app.yaml and Cloud Foundry's manifest.yml, and the application's lifespan. Compose"
+    " files for development are left out, and so are services that only migrate.",
 )
 
 
@@ -122,9 +138,20 @@ def _order(facts: Facts, job: JobRun) -> Iterator[Answer]:
         for effect in _releasing(one)
     ]
     ignored = [effect for effect in before if effect.tolerated]
+    unawaited = [
+        effect
+        for number, effect in own
+        if number < first
+        and effect.facts.get("started")
+        and not any(one.kind is Kind.AWAIT for _, one in job.effects[number:first])
+    ]
     if ignored:
         message = f"The deploy goes on when the migration fails: the failure of `{ignored[0].detail}` is ignored."
         yield Broken(ignored[0].place, message, via=job.via, key="ignored")
+    elif unawaited:
+        message = f"`{unawaited[0].detail}` only starts the migration: the roll-out begins before it has ended."
+        fix = "- run: aws ecs wait tasks-stopped --cluster $CLUSTER --tasks $TASK   # then check its exit code"
+        yield Broken(unawaited[0].place, message, fix, via=job.via, key="unawaited")
     elif before:
         yield Held("The migrations end before the roll-out starts.", before[0].place)
     elif late:
@@ -169,8 +196,10 @@ MIGRATE_FIRST = Rule(
     "Migrations are a one-shot job of the new image, finished before the roll-out; their failure aborts it.",
     "New code on an old schema answers errors until somebody notices.",
     (
-        "- uses: org/cicd-actions/run-migrations-oneshot@<sha>\n  with:\n    image:"
-        " ghcr.io/org/api@sha256:…\n- uses: org/cicd-actions/roll-out@<sha>"
+        "- uses: org/cicd-actions/run-migrations-oneshot@<sha>\n  with:\n    image: ghcr.io/org/api@sha256:…\n"
+        "    engine: swarm # or kubernetes, docker, command\n"
+        "- uses: org/cicd-actions/roll-out@<sha>\n  with:\n    engine: swarm\n    stack: shop\n    environment: production\n"
+        "    sha: ${{ github.sha }}\n    services: api=ghcr.io/org/api@sha256:…"
     ),
     _migrate_first,
     {".github/workflows/deploy.yml": HEAD + deploy_job(SET_IMAGE, STATUS, MIGRATE, UNDO)},

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from cicd_actions.pipeline_audit.effects import Kind
+from cicd_actions.pipeline_audit.effects import Effect, Kind
 from cicd_actions.pipeline_audit.facts import Facts, at, once
 from cicd_actions.pipeline_audit.model import JobRun
 from cicd_actions.pipeline_audit.rules.definition import Answer, Broken, Held, NotApplicable, Rule, Tier, Unknown
 from cicd_actions.pipeline_audit.rules.deploys import smoke
 from cicd_actions.pipeline_audit.rules.examples import HEAD, SET_IMAGE, STATUS, UNDO, deploy_job
-from cicd_actions.pipeline_audit.stages import Stage, branches, of_name
+from cicd_actions.pipeline_audit.stages import Stage, branches, of_name, of_step, tag_only
 from cicd_actions.toolkit.yaml12 import Mapping, Sequence
 from cicd_actions.workflows.files import scalar_text
 
@@ -38,9 +38,9 @@ def _workflow_name(job: JobRun) -> str:
 
 def _staged(facts: Facts, job: JobRun, staged_files: set[str]) -> Answer:
     _, effect = job.service_deploys[0]
-    before = [one for one in job.ancestors if Stage.STAGING in one.stages]
-    if before:
-        return Held(f"`{job.job.id}` waits for `{before[0].job.id}`.", job.place)
+    held = _staged_before(job)
+    if held is not None:
+        return held
     if Stage.STAGING in job.stages:
         return _both(job)
     if "workflow_run" in job.entry.triggers and set(_awaited(job)) & staged_files:
@@ -66,6 +66,22 @@ def _staged(facts: Facts, job: JobRun, staged_files: set[str]) -> Answer:
     return Broken(
         job.place, f"`{job.job.id}` deploys to {stage}, and no job deploys to staging before.", "", job.via, job.job.id
     )
+
+
+def _staged_before(job: JobRun) -> Answer | None:
+    before = [one for one in job.ancestors if one.stages & {Stage.STAGING, Stage.DEMO}]
+    if before:
+        return Held(f"`{job.job.id}` waits for `{before[0].job.id}`.", job.place)
+    first = _step_before(job)
+    return Held(f"The job deploys to staging first: `{first.detail}`.", first.place) if first else None
+
+
+def _step_before(job: JobRun) -> Effect | None:
+    """Returns the deploy to staging that an earlier step of the same job makes."""
+    told = [(effect, of_step(job.steps[index], effect)) for index, effect in job.deploys if index >= 0]
+    first = next((number for number, (_, stage) in enumerate(told) if stage is Stage.STAGING), None)
+    production = first is not None and any(stage is Stage.PRODUCTION for _, stage in told[first + 1 :])
+    return told[first][0] if first is not None and production else None
 
 
 def _awaited(job: JobRun) -> list[str]:
@@ -270,7 +286,7 @@ def _gated(facts: Facts, job: JobRun) -> Iterator[Answer]:  # noqa: PLR0912 - on
             job.via,
             job.job.id,
         )
-    elif push and not _tag_only(job):
+    elif push and not tag_only(job):
         elsewhere = facts.lanes
         why = f"the checks run in another workflow ({elsewhere[0].place}), beside it" if elsewhere else "no job checks the code"
         yield Broken(job.place, f"`{job.job.id}` deploys without a release gate: {why}.", via=job.via, key=job.job.id)
@@ -284,11 +300,6 @@ _WAITS = re.compile(
     r"wait-?(on|for|my|until)?-(checks?|workflows?|status(es)?|jobs?|ci|build)\b|workflow-run-wait|release-gate|check-jobs"
 )
 """Actions that wait for checks of the commit which other workflows run."""
-
-
-def _tag_only(job: JobRun) -> bool:
-    names = branches(job.entry, "push")
-    return bool(names) and all(name.startswith("tags:") for name in names)
 
 
 def _needs(job: JobRun, lane: JobRun) -> str:

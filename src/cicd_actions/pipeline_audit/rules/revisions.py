@@ -195,8 +195,9 @@ UNBACKED = Rule(
     "A contract migration runs only when allowed for that deploy, after a backup that succeeded.",
     "A dropped column comes back only from a backup.",
     (
-        "- uses: org/cicd-actions/run-migrations-oneshot@<sha>\n  with:\n    allow-contract: ${{"
-        " inputs.allow-contract }}\n    backup-command: ./backup.sh {environment}"
+        "- uses: org/cicd-actions/run-migrations-oneshot@<sha>\n  with:\n    image: ghcr.io/org/api@sha256:…\n"
+        "    engine: docker # or swarm, kubernetes, command\n"
+        "    allow-contract: ${{ inputs.allow-contract }}\n    backup-command: ./backup.sh {environment}"
     ),
     _unbacked,
     {

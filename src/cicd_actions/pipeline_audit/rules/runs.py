@@ -252,7 +252,12 @@ UNSCANNED = Rule(
     Tier.MAJOR,
     "Dependencies are scanned for known vulnerabilities, code for known-bad patterns.",
     "Known vulnerabilities are the ones that get exploited.",
-    "- uses: org/cicd-actions/scan-gate@<sha>",
+    (
+        "- run: pip-audit --format json --output audit.json || true # the gate decides\n"
+        "- run: bandit --recursive src --format json --output bandit.json || true\n"
+        "- uses: org/cicd-actions/scan-gate@<sha>\n  with:\n    reports: |\n"
+        "      pip-audit: audit.json\n      bandit: bandit.json"
+    ),
     _unscanned,
     {".github/workflows/ci.yml": CI_HEAD + "      - run: pytest\n"},
     {".github/workflows/ci.yml": CI_HEAD + "      - run: pytest\n      - run: pip-audit\n      - run: bandit -r src\n"},
