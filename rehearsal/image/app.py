@@ -1,9 +1,9 @@
 """The service that a rehearsal rolls out: it reads a row of PostgreSQL for each answer, and misbehaves as its variables say.
 
 VERSION, SLOT (its number among the replicas), COLUMN (which it reads); and the faults: CRASH, START_DELAY (seconds),
-NEVER_READY, FAIL_AFTER (seconds, then it answers 503), ERRORS (of a thousand requests to /, this number gets a 500), DEGRADED (200,
-and a body that says so), ANSWERS_AS (another version), STALE_SLOT (that replica answers as ANSWERS_AS), LATENCY (seconds),
-LEAK_AFTER (seconds, then it takes 40 MB a second), DEAF (it never listens).
+NEVER_READY, FAIL_AFTER (seconds, then it answers 503), ERRORS (of a thousand requests to /, this number gets a 500),
+DEGRADED (200, and a body that says so), ANSWERS_AS (another version), STALE_SLOT (that replica answers as ANSWERS_AS),
+LATENCY (seconds), LEAK_AFTER (seconds, then it takes 40 MB a second), DEAF (it never listens).
 """
 
 import contextlib

@@ -809,6 +809,13 @@ def test_the_rehearsal_is_in_the_deploys_queue_and_breaks_one_thing_at_a_time() 
     assert (job["concurrency"]["cancel-in-progress"], job["strategy"]["max-parallel"]) == (False, 1)
 
 
+def test_the_rehearsal_logs_in_as_a_deploy_does() -> None:
+    def logins(path: Path, job: str) -> list[dict[str, Any]]:
+        return [step for step in jobs(path)[job]["steps"] if str(step.get("if", "")).startswith("vars.")]
+
+    assert logins(REHEARSAL, "rehearse") == logins(DEPLOY, "deploy") == logins(ROLLBACK, "roll-back")
+
+
 def test_the_rehearsal_rolls_out_gates_and_rolls_back_as_a_deploy_does() -> None:
     """What differs is named here, each with its reason."""
     deploy = {step["id"]: values(step) for step in deploy_steps(DEPLOY) if "id" in step}
