@@ -11,15 +11,15 @@ from rehearsal.world import World
 pytestmark = [pytest.mark.docker, pytest.mark.swarm, pytest.mark.postgres, pytest.mark.network]
 
 
-def test_deploy_of_a_release_that_takes_all_memory_is_never_green_and_the_old_one_answers(world: World) -> None:
-    """Its replicas take turns in ending, so a proxy hides that from the gate."""
-    outcome = trial.run(world, BY_NAME["memory"], trial.OURS)
+def test_deploy_of_a_release_that_crashes_is_red_and_the_old_one_answers(world: World) -> None:
+    outcome = trial.run(world, BY_NAME["crash"], trial.OURS)
     assert (outcome.verdict, outcome.right, outcome.served, outcome.left) == ("fail", True, "old", []), outcome.log
-    assert outcome.requests > outcome.failed
-    assert outcome.back is not None
+    assert outcome.requests > 0 == outcome.failed
+    assert outcome.back == 0.0
     assert outcome.detected is not None
-    assert {"start", "roll-out", "gate", "finish", "roll-back"} <= set(outcome.steps)
-    assert "smoke" not in outcome.steps, "it was skipped"
+    assert {"start", "roll-out", "finish"} <= set(outcome.steps)
+    assert not {"gate", "roll-back"} & set(outcome.steps), "they were skipped"
+    assert "cannot start: SEARCH_URL is not set" in outcome.log
 
 
 def test_plain_pipeline_takes_a_wrong_body_for_a_pass(world: World) -> None:
