@@ -14,7 +14,7 @@ from cicd_actions.engines.docker_api import moment
         ([], 0),
         ([100.0], 1),
         ([100.0, 100.3, 101.9], 1),  # the engine restarted, and took all of them with it
-        ([100.0, 104.0], 2),  # each replica failed so many seconds after its own start
+        ([100.0, 104.0], 2),  # each replica failed four seconds after its start
         ([100.0, 101.9, 103.8, 120.0], 2),
     ],
 )
