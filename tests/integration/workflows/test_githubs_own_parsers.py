@@ -226,8 +226,20 @@ def _contexts(chance: random.Random) -> dict[str, Any]:
         "timeout-minutes": 45,
         "approval": None,
     }
-    ids = ("release", "proof", "start", "migrate", "after-migrate", "roll-out", "gate", "smoke", "roll-back", "approved")
-    names = ("verdict", "reason", "stage", "stage-notes", "rolled-back", "to-sha", "services", "applied", "deployment-id")
+    ids = (
+        "release",
+        "proof",
+        "start",
+        "migrate",
+        "after-migrate",
+        "roll-out",
+        "gate",
+        "smoke",
+        "roll-back",
+        "approved",
+        "finish",
+    )
+    names = ("verdict", "reason", "stage", "stage-notes", "rolled-back", "to-sha", "services", "applied", "ended")
     steps = {
         each: {
             "outputs": {name: chance.choice(_OUTPUTS) for name in names if chance.random() < 0.7},
