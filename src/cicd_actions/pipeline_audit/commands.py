@@ -14,6 +14,8 @@ from cicd_actions.pipeline_audit.effects import (
     GITOPS,
     HELM,
     HOOK,
+    INFRASTRUCTURE,
+    INFRASTRUCTURE_RELEASE,
     RENDER,
     SERVER,
     SWARM,
@@ -35,6 +37,10 @@ _HOOK = re.compile(
     r"deploy[_-]?hook|/deploy\b|webhook|api\.render\.com/deploy|portainer|coolify|dokploy|caprover|easypanel", re.IGNORECASE
 )
 _HOOK_BY_GET = re.compile(r"hook|render|coolify[^|;&]*/(deploy|restart|start)\b|/api/v1/deploy\?", re.IGNORECASE)
+_RELEASED = re.compile(
+    r"(?:-var|--var|--context|-c|--parameters|--parameter-overrides)[ =]['\"]?\w{0,40}(?:image|tag)\w{0,40}=", re.IGNORECASE
+)
+"""A variable of infrastructure as code that names the release."""
 _HOOKED = {
     "render": RENDER,
     **{name.lower(): Platform(name, rolls_back=True, later=True, image=False) for name in ("Coolify", "Dokploy", "CapRover")},
@@ -115,6 +121,8 @@ def _effects(command: Command) -> Iterator[Effect]:
 def _deploys(command: Command, text: str, detail: str, common: dict[str, Any], match: re.Match[str] | None) -> Iterator[Effect]:
     remote = command.remote or command.has("-H", "--host", "--context", "--host=")
     platform = _ALL_DEPLOYS[_index(match)][1] if match else SERVER if remote else None
+    if platform is INFRASTRUCTURE and _RELEASED.search(text):
+        platform = INFRASTRUCTURE_RELEASE
     dry = platform is not None and (command.has(*_DRY) or _DRY_RUN.search(text) is not None)
     if platform is not None and not dry:
         server = platform in {COMPOSE, DOCKER, SERVER}

@@ -85,6 +85,7 @@ HOOK = Platform("a deploy hook", later=True, image=False)
 CLOUD_FOUNDRY = Platform("Cloud Foundry", rolls_back=True, waits=True, image=False)
 NOMAD = Platform("Nomad")
 OURS = Platform("cicd-actions", rolls_back=True, waits=True)
+INFRASTRUCTURE_RELEASE = Platform("infrastructure as code that names the image")
 INFRASTRUCTURE = Platform("infrastructure as code", later=False, image=False, service=False)
 
 

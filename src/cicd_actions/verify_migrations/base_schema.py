@@ -69,6 +69,8 @@ class BaseSchema:
                 head_folder=str(self.repo.root),
                 moved=self._moved,
             )
+        if facts.get("elsewhere"):
+            raise self._elsewhere()
         _usable(facts)
         kept = BASE + facts["key"]
         if facts["cached"]:

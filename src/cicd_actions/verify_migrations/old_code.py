@@ -16,6 +16,9 @@ from cicd_actions.verify_migrations.values import Type
 _REFUSALS = {"23514", "23505", "23503", "23P01"}
 """A check, unique, foreign key or exclusion constraint refuses the values, which are made up."""
 
+_CHANGES = frozenset({"ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock"})
+"""What commands that change a table hold, and what reads and writes do not."""
+
 _FAMILIES = {
     "number": {"smallint", "integer", "bigint", "oid"},
     "decimal": {"numeric", "money"},
@@ -102,9 +105,17 @@ def _explained(failure: _Failure) -> Trouble:
     found = next((each for each in explained if each is not None), None)
     if found is not None:
         return found
-    if failure.refused.code in _REFUSALS:
+    if failure.refused.code in _REFUSALS and not _made_by_the_server(failure):
         return failure.trouble("constraint-violated", element=failure.refused.constraint)
     return failure.trouble("grant-missing" if failure.refused.code == "42501" else "statement-fails")
+
+
+def _made_by_the_server(failure: _Failure) -> bool:
+    """Whether a unique constraint refuses a value that the statement leaves to the server, such as one of a sequence."""
+    constraint = ((failure.now or {}).get("constraints") or {}).get(failure.refused.constraint) or {}
+    numbers = constraint.get("columns") or ()
+    names = {(failure.new.get(str(number)) or {}).get("name") for number in numbers}
+    return failure.refused.code == "23505" and bool(names) and not names & failure.statement.written
 
 
 def _table_gone(failure: _Failure) -> Trouble | None:
@@ -231,7 +242,9 @@ def _same_family(old: str, new: str) -> bool:
 def _made(segments: Sequence[Segment], rule: str, what: str, need: Need, element: str) -> Trouble:
     label = called(segments[0].before["tables"][need.oid])
     place = f"{label}#{element}" if element else label
-    return Trouble(rule, what, _guilty(segments, lambda c: _state(c, need, element)), place)
+    states = [lambda c: _state(c, need, element), lambda c: _state(c, need, "")]
+    guilty = next(filter(None, (_changing(segments, state) for state in states)), "") or _locking(segments, need.oid)
+    return Trouble(rule, what, guilty or segments[-1].revision, place)
 
 
 def _state(catalog: Catalog, need: Need, element: str) -> Any:
@@ -246,6 +259,15 @@ def _state(catalog: Catalog, need: Need, element: str) -> Any:
 
 
 def _guilty(segments: Sequence[Segment], state: Any) -> str:
-    """Returns the revision that changed something last seen by `state`; else the last one."""
-    changed = [segment.revision for segment in segments if state(segment.before) != state(segment.after)]
-    return changed[0] if changed else segments[-1].revision
+    """Returns the first revision that changed what `state` sees; else the last one."""
+    return _changing(segments, state) or segments[-1].revision
+
+
+def _changing(segments: Sequence[Segment], state: Any) -> str:
+    return next((segment.revision for segment in segments if state(segment.before) != state(segment.after)), "")
+
+
+def _locking(segments: Sequence[Segment], oid: str) -> str:
+    """Returns the first revision with a command that locked the table: a rule or a domain changes it from outside."""
+    held = (segment.revision for segment in segments for entry in segment.entries if set(entry.locks.get(oid, ())) & _CHANGES)
+    return next(held, "")

@@ -77,6 +77,7 @@ class Programs:
             "source": str(_PACKAGE),
             "start": str(_START),
             "result": str(result),
+            "reached": address.database,
         }
         told = result.with_suffix(".options")
         private.write(told, json.dumps(whole))

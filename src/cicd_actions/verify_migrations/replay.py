@@ -8,7 +8,9 @@ from typing import Any
 
 from cicd_actions.verify_migrations.catalog import Catalog, named
 from cicd_actions.verify_migrations.rows import Rows, is_version_table, qualified
-from cicd_actions.verify_migrations.wire import Connection, ServerError, name
+from cicd_actions.verify_migrations.wire import Connection, ServerError, literal, name
+
+_DIVISION_BY_ZERO = "22012"
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,10 @@ class Statement:
     need: Need
     kind: str
     sql: str
+    target: str = ""
+    """The table, as SQL, whose rows are counted: an INSERT has to add one."""
+    written: frozenset[str] = frozenset()
+    """The columns that it gives values for."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +58,21 @@ def run(connection: Connection, listed: Sequence[Statement]) -> dict[Statement, 
     for one in listed:
         connection.rows("begin")
         try:
+            before = _count(connection, one)
             connection.rows(one.sql)
+            if one.target and _count(connection, one) == before:
+                failed[one] = Refused("", "it succeeds, and stores no row")
             connection.rows("set constraints all immediate")
         except ServerError as error:
-            failed[one] = Refused(error.code, str(error), error.column, error.constraint)
+            message = "its sequence is behind the rows" if error.code == _DIVISION_BY_ZERO else str(error)
+            failed[one] = Refused(error.code, message, error.column, error.constraint)
         finally:
             connection.rows("rollback")
     return failed
+
+
+def _count(connection: Connection, statement: Statement) -> str | None:
+    return connection.rows(f"select count(*) from {statement.target}")[0][0] if statement.target else None
 
 
 def _assumed(catalog: Catalog) -> list[dict[str, Any]]:
@@ -120,8 +134,14 @@ def _of(model: Mapping[str, Any], rows: Rows, catalog: Catalog, count: int) -> l
     }
     empty = {label: "NULL" if label in need.nullable else value for label, value in full.items()}
     for kind, values in (("INSERT", full), ("INSERT without optional columns", short), ("INSERT with NULL", empty)):
-        made.append(Statement(need, kind, _insert(target, values)))
+        counted = target if kind == "INSERT" else ""
+        made.append(Statement(need, kind, _insert(target, values), counted, frozenset(values)))
     keys = [column["name"] for column in columns if column["primary"] and column["name"] in there]
+    made += [
+        Statement(need, "INSERT with the next key", _next_key(target, key))
+        for key in keys
+        if (known := rows.tables[oid].column(key)) is not None and known.sequence
+    ]
     changed = [column["name"] for column in written if column["name"] not in keys]
     if changed:
         where = ", ".join(map(name, keys))
@@ -129,6 +149,21 @@ def _of(model: Mapping[str, Any], rows: Rows, catalog: Catalog, count: int) -> l
         same = ", ".join(f"{name(column)} = {name(column)}" for column in changed)
         made.append(Statement(need, "UPDATE", f"update {target} set {same}{picked}"))
     return made
+
+
+def _next_key(target: str, key: str) -> str:
+    """Returns a query that fails (by a division by zero) where the key that the sequence gives next may be in the table."""
+    # A column can own several: that of its identity is the one in use.
+    owned = (
+        "select d.objid from pg_depend d join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid"
+        f" where d.refobjid = {literal(target)}::regclass and a.attname = {literal(key)} and d.deptype in ('a', 'i')"
+        " and d.classid = 'pg_class'::regclass order by d.deptype desc, d.objid desc limit 1"
+    )
+    return (
+        "select 1 / (case when q.seqincrement < 0 or coalesce(pg_sequence_last_value(q.seqrelid), q.seqstart - 1)"
+        f" >= (select coalesce(max({name(key)}), 0) from {target}) then 1 else 0 end)"
+        f" from pg_sequence q where q.seqrelid = ({owned})"
+    )
 
 
 def _insert(target: str, values: Mapping[str, str]) -> str:

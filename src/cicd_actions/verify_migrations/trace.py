@@ -101,10 +101,14 @@ create function cicd_vm.stats() returns jsonb language sql as $$
       pg_catalog.pg_stat_get_xact_tuples_updated(oid) upd, pg_catalog.pg_stat_get_xact_tuples_deleted(oid) del
     from pg_catalog.pg_class where relkind in ('r', 'm') and oid >= 16384 and oid::int8 <= (select last from cicd_vm.known)
   ) found where scans > 0 or ins > 0 or upd > 0 or del > 0 $$;
-create function cicd_vm.seen() returns text language sql security definer set search_path = pg_catalog as $$
-  select jsonb_build_object('vx', cicd_vm.vx(), 'at',
+create function cicd_vm.flush() returns void language sql as $$ select $$;
+create function cicd_vm.seen() returns text language plpgsql security definer set search_path = pg_catalog as $$
+begin
+  perform cicd_vm.flush();
+  return jsonb_build_object('vx', cicd_vm.vx(), 'at',
     (select case when is_called then last_value else 0 end from cicd_vm.log_n_seq),
-    'xid', pg_current_xact_id_if_assigned()::text, 'locks', cicd_vm.locks(), 'stats', cicd_vm.stats())::text $$;
+    'xid', pg_current_xact_id_if_assigned()::text, 'locks', cicd_vm.locks(), 'stats', cicd_vm.stats())::text;
+end $$;
 create function cicd_vm.before() returns event_trigger language plpgsql security definer set search_path = pg_catalog as $$
 begin
   -- No write here: a transaction id makes DROP INDEX CONCURRENTLY fail ("must be first action in transaction").
@@ -138,18 +142,14 @@ begin
   execute format('select jsonb_agg(to_jsonb(t)) from %s t', tg_relid::regclass) into found;
   insert into cicd_vm.log(kind, tag, xid, objects, locks, stats, catalog)
     values ('revision', tg_op, pg_current_xact_id()::text, found, cicd_vm.locks(), cicd_vm.stats(), cicd_vm.catalog());
+  perform cicd_vm.flush();
   return null;
 end $$;
 """
 
 _FLUSHED = """
-create or replace function cicd_vm.seen() returns text language plpgsql security definer set search_path = pg_catalog as $$
-begin
-  perform pg_stat_force_next_flush();
-  return jsonb_build_object('vx', cicd_vm.vx(), 'at',
-    (select case when is_called then last_value else 0 end from cicd_vm.log_n_seq),
-    'xid', pg_current_xact_id_if_assigned()::text, 'locks', cicd_vm.locks(), 'stats', cicd_vm.stats())::text;
-end $$
+create or replace function cicd_vm.flush() returns void language sql set search_path = pg_catalog as $$
+  select pg_stat_force_next_flush() $$
 """
 """Statistics of a transaction otherwise stay in the session for up to a second, and count for the next ones too."""
 

@@ -109,8 +109,11 @@ class _Judge:
         before = entry.start.get("stats") or {}
         for oid, now in entry.stats.items():
             scanned = now[_SCANS] > (before.get(oid) or [0])[_SCANS]
-            if not scanned or oid in self._rewritten or not self._there(oid) or not self._blocked(entry.locks.get(oid, ())):
+            modes = entry.locks.get(oid, ())
+            if not scanned or oid in self._rewritten or not self._there(oid) or not self._blocked(modes):
                 continue
+            if self._tables[oid]["kind"] == "m" and "AccessExclusiveLock" not in modes:
+                continue  # only a refresh writes to a materialized view: reads go on
             mode = max(entry.locks[oid], key=MODES.index)
             new = self._new_constraints(oid)
             if entry.tag == "CREATE INDEX" or any(each["type"] in "pux" for each in new):

@@ -13,6 +13,7 @@ from tests.harness.migration_repository import MigrationRepository
 from tests.integration.verify_migrations.conftest import Verify
 from tests.integration.verify_migrations.labelled import FIRST, REPORTED, SECOND, Case
 from tests.integration.verify_migrations.labelled_projects import PROJECTS
+from tests.integration.verify_migrations.labelled_rare import RARE
 
 pytestmark = pytest.mark.postgres
 
@@ -68,8 +69,8 @@ def judged(verify: Verify, folder: Path, cases: Sequence[Case], driver: str) -> 
 @pytest.mark.parametrize(
     ("cases", "least", "driver"),
     # With psycopg2 alone, a `COMMIT` that a migration sends makes place for CONCURRENTLY.
-    [(FIRST, 30, "psycopg"), (SECOND, 25, "psycopg"), (REPORTED + PROJECTS, 30, "psycopg2")],
-    ids=["first", "second", "found"],
+    [(FIRST, 30, "psycopg"), (SECOND, 25, "psycopg"), (REPORTED + PROJECTS, 30, "psycopg2"), (RARE, 22, "psycopg")],
+    ids=["first", "second", "found", "rare"],
 )
 def test_labelled_migrations_are_told_apart(
     verify: Verify, tmp_path: Path, cases: Sequence[Case], least: int, driver: str

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
+import textwrap
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +123,26 @@ def test_address_from_elsewhere_is_inconclusive(verify: Verify, project: Migrati
     ended = verify(project, base_ref=elsewhere, url="sqlite:///app.db")
     assert (ended.code, ended.outputs["verdict"]) == (3, "inconclusive")
     assert "did not reach the scratch database" in ended.log
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_several_databases_are_inconclusive_and_the_others_stay_as_they_are(
+    verify: Verify, repository: MigrationRepository, first: bool
+) -> None:
+    env = repository.folder / "migrations/env.py"
+    other = f"sqlite:///{repository.folder}/other.db"
+    urls = '(os.environ["DATABASE_URL"], other)' if first else '(other, os.environ["DATABASE_URL"])'
+    text = env.read_text().replace('engine = create_engine(os.environ["DATABASE_URL"]', "engine = create_engine(url")
+    head, body = text.split("engine = ")
+    loop = textwrap.indent(f"engine = {body}", "    ")
+    env.write_text(f"{head}other = {other!r}\nfor url in {urls}:\n{loop}")
+    repository.models(models()).revision("a1", _CREATE, 'op.drop_table("users")').commit()
+    repository.revision("a2", 'op.add_column("users", sa.Column("age", sa.Integer))').commit()
+    ended = verify(repository, url="sqlite:///app.db")
+    assert (ended.code, ended.outputs["verdict"]) == (3, "inconclusive"), ended.log
+    assert "or migrates several databases" in ended.log
+    with closing(sqlite3.connect(repository.folder / "other.db")) as connection:
+        assert connection.execute("select name from sqlite_master where name = 'users'").fetchall() == []
 
 
 def test_commit_that_never_comes_does_not_reach_the_head(verify: Verify, repository: MigrationRepository) -> None:
@@ -319,6 +342,22 @@ class Migration(migrations.Migration):
 """
 
 
+_ROWS = """
+from django.db import migrations, models
+def fill(apps, _editor):
+    apps.get_model("shop", "Item").objects.update(name="x")
+class Migration(migrations.Migration):
+    dependencies = [("shop", "0002_index")]
+    operations = [migrations.RunPython(fill, migrations.RunPython.noop)]
+"""
+_MORE = """
+from django.db import migrations, models
+class Migration(migrations.Migration):
+    dependencies = [("shop", "0003_rows")]
+    operations = [migrations.AddField("Item", "more", models.IntegerField(null=True))]
+"""
+
+
 def test_django_project_is_judged_with_its_models(verify: Verify, tmp_path: Path) -> None:
     folder = tmp_path / "django"
     folder.mkdir()
@@ -334,15 +373,19 @@ def test_django_project_is_judged_with_its_models(verify: Verify, tmp_path: Path
     }.items():
         (folder / name).write_text(text)
     project.commit()
-    (folder / "shop/migrations/0002_index.py").write_text(_INDEX)
+    added = {"0002_index": _INDEX, "0003_rows": _ROWS, "0004_more": _MORE}
+    for name, text in added.items():
+        (folder / f"shop/migrations/{name}.py").write_text(text)
     project.commit()
     python = python_with(OTHER_TOOLS)
     ended = verify(project, command=f"env DJANGO_SETTINGS_MODULE=config {python}/python manage.py migrate", driver="")
-    assert json.loads(ended.outputs["new"]) == ["shop.0002_index"], ended.log
-    assert rules(ended, "error") == {"blocking-index"}
+    assert json.loads(ended.outputs["new"]) == ["shop.0002_index", "shop.0003_rows", "shop.0004_more"], ended.log
+    failing = {(each["revision"], each["rule"]) for each in report(ended)["findings"] if each["fails"]}
+    # What one transaction changed does not count for the next one.
+    assert failing == {("shop.0002_index", "blocking-index"), ("shop.0003_rows", "whole-table-update")}
     assert "new-required-column" in rules(ended, "warning")
     assert "AddIndexConcurrently" in ended.log
-    assert {found.get("file") for found in ended.findings} == {"shop/migrations/0002_index.py"}
+    assert {found.get("file") for found in ended.findings} == {f"shop/migrations/{name}.py" for name in added}
     assert "(shop.models.Item)" in ended.outputs["reason"] + ended.log
     assert len(report(ended)["not-judged"]) == 1
 

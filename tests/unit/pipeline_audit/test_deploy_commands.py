@@ -21,6 +21,19 @@ DEPLOYS = [
     "git push production main",
     "adk deploy cloud_run --project=$PROJECT --region=europe-west1 agent/",
     "uv run adk deploy agent_engine --project=$PROJECT agent/",
+    "kamal deploy -d production",
+    "bin/kamal redeploy",
+    "curl https://coolify.example.com/api/v1/deploy?uuid=$ID",
+]
+RELEASES = [
+    "terraform apply -auto-approve -var image_tag=$GITHUB_SHA",
+    'terraform -chdir=infra apply -var="api_image=ghcr.io/org/api:$GITHUB_SHA"',
+    "aws cloudformation deploy --stack-name api --parameter-overrides ImageTag=$GITHUB_SHA",
+]
+INFRASTRUCTURE = [
+    "terraform apply -auto-approve -var region=eu-central-1",
+    "aws cloudformation deploy --stack-name network",
+    "pulumi up --yes",
 ]
 OTHERS = [
     "rsync -a deploy@host.example.com:/var/log/ logs/",
@@ -61,6 +74,12 @@ def test_target_of_make_on_a_host_is_read_with_its_variables(tmp_path: Path) -> 
 @pytest.mark.parametrize("line", DEPLOYS)
 def test_command_that_moves_a_release_to_a_host_deploys(tmp_path: Path, line: str) -> None:
     assert Kind.DEPLOY in kinds(tmp_path, line)
+
+
+@pytest.mark.parametrize("line", RELEASES + INFRASTRUCTURE)
+def test_infrastructure_as_code_deploys_a_release_where_a_variable_names_it(tmp_path: Path, line: str) -> None:
+    found = facts(tmp_path, {".github/workflows/d.yml": workflow(job("ship", line), on="push: {branches: [main]}")})
+    assert bool(found.deploying) is (line in RELEASES)
 
 
 @pytest.mark.parametrize("line", OTHERS)

@@ -55,7 +55,7 @@ def _base(scripts: Scripts, options: dict[str, Any], result: dict[str, Any]) -> 
     result["scripts"] = _listed(scripts)
     result["heads"] = scripts.heads()
     if not result["cached"] and not options["built"]:
-        scripts.run(lambda at, _context: _upward(scripts, at))
+        _run(scripts, options, result, lambda at, _context: _upward(scripts, at))
     result["models"], result["differences"], result["no_models"] = _models(scripts, with_needs=True)
     result["foreign"] = models.loaded_below(options["head_folder"]) if options["head_folder"] else []
 
@@ -86,7 +86,7 @@ def _upgrade(scripts: Scripts, options: dict[str, Any], result: dict[str, Any]) 
         return _noted(_upward(scripts, at), statements, result["steps"])
 
     try:
-        scripts.run(work)
+        _run(scripts, options, result, work)
     except BaseException:
         result["running"] = statements.revision
         raise
@@ -108,7 +108,9 @@ def _after(scripts: Scripts, options: dict[str, Any], result: dict[str, Any]) ->
         return _noted(steps, statements, result["downgraded"])
 
     try:
-        scripts.run(down)
+        _run(scripts, options, result, down)
+    except Stop:
+        raise
     except Exception as error:
         problems.show(error)
         result["downgrade_error"] = problems.described(error, [each["path"] for each in result["scripts"]])
@@ -118,10 +120,24 @@ def _after(scripts: Scripts, options: dict[str, Any], result: dict[str, Any]) ->
     statements.begin("")
     result["again"] = []
     try:
-        scripts.run(lambda at, _context: _noted(_upward(scripts, at), statements, result["again"]))
+        _run(scripts, options, result, lambda at, _context: _noted(_upward(scripts, at), statements, result["again"]))
     except BaseException:
         result["running"] = statements.revision
         raise
+
+
+def _run(scripts: Scripts, options: dict[str, Any], result: dict[str, Any], work: Callable[[Any, Any], Any]) -> None:
+    """Runs env.py with `work`, on the scratch database alone. Raises `Stop` before anything is done to another one."""
+
+    def here(at: Any, context: Any) -> Any:
+        url = getattr(getattr(context.connection, "engine", None), "url", None)
+        reached = os.path.basename(getattr(url, "database", None) or "")
+        if reached and reached != os.path.basename(options["reached"]):
+            result["elsewhere"] = reached
+            raise Stop(f"env.py migrates `{reached}`, which is not the scratch database")
+        return work(at, context)
+
+    scripts.run(here)
 
 
 _PROGRAMS: dict[str, Callable[[Scripts, dict[str, Any], dict[str, Any]], None]] = {
