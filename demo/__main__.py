@@ -1,4 +1,4 @@
-"""`python -m demo [--engine swarm] [--break health]`: two commits through the example's pipeline, on this machine.
+"""`python -m demo`: two commits through the example's pipeline, on this machine; `--help` lists what may differ.
 
 Exit codes: 0 everything was as the story says (with --break: the pipeline was red where it had to be, and what ran before still
 runs), 1 it was not, 2 something that is needed is missing, 130 and 143 stopped by a signal. Nothing is left running.
@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from demo import postgres, report
+from demo.described import STRATEGIES
 from demo.engines import Local
 from demo.measured import measure, page
 from demo.messages import Messages, messages
@@ -48,6 +49,9 @@ def main(argv: list[str] | None = None) -> int:
         default=Local.name,
         help="where the releases run: local processes with SQLite (the default), or stacks of a Docker Swarm with PostgreSQL",
     )
+    parser.add_argument(
+        "--strategy", choices=STRATEGIES, default="", help="on a Swarm: move the second release beside the old one"
+    )
     parser.add_argument("--base", default=BASE, help=f"the image that the demo's own are built on for Swarm; default: {BASE}")
     parser.add_argument("--quick", action="store_true", help="run no checks of the lanes, to save time")
     parser.add_argument("--plain", action="store_true", help="one line per step, also in a terminal")
@@ -56,8 +60,8 @@ def main(argv: list[str] | None = None) -> int:
         signal.signal(number, stop)
     screen = Screen(live=False if chosen.plain else None)
     began = time.monotonic()
-    wanted = ending(chosen.engine, chosen.broken)
     try:
+        wanted = ending(chosen.engine, chosen.strategy, chosen.broken)
         # First of all: where it cannot run, nothing is prepared for it.
         engine = Swarm(screen.say, chosen.base) if chosen.engine == Swarm.name else Local()
         screen.say(wanted.promise)

@@ -15,6 +15,19 @@ GATE = "15s"
 """How long the demo's gate waits: a release that never becomes ready is told soon."""
 
 
+STRATEGIES = ("canary", "blue-green")
+
+
+def move_by(app: Path, strategy: str) -> None:
+    """Has the next commit of *app* move its release by that strategy, at a pace for a demo."""
+    path = app / FILE
+    found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    found["release"] |= {"strategy": strategy, "proxy": "proxy", "bake": "5s"}
+    if strategy == "canary":
+        found["release"]["steps"] = ["50% 1000 requests within 5m"]
+    path.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
+
+
 def change(
     app: Path,
     urls: Mapping[str, Mapping[str, str]],

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from demo.act import Act
+from demo.act import Act, Event
+from demo.described import move_by
 from demo.engines import ENVIRONMENTS, Engine
 from demo.picture import Picture
 from demo.plan import jobs
 from demo.records import KEY, Records
+from demo.tools import SetupError
+from demo.traffic import clients
 from demo.view import Screen, seconds, short, watch
 from demo.workspace import WORKFLOW, Workspace, answer
 
@@ -24,7 +27,8 @@ class Ending:
 
     `red` are the jobs that must fail, `reached` the ones that must have passed, `never` those that must not even have started.
     `taken_back` are the environments that were rolled back to the first release, `refused` those in which the roll-out
-    failed by itself and left what ran before. `postgres` says that the lane that migrates needs a PostgreSQL.
+    failed by itself and left what ran before. `postgres` says that the lane that migrates needs a PostgreSQL. `strategy` moves
+    the second release, and `stages` says what became of the release that stood beside the old one, by environment.
     """
 
     change: str
@@ -39,6 +43,8 @@ class Ending:
     refused: tuple[str, ...] = ()
     verdicts: Mapping[str, str] = field(default_factory=dict)
     postgres: bool = False
+    strategy: str = ""
+    stages: Mapping[str, str] = field(default_factory=dict)
 
 
 API, WEB, CHECK = "verify / lane", "verify / client", "verify / check"
@@ -98,11 +104,42 @@ BROKEN = {
         never=(PRODUCTION,),
         failed_steps={STAGING: ("Migrate",)},
     ),
+    "errors": Ending(
+        change="errors",
+        message="Ship a release that answers some requests with errors",
+        promise="A release that passes every test, and answers a share of its requests with errors, is found out beside the old"
+        " one and abandoned in staging; production is not touched.",
+        released=(),
+        red=(STAGING,),
+        reached=(*LANES, *BUILD),
+        never=(PRODUCTION,),
+        failed_steps={STAGING: ("Roll out",)},
+        refused=("staging",),
+        stages={"staging": "abandoned"},
+    ),
 }
 
 
-def ending(engine: str, broken: str | None) -> Ending:
-    """How the second commit ends on that engine; `broken` is one of BROKEN, or nothing for a good one."""
+def ending(engine: str, strategy: str, broken: str | None) -> Ending:
+    """Returns how the second commit ends; `broken` is one of BROKEN, or nothing for a good one. Raises SetupError."""
+    if strategy and engine != "swarm":
+        raise SetupError(
+            "A strategy needs two releases beside each other, behind a proxy that divides the traffic. The demo has that on a"
+            f" Swarm: make demo ENGINE=swarm STRATEGY={strategy}"
+        )
+    if broken == "errors" and not strategy:
+        raise SetupError(
+            "Only the comparison with the old release finds errors in a share of the requests:"
+            " make demo ENGINE=swarm STRATEGY=canary BREAK=errors"
+        )
+    found = _ending(engine, broken)
+    if not strategy:
+        return found
+    stages = found.stages or dict.fromkeys(found.released, "promoted") or dict.fromkeys(found.refused, "abandoned")
+    return replace(found, strategy=strategy, stages=stages)
+
+
+def _ending(engine: str, broken: str | None) -> Ending:
     if engine == "swarm" and broken == "health":
         # Swarm asks the image's health check of every replica: it does not come to a gate.
         return replace(
@@ -164,6 +201,8 @@ class Story:
             self.screen.say("The first release did not arrive, so there is nothing to go on from.")
             return False
         workspace.change(self.ending.change)
+        if self.ending.strategy:
+            move_by(workspace.app, self.ending.strategy)
         second = self.chapter(self.ending.message, workspace.commit(self.ending.message), before=first.sha)
         self.expect_jobs(second, self.ending)
         self.expect_released(second, self.ending.released)
@@ -202,13 +241,20 @@ class Story:
             secrets={"GITHUB_TOKEN": self.records.token, "RECORD_KEY": KEY, "NOTIFY_URLS": self.notify_urls},
             step_environment=surroundings,
         ) as run:
-            watch(run, picture, self.planned, self.screen)
+            # The first release has nothing to stand beside.
+            asked = self.ending.strategy and self.chapters
+            watch(self.with_clients(run) if asked else run, picture, self.planned, self.screen)
             picture.exit_code = run.exit_code
         chapter = Chapter(title, sha, picture, log, self.clock() - started)
         self.chapters.append(chapter)
         (workspace.logs / f"run-{number}.log").write_text(readable(picture), encoding="utf-8")
         self.explain(chapter)
         return chapter
+
+    def with_clients(self, run: Iterable[Event]) -> Iterator[Event]:
+        return clients(
+            run, lambda job: self.engine.urls(environment_of(job)), lambda job: short(job) in DEPLOY, self.screen.say
+        )
 
     def explain(self, chapter: Chapter) -> None:
         """What the failed jobs said last, so that a reader sees the cause first."""
@@ -262,6 +308,10 @@ class Story:
                 (environment in refused(chapter.picture)) == (environment in ending.refused),
                 f"{environment}: the roll-out should {'' if environment in ending.refused else 'not '}have failed",
             )
+        found_stages = stages(chapter.picture)
+        self.expect(
+            found_stages == ending.stages, f"the stages should have been {dict(ending.stages)}, they were {found_stages}"
+        )
         self.expect((chapter.picture.exit_code == 0) == (not ending.red), f"act ended with {chapter.picture.exit_code}")
 
     def expect_released(self, chapter: Chapter, environments: tuple[str, ...]) -> None:
@@ -320,6 +370,15 @@ def refused(picture: Picture) -> dict[str, str]:
         environment_of(name): job.outputs["roll-out"]["reason"]
         for name, job in picture.jobs.items()
         if job.outputs.get("roll-out", {}).get("rolled-out") == "false"
+    }
+
+
+def stages(picture: Picture) -> dict[str, str]:
+    """What became of the release that stood beside the old one, by environment, where there was one."""
+    return {
+        environment_of(name): job.outputs["roll-out"]["stage"]
+        for name, job in picture.jobs.items()
+        if job.outputs.get("roll-out", {}).get("stage")
     }
 
 

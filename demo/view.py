@@ -8,10 +8,10 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TextIO
 
-from demo.act import Annotated, Event, JobEnded, JobStarted, Run, StartedAgain, StepEnded
+from demo.act import Annotated, Event, JobEnded, JobStarted, StartedAgain, StepEnded
 from demo.picture import Job, Picture
 
 MARKS = {"success": ("✓", "32"), "failure": ("✗", "31"), "cancelled": ("■", "33"), "skipped": ("–", "90"), "": ("●", "33")}
@@ -57,7 +57,7 @@ def short(job: str) -> str:
     return job.removeprefix(CALLER)
 
 
-def watch(run: Run, picture: Picture, planned: list[str], screen: Screen) -> None:
+def watch(run: Iterable[Event], picture: Picture, planned: list[str], screen: Screen) -> None:
     """Feed *picture* from *run* until it ends, and show it meanwhile."""
     view = Live(screen, picture, planned) if screen.live else Plain(screen, picture)
     for event in ticking(run):
@@ -68,7 +68,7 @@ def watch(run: Run, picture: Picture, planned: list[str], screen: Screen) -> Non
     view.end()
 
 
-def ticking(run: Run, every: float = 0.2) -> Iterator[Event | None]:
+def ticking(run: Iterable[Event], every: float = 0.2) -> Iterator[Event | None]:
     """The run's events, and None in between so that clocks can move."""
     found: queue.Queue[Event | BaseException | None] = queue.Queue()
 

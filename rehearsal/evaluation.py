@@ -127,7 +127,7 @@ def _format(template: str, *values: Any) -> str:
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "fromjson": json.loads,
-    "tojson": lambda value: json.dumps(value, indent=2),
+    "tojson": lambda value: json.dumps(value, indent=2, ensure_ascii=False),
     "format": _format,
     "contains": lambda where, what: (
         any(_compared("==", each, what) for each in where)

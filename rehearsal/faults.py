@@ -161,7 +161,7 @@ FAULTS = (
         "cancelled while it is recorded",
         (CANCELLED,),
         "new",
-        at=(At("Finish the record", 0.3, "cancel"),),
+        at=(At("finish", 0.3, "cancel"),),
         plain=False,
     ),
     Fault(

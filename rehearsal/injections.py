@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from docker import errors
 
 from rehearsal.job import Job
-from rehearsal.place import REPOSITORY, Place
+from rehearsal.place import Place
 from tests.fakes.github import deployments
+from tests.harness.releases import REPOSITORY
 from tests.harness.stack import Built
 
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"

@@ -86,7 +86,7 @@ class Place:
                 "proxy": "proxy",
                 "proxy-socket": staged.SOCKET,
                 "roll-out-timeout": "60s",
-                "gate": {"timeout": "20s", "stable-for": "4s"},
+                "gate": {"timeout": "15s", "stable-for": "4s"},
                 **fault.release,
                 **({"stage-targets": targets} if targets else {}),
                 "urls": {self.inner.service: self.url},

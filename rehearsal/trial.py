@@ -15,11 +15,11 @@ from rehearsal import place as places
 from rehearsal.faults import CANCELLED, FAIL, INCONCLUSIVE, PASS, Fault
 from rehearsal.injections import INJECTIONS, Running
 from rehearsal.job import ROOT, Job
-from rehearsal.place import REPOSITORY, Place
+from rehearsal.place import Place
 from rehearsal.world import World, surroundings
 from tests.fakes.github import deployments
 from tests.harness.load import Load
-from tests.harness.releases import KEY
+from tests.harness.releases import KEY, REPOSITORY
 from tests.harness.stack import Built
 
 OURS, PLAIN = "ours", "plain"
@@ -113,7 +113,7 @@ def _job(side: str, fault: Fault, place: Place, release: Built) -> Job:
     if side == OURS:
         secrets = {"RELEASE_ENV": f"DATABASE_URL={place.database_url}", "RECORD_KEY": KEY}
         inputs = {"settings": json.dumps(place.settings(fault, release)), "digests": json.dumps({"api": release.digest})}
-        needs = {"approve": {"result": "skipped", "outputs": {}}}
+        needs = {name: {"result": "skipped", "outputs": {}} for name in ("approve", "infrastructure")}
         return job_of(place, release, WORKFLOWS[side], "deploy", secrets=secrets, inputs=inputs, needs=needs)
     inputs = {
         "image": release.pinned,
@@ -156,7 +156,8 @@ def job_of(place: Place, release: Built, workflow: Path, name: str, **contexts: 
         **({"DOCKER_HOST": place.world.host} if place.world.host else {}),
     }
     github = {"sha": release.sha, "token": token, "action_repository": "org/cicd-actions"}
-    return Job(workflow, name, {"github": github, "vars": {}, "needs": {}, **contexts}, environment, folder)
+    runner = {"temp": environment["RUNNER_TEMP"], "os": "Linux"}
+    return Job(workflow, name, {"github": github, "runner": runner, "vars": {}, "needs": {}, **contexts}, environment, folder)
 
 
 def _verdict(job: Job, side: str) -> str:

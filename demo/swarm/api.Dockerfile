@@ -18,7 +18,7 @@ USER 10001:10001
 # Sooner than in the example: a release that never becomes ready is told after seconds. Each check is a process, and with eight
 # replicas that are checked each second the lanes of the next release take twice as long: a replica that is well is left alone
 # for a while.
-HEALTHCHECK --interval=1s --timeout=30s --start-period=10s --retries=3 \
+HEALTHCHECK --interval=1s --timeout=30s --start-period=20s --retries=3 \
     CMD python3 -m two_lane_api.healthcheck && if [ -e /tmp/well ]; then exec sleep 20; else touch /tmp/well; fi
 CMD ["python3", "-m", "two_lane_api"]
 ARG RELEASE_SHA

@@ -585,7 +585,8 @@ def test_an_image_with_its_own_runner_hands_its_digest_to_the_build() -> None:
 def test_only_a_proven_fail_takes_a_release_back() -> None:
     by_name = {step.get("name"): step for _, step in steps(DEPLOY)}
     assert by_name["Roll back"]["if"] == (
-        "${{ always() && (steps.gate.outputs.verdict == 'fail' || steps.smoke.outputs.verdict == 'fail') }}"
+        "${{ always() && (steps.gate.outputs.verdict == 'fail' || steps.smoke.outputs.verdict == 'fail'"
+        " || steps.finish.outputs.ended != '') }}"
     )
     assert by_name["Roll back"]["with"]["action"] == "rollback-to-previous-sha"
     assert "!= 'pass'" not in DEPLOY.read_text(encoding="utf-8").replace("never `!= 'pass'`", "")
@@ -836,6 +837,13 @@ def test_the_rehearsal_is_in_the_deploys_queue_and_breaks_one_thing_at_a_time() 
     job = jobs(REHEARSAL)["rehearse"]
     assert job["concurrency"]["group"] == ("deploy-${{ fromJSON(needs.plan.outputs.settings).app }}-${{ inputs.environment }}")
     assert (job["concurrency"]["cancel-in-progress"], job["strategy"]["max-parallel"]) == (False, 1)
+
+
+def test_the_rehearsal_logs_in_as_a_deploy_does() -> None:
+    def logins(path: Path, job: str) -> list[dict[str, Any]]:
+        return [step for step in jobs(path)[job]["steps"] if str(step.get("if", "")).startswith("vars.")]
+
+    assert logins(REHEARSAL, "rehearse") == logins(DEPLOY, "deploy") == logins(ROLLBACK, "roll-back")
 
 
 def test_the_rehearsal_rolls_out_gates_and_rolls_back_as_a_deploy_does() -> None:

@@ -316,7 +316,7 @@ def test_package_manager_is_pinned_exactly() -> None:
     assert set(package["scripts"]) >= {"lint", "typecheck", "generate", "test", "build"}
 
 
-@pytest.mark.parametrize("name", ["contract", "feature", "health", "migration"])
+@pytest.mark.parametrize("name", ["contract", "errors", "feature", "health", "migration"])
 def test_each_way_to_break_it_fits_the_tree(repository: Path, name: str) -> None:
     def run(*arguments: str) -> str:
         return subprocess.run(arguments, cwd=repository, capture_output=True, text=True, check=True).stdout

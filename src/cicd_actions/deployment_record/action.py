@@ -17,6 +17,12 @@ ACTION = Action(
             "`finish`, `adopt`, `verify-record`, `lock`, `unlock`, `announce-rollback`: the Deployment that is the record;"
             " empty without one.",
         ),
+        Output(
+            "ended",
+            "`finish` with the verdict `pass`: says which service does not stay up, and the release is quarantined. Empty"
+            " otherwise, and where the engine cannot tell (`swarm` and `docker` can). Replicas that ended at one moment are"
+            " inconclusive.",
+        ),
         Output("previous", "`start`: the last good release as JSON: service → digest. `{}` when nothing is recorded."),
         Output("previous-sha", "`start`: the commit of the last good release."),
         Output(

@@ -360,3 +360,8 @@ def _password(value: str) -> str:
 
 def _explanation(error: Exception) -> str:
     return str(getattr(error, "explanation", None) or getattr(error, "what", None) or error)
+
+
+def moment(text: str) -> float:
+    """Returns the seconds since 1970 of a time as the engine writes it, with nanoseconds: `2026-11-28T18:23:01.123456789Z`."""
+    return datetime.fromisoformat(f"{text[:19]}+00:00").timestamp()

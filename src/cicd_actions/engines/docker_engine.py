@@ -18,7 +18,7 @@ from docker import errors as sdk
 
 from cicd_actions.engines import docker_settings
 from cicd_actions.engines.container_job import run_job
-from cicd_actions.engines.docker_api import DockerApi, Json
+from cicd_actions.engines.docker_api import DockerApi, Json, moment
 from cicd_actions.engines.docker_container import Containers
 from cicd_actions.engines.protocol import (
     REVISION,
@@ -201,6 +201,7 @@ class DockerEngine:
             wanted=len(states),
             settled=not self._containers.busy(service),
             unfinished=unfinished,
+            ended=tuple(moment(state["State"]["StartedAt"]) for state in states for _ in range(state.get("RestartCount", 0))),
             point=tuple(state["Id"] for state in states),
         )
 

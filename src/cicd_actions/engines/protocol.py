@@ -73,6 +73,8 @@ class Running:
     - `settled`: false while an update or a rollback is under way.
     - `unfinished`: a killed run left something (a candidate container, changed update settings) that the next `roll_out`
       of this service removes or restores. Such a service never counts as "runs already".
+    - `ended`: when replicas of this image ended by themselves and were replaced, in seconds since 1970, as far as the engine
+      remembers. A crash loop behind a proxy shows nowhere else.
     - `point`: the engine's own mark of this state (Swarm: the specification; Docker: the containers; Kubernetes: the
       revision's number).
     """
@@ -85,6 +87,7 @@ class Running:
     wanted: int | None = None
     settled: bool = True
     unfinished: bool = False
+    ended: tuple[float, ...] = field(default=(), compare=False)
     point: object = field(default=None, compare=False, repr=False)
 
     @property

@@ -195,6 +195,7 @@ class Swarm:
             wanted=wanted,
             settled=_update_state(state) not in _MOVING,
             unfinished=swarm_spec.is_armed(spec),
+            ended=self._tasks.ended(state, image),
             point=copy.deepcopy(spec),
         )
 

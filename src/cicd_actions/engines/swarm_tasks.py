@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cicd_actions.engines.docker_api import DockerApi, Json, last_lines
+from cicd_actions.engines.docker_api import DockerApi, Json, last_lines, moment
 from cicd_actions.engines.protocol import Evidence
 
 FAILED = {"failed", "rejected", "orphaned"}
@@ -40,6 +40,14 @@ class Tasks:
         """What the newest failed replica of an image said; `None` while none has failed."""
         failed = [task for task in tasks if task["Status"]["State"] in _ENDED and _image(task) == image]
         return self.evidence(failed[0]) if failed else None
+
+    def ended(self, service: Json, image: str) -> tuple[float, ...]:
+        """When replicas of an image ended by themselves, in seconds since 1970."""
+        with self._api.asking("ask which replicas ended"):
+            tasks = self.of(service["ID"])
+        return tuple(
+            moment(task["Status"]["Timestamp"]) for task in tasks if task["Status"]["State"] in _ENDED and _image(task) == image
+        )
 
     def newest_failing(self, service: str) -> Json | None:
         """The newest task that failed, else the newest that is not up, else the newest."""

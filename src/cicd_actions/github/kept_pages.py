@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from cicd_actions.toolkit.runtime import Runtime
 
 
 class KeptPages:
-    """The pages that earlier steps of this job read, in the runner's temporary folder, by what was asked for.
+    """The pages that earlier steps of this job read, in the runner's temporary folder, by environment.
 
     Nothing is kept outside of a job on GitHub: a page is only as new as the job. `folder` is `None` there.
     """
@@ -23,9 +22,9 @@ class KeptPages:
         self._job = [url, *(runtime.variables.get(name, "") for name in names)]
         self._folder = runtime.scratch if all(self._job) else None
 
-    def keep(self, path: str, parameters: Mapping[str, str], page: Any) -> None:
+    def keep(self, path: str, environment: str, page: Any) -> None:
         """Keeps a page. A folder that cannot be written to keeps nothing."""
-        place = self._place(path, parameters)
+        place = self._place(path, environment)
         if place is None:
             return
         new = place.with_suffix(f".{os.getpid()}")
@@ -35,15 +34,15 @@ class KeptPages:
         except OSError:
             new.unlink(missing_ok=True)
 
-    def read(self, path: str, parameters: Mapping[str, str]) -> Any:
+    def read(self, path: str, environment: str) -> Any:
         """Returns the page that was kept; `None` where there is none."""
-        place = self._place(path, parameters)
+        place = self._place(path, environment)
         try:
             return json.loads(place.read_text("utf-8")) if place else None
         except (OSError, ValueError):
             return None
 
-    def _place(self, path: str, parameters: Mapping[str, str]) -> Path | None:
-        asked = json.dumps([*self._job, path, sorted(parameters.items())])
+    def _place(self, path: str, environment: str) -> Path | None:
+        asked = json.dumps([*self._job, path, environment])
         name = f"cicd-actions-records-{hashlib.sha256(asked.encode()).hexdigest()[:32]}.json"
         return self._folder / name if self._folder else None

@@ -72,7 +72,7 @@ class Records:
         found: list[_Found] = []
         complete = answered = True
         for spelling in _spellings(environment):
-            page, fresh = self._newest_page(environment=spelling)
+            page, fresh = self._newest_page(spelling)
             found += self._ours(page, environment)
             complete, answered = complete and len(page) < PAGE, answered and fresh
         self._read[environment.lower()] = complete
@@ -87,23 +87,23 @@ class Records:
             return history
         return self._by_task(environment, found, enough)
 
-    def _newest_page(self, **parameters: str) -> tuple[Any, bool]:
+    def _newest_page(self, environment: str) -> tuple[Any, bool]:
         """Returns the newest hundred Deployments, and whether GitHub answered: else an earlier step of this job read them.
 
         Only signed records are taken from there: the proof of others asks GitHub.
         """
         kept = KeptPages(self.github.runtime, self.github.url) if self.trust.key else None
-        before = kept.read(self._path, parameters) if kept else None
+        before = kept.read(self._path, environment) if kept else None
         github = self.github if before is None else replace(self.github, attempts=_ATTEMPTS)
         try:
-            page = _listed(next(github.pages(self._path, _LIST, needs=READ, **parameters), []))
+            page = _listed(next(github.pages(self._path, _LIST, needs=READ, environment=environment), []))
         except Inconclusive as error:
             if before is None:
                 raise
             self.github.runtime.log(f"{error.what} Using the records that an earlier step of this job read.")
             return before, False
         if kept:
-            kept.keep(self._path, parameters, page)
+            kept.keep(self._path, environment, page)
         return page, True
 
     def _spelled_otherwise(self, environment: str) -> Iterator[_Found]:

@@ -17,7 +17,7 @@ def test_deploy_of_a_release_that_crashes_is_red_and_the_old_one_answers(world: 
     assert outcome.requests > 0 == outcome.failed
     assert outcome.back == 0.0
     assert outcome.detected is not None
-    assert {"start", "roll-out", "Finish the record"} <= set(outcome.steps)
+    assert {"start", "roll-out", "finish"} <= set(outcome.steps)
     assert not {"gate", "roll-back"} & set(outcome.steps), "they were skipped"
     assert "cannot start: SEARCH_URL is not set" in outcome.log
 

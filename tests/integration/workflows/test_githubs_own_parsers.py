@@ -13,6 +13,9 @@ import pytest
 from cicd_actions.workflows.expressions import CONTEXTS, FUNCTIONS, NotAnExpression, parse
 from cicd_actions.workflows.inspection import secrets_allowed
 from cicd_actions.workflows.syntax import Access, Call, Comparison, Context, Literal, Logical, Node, Not
+from cicd_actions.workflows.templates import expressions
+from rehearsal.evaluation import filled
+from rehearsal.job import ROOT
 
 pytestmark = [pytest.mark.network, pytest.mark.node]
 
@@ -49,6 +52,22 @@ console.log(JSON.stringify(texts.map(text => {
 })));
 """
 
+# Reads a list of expressions, each with its contexts and the job's status; gives the text that each becomes.
+_EVALUATION = """
+import {Lexer, Parser, Evaluator, data} from "@actions/expressions";
+import {readFileSync} from "node:fs";
+const status = {now: ""};
+const more = ["always", "cancelled", "failure", "success"].map(name => ({
+  name, minArgs: 0, maxArgs: 0, call: () => new data.BooleanData(name === "always" || name === status.now)}));
+const known = new Map(more.map(each => [each.name, each]));
+console.log(JSON.stringify(JSON.parse(readFileSync(0, "utf8")).map(([text, contexts, now]) => {
+  status.now = now;
+  const found = JSON.parse(JSON.stringify(contexts), data.reviver);
+  const tree = new Parser(new Lexer(text).lex().tokens, Object.keys(contexts), more).parse();
+  return new Evaluator(tree, found, known).evaluate().coerceString();
+})));
+"""
+
 
 @pytest.fixture(scope="session")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -58,6 +77,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--silent", *_PACKAGES]
     subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=300)
     (folder / "shape.js").write_text(_PROGRAM)
+    (folder / "evaluate.js").write_text(_EVALUATION)
     return folder
 
 
@@ -190,3 +210,82 @@ def _places(schema: dict[str, Any], kind: str, path: tuple[str, ...], contexts: 
         yield from _places(schema, definition["sequence"]["item-type"], (*path, "0"), contexts, depth + 1)
     elif path and path[0] != "on" and contexts:
         yield path, "secrets" in contexts
+
+
+_OUTPUTS = ("", "pass", "fail", "true", "it's {0}", '[{"name": "é\\n"}]')
+
+
+def _contexts(chance: random.Random) -> dict[str, Any]:
+    """Contexts of a deploy's job, with outputs as they come."""
+    settings = {
+        **{
+            name: chance.choice(_OUTPUTS)
+            for name in ("approval-environment", "migrate-command", "after-migrate", "name", "app")
+        },
+        "smoke": [chance.choice(["", "true"])],
+        "timeout-minutes": 45,
+        "approval": None,
+    }
+    ids = (
+        "release",
+        "proof",
+        "start",
+        "migrate",
+        "after-migrate",
+        "roll-out",
+        "gate",
+        "smoke",
+        "roll-back",
+        "approved",
+        "finish",
+    )
+    names = ("verdict", "reason", "stage", "stage-notes", "rolled-back", "to-sha", "services", "applied", "ended")
+    steps = {
+        each: {
+            "outputs": {name: chance.choice(_OUTPUTS) for name in names if chance.random() < 0.7},
+            "outcome": chance.choice(["success", "failure", "skipped", "cancelled"]),
+        }
+        for each in ids
+        if chance.random() < 0.8
+    }
+    return {
+        "inputs": {"settings": json.dumps(settings), "digests": "{}", "notify": chance.random() < 0.5},
+        "steps": steps,
+        "needs": {name: {"result": "skipped", "outputs": {}} for name in ("approve", "infrastructure")},
+        "runner": {"temp": "/tmp"},  # noqa: S108 - a text
+        "job": {"status": chance.choice(["success", "failure", "cancelled"])},
+        "github": {"sha": "a" * 40, "token": "t"},
+        "secrets": {"NOTIFY_URLS": chance.choice(_OUTPUTS)},
+        "vars": {},
+        "jobs": {"deploy": {"outputs": {"verdict": chance.choice(_OUTPUTS)}}},
+    }
+
+
+def test_rehearsal_evaluates_the_deploys_expressions_as_github_does(packages: Path) -> None:
+    chance = random.Random(20261128)  # noqa: S311 - the same at every run
+    text = (ROOT / ".github/workflows/deploy.yml").read_text("utf-8")
+    sources = {found.source for found in expressions(text)} | {
+        *(
+            "'A' == 'a' && null == 0",
+            "'x' == 0",
+            "'' == 0",
+            "true == '1'",
+            "1.5 == '1.5'",
+            "fromJSON('[1]') == fromJSON('[1]')",
+        ),
+        *(
+            "format('{0}{{1}}{1}', 'a', 2)",
+            "join(fromJSON('[1,2]'), '-')",
+            "contains(fromJSON('[\"a\"]'), 'A')",
+            "toJSON(null)",
+        ),
+        *('toJSON(fromJSON(\'{"a": [1, "x", null, 2.5], "b": {}, "c": []}\'))', "inputs.none.of.this || 'z'", "!'' && !0"),
+    }
+    cases = [(each, _contexts(chance), chance.choice(["success", "failure", "cancelled"])) for each in sorted(sources) * 8]
+    command = ["node", "evaluate.js"]
+    ran = subprocess.run(
+        command, cwd=packages, input=json.dumps(cases), capture_output=True, text=True, check=False, timeout=60
+    )
+    assert ran.returncode == 0, ran.stderr
+    ours = [filled(f"${{{{{source}}}}}", contexts, status) for source, contexts, status in cases]
+    assert ours == json.loads(ran.stdout)

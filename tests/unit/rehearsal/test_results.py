@@ -9,6 +9,7 @@ import pytest
 
 from rehearsal import results
 from rehearsal.faults import BY_NAME, FAULTS
+from rehearsal.job import ROOT
 from rehearsal.trial import OURS, PLAIN, Outcome
 
 
@@ -52,6 +53,11 @@ def test_document_is_json_with_every_trial(file: Path) -> None:
     found = json.loads(results.document(results.kept(file), "x"))
     assert {each["fault"] for each in found["trials"]} == {"wrong-body", "none"}
     assert all("log" not in each for each in found["trials"])
+
+
+def test_published_page_is_made_of_the_published_figures() -> None:
+    for figures in ROOT.glob("docs/rehearsal.json"):
+        assert figures.with_suffix(".md").read_text("utf-8") == results.page(figures.read_text("utf-8"))
 
 
 def test_every_fault_has_one_name_and_a_right_end() -> None:

@@ -4,6 +4,7 @@
   health              a release that is alive but never becomes ready: it needs a setting that does not exist
   contract            an endpoint's answer changes; its tests do too, but the client is not regenerated
   contract-migration  a migration that drops a column which the release that runs still reads
+  errors              every fifth list of items is an error, once a process has answered fifty: no test asks that often
   migration           a migration that works on a new database, as in CI, and fails on one that has data
   feature             nothing broken: a column, an endpoint that fills it, and a checkbox on the page
 
