@@ -128,6 +128,7 @@ def release_of(world: World, *environments: str) -> dict[str, Any]:
     release = found["release"]
     for key in ("engine", "stack", "runs-on"):
         del release[key]
+    release["migrate"]["command"] = "schema up"
     release.update({**PROGRAMS, "job-command": f"{PROGRAMS['job-command']} {{command}}", "gate": {"timeout": "2s"}})
     (staging,) = release["environments"]
     release["environments"] = [
