@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import psycopg  # type: ignore[import-not-found]  # only the interpreter that runs this program has it
+import psycopg  # only the interpreter that runs this program has it
 
 LOCK = 4242
 
