@@ -485,14 +485,14 @@ def test_an_approval_waits_without_the_deploys_lock() -> None:
     assert check["with"]["at"] == "${{ needs.approve.outputs.at }}"
 
 
-def test_what_only_github_can_show_of_an_approval_is_shown_by_the_self_test() -> None:
+def test_what_only_github_can_show_of_an_approval_is_shown_by_a_test_there() -> None:
     """The job that it starts twice waits as the one of a deploy does."""
     waits = jobs(ROOT / ".github" / "workflows" / "waits.yml")["approve"]
     approve = jobs(DEPLOY)["approve"]
     assert waits["concurrency"]["group"].startswith("approve-")
     assert waits["concurrency"]["cancel-in-progress"] is approve["concurrency"]["cancel-in-progress"] is True
     assert waits["environment"]
-    shown = jobs(ROOT / ".github" / "workflows" / "self-test.yml")["approval"]["steps"][-1]
+    shown = jobs(ROOT / ".github" / "workflows" / "approval-test.yml")["approval"]["steps"][-1]
     assert shown["run"] == "python3 tests/self_test/supersede.py waits.yml"
 
 

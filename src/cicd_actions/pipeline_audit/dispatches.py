@@ -9,7 +9,7 @@ from cicd_actions.pipeline_audit.model import JobRun, Pipeline, StepRun
 from cicd_actions.toolkit.yaml12 import Mapping
 from cicd_actions.workflows.files import File, scalar_text
 
-_FILE = re.compile(r"([\w.-]+\.ya?ml)\b")
+_FILE = re.compile(r"(?<![\w.-])([\w.-]+\.ya?ml)\b")
 _REPOSITORY = re.compile(
     r"(?:repos/|--repo[= ]|-R )([\w.-]+/[\w.-]+)|^([\w.-]+/[\w.-]+)$|\brepo: *['\"]([\w.-]+)['\"]", re.MULTILINE
 )

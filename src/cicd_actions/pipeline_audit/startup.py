@@ -126,16 +126,22 @@ def _package_script(repository: Repository, command: Command, folder: str) -> tu
     return repository.package_script(name, f"{folder}/" if folder else "")
 
 
-_IF_GIVEN = re.compile(
-    r"""^[ \t]*if \[+ "\$\{?[*@]\}?" ==? "([^"\n]*)" \]+ *;? *(?:\n[ \t]*)?then\b(.*?)^[ \t]*fi\b""", re.MULTILINE | re.DOTALL
-)
+_IF_GIVEN = re.compile(r"""if \[+ "\$\{?[*@]\}?" ==? "([^"]*)" \]""")
 
 
 def _without_others(script: str, given: str | None) -> str:
     """Returns an entrypoint without what it runs for other words than those of CMD; the lines stay."""
-    if given is None:
-        return script
-    return _IF_GIVEN.sub(lambda found: found[0] if found[1] == given else "\n" * found[0].count("\n"), script)
+    kept: list[str] = []
+    other = False
+    for line in script.split("\n"):
+        text = line.strip()
+        asked = _IF_GIVEN.match(text) if given is not None else None
+        if asked:
+            other = asked[1] != given
+        kept.append("" if other else line)
+        if re.match(r"fi\b", text):
+            other = False
+    return "\n".join(kept)
 
 
 _OTHER_LANGUAGE = re.compile(r"#!.*\b(ruby|python[0-9.]*|node|perl|php)\b")
@@ -279,9 +285,7 @@ def of_cloud_foundry(repository: Repository, path: str) -> Iterator[Startup]:
                     yield from _of_script(repository, node.text, Place(path, node.line), "", serving=True)
 
 
-_START_KEY = re.compile(
-    r"""^\s*["']?(?:startCommand|start_command|run_command|entrypoint|app|web)["']?\s*[:=]\s*["']?(.+?)["']?,?\s*$"""
-)
+_START_KEY = re.compile(r"""^\s*["']?(?:startCommand|start_command|run_command|entrypoint|app|web)["']?\s*[:=]\s*(\S.*)""")
 
 
 def of_start_command(repository: Repository, path: str) -> Iterator[Startup]:
@@ -289,7 +293,8 @@ def of_start_command(repository: Repository, path: str) -> Iterator[Startup]:
     for number, line in enumerate((repository.text(path) or "").splitlines(), 1):
         found = _START_KEY.match(line)
         if found:
-            yield from _of_script(repository, found[1].replace('\\"', '"'), Place(path, number), "", serving=True)
+            text = re.sub(r"^[\"']|[\"']$", "", found[1].rstrip(" \t,"))
+            yield from _of_script(repository, text.replace('\\"', '"'), Place(path, number), "", serving=True)
 
 
 _SERVING_KINDS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "DeploymentConfig", "Service"})

@@ -308,4 +308,8 @@ def test_scan_that_did_not_run_fails_the_check(app: Consumer) -> None:
     app.commit({"x": "1"})
     run = app.run(step_environment={"TRIVY_FAILS": "1"})
     assert jobs(run.results()) == {"plan": "success", "lane": "success", "scan": "failure", "check": "failure"}
-    assert [error.partition(" (")[0] for error in run.errors()] == ["own proves nothing", "trivy proves nothing"]
+    assert [error.partition(" (")[0] for error in run.errors()] == [
+        "own proves nothing",
+        "trivy proves nothing",
+        "scan: it failed",
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -85,9 +86,10 @@ def program_output(text: str, runtime: Runtime, _: Path) -> list[str]:
 
 def kept_output(text: str, runtime: Runtime, _: Path) -> list[str]:
     """A stream of which only the first characters are kept."""
-    stream = process._Stream(None, LIMIT)
-    for at in range(0, len(text), 7):
-        stream._take(text[at : at + 7], None)
+    with Path(os.devnull).open("rb") as pipe:
+        stream = process._Stream(pipe, LIMIT)
+        for at in range(0, len(text), 7):
+            stream._take(text[at : at + 7], None)
     return [runtime.redactor(stream.text)]
 
 
