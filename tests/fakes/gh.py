@@ -48,7 +48,7 @@ class Gh:
         self.folder = folder / "gh-bin"
         self.folder.mkdir()
         program = self.folder / "gh"
-        program.write_text(f"#!{sys.executable} -S\n" + Path(__file__).read_text("utf-8"))
+        program.write_text(f"#!{sys.executable} -IS\n" + Path(__file__).read_text("utf-8"))
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
         self._known: dict[str, Any] = {"attestations": {}, "failure": "", "quiet": False}
         self._write()
