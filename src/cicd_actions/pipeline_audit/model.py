@@ -182,13 +182,16 @@ class Pipeline:
     def deploys(self) -> list[tuple[JobRun, int, Effect]]:
         """Every sure deploy of a service, with its job and step."""
         return [
-            (job, index, effect) for job in self._doing.get(Kind.DEPLOY, []) for index, effect in job.deploys if effect.platform
+            (job, index, effect)
+            for job in self._jobs_by_kind.get(Kind.DEPLOY, [])
+            for index, effect in job.deploys
+            if effect.platform
         ]
 
     @cached_property
     def service_deploys(self) -> list[tuple[JobRun, int, Effect]]:
         """Deploys to something that runs the application: neither infrastructure nor a place for files."""
-        return [(job, *one) for job in self._doing.get(Kind.DEPLOY, []) for one in job.service_deploys]
+        return [(job, *one) for job in self._jobs_by_kind.get(Kind.DEPLOY, []) for one in job.service_deploys]
 
     @cached_property
     def guessed_deploys(self) -> list[tuple[JobRun, Effect]]:
@@ -204,7 +207,7 @@ class Pipeline:
         return found
 
     @cached_property
-    def _doing(self) -> dict[Kind, list[JobRun]]:
+    def _jobs_by_kind(self) -> dict[Kind, list[JobRun]]:
         """The jobs with an effect of the kind."""
         found: dict[Kind, list[JobRun]] = {}
         for job in self.jobs:
@@ -213,7 +216,7 @@ class Pipeline:
         return found
 
     def all(self, *kinds: Kind) -> list[tuple[JobRun, Effect]]:
-        doing = self._doing.get(kinds[0], []) if len(kinds) == 1 else self.jobs
+        doing = self._jobs_by_kind.get(kinds[0], []) if len(kinds) == 1 else self.jobs
         return [(job, effect) for job in doing for effect in job.of(*kinds)]
 
 

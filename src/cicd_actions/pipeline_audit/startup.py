@@ -139,7 +139,7 @@ def _without_others(script: str, given: str | None) -> str:
         if asked:
             other = asked[1] != given
         kept.append("" if other else line)
-        if re.match(r"fi\b", text):
+        if "fi" in text.replace(";", " ").split():
             other = False
     return "\n".join(kept)
 

@@ -106,6 +106,7 @@ DOTENV = {"SECRETS.md": "# Secrets\n\n- `KEY`: signs. Lives in: repository. How:
 OURS = f"on:\n  push: {{branches: [main]}}\npermissions: {{}}\njobs:\n  p:\n    uses: org/cicd-actions/.github/workflows/pipeline.yml@{SHA}\n"
 
 RAILS_ENTRYPOINT = '#!/bin/bash -e\nif [ "${*}" == "./bin/rails server" ]; then\n  ./bin/rails db:prepare\nfi\nexec "${@}"\n'
+GUARD_ON_ONE_LINE = '#!/bin/bash -e\nif [ "${*}" == "console" ]; then echo hello; fi\n./bin/rails db:prepare\nexec "${@}"\n'
 POD = 'kind: Deployment\nspec: {template: {spec: {containers: [{name: api, image: "x:1", command: [sh, -c, "alembic upgrade head"]}]}}}\n'
 TASK = "aws ecs run-task --cluster c --launch-type FARGATE"
 CD = ".github/workflows/deploy.yml"
@@ -140,6 +141,7 @@ CASES: dict[str, tuple[list[str | Files], list[str | Files]]] = {
             compose('services:\n  api:\n    image: x\n    command: sh -c "alembic upgrade head && uvicorn app:app"\n'),
             image("CMD gunicorn x", Procfile="release: echo\nweb: flask db upgrade && gunicorn app\n"),
             image('ENTRYPOINT ["/rails/bin/docker-entrypoint"]', 'CMD ["./bin/rails", "server"]') | {"bin/docker-entrypoint": RAILS_ENTRYPOINT},
+            image('ENTRYPOINT ["/rails/bin/docker-entrypoint"]', 'CMD ["./bin/rails", "server"]') | {"bin/docker-entrypoint": GUARD_ON_ONE_LINE},
             image("ENTRYPOINT bin/start_web") | {"bin/start_web": "#!/usr/bin/env ruby\nsystem! 'bin/rails runner lib/run_migrations.rb'\nsystem! 'bin/rails server'\n"},
             image('CMD ["npm", "run", "start:ecs"]', package__json='{"scripts": {"start:ecs": "npm run db:up && node server.js", "db:up": "sequelize-cli db:migrate"}}'),
             {"manifest.yml": "applications:\n- name: api\n  processes:\n  - type: web\n    command: flask db upgrade && gunicorn app\n", CD: deploy("cf push -f manifest.yml --strategy rolling")},
