@@ -96,7 +96,7 @@ def gateway(namespace: Namespace, *backends: list[Json]) -> Iterator[None]:
     """An HTTPRoute whose changes a gateway accepts."""
     install(namespace.server, GROUP, "HTTPRoute", "v1", _SCHEMA)
     namespace.create("httproutes", route(*backends))
-    stopped = threading.Event()
+    accepted, stopped = threading.Event(), threading.Event()
 
     def accept() -> None:
         while not stopped.wait(0.05):
@@ -110,12 +110,17 @@ def gateway(namespace: Namespace, *backends: list[Json]) -> Iterator[None]:
                 path = f"/apis/{GROUP}/v1/namespaces/{namespace.name}/httproutes/shop/status"
                 header = {"Content-Type": "application/merge-patch+json"}
                 try:
-                    namespace.server.api.patch(path, content=json.dumps({"status": status}), headers=header)
-                except httpx.HTTPError:
-                    return
+                    answer = namespace.server.api.patch(path, content=json.dumps({"status": status}), headers=header)
+                except httpx.TransportError:
+                    continue
+                if answer.is_success:
+                    accepted.set()
 
     thread = threading.Thread(target=accept, daemon=True)
     thread.start()
-    yield
-    stopped.set()
-    thread.join()
+    try:
+        assert accepted.wait(20)
+        yield
+    finally:
+        stopped.set()
+        thread.join()
