@@ -265,7 +265,13 @@ class _Walk:
         return {service: tally.total for service, tally in watch.old.items()}
 
     def inconclusive(self, step: Step, watch: Watch) -> None:
-        why = " ".join(judged.reason for judged in watch.judged.values() if judged.verdict is not Verdict.PASS)
+        found = [judged.reason for judged in watch.judged.values() if judged.verdict is not Verdict.PASS]
+        found += [
+            f"The new release of {service} answered {tally.total.requests} of {step.requests} requests."
+            for service, tally in watch.new.items()
+            if tally.total.requests < step.requests
+        ]
+        why = " ".join(found)
         what = f"The step of {step} had no verdict after {step.within:g} s. {why}".rstrip()
         if self.inputs.on_inconclusive == "promote":
             self._note(what)
