@@ -24,7 +24,7 @@ FIELD_MANAGER = "--field-manager=cicd-actions"
 
 
 class NotFound(Failed):
-    """The API server answered that it has no such object."""
+    """The API server answered that it has no such object, or does not know its kind."""
 
 
 class Conflict(Failed):
@@ -42,6 +42,10 @@ class Kubectl:
     def by_hand(self, *words: str) -> str:
         """Returns the command line for a person, quoted for a shell."""
         return shlex.join(self._command(*words))
+
+    def by_plugin(self, *words: str) -> str:
+        """Returns the command line of a plugin, which takes kubectl's flags behind its own words."""
+        return shlex.join(["kubectl", *words, *self._chosen])
 
     def get(self, *words: str, deadline: Deadline) -> Json:
         """Returns what `kubectl get … -o json` prints. Raises as `call`."""
@@ -65,7 +69,8 @@ class Kubectl:
 
     def items(self, *words: str, deadline: Deadline) -> list[Json]:
         """Returns the objects of a list. Raises as `call`."""
-        found = self.get(*words, deadline=deadline)
+        text = self.call("get", *words, "-o", "json", deadline=deadline)
+        found = json.loads(text or '{"items": []}')  # `--ignore-not-found` prints nothing where it finds nothing
         return [*found["items"]] if "items" in found else [found]
 
     def call(self, *words: str, deadline: Deadline, stdin: str = "") -> str:
@@ -169,7 +174,7 @@ _DENIED = re.compile(r'cannot (?P<verb>\w+) resource "(?P<resource>[\w/.-]+)" in
 
 def _meant(done: Finished, what: str) -> Exception:
     said = done.stderr.strip() or done.stdout.strip()
-    if "(NotFound)" in said:
+    if "(NotFound)" in said or "the server doesn't have a resource type" in said:
         return NotFound(said)
     if "(Conflict)" in said:
         return Conflict(said)
