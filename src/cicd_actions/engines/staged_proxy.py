@@ -96,7 +96,10 @@ class ByProxy(abc.ABC):
         self._api.deadline = deadline
         labels = stage_labels.written(target, before, run=run, until=until)
         for proxy in self._found_proxies():
-            self._servers(proxy, target.service)  # a proxy that does not know the stage is found before anything starts
+            # A proxy that does not know the stage, or cannot weigh it, is found before anything starts.
+            found = self._servers(proxy, target.service)
+            if not any(server.up for server in found if server.new):
+                self._told(proxy, haproxy.trial(target.service, found))
         self._api.pull(target.image, deadline)
         self._stand(target, before, labels, deadline)
         try:
@@ -233,11 +236,18 @@ class ByProxy(abc.ABC):
 
     def _weigh(self, proxy: str, service: str, found: Sequence[haproxy.Server], percent: float) -> list[haproxy.Server]:
         """Sets the weights and returns the servers as they are then, with one message."""
-        said = self._say(proxy, f"{haproxy.weights(service, found, percent)};{haproxy.STAT}")
-        refused, _, _ = said.partition(haproxy.HEADER)
-        if refused.strip():
-            raise Failed(f"The proxy {self._proxy} refused to set the weights: {refused.strip()[:300]}")
-        return haproxy.servers(said, service)
+        return haproxy.servers(self._told(proxy, haproxy.weights(service, found, percent)), service)
+
+    def _told(self, proxy: str, message: str) -> str:
+        """Sends a message that sets weights, and returns the statistics after it. Raises `Refused` where the proxy does."""
+        said = self._say(proxy, f"{message};{haproxy.STAT}")
+        refused = list(dict.fromkeys(line.strip() for line in said.partition(haproxy.HEADER)[0].splitlines() if line.strip()))
+        if refused:
+            raise Refused(
+                f"The proxy {self._proxy} refused to set the weights: {' '.join(refused)[:300]}",
+                fix="Use a way of balancing that has weights, such as:\n\n    balance roundrobin",
+            )
+        return said
 
     def _servers(self, proxy: str, service: str) -> list[haproxy.Server]:
         found = haproxy.servers(self._say(proxy, haproxy.STAT), service)

@@ -91,6 +91,8 @@ def test_abandoned_release_on_docker_fails_no_request_also_after_the_proxy_forgo
     new, bad = images.app(), images.app(HEALTH="bad")
     engine = place.make(make_runtime())
     before = place.up(engine)
+    with pytest.raises(Refused, match="static LB algorithm"):
+        engine.prepare(Target("static", engine.resolve(new.tagged, Deadline(10))), before, Deadline(60), run="", until=0)
     wrong = Target(place.service, engine.resolve(bad.tagged, Deadline(10)), bad.sha)
     with pytest.raises(RollOutFailed) as failed:
         engine.prepare(wrong, before, Deadline(60), run="", until=0)
