@@ -15,7 +15,7 @@ from functools import partial
 
 from cicd_actions.engines import kubernetes_rollout as rollouts
 from cicd_actions.engines import kubernetes_workload as workloads
-from cicd_actions.engines.kubectl import Conflict, Json, Kubectl, NotFound, container_status
+from cicd_actions.engines.kubectl import Conflict, Json, Kubectl, NotAllowed, NotFound, container_status
 from cicd_actions.engines.kubernetes_job import run_job
 from cicd_actions.engines.patience import answered
 from cicd_actions.engines.protocol import (
@@ -179,13 +179,19 @@ class Kubernetes:
         name = service.partition("/")[0]
         for kind in workloads.KINDS:
             with contextlib.suppress(NotFound):
-                found = answered(partial(self._kubectl.get, kind, name, deadline=deadline), deadline, self._runtime)
+                try:
+                    found = answered(partial(self._kubectl.get, kind, name, deadline=deadline), deadline, self._runtime)
+                except NotAllowed:
+                    if kind != rollouts.RESOURCE:  # a role that was made for the other kinds says nothing of a missing service
+                        raise
+                    continue
                 if "template" not in found["spec"]:
                     raise rollouts.refused(found) or Refused(f"Cannot roll out {workloads.ref(found)}: it has no template.")
                 return found
         raise ServiceMissing(
             f"Could not find a Deployment, StatefulSet, DaemonSet or Rollout {name} in this namespace.",
-            fix="Create it once with `kubectl apply`, or correct `context` and `namespace`.",
+            fix="Create it once with `kubectl apply`, or correct `context` and `namespace`. For a Rollout, allow the account to"
+            " `get` rollouts.argoproj.io.",
         )
 
     def _name_of(self, service: str, workload: Json) -> str:

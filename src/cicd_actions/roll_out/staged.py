@@ -16,6 +16,7 @@ from typing import Any
 from cicd_actions.canary_analysis import judgement
 from cicd_actions.canary_analysis.judgement import Judged
 from cicd_actions.canary_analysis.proportions import Counted
+from cicd_actions.engines import reported
 from cicd_actions.engines.protocol import ChangedMeanwhile, Engine, Evidence, Refused, RollOutFailed
 from cicd_actions.engines.release import Progress, runs_already, settled
 from cicd_actions.engines.staged_inputs import abandon
@@ -77,6 +78,11 @@ class StagedProgress(Progress):
 def refuse(inputs: Inputs, engine: Engine, runtime: Runtime) -> None:
     """Raises for a strategy that does not fit, before anything is asked or moved."""
     if inputs.strategy == "rolling":
+        if inputs.promote == "staged":
+            raise UnusableInput(
+                "Cannot promote a stage by `rolling`, which replaces the old release at once.",
+                fix="    with:\n      strategy: blue-green",
+            )
         return
     if not isinstance(engine, Weighted):
         raise UnusableInput(
@@ -202,7 +208,9 @@ class _Walk:
             service, before = target.service, self.progress.before[target.service]
             if service in self.progress.stages:
                 continue
-            if runs_already(target, before):
+            # The programs' word counts for what an interrupted promotion moved; they report no replicas.
+            moved = self.inputs.promote == "staged" and self.engine.own_programs and reported.is_of(target, before)
+            if moved or runs_already(target, before):
                 self.progress.unchanged.append(service)
                 continue
             if self.inputs.promote == "staged":

@@ -36,6 +36,7 @@ elif what == "rollout":
     now["running"][service] = {"image": image}
 else:
     for each in now["stages"].values():
+        each.setdefault("new", {"requests": 0, "errors": 0}), each.setdefault("old", {"requests": 0, "errors": 0})
         each["new"]["requests"] += int(each["percent"]) * (0 if each["image"].startswith("idle") else 100)
         each["new"]["errors"] += int(each["percent"]) * (10 if each["image"].startswith("bad") else 0)
         each["old"]["requests"] += (100 - int(each["percent"])) * 100
@@ -145,6 +146,21 @@ def test_stage_that_waits_is_abandoned_by_name_and_by_then_nothing_stands(folder
     assert state(folder) == ("old-api", {})
     ended = run("roll-out", abandoned, folder)
     assert (verdict(ended), ended.outputs["reason"]) == ((0, "pass", ""), "No stage stands.")
+    assert run("roll-out", {**waits, "strategy": "rolling", "promote": "staged"}, folder).code == 2
+
+
+def test_promotion_that_was_killed_between_two_services_goes_on_with_the_second(folder: Path) -> None:
+    now = json.loads((folder / "state.json").read_text())
+    now["running"] = {"api": {"image": "new-api"}, "web": {"image": "old-web"}}
+    now["stages"] = {"web": {"image": "new-web", "percent": 100, "until": 9999999999}}
+    (folder / "state.json").write_text(json.dumps(now))
+    both = {**inputs("new-api", strategy="blue-green", bake="0s"), "services": "api=new-api\nweb=new-web", "promote": "staged"}
+    ended = run("roll-out", both, folder)
+    assert verdict(ended) == (0, "pass", "promoted"), ended.log
+    assert json.loads((folder / "state.json").read_text()) == {
+        "running": {"api": {"image": "new-api"}, "web": {"image": "new-web"}},
+        "stages": {},
+    }
 
 
 def test_canary_without_traffic_is_inconclusive_and_abandoned(folder: Path, kept: Kept) -> None:
