@@ -274,7 +274,7 @@ class _Walk:
 
     def inconclusive(self, step: Step, watch: Watch) -> None:
         found = [judged.reason for judged in watch.judged.values() if judged.verdict is not Verdict.PASS]
-        found += [
+        found = found or [
             f"The new release of {service} answered {tally.total.requests} of {step.requests} requests."
             for service, tally in watch.new.items()
             if tally.total.requests < step.requests

@@ -32,11 +32,14 @@ def running(engine: StagedKubernetes, make_runtime: Callable[..., Runtime]) -> C
 
 
 def test_rollout_goes_through_its_own_steps_and_back(
-    kubernetes: Namespace, engine: StagedKubernetes, running: Callable[[], Running]
+    kubernetes: Namespace, engine: StagedKubernetes, running: Callable[[], Running], make_runtime: Callable[..., Runtime]
 ) -> None:
     with pytest.raises(ServiceMissing, match="or Rollout api"):
         engine.logs("api", Deadline(20))  # also where the API server does not know the resource
     with argo(kubernetes):
+        allow(kubernetes, "deployments", "statefulsets", "daemonsets")
+        with pytest.raises(ServiceMissing, match="or Rollout api"):
+            StagedKubernetes(make_runtime(KUBECONFIG=kubernetes.kubeconfig("deployer"))).logs("api", Deadline(20))
         kubernetes.create("rollouts", rollout(*STEPS, template=with_sidecar()))
         before = running()
         assert (before.image, before.sha, before.ready, before.wanted) == (OLD, OLD_SHA, 2, 2)
@@ -52,6 +55,16 @@ def test_rollout_goes_through_its_own_steps_and_back(
         with pytest.raises(Refused, match="only a Deployment can have a second one"):
             engine.prepare(target(), before, Deadline(20), run="", until=0)
     assert engine.by_hand(target()).startswith("kubectl argo rollouts set image api api=")
+
+
+def allow(kubernetes: Namespace, *resources: str) -> None:
+    """Lets the deployer read these kinds, and no others."""
+    rbac = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "deploy"}}
+    rule = {"apiGroups": ["apps"], "resources": list(resources), "verbs": ["get"]}
+    kubernetes.create("roles", {**rbac, "kind": "Role", "rules": [rule]})
+    subject = {"kind": "User", "name": "deployer", "apiGroup": "rbac.authorization.k8s.io"}
+    role = {"kind": "Role", "name": "deploy", "apiGroup": "rbac.authorization.k8s.io"}
+    kubernetes.create("rolebindings", {**rbac, "kind": "RoleBinding", "subjects": [subject], "roleRef": role})
 
 
 def with_sidecar() -> dict[str, object]:
