@@ -237,9 +237,9 @@ def time_of(text: object) -> float | None:
     """Returns the seconds since 1970 of a time as GitHub writes it; `None` for anything else, and without a time zone."""
     try:
         found = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
-        return found.timestamp() if found.tzinfo else None
-    except (ValueError, OverflowError):
+    except ValueError:
         return None
+    return found.timestamp() if found.tzinfo else None
 
 
 def read(deployment: object) -> Record:
