@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -90,7 +91,7 @@ class Run:
         """Reads it from the variables that GitHub sets in every step."""
         run = variables.get("GITHUB_RUN_ID", "")
         attempt = variables.get("GITHUB_RUN_ATTEMPT", "")
-        repository = variables.get("GITHUB_REPOSITORY", "")
+        repository = variables.get("GITHUB_REPOSITORY")
         server = variables.get("GITHUB_SERVER_URL", "").rstrip("/")
         url = f"{server}/{repository}/actions/runs/{run}" if server and repository and run else ""
         if url and attempt:
@@ -209,7 +210,7 @@ def _as_json(record: Record) -> dict[str, Any]:
         "until": record.until,
         "at": record.at,
     }
-    return {key: value for key, value in whole.items() if value or key in {"services", "schema"}}
+    return {key: value for key, value in whole.items() if value or key == "services"}
 
 
 def _without_empty(fields: Mapping[str, str]) -> dict[str, str]:
@@ -222,7 +223,7 @@ def _size(payload: Mapping[str, Any]) -> int:
 
 def now() -> str:
     """Returns the time in UTC to the second, as GitHub writes it."""
-    return written(datetime.now(timezone.utc).timestamp())
+    return written(time.time())
 
 
 def written(seconds: float) -> str:

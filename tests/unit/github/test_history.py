@@ -101,6 +101,12 @@ def test_adopted_release_counts_only_as_the_first_of_a_complete_history() -> Non
     assert passed(record(1, 1, Task.QUARANTINED), adopted, record(3, 3)) == [3, 2]
     assert passed(record(1, 1), adopted) == [1]
     assert passed(adopted, complete=False) == []
+    # So it is the same for what was deployed, and for what was rolled back to.
+    again = record(3, 2, kind="rollback")
+    for complete in (True, False):
+        history = History.of([adopted, again], complete=complete)
+        assert [each.record.id for each in history.deploys()] == ([2] if complete else [])
+        assert history.rolled_back_to() == (frozenset({("api", digest(2))}) if complete else None)
 
 
 def test_conclusive_unless_a_rollback_went_to_what_was_not_read() -> None:
@@ -188,6 +194,7 @@ def test_release_runs_where_each_of_its_images_does() -> None:
     release = Release(one, dict.fromkeys(BOTH, one))
     here = frozenset({("api", digest(1)), ("web", digest(1)), ("worker", digest(7))})
     assert release.runs_in(here)
+    assert release.runs_in(release.identity)
     assert not release.runs_in(here - {("web", digest(1))})
     assert not Release(one, {}).runs_in(here)
 

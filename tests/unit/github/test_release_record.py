@@ -361,8 +361,14 @@ def test_lock_is_described_by_who_when_and_why() -> None:
     )
 
 
-def test_times_are_written_and_read_as_github_does() -> None:
-    assert written(1767225600.9) == "2026-01-01T00:00:00Z"
+def test_times_are_written_and_read_as_github_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "EST5")
+    time.tzset()
+    try:
+        assert written(1767225600.9) == "2026-01-01T00:00:00Z"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
     assert time_of("2026-01-01T00:00:00Z") == time_of("2026-01-01T01:00:00+01:00") == 1767225600.0
     for unknown in ("2026-01-01T00:00:00", "soon", "", None, 7):
         assert time_of(unknown) is None
