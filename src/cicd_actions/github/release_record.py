@@ -91,7 +91,7 @@ class Run:
         """Reads it from the variables that GitHub sets in every step."""
         run = variables.get("GITHUB_RUN_ID", "")
         attempt = variables.get("GITHUB_RUN_ATTEMPT", "")
-        repository = variables.get("GITHUB_REPOSITORY")
+        repository = variables.get("GITHUB_REPOSITORY", "")
         server = variables.get("GITHUB_SERVER_URL", "").rstrip("/")
         url = f"{server}/{repository}/actions/runs/{run}" if server and repository and run else ""
         if url and attempt:

@@ -250,8 +250,6 @@ class TestReading:
         put(record(5, environment="asia"))
         assert records.environments() == ["asia", "eu", "staging"]
         assert asked(github) == [{}]
-        github.fail("GET", "/deployments$", text="{}", status=200)
-        assert records.environments() == []
 
     def test_proofs_of_are_the_newest_verdicts_and_what_proves_each(
         self, github: FakeGitHub, records: Records, put: Put

@@ -353,9 +353,9 @@ def test_lock_holds_until_its_time_or_until_an_unlock() -> None:
 
 
 def test_lock_is_described_by_who_when_and_why() -> None:
-    lock = Record(Task.LOCK, "a", "s", SHA, {}, reason="r" * 400, run=Run(actor="u" * 70, url="https://x/1"), at="12:00")
+    lock = Record(Task.LOCK, "a", "s", SHA, {}, reason="r" * 400, run=Run(actor="u" * 70), at="12:00")
     assert who(lock) == f"{'u' * 60}… (10 more characters)"
-    assert lock_described(lock) == f"{who(lock)} locked it at 12:00: {'r' * 300}… (100 more characters) (https://x/1)"
+    assert lock_described(lock) == f"{who(lock)} locked it at 12:00: {'r' * 300}… (100 more characters)"
     assert lock_described(Record(Task.LOCK, "a", "s", SHA, {}, reason="why\x1b", at="12:00")) == (
         "Somebody locked it at 12:00: why\\x1b"
     )
