@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -221,7 +222,7 @@ def _as_json(record: Record) -> dict[str, Any]:
         "until": record.until,
         "at": record.at,
     }
-    return {key: value for key, value in whole.items() if value or key in {"services", "schema"}}
+    return {key: value for key, value in whole.items() if value or key == "services"}
 
 
 def _without_empty(fields: Mapping[str, str]) -> dict[str, str]:
@@ -234,7 +235,7 @@ def _size(payload: Mapping[str, Any]) -> int:
 
 def now() -> str:
     """Returns the time in UTC to the second, as GitHub writes it."""
-    return written(datetime.now(timezone.utc).timestamp())
+    return written(time.time())
 
 
 def written(seconds: float) -> str:
@@ -249,9 +250,9 @@ def time_of(text: object) -> float | None:
     """Returns the seconds since 1970 of a time as GitHub writes it; `None` for anything else, and without a time zone."""
     try:
         found = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
-        return found.timestamp() if found.tzinfo else None
-    except (ValueError, OverflowError):
+    except ValueError:
         return None
+    return found.timestamp() if found.tzinfo else None
 
 
 def read(deployment: object) -> Record:
