@@ -595,7 +595,7 @@ def test_an_image_with_its_own_runner_hands_its_digest_to_the_build() -> None:
 
 def test_the_jobs_token_goes_to_githubs_own_registry_alone() -> None:
     """Another registry that gets it could act with it until the job ends."""
-    for path in (RELEASE, BUILD):
+    for path in (RELEASE, BUILD, REHEARSAL):
         logins = [step["with"] for _, step in steps(path) if step.get("uses", "").startswith("docker/login-action@")]
         assert logins
         for given in logins:
