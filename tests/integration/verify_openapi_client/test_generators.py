@@ -22,7 +22,12 @@ SCHEMAS = "apps/api/src/two_lane_api/schemas.py"
 ITEMS = "apps/api/src/two_lane_api/items.py"
 CLOSED = 'class ItemCreate(BaseModel):\n    model_config = ConfigDict(extra="forbid")'
 CREATED = "    name: Name\n    description: Description | None = None"
-EXPORT = "import runpy; runpy.run_path('scripts/export_openapi.py', run_name='__main__')"
+EXPORT = """\
+import runpy, sys
+for name in [name for name in sys.modules if name.startswith("two_lane_api")]:
+    del sys.modules[name]
+runpy.run_path("scripts/export_openapi.py", run_name="__main__")
+"""
 HEY_API = "pnpm exec openapi-ts -i {spec} -o src/hey --silent --no-log-file"
 
 
@@ -88,7 +93,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Example]:
     run("apps/api", "uv", "sync", "--no-dev", "--quiet")
     run("apps/web", "pnpm", "install", "--frozen-lockfile", "--silent")
     run("apps/web", "pnpm", "add", "--save-dev", "--silent", "@hey-api/openapi-ts@0.86.0")
-    with warmed(root / "apps/api/.venv/bin", ("fastapi", "pydantic_settings", "sqlalchemy.ext.asyncio")) as warm:
+    with warmed(root / "apps/api/.venv/bin", ("two_lane_api.app",)) as warm:
         example = Example(project, folder / "base.json", warm)
         example.export(example.base)
         run("apps/web", *HEY_API.replace("{spec}", str(example.base)).split())
