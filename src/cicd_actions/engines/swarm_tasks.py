@@ -63,8 +63,9 @@ class Tasks:
             # Only the task's own node has the container, and Swarm keeps few of those that ended.
             here = self._api.container(identity) if identity else None
             memory, unhealthy = ended_by(here) if here else (None, None)
-            cause = cause_of(code or 0, out_of_memory=memory, unhealthy=unhealthy or _UNHEALTHY in said)
-            said = "out of memory" if cause is Cause.MEMORY else said
+            unhealthy = unhealthy or _UNHEALTHY in said
+            cause = cause_of(code or 0, out_of_memory=memory, unhealthy=unhealthy)
+            said = "out of memory" if cause is Cause.MEMORY else "its health checks failed" if unhealthy else said
         else:
             wrong = code in _NOT_EXECUTABLE or "unable to find user" in said or "unable to find group" in said
             cause = Cause.OWN if wrong else Cause.OUTSIDE
