@@ -202,7 +202,7 @@ def _verdict(job: Job, side: str) -> str:
         return INCONCLUSIVE
     if job.status != "failure":
         return PASS if job.status == "success" else CANCELLED
-    verdicts = {step.outputs.get("verdict") for step in job.steps.values()}
+    verdicts = {job.outputs.get("verdict"), *(step.outputs.get("verdict") for step in job.steps.values())}
     return FAIL if side == PLAIN or FAIL in verdicts else INCONCLUSIVE
 
 
@@ -217,7 +217,8 @@ def _right(fault: Fault, side: str, verdict: str, served: str, trial: Running) -
 def _detected(job: Job, began: float) -> float | None:
     if job.status != "failure" or job.killed:
         return None
-    return next((step.ended - began for step in job.steps.values() if step.ended and step.code), None)
+    told = (step for step in job.steps.values() if step.code or step.outputs.get("ended"))
+    return next((step.ended - began for step in told if step.ended), None)
 
 
 def _settled(place: Place, new: Built, wanted: str, others: list[tuple[Built, Job]]) -> str:
