@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rehearsal.faults import FAULTS, PASS, Fault
+from rehearsal.job import LIMIT
 from rehearsal.trial import OURS, PLAIN, Outcome
 
 Kept = dict[str, Any]
@@ -70,7 +71,11 @@ def table(trials: Iterable[Kept]) -> list[str]:
         cells = [_cells(_of(found, fault, side), fault) for side in (OURS, PLAIN)]
         if any(cells):
             lines.append(
-                "| " + " | ".join([fault.what, *(cells[0] or ["not run", *[""] * 4]), *(cells[1] or ["–", *[""] * 4])]) + " |"
+                "| "
+                + " | ".join(
+                    [f"`{fault.name}`: {fault.what}", *(cells[0] or ["not run", *[""] * 4]), *(cells[1] or ["–", *[""] * 4])]
+                )
+                + " |"
             )
     return lines
 
@@ -178,5 +183,6 @@ def page(text: str) -> str:
         repeats=repeats,
         sums="\n".join(sums(trials)),
         rollbacks=rollbacks(trials),
+        limit=f"{LIMIT / 60:.0f} minutes",
         table="\n".join(table(trials)),
     )
