@@ -261,6 +261,7 @@ class DockerEngine:
 
     def _stopped(self, service: str, how: str) -> NotStarted:
         return NotStarted(
+            service,
             f"Could not tell whether {service} comes up: the new container is gone, because {how}.",
             cause="The engine was restarted, or a person or another program stopped the container.",
             fix="Run the roll-out again.",

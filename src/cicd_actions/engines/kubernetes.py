@@ -316,7 +316,9 @@ class Kubernetes:
         waiting = [pod for pod in self._present(workload, deadline) if not container_status(pod, container).get("ready")]
         if waiting and all(pods.not_started(pod, container) for pod in waiting):
             return NotStarted(
+                service,
                 f"Could not tell whether {service} becomes available: {why} before the cluster started its pods.",
+                evidence=evidence,
                 cause=evidence.reason,
                 fix=f"    kubectl describe pod {waiting[0]['metadata']['name']}",
             )

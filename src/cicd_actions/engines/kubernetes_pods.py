@@ -9,6 +9,9 @@ from cicd_actions.engines.staying_up import Cause, End, Uptime, cause_of, moment
 
 _WAITS = {"", "ContainerCreating", "PodInitializing"}
 _PULLS = {"ErrImagePull", "ImagePullBackOff"}
+_NEVER = "1970-01-01T00:00:00Z"
+"""Stands for a time that the kubelet lost with the container."""
+
 _MISSING = ("not found", "manifest unknown", "does not exist")
 """What registries answer about an image that they do not have, in the words of the container runtimes."""
 
@@ -54,7 +57,7 @@ def _ends(pod: Json, container: str) -> list[End]:
             code, reason = ended.get("exitCode"), str(ended.get("reason", ""))
             # A liveness probe that fails ends a container as the node's shutdown does.
             cause = cause_of(code, out_of_memory=reason == "OOMKilled" or None, unhealthy=None)
-            found.append(End(moment(ended["finishedAt"]), cause, name, node, f"exit code {code}, {reason}"))
+            found.append(End(moment(ended.get("finishedAt") or _NEVER), cause, name, node, f"exit code {code}, {reason}"))
     if last and (state.get("waiting") or {}).get("reason") == "CrashLoopBackOff" and status.get("restartCount", 0) > 0:
         # The kubelet waits only where a container ended before, too.
         found.append(replace(found[-1], at=found[-1].at - 0.001))

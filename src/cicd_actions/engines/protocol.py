@@ -170,6 +170,11 @@ class NotStarted(Inconclusive):
 
     title = "Replicas not started"
 
+    def __init__(self, service: str, what: str, *, evidence: Evidence | None = None, cause: str = "", fix: str = "") -> None:
+        super().__init__(what, cause=cause, fix=fix)
+        self.service = service
+        self.evidence = evidence or Evidence()
+
 
 class Refused(Failed):
     """The engine cannot replace the service without losing something of it. Raised before anything is changed."""

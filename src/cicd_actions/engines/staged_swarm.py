@@ -13,7 +13,7 @@ from docker import errors as sdk
 
 from cicd_actions.engines import swarm_spec
 from cicd_actions.engines.docker_api import Json
-from cicd_actions.engines.protocol import Evidence, NotStarted, Refused, RollOutFailed, Running, Target
+from cicd_actions.engines.protocol import NotStarted, Refused, RollOutFailed, Running, Target
 from cicd_actions.engines.stage_labels import STAGE, SUFFIX
 from cicd_actions.engines.staged_proxy import ByProxy, Standing
 from cicd_actions.engines.swarm import POLL, Swarm
@@ -70,11 +70,9 @@ class StagedSwarm(Swarm, ByProxy):
             with self._api.asking("ask for the replicas"):
                 tasks = failures.look(state["ID"])
             if failures.doubtful and deadline.expired:
-                evidence = failures.evidence or Evidence()
-                raise NotStarted(
-                    f"Could not tell whether the new release of {service} comes up. It never had traffic.",
-                    cause=evidence.reason,
-                )
+                what = f"Could not tell whether the new release of {service} comes up. It never had traffic."
+                found = failures.evidence
+                raise NotStarted(service, what, evidence=found, cause=found.reason if found else "")
             if failures.proven or deadline.expired:
                 what = "did not come up healthy" if failures.proven else "was not healthy before the deadline passed"
                 evidence = failures.evidence or self.logs(service + SUFFIX, deadline)

@@ -359,9 +359,8 @@ class Swarm:
         evidence = failures.evidence
         if failures.doubtful:
             what = f"Could not tell whether {target.service} comes up: the engine did not start its replicas, or stopped them."
-            return NotStarted(
-                what, cause=evidence.reason if evidence else "", fix=f"    docker service ps {self._prefix}{target.service}"
-            )
+            cause, fix = evidence.reason if evidence else "", f"    docker service ps {self._prefix}{target.service}"
+            return NotStarted(target.service, what, evidence=evidence, cause=cause, fix=fix)
         if evidence is None:
             task = self._tasks.newest_failing(state["ID"])
             evidence = self._tasks.evidence(task) if task else Evidence(reason=message)
