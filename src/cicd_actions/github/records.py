@@ -130,7 +130,7 @@ class Records:
         """Returns the newest proven lock or unlock of an environment; `None` where there is none.
 
         It costs no request (without a key, one for its run) when the environment's history was read before and less than a
-        hundred Deployments are newer than the lock; else one.
+        hundred Deployments are newer than the lock; else one, and one more for each hundred locks that are not proven.
         """
         found = self._newest_lock(environment, {"lock", "unlock"})
         return found.record if found else None
@@ -153,9 +153,13 @@ class Records:
         found = newest() if key in self._read else None
         if found is not None or self._read.get(key):
             return found
-        list(self._ours(self.page(environment=key, task=Task.LOCK.value), environment))
-        self._read[key] = True
-        return newest()
+        # Not the first page alone: whoever may write Deployments could hide a lock behind a hundred that are not proven.
+        for page in map(_listed, self.github.pages(self._path, _LIST, needs=READ, environment=key, task=Task.LOCK.value)):
+            list(self._ours(page, environment))
+            self._read[key] = len(page) < PAGE
+            if found := newest():
+                break
+        return found
 
     def proofs_of(self, environment: str, most: int) -> list[tuple[Record, str, bool]]:
         """Returns the newest records with a verdict, what proves each or why it does not count, and whether it counts."""

@@ -144,6 +144,34 @@ def test_lock_that_is_not_proven_forbids_nothing(world: World) -> None:
     assert "does not fit the key" in started.log
 
 
+def test_lock_is_not_hidden_or_lifted_by_records_that_are_not_proven(world: World) -> None:
+    act(world, "lock", reason="mine")
+    act(world, "unlock")
+    payloads = [each["payload"] for each in deployments.kept(world.github, REPOSITORY).deployments]
+    lifted = {**payloads[1], "reason": "somebody else's"}
+    act(world, "lock", reason="mine")
+    for _ in range(100):
+        deployments.other_tool(world.github, REPOSITORY, "staging", sha(1), task="cicd-actions:lock", payload=lifted)
+    assert "it is locked" in world.start(1).headline
+    (found,) = json.loads(act(world, "status").outputs["status"]).values()
+    assert found["lock"]["reason"] == "mine"
+
+
+def test_lock_of_two_people_at_once_is_lifted_by_one_unlock_of_a_third(world: World) -> None:
+    for name in ("alice", "bob"):
+        locked = world.action(
+            "deployment-record",
+            {"phase": "lock", "reason": f"{name}'s"},
+            run="7",
+            GITHUB_SHA=sha(1),
+            GITHUB_TRIGGERING_ACTOR=name,
+        )
+        assert locked.code == 0
+    unlocked = act(world, "unlock", reason="done")
+    assert "staging is unlocked. bob locked it at 20" in unlocked.headline
+    assert world.start(1).code == 0
+
+
 def test_lock_without_a_key_is_proven_by_its_run(world: World) -> None:
     deployments.run(world.github, REPOSITORY, 7, sha(5))
     assert act(world, "lock", reason="x", record_key="").code == 0
