@@ -8,6 +8,7 @@ from cicd_actions.engines import kubernetes_rollout as rollouts
 from cicd_actions.engines.kubectl import Json
 from cicd_actions.engines.protocol import REVISION, Refused
 from cicd_actions.engines.reference import reference
+from cicd_actions.engines.staying_up import moment
 from cicd_actions.toolkit.errors import Failed
 from cicd_actions.toolkit.grammar import NotUnderstood
 
@@ -195,6 +196,13 @@ def gave_up(workload: Json) -> bool:
     if workload["kind"] == rollouts.KIND:
         return observed(workload) and bool(rollouts.failed(workload))
     return observed(workload) and _condition(workload, "Progressing").get("reason") == "ProgressDeadlineExceeded"
+
+
+def arrived_at(workload: Json) -> float | None:
+    """Returns when the present specification's roll-out was complete, in seconds since 1970; `None` where nothing tells."""
+    progress = _condition(workload, "Progressing")
+    complete = observed(workload) and progress.get("reason") == "NewReplicaSetAvailable"
+    return moment(progress["lastUpdateTime"]) if complete else None
 
 
 def settled(workload: Json) -> bool:
