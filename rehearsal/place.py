@@ -142,6 +142,10 @@ class Place:
         images = {task["Spec"]["ContainerSpec"]["Image"] for task in tasks}
         return images == {self.old.pinned} and len(up) == len(tasks) == 2
 
+    def whole(self) -> bool:
+        """Whether as many replicas run as are wanted."""
+        return self.stack.up(self.inner.service) == len(self.stack.tasks(self.inner.service)) == 2
+
     def moving(self) -> bool:
         """Whether the engine still changes the service."""
         state = (self.world.client.services.get(self.service).attrs.get("UpdateStatus") or {}).get("State", "")
