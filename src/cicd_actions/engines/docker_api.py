@@ -261,19 +261,20 @@ class Log:
         self._behind = False
 
     def pass_on(self, on_line: Line, until: Deadline, *, last: bool = False) -> None:
-        """Hands over the new lines; with `last` also one that no newline ended. A removed container has no new ones.
+        """Hands over the new lines by `until`; with `last` also one that no newline ended. A removed container has no new ones.
 
         Raises `EngineUnreachable`.
         """
-        # A turn that had its time and did not reach the end: another one does not reach it either.
         had = until.remaining
-        complete = not (last and self._behind) and self._read(on_line, until, self._tail)
+        whole = Deadline(had / 2, self._api.runtime.clock) if last else until
+        # A turn that had its time and did not reach the end: another one does not reach it either.
+        complete = not (last and self._behind) and self._read(on_line, whole, self._tail)
         self._behind = not complete and (self._behind or had >= LAST_WORDS)
         if last and not complete:
-            # The end of the log says how the job ended. Reading it backwards is cheap for the engine.
+            # The end of the log says how the job ended. Reading it backwards is cheap: half of the time is enough.
             self._close()
             on_line("stdout", "… the output is too long: a part is left out here …")
-            self._read(on_line, Deadline(LAST_WORDS, self._api.runtime.clock), LAST)
+            self._read(on_line, until, LAST)
         if last:
             self._close()
 

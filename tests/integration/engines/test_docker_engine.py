@@ -28,7 +28,8 @@ from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import Cancelled
 from cicd_actions.toolkit.runtime import Runtime
 from tests.harness.load import Load
-from tests.harness.stack import Images, await_text, fetch, free_port
+from tests.harness.ports import free_port
+from tests.harness.stack import Images, await_text, fetch
 
 pytestmark = pytest.mark.docker
 
