@@ -28,7 +28,12 @@ class Left:
         """Tells whether this is a release; by its commit alone where the digests are not known."""
         if not self.identity:
             return release.sha == self.sha
-        return release.identity == self.identity or (self.release is None and release.identity <= self.identity)
+        return release.identity <= self.identity if self.release is None else release.identity == self.identity
+
+    @classmethod
+    def recorded(cls, release: Release) -> Left:
+        """Returns the release that a deploy recorded."""
+        return cls(release.sha, release.identity, release)
 
 
 @dataclass(frozen=True)
@@ -215,7 +220,7 @@ def leaving(facts: Facts, current_sha: str) -> Left:
     if current_sha:
         release = next((each for each in deploys if each.sha == current_sha), None)
         if release is not None:
-            return Left(current_sha, release.identity, release)
+            return Left.recorded(release)
         return Left(current_sha, runs if _label(facts.running) == current_sha else frozenset())
     if not runs and not facts.history.outcomes:
         raise _nothing(facts, Left())
@@ -227,14 +232,14 @@ def leaving(facts: Facts, current_sha: str) -> Left:
         )
     if deploys:
         newest = deploys[0]
-        before = _newest_other(facts, Left(newest.sha, newest.identity, newest))
+        before = _newest_other(facts, Left.recorded(newest))
         known = newest.identity | (before.identity if before else frozenset())
         recorded = {service for service, _ in known}
         if facts.history.rolled_back_to(facts.services) == newest.identity and newest.runs_in(runs):
             # A rollback brought the newest deploy again, in place of something that was deployed by hand: that was left.
             return Left()
         if {each for each in runs if each[0] in recorded} <= known:
-            return Left(newest.sha, newest.identity, newest)
+            return Left.recorded(newest)
     found = next((each for each in deploys if each.runs_in(runs)), None)
     return Left(_label(facts.running) or (found.sha if found else ""), runs, found)
 
