@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OURS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 REUSABLE = [
     ROOT / ".github" / "workflows" / f"{name}.yml"
-    for name in ("verify", "release", "deploy", "pipeline", "rollback", "infrastructure", "rehearsal")
+    for name in ("verify", "release", "build", "deploy", "pipeline", "rollback", "infrastructure", "rehearsal")
 ]
 EXAMPLE = sorted((ROOT / "examples" / "two-lane" / ".github" / "workflows").glob("*.yml"))
 ACTIONS = sorted([*(ROOT / ".github" / "actions").glob("*/action.yml"), *(ROOT / "actions").glob("*/action.yml")])
@@ -50,8 +50,9 @@ PINS = {
 }
 """Third-party actions: the version that the comment names, and its commit."""
 
-DEPLOY, RELEASE, PIPELINE, ROLLBACK, REHEARSAL = (
-    ROOT / ".github" / "workflows" / f"{name}.yml" for name in ("deploy", "release", "pipeline", "rollback", "rehearsal")
+DEPLOY, RELEASE, BUILD, PIPELINE, ROLLBACK, REHEARSAL = (
+    ROOT / ".github" / "workflows" / f"{name}.yml"
+    for name in ("deploy", "release", "build", "pipeline", "rollback", "rehearsal")
 )
 LEVELS = {"none": 0, "read": 1, "write": 2}
 
@@ -128,7 +129,8 @@ def test_no_permission_unless_a_job_asks(path: Path) -> None:
 
 OF_A_DEPLOY = {"deployments", "id-token"}
 WRITES = {
-    ("release.yml", "build-separately"): {"packages", "id-token", "attestations"},
+    ("build.yml", "build"): {"packages", "id-token", "attestations"},
+    **{("release.yml", f"build-{number}"): {"packages", "id-token", "attestations"} for number in range(1, 5)},
     ("release.yml", "build"): {"packages", "id-token", "attestations"},
     ("release.yml", "image"): {"id-token", "attestations"},
     **{("release.yml", f"environment-{number}"): OF_A_DEPLOY for number in range(1, 5)},
@@ -247,13 +249,14 @@ def test_secrets_reach_only_the_steps_that_need_them() -> None:
         if re.search(r"\bsecrets\.[A-Z]", str(step))
     }
     assert with_secrets == {
-        ("release.yml", "build-separately", "docker/login-action"),
-        ("release.yml", "build-separately", "Build the image once"),
+        ("build.yml", "build", "docker/login-action"),
+        ("build.yml", "build", "Build the image once"),
         ("release.yml", "build", "docker/login-action"),
         ("release.yml", "build", "Build every image once"),
         ("release.yml", "image", "docker/login-action"),
         ("infrastructure.yml", "infrastructure", "What would change, or has drifted"),  # only what reads
         ("deploy.yml", "infrastructure", "Plan the infrastructure"),  # the key encrypts the plan
+        ("deploy.yml", "deploy", "Log in to the registry"),
         ("deploy.yml", "deploy", "Outputs of the infrastructure"),
         ("deploy.yml", "deploy", "Apply the infrastructure"),
         ("deploy.yml", "deploy", "What is released"),  # masks their values
@@ -268,6 +271,7 @@ def test_secrets_reach_only_the_steps_that_need_them() -> None:
         ("deploy.yml", "ask", "Ask people"),  # whom
         ("deploy.yml", "deploy", "Tell people"),
         ("rollback.yml", "announce", "End the deploys that wait"),  # signs it
+        ("rollback.yml", "roll-back", "Log in to the registry"),
         ("rollback.yml", "roll-back", "Tell people"),
         ("rollback.yml", "roll-back", "What is rolled back"),
         ("rollback.yml", "roll-back", "Outputs of the infrastructure"),
@@ -334,7 +338,7 @@ def test_clouds_are_reached_without_stored_keys() -> None:
     for path in REUSABLE:
         for name, job in jobs(path).items():
             names = [str(step.get("name", "")) for step in job.get("steps", [])]
-            clouds = {each.removeprefix("Log in to ") for each in names if each.startswith("Log in to ")}
+            clouds = {each.removeprefix("Log in to ") for each in names if each.startswith("Log in to ")} - {"the registry"}
             assert clouds in (set(), {"AWS", "Google Cloud", "Azure"}), f"{path.name}: {name} knows one cloud and not another"
 
 
@@ -379,6 +383,7 @@ def test_the_check_reports_always_and_holds_every_job_to_what_was_decided() -> N
     assert step["uses"] == "$/.github/actions/check-jobs"
     assert step["if"] == "always()"
     assert step["with"]["needs"] == "${{ toJSON(needs) }}"
+    assert step["with"]["outputs"] == "plan=plan", "a plan that is dropped would be a release that does not happen"
     assert dict(line.split("=", 1) for line in step["with"]["expected"].splitlines()) == {
         "plan": "true",
         "lane": "${{ needs.plan.outputs.lanes != '[]' }}",
@@ -461,6 +466,7 @@ def test_a_newer_push_cancels_checks_and_never_a_deployment() -> None:
             elif name == "approve":
                 assert group.startswith("approve-")
                 assert job["concurrency"]["cancel-in-progress"] is True
+                assert "queue" not in job["concurrency"], "GitHub refuses both together"
             else:
                 assert "concurrency" not in job, name
 
@@ -569,17 +575,40 @@ def test_a_promotion_builds_nothing() -> None:
     assert build["outputs"]["digests"] == "${{ steps.build.outputs.digests || steps.promoted.outputs.digests }}"
 
 
+SEPARATE = [f"build-{number}" for number in range(1, MOST_BUILDERS + 1)]
+
+
 def test_an_image_with_its_own_runner_hands_its_digest_to_the_build() -> None:
-    """Outputs of a matrix overwrite each other by name, so each of its jobs has another one."""
+    """A job for each, because outputs of a matrix share their names."""
     found = jobs(RELEASE)
-    separate = found["build-separately"]
-    assert list(separate["outputs"]) == [f"image-{number}" for number in range(1, MOST_BUILDERS + 1)]
-    for number, value in enumerate(separate["outputs"].values()):
-        assert value.startswith(f"${{{{ fromJSON(inputs.plan).build.separate[{number}] == matrix.image && ")
+    for number, name in enumerate(SEPARATE):
+        assert called(found[name]) == BUILD
+        assert found[name]["with"]["image"] == f"${{{{ fromJSON(inputs.plan).build.separate[{number}] }}}}"
+    assert found["build"]["needs"] == SEPARATE
     built = next(step for step in found["build"]["steps"] if step.get("id") == "build")
-    assert built["with"]["built"] == "${{ toJSON(needs.build-separately.outputs) }}"
-    for job in (separate, found["build"]):
+    assert built["with"]["built"] == "${{ toJSON(needs) }}"
+    (alone,) = jobs(BUILD).values()
+    assert "strategy" not in alone
+    for job in (alone, found["build"]):
         assert job["steps"][-1]["uses"].startswith("actions/attest@")
+
+
+def test_the_jobs_token_goes_to_githubs_own_registry_alone() -> None:
+    """Another registry that gets it could act with it until the job ends."""
+    for path in (RELEASE, BUILD, REHEARSAL):
+        logins = [step["with"] for _, step in steps(path) if step.get("uses", "").startswith("docker/login-action@")]
+        assert logins
+        for given in logins:
+            of = given["registry"].removeprefix("${{ ").removesuffix(".registry }}")
+            assert given["password"] == f"${{{{ secrets.REGISTRY_PASSWORD || {of}.registry-token && github.token || '' }}}}"
+
+
+@pytest.mark.parametrize("path", [DEPLOY, ROLLBACK], ids=name_of)
+def test_a_deploy_logs_in_to_the_registry_before_it_asks_for_an_image(path: Path) -> None:
+    found = jobs(path)["deploy" if path == DEPLOY else "roll-back"]
+    names = [step.get("uses") for step in found["steps"]]
+    assert names.index("$/.github/actions/registry-login") < names.index("$/.github/actions/release-images")
+    assert found["permissions"]["packages"] == "read"
 
 
 def test_only_a_proven_fail_takes_a_release_back() -> None:
@@ -664,7 +693,7 @@ def test_every_step_that_reads_or_writes_records_has_their_key() -> None:
 
 def test_an_environment_is_reached_only_through_the_one_before_with_the_same_digests() -> None:
     found = jobs(RELEASE)
-    assert list(found) == ["build-separately", "build", "image", *(f"environment-{number}" for number in range(1, 5))]
+    assert list(found) == [*SEPARATE, "build", "image", *(f"environment-{number}" for number in range(1, 5))]
     scanned = (
         " && (needs.image.result == 'success' || needs.image.result == 'skipped'"
         " && fromJSON(inputs.plan || '{}').build.scans.any != true)"
@@ -698,19 +727,19 @@ def test_workflows_call_each_other_on_as_many_levels_as_a_server_knows() -> None
 
 def test_a_release_needs_a_green_check_and_the_plan_that_it_handed_on() -> None:
     found = jobs(RELEASE)
-    assert [name for name, job in found.items() if "needs" not in job] == ["build-separately"]
-    separate = found["build-separately"]["if"]
-    released, some = separate.split(" && ")
-    assert (released, some) == (
-        "fromJSON(inputs.plan || '{}').release == true", "fromJSON(inputs.plan || '{}').build.separate[0] != ''",
-    )  # fmt: skip
+    assert [name for name, job in found.items() if "needs" not in job] == SEPARATE
+    released = "fromJSON(inputs.plan || '{}').release == true"
+    for number, name in enumerate(SEPARATE):
+        assert found[name]["if"] == f"{released} && fromJSON(inputs.plan || '{{}}').build.separate[{number}] != ''"
     assert found["build"]["if"] == (
-        f"${{{{ !cancelled() && {released} && (needs.build-separately.result == 'success'"
-        f" || needs.build-separately.result == 'skipped' && {some.replace('!=', '==')}) }}}}"
+        f"${{{{ !cancelled() && {released}"
+        " && !contains(needs.*.result, 'failure') && !contains(needs.*.result, 'cancelled') }}"
     )
     assert jobs(PIPELINE)["release"]["if"] == "${{ !cancelled() && needs.verify.result == 'success' }}"
     assert jobs(PIPELINE)["release"]["with"] == {"plan": "${{ needs.verify.outputs.plan }}"}
     assert load(VERIFY)["on"]["workflow_call"]["outputs"]["plan"]["value"] == "${{ jobs.check.outputs.plan }}"
+    # GitHub evaluates the outputs of a failed job too, and keeps an earlier attempt's in place of an empty one.
+    assert jobs(VERIFY)["check"]["outputs"]["plan"] == "${{ job.status == 'success' && needs.plan.outputs.plan || '{}' }}"
 
 
 def test_a_job_behind_one_that_may_be_skipped_names_the_results_it_needs() -> None:

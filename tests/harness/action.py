@@ -74,7 +74,7 @@ class Step:
         except subprocess.TimeoutExpired:
             self._process.kill()
             raise AssertionError(f"it did not end:\n{self.log}") from None
-        self._reader.join(5)
+        self._reader.join(60)
         text = self._process.stdout.read()
         self._process.stdout.close()
         said = json.loads(text) if text.strip() else {"outputs": {}, "findings": []}

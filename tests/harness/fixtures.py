@@ -33,11 +33,13 @@ def shared(what: str, begin: Callable[[], Callable[[], None] | None]) -> Iterato
             fcntl.flock(users, fcntl.LOCK_SH)
         finally:
             fcntl.flock(beginning, fcntl.LOCK_UN)
-        yield
-        fcntl.flock(users, fcntl.LOCK_UN)
-        if end is not None:
-            fcntl.flock(users, fcntl.LOCK_EX)
-            end()
+        try:
+            yield
+        finally:
+            fcntl.flock(users, fcntl.LOCK_UN)
+            if end is not None:
+                fcntl.flock(users, fcntl.LOCK_EX)
+                end()
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import secrets
-import socket
 import tarfile
 import time
 import urllib.error
@@ -20,16 +19,10 @@ from docker import errors
 from docker.types import EndpointSpec, ServiceMode
 
 from tests.harness.engine import BASE
+from tests.harness.ports import free_port
 
 SOURCES = Path(__file__).parent / "images"
 LABEL = "org.cicd-actions.test"
-
-
-def free_port() -> int:
-    """A port that no process listens on now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def new_sha() -> str:

@@ -18,7 +18,8 @@ from cicd_actions.engines.staged_swarm import StagedSwarm
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.runtime import Runtime
 from tests.harness.load import Load
-from tests.harness.stack import Images, Stack, free_port
+from tests.harness.ports import free_port
+from tests.harness.stack import Images, Stack
 
 SOCKET = "/tmp/haproxy.sock"  # noqa: S108 - in the proxy's container
 

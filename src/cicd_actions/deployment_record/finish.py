@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from cicd_actions.deployment_record.phase import Phase
 from cicd_actions.engines.inputs import connected
+from cicd_actions.engines.staying_up import Cause, End, Remembers, proven
 from cicd_actions.github.history import History
 from cicd_actions.github.release_record import Record, Task, marked, time_of
+from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import ActionError, UnusableInput
+from cicd_actions.toolkit.printable import shortened, visible
 from cicd_actions.toolkit.report import Report
 from cicd_actions.toolkit.verdict import Verdict
 
-_APART = 2.0
-"""Seconds between two moments at which replicas ended. What ends them all at once is the engine, or the node."""
+WATCH = 30.0
+"""Seconds for which a doubtful release is watched at most: replicas that fail one after the other prove what one alone does
+not. It is never more than half of `timeout`."""
+
+POLL = 1.0
 
 _TASKS = {"pass": Task.PASSED, "fail": Task.QUARANTINED}
 _STATES = {"pass": "success", "fail": "failure", "inconclusive": "error", "cancelled": "error"}
@@ -32,10 +38,10 @@ def finish(phase: Phase) -> Report:
     sha, services = phase.sha(), phase.services()
     started = _started(phase, sha)
     reason = phase.inputs.reason
-    ends, told = _ended(phase, services, started) if verdict == "pass" else (0, "")
-    if ends:
-        # Once proves nothing against a release, but neither is it one that stayed up.
-        verdict, reason = "fail" if ends > 1 else "inconclusive", f"{told} {reason}".strip()
+    stayed, told = _stayed_up(phase, services, started) if verdict == "pass" else ("pass", "")
+    if stayed != "pass":
+        verdict, reason = stayed, f"{told} {reason}".strip()
+    phase = phase.renewed()
     deployment = phase.inputs.deployment_id or (started.id if started else 0)
     record = replace(
         phase.record(_TASKS.get(verdict, Task.DEPLOY), sha, services, reason=reason),
@@ -67,7 +73,7 @@ def finish(phase: Phase) -> Report:
             "no-start", "This run has no deploy that was started, so none is shown as ended.", "Use `phase: start` first."
         )
     error = phase.write_audit("finish", record, verdict)
-    doubtful = ends == 1 or (error is not None and phase.inputs.audit_required)
+    doubtful = stayed == "inconclusive" or (error is not None and phase.inputs.audit_required)
     outcome = Verdict.INCONCLUSIVE if doubtful else Verdict.PASS
     if error is not None and phase.inputs.audit_required:
         phase.warn("audit", error.what, error.fix)
@@ -79,7 +85,7 @@ def finish(phase: Phase) -> Report:
             "verdict": outcome,
             "deployment-id": str(deployment) if deployment else "",
             "record-id": str(number) if number else "",
-            "ended": told if ends > 1 else "",
+            "ended": told if stayed == "fail" else "",
             "reason": headline,
         },
         phase.findings,
@@ -100,33 +106,64 @@ def _verdict(phase: Phase) -> str:
     )
 
 
-def _ended(phase: Phase, services: Mapping[str, str], started: Record | None) -> tuple[int, str]:
-    """Returns at how many moments replicas of the release ended by themselves since the deploy started, and the sentence.
+def _stayed_up(phase: Phase, services: Mapping[str, str], started: Record | None) -> tuple[str, str]:
+    """Returns `pass`, `fail` or `inconclusive`, and the sentence that says which service does not stay up.
 
-    A proxy hides that from the gate. 0 also where the engine cannot tell.
+    A proxy hides from a gate that replicas end. `pass` also where the engine cannot tell.
     """
     since = time_of(started.at) if started is not None else None
     if not phase.inputs.engine or since is None:
-        return 0, ""
+        return "pass", ""
+    deadline = phase.runtime.deadline(phase.inputs.timeout)
     try:
         with connected(phase.inputs, phase.runtime) as engine:
-            if engine.own_programs:
-                return 0, ""
-            now = engine.running(list(services), phase.runtime.deadline(phase.inputs.timeout))
+            if not isinstance(engine, Remembers):
+                return "pass", ""
+            now = engine.running(list(services), deadline)
+            here = [name for name, each in now.items() if (each.digest or each.image) == marked(services[name])]
+            return _watched(phase, engine, here, since, deadline)
     except ActionError as error:
         phase.warn("ended", f"Could not determine whether replicas ended: {error.what}", error.fix)
-        return 0, ""
-    for service, here in now.items():
-        times = sorted(at for at in here.ended if at > since)
-        if times and (here.digest or here.image) == marked(services[service]):
-            count = "1 of its replicas" if len(times) == 1 else f"{len(times)} of its replicas"
-            return moments(times), f"{service} does not stay up: {count} ended since the deploy started."
-    return 0, ""
+        return "pass", ""
 
 
-def moments(times: Sequence[float]) -> int:
-    """Returns at how many moments something happened; what happened within two seconds of another is one with it."""
-    return sum(before is None or at - before > _APART for before, at in zip([None, *times], times, strict=False))
+def _watched(phase: Phase, engine: Remembers, services: Sequence[str], since: float, deadline: Deadline) -> tuple[str, str]:
+    """Watches a doubtful release: one end proves nothing against it, but it did not stay up either."""
+    ends: dict[str, set[End]] = {service: set() for service in services}
+    unhealthy, told = set(services), ""
+    patience = phase.runtime.deadline(min(WATCH, phase.inputs.timeout / 2))
+    while True:
+        failing: dict[str, int] = {}
+        for service in services:
+            uptime = engine.uptime(service, deadline)
+            failing[service] = uptime.failing
+            ends[service] |= {end for end in uptime.ended if end.at >= since}
+            if proven(ends[service]):
+                return "fail", f"{service} does not stay up: {_told(ends[service])}"
+        unhealthy &= {service for service in services if failing[service]}
+        doubtful = [service for service in services if failing[service] or any(map(_telling, ends[service]))]
+        if not doubtful or patience.expired:
+            break
+        if told != (told := f"Watching {', '.join(doubtful)}: a replica ended, or its health check fails."):
+            phase.runtime.log(told)
+        phase.runtime.sleep(patience.timeout(POLL))
+    for service in services:
+        if ends[service]:
+            return "inconclusive", f"{service} did not stay up: {_told(ends[service])}"
+        if failing[service]:
+            told = f"{service} does not stay healthy: the health check of {failing[service]} of its replicas fails."
+            return "fail" if service in unhealthy else "inconclusive", told
+    return "pass", ""
+
+
+def _telling(end: End) -> bool:
+    return end.cause is not Cause.OUTSIDE
+
+
+def _told(ends: Collection[End]) -> str:
+    count = "1 of its replicas" if len(ends) == 1 else f"{len(ends)} of its replicas"
+    last = max(ends, key=lambda end: (end.cause is Cause.MEMORY, end.at))
+    return f"{count} ended since the deploy started ({shortened(visible(last.why), 100)})."
 
 
 def _listed(services: Mapping[str, str]) -> str:

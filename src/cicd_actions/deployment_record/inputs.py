@@ -188,8 +188,8 @@ class Inputs(StageInputs, GateOptions, CheckInputs, RecordInputs, _Release):
 
     engine: str = declare(
         choice("", *ENGINES),
-        "`start`, `adopt`: where the release runs: `swarm`, `kubernetes` (experimental), `docker` or `command`. `start` checks"
-        " the rollback there.",
+        "`start`, `finish`, `adopt`: where the release runs: `swarm`, `kubernetes` (experimental), `docker` or `command`."
+        " `start` checks the rollback there, `finish` that the release stays up.",
     )
     environment: str = declare(
         string, "The environment's name, such as `staging`. For `status`: one or more, one per line.", required=True

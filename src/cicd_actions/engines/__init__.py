@@ -10,6 +10,7 @@ Reading order:
   does it by `staged_swarm` and `staged_docker`, where `haproxy` divides the traffic; `staged_kubernetes` by Services or a
   `kubernetes_route`, with the objects of `kubernetes_stage` and `kubernetes_stage_objects`; `staged_command` by the user's
   programs. `staged_inputs` makes these engines.
-- `reference`, `registry` and `registry_trust` know images. `left_behind` finds what interrupted runs left, and `patience`
-  waits.
+- `staying_up` tells what ended a replica, and when that proves something against a release.
+- `reference`, `registry` and `registry_trust` know images, `registry_logins` the logins. `left_behind` finds what interrupted
+  runs left, and `patience` waits.
 """

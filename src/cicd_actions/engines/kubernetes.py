@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
 
+from cicd_actions.engines import kubernetes_pods as pods
 from cicd_actions.engines import kubernetes_workload as workloads
 from cicd_actions.engines.kubectl import Conflict, Json, Kubectl, NotFound, container_status
 from cicd_actions.engines.kubernetes_job import run_job
@@ -24,6 +25,7 @@ from cicd_actions.engines.protocol import (
     Image,
     Job,
     JobEnd,
+    NotStarted,
     RolledOut,
     RollOutFailed,
     Running,
@@ -31,6 +33,7 @@ from cicd_actions.engines.protocol import (
     Target,
 )
 from cicd_actions.engines.registry import Registry
+from cicd_actions.engines.staying_up import Uptime
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import ActionError
 from cicd_actions.toolkit.lines import Line
@@ -167,6 +170,10 @@ class Kubernetes:
         workload = self._deployment(service, deadline)
         return self._evidence(workload, self._name_of(service, workload), deadline, lines)
 
+    def uptime(self, service: str, deadline: Deadline) -> Uptime:
+        workload = self._deployment(service, deadline)
+        return pods.uptime(self._present(workload, deadline), self._name_of(service, workload), workloads.arrived_at(workload))
+
     def _deployment(self, service: str, deadline: Deadline) -> Json:
         """Returns the Deployment of that name, else the StatefulSet, else the DaemonSet."""
         name = service.partition("/")[0]
@@ -209,9 +216,7 @@ class Kubernetes:
         """Whether an update waits for a change: a Deployment's progress deadline may be as long as the roll-out's own."""
         if not workloads.observed(workload):
             return False
-        for pod in self._pods(workload, deadline):
-            if not workloads.has_template_of(pod, workload):
-                continue
+        for pod in self._present(workload, deadline):
             statuses = (pod.get("status") or {}).get("containerStatuses") or []
             if any((each.get("state") or {}).get("waiting", {}).get("reason") in _STUCK for each in statuses):
                 return True
@@ -231,6 +236,10 @@ class Kubernetes:
             sets = self._kubectl.items("replicasets", *chosen, deadline=deadline)
             owners = {str(each["metadata"]["uid"]) for each in sets if workloads.owned_by(each, owners)}
         return [pod for pod in self._kubectl.items("pods", *chosen, deadline=deadline) if workloads.owned_by(pod, owners)]
+
+    def _present(self, workload: Json, deadline: Deadline) -> list[Json]:
+        """Returns its pods that have the present template's images."""
+        return [pod for pod in self._pods(workload, deadline) if workloads.has_template_of(pod, workload)]
 
     def _change(self, service: str, workload: Json, patch: Callable[[Json], Json | None], deadline: Deadline) -> Json:
         """Applies the patch to the workload that it was made for, and makes it again where somebody else was faster.
@@ -300,22 +309,32 @@ class Kubernetes:
             fix=f"See who did: kubectl get {workloads.ref(workload)} --show-managed-fields -o yaml",
         )
 
-    def _failure(self, service: str, workload: Json) -> RollOutFailed:
-        evidence = self._evidence(workload, self._name_of(service, workload), Deadline(30, self._runtime.clock), 50)
+    def _failure(self, service: str, workload: Json) -> RollOutFailed | NotStarted:
+        deadline, container = Deadline(30, self._runtime.clock), self._name_of(service, workload)
+        evidence = self._evidence(workload, container, deadline, 50)
         why = "its progress deadline passed" if workloads.gave_up(workload) else "the deadline passed"
+        waiting = [pod for pod in self._present(workload, deadline) if not container_status(pod, container).get("ready")]
+        if waiting and all(pods.not_started(pod, container) for pod in waiting):
+            return NotStarted(
+                service,
+                f"Could not tell whether {service} becomes available: {why} before the cluster started its pods.",
+                evidence=evidence,
+                cause=evidence.reason,
+                fix=f"    kubectl describe pod {waiting[0]['metadata']['name']}",
+            )
         return RollOutFailed(
             service, f"{service} did not become available: {why}.", reverted=False, evidence=evidence, cause=evidence.reason
         )
 
     def _evidence(self, workload: Json, container: str, deadline: Deadline, lines: int) -> Evidence:
         """Returns what the newest failing pod says, else the newest of all, else why there is none."""
-        pods = self._pods(workload, deadline)
-        pods.sort(key=lambda pod: str(pod["metadata"].get("creationTimestamp")), reverse=True)
-        pods.sort(key=lambda pod: bool(container_status(pod, container).get("ready")))
+        found = self._pods(workload, deadline)
+        found.sort(key=lambda pod: str(pod["metadata"].get("creationTimestamp")), reverse=True)
+        found.sort(key=lambda pod: bool(container_status(pod, container).get("ready")))
         refused = workloads.refused_pods(workload)
-        if not pods or refused:
+        if not found or refused:
             return Evidence(reason=refused or f"{workloads.ref(workload)} has no pod.")
-        return self._kubectl.evidence(pods[0], container, deadline, lines)
+        return self._kubectl.evidence(found[0], container, deadline, lines)
 
     def _replace_stuck(self, service: str, abandoned: str, deadline: Deadline) -> None:
         """Deletes the failing pods of the abandoned revision: a StatefulSet waits forever for them to become ready.

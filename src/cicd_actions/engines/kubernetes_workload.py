@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from cicd_actions.engines.kubectl import Json
 from cicd_actions.engines.protocol import REVISION, Refused
 from cicd_actions.engines.reference import reference
+from cicd_actions.engines.staying_up import moment
 from cicd_actions.toolkit.errors import Failed
 from cicd_actions.toolkit.grammar import NotUnderstood
 
@@ -175,6 +176,13 @@ def _counts(workload: Json) -> tuple[int, int, int]:
 def gave_up(workload: Json) -> bool:
     """Whether Kubernetes gave up on the present specification: its progress deadline passed."""
     return observed(workload) and _condition(workload, "Progressing").get("reason") == "ProgressDeadlineExceeded"
+
+
+def arrived_at(workload: Json) -> float | None:
+    """Returns when the present specification's roll-out was complete, in seconds since 1970; `None` where nothing tells."""
+    progress = _condition(workload, "Progressing")
+    complete = observed(workload) and progress.get("reason") == "NewReplicaSetAvailable"
+    return moment(progress["lastUpdateTime"]) if complete else None
 
 
 def settled(workload: Json) -> bool:

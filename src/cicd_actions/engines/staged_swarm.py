@@ -13,10 +13,11 @@ from docker import errors as sdk
 
 from cicd_actions.engines import swarm_spec
 from cicd_actions.engines.docker_api import Json
-from cicd_actions.engines.protocol import Refused, RollOutFailed, Running, Target
+from cicd_actions.engines.protocol import NotStarted, Refused, RollOutFailed, Running, Target
 from cicd_actions.engines.stage_labels import STAGE, SUFFIX
 from cicd_actions.engines.staged_proxy import ByProxy, Standing
 from cicd_actions.engines.swarm import POLL, Swarm
+from cicd_actions.engines.swarm_tasks import Failures
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import Failed
 from cicd_actions.toolkit.runtime import Runtime
@@ -63,14 +64,18 @@ class StagedSwarm(Swarm, ByProxy):
     def _await_stage(self, target: Target, deadline: Deadline) -> None:
         """Waits until all replicas run, and then for the time of `monitor`."""
         service, since = target.service, None
+        failures = Failures(self._tasks, target.image.pinned)
         while True:
             state = self._existing(service + SUFFIX)
             with self._api.asking("ask for the replicas"):
-                tasks = self._tasks.of(state["ID"])
-            evidence = self._tasks.first_failure(tasks, target.image.pinned)
-            if evidence is not None or deadline.expired:
-                what = "did not come up healthy" if evidence is not None else "was not healthy before the deadline passed"
-                evidence = evidence or self.logs(service + SUFFIX, deadline)
+                tasks = failures.look(state["ID"])
+            if failures.doubtful and deadline.expired:
+                what = f"Could not tell whether the new release of {service} comes up. It never had traffic."
+                found = failures.evidence
+                raise NotStarted(service, what, evidence=found, cause=found.reason if found else "")
+            if failures.proven or deadline.expired:
+                what = "did not come up healthy" if failures.proven else "was not healthy before the deadline passed"
+                evidence = failures.evidence or self.logs(service + SUFFIX, deadline)
                 raise RollOutFailed(
                     service,
                     f"The new release of {service} {what}. It never had traffic.",

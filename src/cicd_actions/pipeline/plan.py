@@ -80,6 +80,7 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
     plan = planning.make(pipeline, trusted, event, changes.tracked_files() or [])
     calling = _calling(runtime)
     if plan.release and pipeline.release is not None:
+        _refuse_shared_name(inputs.config, pipeline, runtime)
         _refuse_deadlock(calling, plan, event.repository)
         _protected(plan, pipeline.release.protection, inputs, runtime)
     if job := caller.silent(calling):
@@ -112,6 +113,17 @@ def _calling(runtime: Runtime) -> str:
         return file.read_text("utf-8") if path else ""
     except (OSError, UnicodeDecodeError):
         return ""
+
+
+def _refuse_shared_name(config: str, pipeline: Pipeline, runtime: Runtime) -> None:
+    """Raises `Failed` for a second pipeline file of a repository that does not say which application it releases."""
+    usual = runtime.workspace / reading.DEFAULT
+    if not pipeline.app and usual.is_file() and not (runtime.workspace / config).samefile(usual):
+        raise Failed(
+            f"Refused to release: {config} has no `app`, so its queues, approvals and records are those of {reading.DEFAULT}.",
+            cause="Without `app` the application has the repository's name.",
+            fix="Name the application of this file, on its top level:\n\n    app: second",
+        )
 
 
 def _refuse_deadlock(calling: str, plan: Plan, repository: str) -> None:
@@ -180,13 +192,18 @@ def _event(inputs: Inputs, runtime: Runtime) -> Event:
         base=changes.left(*pair) if pair else "",
         public=(payload.get("repository") or {}).get("private") is False and not _on_a_server(variables),
         promote=inputs.promote,
+        server=_server(variables),
     )
 
 
 def _on_a_server(variables: Mapping[str, str]) -> bool:
     """Tells whether the run is on an Enterprise Server, which stores no attestations and where nothing is public."""
-    host = urlsplit(variables.get("GITHUB_SERVER_URL") or "https://github.com").hostname or ""
+    host = _server(variables)
     return host != "github.com" and not host.endswith(".ghe.com")
+
+
+def _server(variables: Mapping[str, str]) -> str:
+    return urlsplit(variables.get("GITHUB_SERVER_URL") or "https://github.com").hostname or ""
 
 
 def _payload(runtime: Runtime) -> Mapping[str, Any]:

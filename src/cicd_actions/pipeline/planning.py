@@ -32,7 +32,8 @@ class Event:
 
     `files` are the changed ones, `None` where they are not known. `fork` says that the code comes from a pull request of a
     fork. `base` is the commit that the change starts from, empty for none. `public`: everybody may read the repository.
-    `promote` names an environment: nothing runs but the deploy to it, with the images that passed in the one before.
+    `promote` names an environment: nothing runs but the deploy to it, with the images that passed in the one before. `server`
+    is GitHub's host.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Event:
     base: str = ""
     public: bool = False
     promote: str = ""
+    server: str = "github.com"
 
 
 @dataclass
@@ -286,14 +288,20 @@ def build(pipeline: Pipeline, event: Event, environments: Sequence[Mapping[str, 
     images = {name: _without_nothing(dataclasses.asdict(each)) for name, each in pipeline.images.items() if name in used}
     return {
         **common,
-        "registry": made.registry,
-        "registry-username": made.registry_username or "",
+        **registry(pipeline, event),
         "docker": any("command" not in each and "runs-on" not in each for each in images.values()),
         "separate": [name for name, each in images.items() if "runs-on" in each],
         "attest": attests(pipeline, event),
         "images": images,
         "scans": scans.of_images(pipeline.scans, images),
     }
+
+
+def registry(pipeline: Pipeline, event: Event) -> dict[str, Any]:
+    """Returns the registry to log in to. The job's token is for GitHub's own alone: another one could keep it."""
+    host = pipeline.build.registry
+    token = host in {"ghcr.io", f"containers.{event.server}"}
+    return {"registry": host, "registry-username": pipeline.build.registry_username or "", "registry-token": token}
 
 
 def environments(pipeline: Pipeline, release: Release, event: Event) -> list[dict[str, Any]]:
@@ -350,6 +358,7 @@ def settings_of(pipeline: Pipeline, release: Release, environment: Environment, 
         "source-refs": list(release.refs) or [f"refs/heads/{event.default_branch}" if event.default_branch else "refs/heads/*"],
         "require-passed-in": before,
         "services": services,
+        **registry(pipeline, event),
         "approval-lasts": "24h",
         "timeout-minutes": 45 + waiting(found),
         "engine": "command",

@@ -46,7 +46,9 @@ class Image:
     target: str | None = key(NAME, "Stage of the Dockerfile.")
     build_args: Mapping[str, str] = key(BUILD_ARGS, "Build arguments. `{sha}` stands for the commit.", {})
     build_secrets: tuple[str, ...] = key(
-        Listed(VARIABLE), "Names of the secret BUILD_ENV, a dotenv file, that the build may mount.", ()
+        Listed(VARIABLE),
+        "Names of the secret BUILD_ENV, a dotenv file: the build may mount them, and `command` has them as variables.",
+        (),
     )
     platforms: tuple[str, ...] = key(
         Listed(Text("a platform", r"[a-z0-9]+/[a-z0-9]+(?:/v[0-9]+)?", "linux/amd64"), 1), "Platforms.", ("linux/amd64",)

@@ -13,6 +13,7 @@ from cicd_actions.engines.protocol import (
     Image,
     ImageMissing,
     NothingRuns,
+    NotStarted,
     RollOutFailed,
     Target,
 )
@@ -172,7 +173,7 @@ def _report(progress: StagedProgress, deadline: Deadline) -> Report:
     blocks: list[Block] = [_table(progress), *progress.blocks()]
     if failure.cause:
         blocks.append(Paragraph(failure.cause))
-    if isinstance(failure, RollOutFailed):
+    if isinstance(failure, (RollOutFailed, NotStarted)):
         blocks += evidence_blocks(failure.service, failure.evidence)
     if progress.stranded:
         blocks.append(Paragraph([Strong("Could not be rolled back: "), "; ".join(progress.stranded.values())]))

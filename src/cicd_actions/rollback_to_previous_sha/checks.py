@@ -15,7 +15,7 @@ from cicd_actions.github.commits import Comparison, compare
 from cicd_actions.github.history import History, Release
 from cicd_actions.github.inputs import AttestationInputs
 from cicd_actions.github.records import Records
-from cicd_actions.github.release_record import Record, digest_of, lock_described
+from cicd_actions.github.release_record import Record, digest_of, lock_in_full
 from cicd_actions.roll_out.inputs import Wanted
 from cicd_actions.rollback_to_previous_sha.inputs import CheckInputs
 from cicd_actions.rollback_to_previous_sha.plan import Facts, Left, Move, Plan, images, leaving, target
@@ -260,7 +260,7 @@ def lock(records: Records, environment: str, runtime: Runtime) -> Record | None:
         return None
     if found is None or not found.locks(time.time()):
         return None
-    runtime.log(f"{environment} is locked, and a rollback passes through: {lock_described(found)}")
+    runtime.log(f"{environment} is locked, and a rollback passes through: {lock_in_full(found)}")
     return found
 
 

@@ -229,6 +229,15 @@ def test_the_run_of_a_step() -> None:
     assert Run.of({}) == Run()
 
 
+def test_page_of_a_run_is_made_of_its_numbers_whatever_url_the_record_has() -> None:
+    here = {"GITHUB_SERVER_URL": "https://github.example.com/", "GITHUB_REPOSITORY": "org/new-name"}
+    elsewhere = "https://evil.example.com/org/app/actions/runs/5"
+    assert Run("5", "2", elsewhere).page(here) == "https://github.example.com/org/new-name/actions/runs/5/attempts/2"
+    assert Run("5", "", elsewhere).page(here) == "https://github.example.com/org/new-name/actions/runs/5"
+    assert Run("5/../../evil", "1", elsewhere).page(here) == ""
+    assert Run("5", "1", elsewhere).page({}) == ""
+
+
 def test_judged_are_verdicts_and_neither_deploys_nor_locks() -> None:
     judged = {task for task in Task if Record(task, "", "", "", {}).judged}
     assert judged == {Task.PASSED, Task.QUARANTINED}
