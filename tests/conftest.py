@@ -19,7 +19,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # On further Pythons a few examples show that the code runs there: what it does was shown on the first one.
 # Only this file loads a profile: a profile that a folder loads would apply to every folder.
 NO_SKIP = os.environ.get("CICD_ACTIONS_NO_SKIP") == "1"
-_EXAMPLES = {"few": 3, "ci": 15, "default": 40, "nightly": 200}
+_EXAMPLES = {"few": 3, "ci": 15, "default": 15, "nightly": 200}
 for _name, _count in _EXAMPLES.items():
     settings.register_profile(
         f"cicd-actions-{_name}",

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.github import deployments
+from tests.harness.action import MEASURED
 from tests.harness.releases import KEY, REPOSITORY, World, digest, sha
 
 
@@ -690,7 +691,7 @@ def test_cancelled_in_the_middle_it_says_what_stands(world: World) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "cicd_actions", "rollback-to-previous-sha", "--json"],
         env={
-            "PATH": os.environ["PATH"],
+            **{name: os.environ[name] for name in ("PATH", MEASURED) if name in os.environ},
             "PYTHONPATH": str(Path(__file__).parents[3] / "src"),
             "INPUTS": json.dumps(given),
             "GITHUB_API_URL": world.github.url,
