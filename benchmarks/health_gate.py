@@ -148,12 +148,12 @@ def start_up(made: Release, runs: int) -> float:
 
 
 def detection(
-    command: Callable[[str], list[str]], environment: dict[str, str], *, refused: bool, runs: int
+    command: Callable[[str], list[str]], environment: dict[str, str], *, refused: bool, runs: int, report: Path | None = None
 ) -> tuple[list[float], list[float], int]:
     """Measures `runs` recoveries.
 
-    Returns the seconds from each recovery to the request that sees it, the seconds between two probes before it (none are
-    seen while the connection is refused), and the most probes that a run needed.
+    Returns the seconds from each recovery to the request that sees it, the seconds between the two probes around it as the
+    gate's `report` has them, and the most probes that a run needed.
     """
     delays: list[float] = []
     gaps: list[float] = []
@@ -172,36 +172,46 @@ def detection(
             server.listen()
         assert server.arrived.wait(30), "the recovery was not noticed"
         delays.append(next(at for at, status in server.arrivals if status == 200) - healthy)
-        gaps += [later - earlier for (earlier, _), (later, _) in pairwise(server.arrivals)]
         out, _ = process.communicate(timeout=30)
-        if out.startswith(b"{"):
+        if report:
             probes = max(probes, int(json.loads(out)["outputs"]["attempts"]))
+            answers = json.loads(report.read_text("utf-8"))["targets"][0]["answers"]
+            gaps += [(right["from-ms"] - wrong["to-ms"]) / 1000 for wrong, right in pairwise(answers)]
         server.sock.close()
     return delays, gaps, probes
 
 
 def at_any_moment(gaps: list[float]) -> float:
-    """Returns the median delay of a recovery at a random moment of these gaps: as much time is nearer to a probe as farther."""
+    """Returns the median delay of a recovery at a random moment of each of these gaps."""
     low, high = 0.0, max(gaps)
     while high - low > 0.0001:
         middle = (low + high) / 2
-        low, high = (middle, high) if 2 * sum(min(gap, middle) for gap in gaps) < sum(gaps) else (low, middle)
+        low, high = (middle, high) if 2 * sum(min(middle / gap, 1) for gap in gaps) < len(gaps) else (low, middle)
     return high
 
 
 def detections(made: Release, runs: int) -> None:
+    """Measures the median delay of a detection.
+
+    A delay is as likely to be 0 as a whole gap, so the median of a hundred of them is off by a tenth in one of three runs.
+    The gaps themselves hardly differ: the target is held to the median over all moments in them. The measured median may be
+    above it by twice its error at most, which an answer that is seen late would exceed.
+    """
     print("Server healthy to the request that sees it (median; it comes up after 0.3 to 4.9 s)")
     environment = made.environment()
+    report = made.temporary.with_name("report.json")
     for name, refused in (("503 before", False), ("connection refused before", True)):
         delays, gaps, probes = detection(
-            lambda url: made.command("--json", "--url", url), environment, refused=refused, runs=runs
+            lambda url: made.command("--json", "--report", str(report), "--url", url),
+            environment,
+            refused=refused,
+            runs=runs,
+            report=report,
         )
-        say(f"health-gate, {name} (at most {probes} probes)", statistics.median(delays), 0.070)
         first, _, third = statistics.quantiles(delays)
-        # A delay is as likely to be 0 as a whole gap: the median of such a sample is off by this much in one of three.
-        say("    give or take", (third - first) / (runs + 2) ** 0.5)
-        if gaps:
-            say("    at any moment between two probes", at_any_moment(gaps))
+        error = (third - first) / (runs + 2) ** 0.5
+        say(f"health-gate, {name} (at most {probes} probes)", at_any_moment(gaps), 0.070)
+        say(f"    as measured, give or take {error * 1000:.1f} ms", statistics.median(delays), 0.070 + 2 * error)
         if probes > 40:
             missed.append(f"probes ({probes} > 40)")
     if shutil.which("curl"):

@@ -35,8 +35,9 @@ sys.path[:1] = [str(ROOT), str(ROOT / "src")]
 from tests.fakes.github import FakeGitHub, deployments, settings  # noqa: E402 - the path had to be set first
 from tests.harness.engine import Daemon, Registry, answering, make_base  # noqa: E402
 from tests.harness.load import Load  # noqa: E402
+from tests.harness.ports import free_port  # noqa: E402
 from tests.harness.releases import KEY, REPOSITORY, World, sha, step  # noqa: E402
-from tests.harness.stack import Built, Images, Stack, await_text, fetch, free_port, make_network, new_sha, remove_network  # noqa: E402
+from tests.harness.stack import Built, Images, Stack, await_text, fetch, make_network, new_sha, remove_network  # noqa: E402
 
 AT_MOST = 1.1
 OWN_TIME = 1.0

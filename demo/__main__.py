@@ -20,7 +20,7 @@ from demo.engines import Local
 from demo.measured import measure, page
 from demo.messages import Messages, messages
 from demo.records import records
-from demo.story import BROKEN, Story, ending
+from demo.story import BROKEN, Story, expected
 from demo.swarm.engine import BASE, Swarm
 from demo.tools import SetupError, prepare
 from demo.view import Screen, seconds
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     screen = Screen(live=False if chosen.plain else None)
     began = time.monotonic()
     try:
-        wanted = ending(chosen.engine, chosen.strategy, chosen.broken)
+        wanted = expected(chosen.engine, chosen.strategy, chosen.broken)
         # First of all: where it cannot run, nothing is prepared for it.
         engine = Swarm(screen.say, chosen.base) if chosen.engine == Swarm.name else Local()
         screen.say(wanted.promise)
@@ -106,7 +106,7 @@ def close(story: Story, screen: Screen, received: Messages, *, right: bool, brok
     for wrong in story.wrong:
         screen.say(f"{screen.mark('failure')} {wrong}")
     if right and broken:
-        screen.say(f"{screen.mark('success')} The pipeline was red, as it had to be. {story.ending.promise}")
+        screen.say(f"{screen.mark('success')} The pipeline was red, as it had to be. {story.expected.promise}")
     elif right:
         screen.say(f"{screen.mark('success')} Green: this commit is what runs, everywhere.")
     else:

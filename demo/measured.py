@@ -29,7 +29,7 @@ def measure(story: Story, messages: Messages) -> list[str]:
     measured = {"environment": "production", "record-key": "RECORD_KEY", "dashboard": str(folder / DASHBOARD)}
     said = _action(story.records, token, "pipeline-metrics", measured)
     newest = story.chapters[-1]
-    ended = {"event": "failed", "reason": story.ending.promise}
+    ended = {"event": "failed", "reason": story.expected.promise}
     if newest.picture.exit_code == 0:
         ended = {"event": "passed", "environment": "production"}
     told = {"sha": newest.sha, "record-key": "RECORD_KEY", "urls": "NOTIFY_URLS", "on-change-only": "false", **ended}

@@ -90,7 +90,7 @@ def write(story: Story) -> None:
     lines = [
         "# Demo",
         "",
-        story.ending.promise,
+        story.expected.promise,
         "",
         *results(story),
         "",

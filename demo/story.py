@@ -22,7 +22,7 @@ FIRST = "The first release"
 
 
 @dataclass(frozen=True)
-class Ending:
+class Expected:
     """A second commit: the example's change to make, and what the pipeline has to do with it.
 
     `red` are the jobs that must fail, `reached` the ones that must have passed, `never` those that must not even have started.
@@ -52,7 +52,7 @@ LANES = ("verify / plan", "verify / spec", API, WEB, CHECK)
 BUILD = ("release / build",)
 STAGING, PRODUCTION = DEPLOY = ("environment 1 / deploy", "environment 2 / deploy")
 
-GOOD = Ending(
+GOOD = Expected(
     change="feature",
     message="Add a feature, with its expand migration",
     promise="A small feature with an expand migration goes through both environments.",
@@ -61,7 +61,7 @@ GOOD = Ending(
     verdicts={"staging": "pass", "production": "pass"},
 )
 BROKEN = {
-    "health": Ending(
+    "health": Expected(
         change="health",
         message="Ship a release that never becomes ready",
         promise="A release that is alive but never ready stops at staging's gate and is taken back; production is not touched.",
@@ -73,7 +73,7 @@ BROKEN = {
         verdicts={"staging": "fail"},
         taken_back=("staging",),
     ),
-    "contract": Ending(
+    "contract": Expected(
         change="contract",
         message="Change an endpoint and forget the client",
         promise="A changed endpoint without a new client turns the web lane red; the api lane stays green; nothing is built.",
@@ -83,7 +83,7 @@ BROKEN = {
         never=(*BUILD, *DEPLOY),
         failed_steps={WEB: ("The committed client is the generated one",)},
     ),
-    "contract-migration": Ending(
+    "contract-migration": Expected(
         change="contract-migration",
         message="Drop a column that the running release reads",
         promise="A migration that drops a column which the running release reads turns the api lane red; nothing is built.",
@@ -94,7 +94,7 @@ BROKEN = {
         failed_steps={API: ("The running release works with the new migrations",)},
         postgres=True,
     ),
-    "migration": Ending(
+    "migration": Expected(
         change="migration",
         message="Ship a migration that fails",
         promise="A migration that fails stops the deployment before anything is rolled out.",
@@ -104,7 +104,7 @@ BROKEN = {
         never=(PRODUCTION,),
         failed_steps={STAGING: ("Migrate",)},
     ),
-    "errors": Ending(
+    "errors": Expected(
         change="errors",
         message="Ship a release that answers some requests with errors",
         promise="A release that passes every test, and answers a share of its requests with errors, is found out beside the old"
@@ -120,8 +120,8 @@ BROKEN = {
 }
 
 
-def ending(engine: str, strategy: str, broken: str | None) -> Ending:
-    """Returns how the second commit ends; `broken` is one of BROKEN, or nothing for a good one. Raises SetupError."""
+def expected(engine: str, strategy: str, broken: str | None) -> Expected:
+    """Returns what the second commit must lead to; `broken` is one of BROKEN, or nothing for a good one. Raises SetupError."""
     if strategy and engine != "swarm":
         raise SetupError(
             "A strategy needs two releases beside each other, behind a proxy that divides the traffic. The demo has that on a"
@@ -132,14 +132,14 @@ def ending(engine: str, strategy: str, broken: str | None) -> Ending:
             "Only the comparison with the old release finds errors in a share of the requests:"
             " make demo ENGINE=swarm STRATEGY=canary BREAK=errors"
         )
-    found = _ending(engine, broken)
+    found = _expected(engine, broken)
     if not strategy:
         return found
     stages = found.stages or dict.fromkeys(found.released, "promoted") or dict.fromkeys(found.refused, "abandoned")
     return replace(found, strategy=strategy, stages=stages)
 
 
-def _ending(engine: str, broken: str | None) -> Ending:
+def _expected(engine: str, broken: str | None) -> Expected:
     if engine == "swarm" and broken == "health":
         # Swarm asks the image's health check of every replica: it does not come to a gate.
         return replace(
@@ -171,7 +171,7 @@ class Story:
         workspace: Workspace,
         engine: Engine,
         screen: Screen,
-        ending: Ending,
+        expected: Expected,
         clock: Callable[[], float],
         records: Records,
         notify_urls: str,
@@ -181,7 +181,7 @@ class Story:
         self.records = records
         self.notify_urls = notify_urls
         self.screen = screen
-        self.ending = ending
+        self.expected = expected
         self.clock = clock
         self.began = clock()
         self.chapters: list[Chapter] = []
@@ -200,13 +200,13 @@ class Story:
         if self.wrong:
             self.screen.say("The first release did not arrive, so there is nothing to go on from.")
             return False
-        workspace.change(self.ending.change)
-        if self.ending.strategy:
-            move_by(workspace.app, self.ending.strategy)
-        second = self.chapter(self.ending.message, workspace.commit(self.ending.message), before=first.sha)
-        self.expect_jobs(second, self.ending)
-        self.expect_released(second, self.ending.released)
-        self.expect_released(first, tuple(name for name in ENVIRONMENTS if name not in self.ending.released))
+        workspace.change(self.expected.change)
+        if self.expected.strategy:
+            move_by(workspace.app, self.expected.strategy)
+        second = self.chapter(self.expected.message, workspace.commit(self.expected.message), before=first.sha)
+        self.expect_jobs(second, self.expected)
+        self.expect_released(second, self.expected.released)
+        self.expect_released(first, tuple(name for name in ENVIRONMENTS if name not in self.expected.released))
         return not self.wrong
 
     def chapter(self, title: str, sha: str, before: str) -> Chapter:
@@ -242,7 +242,7 @@ class Story:
             step_environment=surroundings,
         ) as run:
             # The first release has nothing to stand beside.
-            asked = self.ending.strategy and self.chapters
+            asked = self.expected.strategy and self.chapters
             watch(self.with_clients(run) if asked else run, picture, self.planned, self.screen)
             picture.exit_code = run.exit_code
         chapter = Chapter(title, sha, picture, log, self.clock() - started)
@@ -273,15 +273,15 @@ class Story:
         if not right:
             self.wrong.append(otherwise)
 
-    def expect_jobs(self, chapter: Chapter, ending: Ending) -> None:
+    def expect_jobs(self, chapter: Chapter, expected: Expected) -> None:
         results = {short(name): result for name, result in chapter.picture.results().items()}
-        for job in ending.reached:
+        for job in expected.reached:
             self.expect(results.get(job) == "success", f"{job} should have passed, it is: {results.get(job) or 'not run'}")
-        for job in ending.red:
+        for job in expected.red:
             self.expect(results.get(job) == "failure", f"{job} should have failed, it is: {results.get(job) or 'not run'}")
-        for job in ending.never:
+        for job in expected.never:
             self.expect(job not in results, f"{job} should not have run, it is: {results.get(job)}")
-        for job, steps in ending.failed_steps.items():
+        for job, steps in expected.failed_steps.items():
             found = {
                 step.name: step.result
                 for name, one in chapter.picture.jobs.items()
@@ -292,7 +292,7 @@ class Story:
                 self.expect(
                     found.get(step) == "failure", f"{job}: the step '{step}' should have failed, it is: {found.get(step)}"
                 )
-        for environment, verdict in ending.verdicts.items():
+        for environment, verdict in expected.verdicts.items():
             found_verdict = verdicts(chapter.picture).get(environment)
             self.expect(
                 found_verdict == verdict, f"{environment}: the gate should have said {verdict}, it said: {found_verdict}"
@@ -301,18 +301,18 @@ class Story:
         for environment in ENVIRONMENTS:
             verdict = back.get(environment, {}).get("verdict", "")
             self.expect(
-                (verdict == "pass") == (environment in ending.taken_back),
-                f"{environment} should {'' if environment in ending.taken_back else 'not '}have been rolled back",
+                (verdict == "pass") == (environment in expected.taken_back),
+                f"{environment} should {'' if environment in expected.taken_back else 'not '}have been rolled back",
             )
             self.expect(
-                (environment in refused(chapter.picture)) == (environment in ending.refused),
-                f"{environment}: the roll-out should {'' if environment in ending.refused else 'not '}have failed",
+                (environment in refused(chapter.picture)) == (environment in expected.refused),
+                f"{environment}: the roll-out should {'' if environment in expected.refused else 'not '}have failed",
             )
         found_stages = stages(chapter.picture)
         self.expect(
-            found_stages == ending.stages, f"the stages should have been {dict(ending.stages)}, they were {found_stages}"
+            found_stages == expected.stages, f"the stages should have been {dict(expected.stages)}, they were {found_stages}"
         )
-        self.expect((chapter.picture.exit_code == 0) == (not ending.red), f"act ended with {chapter.picture.exit_code}")
+        self.expect((chapter.picture.exit_code == 0) == (not expected.red), f"act ended with {chapter.picture.exit_code}")
 
     def expect_released(self, chapter: Chapter, environments: tuple[str, ...]) -> None:
         """That commit is what runs, as the engine says and as the services themselves answer; the same digests everywhere."""

@@ -66,7 +66,7 @@ def rehearse(chosen: argparse.Namespace) -> int:
                 print(f"{at}/{len(wanted)} {fault.name}, {side}, {number}: ", end="", flush=True)
                 print(told(here, fault, side, number, chosen), flush=True)
     trials = [each for each in results.kept(chosen.results) if each["repeat"] <= chosen.repeat]
-    for line in [*results.sums(trials), "", *results.table(trials)]:
+    for line in [*results.sums(trials), "", f"Rollback: {results.rollbacks(trials)}", "", *results.table(trials)]:
         print(line)
     if chosen.json:
         chosen.json.write_text(results.document(trials, shlex.join(["python", "-m", "rehearsal", *sys.argv[1:]])), "utf-8")

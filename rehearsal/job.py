@@ -7,6 +7,7 @@ third-party actions (checkout, the clouds' logins) are skipped. A cancelled step
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -21,8 +22,8 @@ from cicd_actions.toolkit.yaml12 import plain, read
 from rehearsal.evaluation import condition, filled
 
 ROOT = Path(__file__).resolve().parents[1]
-LIMIT = 300.0
-"""Seconds for one step."""
+LIMIT = 180.0
+"""Seconds for one step: a runner ends a job at its own limit, minutes later."""
 
 
 @dataclass
@@ -132,7 +133,7 @@ class Job:
         inner = {**contexts, "inputs": inputs}
         more = {name: filled(str(text), inner) for name, text in only.get("env", {}).items()}
         self._program(ran, only["run"], {**variables, **more}, folder)
-        inner = {**contexts, "steps": {only["id"]: {"outputs": ran.outputs}}}
+        inner = {**contexts, "steps": {only.get("id", ""): {"outputs": ran.outputs}}}
         ran.outputs = {name: filled(str(each["value"]), inner) for name, each in action.get("outputs", {}).items()}
 
     def _program(self, ran: Step, script: str, variables: Mapping[str, str], folder: Path) -> None:
@@ -162,7 +163,7 @@ class Job:
                 try:
                     ran.code = process.wait(LIMIT)
                 except subprocess.TimeoutExpired:
-                    process.kill()
+                    os.killpg(process.pid, signal.SIGKILL)
                     ran.code = process.wait()
                 self._process = None
             ran.outputs = outputs(output.read_text("utf-8"))

@@ -59,6 +59,25 @@ class Place:
     def database_url(self) -> str:
         return self.world.postgres.url(self.database, "psycopg", host=self.world.gateway)
 
+    def recorded(self) -> None:
+        """Has GitHub know the old release, which passed its gate."""
+        number = len(deployments.kept(self.github, REPOSITORY).runs) + 1
+        deployments.run(self.github, REPOSITORY, number, self.old.sha)
+        images = {self.inner.service: self.old.pinned}
+        passed = Record(
+            Task.PASSED, REPOSITORY, ENVIRONMENT, self.old.sha, images, verdict="pass", at=now(), run=Run(str(number))
+        )
+        payload = Trust(key=KEY.encode(), repository="1").signed(passed)
+        deployments.other_tool(
+            self.github,
+            REPOSITORY,
+            ENVIRONMENT,
+            self.old.sha,
+            task=passed.task.value,
+            payload=payload,
+            creator="github-actions[bot]",
+        )
+
     def settings(self, fault: Fault, release: Built) -> dict[str, Any]:
         """Returns what the plan of a pipeline file hands to the deploy of this environment."""
         pipeline = self.pipeline(fault, release)
@@ -111,6 +130,17 @@ class Place:
         names = {self.old.pinned: "old", new.pinned: "new"}
         running = "+".join(sorted(names.get(image, image) for image in images))
         return f"{up} replicas of {running}, which answer {', '.join(sorted(answers))[:120]}"
+
+    def runs_old(self) -> bool:
+        """Whether the engine runs the old release alone, and wants nothing else."""
+        tasks = self.stack.tasks(self.inner.service)
+        up = [task for task in tasks if task["Status"]["State"] == "running"]
+        images = {task["Spec"]["ContainerSpec"]["Image"] for task in tasks}
+        return images == {self.old.pinned} and len(up) == len(tasks) == 2
+
+    def whole(self) -> bool:
+        """Whether as many replicas run as are wanted."""
+        return self.stack.up(self.inner.service) == len(self.stack.tasks(self.inner.service)) == 2
 
     def moving(self) -> bool:
         """Whether the engine still changes the service."""
@@ -166,26 +196,9 @@ def made(world: World, old: Built) -> Iterator[Place]:
                 restart_policy=docker.types.RestartPolicy("any", delay=SECOND),
             )
             place = Place(world, stack, inner, database, github, old)
-            _record(place)
+            place.recorded()
             yield place
     finally:
         stack.close()
         with contextlib.suppress(Exception):
             world.postgres.sql(f"DROP DATABASE {database} WITH (FORCE)")
-
-
-def _record(place: Place) -> None:
-    """Has GitHub know the old release, which passed its gate."""
-    deployments.run(place.github, REPOSITORY, 1, place.old.sha)
-    images = {place.inner.service: place.old.pinned}
-    passed = Record(Task.PASSED, REPOSITORY, ENVIRONMENT, place.old.sha, images, verdict="pass", at=now(), run=Run("1"))
-    payload = Trust(key=KEY.encode(), repository="1").signed(passed)
-    deployments.other_tool(
-        place.github,
-        REPOSITORY,
-        ENVIRONMENT,
-        place.old.sha,
-        task=passed.task.value,
-        payload=payload,
-        creator="github-actions[bot]",
-    )

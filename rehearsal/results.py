@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rehearsal.faults import FAULTS, PASS, Fault
+from rehearsal.job import LIMIT
 from rehearsal.trial import OURS, PLAIN, Outcome
 
 Kept = dict[str, Any]
@@ -23,7 +24,7 @@ def keep(path: Path, fault: Fault, side: str, number: int, outcome: Outcome) -> 
     """Appends a trial as one JSON line, without its log."""
     found = {"fault": fault.name, "side": side, "repeat": number, "at": int(time.time()), **asdict(outcome)}
     del found["log"]
-    for name in ("detected", "back", "took"):
+    for name in ("detected", "back", "took", "rolled_back"):
         found[name] = None if found[name] is None else round(found[name], 1)
     found["steps"] = {name: round(seconds, 1) for name, seconds in found["steps"].items()}
     with path.open("a", encoding="utf-8") as file:
@@ -70,7 +71,11 @@ def table(trials: Iterable[Kept]) -> list[str]:
         cells = [_cells(_of(found, fault, side), fault) for side in (OURS, PLAIN)]
         if any(cells):
             lines.append(
-                "| " + " | ".join([fault.what, *(cells[0] or ["not run", *[""] * 4]), *(cells[1] or ["–", *[""] * 4])]) + " |"
+                "| "
+                + " | ".join(
+                    [f"`{fault.name}`: {fault.what}", *(cells[0] or ["not run", *[""] * 4]), *(cells[1] or ["–", *[""] * 4])]
+                )
+                + " |"
             )
     return lines
 
@@ -105,6 +110,21 @@ def sums(trials: Iterable[Kept]) -> list[str]:
         ]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return lines
+
+
+def rollbacks(trials: Iterable[Kept]) -> str:
+    """Returns how long a rollback takes beside the engine's own, as a sentence: medians of the faults that have both."""
+    found = [each for each in trials if each.get("rolled_back") is not None]
+    medians = [
+        [statistics.median(each["rolled_back"] for each in of) for of in both]
+        for both in ([_of(found, fault, side) for side in (OURS, PLAIN)] for fault in FAULTS)
+        if all(both)
+    ]
+    if not medians:
+        return "No fault was rolled back by both."
+    ours, plain = (statistics.median(each[side] for each in medians) for side in (0, 1))
+    count = "1 fault" if len(medians) == 1 else f"{len(medians)} faults"
+    return f"{ours:.1f} s against {plain:.1f} s, which is {ours / plain:.2f} × (median of the {count} that both rolled back)."
 
 
 def _head(*names: str) -> list[str]:
@@ -162,5 +182,7 @@ def page(text: str) -> str:
         faults=len(faults),
         repeats=repeats,
         sums="\n".join(sums(trials)),
+        rollbacks=rollbacks(trials),
+        limit=f"{LIMIT / 60:.0f} minutes",
         table="\n".join(table(trials)),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -10,6 +11,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from docker import errors
 
 from rehearsal import place as places
 from rehearsal.faults import CANCELLED, FAIL, INCONCLUSIVE, PASS, Fault
@@ -24,11 +27,11 @@ from tests.harness.stack import Built
 
 OURS, PLAIN = "ours", "plain"
 WORKFLOWS = {OURS: ROOT / ".github/workflows/deploy.yml", PLAIN: Path(__file__).with_name("plain.yml")}
-SETTLED = 40.0
-"""Seconds after the job in which the engine may still move."""
+SETTLED = 90.0
+"""Seconds after the job in which the engine may still move: one that restarted starts all that it has."""
 
 UNCHANGED = 5.0
-"""Seconds after which what is served counts as final."""
+"""Seconds after which what is served counts as final, where all replicas are up."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Outcome:
     """What came of a trial.
 
     - `detected`: seconds from the deploy's start until the job knew; `None` where it was green or cancelled.
+    - `rolled_back`: seconds from the start of the step that rolls back until the old release alone runs; `None` without one.
     - `back`: seconds from the first answer that was not the old release's until the last one; `None` where it does not serve.
     - `left`: what should have been removed. `steps`: the seconds of each step, and `log` what they said.
     """
@@ -50,6 +54,7 @@ class Outcome:
     failed: int
     left: list[str]
     took: float
+    rolled_back: float | None = None
     steps: dict[str, float] = field(default_factory=dict)
     log: str = ""
 
@@ -70,7 +75,11 @@ def run(world: World, fault: Fault, side: str) -> Outcome:
                 INJECTIONS[name](trial)
             trial.job = job = trial.start(trial.new)
 
+            rollback = Rollback(place)
+
             def on_step(key: str) -> None:
+                if key == "roll-back":
+                    rollback.start()
                 for each in fault.at:
                     if each.step == key:
                         timers.append(threading.Timer(each.after, INJECTIONS[each.what], [trial]))
@@ -82,6 +91,7 @@ def run(world: World, fault: Fault, side: str) -> Outcome:
             took = time.monotonic() - began
             for timer in timers:
                 timer.join()
+            rolled_back = rollback.seconds()
             undo.close()
             served = _settled(place, trial.new, fault.served, trial.others)
         verdict = _verdict(job, side)
@@ -97,9 +107,36 @@ def run(world: World, fault: Fault, side: str) -> Outcome:
             failed=sum(load.failures.values()),
             left=place.left(),
             took=took,
+            rolled_back=rolled_back,
             steps={key: each.ended - each.began for key, each in job.steps.items() if each.ended},
             log=job.log,
         )
+
+
+class Rollback(threading.Thread):
+    """Measures a rollback as the engine sees it, so that both sides are measured alike."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__()
+        self._place = place
+        self._over = threading.Event()
+        self._seconds: float | None = None
+
+    def run(self) -> None:
+        """Asks until the old release alone runs, or the job is over."""
+        began = time.monotonic()
+        while not self._over.wait(0.2):
+            with contextlib.suppress(errors.DockerException, OSError):
+                if self._place.runs_old():
+                    self._seconds = time.monotonic() - began
+                    return
+
+    def seconds(self) -> float | None:
+        """Ends the measurement. Returns `None` where nothing was rolled back, or not to the end."""
+        self._over.set()
+        if self.ident is not None:
+            self.join()
+        return self._seconds
 
 
 def _release(world: World, fault: Fault, old: Built) -> Built:
@@ -165,7 +202,7 @@ def _verdict(job: Job, side: str) -> str:
         return INCONCLUSIVE
     if job.status != "failure":
         return PASS if job.status == "success" else CANCELLED
-    verdicts = {step.outputs.get("verdict") for step in job.steps.values()}
+    verdicts = {job.outputs.get("verdict"), *(step.outputs.get("verdict") for step in job.steps.values())}
     return FAIL if side == PLAIN or FAIL in verdicts else INCONCLUSIVE
 
 
@@ -180,7 +217,8 @@ def _right(fault: Fault, side: str, verdict: str, served: str, trial: Running) -
 def _detected(job: Job, began: float) -> float | None:
     if job.status != "failure" or job.killed:
         return None
-    return next((step.ended - began for step in job.steps.values() if step.ended and step.code), None)
+    told = (step for step in job.steps.values() if step.code or step.outputs.get("ended"))
+    return next((step.ended - began for step in told if step.ended), None)
 
 
 def _settled(place: Place, new: Built, wanted: str, others: list[tuple[Built, Job]]) -> str:
@@ -193,7 +231,7 @@ def _settled(place: Place, new: Built, wanted: str, others: list[tuple[Built, Jo
                 found = "another"
         if found != before:
             before, since = found, time.monotonic()
-        calm = not place.moving()
+        calm = not place.moving() and (place.whole() or found == wanted)
         named = found in {"old", "new", "another"}
         if calm and (found == wanted or (wanted == "one" and named) or time.monotonic() - since > UNCHANGED):
             return found

@@ -1,9 +1,9 @@
 """The service that a rehearsal rolls out: it reads a row of PostgreSQL for each answer, and misbehaves as its variables say.
 
 VERSION, SLOT (its number among the replicas), COLUMN (which it reads); and the faults: CRASH, START_DELAY (seconds),
-NEVER_READY, FAIL_AFTER (seconds, then it answers 503), ERRORS (requests to / in a thousand that get a 500), DEGRADED (200,
-and a body that says so), ANSWERS_AS (another version), STALE_SLOT (that replica answers as ANSWERS_AS), LATENCY (seconds),
-LEAK_AFTER (seconds, then it takes 40 MB a second), DEAF (it never listens).
+NEVER_READY, FAIL_AFTER (seconds, then it answers 503), ERRORS (requests to / in a thousand that get a 500, evenly spread),
+DEGRADED (200, and a body that says so), ANSWERS_AS (another version), STALE_SLOT (that replica answers as ANSWERS_AS), LATENCY
+(seconds), LEAK_AFTER (seconds, then it takes 40 MB a second), DEAF (it never listens).
 """
 
 import contextlib
@@ -32,6 +32,7 @@ VERSION = AS or of("VERSION")
 QUERY = f"SELECT {of('COLUMN') or 'name'} FROM items LIMIT 1"
 draining = threading.Event()
 requests = itertools.count()
+connections = threading.BoundedSemaphore(10)  # of each replica, as a pool has it: a server takes a hundred
 idle: "queue.SimpleQueue[psycopg.Connection]" = queue.SimpleQueue()
 
 
@@ -40,6 +41,15 @@ def lasted(name: str) -> bool:
 
 
 def read_row() -> None:
+    if not connections.acquire(timeout=3):
+        raise psycopg.OperationalError("no connection is free")
+    try:
+        _read_row()
+    finally:
+        connections.release()
+
+
+def _read_row() -> None:
     try:
         connection = idle.get_nowait()
     except queue.Empty:
@@ -56,13 +66,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        status, why = 200, "ok"
+        status, why, errors = 200, "ok", int(of("ERRORS") or 0)
         time.sleep(float(of("LATENCY") or 0) if not self.path.startswith("/health") or self.path == "/health/ready" else 0)
         if of("NEVER_READY") or lasted("FAIL_AFTER"):
             status, why = 503, "the search service does not answer"
         elif self.path in {"/health/ready", "/proxied"} and draining.is_set():
             status, why = 503, "draining"
-        elif self.path == "/" and next(requests) % 1000 < int(of("ERRORS") or 0):
+        elif self.path == "/" and next(requests) * errors % 1000 < errors:
             status, why = 500, "an error"
         elif self.path != "/health":
             try:

@@ -31,6 +31,7 @@ COMMANDS = {
     "smoke-tests": "cicd_actions.pipeline.smoke_tests",
     "release-images": "cicd_actions.pipeline.release_images",
     "break-release": "cicd_actions.pipeline.break_release",
+    "registry-login": "cicd_actions.pipeline.registry_login",
     "check-approval": "cicd_actions.pipeline.check_approval",
     "infrastructure": "cicd_actions.pipeline.infrastructure.run",
 }

@@ -33,6 +33,7 @@ REPLACEMENTS = (
     (r"at hand", "available", "The secrets are at hand."),
     (r"what callers have now", "the current API", "It breaks what callers have now."),
     (r"not looked for", "skipped", "The file was not looked for."),
+    (r"put(s|ting)? [^.;:\n]{1,40} into", "add to, set", "Put the key into `with`."),
     (r"anew", "again, new", "The name is resolved anew."),
     (r"shall", "must, should, may", "It shall not wait."),
     (

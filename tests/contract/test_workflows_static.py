@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OURS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 REUSABLE = [
     ROOT / ".github" / "workflows" / f"{name}.yml"
-    for name in ("verify", "release", "deploy", "pipeline", "rollback", "infrastructure", "rehearsal")
+    for name in ("verify", "release", "build", "deploy", "pipeline", "rollback", "stage", "infrastructure", "rehearsal")
 ]
 EXAMPLE = sorted((ROOT / "examples" / "two-lane" / ".github" / "workflows").glob("*.yml"))
 ACTIONS = sorted([*(ROOT / ".github" / "actions").glob("*/action.yml"), *(ROOT / "actions").glob("*/action.yml")])
@@ -50,8 +50,9 @@ PINS = {
 }
 """Third-party actions: the version that the comment names, and its commit."""
 
-DEPLOY, RELEASE, PIPELINE, ROLLBACK, REHEARSAL = (
-    ROOT / ".github" / "workflows" / f"{name}.yml" for name in ("deploy", "release", "pipeline", "rollback", "rehearsal")
+DEPLOY, RELEASE, BUILD, PIPELINE, ROLLBACK, REHEARSAL = (
+    ROOT / ".github" / "workflows" / f"{name}.yml"
+    for name in ("deploy", "release", "build", "pipeline", "rollback", "rehearsal")
 )
 LEVELS = {"none": 0, "read": 1, "write": 2}
 
@@ -128,7 +129,8 @@ def test_no_permission_unless_a_job_asks(path: Path) -> None:
 
 OF_A_DEPLOY = {"deployments", "id-token"}
 WRITES = {
-    ("release.yml", "build-separately"): {"packages", "id-token", "attestations"},
+    ("build.yml", "build"): {"packages", "id-token", "attestations"},
+    **{("release.yml", f"build-{number}"): {"packages", "id-token", "attestations"} for number in range(1, 5)},
     ("release.yml", "build"): {"packages", "id-token", "attestations"},
     ("release.yml", "image"): {"id-token", "attestations"},
     **{("release.yml", f"environment-{number}"): OF_A_DEPLOY for number in range(1, 5)},
@@ -137,6 +139,8 @@ WRITES = {
     ("infrastructure.yml", "infrastructure"): {"id-token"},
     ("rollback.yml", "announce"): {"deployments"},
     ("rollback.yml", "roll-back"): OF_A_DEPLOY,
+    ("stage.yml", "promote"): OF_A_DEPLOY,
+    ("stage.yml", "abandon"): {"id-token"},
     ("pipeline.yml", "release"): {"packages", "attestations", *OF_A_DEPLOY},
     ("rehearsal.yml", "rehearse"): {"packages", *OF_A_DEPLOY},
 }
@@ -247,13 +251,14 @@ def test_secrets_reach_only_the_steps_that_need_them() -> None:
         if re.search(r"\bsecrets\.[A-Z]", str(step))
     }
     assert with_secrets == {
-        ("release.yml", "build-separately", "docker/login-action"),
-        ("release.yml", "build-separately", "Build the image once"),
+        ("build.yml", "build", "docker/login-action"),
+        ("build.yml", "build", "Build the image once"),
         ("release.yml", "build", "docker/login-action"),
         ("release.yml", "build", "Build every image once"),
         ("release.yml", "image", "docker/login-action"),
         ("infrastructure.yml", "infrastructure", "What would change, or has drifted"),  # only what reads
         ("deploy.yml", "infrastructure", "Plan the infrastructure"),  # the key encrypts the plan
+        ("deploy.yml", "deploy", "Log in to the registry"),
         ("deploy.yml", "deploy", "Outputs of the infrastructure"),
         ("deploy.yml", "deploy", "Apply the infrastructure"),
         ("deploy.yml", "deploy", "What is released"),  # masks their values
@@ -268,10 +273,15 @@ def test_secrets_reach_only_the_steps_that_need_them() -> None:
         ("deploy.yml", "ask", "Ask people"),  # whom
         ("deploy.yml", "deploy", "Tell people"),
         ("rollback.yml", "announce", "End the deploys that wait"),  # signs it
+        ("rollback.yml", "roll-back", "Log in to the registry"),
         ("rollback.yml", "roll-back", "Tell people"),
         ("rollback.yml", "roll-back", "What is rolled back"),
         ("rollback.yml", "roll-back", "Outputs of the infrastructure"),
         ("rollback.yml", "roll-back", "Roll back"),
+        ("stage.yml", "abandon", "Log in to the registry"),
+        ("stage.yml", "abandon", "What runs there"),
+        ("stage.yml", "abandon", "Outputs of the infrastructure"),
+        ("stage.yml", "abandon", "Abandon the stage"),
         ("rehearsal.yml", "rehearse", "docker/login-action"),
         ("rehearsal.yml", "rehearse", "The good release"),
         ("rehearsal.yml", "rehearse", "It answers"),
@@ -291,7 +301,8 @@ def test_people_are_told_at_the_end_and_only_where_the_secret_says_whom() -> Non
     assert (tell["uses"], tell["if"]) == ("$/actions/notify", "${{ !cancelled() }}")
     assert tell["with"]["urls"] == "${{ secrets.NOTIFY_URLS != '' && 'NOTIFY_URLS' || '' }}"
     events = set(re.findall(r"&& '([a-z-]+)'|\|\| '([a-z-]+)'", tell["with"]["event"]))
-    assert {first or second for first, second in events} == {"rolled-back", "passed", "failed", "refused", "inconclusive"}
+    expected = {"rolled-back", "passed", "failed", "refused", "waiting", "inconclusive"}
+    assert {first or second for first, second in events} == expected
 
 
 def test_people_are_asked_for_an_approval_beside_the_job_that_waits_for_it() -> None:
@@ -314,7 +325,7 @@ def test_only_a_job_that_names_the_deploys_environment_sees_its_secrets() -> Non
 
 def test_the_secrets_of_a_deploy_are_required_and_handed_on_by_name_at_each_level() -> None:
     """A forgotten one would be an empty string on a green run."""
-    for name in ("release", "deploy", "pipeline", "rollback", "rehearsal"):
+    for name in ("release", "deploy", "pipeline", "rollback", "stage", "rehearsal"):
         declared = load(ROOT / ".github" / "workflows" / f"{name}.yml")["on"]["workflow_call"]["secrets"]
         assert {secret for secret, facts in declared.items() if facts["required"]} == {"DEPLOY_ENV", "RELEASE_ENV"}
     for path in [*REUSABLE, *EXAMPLE]:
@@ -334,7 +345,7 @@ def test_clouds_are_reached_without_stored_keys() -> None:
     for path in REUSABLE:
         for name, job in jobs(path).items():
             names = [str(step.get("name", "")) for step in job.get("steps", [])]
-            clouds = {each.removeprefix("Log in to ") for each in names if each.startswith("Log in to ")}
+            clouds = {each.removeprefix("Log in to ") for each in names if each.startswith("Log in to ")} - {"the registry"}
             assert clouds in (set(), {"AWS", "Google Cloud", "Azure"}), f"{path.name}: {name} knows one cloud and not another"
 
 
@@ -379,6 +390,7 @@ def test_the_check_reports_always_and_holds_every_job_to_what_was_decided() -> N
     assert step["uses"] == "$/.github/actions/check-jobs"
     assert step["if"] == "always()"
     assert step["with"]["needs"] == "${{ toJSON(needs) }}"
+    assert step["with"]["outputs"] == "plan=plan", "a plan that is dropped would be a release that does not happen"
     assert dict(line.split("=", 1) for line in step["with"]["expected"].splitlines()) == {
         "plan": "true",
         "lane": "${{ needs.plan.outputs.lanes != '[]' }}",
@@ -440,6 +452,10 @@ def test_installations_are_cached_by_their_lock_files() -> None:
         if action in lock:
             key = "cache-dependency-glob" if action == "astral-sh/setup-uv" else "cache-dependency-path"
             assert step["with"][key] == f"${{{{ fromJSON(inputs.job).{lock[action]} }}}}"
+        elif action == "actions/cache":  # poetry, pdm and bun, whose set-up actions keep nothing by themselves
+            found = re.search(r"hashFiles\(fromJSON\(inputs\.job\)\.(\w+-lock)\)", step["with"]["key"])
+            assert found
+            assert step["if"].endswith(f"fromJSON(inputs.job).{found[1]} != ''")
 
 
 # --- stale-ci-runs, cancellable-deploy ---
@@ -454,13 +470,14 @@ def test_a_newer_push_cancels_checks_and_never_a_deployment() -> None:
         assert "concurrency" not in load(path)
         for name, job in jobs(path).items():
             group = str(job.get("concurrency", {}).get("group", ""))
-            if name in {"deploy", "roll-back", "rehearse"}:
+            if name in {"deploy", "roll-back", "abandon", "rehearse"}:
                 assert job["concurrency"]["cancel-in-progress"] is False
                 assert job["concurrency"]["queue"] == "max"
                 assert "deploy-" in group
             elif name == "approve":
                 assert group.startswith("approve-")
                 assert job["concurrency"]["cancel-in-progress"] is True
+                assert "queue" not in job["concurrency"], "GitHub refuses both together"
             else:
                 assert "concurrency" not in job, name
 
@@ -527,11 +544,13 @@ def test_an_environment_is_one_job_in_one_order() -> None:
     assert job["environment"]["deployment"] is False
     assert job["environment"]["url"]
     by_name = {step.get("name"): step for step in job["steps"]}
-    for name in ("What is released", "Start the record", "Roll out", "Gate"):
+    unless_staged = "steps.roll-out.outputs.stage != 'staged'"
+    assert by_name["Gate"]["if"] == unless_staged, "while it is staged, the old release may answer"
+    for name in ("What is released", "Start the record", "Roll out"):
         assert "if" not in by_name[name], f"{name} runs exactly when everything before it went well"
     assert by_name["Migrate"]["if"] == "fromJSON(inputs.settings).migrate-command != ''"
     assert by_name["After the migration"]["if"] == "fromJSON(inputs.settings).after-migrate != ''"
-    assert by_name["Smoke tests"]["if"] == "fromJSON(inputs.settings).smoke[0] != ''"
+    assert by_name["Smoke tests"]["if"] == f"fromJSON(inputs.settings).smoke[0] != '' && {unless_staged}"
     assert by_name["Finish the record"]["if"] == "${{ always() && steps.start.outputs.deployment-id != '' }}"
     assert by_name["Outcome"]["if"] == "always()"
 
@@ -569,17 +588,40 @@ def test_a_promotion_builds_nothing() -> None:
     assert build["outputs"]["digests"] == "${{ steps.build.outputs.digests || steps.promoted.outputs.digests }}"
 
 
+SEPARATE = [f"build-{number}" for number in range(1, MOST_BUILDERS + 1)]
+
+
 def test_an_image_with_its_own_runner_hands_its_digest_to_the_build() -> None:
-    """Outputs of a matrix overwrite each other by name, so each of its jobs has another one."""
+    """A job for each, because outputs of a matrix share their names."""
     found = jobs(RELEASE)
-    separate = found["build-separately"]
-    assert list(separate["outputs"]) == [f"image-{number}" for number in range(1, MOST_BUILDERS + 1)]
-    for number, value in enumerate(separate["outputs"].values()):
-        assert value.startswith(f"${{{{ fromJSON(inputs.plan).build.separate[{number}] == matrix.image && ")
+    for number, name in enumerate(SEPARATE):
+        assert called(found[name]) == BUILD
+        assert found[name]["with"]["image"] == f"${{{{ fromJSON(inputs.plan).build.separate[{number}] }}}}"
+    assert found["build"]["needs"] == SEPARATE
     built = next(step for step in found["build"]["steps"] if step.get("id") == "build")
-    assert built["with"]["built"] == "${{ toJSON(needs.build-separately.outputs) }}"
-    for job in (separate, found["build"]):
+    assert built["with"]["built"] == "${{ toJSON(needs) }}"
+    (alone,) = jobs(BUILD).values()
+    assert "strategy" not in alone
+    for job in (alone, found["build"]):
         assert job["steps"][-1]["uses"].startswith("actions/attest@")
+
+
+def test_the_jobs_token_goes_to_githubs_own_registry_alone() -> None:
+    """Another registry that gets it could act with it until the job ends."""
+    for path in (RELEASE, BUILD, REHEARSAL):
+        logins = [step["with"] for _, step in steps(path) if step.get("uses", "").startswith("docker/login-action@")]
+        assert logins
+        for given in logins:
+            of = given["registry"].removeprefix("${{ ").removesuffix(".registry }}")
+            assert given["password"] == f"${{{{ secrets.REGISTRY_PASSWORD || {of}.registry-token && github.token || '' }}}}"
+
+
+@pytest.mark.parametrize("path", [DEPLOY, ROLLBACK], ids=name_of)
+def test_a_deploy_logs_in_to_the_registry_before_it_asks_for_an_image(path: Path) -> None:
+    found = jobs(path)["deploy" if path == DEPLOY else "roll-back"]
+    names = [step.get("uses") for step in found["steps"]]
+    assert names.index("$/.github/actions/registry-login") < names.index("$/.github/actions/release-images")
+    assert found["permissions"]["packages"] == "read"
 
 
 def test_only_a_proven_fail_takes_a_release_back() -> None:
@@ -622,7 +664,7 @@ def test_the_release_that_runs_again_is_gated_like_the_one_that_was_left() -> No
     # `gate-timeout` is a setting of the same name.
     assert gate["timeout"] == "toJSON(fromJSON(inputs.settings).gate-timeout)"
     assert back["stable-for"] == gate["stable-for"]
-    assert back["current-sha"] == "toJSON(github.sha)"
+    assert back["current-sha"] == "toJSON(inputs.sha || github.sha)"
     # A rollback moves all services at once: what ran before is known to work.
     assert back["parallelism"] == ""
 
@@ -664,7 +706,7 @@ def test_every_step_that_reads_or_writes_records_has_their_key() -> None:
 
 def test_an_environment_is_reached_only_through_the_one_before_with_the_same_digests() -> None:
     found = jobs(RELEASE)
-    assert list(found) == ["build-separately", "build", "image", *(f"environment-{number}" for number in range(1, 5))]
+    assert list(found) == [*SEPARATE, "build", "image", *(f"environment-{number}" for number in range(1, 5))]
     scanned = (
         " && (needs.image.result == 'success' || needs.image.result == 'skipped'"
         " && fromJSON(inputs.plan || '{}').build.scans.any != true)"
@@ -698,19 +740,19 @@ def test_workflows_call_each_other_on_as_many_levels_as_a_server_knows() -> None
 
 def test_a_release_needs_a_green_check_and_the_plan_that_it_handed_on() -> None:
     found = jobs(RELEASE)
-    assert [name for name, job in found.items() if "needs" not in job] == ["build-separately"]
-    separate = found["build-separately"]["if"]
-    released, some = separate.split(" && ")
-    assert (released, some) == (
-        "fromJSON(inputs.plan || '{}').release == true", "fromJSON(inputs.plan || '{}').build.separate[0] != ''",
-    )  # fmt: skip
+    assert [name for name, job in found.items() if "needs" not in job] == SEPARATE
+    released = "fromJSON(inputs.plan || '{}').release == true"
+    for number, name in enumerate(SEPARATE):
+        assert found[name]["if"] == f"{released} && fromJSON(inputs.plan || '{{}}').build.separate[{number}] != ''"
     assert found["build"]["if"] == (
-        f"${{{{ !cancelled() && {released} && (needs.build-separately.result == 'success'"
-        f" || needs.build-separately.result == 'skipped' && {some.replace('!=', '==')}) }}}}"
+        f"${{{{ !cancelled() && {released}"
+        " && !contains(needs.*.result, 'failure') && !contains(needs.*.result, 'cancelled') }}"
     )
     assert jobs(PIPELINE)["release"]["if"] == "${{ !cancelled() && needs.verify.result == 'success' }}"
     assert jobs(PIPELINE)["release"]["with"] == {"plan": "${{ needs.verify.outputs.plan }}"}
     assert load(VERIFY)["on"]["workflow_call"]["outputs"]["plan"]["value"] == "${{ jobs.check.outputs.plan }}"
+    # GitHub evaluates the outputs of a failed job too, and keeps an earlier attempt's in place of an empty one.
+    assert jobs(VERIFY)["check"]["outputs"]["plan"] == "${{ job.status == 'success' && needs.plan.outputs.plan || '{}' }}"
 
 
 def test_a_job_behind_one_that_may_be_skipped_names_the_results_it_needs() -> None:
@@ -853,7 +895,9 @@ def test_the_rehearsal_rolls_out_gates_and_rolls_back_as_a_deploy_does() -> None
     ours = {"inputs.settings": "needs.plan.outputs.settings"}
 
     def of_a_deploy(name: str) -> dict[str, Any]:
-        return {key: re.sub(r"\binputs\.settings\b", ours["inputs.settings"], str(text)) for key, text in deploy[name].items()}
+        # A rehearsal breaks the run's own commit, never one that a stage names.
+        words = {key: str(text).replace("inputs.sha || github.sha", "github.sha") for key, text in deploy[name].items()}
+        return {key: re.sub(r"\binputs\.settings\b", ours["inputs.settings"], text) for key, text in words.items()}
 
     # Nothing is migrated, and no client is asked for: a stage would wait for traffic.
     wanted = {key: text for key, text in of_a_deploy("roll-out").items() if key != "migrations"}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
+
+from tests.harness.serving import serving
 
 
 class Prometheus(ThreadingHTTPServer):
@@ -55,9 +56,5 @@ class Handler(BaseHTTPRequestHandler):
 @contextmanager
 def started() -> Iterator[Prometheus]:
     """A server that answers."""
-    with Prometheus() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
+    with serving(Prometheus()) as server:
         yield server
-        server.shutdown()
-        thread.join()

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+MEASURED = "COVERAGE_PROCESS_CONFIG"
+"""The variable by which coverage measures the programs that a test starts: one with few variables is handed it too."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Step:
         except subprocess.TimeoutExpired:
             self._process.kill()
             raise AssertionError(f"it did not end:\n{self.log}") from None
-        self._reader.join(5)
+        self._reader.join(60)
         text = self._process.stdout.read()
         self._process.stdout.close()
         said = json.loads(text) if text.strip() else {"outputs": {}, "findings": []}

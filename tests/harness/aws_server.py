@@ -17,8 +17,11 @@ from pathlib import Path
 
 _CLIENT = """#!{python} -IS
 import array, json, os, socket, sys, time
+end = time.monotonic() + 120
 while not os.path.exists({address!r}):
     time.sleep(0.05)
+    if time.monotonic() > end:
+        sys.exit("the server of the tests' aws does not start")
 with socket.socket(socket.AF_UNIX) as server:
     server.connect({address!r})
     call = json.dumps([sys.argv[1:], dict(os.environ), os.getcwd()]).encode()

@@ -6,10 +6,10 @@ the states through which the namespace went: a Service that chose no ready pod f
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -35,11 +35,12 @@ class ChosenPods:
         self._events: list[tuple[int, str, Json]] = []
         self._threads = [threading.Thread(target=self._watch, args=(kind,), daemon=True) for kind in kinds]
         self._begun = threading.Barrier(len(kinds) + 1)
+        self._ended: set[str] = set()
 
     def start(self) -> None:
         for thread in self._threads:
             thread.start()
-        self._begun.wait(20)
+        self._begun.wait(60)
 
     def stop(self) -> None:
         """Waits until everything that happened until now was seen."""
@@ -54,8 +55,8 @@ class ChosenPods:
                 "httproutes", {"apiVersion": f"{GATEWAY}/v1", "kind": "HTTPRoute", "metadata": metadata, "spec": spec}
             )
         for thread in self._threads:
-            thread.join(20)
-            assert not thread.is_alive()
+            thread.join(60)
+        assert self._ended == set(self._kinds), "a watch ended before it had seen everything"
         for kind in self._kinds:
             self._namespace.delete(kind, _LAST)
 
@@ -111,18 +112,26 @@ class ChosenPods:
             for item in listed["items"]:
                 item["kind"] = name
                 self._events.append((int(item["metadata"]["resourceVersion"]), "ADDED", item))
-            since = {"watch": "true", "resourceVersion": listed["metadata"]["resourceVersion"]}
-            with client.stream("GET", path, params=since, timeout=600) as answer:
-                self._begun.wait(20)
-                for line in answer.iter_lines():
-                    event = json.loads(line)
-                    item = event["object"]
-                    if item["metadata"]["name"] == _LAST:
-                        return
-                    self._events.append((int(item["metadata"]["resourceVersion"]), event["type"], item))
+            version = listed["metadata"]["resourceVersion"]
+            self._begun.wait(60)
+            while kind not in self._ended:
+                since = {"watch": "true", "resourceVersion": version}
+                # A watch that is lost goes on from the last version that it has seen.
+                with (
+                    contextlib.suppress(httpx.RemoteProtocolError, httpx.ReadError),
+                    client.stream("GET", path, params=since, timeout=600) as answer,
+                ):
+                    for line in answer.iter_lines():
+                        event = json.loads(line)
+                        item = event["object"]
+                        if item["metadata"]["name"] == _LAST:
+                            self._ended.add(kind)
+                            break
+                        version = item["metadata"]["resourceVersion"]
+                        self._events.append((int(version), event["type"], item))
 
 
-@contextmanager
+@contextlib.contextmanager
 def chosen_pods(namespace: Namespace, *more: str) -> Iterator[ChosenPods]:
     """Watches Services, pods, and `more` until the end of the block."""
     watched = ChosenPods(namespace, ["services", "pods", *more])

@@ -33,11 +33,13 @@ def shared(what: str, begin: Callable[[], Callable[[], None] | None]) -> Iterato
             fcntl.flock(users, fcntl.LOCK_SH)
         finally:
             fcntl.flock(beginning, fcntl.LOCK_UN)
-        yield
-        fcntl.flock(users, fcntl.LOCK_UN)
-        if end is not None:
-            fcntl.flock(users, fcntl.LOCK_EX)
-            end()
+        try:
+            yield
+        finally:
+            fcntl.flock(users, fcntl.LOCK_UN)
+            if end is not None:
+                fcntl.flock(users, fcntl.LOCK_EX)
+                end()
 
 
 @pytest.fixture(scope="session")
@@ -135,6 +137,16 @@ def kube_apiserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubeApi
 def kubernetes(kube_apiserver: KubeApiServer) -> Namespace:
     """The test's namespace."""
     return Namespace(kube_apiserver)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Ends the cluster after the last of its tests: idle, it would use a part of a processor until the end of the run."""
+    namespace = getattr(item, "funcargs", {}).get("kubernetes")
+    if namespace is None:
+        return
+    if item is next(each for each in reversed(item.session.items) if "kubernetes" in getattr(each, "fixturenames", ())):
+        namespace.server.stop()
 
 
 @pytest.fixture

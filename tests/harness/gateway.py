@@ -100,7 +100,13 @@ def gateway(namespace: Namespace, *backends: list[Json]) -> Iterator[None]:
 
     def accept() -> None:
         while not stopped.wait(0.05):
-            found = namespace.get("httproutes", "shop")
+            try:
+                asked = namespace.ask("GET", "httproutes", "shop")
+            except httpx.TransportError:
+                continue
+            if not asked.is_success:
+                continue
+            found = asked.json()
             conditions = [
                 {"type": kind, "status": "True", "observedGeneration": found["metadata"]["generation"]}
                 for kind in ("Accepted", "ResolvedRefs")

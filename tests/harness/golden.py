@@ -1,7 +1,7 @@
 """Golden summaries: what an action writes for a person, kept as a file that a person reads and a test compares.
 
-`make golden` writes the files again. What differs from run to run (times, ports, temporary folders, hashes of a test's own
-commits) is written as a placeholder.
+`make golden PYTEST=TEST` writes the files of a test again. What differs from run to run (times, ports, temporary folders,
+hashes of a test's own commits) is written as a placeholder.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ _VOLATILE = (
 class Golden:
     """Compares summaries with the kept ones."""
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Path, test: Path) -> None:
         self._scratch = scratch
+        self._test = test
 
     def hold(self, name: str, text: str, **placeholders: str) -> None:
         """Compares *text* with `tests/golden/NAME.md`. Each placeholder's value is written as `<its name>`."""
@@ -51,7 +52,9 @@ class Golden:
             kept.write_text(text, encoding="utf-8")
         before = kept.read_text(encoding="utf-8") if kept.exists() else ""
         changed = difflib.unified_diff(before.splitlines(), text.splitlines(), "kept", "now", lineterm="")
-        assert before == text, "The summary changed. Read the difference; `make golden` keeps it:\n" + "\n".join(changed)
+        assert before == text, "\n".join(
+            [f"The summary changed. Read the difference; `make golden PYTEST={self._test}` keeps it:", *changed]
+        )
 
     def report(self, name: str, report: Report, action: AnyAction, **placeholders: str) -> None:
         """Compares the summary that a report is published as."""
@@ -62,5 +65,5 @@ class Golden:
 
 
 @pytest.fixture
-def golden(tmp_path_factory: pytest.TempPathFactory) -> Golden:
-    return Golden(tmp_path_factory.mktemp("golden"))
+def golden(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Golden:
+    return Golden(tmp_path_factory.mktemp("golden"), request.path.relative_to(FOLDER.parents[1]))

@@ -8,6 +8,7 @@ checkout, in `${XDG_CACHE_HOME:-~/.cache}/cicd-actions`; `CICD_ACTIONS_TEST_KUBE
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -23,7 +24,7 @@ import httpx
 
 from tests.harness.authority import Authority
 from tests.harness.kubelet import Behaviour, Kubelet
-from tests.harness.postgres import free_port
+from tests.harness.ports import free_port
 
 Json = dict[str, Any]
 VERSION = "1.20.2"
@@ -72,15 +73,13 @@ def build() -> None:
 
 
 class _Transport(httpx.HTTPTransport):
-    """Reads again where the server closes the connection that it had kept: a busy API server does."""
+    """Asks again where the server closes the connection that it had kept: a busy API server does, and keeps several."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        try:
-            return super().handle_request(request)
-        except httpx.RemoteProtocolError:
-            if request.method != "GET":
-                raise
-            return super().handle_request(request)
+        for _ in range(5):
+            with contextlib.suppress(httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+                return super().handle_request(request)
+        return super().handle_request(request)
 
 
 class KubeApiServer:
@@ -151,9 +150,10 @@ class KubeApiServer:
         self.kubelet.start()
 
     def stop(self) -> None:
-        """Ends everything, the controllers first."""
+        """Ends everything, the controllers first. Once is enough; also where not all of it was started."""
         self.kubelet.stop()
-        for process in reversed(self._processes):
+        while self._processes:
+            process = self._processes.pop()
             process.kill()
             process.wait()
         self.api.close()

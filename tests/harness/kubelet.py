@@ -98,7 +98,7 @@ class Kubelet:
             "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}],
         }
         node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}, "status": status}
-        self._api.post("/api/v1/nodes", json=node).raise_for_status()
+        self._ask("POST", "/api/v1/nodes", json=node)
         self._patch_status(f"/api/v1/nodes/{NODE}", status)
         for thread in self._threads:
             thread.start()
@@ -109,7 +109,8 @@ class Kubelet:
         for container in self._containers.values():
             if container.process is not None and container.process.poll() is None:
                 container.process.kill()
-        self._http.shutdown()
+        if self._threads[0].is_alive():
+            self._http.shutdown()
         self._http.server_close()
 
     def log_of(self, namespace: str, pod: str, container: str) -> _Container | None:
@@ -156,7 +157,7 @@ class Kubelet:
             return
         target = {"apiVersion": "v1", "kind": "Node", "name": NODE}
         body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": pod["metadata"]["name"]}, "target": target}
-        self._api.post(f"{_path(pod)}/binding", json=body)
+        self._ask("POST", f"{_path(pod)}/binding", json=body)
 
     def _run(self, pod: Json) -> None:
         once = pod["spec"]["restartPolicy"] == "Never"
@@ -263,8 +264,8 @@ class Kubelet:
         """A key of a Secret. A kubelet tries again while the Secret does not exist."""
         path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/secrets/{reference['name']}"
         while not self._stopped.is_set():
-            answer = self._api.get(path)
-            if answer.status_code == 200:
+            answer = self._ask("GET", path)
+            if answer is not None and answer.is_success:
                 return base64.b64decode(answer.json()["data"][reference["key"]]).decode()
             self._stopped.wait(0.05)
         return ""
@@ -286,8 +287,7 @@ class Kubelet:
                 self._stopped.wait(2)
             log.end()
         options = {"gracePeriodSeconds": 0, "preconditions": {"uid": pod["metadata"]["uid"]}}
-        with contextlib.suppress(httpx.HTTPError):
-            self._api.request("DELETE", _path(pod), json=options)
+        self._ask("DELETE", _path(pod), json=options)
 
     def _event(self, pod: Json, waiting: Json) -> None:
         metadata = pod["metadata"]
@@ -301,12 +301,21 @@ class Kubelet:
             "message": waiting.get("message", ""),
             "lastTimestamp": _now(),
         }
-        self._api.post(f"/api/v1/namespaces/{metadata['namespace']}/events", json=body)
+        self._ask("POST", f"/api/v1/namespaces/{metadata['namespace']}/events", json=body)
 
     def _patch_status(self, path: str, status: Json) -> None:
         kind = {"Content-Type": "application/strategic-merge-patch+json"}
-        with contextlib.suppress(httpx.HTTPError):
-            self._api.patch(f"{path}/status", content=json.dumps({"status": status}), headers=kind)
+        self._ask("PATCH", f"{path}/status", content=json.dumps({"status": status}), headers=kind)
+
+    def _ask(self, method: str, path: str, **request: Any) -> httpx.Response | None:
+        """Asks until the API server has judged the request, whatever it is busy with; `None` when it is over."""
+        while not self._stopped.is_set():
+            with contextlib.suppress(httpx.HTTPError):
+                answer = self._api.request(method, path, **request)
+                if answer.status_code < 500 and answer.status_code != 429:
+                    return answer
+            self._stopped.wait(0.05)
+        return None
 
 
 class _Logs(BaseHTTPRequestHandler):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.postgres import free_port
+from tests.harness.ports import free_port
 
 PASSWORD = "my-s3cret-of-tests"
 _PATH = f"{os.environ['PATH']}:/usr/sbin"

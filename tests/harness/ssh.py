@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from tests.harness.engine import NotHere
-from tests.harness.stack import free_port
+from tests.harness.ports import free_port
 
 
 class SshServer:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import secrets
-import socket
 import tarfile
 import time
 import urllib.error
@@ -17,19 +16,13 @@ from typing import Any
 
 import docker
 from docker import errors
-from docker.types import EndpointSpec, ServiceMode
+from docker.types import EndpointSpec, IPAMConfig, IPAMPool, ServiceMode
 
 from tests.harness.engine import BASE
+from tests.harness.ports import free_port
 
 SOURCES = Path(__file__).parent / "images"
 LABEL = "org.cicd-actions.test"
-
-
-def free_port() -> int:
-    """A port that no process listens on now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def new_sha() -> str:
@@ -163,7 +156,7 @@ class Stack:
             image,
             name=f"{self.name}_{name}",
             mode=ServiceMode("replicated", replicas),
-            networks=[self.network],
+            networks=[self.network, *more.pop("networks", [])],
             endpoint_spec=more.pop("endpoint_spec", None) or EndpointSpec(mode="dnsrr"),
             stop_grace_period=5_000_000_000,
             **more,
@@ -213,10 +206,11 @@ class Stack:
                 service.remove()
 
 
-def make_network(client: docker.DockerClient) -> str:
-    """An overlay network that services and containers may join; its name."""
-    name = f"t{secrets.token_hex(4)}_net"
-    client.networks.create(name, driver="overlay", attachable=True, scope="swarm")
+def make_network(client: docker.DockerClient, name: str = "", subnet: str = "") -> str:
+    """An overlay network that services and containers may join; its name. One with a subnet leads nowhere else."""
+    name = name or f"t{secrets.token_hex(4)}_net"
+    pools = IPAMConfig(pool_configs=[IPAMPool(subnet=subnet)]) if subnet else None
+    client.networks.create(name, driver="overlay", attachable=True, scope="swarm", internal=bool(subnet), ipam=pools)
     return name
 
 

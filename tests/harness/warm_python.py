@@ -146,7 +146,7 @@ class WarmPython:
         assert self._server.stdout is not None
         with contextlib.suppress(OSError):
             self._server.stdin.close()
-        self._server.wait(10)
+        self._server.wait(60)
         self._server.stdout.close()
 
 

@@ -16,7 +16,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
@@ -57,14 +57,13 @@ def modules() -> Iterator[ModuleType]:
             yield importlib.import_module(found.name)
 
 
-def ways_by_name(tree: ast.Module) -> dict[str, frozenset[str]]:
+def ways_by_name(nodes: Sequence[ast.AST]) -> dict[str, frozenset[str]]:
     """How a module applies the patterns that it has named; every way where one is used as a value."""
-    parents = {child: parent for parent in ast.walk(tree) for child in ast.iter_child_nodes(parent)}
+    used = {node.value: node.attr for node in nodes if isinstance(node, ast.Attribute)}
     found: dict[str, frozenset[str]] = {}
-    for name in ast.walk(tree):
+    for name in nodes:
         if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Load):
-            used = parents[name]
-            way = frozenset({WAYS[used.attr]}) if isinstance(used, ast.Attribute) and used.attr in WAYS else EVERY_WAY
+            way = frozenset({WAYS[used[name]]}) if used.get(name) in WAYS else EVERY_WAY
             found[name.id] = found.get(name.id, frozenset()) | way
     return found
 
@@ -73,14 +72,17 @@ def patterns() -> Iterator[tuple[str, re.Pattern[str], frozenset[str]]]:
     """Where a pattern stands, the pattern, and how it is applied. What local variables are part of is left out."""
     for module in modules():
         file = Path(str(module.__file__))
-        tree = ast.parse(file.read_text(encoding="utf-8"))
-        ways = ways_by_name(tree)
+        text = file.read_text(encoding="utf-8")
+        if "re." not in text:
+            continue
+        nodes = list(ast.walk(ast.parse(text)))
+        ways = ways_by_name(nodes)
         named = {
             node.value: ways.get(node.targets[0].id, EVERY_WAY)
-            for node in ast.walk(tree)
+            for node in nodes
             if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
         }
-        for call in ast.walk(tree):
+        for call in nodes:
             if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute) or not call.args:
                 continue
             function = call.func

@@ -20,8 +20,7 @@ ACTION = Action(
         Output(
             "ended",
             "`finish` with the verdict `pass`: says which service does not stay up, and the release is quarantined. Empty"
-            " otherwise, and where the engine cannot tell (`swarm` and `docker` can). Replicas that ended at one moment are"
-            " inconclusive.",
+            " otherwise, and where the engine cannot tell (`command`). Replicas that failed at one moment are inconclusive.",
         ),
         Output("previous", "`start`: the last good release as JSON: service → digest. `{}` when nothing is recorded."),
         Output("previous-sha", "`start`: the commit of the last good release."),

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from cicd_actions.deployment_record.phase import Phase
 from cicd_actions.engines.inputs import connected
+from cicd_actions.engines.staying_up import Cause, End, Remembers, proven
 from cicd_actions.github.history import History
 from cicd_actions.github.release_record import Record, Task, marked, time_of
+from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import ActionError, UnusableInput
+from cicd_actions.toolkit.printable import shortened, visible
 from cicd_actions.toolkit.report import Report
 from cicd_actions.toolkit.verdict import Verdict
 
-_APART = 2.0
-"""Seconds between two moments at which replicas ended. What ends them all at once is the engine, or the node."""
+WATCH = 30.0
+"""Seconds for which a doubtful release is watched at most: replicas that fail one after the other prove what one alone does
+not. It is never more than half of `timeout`."""
 
-_TASKS = {"pass": Task.PASSED, "fail": Task.QUARANTINED}
-_STATES = {"pass": "success", "fail": "failure", "inconclusive": "error", "cancelled": "error"}
+POLL = 1.0
+
+_TASKS = {"pass": Task.PASSED, "fail": Task.QUARANTINED, "staged": Task.DEPLOY}
+"""The records that are written. That of a stage is not a verdict: it keeps the migrations for the run that promotes it."""
+
+_STATES = {"pass": "success", "fail": "failure", "staged": "inactive", "inconclusive": "error", "cancelled": "error"}
 _SAID = {
     "pass": "passed its gate",
     "fail": "failed, and is quarantined",
+    "staged": "stands beside the release before it, and waits to be promoted",
     "inconclusive": "could not be judged, so nothing is recorded of it",
     "cancelled": "was cancelled, so nothing is recorded of it",
 }
@@ -32,14 +41,14 @@ def finish(phase: Phase) -> Report:
     sha, services = phase.sha(), phase.services()
     started = _started(phase, sha)
     reason = phase.inputs.reason
-    ends, told = _ended(phase, services, started) if verdict == "pass" else (0, "")
-    if ends:
-        # Once proves nothing against a release, but neither is it one that stayed up.
-        verdict, reason = "fail" if ends > 1 else "inconclusive", f"{told} {reason}".strip()
+    stayed, told = _stayed_up(phase, services, started) if verdict == "pass" else ("pass", "")
+    if stayed != "pass":
+        verdict, reason = stayed, f"{told} {reason}".strip()
+    phase = phase.renewed()
     deployment = phase.inputs.deployment_id or (started.id if started else 0)
     record = replace(
         phase.record(_TASKS.get(verdict, Task.DEPLOY), sha, services, reason=reason),
-        verdict=verdict if verdict in _TASKS else "",
+        verdict=verdict if verdict in {"pass", "fail"} else "",
         revisions=phase.inputs.revisions,
         schema=phase.inputs.database_revision,
         deployment=deployment,
@@ -54,20 +63,20 @@ def finish(phase: Phase) -> Report:
         )
     number = phase.records.write(record) if verdict in _TASKS else 0
     headline = " ".join(part for part in (told, f"{sha[:12]} in {phase.environment} {_SAID[verdict]}.") if part)
-    if deployment:
+    for shown in [each for each in (deployment, number if verdict == "staged" else 0) if each]:
         phase.records.status(
-            deployment,
+            shown,
             _STATES[verdict],
             phase.runtime.redactor(reason) or headline,
             log_url=phase.run.url,
             environment_url=phase.inputs.environment_url,
         )
-    else:
+    if not deployment:
         phase.warn(
             "no-start", "This run has no deploy that was started, so none is shown as ended.", "Use `phase: start` first."
         )
     error = phase.write_audit("finish", record, verdict)
-    doubtful = ends == 1 or (error is not None and phase.inputs.audit_required)
+    doubtful = stayed == "inconclusive" or (error is not None and phase.inputs.audit_required)
     outcome = Verdict.INCONCLUSIVE if doubtful else Verdict.PASS
     if error is not None and phase.inputs.audit_required:
         phase.warn("audit", error.what, error.fix)
@@ -79,7 +88,7 @@ def finish(phase: Phase) -> Report:
             "verdict": outcome,
             "deployment-id": str(deployment) if deployment else "",
             "record-id": str(number) if number else "",
-            "ended": told if ends > 1 else "",
+            "ended": told if stayed == "fail" else "",
             "reason": headline,
         },
         phase.findings,
@@ -94,39 +103,70 @@ def _verdict(phase: Phase) -> str:
         f"The input `verdict` is `{verdict[:80]}`." if verdict else "The input `verdict` is empty.",
         cause="The outputs of a step that was skipped are empty: then there is no verdict to record."
         if not verdict
-        else "It is `pass`, `fail`, `inconclusive` or `cancelled`.",
+        else "It is `pass`, `fail`, `staged`, `inconclusive` or `cancelled`.",
         fix="    with:\n      verdict: >-\n        ${{ steps.gate.outputs.verdict || (job.status == 'cancelled' && 'cancelled')"
         " || 'inconclusive' }}",
     )
 
 
-def _ended(phase: Phase, services: Mapping[str, str], started: Record | None) -> tuple[int, str]:
-    """Returns at how many moments replicas of the release ended by themselves since the deploy started, and the sentence.
+def _stayed_up(phase: Phase, services: Mapping[str, str], started: Record | None) -> tuple[str, str]:
+    """Returns `pass`, `fail` or `inconclusive`, and the sentence that says which service does not stay up.
 
-    A proxy hides that from the gate. 0 also where the engine cannot tell.
+    A proxy hides from a gate that replicas end. `pass` also where the engine cannot tell.
     """
     since = time_of(started.at) if started is not None else None
     if not phase.inputs.engine or since is None:
-        return 0, ""
+        return "pass", ""
+    deadline = phase.runtime.deadline(phase.inputs.timeout)
     try:
         with connected(phase.inputs, phase.runtime) as engine:
-            if engine.own_programs:
-                return 0, ""
-            now = engine.running(list(services), phase.runtime.deadline(phase.inputs.timeout))
+            if not isinstance(engine, Remembers):
+                return "pass", ""
+            now = engine.running(list(services), deadline)
+            here = [name for name, each in now.items() if (each.digest or each.image) == marked(services[name])]
+            return _watched(phase, engine, here, since, deadline)
     except ActionError as error:
         phase.warn("ended", f"Could not determine whether replicas ended: {error.what}", error.fix)
-        return 0, ""
-    for service, here in now.items():
-        times = sorted(at for at in here.ended if at > since)
-        if times and (here.digest or here.image) == marked(services[service]):
-            count = "1 of its replicas" if len(times) == 1 else f"{len(times)} of its replicas"
-            return moments(times), f"{service} does not stay up: {count} ended since the deploy started."
-    return 0, ""
+        return "pass", ""
 
 
-def moments(times: Sequence[float]) -> int:
-    """Returns at how many moments something happened; what happened within two seconds of another is one with it."""
-    return sum(before is None or at - before > _APART for before, at in zip([None, *times], times, strict=False))
+def _watched(phase: Phase, engine: Remembers, services: Sequence[str], since: float, deadline: Deadline) -> tuple[str, str]:
+    """Watches a doubtful release: one end proves nothing against it, but it did not stay up either."""
+    ends: dict[str, set[End]] = {service: set() for service in services}
+    unhealthy, told = set(services), ""
+    patience = phase.runtime.deadline(min(WATCH, phase.inputs.timeout / 2))
+    while True:
+        failing: dict[str, int] = {}
+        for service in services:
+            uptime = engine.uptime(service, deadline)
+            failing[service] = uptime.failing
+            ends[service] |= {end for end in uptime.ended if end.at >= since}
+            if proven(ends[service]):
+                return "fail", f"{service} does not stay up: {_told(ends[service])}"
+        unhealthy &= {service for service in services if failing[service]}
+        doubtful = [service for service in services if failing[service] or any(map(_telling, ends[service]))]
+        if not doubtful or patience.expired:
+            break
+        if told != (told := f"Watching {', '.join(doubtful)}: a replica ended, or its health check fails."):
+            phase.runtime.log(told)
+        phase.runtime.sleep(patience.timeout(POLL))
+    for service in services:
+        if ends[service]:
+            return "inconclusive", f"{service} did not stay up: {_told(ends[service])}"
+        if failing[service]:
+            told = f"{service} does not stay healthy: the health check of {failing[service]} of its replicas fails."
+            return "fail" if service in unhealthy else "inconclusive", told
+    return "pass", ""
+
+
+def _telling(end: End) -> bool:
+    return end.cause is not Cause.OUTSIDE
+
+
+def _told(ends: Collection[End]) -> str:
+    count = "1 of its replicas" if len(ends) == 1 else f"{len(ends)} of its replicas"
+    last = max(ends, key=lambda end: (end.cause is Cause.MEMORY, end.at))
+    return f"{count} ended since the deploy started ({shortened(visible(last.why), 100)})."
 
 
 def _listed(services: Mapping[str, str]) -> str:

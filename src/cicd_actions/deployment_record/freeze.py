@@ -92,7 +92,9 @@ class Window:
 
     def _moment(self, wall: datetime, fold: int) -> datetime:
         """Returns the moment in UTC, whose order is that of time; a time that a clock skips is read on the clock before."""
-        return wall.replace(tzinfo=self.zone, fold=fold).astimezone(timezone.utc)
+        first, second = (wall.replace(tzinfo=self.zone, fold=each).astimezone(timezone.utc) for each in (0, 1))
+        # Python reads a skipped time with `fold=1` on the clock after, which is an hour earlier.
+        return max(first, second) if fold else first
 
 
 @dataclass(frozen=True)

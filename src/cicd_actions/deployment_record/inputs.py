@@ -115,7 +115,9 @@ class _Release:
         " For `adopt`: `service=repository`.",
     )
     verdict: str = declare(
-        string, "`finish`: `pass`, `fail`, `inconclusive` or `cancelled`. Only `pass` and `fail` are recorded."
+        string,
+        "`finish`: `pass`, `fail`, `staged` (it waits to be promoted), `inconclusive` or `cancelled`. Only `pass` and `fail`"
+        " are recorded as verdicts.",
     )
     reason: str = declare(string, "`finish`: one sentence, such as the gate's `reason`. `lock`, `unlock`: why.")
     until: Until = declare(
@@ -188,8 +190,8 @@ class Inputs(StageInputs, GateOptions, CheckInputs, RecordInputs, _Release):
 
     engine: str = declare(
         choice("", *ENGINES),
-        "`start`, `adopt`: where the release runs: `swarm`, `kubernetes` (experimental), `docker` or `command`. `start` checks"
-        " the rollback there.",
+        "`start`, `finish`, `adopt`: where the release runs: `swarm`, `kubernetes` (experimental), `docker` or `command`."
+        " `start` checks the rollback there, `finish` that the release stays up.",
     )
     environment: str = declare(
         string, "The environment's name, such as `staging`. For `status`: one or more, one per line.", required=True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 
@@ -12,7 +13,7 @@ from cicd_actions.github.proof import RUNS
 from cicd_actions.github.release_record import Record, Task, lock_described, time_of, who, written
 from cicd_actions.toolkit.errors import ActionError, Failed, Inconclusive, UnusableInput
 from cicd_actions.toolkit.findings import Severity
-from cicd_actions.toolkit.report import Report
+from cicd_actions.toolkit.report import Block, OutputValue, Paragraph, Report
 from cicd_actions.toolkit.verdict import Verdict
 
 _OVERRIDE = 2 * 3600.0
@@ -49,7 +50,8 @@ def unlock(phase: Phase) -> Report:
         headline = f"{phase.environment} was not locked. Nothing was changed."
         return Report(Verdict.PASS, headline, {"verdict": Verdict.PASS, "reason": headline}, phase.findings)
     headline = f"{phase.environment} is unlocked. {lock_described(before)}"
-    return _write(phase, "unlock", _record(phase, "unlock"), headline)
+    run = Paragraph(["The lock was set by ", phase.link(before)])
+    return _write(phase, "unlock", _record(phase, "unlock"), headline, [run])
 
 
 def announce(phase: Phase) -> Report:
@@ -74,7 +76,8 @@ def refuse(phase: Phase) -> None:
     if began < at:
         raise Failed(
             f"Cannot deploy to {phase.environment}: a rollback was started after this run began. Nothing was changed.",
-            cause=f"{who(record)} started it at {record.at}: {record.run.url}",
+            cause=f"{who(record)} started it at {record.at}.",
+            see=phase.page(record),
             fix="If this commit should be deployed after the rollback, run the failed jobs of this run again.",
         )
 
@@ -85,6 +88,7 @@ def _refuse_locked(phase: Phase) -> None:
         raise Failed(
             f"Cannot deploy to {phase.environment}: it is locked {_until(standing)}. Nothing was changed.",
             cause=lock_described(standing),
+            see=phase.page(standing),
             fix="A rollback passes through a lock. When the lock's reason is gone, unlock it:\n\n"
             f"    with:\n      phase: unlock\n      environment: {phase.environment}",
         )
@@ -127,7 +131,7 @@ def _until(record: Record) -> str:
     return f"until {record.until}" if record.until else "until it is unlocked"
 
 
-def _write(phase: Phase, name: str, record: Record, headline: str) -> Report:
+def _write(phase: Phase, name: str, record: Record, headline: str, blocks: Sequence[Block] = ()) -> Report:
     number = phase.records.write(record)
     error: ActionError | None = phase.write_audit(name, record, "")
     verdict = Verdict.PASS
@@ -135,4 +139,5 @@ def _write(phase: Phase, name: str, record: Record, headline: str) -> Report:
         verdict = Verdict.INCONCLUSIVE
         phase.warn("audit", error.what, error.fix, Severity.ERROR)
         headline += f" {error.what}"
-    return Report(verdict, headline, {"verdict": verdict, "record-id": str(number), "reason": headline}, phase.findings)
+    outputs: dict[str, OutputValue] = {"verdict": verdict, "record-id": str(number), "reason": headline}
+    return Report(verdict, headline, outputs, phase.findings, [*blocks])

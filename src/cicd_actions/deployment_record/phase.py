@@ -14,6 +14,7 @@ from cicd_actions.github.release_record import Record, Run, Task, is_sha, now
 from cicd_actions.toolkit.errors import Inconclusive, UnusableInput
 from cicd_actions.toolkit.findings import Finding, Severity
 from cicd_actions.toolkit.receiver import Receiver
+from cicd_actions.toolkit.report import Link
 from cicd_actions.toolkit.runtime import Runtime
 
 
@@ -90,6 +91,15 @@ class Phase:
             reason=self.runtime.redactor(reason),
             run=self.run,
         )
+
+    def page(self, record: Record) -> str:
+        """Returns the URL of the run that wrote a proven record, as this step knows the server and the repository."""
+        return record.run.page(self.runtime.variables)
+
+    def link(self, record: Record) -> Link | str:
+        """Returns a link to that run; the record's own text where no URL can be made."""
+        url = self.page(record)
+        return Link(url, url) if url else record.run.url
 
     def warn(self, rule: str, message: str, fix: str = "", severity: Severity = Severity.WARNING) -> None:
         self.findings.append(Finding(f"deployment-record/{rule}", severity, message, fix=fix))

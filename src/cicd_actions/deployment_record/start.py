@@ -110,7 +110,8 @@ def _refuse_older(phase: Phase, history: History, current: Release | None, sha: 
     unjudged = history.unjudged()
     if unjudged is not None and unjudged.sha != sha and (current is None or unjudged.id > current.record.id):
         newest = f"{unjudged.sha[:12]}, whose deploy to {where} has no verdict"
-        _compare(phase, unjudged.sha, sha, newest, f"It was inconclusive, cancelled or lost, and may run: {unjudged.run.url}")
+        cause = "It was inconclusive, cancelled or lost, and may run."
+        _compare(phase, unjudged.sha, sha, newest, cause, phase.page(unjudged))
 
 
 def _warn_of_another_commit(phase: Phase, sha: str) -> None:
@@ -124,12 +125,13 @@ def _warn_of_another_commit(phase: Phase, sha: str) -> None:
         )
 
 
-def _compare(phase: Phase, base: str, sha: str, newest: str, cause: str) -> None:
+def _compare(phase: Phase, base: str, sha: str, newest: str, cause: str, see: str = "") -> None:
     found = compare(phase.github, base, sha)
     if found.status == "behind":
         raise Failed(
             f"Cannot deploy {sha[:12]}: it is {_commits(found.behind)} behind {newest}. Nothing was changed.",
             cause=cause,
+            see=see,
             fix="To roll back on purpose, use rollback-to-previous-sha. To deploy the older commit anyway:\n\n"
             "    with:\n      allow-older: true",
         )

@@ -30,7 +30,7 @@ _WORDS = {Task.PASSED: "passed", Task.QUARANTINED: "failed"}
 class _Environment:
     """One environment. `running` is empty where no engine is named, or it does not answer."""
 
-    name: str
+    phase: Phase
     history: History
     good: Release | None
     lock: Record | None
@@ -42,7 +42,7 @@ class _Environment:
         history = phase.records.history(phase.environment, lambda history: len(history.outcomes) >= VERDICTS)
         lock = phase.records.lock(phase.environment)
         good = next(iter(history.good()), None)
-        here = cls(phase.environment, history, good, lock if lock is not None and lock.locks(time.time()) else None)
+        here = cls(phase, history, good, lock if lock is not None and lock.locks(time.time()) else None)
         if phase.inputs.engine and good is not None:
             try:
                 with connected(phase.inputs, phase.runtime, STAGED) as engine:
@@ -52,6 +52,10 @@ class _Environment:
             except ActionError as error:
                 phase.warn("status", f"Could not determine what runs in {phase.environment}: {error.what}", error.fix)
         return here
+
+    @property
+    def name(self) -> str:
+        return self.phase.environment
 
     @property
     def unjudged(self) -> Record | None:
@@ -74,12 +78,10 @@ class _Environment:
         """Returns the tables for a person."""
         found: list[Block] = [Heading(self.name)]
         if self.lock:
-            found.append(Paragraph([Strong("Locked: "), lock_described(self.lock)]))
+            found.append(Paragraph([Strong("Locked: "), f"{lock_described(self.lock)} ", self.phase.link(self.lock)]))
         if self.unjudged:
-            url = self.unjudged.run.url
-            found.append(
-                Paragraph([Strong("Without a verdict: "), Code(self.unjudged.sha[:12]), f" since {self.unjudged.at} {url}"])
-            )
+            since, run = f" since {self.unjudged.at} ", self.phase.link(self.unjudged)
+            found.append(Paragraph([Strong("Without a verdict: "), Code(self.unjudged.sha[:12]), since, run]))
         if self.good:
             rows = [
                 (Code(name), Code(source.sha[:12]), source.at, Code(marked(source.services[name])), self._runs(name, source))
@@ -94,7 +96,7 @@ class _Environment:
             found.append(Table(("staged service", "image", "traffic", "until", "run"), staged))
         verdicts = self.history.outcomes[:VERDICTS]
         if verdicts:
-            table = [(each.at, Code(each.sha[:12]), _said(each), each.reason, each.run.url) for each in verdicts]
+            table = [(each.at, Code(each.sha[:12]), _said(each), each.reason, self.phase.link(each)) for each in verdicts]
             found.append(Table(("at", "commit", "verdict", "reason", "run"), table))
         return found
 

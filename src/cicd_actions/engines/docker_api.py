@@ -38,8 +38,8 @@ TIDY = 10.0
 SECOND = 1_000_000_000
 """Docker counts durations in nanoseconds."""
 
-# A Swarm's own "not found" comes as a 500.
-_NOT_FOUND = re.compile(r"code = NotFound|^(?:network|secret|config|service) \S+ not found")
+# A Swarm's own "not found" comes as a 500, and so does an image's user that its files do not have.
+_NOT_FOUND = re.compile(r"code = NotFound|^(?:network|secret|config|service) \S+ not found|unable to find (?:user|group) ")
 
 _SECRET_NAME = re.compile(
     r"PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIAL|PRIVATE|DSN|(?:^|_)(?:API|ACCESS|SIGNING)_?KEY", re.IGNORECASE
@@ -56,6 +56,8 @@ class DockerApi:
         self.runtime = runtime
         self.deadline = Deadline(float("inf"), runtime.clock)
         self._client: Client | None = None
+        self.interrupted = False
+        """Whether the engine did not answer at some time: it may have been restarted."""
 
     @property
     def client(self) -> Client:
@@ -111,11 +113,15 @@ class DockerApi:
             ) from None
 
     def retried(self, what: str, call: Callable[[], T], deadline: Deadline) -> T:
-        """A call that changes nothing, again and again while the engine does not answer (it may be restarting)."""
+        """A call that may be made twice, again and again while the engine does not answer (it may be restarting)."""
 
         def ask() -> T:
-            with self.asking(what):
-                return call()
+            try:
+                with self.asking(what):
+                    return call()
+            except EngineUnreachable:
+                self.interrupted = True
+                raise
 
         return answered(ask, deadline, self.runtime)
 
@@ -231,7 +237,7 @@ class DockerApi:
             return Evidence(
                 reason=reason, log="The container is gone, or runs on another node: its lines cannot be read from here."
             )
-        said = " ".join(part for part in (reason, _ended(state["State"])) if part)
+        said = " ".join(part for part in (reason, _ended(state)) if part)
         log = last_lines(self, "/containers/{0}/logs", container, lines)
         return Evidence(reason=said, health=_health(state["State"]), log=log)
 
@@ -255,19 +261,20 @@ class Log:
         self._behind = False
 
     def pass_on(self, on_line: Line, until: Deadline, *, last: bool = False) -> None:
-        """Hands over the new lines; with `last` also one that no newline ended. A removed container has no new ones.
+        """Hands over the new lines by `until`; with `last` also one that no newline ended. A removed container has no new ones.
 
         Raises `EngineUnreachable`.
         """
-        # A turn that had its time and did not reach the end: another one does not reach it either.
         had = until.remaining
-        complete = not (last and self._behind) and self._read(on_line, until, self._tail)
+        whole = Deadline(had / 2, self._api.runtime.clock) if last else until
+        # A turn that had its time and did not reach the end: another one does not reach it either.
+        complete = not (last and self._behind) and self._read(on_line, whole, self._tail)
         self._behind = not complete and (self._behind or had >= LAST_WORDS)
         if last and not complete:
-            # The end of the log says how the job ended. Reading it backwards is cheap for the engine.
+            # The end of the log says how the job ended. Reading it backwards is cheap: half of the time is enough.
             self._close()
             on_line("stdout", "… the output is too long: a part is left out here …")
-            self._read(on_line, Deadline(LAST_WORDS, self._api.runtime.clock), LAST)
+            self._read(on_line, until, LAST)
         if last:
             self._close()
 
@@ -340,14 +347,40 @@ def _health(state: Json) -> str:
     return "\n".join([f"status: {health['Status']}, {health.get('FailingStreak', 0)} failures in a row", *checks])
 
 
-def _ended(state: Json) -> str:
+def ended_by(container: Json) -> tuple[bool, bool]:
+    """Returns whether a container that ended was killed for want of memory, and whether its health checks failed then.
+
+    The engine says `unhealthy` of every container with a health check that ended, so the checks in a row count.
+    """
+    retries = ((container["Config"].get("Healthcheck") or {}).get("Retries")) or _RETRIES
+    return bool(container["State"].get("OOMKilled")), _streak(container) >= retries
+
+
+def failing(container: Json) -> bool:
+    """Whether a container runs that was healthy, and whose last health check failed."""
+    health = container["State"].get("Health") or {}
+    return bool(container["State"]["Running"]) and health.get("Status") != "starting" and _streak(container) > 0
+
+
+_RETRIES = 3
+"""The failed health checks after which Docker calls a container unhealthy, where it does not say how many:
+https://docs.docker.com/reference/dockerfile/#healthcheck"""
+
+
+def _streak(container: Json) -> int:
+    return int((container["State"].get("Health") or {}).get("FailingStreak", 0))
+
+
+def _ended(container: Json) -> str:
+    state = container["State"]
     health = (state.get("Health") or {}).get("Status", "")
-    if health == "unhealthy":
-        return "Its health checks failed."
-    if state.get("OOMKilled"):
-        return "It was ended for want of memory (OOMKilled)."
     if state.get("Running"):
-        return f"It runs; its health is {health or 'not checked'}."
+        return "Its health checks failed." if health == "unhealthy" else f"It runs; its health is {health or 'not checked'}."
+    out_of_memory, unhealthy = ended_by(container)
+    if out_of_memory:
+        return "It was ended for want of memory (OOMKilled)."
+    if unhealthy:
+        return "Its health checks failed."
     return f"It ended with exit code {state.get('ExitCode')}. {state.get('Error', '')}".strip()
 
 
@@ -360,8 +393,3 @@ def _password(value: str) -> str:
 
 def _explanation(error: Exception) -> str:
     return str(getattr(error, "explanation", None) or getattr(error, "what", None) or error)
-
-
-def moment(text: str) -> float:
-    """Returns the seconds since 1970 of a time as the engine writes it, with nanoseconds: `2026-11-28T18:23:01.123456789Z`."""
-    return datetime.fromisoformat(f"{text[:19]}+00:00").timestamp()

@@ -12,6 +12,7 @@ from docker import errors as sdk
 
 from cicd_actions.engines import docker_ssh
 from cicd_actions.engines.protocol import EngineUnreachable
+from cicd_actions.engines.registry_logins import logins
 from cicd_actions.toolkit.errors import UnusableInput
 
 Json = dict[str, Any]
@@ -75,7 +76,7 @@ def connected(variables: Mapping[str, str], patience: Callable[[float], float]) 
         except sdk.TLSParameterError as error:
             raise Untrusted(error) from None
     try:
-        return Client(patience, ssh, **settings)
+        return Client(patience, logins(variables), ssh, **settings)
     except sdk.DockerException as error:
         if isinstance(error.__cause__, (requests.exceptions.SSLError, docker_ssh.NotLetIn)):
             raise Untrusted(error.__cause__) from None
@@ -85,10 +86,16 @@ def connected(variables: Mapping[str, str], patience: Callable[[float], float]) 
 class Client(docker.APIClient):  # type: ignore[misc]
     """The library's client, with the calls that it lacks, and timeouts that follow the deadline.
 
-    `ssh` is the transport to an engine that the library cannot reach by itself.
+    `known` are the logins to registries, `ssh` is the transport to an engine that the library cannot reach by itself.
     """
 
-    def __init__(self, patience: Callable[[float], float], ssh: docker_ssh.SshAdapter | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        patience: Callable[[float], float],
+        known: auth.AuthConfig,
+        ssh: docker_ssh.SshAdapter | None = None,
+        **settings: Any,
+    ) -> None:
         self._patience = patience
         self._ssh = ssh
         try:
@@ -99,6 +106,7 @@ class Client(docker.APIClient):  # type: ignore[misc]
             if ssh is not None:
                 ssh.close()
             raise
+        self._auth_configs = known
 
     def _retrieve_server_version(self) -> str:
         """Sends the first request of all, and so mounts the transport first."""

@@ -18,7 +18,7 @@ from docker import errors as sdk
 
 from cicd_actions.engines import docker_settings
 from cicd_actions.engines.container_job import run_job
-from cicd_actions.engines.docker_api import DockerApi, Json, moment
+from cicd_actions.engines.docker_api import DockerApi, Json, ended_by, failing
 from cicd_actions.engines.docker_container import Containers
 from cicd_actions.engines.protocol import (
     REVISION,
@@ -27,6 +27,7 @@ from cicd_actions.engines.protocol import (
     Image,
     Job,
     JobEnd,
+    NotStarted,
     Refused,
     RolledOut,
     RollOutFailed,
@@ -34,12 +35,15 @@ from cicd_actions.engines.protocol import (
     ServiceMissing,
     Target,
 )
+from cicd_actions.engines.staying_up import Cause, End, Uptime, cause_of, moment
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import ActionError
 from cicd_actions.toolkit.lines import Line
 from cicd_actions.toolkit.runtime import Runtime
 
 POLL = 0.1
+START = 10.0
+"""Seconds for which a container is started again that the engine fails to start: a busy one does so now and then."""
 
 
 class DockerEngine:
@@ -166,6 +170,11 @@ class DockerEngine:
 
         return self._api.retried(f"read the log of {service}", look, deadline)
 
+    def uptime(self, service: str, deadline: Deadline) -> Uptime:
+        self._api.deadline = deadline
+        states = self._api.retried(f"ask whether {service} stays up", lambda: self._existing(service), deadline)
+        return Uptime(tuple(end for state in states for end in _ends(state)), sum(map(failing, states)))
+
     def _look(self, service: str) -> Running | None:
         slots = self._containers.slots(service)
         states = [slot.current for slot in slots if slot.current is not None]
@@ -201,15 +210,17 @@ class DockerEngine:
             wanted=len(states),
             settled=not self._containers.busy(service),
             unfinished=unfinished,
-            ended=tuple(moment(state["State"]["StartedAt"]) for state in states for _ in range(state.get("RestartCount", 0))),
             point=tuple(state["Id"] for state in states),
         )
 
     def _healthy(self, candidate: str, target: Target, deadline: Deadline) -> None:
-        with self._api.asking(f"start a new container of {target.service}"):
-            self._api.client.start(candidate)
+        self._start(candidate, f"start a new container of {target.service}", deadline)
         self._runtime.log(f"{target.service}: a new container started beside the old one.")
         self._await_health(candidate, target.service, deadline)
+
+    def _start(self, container: str, what: str, deadline: Deadline) -> None:
+        patience = Deadline(deadline.timeout(START), self._runtime.clock)
+        self._api.retried(what, lambda: self._api.client.start(container), patience)
 
     def _await_health(self, container: str, service: str, deadline: Deadline) -> None:
         """Waits until the container is healthy; one without a health check has to run for the time of `monitor`."""
@@ -230,14 +241,31 @@ class DockerEngine:
             self._runtime.sleep(watch.timeout(POLL))
 
     def _health(self, container: str, service: str, deadline: Deadline) -> str:
-        """Returns the engine's word for its health, `none` without a check. Raises `RollOutFailed` when it is not up."""
+        """Returns the engine's word for its health, `none` without a check.
+
+        Raises `RollOutFailed` when it is not up, and `NotStarted` when something else ended it.
+        """
         state = self._api.retried("ask for the container's health", lambda: self._api.container(container), deadline)
-        now = (state or {}).get("State") or {}
+        if state is None:
+            raise self._stopped(service, "something removed it")
+        now = state["State"]
         health = str((now.get("Health") or {}).get("Status", "none"))
-        restarted = now.get("Restarting") or (state or {}).get("RestartCount", 0)
-        if state is None or not now["Running"] or restarted or health == "unhealthy":
-            raise self._failure(service, container, "did not come up healthy")
-        return health
+        if now["Running"] and not now.get("Restarting") and not state.get("RestartCount", 0) and health != "unhealthy":
+            return health
+        if not now["Running"] and not now.get("Restarting"):
+            cause = _cause(state)
+            # An engine that restarts stops its containers: a program that obeys ends with 0.
+            if cause is Cause.OUTSIDE or (cause is Cause.UNKNOWN and self._api.interrupted):
+                raise self._stopped(service, f"something stopped it (exit code {now.get('ExitCode')})")
+        raise self._failure(service, container, "did not come up healthy")
+
+    def _stopped(self, service: str, how: str) -> NotStarted:
+        return NotStarted(
+            service,
+            f"Could not tell whether {service} comes up: the new container is gone, because {how}.",
+            cause="The engine was restarted, or a person or another program stopped the container.",
+            fix="Run the roll-out again.",
+        )
 
     def _failure(self, service: str, container: str, what: str) -> RollOutFailed:
         evidence = self._api.evidence(container)
@@ -282,7 +310,7 @@ class DockerEngine:
             with self._api.asking(f"hand over {', '.join(held)}"):
                 self._unchanged(old, target.service)
                 self._containers.keep(old)
-                self._api.client.start(final)
+            self._start(final, f"hand over {', '.join(held)}", deadline)
             self._await_health(final, target.service, deadline)
             with self._api.asking("name the new container"):
                 self._api.client.rename(final, _name(old))
@@ -349,6 +377,28 @@ class DockerEngine:
 
 def _name(state: Json) -> str:
     return str(state["Name"]).lstrip("/")
+
+
+def _cause(state: Json) -> Cause:
+    out_of_memory, unhealthy = ended_by(state)
+    return cause_of(state["State"].get("ExitCode"), out_of_memory=out_of_memory, unhealthy=unhealthy)
+
+
+def _ends(state: Json) -> list[End]:
+    """Returns how a container ended; of earlier ends the engine remembers only that there were some.
+
+    It restarts and counts those that ended by themselves, not those that it ended itself.
+    """
+    now, count = state["State"], int(state.get("RestartCount", 0))
+    identity, memory = str(state["Id"]), bool(now.get("OOMKilled"))
+    own = Cause.MEMORY if memory else Cause.OWN
+    why = "out of memory" if memory else f"restarted {count} times"
+    found = [End(moment(state["Created"]), Cause.OWN, identity, why=why)] if count > 1 else []
+    if count:
+        found.append(End(moment(now["FinishedAt"]), own, identity, why=why))
+    elif not now["Running"]:
+        found.append(End(moment(now["FinishedAt"]), _cause(state), identity, why=f"exit code {now.get('ExitCode')}"))
+    return found
 
 
 def _up(state: Json) -> bool:

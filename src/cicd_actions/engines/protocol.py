@@ -73,8 +73,6 @@ class Running:
     - `settled`: false while an update or a rollback is under way.
     - `unfinished`: a killed run left something (a candidate container, changed update settings) that the next `roll_out`
       of this service removes or restores. Such a service never counts as "runs already".
-    - `ended`: when replicas of this image ended by themselves and were replaced, in seconds since 1970, as far as the engine
-      remembers. A crash loop behind a proxy shows nowhere else.
     - `point`: the engine's own mark of this state (Swarm: the specification; Docker: the containers; Kubernetes: the
       revision's number).
     """
@@ -87,7 +85,6 @@ class Running:
     wanted: int | None = None
     settled: bool = True
     unfinished: bool = False
-    ended: tuple[float, ...] = field(default=(), compare=False)
     point: object = field(default=None, compare=False, repr=False)
 
     @property
@@ -166,6 +163,17 @@ class NothingRuns(Inconclusive):
     """A service wants no replica, so nothing can prove the new image there."""
 
     title = "Nothing runs"
+
+
+class NotStarted(Inconclusive):
+    """The engine could not start a replica, or something else ended it: neither says anything of the release."""
+
+    title = "Replicas not started"
+
+    def __init__(self, service: str, what: str, *, evidence: Evidence | None = None, cause: str = "", fix: str = "") -> None:
+        super().__init__(what, cause=cause, fix=fix)
+        self.service = service
+        self.evidence = evidence or Evidence()
 
 
 class Refused(Failed):
@@ -285,9 +293,9 @@ class Engine(Protocol):
         """Brings one service to an image, health-gated, and waits until it has arrived.
 
         `before` is what `running` said of it. `rollback` arms the engine's own rollback where it has one; a rollback
-        itself is made without. Raises `RollOutFailed` (proven), `ChangedMeanwhile`, or `EngineUnreachable` (the outcome is
-        not known); before it changes anything also `Refused`, `ImageMissing`, `ServiceMissing` and `UnusableInput`. A
-        deadline that passes is a `RollOutFailed` with `reverted=False`.
+        itself is made without. Raises `RollOutFailed` (proven), `ChangedMeanwhile`, `NotStarted`, or `EngineUnreachable`
+        (the outcome is not known); before it changes anything also `Refused`, `ImageMissing`, `ServiceMissing` and
+        `UnusableInput`. A deadline that passes is a `RollOutFailed` with `reverted=False`.
         """
         ...
 

@@ -14,11 +14,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-import docker
 import httpx
 
 from cicd_actions.engines.protocol import EngineUnreachable, Image, ImageMissing, WrongDigest
 from cicd_actions.engines.reference import Reference, is_digest, reference
+from cicd_actions.engines.registry_logins import logins
 from cicd_actions.engines.registry_trust import loopback, may_get_login
 from cicd_actions.toolkit.background import within
 from cicd_actions.toolkit.deadline import Deadline
@@ -257,7 +257,7 @@ class Registry:
         return realm
 
     def _login(self, registry: str) -> tuple[str, str] | None:
-        found = docker.auth.load_config().resolve_authconfig(registry) or {}
+        found = logins(self._runtime.variables).resolve_authconfig(registry) or {}
         name, password = found.get("username") or found.get("Username"), found.get("password") or found.get("Password")
         if not name or not password:
             return None

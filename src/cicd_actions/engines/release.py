@@ -191,8 +191,9 @@ def _look_again(engine: Engine, progress: Progress, deadline: Deadline, runtime:
         runtime.log(f"Could not look at {', '.join(target.service for target in earlier)} again: {error.what}")
         return
     for target in earlier:
-        # The user's programs may not report a service that is down.
-        here = now.get(target.service, Running(target.service) if engine.own_programs else None)
+        here = now.get(target.service)
+        if here is None and engine.own_programs:
+            continue  # the user's programs may not report a service that is down
         arrived = progress.arrived.get(target.service)
         expected = (arrived and arrived.runs) or target.image.digest
         if here is not None and (not expected or (here.digest if is_digest(expected) else here.image) in {"", expected}):

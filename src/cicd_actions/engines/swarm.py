@@ -23,14 +23,16 @@ from cicd_actions.engines.protocol import (
     ImageMissing,
     Job,
     JobEnd,
+    NotStarted,
     RolledOut,
     RollOutFailed,
     Running,
     ServiceMissing,
     Target,
 )
+from cicd_actions.engines.staying_up import Uptime
 from cicd_actions.engines.swarm_job import run_job
-from cicd_actions.engines.swarm_tasks import Tasks
+from cicd_actions.engines.swarm_tasks import Failures, Tasks
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import ActionError
 from cicd_actions.toolkit.lines import Line
@@ -41,9 +43,14 @@ _MOVING = {"updating", "rollback_started"}
 RESTORE = 30.0
 """Seconds to wait for somebody else's update, before the service's own update settings are restored."""
 
+AGAIN = 2
+"""How often an update is started again that failed for no fault of the release. A busy engine fails to start a replica now and
+then ("network sandbox ... does not exist"), and one that restarts ends those that it had."""
+
 _BY_A_PERSON = "manually requested"
 """Part of Swarm's message about a rollback that a person asked for (`docker service rollback`)."""
 
+_PAUSED = {"paused", "rollback_paused"}
 _WENT_BACK = {"rollback_started", "rollback_completed", "rollback_paused"}
 
 
@@ -109,12 +116,13 @@ class Swarm:
                 raise self._changed(service, f"it runs {now} now")
             return swarm_spec.with_image(swarm_spec.armed(spec, used), target.image.pinned, target.sha)
 
+        failures = self._failures(service, target.image.pinned)
         if rollback:
             # Swarm rolls back by the settings of the specification to which it returns.
             self._edit(service, lambda spec: swarm_spec.armed(spec, used))
         self._edit(service, changed)
         try:
-            replicas = self._arrived(target, before, deadline)
+            replicas = self._arrived_in_the_end(target, before, failures, changed, deadline)
         except ServiceMissing:
             raise self._changed(service, "somebody removed it") from None
         except ChangedMeanwhile:
@@ -128,6 +136,15 @@ class Swarm:
         if not self._tasks.health_checked(self._existing(service)["Spec"]):
             notes.append("has no health check: a replica counted as arrived because its process ran. Add a HEALTHCHECK.")
         return RolledOut(service, self._runtime.clock() - started, tuple(notes), replicas)
+
+    def uptime(self, service: str, deadline: Deadline) -> Uptime:
+        self._api.deadline = deadline
+
+        def look() -> Uptime:
+            state = self._existing(service)
+            return self._tasks.uptime(state["ID"], swarm_spec.image(state["Spec"]))
+
+        return self._api.retried(f"ask whether {service} stays up", look, deadline)
 
     def revert(self, target: Target, before: Running, deadline: Deadline, *, wait: bool = True) -> None:
         self._api.deadline = deadline
@@ -195,7 +212,6 @@ class Swarm:
             wanted=wanted,
             settled=_update_state(state) not in _MOVING,
             unfinished=swarm_spec.is_armed(spec),
-            ended=self._tasks.ended(state, image),
             point=copy.deepcopy(spec),
         )
 
@@ -224,12 +240,15 @@ class Swarm:
         }
         return {"UpdateConfig": update, "RollbackConfig": {**common, "Parallelism": 0, "FailureAction": "pause"}}
 
-    def _edit(self, service: str, change: Callable[[Json], Json]) -> None:
-        """Changes the specification as it is now; nothing, where `change` changes nothing."""
+    def _edit(self, service: str, change: Callable[[Json], Json], *, again: bool = False) -> None:
+        """Changes the specification as it is now; nothing, where `change` changes nothing.
+
+        With `again` the same specification is sent too: Swarm then goes on with an update that it paused.
+        """
         for attempt in range(10):
             state = self._existing(service)
             spec = change(state["Spec"])
-            if spec == state["Spec"]:
+            if spec == state["Spec"] and not again:
                 return
             try:
                 with self._api.asking(f"change the service {service}"):
@@ -265,18 +284,34 @@ class Swarm:
             fix="Run the roll-out again if this release should replace it.",
         )
 
-    def _arrived(self, target: Target, before: Running, deadline: Deadline) -> int:
+    def _failures(self, service: str, image: str) -> Failures:
+        with self._api.asking("ask for the replicas"):
+            before = self._tasks.of(self._existing(service)["ID"])
+        return Failures(self._tasks, image, before)
+
+    def _arrived_in_the_end(
+        self, target: Target, before: Running, failures: Failures, changed: Callable[[Json], Json], deadline: Deadline
+    ) -> int:
+        """Waits as `_arrived` does, and starts an update again that failed for no fault of the release."""
+        for attempt in range(AGAIN + 1):
+            try:
+                return self._arrived(target, before, failures, deadline)
+            except NotStarted as failure:
+                if attempt == AGAIN or deadline.expired:
+                    raise
+                self._runtime.log(f"{failure.what} {failure.cause} Trying again.")
+                self._edit(target.service, changed, again=True)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _arrived(self, target: Target, before: Running, failures: Failures, deadline: Deadline) -> int:
         """Waits until every replica runs the target's image; returns how many do."""
-        evidence: Evidence | None = None
         said = ""
         while True:
             state = self._api.retried("ask for the update's state", lambda: self._existing(target.service), deadline)
             update = _update_state(state)
             image = swarm_spec.image(state["Spec"])
             ours = swarm_spec.same(image, target.image.pinned)
-            tasks = self._api.retried("ask for the replicas", lambda state=state: self._tasks.of(state["ID"]), deadline)  # type: ignore[misc]
-            # Taken at once: Swarm keeps few failed tasks, and removes their containers with them.
-            evidence = evidence or self._tasks.first_failure(tasks, target.image.pinned)
+            tasks = self._api.retried("ask for the replicas", lambda state=state: failures.look(state["ID"]), deadline)  # type: ignore[misc]
             said = self._tell(target, state, said)
             if not ours and (update not in _WENT_BACK or not swarm_spec.same(image, before.image)):
                 raise self._changed(target.service, f"it runs {image} now")
@@ -284,14 +319,14 @@ class Swarm:
                 raise self._changed(target.service, "somebody rolled it back")
             if update in _WENT_BACK:
                 self._wait_for_rollback(target.service, deadline)
-                raise self._failure(target, before, evidence, why="")
+                raise self._failure(target, before, failures, why="")
             if update == "paused":
-                raise self._failure(target, before, evidence, why="")
+                raise self._failure(target, before, failures, why="")
             # `completed` alone is not enough: after an engine's restart it is said while a replica is still being started.
             if update in {"", "completed"} and self._tasks.all_run(tasks, state) and _forced(tasks, state):
                 return self._tasks.replicas(state, target.image.pinned)[0]
             if deadline.expired:
-                raise self._failure(target, before, evidence, why="the deadline passed")
+                raise self._failure(target, before, failures, why="the deadline passed")
             self._runtime.sleep(POLL)
 
     def _tell(self, target: Target, state: Json, said: str) -> str:
@@ -309,7 +344,8 @@ class Swarm:
                 return
             self._runtime.sleep(POLL)
 
-    def _failure(self, target: Target, before: Running, evidence: Evidence | None, *, why: str) -> RollOutFailed:
+    def _failure(self, target: Target, before: Running, failures: Failures, *, why: str) -> ActionError:
+        """Returns `RollOutFailed`, or `NotStarted` where no replica failed by itself."""
         state = self._existing(target.service)
         update, image = _update_state(state), swarm_spec.image(state["Spec"])
         message = (state.get("UpdateStatus") or {}).get("Message", "")
@@ -320,22 +356,33 @@ class Swarm:
             what = f"{target.service} did not come up healthy, and Swarm rolled it back."
         else:
             what = f"{target.service} did not come up healthy; Swarm's update is `{update}`."
+        evidence = failures.evidence
+        if failures.doubtful:
+            what = f"Could not tell whether {target.service} comes up: the engine did not start its replicas, or stopped them."
+            cause, fix = evidence.reason if evidence else "", f"    docker service ps {self._prefix}{target.service}"
+            return NotStarted(target.service, what, evidence=evidence, cause=cause, fix=fix)
         if evidence is None:
             task = self._tasks.newest_failing(state["ID"])
             evidence = self._tasks.evidence(task) if task else Evidence(reason=message)
         return RollOutFailed(target.service, what, reverted=back, evidence=evidence, cause=evidence.reason or message)
 
     def _came_back(self, before: Running, deadline: Deadline) -> None:
-        service = before.service
+        service, attempt = before.service, 0
+        failures = self._failures(service, before.image)
         while True:
             state = self._api.retried("ask for the rollback's state", lambda: self._existing(service), deadline)
+            self._api.retried("ask for the replicas", lambda state=state: failures.look(state["ID"]), deadline)  # type: ignore[misc]
             update = _update_state(state)
             if not swarm_spec.same(swarm_spec.image(state["Spec"]), before.image):
                 raise self._changed(service, f"it runs {swarm_spec.image(state['Spec'])} now")
             ready, wanted = self._tasks.replicas(state, before.image)
             if update not in _MOVING and ready >= wanted:
                 return
-            if update in {"paused", "rollback_paused"} or deadline.expired:
+            if update in _PAUSED and attempt < AGAIN and not failures.proven:
+                attempt += 1
+                self._runtime.log(f"{service}: Swarm paused the rollback. Trying again.")
+                self._edit(service, lambda spec: spec, again=True)
+            elif update in _PAUSED or deadline.expired:
                 why = f"Swarm's update is `{update}`" if not deadline.expired else "the deadline passed"
                 task = self._tasks.newest_failing(state["ID"])
                 raise RollOutFailed(

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cicd_actions.engines.docker_api import DockerApi, Json, last_lines, moment
+from cicd_actions.engines.docker_api import DockerApi, Json, ended_by, failing, last_lines
 from cicd_actions.engines.protocol import Evidence
+from cicd_actions.engines.staying_up import Cause, End, Uptime, cause_of, moment, proven
 
 FAILED = {"failed", "rejected", "orphaned"}
 """States of tasks that did not work: https://docs.docker.com/engine/swarm/how-swarm-mode-works/swarm-task-states/"""
 
 _ENDED = FAILED | {"complete"}
 """A service's replica that ended by itself: one that Swarm ended for its health exits with 0 when it obeys SIGTERM."""
+
+_RAN = "task: non-zero exit"
+"""Begins Swarm's error of a task whose program ran. Any other error is about starting it.
+https://github.com/moby/moby/blob/v20.10.24/daemon/cluster/executor/container/errors.go"""
+
+_UNHEALTHY = "unhealthy container"
+
+_STARTING = {"preparing", "ready", "starting"}
+"""Swarm's messages of a task that ended before it was healthy: the message stays that of the state before."""
+
+_NOT_EXECUTABLE = {126, 127}
+"""The exit codes of a container whose program cannot be started: https://docs.docker.com/engine/containers/run/#exit-status"""
 
 
 class Tasks:
@@ -36,18 +49,42 @@ class Tasks:
         image = service["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
         return len(_up(tasks, image)) == len(_up(tasks, "")) == _wanted(service, tasks)
 
-    def first_failure(self, tasks: Sequence[Json], image: str) -> Evidence | None:
-        """What the newest failed replica of an image said; `None` while none has failed."""
-        failed = [task for task in tasks if task["Status"]["State"] in _ENDED and _image(task) == image]
-        return self.evidence(failed[0]) if failed else None
+    def ended(self, tasks: Sequence[Json], image: str) -> list[Json]:
+        """The tasks of an image that ended by themselves, the newest first."""
+        return [task for task in tasks if task["Status"]["State"] in _ENDED and _image(task) == image]
 
-    def ended(self, service: Json, image: str) -> tuple[float, ...]:
-        """When replicas of an image ended by themselves, in seconds since 1970."""
+    def end(self, task: Json) -> End:
+        """How one of these tasks ended."""
+        status, ended = task["Status"], moment(task["Status"]["Timestamp"])
+        said = str(status.get("Err") or status.get("Message", ""))
+        container = status.get("ContainerStatus") or {}
+        code, identity = container.get("ExitCode"), str(container.get("ContainerID", ""))
+        if status["State"] == "complete" or said.startswith(_RAN):
+            # Only the task's own node has the container, and Swarm keeps few of those that ended.
+            here = self._api.container(identity) if identity else None
+            memory, unhealthy = ended_by(here) if here else (None, None)
+            unhealthy = unhealthy or _UNHEALTHY in said
+            cause = cause_of(code or 0, out_of_memory=memory, unhealthy=unhealthy)
+            said = "out of memory" if cause is Cause.MEMORY else "its health checks failed" if unhealthy else said
+        else:
+            wrong = code in _NOT_EXECUTABLE or "unable to find user" in said or "unable to find group" in said
+            cause = Cause.OWN if wrong else Cause.OUTSIDE
+        node = str(task.get("NodeID", ""))
+        return End(ended, cause, str(task.get("Slot") or node), node, said)
+
+    def uptime(self, service: str, image: str) -> Uptime:
+        """How the replicas of an image did since the first of each slot was healthy."""
         with self._api.asking("ask which replicas ended"):
-            tasks = self.of(service["ID"])
-        return tuple(
-            moment(task["Status"]["Timestamp"]) for task in tasks if task["Status"]["State"] in _ENDED and _image(task) == image
-        )
+            tasks = self.of(service)
+        ended = sorted(self.ended(tasks, image), key=lambda task: str(task["Status"]["Timestamp"]))
+        ends: list[End] = []
+        for task in ended:
+            end = self.end(task)
+            if task["Status"].get("Message") not in _STARTING or any(each.replica == end.replica for each in ends):
+                ends.append(end)
+        identities = [str((task["Status"].get("ContainerStatus") or {}).get("ContainerID", "")) for task in _up(tasks, image)]
+        here = [self._api.container(identity) for identity in identities if identity]
+        return Uptime(tuple(ends), sum(failing(state) for state in here if state is not None))
 
     def newest_failing(self, service: str) -> Json | None:
         """The newest task that failed, else the newest that is not up, else the newest."""
@@ -101,6 +138,45 @@ class Tasks:
         if "starting container failed" in str(status.get("Err")):
             return None, str(status["Err"])
         return (container.get("ExitCode") if container.get("ContainerID") else None), str(status.get("Err", ""))
+
+
+class Failures:
+    """The replicas of an image that end during a roll-out.
+
+    Each is looked at when it is seen first: Swarm keeps few of them, and removes their containers with them.
+    """
+
+    def __init__(self, tasks: Tasks, image: str, before: Sequence[Json] = ()) -> None:
+        self._tasks = tasks
+        self._image = image
+        self._known = {str(task["ID"]) for task in before}
+        self._found: list[tuple[End, Evidence]] = []
+
+    def look(self, service: str) -> list[Json]:
+        """Remembers those that ended since the last look. Returns every task of the service (by id)."""
+        tasks = self._tasks.of(service)
+        for task in self._tasks.ended(tasks, self._image):
+            if str(task["ID"]) not in self._known:
+                self._found.append((self._tasks.end(task), self._tasks.evidence(task)))
+                self._known.add(str(task["ID"]))
+        return tasks
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """What the first that failed by itself said, else the first of all; `None` while none ended."""
+        ranked = sorted(self._found, key=lambda found: found[0].cause not in {Cause.MEMORY, Cause.OWN})
+        return ranked[0][1] if ranked else None
+
+    @property
+    def proven(self) -> bool:
+        """Whether they prove that the release does not come up. One that failed by itself is enough."""
+        ends = [end for end, _ in self._found]
+        return any(end.cause is Cause.OWN for end in ends) or proven(ends)
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether some ended, and none of them proves anything."""
+        return bool(self._found) and not self.proven
 
 
 def _up(tasks: Sequence[Json], image: str) -> list[Json]:

@@ -5,10 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cicd_actions.toolkit.runtime import Runtime
+from cicd_actions.github.client import GitHub
+from cicd_actions.toolkit.errors import Inconclusive
+
+ATTEMPTS = 4
+"""Calls to GitHub before the records that this job read earlier will do: a few seconds, when each of them fails at once."""
 
 
 class KeptPages:
@@ -17,13 +23,31 @@ class KeptPages:
     Nothing is kept outside of a job on GitHub: a page is only as new as the job. `folder` is `None` there.
     """
 
-    def __init__(self, runtime: Runtime, url: str) -> None:
+    def __init__(self, github: GitHub) -> None:
         names = ("GITHUB_REPOSITORY", "GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT", "GITHUB_JOB")
-        self._job = [url, *(runtime.variables.get(name, "") for name in names)]
+        runtime = github.runtime
+        self._github = github
+        self._job = [github.url, *(runtime.variables.get(name, "") for name in names)]
         self._folder = runtime.scratch if all(self._job) else None
 
-    def keep(self, path: str, environment: str, page: Any) -> None:
-        """Keeps a page. A folder that cannot be written to keeps nothing."""
+    def newest(self, path: str, environment: str, ask: Callable[[GitHub], list[Any]]) -> tuple[list[Any], bool]:
+        """Returns the page that `ask` gets from GitHub, else the one that was kept; and whether GitHub gave it.
+
+        Raises `Inconclusive` where GitHub does not answer and no page was kept.
+        """
+        before = self._read(path, environment)
+        try:
+            page = ask(self._github if before is None else replace(self._github, attempts=ATTEMPTS))
+        except Inconclusive as error:
+            if before is None:
+                raise
+            self._github.runtime.log(f"{error.what} Using the records that an earlier step of this job read.")
+            return before, False
+        self._keep(path, environment, page)
+        return page, True
+
+    def _keep(self, path: str, environment: str, page: list[Any]) -> None:
+        """A folder that cannot be written to keeps nothing."""
         place = self._place(path, environment)
         if place is None:
             return
@@ -34,13 +58,14 @@ class KeptPages:
         except OSError:
             new.unlink(missing_ok=True)
 
-    def read(self, path: str, environment: str) -> Any:
+    def _read(self, path: str, environment: str) -> list[Any] | None:
         """Returns the page that was kept; `None` where there is none."""
         place = self._place(path, environment)
         try:
-            return json.loads(place.read_text("utf-8")) if place else None
+            page = json.loads(place.read_text("utf-8")) if place else None
         except (OSError, ValueError):
             return None
+        return page if isinstance(page, list) else None
 
     def _place(self, path: str, environment: str) -> Path | None:
         asked = json.dumps([*self._job, path, environment])

@@ -73,7 +73,7 @@ class Trust:
             runtime.environment.withhold(inputs.record_key)
             if len(key) < SHORTEST_KEY:
                 runtime.command("warning", f"The key in {inputs.record_key} is too short to prove a record. {_MAKE_A_KEY}")
-        named = inputs.records_refs or (variables.get("GITHUB_REF_NAME", ""), default_branch(variables))
+        named = inputs.records_refs or (variables.get("GITHUB_REF_NAME"), default_branch(variables))
         # A run names its branch or tag without the prefix.
         refs = tuple(ref.removeprefix("refs/heads/").removeprefix("refs/tags/") for ref in named if ref)
         return cls(key, variables.get("GITHUB_REPOSITORY_ID", ""), inputs.records_app, refs, inputs.records_workflows)
@@ -96,7 +96,7 @@ class Trust:
         covered = {key: value for key, value in payload.items() if key != "mac"}
         covered["environment"] = str(payload.get("environment", "")).lower()
         form = {"repository": self.repository, "task": task, "payload": covered}
-        text = json.dumps(form, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        text = json.dumps(form, sort_keys=True, separators=(",", ":"))
         return hmac.new(self.key, text.encode(), hashlib.sha256).hexdigest()
 
 
@@ -194,8 +194,8 @@ class Proofs:
 
 def default_branch(variables: Mapping[str, str]) -> str:
     """Returns the default branch by the event that started the run; empty where the event does not name it."""
-    path = Path(variables.get("GITHUB_EVENT_PATH") or "/nonexistent")
     try:
+        path = Path(variables["GITHUB_EVENT_PATH"])
         if path.stat().st_size > _LARGEST_EVENT:
             return ""
         event: Any = json.loads(path.read_bytes())

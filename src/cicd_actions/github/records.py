@@ -26,9 +26,6 @@ _UNFINISHED = {"queued", "in_progress", "pending", ""}
 _ORPHANS_LOOKED_AT = 20
 _ENDED_IN_A_ROW = 2
 
-_ATTEMPTS = 4
-"""Calls to GitHub before the records that this job read earlier will do: a few seconds, when each of them fails at once."""
-
 Enough = Callable[[History], bool]
 """Says whether the records read so far are enough."""
 
@@ -87,46 +84,40 @@ class Records:
             return history
         return self._by_task(environment, found, enough)
 
-    def _newest_page(self, environment: str) -> tuple[Any, bool]:
+    def _newest_page(self, environment: str) -> tuple[list[Any], bool]:
         """Returns the newest hundred Deployments, and whether GitHub answered: else an earlier step of this job read them.
 
         Only signed records are taken from there: the proof of others asks GitHub.
         """
-        kept = KeptPages(self.github.runtime, self.github.url) if self.trust.key else None
-        before = kept.read(self._path, environment) if kept else None
-        github = self.github if before is None else replace(self.github, attempts=_ATTEMPTS)
-        try:
-            page = _listed(next(github.pages(self._path, _LIST, needs=READ, environment=environment), []))
-        except Inconclusive as error:
-            if before is None:
-                raise
-            self.github.runtime.log(f"{error.what} Using the records that an earlier step of this job read.")
-            return before, False
-        if kept:
-            kept.keep(self._path, environment, page)
-        return page, True
+        if not self.trust.key:
+            return self.page(environment=environment), True
+        return KeptPages(self.github).newest(
+            self._path, environment, lambda github: self.within(github).page(environment=environment)
+        )
+
+    def page(self, **which: Any) -> list[Any]:
+        """Returns the newest hundred of these Deployments: one request. Raises `Inconclusive` for what is not a list."""
+        return _listed(next(self.github.pages(self._path, _LIST, needs=READ, **which), []))
 
     def _spelled_otherwise(self, environment: str) -> Iterator[_Found]:
         """Yields records of this environment in any case: two requests, made only where nothing else was found."""
         for task in (Task.PASSED, Task.QUARANTINED):
-            page: Any = next(self.github.pages(self._path, _LIST, needs=READ, task=task.value), [])
-            yield from self._ours(page, environment)
+            yield from self._ours(self.page(task=task.value), environment)
 
     def of_sha(self, environment: str, sha: str) -> History:
         """Returns everything recorded on one commit in an environment; one request, and those for its proofs."""
         found: list[_Found] = []
         complete = True
         for spelling in _spellings(environment):
-            page: Any = next(self.github.pages(self._path, _LIST, needs=READ, environment=spelling, sha=sha), [])
+            page = self.page(environment=spelling, sha=sha)
             found += self._ours(page, environment)
             complete = complete and len(page) < PAGE
         return self._prove(found, _never, _never, complete=complete)[0]
 
     def environments(self) -> list[str]:
         """Returns the environments that the newest Deployments of this app name: one request, and nothing is proven."""
-        page: Any = next(self.github.pages(self._path, _LIST, needs=READ), [])
         found: set[str] = set()
-        for deployment in page if isinstance(page, list) else ():
+        for deployment in self.page():
             try:
                 record = read(deployment)
             except NotARecord:
@@ -139,7 +130,7 @@ class Records:
         """Returns the newest proven lock or unlock of an environment; `None` where there is none.
 
         It costs no request (without a key, one for its run) when the environment's history was read before and less than a
-        hundred Deployments are newer than the lock; else one.
+        hundred Deployments are newer than the lock; else one, and one more for each hundred locks that are not proven.
         """
         found = self._newest_lock(environment, {"lock", "unlock"})
         return found.record if found else None
@@ -162,16 +153,19 @@ class Records:
         found = newest() if key in self._read else None
         if found is not None or self._read.get(key):
             return found
-        page: Any = next(self.github.pages(self._path, _LIST, needs=READ, environment=key, task=Task.LOCK.value), [])
-        list(self._ours(page, environment))
-        self._read[key] = True
-        return newest()
+        # Not the first page alone: a hundred Deployments that are not proven could hide a lock.
+        for page in map(_listed, self.github.pages(self._path, _LIST, needs=READ, environment=key, task=Task.LOCK.value)):
+            list(self._ours(page, environment))
+            self._read[key] = len(page) < PAGE
+            if found := newest():
+                break
+        return found
 
     def proofs_of(self, environment: str, most: int) -> list[tuple[Record, str, bool]]:
         """Returns the newest records with a verdict, what proves each or why it does not count, and whether it counts."""
         found: list[_Found] = []
         for spelling in _spellings(environment):
-            found += self._ours(next(self.github.pages(self._path, _LIST, needs=READ, environment=spelling), []), environment)
+            found += self._ours(self.page(environment=spelling), environment)
         outcomes = sorted((each for each in found if each.record.judged), key=_newest)[:most]
         return [(each.record, *self._proof(each)) for each in outcomes]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -11,6 +12,7 @@ from enum import Enum
 from typing import Any
 
 from cicd_actions.toolkit.errors import UnusableInput
+from cicd_actions.toolkit.grammar import is_whole
 from cicd_actions.toolkit.printable import shortened, visible
 from cicd_actions.toolkit.verdict import Verdict
 
@@ -88,14 +90,21 @@ class Run:
     @classmethod
     def of(cls, variables: Mapping[str, str]) -> Run:
         """Reads it from the variables that GitHub sets in every step."""
-        run = variables.get("GITHUB_RUN_ID", "")
-        attempt = variables.get("GITHUB_RUN_ATTEMPT", "")
+        actor = variables.get("GITHUB_TRIGGERING_ACTOR") or variables.get("GITHUB_ACTOR", "")
+        run = cls(variables.get("GITHUB_RUN_ID", ""), variables.get("GITHUB_RUN_ATTEMPT", ""), actor=actor)
+        return replace(run, url=run.page(variables))
+
+    def page(self, variables: Mapping[str, str]) -> str:
+        """Returns the URL of the run on this server and in this repository; empty where its id is not a number.
+
+        It is made of the numbers alone, so that a record cannot lead elsewhere.
+        """
         repository = variables.get("GITHUB_REPOSITORY", "")
         server = variables.get("GITHUB_SERVER_URL", "").rstrip("/")
-        url = f"{server}/{repository}/actions/runs/{run}" if server and repository and run else ""
-        if url and attempt:
-            url += f"/attempts/{attempt}"
-        return cls(run, attempt, url, variables.get("GITHUB_TRIGGERING_ACTOR") or variables.get("GITHUB_ACTOR", ""))
+        if not (server and repository and is_whole(self.id)):
+            return ""
+        url = f"{server}/{repository}/actions/runs/{self.id}"
+        return f"{url}/attempts/{self.attempt}" if is_whole(self.attempt) else url
 
     @property
     def repository(self) -> str:
@@ -185,9 +194,13 @@ def who(record: Record) -> str:
 
 
 def lock_described(record: Record) -> str:
-    """Returns who locked, when, why, and in which run, as a sentence. All of it is text from outside."""
-    where = f" ({record.run.url})" if record.run.url else ""
-    return f"{who(record)} locked it at {record.at}: {shortened(visible(record.reason), _REASON_LIMIT)}{where}"
+    """Returns who locked, when and why, as a sentence. All of it is text from outside."""
+    return f"{who(record)} locked it at {record.at}: {shortened(visible(record.reason), _REASON_LIMIT)}"
+
+
+def lock_in_full(record: Record) -> str:
+    """Returns `lock_described` and the run's URL as the record has it, for text in which nothing is a link."""
+    return lock_described(record) + (f" ({record.run.url})" if record.run.url else "")
 
 
 def _as_json(record: Record) -> dict[str, Any]:
@@ -209,7 +222,7 @@ def _as_json(record: Record) -> dict[str, Any]:
         "until": record.until,
         "at": record.at,
     }
-    return {key: value for key, value in whole.items() if value or key in {"services", "schema"}}
+    return {key: value for key, value in whole.items() if value or key == "services"}
 
 
 def _without_empty(fields: Mapping[str, str]) -> dict[str, str]:
@@ -222,7 +235,7 @@ def _size(payload: Mapping[str, Any]) -> int:
 
 def now() -> str:
     """Returns the time in UTC to the second, as GitHub writes it."""
-    return written(datetime.now(timezone.utc).timestamp())
+    return written(time.time())
 
 
 def written(seconds: float) -> str:
@@ -237,9 +250,9 @@ def time_of(text: object) -> float | None:
     """Returns the seconds since 1970 of a time as GitHub writes it; `None` for anything else, and without a time zone."""
     try:
         found = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
-        return found.timestamp() if found.tzinfo else None
-    except (ValueError, OverflowError):
+    except ValueError:
         return None
+    return found.timestamp() if found.tzinfo else None
 
 
 def read(deployment: object) -> Record:

@@ -30,7 +30,7 @@ ACTION = Action(
         "Set first": "url expect-version version-from timeout stable-for",
         "What is right": "targets expect-status expect-json expect-body max-latency replicas",
         "Pace": "interval request-timeout consecutive-successes flake-budget",
-        "The request": "headers ca-file allow-redirects allow-insecure-redirects",
+        "The request": "headers ca-file allow-redirects allow-insecure-redirects allow-cached",
         "A metric": "metric-url metric-query metric-max metric-min metric-no-data",
     },
 )

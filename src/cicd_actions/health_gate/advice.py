@@ -53,6 +53,8 @@ _BY_KIND = {
     "proxy": "The proxy (HTTP_PROXY, HTTPS_PROXY) refuses the request. Add the host to NO_PROXY, or fix the proxy.",
     "proxy-authentication": "Set user and password in HTTP_PROXY and HTTPS_PROXY (http://user:password@proxy:3128), or add the"
     " host to NO_PROXY.",
+    "cached": "A cache or CDN answers instead of the service. Probe a path that it does not store, add `?run=$GITHUB_RUN_ID` to"
+    " the URL, reach the service behind it with the key `connect-to`, or set `allow-cached: true`.",
     "rate-limited": "Something in front of the service limits requests. Raise `interval`, or let the runner through.",
     "no-data": _NO_DATA,
     "missing-data": _NO_DATA,

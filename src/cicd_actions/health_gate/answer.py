@@ -41,6 +41,12 @@ class Answer:
         return ", ".join(found) if found else None
 
     @property
+    def age(self) -> int:
+        """Returns the seconds for which caches have stored the answer (RFC 9111, section 5.1); 0 for the service's own."""
+        found = re.match(r"[0-9]{1,20}", self.header("age") or "")
+        return int(found[0]) if found else 0
+
+    @property
     def charset(self) -> str:
         """Returns the codec of the body: by its byte order mark, else the declared charset, else empty."""
         marked = next((codec for mark, codec in _BOMS if self.body.startswith(mark)), "")

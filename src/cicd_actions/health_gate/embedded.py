@@ -49,6 +49,7 @@ class GateOptions:
     ca_file: str = declared(Inputs, "ca_file")
     allow_redirects: bool = declared(Inputs, "allow_redirects")
     allow_insecure_redirects: bool = declared(Inputs, "allow_insecure_redirects")
+    allow_cached: bool = declared(Inputs, "allow_cached")
 
     @property
     def has_targets(self) -> bool:

@@ -63,15 +63,19 @@ def _often(each: Watched, run: Run, gate: Gate) -> str:
 def _interruptions(each: Watched) -> str:
     """Whether addresses went to and fro, or some of several were wrong all the time."""
     peers = each.history.peers
-    flapping = [f"{name} ({times(peer.turned)})" for name, peer in sorted(peers.items()) if peer.turned]
     if len(peers) < 2:
         return f" Wrong answers interrupted right ones {times(each.judge.broken_streaks)}."
-    if flapping:
-        return f" Right answers turned wrong at {listed(flapping)}."
+    if turned := relapsed(each):
+        return f" Right answers turned wrong at {turned}."
     always = [name for name, peer in sorted(peers.items()) if peer.answers and peer.wrong == peer.answers]
     if always:
         return f" Only {listed(always)} answered wrong, and every time: no address flaps."
     return " No address flaps."
+
+
+def relapsed(each: Watched) -> str:
+    """Returns the addresses that answered wrong after they had answered right, and how often: `10.0.0.7 (twice)`."""
+    return listed([f"{name} ({times(peer.turned)})" for name, peer in sorted(each.history.peers.items()) if peer.turned])
 
 
 def _also(seen: Observation) -> str:

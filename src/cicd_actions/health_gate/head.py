@@ -52,12 +52,14 @@ def strict(head: bytes) -> Head:
         raise garbage(f"the status line is {first.rstrip()[:60]!r}")
     fields: list[tuple[bytes, bytes]] = []
     for line in lines:
+        if b"\0" in line:
+            raise garbage(f"a header line is {line.rstrip()[:60]!r}")
         if line[:1] in {b" ", b"\t"} and fields:  # a folded line (RFC 9112, section 5.2)
             name, value = fields.pop()
             fields.append((name, value + b" " + line.strip()))
             continue
         name, colon, value = line.partition(b":")
-        if not colon or line[:1] in {b" ", b"\t"} or b"\0" in line:
+        if not colon or line[:1] in {b" ", b"\t"}:
             raise garbage(f"a header line is {line.rstrip()[:60]!r}")
         # RFC 9112, section 5.1, tells a proxy to remove a space before the colon.
         fields.append((name.rstrip(b" \t"), value.strip()))

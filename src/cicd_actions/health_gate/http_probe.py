@@ -106,6 +106,7 @@ class HttpProber:
             ("User-Agent", "cicd-actions-health-gate"),
             ("Accept", "*/*"),
             ("Accept-Encoding", "identity"),
+            ("Cache-Control", "no-cache"),
             ("Connection", "close"),
         ]
         if request.url.credentials:
@@ -139,6 +140,10 @@ class HttpProber:
         if answer.status == 511 and (expected is None or 511 not in expected):
             # RFC 6585, section 6: no service answers this, only a network that intercepts the connection.
             raise unjudged("proxy", "511", "a network on the way to the target asks for a login (511)")
+        # `Age` is in whole seconds, rounded in either direction.
+        if answer.age > started + 1 and not self.request.allow_cached:
+            stored = f"a cache stored this answer {answer.age} s ago, before the gate began"
+            raise unjudged("cached", "cached", stored)
         # One at a time, and the loop gets its turn in between, so that the deadline is met with any number of targets.
         async with self.deciding:
             await asyncio.sleep(0)

@@ -167,6 +167,11 @@ class Inputs:
     allow_insecure_redirects: bool = declare(
         boolean, "Follow redirects from https to http. Anyone on the way can forge an answer in plain text.", default="false"
     )
+    allow_cached: bool = declare(
+        boolean,
+        "Judge answers that a cache stored before the gate began, by their `Age`. They prove nothing about the service now.",
+        default="false",
+    )
     metric_url: str = declare(
         string,
         "URL of a Prometheus server, or of any page that is a number. The gate samples it through `stable-for` once all"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from cicd_actions.health_gate.advice import usual_cause
-from cicd_actions.health_gate.evidence import counted, deciding, names, seen_version, standing
+from cicd_actions.health_gate.evidence import counted, deciding, names, relapsed, seen_version, standing
 from cicd_actions.health_gate.gate import Gate, Watched
 from cicd_actions.health_gate.history import LEGEND, listed, wrong_count
 from cicd_actions.health_gate.judge import MISSED
@@ -51,6 +51,8 @@ def _proofs(ordered: Sequence[Watched], gate: Gate) -> list[str]:
     proofs: list[str] = []
     whole: list[Watched] = []
     for each in ordered:
+        if turned := relapsed(each):
+            proofs.append(f"{each.target.name}: right answers turned wrong at {turned} before it passed.")
         if each.verdict is not Verdict.PASS or not each.history.peers:
             continue
         if each.target.rules.connections > 1:

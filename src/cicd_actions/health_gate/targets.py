@@ -49,6 +49,7 @@ class HttpRequest:
     trust: Trust = field(default_factory=Trust)
     allow_redirects: bool = False
     allow_insecure_redirects: bool = False
+    allow_cached: bool = False
     redirected: bool = False
 
 
@@ -327,6 +328,7 @@ def metric(settings: Settings, name: str, after: tuple[str, ...], *, headers: bo
         trust=_trust(settings),
         allow_redirects=settings("allow-redirects"),
         allow_insecure_redirects=settings("allow-insecure-redirects"),
+        allow_cached=settings("allow-cached"),
     )
     status: StatusSet = grammar.status_set("200")
     return Target(name, request, metric=bounds, expectations=Expectations(status=status), after=after, **_pace(settings))
@@ -343,6 +345,7 @@ def _request(settings: Settings, url: Url) -> HttpRequest:
         trust=_trust(settings),
         allow_redirects=settings("allow-redirects"),
         allow_insecure_redirects=settings("allow-insecure-redirects"),
+        allow_cached=settings("allow-cached"),
     )
 
 

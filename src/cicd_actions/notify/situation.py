@@ -17,7 +17,7 @@ from cicd_actions.github.errors import NotFound
 from cicd_actions.github.history import History
 from cicd_actions.github.proof import Trust
 from cicd_actions.github.records import Records
-from cicd_actions.github.release_record import Record, Run, is_sha, lock_described, time_of, written
+from cicd_actions.github.release_record import Record, Run, is_sha, lock_in_full, time_of, written
 from cicd_actions.notify import changes, owners
 from cicd_actions.notify.changes import Before, Runs
 from cicd_actions.notify.inputs import Inputs
@@ -140,7 +140,7 @@ class Situation:
         lead = f"{subject}{where} {f'was rolled back to {self.previous[:12]}' if back else WORDS[event]}."
         if event == "locked":
             lead = f"{inputs.environment or 'The environment'} is locked, so {subject} is not deployed."
-        evidence = inputs.reason or (lock_described(lock) if lock else "")
+        evidence = inputs.reason or (lock_in_full(lock) if lock else "")
         comparison = self._comparison()
         return Message(
             event,

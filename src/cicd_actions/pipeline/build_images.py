@@ -30,7 +30,9 @@ class Inputs:
 
     build: str = declare(string, "What to build as JSON, from the plan.", required=True)
     image: str = declare(string, "Image to build alone, on its own runner. Default: those that have none.")
-    built: str = declare(string, "JSON object: outputs of the jobs that built images alone.", default="{}")
+    built: str = declare(
+        string, "JSON object: the jobs that built images alone, as the context `needs` has them.", default="{}"
+    )
 
 
 def run(inputs: Inputs, runtime: Runtime) -> Report:
@@ -40,25 +42,26 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
     separate: list[str] = build["separate"]
     images = {name: each for name, each in listed.items() if (name == inputs.image if inputs.image else name not in separate)}
     secrets = secret_files.read(runtime, secret_files.BUILD)
-    secret_files.required(
-        secrets, [name for each in images.values() for name in each.get("build-secrets", [])], "BUILD_ENV", "build"
-    )
+    secret_files.mask(runtime, secrets)
+    named = {name: each.get("build-secrets", []) for name, each in images.items()}
+    secret_files.required(secrets, [key for keys in named.values() for key in keys], secret_files.BUILD)
     variables = {name: value for name, value in runtime.environment.for_programs().items() if name != secret_files.BUILD}
     docker = {name: each for name, each in images.items() if "command" not in each}
     digests = {}
     if docker:
-        digests = _bake(docker, build["sha"], {**variables, **secrets}, runtime)
+        mounted = {key: secrets[key] for name in docker for key in named[name]}
+        digests = _bake(docker, build["sha"], {**variables, **mounted}, runtime)
     for name, each in images.items():
         if "command" in each:
-            digests[name] = _by_command(name, each, build["sha"], variables, runtime)
+            own = {key: secrets[key] for key in named[name]}
+            digests[name] = _by_command(name, each, build["sha"], {**variables, **own}, runtime)
     lines = [f"{digest.partition(':')[2]}  {images[name]['repository']}\n" for name, digest in digests.items()]
     checksums = ""
     if lines:  # the other jobs attest what they built
         file = Path(tempfile.mkdtemp(prefix="cicd-actions-build-", dir=runtime.scratch)) / "checksums.txt"
         file.write_text("".join(lines), "utf-8")
         checksums = str(file)
-    # Where no other job built one, what stands in the outputs of the skipped job means nothing.
-    if separate and not inputs.image:
+    if not inputs.image:
         digests |= _built_elsewhere(separate, json.loads(inputs.built))
     ordered = {name: digests[name] for name in listed if name in digests}
     rows: list[tuple[Inline, ...]] = [(name, listed[name]["repository"], Code(digest)) for name, digest in ordered.items()]
@@ -67,11 +70,12 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
     return Report(Verdict.PASS, f"Built {', '.join(ordered)}.", outputs, blocks=[table])
 
 
-def _built_elsewhere(names: Sequence[str], outputs: Mapping[str, str]) -> dict[str, str]:
-    """Returns the digests of the images that other jobs built: each of their outputs is empty, or a JSON object of one."""
+def _built_elsewhere(names: Sequence[str], jobs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Returns the digests of the images that other jobs built: each of these names one, the skipped ones none."""
     told: dict[str, Any] = {}
-    for text in outputs.values():
-        told |= json.loads(text or "{}")
+    for job in jobs.values():
+        if job["result"] == "success":
+            told |= json.loads(job["outputs"]["digests"])
     return {name: _digest(told.get(name), name, "the job that builds it") for name in names}
 
 

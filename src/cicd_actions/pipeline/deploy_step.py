@@ -10,7 +10,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from cicd_actions.pipeline import secret_files
+from cicd_actions.pipeline import registry_login, secret_files
 from cicd_actions.toolkit.definition import AnyAction
 from cicd_actions.toolkit.inputs import declarations
 from cicd_actions.toolkit.runtime import Runtime
@@ -40,6 +40,8 @@ def arranged(chosen: AnyAction, inputs: dict[str, str], runtime: Runtime) -> tup
     variables = {name: value for name, value in runtime.variables.items() if name not in {secret_files.DEPLOY, "INPUTS"}}
     if runtime.scratch is not None and (runtime.scratch / KUBECONFIG).exists():
         variables["KUBECONFIG"] = str(runtime.scratch / KUBECONFIG)
+    if runtime.scratch is not None and (runtime.scratch / registry_login.FOLDER).exists():
+        variables["DOCKER_CONFIG"] = str(runtime.scratch / registry_login.FOLDER)
     if variables.get(KEY):
         values["record-key"] = KEY
     if variables.get(secret_files.RELEASE):

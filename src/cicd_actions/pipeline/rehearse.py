@@ -45,7 +45,7 @@ def plan(pipeline: Pipeline, name: str, event: Event) -> Report:
     # The release that the rehearsal breaks, and that runs again afterwards, is the one that passed in the environment itself.
     settings = planning.settings_of(pipeline, release, environment, name, event)
     build = planning.build(pipeline, event, [settings])
-    registry = {"registry": pipeline.build.registry, "registry-username": pipeline.build.registry_username or ""}
+    registry = planning.registry(pipeline, event)
     faults = [fault for fault, each in FAULTS.items() if settings["engine"] in each.engines]
     outputs: dict[str, OutputValue] = {"environment": settings, "rehearsal": {**build, **registry, "faults": faults}}
     return Report(Verdict.PASS, f"Rehearses {', '.join(faults)} in {name}.", outputs)

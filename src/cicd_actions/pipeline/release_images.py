@@ -46,9 +46,7 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
     environment, services = settings["name"], {each["name"]: each for each in settings["services"]}
     found_secrets = {name: secret_files.read(runtime, name) for name in (secret_files.DEPLOY, secret_files.RELEASE)}
     for secret, key in ((secret_files.DEPLOY, "deploy-env"), (secret_files.RELEASE, "release-env")):
-        for value in found_secrets[secret].values():
-            for line in value.splitlines():
-                runtime.mask(line)
+        secret_files.mask(runtime, found_secrets[secret])
         secret_files.required(found_secrets[secret], settings.get(key, "").split(), secret, environment)
     urls = addresses(services, json.loads(inputs.vars or "{}"), environment)
     images = pinned(services, json.loads(inputs.digests)) if inputs.digests else {}

@@ -26,18 +26,33 @@ def read(runtime: Runtime, name: str) -> dict[str, str]:
         if REFUSED_ENV.fullmatch(variable):
             raise UnusableInput(
                 f"Could not use the secret {name}: its variable {variable} would steer the runner, a shell or an interpreter.",
-                fix=f"Take the line out, and set the secret again: gh secret set {name} --env NAME < file.env",
+                fix=f"Take the line out, and set the secret again: {_command(name, '' if name == BUILD else 'NAME')}",
             )
     return {**found, **brought}
 
 
-def required(values: Mapping[str, str], names: Iterable[str], secret: str, environment: str) -> None:
-    """Raises `UnusableInput` where the secret lacks a name, or holds it empty. For GitHub a forgotten secret is empty text."""
+def mask(runtime: Runtime, values: Mapping[str, str]) -> None:
+    """Masks the values in every later line of the job. The runner masks whole lines, and a program may print less."""
+    for value in values.values():
+        for line in value.splitlines():
+            runtime.mask(line)
+
+
+def required(values: Mapping[str, str], names: Iterable[str], secret: str, environment: str = "") -> None:
+    """Raises `UnusableInput` where the secret lacks a name, or holds it empty. For GitHub a forgotten secret is empty text.
+
+    *environment* is empty for a secret of the repository.
+    """
     missing = [name for name in names if not values.get(name)]
     if missing:
+        of = f"environment {environment}" if environment else "repository"
         raise UnusableInput(
-            f"Could not use the secret {secret} of the environment {environment}: it does not set {', '.join(missing)}.",
+            f"Could not use the secret {secret} of the {of}: it does not set {', '.join(missing)}.",
             cause="A secret that is not handed on by name at each level, or that does not exist, is an empty string.",
-            fix=f"Set it:\n\n    gh secret set {secret} --env {environment} < file.env\n\nand hand it on in the caller:\n\n"
+            fix=f"Set it:\n\n    {_command(secret, environment)}\n\nand hand it on in the caller:\n\n"
             f"    secrets:\n      {secret}: ${{{{ secrets.{secret} }}}}",
         )
+
+
+def _command(secret: str, environment: str) -> str:
+    return f"gh secret set {secret} {f'--env {environment} ' if environment else ''}< file.env"

@@ -143,6 +143,7 @@ jobs:
       contents: read # check out; which commits are rolled back
       actions: read # prove which run wrote a record
       deployments: write # read the records, and write the new one
+      packages: read # see the images
       id-token: write # log in to a cloud
       attestations: read # prove who built the images
     uses: {PLACE}/.github/workflows/rollback.yml@{commit}

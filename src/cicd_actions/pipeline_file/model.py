@@ -46,7 +46,9 @@ class Image:
     target: str | None = key(NAME, "Stage of the Dockerfile.")
     build_args: Mapping[str, str] = key(BUILD_ARGS, "Build arguments. `{sha}` stands for the commit.", {})
     build_secrets: tuple[str, ...] = key(
-        Listed(VARIABLE), "Names of the secret BUILD_ENV, a dotenv file, that the build may mount.", ()
+        Listed(VARIABLE),
+        "Names of the secret BUILD_ENV, a dotenv file: the build may mount them, and `command` has them as variables.",
+        (),
     )
     platforms: tuple[str, ...] = key(
         Listed(Text("a platform", r"[a-z0-9]+/[a-z0-9]+(?:/v[0-9]+)?", "linux/amd64"), 1), "Platforms.", ("linux/amd64",)
@@ -199,6 +201,9 @@ class Settings:
     )
     proxy: str | None = key(WORD, "Service of HAProxy that divides the traffic, such as `proxy`.")
     proxy_socket: str | None = key(WORD, "Path of its runtime socket in its container. Default: /tmp/haproxy.sock.")
+    proxy_control: str | None = key(
+        WORD, "Swarm with several nodes: the stack's network and the port on which the proxy takes its weights: `control:9990`."
+    )
     route: str | None = key(
         WORD, "Kubernetes: the HTTPRoute that divides the traffic. Default: the share is that of ready pods."
     )
@@ -208,6 +213,11 @@ class Settings:
     bake: str | None = key(
         DURATION, "Time for which the old release stands beside a new one with all of the traffic. Default: 10m."
     )
+    promote: str | None = key(
+        Choice("automatic", "manual"),
+        "`manual`: the deploy ends with the release beside the old one, until stage.yml ends the stage. Default: `automatic`.",
+    )
+    stage_lasts: str | None = key(DURATION, "Time for which a stage may wait to be promoted. Default: 24h.")
     on_inconclusive: str | None = key(
         Choice("abandon", "hold", "promote"), "What a step does at its limit without a verdict. Default: `abandon`."
     )

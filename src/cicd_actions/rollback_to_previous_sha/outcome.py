@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cicd_actions.engines.protocol import ChangedMeanwhile, Engine, RollOutFailed, Running
 from cicd_actions.github.history import Release
-from cicd_actions.github.release_record import Record, lock_described
+from cicd_actions.github.release_record import Record, lock_in_full
 from cicd_actions.roll_out.run import evidence_blocks
 from cicd_actions.rollback_to_previous_sha import by_hand
 from cicd_actions.rollback_to_previous_sha.inputs import Inputs
@@ -132,7 +132,7 @@ def ended(known: Known, plan: Plan, judged: Report) -> Report:
         for note in arrived.notes
     ]
     if known.lock is not None:
-        passed = f"{plan.environment} is locked, and still is. The rollback passed through: {lock_described(known.lock)}"
+        passed = f"{plan.environment} is locked, and still is. The rollback passed through: {lock_in_full(known.lock)}"
         findings.append(Finding("rollback-to-previous-sha/locked", Severity.NOTICE, passed))
     if verdict is Verdict.PASS:
         headline = f"{where}; it passed its gate."

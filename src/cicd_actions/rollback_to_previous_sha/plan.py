@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cicd_actions.engines.protocol import Image, Running
+from cicd_actions.engines.protocol import Image, Running, Target
 from cicd_actions.engines.reference import repository_of
 from cicd_actions.github.commits import Comparison
 from cicd_actions.github.history import History, Identity, Release
@@ -28,16 +28,22 @@ class Left:
         """Tells whether this is a release; by its commit alone where the digests are not known."""
         if not self.identity:
             return release.sha == self.sha
-        return release.identity == self.identity or (self.release is None and release.identity <= self.identity)
+        return release.identity <= self.identity if self.release is None else release.identity == self.identity
+
+    @classmethod
+    def recorded(cls, release: Release) -> Left:
+        """Returns the release that a deploy recorded."""
+        return cls(release.sha, release.identity, release)
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What runs now, by service, and the records that count."""
+    """What runs now, by service, and the records that count. `staged` is the release that stands beside what runs."""
 
     environment: str
     running: Mapping[str, Running]
     history: History
+    staged: Mapping[str, Target] = field(default_factory=dict)
 
     @property
     def services(self) -> tuple[str, ...]:
@@ -206,17 +212,25 @@ def identity(running: Mapping[str, Running]) -> Identity:
 def leaving(facts: Facts, current_sha: str) -> Left:
     """Returns the release to leave.
 
-    It is the newest deploy of `current_sha`. Without that it is the newest deploy, as long as its images run, or those of a
-    rollback from it that did not end. Otherwise something else was deployed by hand, and that is left. Only deploys count, so a
-    rollback that is run again leaves the same release. Raises `UnusableInput` when nothing says what runs.
+    It is the newest deploy of `current_sha`. Without that it is a release that stands beside what runs, or else the newest
+    deploy, as long as its images run, or those of a rollback from it that did not end. Otherwise something else was deployed by
+    hand, and that is left. Only deploys count, so a rollback that is run again leaves the same release. Raises `UnusableInput`
+    when nothing says what runs.
     """
     deploys = facts.history.deploys(facts.services)
     runs = facts.runs
     if current_sha:
         release = next((each for each in deploys if each.sha == current_sha), None)
         if release is not None:
-            return Left(current_sha, release.identity, release)
+            return Left.recorded(release)
         return Left(current_sha, runs if _label(facts.running) == current_sha else frozenset())
+    if facts.staged:
+        # What runs beside it is what its rollback leads to.
+        here = dict(runs) | {name: marked(each.image.pinned) for name, each in facts.staged.items()}
+        sha = next(each.sha for each in facts.staged.values())
+        return Left(
+            sha, frozenset(here.items()), next((each for each in deploys if each.identity == frozenset(here.items())), None)
+        )
     if not runs and not facts.history.outcomes:
         raise _nothing(facts, Left())
     if not runs:
@@ -227,14 +241,14 @@ def leaving(facts: Facts, current_sha: str) -> Left:
         )
     if deploys:
         newest = deploys[0]
-        before = _newest_other(facts, Left(newest.sha, newest.identity, newest))
+        before = _newest_other(facts, Left.recorded(newest))
         known = newest.identity | (before.identity if before else frozenset())
         recorded = {service for service, _ in known}
         if facts.history.rolled_back_to(facts.services) == newest.identity and newest.runs_in(runs):
             # A rollback brought the newest deploy again, in place of something that was deployed by hand: that was left.
             return Left()
         if {each for each in runs if each[0] in recorded} <= known:
-            return Left(newest.sha, newest.identity, newest)
+            return Left.recorded(newest)
     found = next((each for each in deploys if each.runs_in(runs)), None)
     return Left(_label(facts.running) or (found.sha if found else ""), runs, found)
 

@@ -7,7 +7,7 @@ import traceback
 from cicd_actions.toolkit.definition import AnyAction
 from cicd_actions.toolkit.errors import ActionError, Cancelled, Inconclusive, UnusableInput
 from cicd_actions.toolkit.findings import Finding, Severity
-from cicd_actions.toolkit.report import Block, CodeBlock, OutputValue, Paragraph, Report
+from cicd_actions.toolkit.report import Block, CodeBlock, Link, OutputValue, Paragraph, Report
 from cicd_actions.toolkit.runtime import Runtime
 from cicd_actions.toolkit.verdict import Verdict
 
@@ -25,6 +25,8 @@ def _failed(error: ActionError, chosen: AnyAction) -> Report:
     blocks: list[Block] = []
     if error.cause:
         blocks.append(Paragraph(error.cause))
+    if error.see:
+        blocks.append(Paragraph(Link(error.see, error.see)))
     if error.fix:
         blocks.append(CodeBlock(error.fix))
     # An unusable input judged nothing. Its verdict is that of a gate that could not judge: only the title differs.
@@ -33,7 +35,7 @@ def _failed(error: ActionError, chosen: AnyAction) -> Report:
     finding = Finding(
         rule=f"{chosen.name}/{error.title.lower().replace(' ', '-')}",
         severity=Severity.ERROR,
-        message="\n".join(part for part in (error.what, error.cause) if part),
+        message="\n".join(part for part in (error.what, error.cause, error.see) if part),
         fix=error.fix,
     )
     outputs = _outputs(chosen, error.verdict, error.what)

@@ -14,21 +14,23 @@ if TYPE_CHECKING:  # reports are made at the end, errors are known from the star
 class ActionError(Exception):
     """An end that the action explains: what happened, the likely cause, and what to write or run instead.
 
-    `fix` may hold several lines; lines of YAML or shell in it are indented by four spaces.
+    `fix` may hold several lines; lines of YAML or shell in it are indented by four spaces. `see` is a URL that the action made
+    itself: the summary links to it.
     """
 
     exit_code: ClassVar[int] = 1
     verdict: ClassVar[Verdict] = Verdict.FAIL
     title: ClassVar[str] = "Failed"
 
-    def __init__(self, what: str, *, cause: str = "", fix: str = "") -> None:
+    def __init__(self, what: str, *, cause: str = "", fix: str = "", see: str = "") -> None:
         super().__init__(what)
         self.what = what
         self.cause = cause
         self.fix = fix
+        self.see = see
 
     def __str__(self) -> str:
-        return "\n".join(part for part in (self.what, self.cause, self.fix) if part)
+        return "\n".join(part for part in (self.what, self.cause, self.see, self.fix) if part)
 
 
 class Failed(ActionError):

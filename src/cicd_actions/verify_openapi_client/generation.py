@@ -173,7 +173,7 @@ def copied(root: Path, client: Sequence[str], target: Path) -> dict[str, bytes]:
 
 
 def original(shadow: Shadow, repository: Repository, client: Sequence[str]) -> None:
-    """Put the client's files of the work tree back into the copy, as they were before the generation."""
+    """Restores the client's files of the work tree in the copy, as they were before the generation."""
     for path in client:
         shadow.remove(path)
     names = repository.names("ls-files", "-z", "--cached", "--others", "--", *client)

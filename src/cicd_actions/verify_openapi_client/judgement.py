@@ -147,7 +147,6 @@ class Judgement:
                     name,
                     line,
                     fix="Make the generator deterministic: remove dates and random names, and sort its files.",
-                    fingerprint="",
                 )
             ]
         what = f"The client in git differs from the one this backend generates: {files(self.drift)}."

@@ -158,7 +158,7 @@ def test_cancelled(workflow: Callable[..., Result], httpserver: HTTPServer) -> N
     killer = threading.Thread(target=_interrupt, args=(url, asked), daemon=True)
     killer.start()
     seen = workflow(url=url, timeout="10m")
-    killer.join(10)
+    killer.join(60)
     assert seen.result == "failure"
     assert seen.outputs["verdict"] == "inconclusive"
     assert "Cancelled after" in seen.outputs["reason"]

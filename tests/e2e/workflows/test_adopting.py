@@ -129,7 +129,7 @@ def release_of(world: World, *environments: str) -> dict[str, Any]:
     for key in ("engine", "stack", "runs-on"):
         del release[key]
     release["migrate"]["command"] = "schema up"
-    release.update({**PROGRAMS, "job-command": f"{PROGRAMS['job-command']} {{command}}", "gate": {"timeout": "2s"}})
+    release.update({**PROGRAMS, "job-command": f"{PROGRAMS['job-command']} {{command}}", "gate": {"timeout": "20s"}})
     (staging,) = release["environments"]
     release["environments"] = [
         {**staging, "name": name, "urls": {service: f"{world.url}/{name}/{service}" for service in staging["urls"]}}

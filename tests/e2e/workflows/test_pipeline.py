@@ -34,8 +34,10 @@ RELEASE = {
     "job-command": f"{PROGRAM} job {{service}} {{image}} {{sha}} {{environment}} -- {{command}}",
     "roll-out-command": f"{PROGRAM} roll-out {{service}} {{image}} {{sha}} {{environment}}",
     "migrate": {"service": "api", "command": "schema up"},
-    "gate": {"timeout": "2s"},
+    "gate": {"timeout": "20s"},
 }
+IMPATIENT = {"gate": {"timeout": "3s"}}
+"""For a release whose gate does not pass."""
 
 
 def described(world: World, *environments: str, **release: Any) -> dict[str, Any]:
@@ -77,7 +79,8 @@ def proven(app: Consumer, world: World) -> Gh:
     file = described(world)
     registry = world.url.removeprefix("http://")
     file["images"] = {name: {**image, "repository": f"{registry}/{name}"} for name, image in IMAGES.items()}
-    file["images"]["web"]["runs-on"] = "ubuntu-latest"
+    for image in file["images"].values():
+        image["runs-on"] = "ubuntu-latest"
     file["build"] = {"attest": True}
     own = {"run": "cp scan.json own.json", "report": "own.json"}
     file["scans"] = {"more": {"own": own}}
@@ -87,12 +90,12 @@ def proven(app: Consumer, world: World) -> Gh:
 
 
 def test_a_push_goes_to_production_built_once(app: Consumer, world: World) -> None:
-    """One of the images is built on a separate runner; the build hands its digest on."""
+    """Each of the images is built on a separate runner; the build hands their digests on."""
     gh = proven(app, world)
     run = go(app, world)
     assert set(run.results().values()) == {"success"}, run.errors()
     names = sorted(name.rpartition(" / ")[2] for name in run.results())
-    assert names == sorted([*NINE, "build separately", "scan", "image-1", "image-2"]), names
+    assert names == sorted([*NINE, *["build separately"] * 2, "scan", "image-1", "image-2"]), names
     # Each environment asked who built the images, before it recorded anything.
     assert len([words for words in gh.calls() if words[:2] == ["attestation", "verify"]]) == 2 * len(IMAGES)
     payload = deployments.kept(world.github, REPOSITORY).deployments[-1]["payload"]
@@ -187,6 +190,7 @@ def test_a_sick_release_is_taken_back_and_told(deploy: Consumer, world: World, h
     httpserver.expect_request("/hook").respond_with_data("ok")
     before = deploy.head
     world.put("staging", before)
+    calls_deploy(deploy, world, IMPATIENT)
     sick = deploy.commit({"x": "1"})
     (world.folder / "sick").write_text(sick)
     run = go(deploy, world, NOTIFY_URLS=f"json://127.0.0.1:{httpserver.port}/hook")
@@ -220,6 +224,56 @@ def test_a_rollback_by_hand_announces_itself_and_rolls_back(consumer: Consumer, 
     assert [task[1] for task in world.tasks()].count("lock") == 1
 
 
+STAGED = {
+    "strategy": "blue-green",
+    "promote": "manual",
+    "bake": "1s",
+    "stage-command": f"{PROGRAM} stage {{environment}}",
+    "weigh-command": f"{PROGRAM} weigh {{service}} {{percent}} {{environment}}",
+    **{
+        f"{verb}-command": f"{PROGRAM} {verb} {{service}} {{image}} {{sha}} {{environment}}"
+        for verb in ("prepare", "promote", "abandon")
+    },
+}
+
+
+def test_stage_that_a_deploy_left_is_promoted_or_abandoned_by_another_run(deploy: Consumer, world: World) -> None:
+    before = deploy.head
+    world.put("staging", before)
+    stages = world.folder / "stages-staging"
+
+    def ended(how: str) -> Picture:
+        deploy.calls("stage.yml", {"environment": "staging", "end": how})
+        deploy.commit({"later": how})  # the branch has moved on
+        run = go(deploy, world, "workflow_dispatch")
+        assert set(run.results().values()) == {"success"}, run.errors()
+        assert json.loads(stages.read_text()) == {}
+        return run
+
+    calls_deploy(deploy, world, STAGED)
+    deploy.describes(described(world, "staging", **STAGED))
+    release = deploy.commit({"x": "1"})
+    run = go(deploy, world)
+    assert run.results() == {"call / deploy": "success"}, run.errors()
+    assert "Gate" not in steps(run)
+    assert "| roll out | success, staged |\n" in run.summaries[-1].text
+    assert {name: stage["percent"] for name, stage in json.loads(stages.read_text()).items()} == dict.fromkeys(IMAGES, 0)
+    assert world.runs("staging") == {"api": before, "web": before}
+    kept = deployments.kept(world.github, REPOSITORY)
+    assert [kept.statuses[each["id"]][-1]["state"] for each in kept.deployments[1:]] == ["inactive", "inactive"]
+
+    run = ended("promote")
+    (job,) = [name for name in run.results() if name.endswith("deploy")]
+    assert run.steps(job)["Gate"] == "success"
+    assert world.runs("staging") == {"api": release, "web": release}
+    told = [task[1:] for task in world.tasks()]
+    assert told == [("passed", before), ("deploy", release), ("deploy", release), ("deploy", release), ("passed", release)]
+
+    stages.write_text(json.dumps({"api": {"image": "local/api:2", "sha": "2" * 40, "percent": 50}}))
+    ended("abandon")
+    assert world.runs("staging") == {"api": release, "web": release}
+
+
 def test_a_release_that_fails_its_smoke_tests_is_rolled_back(deploy: Consumer, world: World) -> None:
     """The second job ran before the roll-out, and the test knew where to ask and which commit."""
     before = deploy.head
@@ -241,7 +295,8 @@ def test_a_release_that_fails_its_smoke_tests_is_rolled_back(deploy: Consumer, w
 
 
 def test_a_first_release_that_is_sick_has_no_way_back_and_says_so(deploy: Consumer, world: World) -> None:
-    (world.folder / "sick").write_text(deploy.head)
+    calls_deploy(deploy, world, IMPATIENT)
+    (world.folder / "sick").write_text(deploy.commit({}))
     run = go(deploy, world)
     assert run.results() == {"call / deploy": "failure"}
     assert steps(run)["Roll back"] == "failure"
@@ -251,7 +306,7 @@ def test_a_first_release_that_is_sick_has_no_way_back_and_says_so(deploy: Consum
 def test_an_inconclusive_gate_takes_nothing_back(deploy: Consumer, world: World) -> None:
     before = deploy.head
     world.put("staging", before)
-    calls_deploy(deploy, world, api="http://no-such-host.invalid")
+    calls_deploy(deploy, world, IMPATIENT, api="http://no-such-host.invalid")
     release = deploy.commit({})
     run = go(deploy, world)
     assert run.results() == {"call / deploy": "failure"}

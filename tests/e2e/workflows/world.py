@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +13,7 @@ from cicd_actions.github.release_record import Record, Run, Task, now
 from tests.fakes.github import FakeGitHub, deployments, settings
 from tests.fakes.github.openapi import document
 from tests.harness.releases import KEY
+from tests.harness.serving import serving
 
 OPERATIONS = Path(__file__).with_name("operations.py")
 OLD = "sha256:" + "b" * 64
@@ -103,11 +103,6 @@ def running(folder: Path, repository: Path) -> Iterator[World]:
             """Nothing: the log of the test is enough."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    with FakeGitHub(document=document()) as github:
+    with serving(server), FakeGitHub(document=document()) as github:
         deployments.kept(github, REPOSITORY).git = repository
         yield World(folder, f"http://127.0.0.1:{server.server_port}", github)
-    server.shutdown()
-    thread.join()
-    server.server_close()

@@ -25,6 +25,10 @@ def act(world: World, phase: str, **inputs: str) -> Ended:
     return world.action("deployment-record", given, run="7", GITHUB_SHA=sha(1), GITHUB_TRIGGERING_ACTOR="alice")
 
 
+RUN = "https://github.com/org/app/actions/runs/7/attempts/1"
+LINK = f"](<{RUN}>)"
+
+
 def test_lock_start_is_refused_until_it_is_unlocked(world: World) -> None:
     world.release(1)
     locked = act(world, "lock", reason="the database moves", until="4h")
@@ -34,7 +38,9 @@ def test_lock_start_is_refused_until_it_is_unlocked(world: World) -> None:
     assert (ended.code, ended.verdict) == (1, "fail")
     assert "Cannot deploy to staging: it is locked until 20" in ended.headline
     assert "alice locked it at 20" in ended.log
-    assert "the database moves (https://github.com/org/app/actions/runs/7/attempts/1)" in ended.log
+    assert "the database moves" in ended.log
+    assert RUN in ended.log
+    assert LINK in ended.summary
     assert "phase: unlock" in ended.log
     assert world.tasks()[-1] == ("lock", "1"), "nothing was begun"
     # What is under way ends with its record, and other environments are not locked.
@@ -43,6 +49,7 @@ def test_lock_start_is_refused_until_it_is_unlocked(world: World) -> None:
     unlocked = act(world, "unlock")
     assert unlocked.code == 0
     assert "the database moves" in unlocked.headline
+    assert LINK in unlocked.summary
     assert world.start(2).code == 0
     again = act(world, "unlock")
     assert (again.code, again.outputs.get("record-id", "")) == (0, "")
@@ -137,6 +144,34 @@ def test_lock_that_is_not_proven_forbids_nothing(world: World) -> None:
     assert "does not fit the key" in started.log
 
 
+def test_lock_is_not_hidden_or_lifted_by_records_that_are_not_proven(world: World) -> None:
+    act(world, "lock", reason="mine")
+    act(world, "unlock")
+    payloads = [each["payload"] for each in deployments.kept(world.github, REPOSITORY).deployments]
+    lifted = {**payloads[1], "reason": "somebody else's"}
+    act(world, "lock", reason="mine")
+    for _ in range(100):
+        deployments.other_tool(world.github, REPOSITORY, "staging", sha(1), task="cicd-actions:lock", payload=lifted)
+    assert "it is locked" in world.start(1).headline
+    (found,) = json.loads(act(world, "status").outputs["status"]).values()
+    assert found["lock"]["reason"] == "mine"
+
+
+def test_lock_of_two_people_at_once_is_lifted_by_one_unlock_of_a_third(world: World) -> None:
+    for name in ("alice", "bob"):
+        locked = world.action(
+            "deployment-record",
+            {"phase": "lock", "reason": f"{name}'s"},
+            run="7",
+            GITHUB_SHA=sha(1),
+            GITHUB_TRIGGERING_ACTOR=name,
+        )
+        assert locked.code == 0
+    unlocked = act(world, "unlock", reason="done")
+    assert "staging is unlocked. bob locked it at 20" in unlocked.headline
+    assert world.start(1).code == 0
+
+
 def test_lock_without_a_key_is_proven_by_its_run(world: World) -> None:
     deployments.run(world.github, REPOSITORY, 7, sha(5))
     assert act(world, "lock", reason="x", record_key="").code == 0
@@ -194,7 +229,8 @@ class TestAnnouncedRollback:
         assert (started.code, started.verdict) == (1, "fail")
         assert "a rollback was started after this run began. Nothing was changed." in started.headline
         assert "alice started it at 20" in started.log
-        assert "https://github.com/org/app/actions/runs/7/attempts/1" in started.log
+        assert RUN in started.log
+        assert LINK in started.summary
         assert world.tasks()[-1] == ("lock", "1"), "nothing was begun"
         # Its failed jobs are run again.
         waiting["run_started_at"] = "2099-01-01T00:00:00Z"
@@ -271,7 +307,7 @@ class TestStatus:
         assert found["staging"]["unjudged"]["sha"] == sha(2)
         assert [each["verdict"] for each in found["staging"]["verdicts"]] == ["pass"]
         assert found["production"] == {"services": {}, "unjudged": None, "lock": None, "stages": {}, "verdicts": []}
-        for said in ("a freeze", "alice", sha(1)[:12], "Without a verdict"):
+        for said in ("a freeze", "alice", sha(1)[:12], "Without a verdict", LINK):
             assert said in ended.summary
 
     def test_status_with_an_engine_tells_what_runs_beside_what_is_recorded(self, world: World) -> None:

@@ -13,13 +13,23 @@ import httpx
 import pytest
 
 from cicd_actions.engines.docker_engine import DockerEngine
-from cicd_actions.engines.protocol import EngineUnreachable, ImageMissing, RollOutFailed, Running, ServiceMissing, Target
+from cicd_actions.engines.protocol import (
+    EngineUnreachable,
+    ImageMissing,
+    NotStarted,
+    RollOutFailed,
+    Running,
+    ServiceMissing,
+    Target,
+)
+from cicd_actions.engines.staying_up import Cause, proven
 from cicd_actions.engines.swarm import Swarm
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import Cancelled
 from cicd_actions.toolkit.runtime import Runtime
 from tests.harness.load import Load
-from tests.harness.stack import Images, await_text, fetch, free_port
+from tests.harness.ports import free_port
+from tests.harness.stack import Images, await_text, fetch
 
 pytestmark = pytest.mark.docker
 
@@ -174,6 +184,38 @@ def test_a_cancelled_roll_out_leaves_the_old_container(host: Host, images: Image
     first.reload()
     assert (first.status, first.name) == ("running", service)
     assert host.names() == {"api"}
+
+
+def test_container_that_something_kills_during_a_roll_out_proves_nothing(
+    host: Host, images: Images, engine: DockerEngine
+) -> None:
+    old, slow = images.app(), images.app(START_DELAY="60")
+    service = f"{host.mark}-api"
+    first = host.run("api", old.pinned)
+    before = up(engine, service)
+
+    def kill(_seconds: float) -> None:
+        for each in host.client.containers.list(filters={"name": f"{service}.candidate"}):
+            each.kill()
+
+    engine._runtime.sleep = kill
+    with pytest.raises(NotStarted, match="something stopped it"):
+        engine.roll_out(Target(service, engine.resolve(slow.tagged, Deadline(10)), slow.sha), before, Deadline(60))
+    first.reload()
+    assert (first.status, host.names()) == ("running", {"api"})
+
+
+def test_uptime_tells_restarts_from_a_container_that_somebody_killed(host: Host, images: Images, engine: DockerEngine) -> None:
+    image, deadline = images.app().pinned, Deadline(30)
+    crashing = ["python3", "-c", "import sys, time; time.sleep(0.3); sys.exit(1)"]
+    host.run("crashing", image, command=crashing, restart_policy={"Name": "always"})
+    host.run("killed", image, restart_policy={"Name": "always"}).kill()
+    while host.client.api.inspect_container(f"{host.mark}-crashing")["RestartCount"] < 2:
+        deadline.check("restarting")
+        time.sleep(0.1)
+    assert proven(engine.uptime(f"{host.mark}-crashing", deadline).ended)
+    (end,) = engine.uptime(f"{host.mark}-killed", deadline).ended
+    assert end.cause is Cause.OUTSIDE
 
 
 def test_an_image_that_was_never_pushed(host: Host, images: Images, engine: DockerEngine) -> None:

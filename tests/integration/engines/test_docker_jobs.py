@@ -176,11 +176,9 @@ def test_a_cancelled_run_reads_its_last_words(place: Place) -> None:
         if text == "working":
             raise Cancelled(signal.SIGINT)
 
-    began = time.monotonic()
     with pytest.raises(Cancelled):
-        place.engine.job(place.python(WORKING), Deadline(60), on_line)
+        place.engine.job(place.python(WORKING), Deadline(3600), on_line)
     assert lines == ["working", "stopping", "revision 7"]
-    assert time.monotonic() - began < 60, "long before the deadline"
     place.await_nothing_left()
 
 

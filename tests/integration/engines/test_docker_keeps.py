@@ -18,7 +18,8 @@ from cicd_actions.toolkit.runtime import Runtime
 from tests.harness.action import Step
 from tests.harness.load import Load
 from tests.harness.newer_engine import NewerEngine
-from tests.harness.stack import Built, Images, await_text, free_port
+from tests.harness.ports import free_port
+from tests.harness.stack import Built, Images, await_text
 
 pytestmark = pytest.mark.docker
 

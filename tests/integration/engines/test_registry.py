@@ -233,6 +233,25 @@ def test_a_manifest_without_end(registry: Registry, httpserver: HTTPServer) -> N
         registry.resolve(image(httpserver), Deadline(20))
 
 
+def test_the_login_is_that_of_the_runtimes_own_folder(
+    make_runtime: Callable[..., Runtime], httpserver: HTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deploy has a separate folder, which the variables of this process do not name."""
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "account"))
+    login = base64.b64encode(b"robot:correct-horse").decode()
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {f"127.0.0.1:{httpserver.port}": {"auth": login}}}))
+
+    def manifest(request: Request) -> Response:
+        if request.headers.get("Authorization") != f"Basic {login}":
+            return Response(status=401, headers={"WWW-Authenticate": "Basic realm=shop"})
+        return Response(headers={"Docker-Content-Digest": DIGEST})
+
+    httpserver.expect_request(PATH, method="HEAD").respond_with_handler(manifest)
+    registry = Registry(make_runtime(DOCKER_CONFIG=str(tmp_path)))
+    assert registry.resolve(image(httpserver), Deadline(20)).digest == DIGEST
+    registry.close()
+
+
 Answer = tuple[int, dict[str, str], bytes]
 _CHALLENGE = 'Bearer realm="http://127.0.0.1:{port}/token",service="s"'
 _DEEP = b"[" * 100_000

@@ -25,8 +25,9 @@ from cicd_actions.toolkit.runtime import Runtime
 from tests.harness.action import run
 from tests.harness.authority import Authority
 from tests.harness.engine import NotHere
+from tests.harness.ports import free_port
 from tests.harness.ssh import SshServer
-from tests.harness.stack import Built, Images, free_port
+from tests.harness.stack import Built, Images
 
 pytestmark = pytest.mark.docker
 

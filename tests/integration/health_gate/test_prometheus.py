@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.server
 import json
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -17,6 +16,8 @@ from urllib.parse import quote
 import pytest
 
 from cicd_actions.toolkit.report import Report
+from tests.harness.ports import free_port
+from tests.harness.serving import serving
 
 Gate = Callable[..., Report]
 
@@ -44,11 +45,8 @@ class Service(http.server.BaseHTTPRequestHandler):
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a server that has scraped the service."""
     folder = tmp_path_factory.mktemp("prometheus")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Service) as service, socket.socket() as free:
-        threading.Thread(target=service.serve_forever, daemon=True).start()
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        free.close()
+    with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Service)) as service:
+        port = free_port()
         target = f"127.0.0.1:{service.server_port}"
         scrape = {"job_name": "app", "scrape_interval": "200ms", "scrape_timeout": "200ms"}
         scrape |= {"static_configs": [{"targets": [target]}]}  # type: ignore[dict-item]
@@ -65,8 +63,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
-            process.wait(20)
-            service.shutdown()
+            process.wait(60)
 
 
 def _await_series(url: str, process: subprocess.Popen[bytes]) -> None:

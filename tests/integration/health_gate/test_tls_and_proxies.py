@@ -145,7 +145,7 @@ def relay(connection: socket.socket, port: int) -> None:
         back = threading.Thread(target=_copy, args=(there, connection), daemon=True)
         back.start()
         _copy(connection, there)
-        back.join(10)
+        back.join(60)
 
 
 def _copy(source: socket.socket, sink: socket.socket) -> None:

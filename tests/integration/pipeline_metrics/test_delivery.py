@@ -2,10 +2,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +13,7 @@ from pytest_httpserver import HTTPServer
 
 from tests.fakes.github import FakeGitHub
 from tests.harness.pipelines import DAY, Pipelines
+from tests.harness.ports import free_port
 
 HOSTILE = 'a "name"\\ with\nlines'
 
@@ -34,9 +33,7 @@ def pushgateway() -> Iterator[str]:
     """A real Pushgateway on a free port."""
     if not shutil.which("prometheus-pushgateway"):
         pytest.skip("needs prometheus-pushgateway")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen(
         ["prometheus-pushgateway", f"--web.listen-address=127.0.0.1:{port}"],
         stdout=subprocess.DEVNULL,
@@ -48,11 +45,12 @@ def pushgateway() -> Iterator[str]:
         try:
             urllib.request.urlopen(f"{url}/-/ready", timeout=5).close()  # noqa: S310 - a loopback address
             break
-        except urllib.error.URLError:
+        except OSError:
             assert time.monotonic() < end
+            time.sleep(0.05)
     yield url
     process.terminate()
-    process.wait(10)
+    process.wait(60)
 
 
 def test_pushgateway_takes_the_figures_and_promtool_finds_them_valid(

@@ -35,8 +35,10 @@ def built(client: docker.DockerClient, context: Path, target: str | None = None)
     client.images.build(
         path=str(context), tag=name, buildargs={"BASE": BASE, "BUILDPLATFORM": "linux/amd64"}, target=target, rm=True
     )
-    yield name
-    client.images.remove(name, force=True)
+    try:
+        yield name
+    finally:
+        client.images.remove(name, force=True)
 
 
 @pytest.fixture(scope="module")

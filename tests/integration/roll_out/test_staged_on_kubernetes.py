@@ -25,6 +25,7 @@ from tests.fakes.prometheus import Prometheus, started
 from tests.harness.action import Ended, Step, run
 from tests.harness.chosen_pods import chosen_pods, pods_of
 from tests.harness.kube_apiserver import Namespace
+from tests.harness.serving import serving
 from tests.harness.workloads import NEW_SHA, OLD_SHA, container, service, workload
 
 pytestmark = pytest.mark.kubernetes
@@ -104,10 +105,13 @@ def shop(kubernetes: Namespace, registry: HTTPServer, failing: float = 0.0) -> I
     containers = [container(image=f"{name}@{OLD}")]
     kubernetes.create("deployments", workload(containers=containers, replicas=1))
     kubernetes.kubectl("rollout", "status", "deployment/api", "--timeout=60s")
-    pods = Pods(kubernetes)
-    threading.Thread(target=pods.serve_forever, daemon=True).start()
-    gate = f'- url: "http://{{api.address}}:{pods.server_address[1]}/"\n  expect-version: "{{sha}}"'
-    with started() as prometheus, Clients(kubernetes, prometheus, failing) as clients, chosen_pods(kubernetes) as chosen:
+    with (
+        serving(Pods(kubernetes)) as pods,
+        started() as prometheus,
+        Clients(kubernetes, prometheus, failing) as clients,
+        chosen_pods(kubernetes) as chosen,
+    ):
+        gate = f'- url: "http://{{api.address}}:{pods.server_address[1]}/"\n  expect-version: "{{sha}}"'
         yield {
             "engine": "kubernetes",
             "context": "here",
@@ -123,8 +127,6 @@ def shop(kubernetes: Namespace, registry: HTTPServer, failing: float = 0.0) -> I
         }
     chosen.assert_never_empty()
     assert not clients.unanswered
-    pods.shutdown()
-    pods.server_close()
 
 
 def rules(page: str, has: str) -> list[Any]:

@@ -19,8 +19,9 @@ from cicd_actions.rollback_to_previous_sha.inputs import CheckInputs
 from cicd_actions.toolkit.inputs import declarations
 from tests.harness.action import run
 from tests.harness.kube_apiserver import Namespace
+from tests.harness.ports import free_port
 from tests.harness.releases import Ended, World, digest, sha
-from tests.harness.stack import Images, Stack, await_text, free_port
+from tests.harness.stack import Images, Stack, await_text
 from tests.harness.workloads import NEW, workload
 
 ROOT = Path(__file__).resolve().parents[3]

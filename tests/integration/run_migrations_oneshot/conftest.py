@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,7 +40,6 @@ class Ended:
     report: Report
     text: str
     log: str
-    seconds: float
 
     @property
     def status(self) -> object:
@@ -72,7 +70,7 @@ class Log(io.StringIO):
             self._grown.notify_all()
         return size
 
-    def until(self, pattern: str, seconds: float = 30.0) -> None:
+    def until(self, pattern: str, seconds: float = 60.0) -> None:
         """Wait until the pattern stands in it."""
         with self._grown:
             found = self._grown.wait_for(lambda: re.search(pattern, self.getvalue()) is not None, seconds)
@@ -107,11 +105,9 @@ class Migrating:
     ) -> Ended:
         log = log or Log()
         runtime = Runtime(self.variables(url, **(variables or {})), log)
-        started = time.monotonic()
         report = run(load(Inputs, self.inputs(project, **inputs), runtime.redactor), runtime)
-        seconds = time.monotonic() - started
         lines = terminal.render(report.blocks, runtime.redactor)
-        return Ended(report, "\n".join([report.headline, *lines]), log.getvalue(), seconds)
+        return Ended(report, "\n".join([report.headline, *lines]), log.getvalue())
 
     def start(self, project: Project, url: str, *, variables: dict[str, str] | None = None, **inputs: str) -> Program:
         """As a separate program, for signals and for GitHub's files."""
@@ -161,7 +157,7 @@ class Program:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
-        self._reader.join(10)
+        self._reader.join(60)
         assert self._process.stdout is not None
         self._process.stdout.close()
 
@@ -203,7 +199,7 @@ class Database:
             yield int(self.sql(f"SELECT pid FROM pg_stat_activity WHERE {held}")[0][0])
         finally:
             self.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {held}")
-            other.wait(10)
+            other.wait(60)
             if other.stdout is not None:
                 other.stdout.close()
 

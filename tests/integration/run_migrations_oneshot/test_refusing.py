@@ -15,7 +15,8 @@ import pytest
 
 from cicd_actions.toolkit.errors import UnusableInput
 from tests.harness.alembic_project import Project
-from tests.harness.postgres import PASSWORD, Postgres, free_port
+from tests.harness.ports import free_port
+from tests.harness.postgres import PASSWORD, Postgres
 from tests.integration.run_migrations_oneshot.conftest import DRIVERS, Database, Log, Migrating
 
 pytestmark = [pytest.mark.postgres, pytest.mark.network]
@@ -38,7 +39,7 @@ def test_a_wrong_password_is_not_waited_for(
     assert (ended.status, ended.verdict) == ("failed", "fail"), ended.log
     assert "password authentication failed" in ended.report.headline
     assert "DATABASE_URL" in ended.text
-    assert ended.seconds < 120
+    assert "does not answer yet" not in ended.log
     assert "wr0ng-pa55" not in ended.text + ended.log
     assert untouched(database)
 
@@ -274,7 +275,7 @@ def pgbouncer(postgres: Postgres, tmp_path: Path) -> Iterator[int]:
             yield port
         finally:
             os.killpg(process.pid, signal.SIGTERM)
-            process.wait(10)
+            process.wait(60)
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

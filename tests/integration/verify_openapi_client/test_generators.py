@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from demo.tools import prepare
+from tests.harness.warm_python import warmed
 from tests.integration.verify_openapi_client.conftest import ROOT, Outcome, Project
 
 pytestmark = [pytest.mark.network, pytest.mark.node]
@@ -21,6 +22,12 @@ SCHEMAS = "apps/api/src/two_lane_api/schemas.py"
 ITEMS = "apps/api/src/two_lane_api/items.py"
 CLOSED = 'class ItemCreate(BaseModel):\n    model_config = ConfigDict(extra="forbid")'
 CREATED = "    name: Name\n    description: Description | None = None"
+EXPORT = """\
+import runpy, sys
+for name in [name for name in sys.modules if name.startswith("two_lane_api")]:
+    del sys.modules[name]
+runpy.run_path("scripts/export_openapi.py", run_name="__main__")
+"""
 HEY_API = "pnpm exec openapi-ts -i {spec} -o src/hey --silent --no-log-file"
 
 
@@ -30,21 +37,29 @@ class Example:
 
     project: Project
     base: Path
+    warm: Path
+    """The folder of a `python3` that has imported what the api stands on already."""
 
     @property
     def api(self) -> Path:
         return self.project.root / "apps" / "api"
 
     def export(self, target: Path) -> None:
-        subprocess.run([str(self.api / ".venv/bin/python"), "scripts/export_openapi.py", str(target)], cwd=self.api, check=True)
+        # Without byte code: an edit within a second may leave a file's time and size as they were.
+        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+        subprocess.run([str(self.warm / "python3"), "-c", EXPORT, str(target)], cwd=self.api, env=environment, check=True)
 
-    def change(self, *edits: tuple[str, str, str]) -> None:
-        """Replace texts of files; each has to be there. The document is exported again."""
+    def edit(self, *edits: tuple[str, str, str]) -> None:
+        """Replace texts of files; each has to be there."""
         for path, old, new in edits:
             file = self.project.root / path
             text = file.read_text()
             assert old in text, (path, old)
             file.write_text(text.replace(old, new))
+
+    def change(self, *edits: tuple[str, str, str]) -> None:
+        """Replace texts of files, and commit them. The document is exported again."""
+        self.edit(*edits)
         self.project.commit("change the api")
         self.export(self.api / "openapi.json")
 
@@ -59,7 +74,7 @@ class Example:
 
 
 @pytest.fixture(scope="session")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Example:
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Example]:
     folder = tmp_path_factory.mktemp("example")
     root, temp = folder / "app", folder / "temp"
     temp.mkdir()
@@ -78,11 +93,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Example:
     run("apps/api", "uv", "sync", "--no-dev", "--quiet")
     run("apps/web", "pnpm", "install", "--frozen-lockfile", "--silent")
     run("apps/web", "pnpm", "add", "--save-dev", "--silent", "@hey-api/openapi-ts@0.86.0")
-    example = Example(project, folder / "base.json")
-    example.export(example.base)
-    run("apps/web", *HEY_API.replace("{spec}", str(example.base)).split())
-    project.commit("the example")
-    return example
+    with warmed(root / "apps/api/.venv/bin", ("two_lane_api.app",)) as warm:
+        example = Example(project, folder / "base.json", warm)
+        example.export(example.base)
+        run("apps/web", *HEY_API.replace("{spec}", str(example.base)).split())
+        project.commit("the example")
+        yield example
 
 
 @pytest.fixture
@@ -214,11 +230,10 @@ def changed(installed: Example, tmp_path_factory: pytest.TempPathFactory) -> dic
         if what == "a schema's name":  # it is imported elsewhere, too
             for file in (installed.api / "src").rglob("*.py"):
                 file.write_text(file.read_text().replace("ItemRead", "ItemOut"))
-            installed.change()
         else:
-            installed.change(*edits)
+            installed.edit(*edits)
         found[what] = Changed(folder / f"{number}.json", folder / f"{number}.d.ts")
-        shutil.copy(installed.api / "openapi.json", found[what].spec)
+        installed.export(found[what].spec)
         described[f"change-{number}"] = {"root": str(found[what].spec), "x-openapi-ts": {"output": str(found[what].client)}}
         installed.restore()
     settings = folder / "redocly.yaml"

@@ -8,7 +8,7 @@ import pytest
 from cicd_actions.pipeline_file.reading import load
 from demo.described import FILE, change
 from demo.engines import ENVIRONMENTS
-from demo.story import BROKEN, GOOD, ending
+from demo.story import BROKEN, GOOD, expected
 from demo.tools import SetupError
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "two-lane"
@@ -45,20 +45,20 @@ def test_change_to_swarm_leaves_no_program_of_the_local_engine(app: Path) -> Non
 
 
 def test_only_a_release_that_is_never_ready_ends_another_way_on_swarm() -> None:
-    assert ending("swarm", "", None) is ending("command", "", None) is GOOD
+    assert expected("swarm", "", None) is expected("command", "", None) is GOOD
     everywhere = [name for name in BROKEN if name != "errors"]
-    assert [name for name in everywhere if ending("swarm", "", name) != ending("command", "", name)] == ["health"]
-    assert ending("swarm", "", "health").refused == ending("command", "", "health").taken_back == ("staging",)
+    assert [name for name in everywhere if expected("swarm", "", name) != expected("command", "", name)] == ["health"]
+    assert expected("swarm", "", "health").refused == expected("command", "", "health").taken_back == ("staging",)
 
 
 def test_a_strategy_says_what_becomes_of_each_stage() -> None:
-    assert ending("swarm", "canary", None).stages == {"staging": "promoted", "production": "promoted"}
-    assert ending("swarm", "canary", "errors").stages == {"staging": "abandoned"}
-    assert ending("swarm", "blue-green", "health").stages == {"staging": "abandoned"}
-    assert ending("swarm", "canary", "migration").stages == {}
+    assert expected("swarm", "canary", None).stages == {"staging": "promoted", "production": "promoted"}
+    assert expected("swarm", "canary", "errors").stages == {"staging": "abandoned"}
+    assert expected("swarm", "blue-green", "health").stages == {"staging": "abandoned"}
+    assert expected("swarm", "canary", "migration").stages == {}
 
 
 @pytest.mark.parametrize(("engine", "strategy", "broken"), [("command", "canary", None), ("swarm", "", "errors")])
 def test_what_cannot_be_shown_names_the_command_that_can(engine: str, strategy: str, broken: str | None) -> None:
     with pytest.raises(SetupError, match="make demo ENGINE=swarm STRATEGY=canary"):
-        ending(engine, strategy, broken)
+        expected(engine, strategy, broken)

@@ -42,6 +42,15 @@ def test_window_on_the_night_with_an_hour_twice_is_the_longer_one() -> None:
     assert night.open_until(at("2026-10-25T01:30:00+00:00")) is None
 
 
+def test_window_on_the_night_without_an_hour_keeps_its_length() -> None:
+    # On 2026-03-29 it is 01:59 at 00:59 UTC, and 03:00 a minute later.
+    until = window("0 1 * * * to 30 2 * * * in Europe/Berlin: the backup")
+    assert until.open_until(at("2026-03-29T00:45:00+00:00")) == at("2026-03-29T01:30:00+00:00")
+    since = window("30 2 * * * to 0 5 * * * in Europe/Berlin: the backup")
+    assert since.open_until(at("2026-03-29T01:29:00+00:00")) is None
+    assert since.open_until(at("2026-03-29T01:30:00+00:00")) == at("2026-03-29T03:00:00+00:00")
+
+
 def test_window_over_a_holiday_ends_in_the_next_year() -> None:
     holiday = window("0 12 23 12 * to 0 8 2 1 * in America/New_York: the holidays")
     assert holiday.open_until(at("2026-12-31T00:00:00+00:00")) == at("2027-01-02T08:00:00-05:00")

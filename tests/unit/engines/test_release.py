@@ -90,7 +90,10 @@ class Memory:
         self.limits.append(deadline.seconds)
         self.calls.append(f"revert {target.service}{'' if wait else ', not waited for'}")
         if target.service in self.stuck:
-            raise self.stuck[target.service]
+            error = self.stuck[target.service]
+            if isinstance(error, Cancelled):
+                del self.stuck[target.service]  # a signal comes once
+            raise error
         self.now[target.service] = before
 
 
@@ -275,8 +278,9 @@ def test_release_cancelled_hands_every_touched_service_back_once(at: str) -> Non
         assert release.engine.limits == [5, 5]
         assert "api: handed back to the engine, which rolls it back without this step." in release.log.getvalue()
     else:
-        assert release.progress.returned == ["web"]
-        assert [move for move in release.moves if "web" in move] == ["roll out web", "revert web"]
+        assert (release.progress.returned, release.progress.handed_over) == (["web"], ["api"])
+        assert release.moves[2:] == ["revert web", "revert api", "revert api, not waited for"]
+        assert "api: handed back to the engine, which rolls it back without this step." in release.log.getvalue()
 
 
 def test_release_cancelled_says_what_could_not_be_handed_back() -> None:
@@ -410,3 +414,42 @@ def test_release_texts_say_the_cause_and_the_fix() -> None:
 def test_release_by_commit_is_the_same_only_under_that_commit_or_without_one() -> None:
     unlabelled = Target("api", Image("r/api", digest(2)))
     assert runs_already(unlabelled, running("api", 2))
+
+
+def test_release_service_that_ran_already_and_is_changed_meanwhile_is_left() -> None:
+    release = Release("api", "web", at={"api": 2})
+    release.engine.after = lambda: release.engine.now.update(api=running("api", 7))
+    progress = release.run()
+    what = f"api was changed by something else during the roll-out: it runs r/api@{digest(7)} now. It was left as it is."
+    assert (progress.left, progress.returned) == ({"api": what}, ["web"])
+
+
+def test_release_service_removed_meanwhile_is_said_to_be() -> None:
+    release = Release("api", "web")
+    release.engine.after = lambda: release.engine.now.pop("api") if "roll out web" in release.engine.calls else None
+    what = "api was changed by something else during the roll-out: somebody removed it. It was left as it is."
+    assert release.run().left == {"api": what}
+
+
+def test_release_log_names_each_of_two_services_and_what_ran_before() -> None:
+    release = Release("api", "web", "job", fails={"job": failed("job")})
+    release.progress.before = {**release.progress.before, "api": Running("api")}
+    release.engine.began["api"] = Running("api")
+    release.run()
+    assert "api: rolling back to what ran before.\n" in release.log.getvalue()
+    away = Release("api", "web", "job")
+
+    def go_away() -> None:
+        away.engine.away = "roll out job" in away.engine.calls
+
+    away.engine.after = go_away
+    away.run()
+    assert "Could not look at api, web again: The engine is away." in away.log.getvalue()
+
+
+def test_settled_names_each_of_two_services_that_move() -> None:
+    moving = {name: replace(running(name), settled=False) for name in ("api", "web")}
+    _, _, log = look(Memory(moving), "api", "web")
+    assert log == "Waiting for an earlier update of api, web to finish.\n"
+    with pytest.raises(Failed, match="waiting for an earlier update of api, web was not finished"):
+        look(Memory(moving), "api", "web", seconds=1)

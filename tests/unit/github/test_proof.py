@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from cicd_actions.github import proof
 from cicd_actions.github import records as records_module
 from cicd_actions.github.client import GitHub
 from cicd_actions.github.errors import Forbidden
@@ -168,7 +169,12 @@ class TestByRun:
         forge(github, record(3, run=Run()))
         assert good(make(BY_RUN)) == []
         assert "does not exist in this repository" in why(make(BY_RUN))
-        assert "names no workflow run" in why(make(BY_RUN))
+        assert "record 1003: it names no workflow run" in why(make(BY_RUN)).splitlines()
+
+    def test_an_answer_that_is_not_a_run_proves_nothing(self, github: FakeGitHub, make: Make) -> None:
+        forge(github, record(1))
+        github.fail("GET", "/actions/runs/", text="[]", status=200)
+        assert good(make(BY_RUN)) == []
 
     @pytest.mark.parametrize("creator", ["someone", "github-actions", "deployer[bot]", ""])
     def test_another_creator_is_told_without_asking_for_its_run(self, github: FakeGitHub, make: Make, creator: str) -> None:
@@ -199,7 +205,7 @@ class TestByRun:
     def test_a_missing_permission_is_named(self, github: FakeGitHub, make: Make, client: Callable[..., GitHub]) -> None:
         make(BY_RUN).write(record(1))
         records = Records(client(github.token(deployments="read")), "", BY_RUN)
-        with pytest.raises(Forbidden, match="`Actions: read`") as refused:
+        with pytest.raises(Forbidden, match=r"Could not read the run 1: .*`Actions: read`") as refused:
             good(records)
         assert "permissions:\n      actions: read" in refused.value.fix
 
@@ -260,6 +266,17 @@ def test_the_default_branch_comes_from_the_event(tmp_path: Path) -> None:
     assert default_branch({"GITHUB_EVENT_PATH": str(tmp_path)}) == ""
     event.write_text('{"repository": {"default_branch": ["main"]}}')
     assert default_branch({"GITHUB_EVENT_PATH": str(event)}) == ""
+    assert default_branch({"GITHUB_EVENT_PATH": ""}) == ""
+
+
+@pytest.mark.parametrize(("less", "branch"), [(0, "trunk"), (1, "")])
+def test_the_default_branch_of_an_event_that_is_too_large_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, less: int, branch: str
+) -> None:
+    event = tmp_path / "event.json"
+    event.write_text('{"repository":{"default_branch":"trunk"}}')
+    monkeypatch.setattr(proof, "_LARGEST_EVENT", event.stat().st_size - less)
+    assert default_branch({"GITHUB_EVENT_PATH": str(event)}) == branch
 
 
 HOME = {"id": 1}

@@ -120,6 +120,14 @@ def test_report_of_an_address_that_goes_to_and_fro_says_so() -> None:
     assert "Right answers turned wrong at 127.0.0.3 (3 times)." in str(ended(API, flapping, stable_for="60s").outputs["reason"])
 
 
+def test_report_of_a_pass_after_a_relapse_names_the_address() -> None:
+    wrong = Observation(1, 1, Outcome.WRONG, "status", "503", "status 200", "status 503", peers=("127.0.0.2",))
+    made = ended(API, [right(0), wrong, right(2), right(5)], stable_for="3s")
+    assert made.outputs["verdict"] == "pass"
+    assert "api: right answers turned wrong at 127.0.0.2 (once) before it passed." in shown(made)
+    assert "turned wrong" not in summary(wrong, right(2))
+
+
 @pytest.mark.parametrize("kind", ["unresolved", "undecided"])
 def test_report_of_a_last_probe_that_the_deadline_cut_notes_it_beside_the_answer_before_it(kind: str) -> None:
     cut = Observation(4.0, 5.0, Outcome.UNFINISHED, kind, kind, came="cut off")

@@ -44,6 +44,13 @@ def test_every_reason_is_told() -> None:
     assert reasons["neutral"] == reasons[""] == "its result is not known"
 
 
+def test_an_output_that_github_dropped_is_wrong_where_its_job_succeeded() -> None:
+    """GitHub drops an output in which the value of a secret stands; what needs it would be skipped silently."""
+    needs = {"plan": {"result": "success", "outputs": {"lanes": "[]"}}}
+    assert [(row.job, row.right) for row in check_jobs.dropped(needs, "plan=plan\nplan=lanes")] == [("plan", False)]
+    assert check_jobs.dropped({"plan": {"result": "failure", "outputs": {}}}, "plan=plan") == []
+
+
 @pytest.mark.parametrize(
     ("needs", "expected", "code", "complete"),
     [

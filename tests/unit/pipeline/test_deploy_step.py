@@ -12,6 +12,7 @@ from cicd_actions.__main__ import action
 from cicd_actions.pipeline import planning
 from cicd_actions.pipeline.deploy_step import KUBECONFIG, arranged
 from cicd_actions.pipeline.planning import Event
+from cicd_actions.pipeline.registry_login import FOLDER
 from cicd_actions.pipeline_file.reading import parse
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.runtime import Runtime
@@ -74,6 +75,14 @@ def test_arranged_secrets_are_named_where_they_are_set_and_reach_programs_as_var
 def test_arranged_secret_that_would_steer_the_runner_is_refused(line: str) -> None:
     with pytest.raises(UnusableInput, match="would steer the runner"):
         arranged(action("roll-out"), {"settings": settings()}, Runtime({"DEPLOY_ENV": line}, io.StringIO()))
+
+
+def test_arranged_login_of_the_registry_step_wins(tmp_path: Path) -> None:
+    runtime = Runtime({"RUNNER_TEMP": str(tmp_path)}, io.StringIO())
+    assert "DOCKER_CONFIG" not in arranged(action("roll-out"), {"settings": settings()}, runtime)[1].variables
+    (tmp_path / FOLDER).mkdir()
+    found = arranged(action("roll-out"), {"settings": settings()}, runtime)[1].variables
+    assert found["DOCKER_CONFIG"] == str(tmp_path / FOLDER)
 
 
 def test_arranged_kubeconfig_of_the_login_step_wins(tmp_path: Path) -> None:

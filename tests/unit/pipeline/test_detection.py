@@ -274,3 +274,144 @@ def test_detect_infrastructure_as_code_is_said(tmp_path: Path) -> None:
     assert [line for line in found(tmp_path, files).unknown if "infrastructure" in line] == [
         "infra holds infrastructure as code: `infrastructure` plans and applies it with a release."
     ]
+
+
+POETRY = """
+[tool.poetry.dependencies]
+python = '^3.12'
+[tool.poetry.group.dev]
+optional = {}
+[tool.poetry.group.dev.dependencies]
+pytest = '*'
+"""
+
+
+@pytest.mark.parametrize(("optional", "install"), [("true", "poetry install --no-interaction --with dev"), ("false", None)])
+def test_detect_optional_group_of_poetry_is_installed_by_name(optional: str, install: str | None, tmp_path: Path) -> None:
+    files = {"pyproject.toml": POETRY.format(optional), "poetry.lock": "", "tests/test_x.py": ""}
+    lane = found(tmp_path, files).lanes["api"]
+    assert (lane["install"].value if "install" in lane else None) == install
+
+
+@pytest.mark.parametrize(
+    ("step", "command"),
+    [
+        ("", "python src/manage.py test src"),
+        (
+            "coverage run --source='src/' src/manage.py test src/shop --parallel",
+            "python src/manage.py test src/shop --parallel",
+        ),
+    ],
+)
+def test_detect_django_in_a_folder_of_the_lane_looks_for_its_tests_there(step: str, command: str, tmp_path: Path) -> None:
+    """From the lane's folder it would find none, and no test is a success."""
+    workflow = f"on: push\njobs: {{t: {{runs-on: x, steps: [{{run: '{step.replace(chr(39), '')}'}}]}}}}\n"
+    files = {"requirements.txt": "django\n", "src/manage.py": "", "src/shop/tests.py": "import django\n"}
+    guessed = found(tmp_path, {**files, ".github/workflows/x.yml": workflow})
+    assert checks(guessed, "api") == {"test": command}
+
+
+def test_detect_what_only_a_run_knows_and_what_a_workflow_installs_is_said(tmp_path: Path) -> None:
+    workflow = """
+on: push
+jobs:
+  t:
+    runs-on: x
+    steps:
+      - run: pip install -r requirements.txt -U tblib==3 "black[d]"
+      - run: pytest
+        env: {DB: "${{ matrix.db }}", A: b}
+"""
+    files = {"requirements.txt": "pytest\n", "tests/test_x.py": "", ".github/workflows/x.yml": workflow}
+    guessed = found(tmp_path, files)
+    assert {name: guess.value for name, guess in guessed.lanes["api"]["env"].value.items()} == {"A": "b"}
+    said = "\n".join(guessed.unknown)
+    assert "only a run knows: DB (`${{ matrix.db }}`)" in said
+    assert "your workflows install tblib, black, and requirements.txt does not" in said
+
+
+def test_detect_addresses_lead_to_the_container_with_their_port(tmp_path: Path) -> None:
+    job = """
+on: push
+jobs:
+  t:
+    runs-on: x
+    services:
+      ldap: {image: acme/openldap, ports: ["10389:10389"]}
+      mysql: {image: "mysql:8", env: {MYSQL_USER: u, MYSQL_PASSWORD: p}, ports: ["3306:3306"]}
+      postgres: {image: "postgres:16", ports: ["5432:5432"]}
+    steps:
+      - run: pytest
+        env: {LDAP: "ldap://localhost:10389/dc=x", DB_HOST: localhost, MYSQL_HOST: localhost, ELSE: "http://localhost:9/"}
+"""
+    files = {"requirements.txt": "pytest\npsycopg2\n", "tests/test_x.py": "", ".github/workflows/x.yml": job}
+    lane = found(tmp_path, files).lanes["api"]
+    told = {name: guess.value for name, guess in lane["env"].value.items()}
+    assert told == {
+        "LDAP": "ldap://{ldap}/dc=x",
+        "DB_HOST": "{postgres.host}",
+        "MYSQL_HOST": "{mysql.host}",
+        "ELSE": "http://localhost:9/",
+    }
+    assert lane["backing"].value["mysql"].value["env"] == {"MYSQL_USER": "u", "MYSQL_PASSWORD": "p"}
+
+
+def test_detect_checks_of_a_workspaces_root_that_its_one_member_does_not_run_are_a_lane(tmp_path: Path) -> None:
+    scripts = '{"scripts": {"test": "jest", "build": "npm run build --workspace lib", "lint": "turbo run lint"}}'
+    files = {
+        "package.json": scripts,
+        "pnpm-workspace.yaml": "",
+        "pnpm-lock.yaml": "",
+        "lib/package.json": '{"scripts": {"test": "jest", "build": "x"}}',
+    }
+    guessed = found(tmp_path, files)
+    assert (checks(guessed, "web"), checks(guessed, "lib")) == (
+        {"test": "pnpm run test"}, {"test": "pnpm run test", "build": "pnpm run build"},
+    )  # fmt: skip
+
+
+def test_detect_the_same_command_in_another_folder_is_said_to_be_lost(tmp_path: Path) -> None:
+    workflow = "on: push\njobs: {t: {runs-on: x, steps: [{run: npm test}]}}\n"
+    package = '{"scripts": {"test": "jest"}}'
+    files = {
+        "web/package.json": package,
+        "web/package-lock.json": "{}",
+        "package.json": "{}",
+        ".github/workflows/x.yml": workflow,
+    }
+    assert not [line for line in found(tmp_path, files).unknown if "no lane does" in line]
+    guessed = found(tmp_path, {**files, "requirements.txt": "pytest\n", "tests/test_x.py": ""})
+    assert [line for line in guessed.unknown if "no lane does: `npm test`" in line]
+
+
+def test_detect_one_formatter_and_flask_migrates_own_command(tmp_path: Path) -> None:
+    text = "[project]\ndependencies = ['ruff', 'pytest', 'flask-migrate']\n[tool.black]\n"
+    guessed = found(tmp_path, {"pyproject.toml": text, "uv.lock": "", "tests/test_x.py": "", "migrations/alembic.ini": ""})
+    assert list(checks(guessed, "api")) == ["lint", "test"]
+    assert guessed.lanes["api"]["prepare"].value == ["uv run --frozen flask db upgrade"]
+
+
+def test_detect_pipenv_is_said(tmp_path: Path) -> None:
+    assert "Pipfile is not read" in "\n".join(found(tmp_path, {"Pipfile": "", "Pipfile.lock": "{}"}).unknown)
+
+
+LINTS = "on: push\njobs: {t: {runs-on: x, steps: [{run: ruff check .}]}}\n"
+FORMATS = LINTS.replace("}]", "}, {run: ruff format --check .}]")
+
+
+@pytest.mark.parametrize(
+    ("workflow", "hooks", "formats"),
+    [("", "", True), (LINTS, "", False), (FORMATS, "", True), (LINTS, "repos: [{hooks: [{id: ruff-format}]}]\n", True)],
+)
+def test_detect_code_that_is_only_linted_with_ruff_is_not_held_to_its_format(
+    workflow: str, hooks: str, formats: bool, tmp_path: Path
+) -> None:
+    files = {"requirements.txt": "ruff\n", ".github/workflows/x.yml": workflow, ".pre-commit-config.yaml": hooks}
+    assert ("format" in checks(found(tmp_path, files), "api")) == formats
+
+
+def test_detect_deploys_run_where_they_run_today(tmp_path: Path) -> None:
+    job = "{runs-on: [self-hosted, shop], steps: [{run: docker compose pull && docker compose up -d}]}"
+    files = {"Dockerfile": "FROM x\nEXPOSE 1\n", ".github/workflows/x.yml": f"on: push\njobs: {{deploy: {job}}}\n"}
+    release = found(tmp_path, files).release
+    assert (release["engine"].value, release["runs-on"].value) == ("docker", ["self-hosted", "shop"])

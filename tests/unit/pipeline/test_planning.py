@@ -311,3 +311,18 @@ def test_build_image_with_a_runner_is_built_separately() -> None:
     build = plan(text).build
     assert (build["separate"], build["images"]["web"]["runs-on"], build["docker"]) == (["web"], ["ubuntu-24.04-arm"], True)
     assert plan(SHOP).build["separate"] == []
+
+
+@pytest.mark.parametrize(
+    ("registry", "token"),
+    [
+        ("ghcr.io", True),
+        ("containers.github.corp.example", True),
+        ("registry.example.com", False),
+        ("ghcr.io.evil.example", False),
+    ],
+)
+def test_registry_only_githubs_own_gets_the_jobs_token(registry: str, token: bool) -> None:
+    found = plan(f"{SHOP}build: {{registry: {registry}}}\n", dataclasses.replace(PUSH, server="github.corp.example"))
+    assert found.build["registry-token"] is token
+    assert [each["registry-token"] for each in found.environments] == [token] * len(found.environments)

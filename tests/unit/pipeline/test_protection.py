@@ -111,6 +111,18 @@ def test_caller_that_holds_the_deploys_queue_is_refused_before_it_deadlocks(
         plan(github, tmp_path)
 
 
+def test_second_pipeline_file_without_a_name_is_refused_because_it_would_share_queues_and_records(
+    github: FakeGitHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    protect(github)
+    assert plan(github, tmp_path).outputs["release"] is True
+    (tmp_path / ".github").mkdir()
+    (tmp_path / ".github" / "cicd.yml").write_text("version: 1\nlanes: {}\n")
+    with pytest.raises(Failed, match="its queues, approvals and records are those of"):
+        plan(github, tmp_path)
+
+
 @pytest.mark.parametrize("how", ["off", "no token", "pull request"])
 def test_environments_are_not_looked_at(github: FakeGitHub, tmp_path: Path, how: str) -> None:
     event = "pull_request" if how == "pull request" else "push"

@@ -49,6 +49,20 @@ def test_page_names_the_machine_and_the_command_and_marks_what_is_wrong(file: Pa
     assert "\nmake rehearsal\n" in page
 
 
+def test_rollbacks_compares_the_faults_that_both_sides_rolled_back(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    figures = {"old-version": ((5.0, 7.0), (6.0,)), "stale-replica": ((3.0,), (2.0,)), "wrong-body": ((9.0,), ())}
+    for name, sides in figures.items():
+        for side, seconds in zip((OURS, PLAIN), sides, strict=True):
+            for number, each in enumerate(seconds, 1):
+                results.keep(path, BY_NAME[name], side, number, outcome("fail", right=True, rolled_back=each))
+    results.keep(path, BY_NAME["crash"], OURS, 1, outcome("fail", right=True))
+    told = results.rollbacks(results.kept(path))
+    assert told == "4.5 s against 4.0 s, which is 1.12 × (median of the 2 faults that both rolled back)."
+    assert told in results.page(results.document(results.kept(path), "x"))
+    assert results.rollbacks([]) == "No fault was rolled back by both."
+
+
 def test_document_is_json_with_every_trial(file: Path) -> None:
     found = json.loads(results.document(results.kept(file), "x"))
     assert {each["fault"] for each in found["trials"]} == {"wrong-body", "none"}
@@ -58,6 +72,7 @@ def test_document_is_json_with_every_trial(file: Path) -> None:
 def test_published_page_is_made_of_the_published_figures() -> None:
     for figures in ROOT.glob("docs/rehearsal.json"):
         assert figures.with_suffix(".md").read_text("utf-8") == results.page(figures.read_text("utf-8"))
+        assert "(rehearsal.md)" in (ROOT / "docs/README.md").read_text("utf-8")
 
 
 def test_every_fault_has_one_name_and_a_right_end() -> None:

@@ -496,3 +496,90 @@ def test_leaving_without_anything_that_runs_says_what_to_name() -> None:
     assert error.value.what == "Cannot tell which release runs now, so not which one came before it either."
     assert error.value.cause == "The engine does not report what runs, or nothing runs."
     assert error.value.fix == "Name the release to leave:\n\n    with:\n      current-sha: <full commit sha>"
+    with pytest.raises(Failed, match="first deployment to staging"):
+        leaving(Facts("staging", {"api": Running("api")}, History()), "")
+
+
+def left(now: dict[str, Running], *records: Record, current: str = "") -> Left:
+    return leaving(Facts("staging", now, History.of(records)), current)
+
+
+def test_leaving_of_a_commit_is_its_newest_deploy_or_what_runs_under_its_label() -> None:
+    one, two = record(1, 1), record(2, 2)
+    assert left(runs(1), one, two, current=sha(2)) == Left(sha(2), frozenset({("api", digest(2))}), release(two))
+    assert left(runs(7, sha(7)), one, current=sha(7)) == Left(sha(7), frozenset({("api", digest(7))}))
+    assert left(runs(7, sha(6)), one, current=sha(7)) == Left(sha(7))
+
+
+def test_leaving_is_the_newest_deploy_whole_while_its_images_run() -> None:
+    one, two = record(1, 1), record(2, 2)
+    assert left(runs(2), one, two) == Left(sha(2), frozenset({("api", digest(2))}), release(two))
+    # What the records do not name was not deployed by hand in place of it.
+    assert left(runs(1, sha(9), web=9), one) == Left(sha(1), frozenset({("api", digest(1))}), release(one))
+    # A commit built twice is two releases: the build before is the one to roll back to.
+    again = record(2, 1, services={"api": 2})
+    assert left(runs(1), one, again) == Left(sha(1), frozenset({("api", digest(2))}), release(again))
+
+
+def test_leaving_is_an_older_deploy_where_that_runs_again() -> None:
+    one, two, three = (record(at, at) for at in (1, 2, 3))
+    runs_one = frozenset({("api", digest(1))})
+    assert left(runs(1), one, two, three) == Left(sha(1), runs_one, release(one))
+    assert left(runs(1, sha(9)), one, two, three) == Left(sha(9), runs_one, release(one))
+    assert left(runs(9), one, two, three) == Left("", frozenset({("api", digest(9))}))
+
+
+def test_leaving_of_services_under_two_labels_has_no_commit() -> None:
+    now = runs(8, sha(8)) | {"web": replace(runs(9, web=9)["web"], sha=sha(9))}
+    assert left(now, record(1, 1)).sha == ""
+
+
+def test_leaving_looks_at_deploys_and_rollbacks_of_the_services_alone() -> None:
+    one, two, worker = record(1, 1), record(2, 2), record(3, 3, services={"worker": 3})
+    assert left(runs(2), one, two, worker) == Left(sha(2), frozenset({("api", digest(2))}), release(two))
+    both = record(1, 1, services={"api": 1, "worker": 1})
+    # What was deployed by hand is left, since a rollback brought the newest deploy again.
+    assert left(runs(1), both, record(2, 1, kind="rollback", services={"api": 1, "worker": 1})) == Left()
+
+
+def test_left_of_images_that_no_deploy_recorded_is_each_release_within_them() -> None:
+    one = release(record(1, 1))
+    assert Left(sha(9), one.identity).is_of(one)
+    assert Left(sha(9), one.identity | {("web", digest(2))}).is_of(one)
+    assert not Left(sha(9), one.identity | {("web", digest(2))}, one).is_of(one)
+    assert Left(sha(1)).is_of(one)
+    assert not Left(sha(9)).is_of(one)
+
+
+def test_target_is_refused_for_another_application_only_where_that_is_newer() -> None:
+    worker = record(2, 2, services={"worker": 2})
+    alone = refused(History.of([worker]), left=Left(sha(9)))
+    assert "has none of the services api." in alone.what
+    newer = target(Facts("staging", runs(9), History.of([worker, record(3, 3)])), Left(sha(9)), "")
+    assert newer.sha == sha(3)
+
+
+def test_target_texts_name_at_most_five_apps_and_three_records_and_cut_long_images() -> None:
+    apps = frozenset("abcdef")
+    assert refused(History(apps=apps)).cause == "It has records of the app a, b, c, d, e."
+    assert "The app a, b, c, d, e has records" in refused(replace(History.of([record(1, 9)]), apps=apps)).cause
+    four = refused(History(passed_over=("a", "b", "c", "d")))
+    assert four.cause == "These do not count: a; b; c (and 1 more)."
+    assert refused(History.of([record(1, 1)]), to=sha(2)).cause == ""
+    long = "x" * 210
+    plain = release(Record(Task.PASSED, "app", "s", sha(1), {"api": digest(1), "own": long, "far": f"evil.test/{long}"}))
+    for wanted, opaque, shown in (
+        (Wanted("own", "own"), False, f"back to {'x' * 200}:"),
+        (Wanted("far", "registry.test/far"), True, f"back to {f'evil.test/{long}'[:200]}:"),
+        (Wanted("api", f"!{long}"), False, f"`!{'x' * 199}` is"),
+    ):
+        with pytest.raises((Failed, UnusableInput)) as caught:
+            images(plain, [wanted], opaque=opaque)
+        assert shown in caught.value.what
+
+
+def test_plan_names_each_of_two_images_that_the_registry_lost() -> None:
+    moves = tuple(Move(name, Image(f"r/{name}", digest(1), local=True), Running(name)) for name in ("api", "web"))
+    plan = Plan("app", "staging", Left(sha(2)), release(record(1, 1)), moves)
+    text = markdown.render(plan.blocks(), lambda given: given, 512 * 1024)
+    assert "no longer has the image of api, web: only this engine" in text

@@ -42,18 +42,18 @@ def test_lazy_module_imported_twice_is_loaded_at_the_first_use_of_a_name(folder:
 
 
 def test_lazy_module_used_by_two_threads_is_never_seen_half_loaded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (folder / "late.py").write_text("import sys\nsys.started.set()\nsys.go_on.wait(10)\nname = 1\n")
+    (folder / "late.py").write_text("import sys\nsys.started.set()\nsys.go_on.wait(60)\nname = 1\n")
     started, go_on, seen = threading.Event(), threading.Event(), []
     monkeypatch.setattr(sys, "started", started, raising=False)
     monkeypatch.setattr(sys, "go_on", go_on, raising=False)
     late = importlib.import_module("late")
     threads = [threading.Thread(target=lambda: seen.append(late.name)) for _ in range(2)]
     threads[0].start()
-    assert started.wait(10)
+    assert started.wait(60)
     threads[1].start()
     go_on.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert seen == [1, 1]
 
 

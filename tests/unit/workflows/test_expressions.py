@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -136,36 +137,128 @@ def test_the_grammar(text: str, shape: str) -> None:
 @pytest.mark.parametrize(
     ("text", "offset", "problem"),
     [
-        ("", 0, "is missing"),
-        ("   ", 0, "is missing"),
+        ("", 0, "an expression is missing"),
+        ("   ", 0, "an expression is missing"),
         ("a b", 2, "expected the end of the expression, found `b`"),
+        ("a)", 1, "expected the end of the expression, found `)`"),
+        ("a.*b", 3, "expected the end of the expression, found `b`"),
+        ("a " + "b" * 100, 2, f"expected the end of the expression, found `{'b' * 80}`"),
         ("a.", 2, "expected a name, found the end"),
         ("a.1", 2, "expected a name, found `1`"),
         ("a[", 2, "expected a value, found the end"),
         ("a[1", 3, "expected `]`, found the end"),
         ("f(a,)", 4, "expected a value, found `)`"),
         ("f(,a)", 2, "expected a value, found `,`"),
+        ("f(a b)", 4, "expected `)`, found `b`"),
+        ("a || ", 5, "expected a value, found the end"),
+        ("!", 1, "expected a value, found the end"),
         ("(a", 2, "expected `)`, found the end"),
-        ("'a", 0, "not closed"),
-        ('"a"', 0, "single quotes"),
-        ("a = b", 2, "`=` is not understood"),
-        ("a & b", 2, "`&` is not understood"),
+        ("'a", 0, "this text is not closed by a single quote"),
+        ('"a"', 0, '`"a"` is not understood here; texts stand in single quotes'),
+        ("a = b", 2, "`=` is not understood here"),
+        ("a & b", 2, "`&` is not understood here"),
+        ("a*b", 0, "`a*b` is not understood here"),
+        ("é" * 100, 0, f"`{'é' * 80}` is not understood here"),
         ("1.2.3", 0, "`1.2.3` is not a number"),
         ("'a'.b", 3, "`.b` is not a number"),
-        ("a*b", 0, "`a*b` is not understood"),
-        ("é", 0, "`é` is not understood"),
-        ("(" * 60 + "a", 51, "at most 50 levels"),
-        ("a" + ".b" * 60, 103, "at most 50 levels"),
-        ("!" * 60 + "a", 51, "at most 50 levels"),
-        ("a" + " == a" * 60, 252, "at most 50 levels"),
-        ("x" * 21_001, 21_000, "at most 21000 characters"),
+        ("a..b", 2, "`.b` is not a number"),
+        ("+", 0, "`+` is not a number"),
+        ("0xg", 0, "`0xg` is not a number"),
+        ("0o8", 0, "`0o8` is not a number"),
+        ("1" * 100 + "x", 0, f"`{'1' * 80}` is not a number"),
+        ("(" * 60 + "a", 51, "an expression has at most 50 levels"),
+        ("a" + ".b" * 60, 103, "an expression has at most 50 levels"),
+        ("!" * 60 + "a", 51, "an expression has at most 50 levels"),
+        ("a" + " == a" * 60, 252, "an expression has at most 50 levels"),
+        ("x" * 21_001, 21_000, "an expression has at most 21000 characters, and this has 21001"),
     ],
 )
 def test_what_is_no_expression_says_where(text: str, offset: int, problem: str) -> None:
     with pytest.raises(NotAnExpression) as caught:
         parse(text)
-    assert problem in caught.value.problem
-    assert caught.value.offset == offset
+    assert (caught.value.problem, caught.value.offset) == (problem, offset)
+    assert str(caught.value) == f"{problem} (at character {offset + 1})"
+
+
+def reads(text: str) -> bool:
+    try:
+        parse(text)
+    except NotAnExpression:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    "nested",
+    [
+        lambda depth: "(" * depth + "a" + ")" * depth,
+        lambda depth: "!" * depth + "a",
+        lambda depth: "a" + ".b" * depth,
+        lambda depth: "a" + "[0]" * depth,
+        lambda depth: "a" + ".*" * depth,
+        lambda depth: "a[" * depth + "a" + "]" * depth,
+        lambda depth: "f(" * depth + ")" * depth,
+        lambda depth: "a" + " == a" * depth,
+        # An operator and its brackets are a level each.
+        lambda depth: "a || (" * (depth // 2) + "!" * (depth % 2) + "a" + ")" * (depth // 2),
+    ],
+    ids=["brackets", "not", "names", "numbers", "stars", "keys", "calls", "comparisons", "alternatives"],
+)
+def test_parse_fifty_levels_are_read_and_what_stands_beside_them_is_not_deeper(nested: Callable[[int], str]) -> None:
+    assert reads(nested(50))
+    assert not reads(nested(51))
+    for beside in ("({0}) || ({0}) || ({0})", "({0}) == ({0})", "f({0}, !{0})", "a[{0}] || a[{0}]"):
+        assert reads(beside.format(nested(48)))
+    assert not reads(f"a || ({nested(49)})")
+
+
+def test_parse_as_many_characters_as_github_takes_are_read() -> None:
+    assert reads(" " * 10 + "x" * 20_990)
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        (
+            " a.b['c'].* == 1 && !f(x, 'y') || true ",
+            ["a.b['c'].* == 1 && !f(x, 'y') || true", "a.b['c'].* == 1 && !f(x, 'y')", "a.b['c'].* == 1", "a.b['c'].*",
+             "a.b['c']", "a.b", "a", "b", "'c'", "1", "!f(x, 'y')", "f(x, 'y')", "x", "'y'", "true"],
+        ),
+        (" a[b[0]].c", ["a[b[0]].c", "a[b[0]]", "a", "b[0]", "b", "0", "c"]),
+        ("f( )[0]", ["f( )[0]", "f( )", "0"]),
+        ("'a''' != -1.5", ["'a''' != -1.5", "'a'''", "-1.5"]),
+    ],
+)  # fmt: skip
+def test_parse_each_node_spans_its_own_text(text: str, pieces: list[str]) -> None:
+    assert [text[node.start : node.end] for node in walk(parse(text))] == pieces
+
+
+def test_tokens_say_their_kind_and_where_they_stand() -> None:
+    text = " a.b [1]>= 'c' "
+    found = expressions.tokens(text)
+    assert [token.kind for token in found] == ["name", ".", "name", "[", "number", "]", ">=", "string", "end"]
+    assert [token.text for token in found] == ["a", ".", "b", "[", "1", "]", ">=", "'c'", ""]
+    assert [text[token.start : token.end] for token in found] == [token.text for token in found]
+    assert found[-1].start == len(text)
+
+
+@pytest.mark.parametrize("text", ["a.b", "f().b", "a[0].b", "a.*.b"])
+def test_tokens_a_dot_behind_what_has_properties_is_an_access(text: str) -> None:
+    assert isinstance(parse(text), Access)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("0x1F", 31.0), ("0o17", 15.0), ("0x" + "f" * 400, math.inf), (".5", 0.5), ("9", 9.0), ("0", 0.0), ("'it''s'", "it's"),
+        ("''", ""), ("''''", "'"), ("true", True), ("false", False), ("null", None), ("Infinity", math.inf),
+        ("-Infinity", -math.inf),
+    ],
+)  # fmt: skip
+def test_parse_literal_has_the_value_that_github_gives_it(text: str, value: object) -> None:
+    tree = parse(text)
+    assert isinstance(tree, Literal)
+    assert (type(tree.value), tree.value) == (type(value), value)
 
 
 def test_a_long_chain_of_alternatives_is_no_depth() -> None:

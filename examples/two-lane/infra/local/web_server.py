@@ -45,7 +45,7 @@ class Page(BaseHTTPRequestHandler):
         if not file.is_relative_to(_DIST) or len(file.name) > 255:
             self._missing()
         elif file.is_file() and file.name != "index.html":
-            # Vite puts a hash of the content into the names of what lies in assets/.
+            # Vite adds a hash of the content to the names of what lies in assets/.
             hashed = file.parent == _DIST / "assets"
             cache = "public, max-age=31536000, immutable" if hashed else "no-cache"
             kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"

@@ -40,11 +40,16 @@ def detect(repository: Repository) -> Found:
 
 def _left(shown: Standing, found: Found) -> None:
     """Says which commands of standing workflows no lane runs: what was tested until now must not be lost silently."""
-    checks = [lane["checks"].value for lane in found.lanes.values() if "checks" in lane]
-    taken = " ".join(str(guess.value) for each in checks for guess in each.values())
-    taken += " ".join(str(lane["prepare"].value) for lane in found.lanes.values() if "prepare" in lane)
+    by_folder: dict[str, str] = {}
+    for lane in found.lanes.values():
+        checks = lane["checks"].value.values() if "checks" in lane else ()
+        texts = [str(guess.value) for guess in (*checks, *([lane["prepare"]] if "prepare" in lane else []))]
+        folder = str(lane["directory"].value)
+        by_folder[folder] = " ".join([by_folder.get(folder, ""), *texts])
     left: dict[str, str] = {}
     for each in shown.commands:
+        # The same words do something else in another folder.
+        taken = by_folder.get(each.folder, " ".join(by_folder.values()))
         bare = re.sub(r"^(?:(?:uv|poetry|pdm) run (?:--?[\w-]+ )*|python3? -m )", "", each.text)
         bare = re.sub(r"^(npm|pnpm|yarn|bun) (?:run )?(?=[\w:-]+$)", r"\1 run ", bare)
         if not _SET_UP.fullmatch(each.text) and bare not in taken and each.text not in taken:

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from cicd_actions.pipeline.detection import compose
-from cicd_actions.pipeline.detection.model import Entry, Found, Guess, Repository, inside, joined
+from cicd_actions.pipeline.detection.model import Entry, Found, Guess, Repository, inside, joined, shown
 from cicd_actions.pipeline.detection.pyproject import Project
 from cicd_actions.pipeline.detection.standing import Standing
 from cicd_actions.pipeline_file.backing import KNOWN, known
@@ -78,11 +78,17 @@ def database(
         if each.required and inside(each.file, folder) and each.name not in env and not REFUSED_ENV.fullmatch(each.name)
     ]
     if required:
-        shown = ", ".join(sorted(set(required))[:10]) + (" and more" if len(set(required)) > 10 else "")
-        found.unknown.append(f"The code of {folder} needs these variables: {shown}. Add `env` with values for the checks.")
+        names = ", ".join(sorted(set(required))[:10]) + (" and more" if len(set(required)) > 10 else "")
+        found.unknown.append(f"The code of {folder} needs these variables: {names}. Add `env` with values for the checks.")
+    only_a_run = {
+        each.name: each.value for each in standing.expressions if each.folder == folder and each.name not in {*env, *required}
+    }
+    if only_a_run:
+        listed = ", ".join(f"{name} (`{value}`)" for name, value in only_a_run.items())
+        found.unknown.append(f"{shown(folder)}: your workflows set variables for the tests that only a run knows: {listed}.")
     if env:
         lane["env"] = Guess(env)
-    _prepare(repository, folder, lane, prefix)
+    _prepare(repository, folder, lane, project, prefix)
     return driver
 
 
@@ -113,12 +119,28 @@ def _given(repository: Repository, standing: Standing, folder: str, backing: dic
 def _led(name: str, text: str, backing: dict[str, Guess]) -> str:
     """Returns a value in which the address of a database leads to the lane's container."""
     if (match := _PART.search(name)) and match[2].upper() in _PLACES:
-        label = "redis" if match[1].upper() == "REDIS" else "mysql" if "mysql" in backing else "postgres"
+        label = _beside(match[1], backing)
         return f"{{{label}.{_PLACES[match[2].upper()]}}}" if label in backing else text
-    match = re.fullmatch(r"([a-z]+)((?:\+\w+)?://(?:[^@/]*@)?)([\w.-]+)(?::\d+)?((?:/.*)?)", text)
-    kinds = _SCHEMES.get(match[1], frozenset()) if match else frozenset()
-    label = next((each for each, guess in backing.items() if _kind(guess) in kinds), "")
-    return f"{match[1]}{match[2]}{{{label}}}{match[4]}" if match and label else text
+    match = re.fullmatch(r"([a-z]+)((?:\+\w+)?://(?:[^@/]*@)?)([\w.-]+)(?::(\d+))?((?:/.*)?)", text)
+    if not match:
+        return text
+    kinds, local = _SCHEMES.get(match[1], frozenset()), match[3] in {"localhost", "127.0.0.1"}
+    label = next((each for each, guess in backing.items() if _kind(guess) in kinds), "") or next(
+        (each for each, guess in backing.items() if (local and _port(guess) == match[4]) or match[3] == each), ""
+    )
+    return f"{match[1]}{match[2]}{{{label}}}{match[5]}" if label else text
+
+
+def _beside(word: str, backing: dict[str, Guess]) -> str:
+    """Returns the container that a variable's name speaks of: `DB_HOST` leads to the lane's own database, its first one."""
+    if word.upper() in {"DATABASE", "DB"}:
+        return next((each for each in backing if each in {"postgres", "mysql"}), "")
+    return "redis" if word.upper() == "REDIS" else "mysql" if word.upper() in {"MYSQL", "MARIADB"} else "postgres"
+
+
+def _port(guess: Guess) -> str:
+    """Returns the port of a container that the file has to name; empty for an image that is known."""
+    return str(guess.value.get("port", "")) if isinstance(guess.value, dict) else ""
 
 
 def _kind(guess: Guess) -> str:
@@ -174,11 +196,10 @@ def _others(backing: dict[str, Guess], found: Found, folder: str, standing: Stan
         name = re.sub(r"[^a-z0-9_-]+", "-", each.name.lower())
         if word in held or name in backing:
             continue
-        if word in KNOWN:
-            backing[name] = Guess(each.image, f"{each.file} starts it")
-        elif each.port:
-            facts: dict[str, Any] = {"image": each.image, "port": each.port}
-            backing[name] = Guess({**facts, **({"env": each.env} if each.env else {})}, f"{each.file} starts it")
+        if word in KNOWN or each.port:
+            port = {} if word in KNOWN else {"port": each.port}
+            facts: dict[str, Any] = {"image": each.image, **port, **({"env": each.env} if each.env else {})}
+            backing[name] = Guess(facts if len(facts) > 1 else each.image, f"{each.file} starts it")
         else:
             found.unknown.append(f"{each.file} starts {each.image}: add it to `backing` of {folder}, with its `port`.")
 
@@ -217,10 +238,13 @@ def _env(
     return env
 
 
-def _prepare(repository: Repository, folder: str, lane: Entry, prefix: str) -> None:
+def _prepare(repository: Repository, folder: str, lane: Entry, project: Project, prefix: str) -> None:
     inis = [name for name in repository.own if posixpath.basename(name) == "alembic.ini" and inside(name, folder)]
     manage = next((name for name in repository.own if posixpath.basename(name) == "manage.py" and inside(name, folder)), "")
-    if len(inis) == 1:
+    if inis and project.has("flask-migrate"):
+        # Its env.py asks the application for the database.
+        lane["prepare"] = Guess([f"{prefix}flask db upgrade"], f"flask-migrate is required, and {inis[0]} exists")
+    elif len(inis) == 1:
         ini = posixpath.relpath(inis[0], folder)
         option = "" if ini == "alembic.ini" else f"--config {ini} "
         lane["prepare"] = Guess([f"{prefix}alembic {option}upgrade head"], f"{inis[0]} exists")

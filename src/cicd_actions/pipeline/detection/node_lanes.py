@@ -24,6 +24,11 @@ _SCRIPTS = {
 
 _REWRITES = re.compile(r"--(fix|write|apply)\b")
 _WAITS = re.compile(r"--watch(?!=false|-?all=false)\b|\bng test\b(?!.*(--no-watch|--watch=false))")
+_PASSES_ON = re.compile(
+    r"\b(?:turbo|nx|lerna|wsrun|workspaces?)\b|(?:^|\s)(?:-[rwCF]|--(?:recursive|filter|workspaces?|prefix|cwd))\b|\bcd "
+)
+"""What a script has that only starts those of a workspace's members."""
+
 _BROWSER = re.compile(r"\b(playwright|cypress|wdio|nightwatch)\b")
 _RUN = {"pnpm": "pnpm run ", "npm": "npm run ", "yarn": "yarn run ", "bun": "bun run "}
 _EXEC = {"pnpm": "pnpm exec ", "npm": "npx ", "yarn": "yarn exec ", "bun": "bunx "}
@@ -45,7 +50,11 @@ def lanes(repository: Repository, standing: Standing, found: Found) -> None:
         above = next((root for root in roots if root != folder and inside(folder, root)), None)
         shared = above is not None and _shares(packages, above)
         if folder in roots and not _shares(packages, folder) and any(_scripts(packages[each]) for each in members):
-            continue  # one member: it is the lane, and the root only passes its scripts on
+            # One member: it is a lane, and so are the checks of the root that it does not pass on to it.
+            own = {name: text for name, text in _scripts(package).items() if not _PASSES_ON.search(text)}
+            checks = _checks(found, {"scripts": own}, _manager(repository, folder), joined(folder, "package.json"))
+            _lane(repository, standing, found, folder, package, checks)
+            continue
         if shared and above is not None:
             _member(repository, standing, found, folder, package, packages[above])
             continue

@@ -53,8 +53,12 @@ class Project:
 def pyproject(text: str) -> Project:
     """Returns what a pyproject.toml says."""
     project = Project(text)
-    for table, key, value in _entries(text):
+    entries = _entries(text)
+    optional = {table for table, key, value in entries if key == "optional" and value == "true"}
+    for table, key, value in entries:
         place = _place(table, key)
+        if (group := table.removesuffix(".dependencies")) in optional:
+            place = f"optional:{group.rpartition('.')[2]}"
         if (table, key) in {("project", "requires-python"), ("tool.poetry.dependencies", "python")}:
             match = re.search(r"3\.\d+", value)
             project.python = match[0] if match else ""

@@ -28,6 +28,9 @@ _CHECKS = (
     ("types", "pyright", "pyright", ""),
     ("test", "pytest", "pytest", ""),
 )
+_INSTALLERS = frozenset(
+    "pip setuptools wheel build twine virtualenv pipenv pipx poetry pdm uv hatch flit tox nox pre-commit codecov".split()
+)
 _REWRITES = re.compile(r"(^|\s)(--fix|--unsafe-fixes)\b")
 
 
@@ -36,6 +39,9 @@ def lanes(repository: Repository, standing: Standing, found: Found) -> None:
     own = repository.own
     listed = {joined(folder, "..") if folder.endswith("requirements") else folder for folder in folders(own, r"[\w-]+\.txt")}
     places = {folder for folder in listed if _requirements(repository, folder)} | set(folders(own, r"pyproject\.toml"))
+    for folder in folders(own, r"Pipfile"):
+        how = "write a lane with `install: pipenv sync --dev`, and `pipenv run` before each of its checks"
+        found.unknown.append(f"{joined(folder, 'Pipfile')} is not read, because lanes do not know pipenv: {how}.")
     for folder in sorted(places):
         _lane(repository, standing, found, folder)
 
@@ -72,6 +78,7 @@ def _lane(repository: Repository, standing: Standing, found: Found, folder: str)
         return  # a workspace's root, or a project without tools: nothing is tested there
     if not lock and not listed:
         found.flags.append(f"{shown(folder)} has no lock file for Python: each install may bring other versions.")
+    _beside(standing, found, folder, project, listed or path)
     driver = database(repository, standing, found, folder, lane, project, prefix)
     used = [driver, *(tool for name, tool, *_ in _CHECKS if name in checks)]
     install = _install(manager, project, used, lock)
@@ -83,6 +90,16 @@ def _lane(repository: Repository, standing: Standing, found: Found, folder: str)
     lane["checks"] = Guess(checks)
     _document(repository, found, folder, lane, project, prefix)
     found.lane("api" if _API.search(folder) or folder == "." else named(posixpath.basename(folder), "api"), lane)
+
+
+def _beside(standing: Standing, found: Found, folder: str, project: Project, source: str) -> None:
+    """Says what the workflows install that the project does not require."""
+    missing = [name for name in standing.installed(folder) if not project.has(name) and name not in _INSTALLERS]
+    if missing:
+        found.unknown.append(
+            f"{shown(folder)}: your workflows install {', '.join(missing)}, and {source} does not. Add what the checks need to"
+            " `install`."
+        )
 
 
 def _followed(repository: Repository, listed: str) -> Iterator[str]:
@@ -122,8 +139,11 @@ def _checks(
     for name, requirement, program, usual in _CHECKS:
         if name in checks or not project.has(requirement):
             if f"[tool.{requirement}" in project.text and not project.has(requirement) and requirement in {"ruff", "mypy"}:
-                note = f"{source} configures {requirement} and does not require it: add a check that runs it as you do."
+                where = joined(folder, "pyproject.toml")
+                note = f"{where} configures {requirement} and does not require it: add a check that runs it as you do."
                 found.unknown += [note] if note not in found.unknown else []
+            continue
+        if program == "ruff format" and not _formats(repository, standing, folder, project):
             continue
         arguments, file = standing.arguments(program, folder)
         # A tool without arguments is not evidence of a choice.
@@ -143,6 +163,17 @@ def _checks(
     return checks
 
 
+def _formats(repository: Repository, standing: Standing, folder: str, project: Project) -> bool:
+    """Returns whether ruff formats the code: a team that only lints with it, or formats with black, would get a red check."""
+    if "[tool.black]" in project.text or project.has("black"):
+        return False
+    hooks = repository.read(repository.first(folder, ".pre-commit-config.yaml") or ".pre-commit-config.yaml")
+    if "[tool.ruff.format]" in project.text or "ruff-format" in hooks:
+        return True
+    linted, formatted = standing.arguments("ruff check", folder)[1], standing.arguments("ruff format", folder)[1]
+    return bool(formatted) or not linted
+
+
 def _plain_tests(repository: Repository, standing: Standing, folder: str, prefix: str) -> Guess | None:
     """Returns how tests run that need no pytest: Django's, or those of the standard library."""
     python = f"{prefix.removesuffix('python -m ')}python"
@@ -151,6 +182,8 @@ def _plain_tests(repository: Repository, standing: Standing, folder: str, prefix
     if manage and (tests or "manage.py test" in " ".join(each.text for each in standing.commands)):
         program = f"{posixpath.relpath(manage, folder)} test"
         arguments, file = standing.arguments(program, folder)
+        # Without a folder Django looks for tests where it is started, and no test is a success.
+        arguments = arguments or posixpath.dirname(posixpath.relpath(manage, folder))
         return Guess(f"{python} {program} {arguments}".strip(), f"{file} runs it so" if file else f"{manage} exists")
     written = next((name for name in tests if re.search(r"(?m)^(import|from) unittest\b", repository.read(name))), "")
     return Guess(f"{python} -m unittest discover", f"{written} uses unittest") if written else None
@@ -184,7 +217,8 @@ def _install(manager: str, project: Project, used: list[str], lock: str) -> str:
             + [f"--group {each}" for each in sorted(groups)]
         )
     if manager == "poetry":
-        return "poetry install --no-interaction" + (f' --extras "{" ".join(sorted(extras))}"' if extras else "")
+        wanted = [f"--with {','.join(sorted(groups))}"] if groups else []
+        return " ".join(["poetry install --no-interaction", *wanted, *(f"--extras {each}" for each in sorted(extras))])
     if manager == "pdm":
         return " ".join(["pdm sync"] + [f"--group {each}" for each in sorted(extras | groups)])
     return ""

@@ -21,7 +21,8 @@ _BAKED = re.compile(
     r"(?m)^ARG\s+((?:VITE|NEXT_PUBLIC|REACT_APP|NUXT_PUBLIC|VUE_APP|PUBLIC)_\w*(?:URL|HOST|ENDPOINT|DOMAIN)\w*)"
 )
 _MIGRATES = re.compile(
-    r"alembic (?:-\S+ \S+ )*upgrade|manage\.py migrate|prisma migrate deploy|migration:run|migrate up|flyway migrate"
+    r"alembic (?:-\S+ \S+ )*upgrade|manage\.py migrate|flask db upgrade|prisma migrate deploy|migration:run|migrate up"
+    r"|flyway migrate"
 )
 _ENVIRONMENT = re.compile(r"(?:pre-?prod(?:uction)?|prod(?:uction)?|live|stag(?:e|ing)|qa|uat)", re.IGNORECASE)
 _LAST = re.compile(r"^(prod|production|live)$", re.IGNORECASE)
@@ -223,12 +224,12 @@ def _release(
     repository: Repository, standing: Standing, found: Found, names: dict[str, _Image], composed: list[compose.Service]
 ) -> None:
     """Adds the release where an engine of ours fits what the workflows do today; else says what shows where it runs."""
-    engine, why = "", ""
+    engine, why, labels = "", "", Guess(())
     for pattern, where in _WHERE:
         for line, file, runner in standing.deploys:
             # A test that starts its services does not deploy.
             if re.search(pattern, line) and (where != "docker" or "self-hosted" in runner):
-                engine, why = where, f"{file} runs `{line[:60]}`"
+                engine, why, labels = where, f"{file} runs `{line[:60]}`", Guess(runner, f"{file} deploys from there")
                 break
         if engine:
             break
@@ -237,6 +238,8 @@ def _release(
         found.unknown.append(f"Where releases run: {how}. Fill in the block `release` at the end of the file.")
     else:
         found.release["engine"] = Guess(engine, why)
+    if "self-hosted" in labels.value and not any("${{" in label for label in labels.value):
+        found.release["runs-on"] = Guess(list(labels.value), labels.why)
     if engine == "swarm" and (stack := re.search(r"docker stack deploy(?: -\S+ \S+)* ([\w-]+)$", why.strip("`"))):
         found.release["stack"] = Guess(stack[1], "the stack's name there")
     migrate = _migrate(repository, found, names, composed)

@@ -16,7 +16,11 @@ _COMPLICATED = re.compile(r"[|&;<>$`\\]")
 _TESTS = re.compile(r"\b(?:pytest|unittest|manage\.py (?:test|migrate|check)|alembic|tox|nox|coverage)\b|\btests?\b")
 """What a line has that runs tests of Python, or prepares them."""
 
-_RUN_BY = r"(?:(?:uv|poetry|pdm|pipenv) run (?:--?[\w-]+(?:[= ](?!-)[\w.:/-]+)? )*?)?(?:python3? (?:-m )?)?"
+_INSTALLS = re.compile(r"(?:python3? -m )?pip3? install (.+)")
+_RUN_BY = (
+    r"(?:(?:uv|poetry|pdm|pipenv) run (?:--?[\w-]+(?:[= ](?!-)[\w.:/-]+)? )*?)?"
+    r"(?:coverage run (?:--?[\w-]+(?:=\S+)? )*)?(?:python3? (?:-m )?)?"
+)
 
 
 @dataclass(frozen=True)
@@ -70,9 +74,12 @@ class Standing:
     commands: list[Command] = field(default_factory=list)
     containers: list[Container] = field(default_factory=list)
     variables: list[Variable] = field(default_factory=list)
+    expressions: list[Variable] = field(default_factory=list)
+    """Variables of the tests whose values only a run knows."""
+
     builds: list[Build] = field(default_factory=list)
     environments: list[str] = field(default_factory=list)
-    deploys: list[tuple[str, str, str]] = field(default_factory=list)
+    deploys: list[tuple[str, str, tuple[str, ...]]] = field(default_factory=list)
     node: str = ""
     python: str = ""
 
@@ -84,6 +91,18 @@ class Standing:
             if match and each.folder == folder and not _COMPLICATED.search(each.text) and fits(argv, each.text):
                 return match[1].strip(), each.file
         return "", ""
+
+    def installed(self, folder: str) -> dict[str, str]:
+        """Returns the distributions that workflows install by name in a folder, each with the workflow's file."""
+        found: dict[str, str] = {}
+        for each in self.commands:
+            match = _INSTALLS.fullmatch(each.text)
+            words = match[1].split() if match and each.folder == folder and not _COMPLICATED.search(each.text) else []
+            for before, word in zip(["", *words], words, strict=False):
+                name = re.match(r"[A-Za-z0-9][\w.-]*(?=$|[\[=<>!~])", word.strip("\"'"))
+                if name and not re.fullmatch(r"-[a-z]|--(?:requirement|constraint|editable|index-url|target)", before):
+                    found.setdefault(re.sub(r"[-_.]+", "-", name[0].lower()), each.file)
+        return found
 
 
 def read(repository: Repository) -> Standing:
@@ -105,7 +124,8 @@ def _workflow(standing: Standing, path: str, document: dict[str, Any]) -> None:
         name = environment.get("name") if isinstance(environment, dict) else environment
         if isinstance(name, str) and "${{" not in name and name not in standing.environments:
             standing.environments.append(name)
-        runner, places = str(job.get("runs-on")), set()
+        asked, places = job.get("runs-on"), set()
+        runner = tuple(str(label) for label in (asked if isinstance(asked, list) else [asked]))
         for step in job.get("steps") or []:
             if not isinstance(step, dict):
                 continue
@@ -121,7 +141,8 @@ def _workflow(standing: Standing, path: str, document: dict[str, Any]) -> None:
                 if names & _ON_A_CHANGE:
                     standing.commands.append(command)
                     if _TESTS.search(command.text):
-                        standing.variables += _variables((document, job, step), command.folder, path)
+                        for each in _variables((document, job, step), command.folder, path):
+                            (standing.expressions if "${{" in each.value else standing.variables).append(each)
         for label, service in _mapping(job.get("services")).items():
             standing.containers += _container(label, service, frozenset(places), path)
 
@@ -137,10 +158,10 @@ def _newest(step: dict[str, Any], job: dict[str, Any], key: str, form: str) -> s
 
 
 def _variables(above: tuple[dict[str, Any], ...], folder: str, path: str) -> Iterator[Variable]:
-    """Yields what a step's command finds set; a value that only a run knows is left out."""
+    """Yields what a step's command finds set."""
     found = {str(name): value for each in above for name, value in _mapping(each.get("env")).items()}
     for name, value in found.items():
-        if isinstance(value, (str, int, float)) and "${{" not in str(value):
+        if isinstance(value, (str, int, float)):
             yield Variable(name, str(value).lower() if isinstance(value, bool) else str(value), folder, path)
 
 

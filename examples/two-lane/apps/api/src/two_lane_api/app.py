@@ -79,7 +79,7 @@ def _operation_id(route: APIRoute) -> str:
 
 
 def _list_problems(app: FastAPI) -> None:
-    """Put the error model into the document, and take out FastAPI's own, which we never answer."""
+    """Adds the error model to the document, and removes the one of FastAPI, which this API never answers with."""
     generate = app.openapi
 
     def openapi() -> dict[str, object]:
