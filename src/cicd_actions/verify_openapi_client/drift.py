@@ -19,7 +19,6 @@ _KINDS = {
     "A": "added",
     "D": "deleted",
     "R": "renamed",
-    "C": "added",
     "?": "untracked",
     "!": "ignored",
 }
@@ -90,8 +89,9 @@ def _parsed(output: bytes, ignored_before: set[str]) -> list[ChangedFile]:
     for entry in entries:
         letters, path = entry[:2], entry[3:]
         letter = letters.strip()[-1:]
-        was = next(entries, "") if "R" in letters or "C" in letters else ""
-        if letter == "!" and any(name == path or name.startswith(path) for name in ignored_before):
+        was = next(entries) if "R" in letters else ""
+        folder = path if path.endswith("/") else f"{path}/"
+        if letter == "!" and any(f"{name}/".startswith(folder) for name in ignored_before):
             continue
         found.append(ChangedFile(path, _KINDS.get(letter, "changed"), was))
     return found

@@ -124,11 +124,11 @@ def test_drift_of_a_file_that_git_does_not_know_yet_is_found(made: Made) -> None
 
 
 def test_drift_leaves_out_what_was_ignored_before_and_finds_what_is_ignored_now(made: Made) -> None:
-    made.commit({".gitignore": "*.map\n"})
-    made.files({"src/client/there.map": "m"})
-    found, _ = made.drift(writing({"src/client/there.map": "m2"}))
-    assert found.files == ()
-    found, _ = made.drift(writing({"src/client/new.map": "m"}))
+    made.commit({".gitignore": "*.map*\nout/\n"})
+    made.files({"src/client/there.map": "m", "src/client/out/x.js": "x", "src/client/new.map.bak": "b"})
+    before = {"src/client/there.map": "m2", "src/client/out/y.js": "y"}
+    assert made.drift(writing(before))[0].files == ()
+    found, _ = made.drift(writing(before | {"src/client/new.map": "m"}))
     assert found.files == (ChangedFile("src/client/new.map", "ignored"),)
     found, _ = made.drift(writing({"src/client/there.map": "m2", "src/client/new.ts": "n"}))
     assert found.files == (ChangedFile("src/client/new.ts", "untracked"),)
