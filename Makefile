@@ -34,7 +34,7 @@ $(READY): requirements/dev.txt tools/bootstrap.py
 	@echo "Preparing .build/venv (once) …"
 	@$(PYTHON) tools/bootstrap.py $(VENV) requirements/dev.txt
 
-demo: $(READY) ## run the example's pipeline end to end (BREAK=health, contract, contract-migration or migration; ENGINE=swarm; STRATEGY=canary; QUICK=1)
+demo: $(READY) ## run the example's pipeline end to end (BREAK=health, contract, contract-migration, migration or errors; ENGINE=swarm; STRATEGY=canary; QUICK=1)
 	@$(RUN) -m demo $(if $(ENGINE),--engine $(ENGINE)) $(if $(BREAK),--break $(BREAK)) $(if $(BASE),--base $(BASE)) \
 	    $(if $(STRATEGY),--strategy $(STRATEGY)) $(if $(QUICK),--quick)
 

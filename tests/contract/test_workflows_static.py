@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OURS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 REUSABLE = [
     ROOT / ".github" / "workflows" / f"{name}.yml"
-    for name in ("verify", "release", "build", "deploy", "pipeline", "rollback", "infrastructure", "rehearsal")
+    for name in ("verify", "release", "build", "deploy", "pipeline", "rollback", "stage", "infrastructure", "rehearsal")
 ]
 EXAMPLE = sorted((ROOT / "examples" / "two-lane" / ".github" / "workflows").glob("*.yml"))
 ACTIONS = sorted([*(ROOT / ".github" / "actions").glob("*/action.yml"), *(ROOT / "actions").glob("*/action.yml")])
@@ -139,6 +139,8 @@ WRITES = {
     ("infrastructure.yml", "infrastructure"): {"id-token"},
     ("rollback.yml", "announce"): {"deployments"},
     ("rollback.yml", "roll-back"): OF_A_DEPLOY,
+    ("stage.yml", "promote"): OF_A_DEPLOY,
+    ("stage.yml", "abandon"): {"id-token"},
     ("pipeline.yml", "release"): {"packages", "attestations", *OF_A_DEPLOY},
     ("rehearsal.yml", "rehearse"): {"packages", *OF_A_DEPLOY},
 }
@@ -276,6 +278,10 @@ def test_secrets_reach_only_the_steps_that_need_them() -> None:
         ("rollback.yml", "roll-back", "What is rolled back"),
         ("rollback.yml", "roll-back", "Outputs of the infrastructure"),
         ("rollback.yml", "roll-back", "Roll back"),
+        ("stage.yml", "abandon", "Log in to the registry"),
+        ("stage.yml", "abandon", "What runs there"),
+        ("stage.yml", "abandon", "Outputs of the infrastructure"),
+        ("stage.yml", "abandon", "Abandon the stage"),
         ("rehearsal.yml", "rehearse", "docker/login-action"),
         ("rehearsal.yml", "rehearse", "The good release"),
         ("rehearsal.yml", "rehearse", "It answers"),
@@ -295,7 +301,8 @@ def test_people_are_told_at_the_end_and_only_where_the_secret_says_whom() -> Non
     assert (tell["uses"], tell["if"]) == ("$/actions/notify", "${{ !cancelled() }}")
     assert tell["with"]["urls"] == "${{ secrets.NOTIFY_URLS != '' && 'NOTIFY_URLS' || '' }}"
     events = set(re.findall(r"&& '([a-z-]+)'|\|\| '([a-z-]+)'", tell["with"]["event"]))
-    assert {first or second for first, second in events} == {"rolled-back", "passed", "failed", "refused", "inconclusive"}
+    expected = {"rolled-back", "passed", "failed", "refused", "waiting", "inconclusive"}
+    assert {first or second for first, second in events} == expected
 
 
 def test_people_are_asked_for_an_approval_beside_the_job_that_waits_for_it() -> None:
@@ -318,7 +325,7 @@ def test_only_a_job_that_names_the_deploys_environment_sees_its_secrets() -> Non
 
 def test_the_secrets_of_a_deploy_are_required_and_handed_on_by_name_at_each_level() -> None:
     """A forgotten one would be an empty string on a green run."""
-    for name in ("release", "deploy", "pipeline", "rollback", "rehearsal"):
+    for name in ("release", "deploy", "pipeline", "rollback", "stage", "rehearsal"):
         declared = load(ROOT / ".github" / "workflows" / f"{name}.yml")["on"]["workflow_call"]["secrets"]
         assert {secret for secret, facts in declared.items() if facts["required"]} == {"DEPLOY_ENV", "RELEASE_ENV"}
     for path in [*REUSABLE, *EXAMPLE]:
@@ -445,6 +452,10 @@ def test_installations_are_cached_by_their_lock_files() -> None:
         if action in lock:
             key = "cache-dependency-glob" if action == "astral-sh/setup-uv" else "cache-dependency-path"
             assert step["with"][key] == f"${{{{ fromJSON(inputs.job).{lock[action]} }}}}"
+        elif action == "actions/cache":  # poetry, pdm and bun, whose set-up actions keep nothing by themselves
+            found = re.search(r"hashFiles\(fromJSON\(inputs\.job\)\.(\w+-lock)\)", step["with"]["key"])
+            assert found
+            assert step["if"].endswith(f"fromJSON(inputs.job).{found[1]} != ''")
 
 
 # --- stale-ci-runs, cancellable-deploy ---
@@ -459,7 +470,7 @@ def test_a_newer_push_cancels_checks_and_never_a_deployment() -> None:
         assert "concurrency" not in load(path)
         for name, job in jobs(path).items():
             group = str(job.get("concurrency", {}).get("group", ""))
-            if name in {"deploy", "roll-back", "rehearse"}:
+            if name in {"deploy", "roll-back", "abandon", "rehearse"}:
                 assert job["concurrency"]["cancel-in-progress"] is False
                 assert job["concurrency"]["queue"] == "max"
                 assert "deploy-" in group
@@ -533,11 +544,13 @@ def test_an_environment_is_one_job_in_one_order() -> None:
     assert job["environment"]["deployment"] is False
     assert job["environment"]["url"]
     by_name = {step.get("name"): step for step in job["steps"]}
-    for name in ("What is released", "Start the record", "Roll out", "Gate"):
+    unless_staged = "steps.roll-out.outputs.stage != 'staged'"
+    assert by_name["Gate"]["if"] == unless_staged, "while it is staged, the old release may answer"
+    for name in ("What is released", "Start the record", "Roll out"):
         assert "if" not in by_name[name], f"{name} runs exactly when everything before it went well"
     assert by_name["Migrate"]["if"] == "fromJSON(inputs.settings).migrate-command != ''"
     assert by_name["After the migration"]["if"] == "fromJSON(inputs.settings).after-migrate != ''"
-    assert by_name["Smoke tests"]["if"] == "fromJSON(inputs.settings).smoke[0] != ''"
+    assert by_name["Smoke tests"]["if"] == f"fromJSON(inputs.settings).smoke[0] != '' && {unless_staged}"
     assert by_name["Finish the record"]["if"] == "${{ always() && steps.start.outputs.deployment-id != '' }}"
     assert by_name["Outcome"]["if"] == "always()"
 
@@ -651,7 +664,7 @@ def test_the_release_that_runs_again_is_gated_like_the_one_that_was_left() -> No
     # `gate-timeout` is a setting of the same name.
     assert gate["timeout"] == "toJSON(fromJSON(inputs.settings).gate-timeout)"
     assert back["stable-for"] == gate["stable-for"]
-    assert back["current-sha"] == "toJSON(github.sha)"
+    assert back["current-sha"] == "toJSON(inputs.sha || github.sha)"
     # A rollback moves all services at once: what ran before is known to work.
     assert back["parallelism"] == ""
 
@@ -882,7 +895,9 @@ def test_the_rehearsal_rolls_out_gates_and_rolls_back_as_a_deploy_does() -> None
     ours = {"inputs.settings": "needs.plan.outputs.settings"}
 
     def of_a_deploy(name: str) -> dict[str, Any]:
-        return {key: re.sub(r"\binputs\.settings\b", ours["inputs.settings"], str(text)) for key, text in deploy[name].items()}
+        # A rehearsal breaks the run's own commit, never one that a stage names.
+        words = {key: str(text).replace("inputs.sha || github.sha", "github.sha") for key, text in deploy[name].items()}
+        return {key: re.sub(r"\binputs\.settings\b", ours["inputs.settings"], text) for key, text in words.items()}
 
     # Nothing is migrated, and no client is asked for: a stage would wait for traffic.
     wanted = {key: text for key, text in of_a_deploy("roll-out").items() if key != "migrations"}

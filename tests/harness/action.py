@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+MEASURED = "COVERAGE_PROCESS_CONFIG"
+"""The variable by which coverage measures the programs that a test starts: one with few variables is handed it too."""
 
 
 @dataclass(frozen=True)

@@ -139,6 +139,16 @@ def kubernetes(kube_apiserver: KubeApiServer) -> Namespace:
     return Namespace(kube_apiserver)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Ends the cluster after the last of its tests: idle, it would use a part of a processor until the end of the run."""
+    namespace = getattr(item, "funcargs", {}).get("kubernetes")
+    if namespace is None:
+        return
+    if item is next(each for each in reversed(item.session.items) if "kubernetes" in getattr(each, "fixturenames", ())):
+        namespace.server.stop()
+
+
 @pytest.fixture
 def log() -> io.StringIO:
     """What the action logs."""

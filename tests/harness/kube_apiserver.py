@@ -150,9 +150,10 @@ class KubeApiServer:
         self.kubelet.start()
 
     def stop(self) -> None:
-        """Ends everything, the controllers first."""
+        """Ends everything, the controllers first. Once is enough; also where not all of it was started."""
         self.kubelet.stop()
-        for process in reversed(self._processes):
+        while self._processes:
+            process = self._processes.pop()
             process.kill()
             process.wait()
         self.api.close()

@@ -109,7 +109,8 @@ class Kubelet:
         for container in self._containers.values():
             if container.process is not None and container.process.poll() is None:
                 container.process.kill()
-        self._http.shutdown()
+        if self._threads[0].is_alive():
+            self._http.shutdown()
         self._http.server_close()
 
     def log_of(self, namespace: str, pod: str, container: str) -> _Container | None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import docker
 from docker import errors
-from docker.types import EndpointSpec, ServiceMode
+from docker.types import EndpointSpec, IPAMConfig, IPAMPool, ServiceMode
 
 from tests.harness.engine import BASE
 from tests.harness.ports import free_port
@@ -156,7 +156,7 @@ class Stack:
             image,
             name=f"{self.name}_{name}",
             mode=ServiceMode("replicated", replicas),
-            networks=[self.network],
+            networks=[self.network, *more.pop("networks", [])],
             endpoint_spec=more.pop("endpoint_spec", None) or EndpointSpec(mode="dnsrr"),
             stop_grace_period=5_000_000_000,
             **more,
@@ -206,10 +206,11 @@ class Stack:
                 service.remove()
 
 
-def make_network(client: docker.DockerClient) -> str:
-    """An overlay network that services and containers may join; its name."""
-    name = f"t{secrets.token_hex(4)}_net"
-    client.networks.create(name, driver="overlay", attachable=True, scope="swarm")
+def make_network(client: docker.DockerClient, name: str = "", subnet: str = "") -> str:
+    """An overlay network that services and containers may join; its name. One with a subnet leads nowhere else."""
+    name = name or f"t{secrets.token_hex(4)}_net"
+    pools = IPAMConfig(pool_configs=[IPAMPool(subnet=subnet)]) if subnet else None
+    client.networks.create(name, driver="overlay", attachable=True, scope="swarm", internal=bool(subnet), ipam=pools)
     return name
 
 

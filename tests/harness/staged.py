@@ -45,16 +45,25 @@ class Place:
             time.sleep(0.1)
 
 
-def on_swarm(stack: Stack, images: Images, image: str, replicas: int = 2, **more: Any) -> Place:
-    """The service as two replicas on the Swarm; `more` is what else Docker's client takes of it."""
+def on_swarm(stack: Stack, images: Images, image: str, replicas: int = 2, *, control: str = "", **more: Any) -> Place:
+    """The service as two replicas on the Swarm; `more` is what else Docker's client takes of it.
+
+    `control` is the subnet of the stack's network `control`, over which the proxy takes its weights.
+    """
     service, port = f"api{secrets.token_hex(3)}", free_port()
     stack.service(service, image, replicas=replicas, wait=False, **more)
     stack.service(
         "proxy",
         images.dividing_proxy(),
         replicas=1,
-        env=[f"SERVICE={service}", f"UPSTREAM=tasks.{stack.name}_{service}", f"NEXT=tasks.{service}-next"],
+        env=[
+            f"SERVICE={service}",
+            f"UPSTREAM=tasks.{stack.name}_{service}",
+            f"NEXT=tasks.{service}-next",
+            f"CONTROL={control or '127.0.0.1'}",
+        ],
         endpoint_spec=EndpointSpec(ports={port: (80, "tcp", "host")}),
+        networks=[f"{stack.name}_control"] if control else [],
     )
     stack.await_replicas(service, replicas)
 
@@ -66,7 +75,9 @@ def on_swarm(stack: Stack, images: Images, image: str, replicas: int = 2, **more
         service,
         f"http://127.0.0.1:{port}/",
         {"engine": "swarm", "stack": stack.name, "monitor": "1s", "proxy": "proxy", "proxy-socket": SOCKET},
-        lambda runtime: StagedSwarm(runtime, stack=stack.name, monitor=1.0, proxy="proxy", socket=SOCKET),
+        lambda runtime: StagedSwarm(
+            runtime, stack=stack.name, monitor=1.0, proxy="proxy", socket=SOCKET, control="control:9990" if control else ""
+        ),
         kill_proxy,
     )
 
@@ -83,7 +94,7 @@ def on_docker(client: docker.DockerClient, images: Images, image: str) -> Iterat
         name=proxy,
         detach=True,
         network=mark,
-        environment={"SERVICE": service, "UPSTREAM": service, "NEXT": f"{service}-next"},
+        environment={"SERVICE": service, "UPSTREAM": service, "NEXT": f"{service}-next", "CONTROL": "127.0.0.1"},
         ports={"80/tcp": port},
     )
     try:

@@ -22,11 +22,14 @@ not. It is never more than half of `timeout`."""
 
 POLL = 1.0
 
-_TASKS = {"pass": Task.PASSED, "fail": Task.QUARANTINED}
-_STATES = {"pass": "success", "fail": "failure", "inconclusive": "error", "cancelled": "error"}
+_TASKS = {"pass": Task.PASSED, "fail": Task.QUARANTINED, "staged": Task.DEPLOY}
+"""The records that are written. That of a stage is not a verdict: it keeps the migrations for the run that promotes it."""
+
+_STATES = {"pass": "success", "fail": "failure", "staged": "inactive", "inconclusive": "error", "cancelled": "error"}
 _SAID = {
     "pass": "passed its gate",
     "fail": "failed, and is quarantined",
+    "staged": "stands beside the release before it, and waits to be promoted",
     "inconclusive": "could not be judged, so nothing is recorded of it",
     "cancelled": "was cancelled, so nothing is recorded of it",
 }
@@ -45,7 +48,7 @@ def finish(phase: Phase) -> Report:
     deployment = phase.inputs.deployment_id or (started.id if started else 0)
     record = replace(
         phase.record(_TASKS.get(verdict, Task.DEPLOY), sha, services, reason=reason),
-        verdict=verdict if verdict in _TASKS else "",
+        verdict=verdict if verdict in {"pass", "fail"} else "",
         revisions=phase.inputs.revisions,
         schema=phase.inputs.database_revision,
         deployment=deployment,
@@ -60,15 +63,15 @@ def finish(phase: Phase) -> Report:
         )
     number = phase.records.write(record) if verdict in _TASKS else 0
     headline = " ".join(part for part in (told, f"{sha[:12]} in {phase.environment} {_SAID[verdict]}.") if part)
-    if deployment:
+    for shown in [each for each in (deployment, number if verdict == "staged" else 0) if each]:
         phase.records.status(
-            deployment,
+            shown,
             _STATES[verdict],
             phase.runtime.redactor(reason) or headline,
             log_url=phase.run.url,
             environment_url=phase.inputs.environment_url,
         )
-    else:
+    if not deployment:
         phase.warn(
             "no-start", "This run has no deploy that was started, so none is shown as ended.", "Use `phase: start` first."
         )
@@ -100,7 +103,7 @@ def _verdict(phase: Phase) -> str:
         f"The input `verdict` is `{verdict[:80]}`." if verdict else "The input `verdict` is empty.",
         cause="The outputs of a step that was skipped are empty: then there is no verdict to record."
         if not verdict
-        else "It is `pass`, `fail`, `inconclusive` or `cancelled`.",
+        else "It is `pass`, `fail`, `staged`, `inconclusive` or `cancelled`.",
         fix="    with:\n      verdict: >-\n        ${{ steps.gate.outputs.verdict || (job.status == 'cancelled' && 'cancelled')"
         " || 'inconclusive' }}",
     )

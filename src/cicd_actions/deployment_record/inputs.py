@@ -115,7 +115,9 @@ class _Release:
         " For `adopt`: `service=repository`.",
     )
     verdict: str = declare(
-        string, "`finish`: `pass`, `fail`, `inconclusive` or `cancelled`. Only `pass` and `fail` are recorded."
+        string,
+        "`finish`: `pass`, `fail`, `staged` (it waits to be promoted), `inconclusive` or `cancelled`. Only `pass` and `fail`"
+        " are recorded as verdicts.",
     )
     reason: str = declare(string, "`finish`: one sentence, such as the gate's `reason`. `lock`, `unlock`: why.")
     until: Until = declare(

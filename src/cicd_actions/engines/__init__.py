@@ -4,8 +4,9 @@ Reading order:
 
 - `protocol` says what an engine does, and `release` moves all services of a release through it.
 - `command`, `docker_engine`, `swarm` and `kubernetes` are the engines. Modules named after one (`swarm_spec`,
-  `kubernetes_job`) hold a part of it; `docker_*` serve both Docker engines. `container_job` is plain Docker's, `kubectl`
-  Kubernetes'. `programs` holds the user's programs of `command`, and `reported` reads what they say runs.
+  `kubernetes_job`) hold a part of it; `kubernetes_rollout` reads Argo's kind of workload, and `docker_*` serve both Docker
+  engines. `container_job` is plain Docker's, `kubectl` Kubernetes'. `programs` holds the user's programs of `command`, and
+  `reported` reads what they say runs.
 - `staged_protocol` lets a release stand beside the one before it, and `stage_labels` are written down at it. `staged_proxy`
   does it by `staged_swarm` and `staged_docker`, where `haproxy` divides the traffic; `staged_kubernetes` by Services or a
   `kubernetes_route`, with the objects of `kubernetes_stage` and `kubernetes_stage_objects`; `staged_command` by the user's

@@ -107,6 +107,12 @@ def weights(backend: str, found: Sequence[Server], wanted: float) -> str:
     return _message(backend, found, str(heavier), str(lighter), new_first=wanted >= percent(found))
 
 
+def trial(backend: str, found: Iterable[Server]) -> str:
+    """Returns a message that gives a slot of the new release a weight, and takes it back: not each way of balancing has any."""
+    slot = next(f"{backend}/{each.name}" for each in found if each.new)
+    return f"set server {slot} weight 1;set server {slot} weight 100%"
+
+
 def _message(backend: str, found: Sequence[Server], new: str, old: str, *, new_first: bool) -> str:
     """`100%` is the weight of the proxy's own file, which is 0 for a slot of the new release."""
     ordered = sorted(found, key=lambda server: server.new is not new_first)

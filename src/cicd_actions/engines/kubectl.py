@@ -24,7 +24,11 @@ FIELD_MANAGER = "--field-manager=cicd-actions"
 
 
 class NotFound(Failed):
-    """The API server answered that it has no such object."""
+    """The API server answered that it has no such object, or does not know Argo's kind."""
+
+
+class NotAllowed(Inconclusive):
+    """The API server answered that the account may not do this."""
 
 
 class Conflict(Failed):
@@ -42,6 +46,10 @@ class Kubectl:
     def by_hand(self, *words: str) -> str:
         """Returns the command line for a person, quoted for a shell."""
         return shlex.join(self._command(*words))
+
+    def by_plugin(self, *words: str) -> str:
+        """Returns the command line of a plugin, which takes kubectl's flags behind its own words."""
+        return shlex.join(["kubectl", *words, *self._chosen])
 
     def get(self, *words: str, deadline: Deadline) -> Json:
         """Returns what `kubectl get … -o json` prints. Raises as `call`."""
@@ -65,13 +73,14 @@ class Kubectl:
 
     def items(self, *words: str, deadline: Deadline) -> list[Json]:
         """Returns the objects of a list. Raises as `call`."""
-        found = self.get(*words, deadline=deadline)
+        text = self.call("get", *words, "-o", "json", deadline=deadline)
+        found = json.loads(text or '{"items": []}')  # `--ignore-not-found` prints nothing where it finds nothing
         return [*found["items"]] if "items" in found else [found]
 
     def call(self, *words: str, deadline: Deadline, stdin: str = "") -> str:
         """Returns what it printed.
 
-        Raises `NotFound`, `Conflict`, `Failed` (refused), `Inconclusive` (not allowed), `EngineUnreachable`.
+        Raises `NotFound`, `Conflict`, `Failed` (refused), `NotAllowed`, `EngineUnreachable`.
         """
         done = run(
             self._command(*words, f"--request-timeout={CALL:g}s"),
@@ -163,19 +172,22 @@ def reason(pod: Json, container: str) -> str:
     return words if failing == container else f"init container {failing}: {words}"
 
 
+_NOT_INSTALLED = 'the server doesn\'t have a resource type "rollouts"'
+"""What kubectl says of a kind that is not in the cluster. It says so of built-in kinds too, while discovery fails."""
+
 _LATER = ("(ServiceUnavailable)", "(Timeout)", "(ServerTimeout)", "(InternalError)", "(TooManyRequests)")
 _DENIED = re.compile(r'cannot (?P<verb>\w+) resource "(?P<resource>[\w/.-]+)" in API group "(?P<group>[\w.-]*)"')
 
 
 def _meant(done: Finished, what: str) -> Exception:
     said = done.stderr.strip() or done.stdout.strip()
-    if "(NotFound)" in said:
+    if "(NotFound)" in said or _NOT_INSTALLED in said:
         return NotFound(said)
     if "(Conflict)" in said:
         return Conflict(said)
     # An admission plugin's refusal is "(Forbidden)" as well, but says nothing of what the account cannot do.
     if ("(Forbidden)" in said and " cannot " in said) or "(Unauthorized)" in said or "must be logged in" in said:
-        return Inconclusive(f"Could not run `kubectl {what}`: Kubernetes does not allow it. {said}", fix=_rule(said))
+        return NotAllowed(f"Could not run `kubectl {what}`: Kubernetes does not allow it. {said}", fix=_rule(said))
     if "Error from server (" in said and not any(word in said for word in _LATER):
         return Failed(f"Could not run `kubectl {what}`: Kubernetes refused it. {said}")
     how = "it did not answer in time" if done.timed_out else f"it ended with exit code {done.exit_code}"

@@ -1,4 +1,4 @@
-"""Rolls out Deployments, StatefulSets and DaemonSets: sets their image by digest, and waits with `kubectl rollout status`.
+"""Rolls out Deployments, StatefulSets, DaemonSets and Argo's Rollouts: sets their image by digest, and waits until it runs.
 
 The workload itself says how fast pods are replaced, and how no request is lost meanwhile (its strategy and its readiness
 probe): https://kubernetes.io/docs/concepts/workloads/controllers/deployment/
@@ -14,8 +14,9 @@ from datetime import datetime, timezone
 from functools import partial
 
 from cicd_actions.engines import kubernetes_pods as pods
+from cicd_actions.engines import kubernetes_rollout as rollouts
 from cicd_actions.engines import kubernetes_workload as workloads
-from cicd_actions.engines.kubectl import Conflict, Json, Kubectl, NotFound, container_status
+from cicd_actions.engines.kubectl import Conflict, Json, Kubectl, NotAllowed, NotFound, container_status
 from cicd_actions.engines.kubernetes_job import run_job
 from cicd_actions.engines.patience import answered
 from cicd_actions.engines.protocol import (
@@ -26,6 +27,7 @@ from cicd_actions.engines.protocol import (
     Job,
     JobEnd,
     NotStarted,
+    Refused,
     RolledOut,
     RollOutFailed,
     Running,
@@ -37,6 +39,7 @@ from cicd_actions.engines.staying_up import Uptime
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import ActionError
 from cicd_actions.toolkit.lines import Line
+from cicd_actions.toolkit.process import Finished
 from cicd_actions.toolkit.runtime import Runtime
 
 WATCH = 10.0
@@ -86,7 +89,11 @@ class Kubernetes:
         workload, _, container = target.service.partition("/")
         chosen = container or self._container
         name, containers = self._by_hand.get(target.service, (f"deployment/{workload}", [chosen] if chosen else []))
-        words = [self._kubectl.by_hand("set", "image", name, *(f"{each}={target.image.pinned}" for each in containers))]
+        images = [f"{each}={target.image.pinned}" for each in containers]
+        if name.startswith(f"{rollouts.KIND.lower()}/"):
+            # `kubectl set image` knows no Rollout. Flags stand behind the plugin's own words.
+            return self._kubectl.by_plugin("argo", "rollouts", "set", "image", workload, *images)
+        words = [self._kubectl.by_hand("set", "image", name, *images)]
         if not containers:
             # The engine has not seen the workload yet; the shell asks for the name.
             path = "jsonpath={.spec.template.spec.containers[0].name}"
@@ -175,14 +182,23 @@ class Kubernetes:
         return pods.uptime(self._present(workload, deadline), self._name_of(service, workload), workloads.arrived_at(workload))
 
     def _deployment(self, service: str, deadline: Deadline) -> Json:
-        """Returns the Deployment of that name, else the StatefulSet, else the DaemonSet."""
+        """Returns the Deployment of that name, else the StatefulSet, the DaemonSet, or the Rollout."""
         name = service.partition("/")[0]
         for kind in workloads.KINDS:
             with contextlib.suppress(NotFound):
-                return answered(partial(self._kubectl.get, kind, name, deadline=deadline), deadline, self._runtime)
+                try:
+                    found = answered(partial(self._kubectl.get, kind, name, deadline=deadline), deadline, self._runtime)
+                except NotAllowed:
+                    if kind != rollouts.RESOURCE:  # a role that was made for the other kinds says nothing of a missing service
+                        raise
+                    continue
+                if "template" not in found["spec"]:
+                    raise rollouts.refused(found) or Refused(f"Cannot roll out {workloads.ref(found)}: it has no template.")
+                return found
         raise ServiceMissing(
-            f"Could not find a Deployment, StatefulSet or DaemonSet {name} in this namespace.",
-            fix="Create it once with `kubectl apply`, or correct `context` and `namespace`.",
+            f"Could not find a Deployment, StatefulSet, DaemonSet or Rollout {name} in this namespace.",
+            fix="Create it once with `kubectl apply`, or correct `context` and `namespace`. For a Rollout, allow the account to"
+            " `get` rollouts.argoproj.io.",
         )
 
     def _name_of(self, service: str, workload: Json) -> str:
@@ -232,7 +248,7 @@ class Kubernetes:
         """Returns the workload's own pods. Its selector may choose those of others too, so their owner decides."""
         chosen = ("-l", workloads.selector(workload))
         owners = {str(workload["metadata"]["uid"])}
-        if workload["kind"] == "Deployment":
+        if workload["kind"] in {"Deployment", rollouts.KIND}:
             sets = self._kubectl.items("replicasets", *chosen, deadline=deadline)
             owners = {str(each["metadata"]["uid"]) for each in sets if workloads.owned_by(each, owners)}
         return [pod for pod in self._kubectl.items("pods", *chosen, deadline=deadline) if workloads.owned_by(pod, owners)]
@@ -251,7 +267,8 @@ class Kubernetes:
             if body is None:
                 return workload
             try:
-                return self._kubectl.patch(workloads.ref(workload), body, deadline=deadline)
+                kind = workloads.patch_kind(workload)
+                return self._kubectl.patch(workloads.ref(workload), body, deadline=deadline, kind=kind)
             except Conflict:
                 deadline.check(f"changing {service}")
                 workload = self._deployment(service, deadline)
@@ -268,19 +285,24 @@ class Kubernetes:
 
         while True:
             seconds = min(max(deadline.remaining, 0.5), WATCH)
+            # kubectl knows how its own kinds roll out. Another kind is looked at, for as long as that takes.
+            watched = not name.startswith(f"{rollouts.KIND.lower()}/")
             words = ["rollout", "status", name, f"--timeout={int(seconds * 1000)}ms"]
-            done = self._kubectl.stream(*words, timeout=seconds + 2, on_line=log)
+            done = self._kubectl.stream(*words, timeout=seconds + 2, on_line=log) if watched else None
             try:
                 workload = self._deployment(service, Deadline(30, self._runtime.clock))
             except ServiceMissing:
                 raise ChangedMeanwhile(service, f"Something else deleted {name} during the roll-out.") from None
             if workloads.images(workload, images) != images:
                 raise self._changed(service, workload, images)
-            if done.exit_code == 0 and not done.timed_out:
+            if workloads.settled(workload) and not workloads.gave_up(workload) if done is None else _ended(done):
                 return workload
             if workloads.gave_up(workload) or deadline.remaining <= 0.5:
                 raise self._failure(service, workload)
-            if not done.timed_out and "timed out" not in done.stderr:
+            if done is None:
+                log("", rollouts.said(workload))
+                self._runtime.sleep(deadline.timeout(1.0))
+            elif not done.timed_out and "timed out" not in done.stderr:
                 # The connection broke; the roll-out goes on in the cluster.
                 self._runtime.log(f"{service}: watching again ({done.stderr.strip()[:300]}).")
                 self._runtime.sleep(deadline.timeout(1.0))
@@ -313,6 +335,8 @@ class Kubernetes:
         deadline, container = Deadline(30, self._runtime.clock), self._name_of(service, workload)
         evidence = self._evidence(workload, container, deadline, 50)
         why = "its progress deadline passed" if workloads.gave_up(workload) else "the deadline passed"
+        if workload["kind"] == rollouts.KIND:
+            why = rollouts.failed(workload) or why
         waiting = [pod for pod in self._present(workload, deadline) if not container_status(pod, container).get("ready")]
         if waiting and all(pods.not_started(pod, container) for pod in waiting):
             return NotStarted(
@@ -353,6 +377,11 @@ class Kubernetes:
                 self._kubectl.call("delete", "pod", name, "--ignore-not-found", "--wait=false", deadline=deadline)
             except ActionError as error:
                 self._runtime.log(f"{service}: could not delete the pod {name}, which blocks the rollback: {error.what}")
+
+
+def _ended(done: Finished) -> bool:
+    """Whether `kubectl rollout status` says that everything arrived."""
+    return done.exit_code == 0 and not done.timed_out
 
 
 def _patch(workload: Json, images: Mapping[str, str], sha: str, cause: str, annotations: Mapping[str, str]) -> Json:

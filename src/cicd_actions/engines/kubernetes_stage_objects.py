@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+from cicd_actions.engines import kubernetes_rollout as rollouts
 from cicd_actions.engines import kubernetes_route as routes
 from cicd_actions.engines import kubernetes_stage as stages
 from cicd_actions.engines import kubernetes_workload as workloads
@@ -49,7 +50,9 @@ class StageObjects(Kubernetes):
         if found["kind"] != "Deployment":
             raise Refused(
                 f"Cannot stage {workloads.ref(found)}: only a Deployment can have a second one beside it.",
-                cause=f"A {found['kind']} numbers its pods, or puts one on each node.",
+                cause="Argo Rollouts divides the traffic itself, by the Rollout's own steps."
+                if found["kind"] == rollouts.KIND
+                else f"A {found['kind']} numbers its pods, or puts one on each node.",
                 fix=ROLLING,
             )
         return found

@@ -1,9 +1,10 @@
-"""Reads a Deployment, a StatefulSet or a DaemonSet as the API server gives it. Asks nothing."""
+"""Reads a Deployment, a StatefulSet, a DaemonSet or a Rollout as the API server gives it. Asks nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from cicd_actions.engines import kubernetes_rollout as rollouts
 from cicd_actions.engines.kubectl import Json
 from cicd_actions.engines.protocol import REVISION, Refused
 from cicd_actions.engines.reference import reference
@@ -11,7 +12,7 @@ from cicd_actions.engines.staying_up import moment
 from cicd_actions.toolkit.errors import Failed
 from cicd_actions.toolkit.grammar import NotUnderstood
 
-KINDS = ("deployment", "statefulset", "daemonset")
+KINDS = ("deployment", "statefulset", "daemonset", rollouts.RESOURCE)
 CAUSE = "kubernetes.io/change-cause"
 _DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 
@@ -83,12 +84,25 @@ def _images_of(spec: Json) -> dict[str, str]:
 
 
 def with_images(workload: Json, wanted: Mapping[str, str]) -> Json:
-    """Returns the part of a strategic merge patch that sets these containers' images."""
+    """Returns the part of a patch that sets these containers' images; of the kind that `patch_kind` names."""
+    if workload["kind"] == rollouts.KIND:
+        pod = workload["spec"]["template"]["spec"]
+        lists = {kind: pod.get(kind) or [] for kind in ("containers", "initContainers")}
+        return {
+            kind: [{**each, "image": wanted.get(each["name"], each["image"])} for each in entries]
+            for kind, entries in lists.items()
+            if any(each["name"] in wanted for each in entries)
+        }
     inits = {each["name"] for each in workload["spec"]["template"]["spec"].get("initContainers") or []}
     found: Json = {"containers": [], "initContainers": []}
     for name, image in wanted.items():
         found["initContainers" if name in inits else "containers"].append({"name": name, "image": image})
     return {kind: entries for kind, entries in found.items() if entries}
+
+
+def patch_kind(workload: Json) -> str:
+    """Returns how the API server merges a patch of it: it knows the lists of built-in kinds only."""
+    return "merge" if workload["kind"] == rollouts.KIND else "strategic"
 
 
 def sha(workload: Json) -> str:
@@ -154,8 +168,11 @@ def wanted(workload: Json) -> int | None:
 def ready(workload: Json) -> int:
     """Returns how many pods of the present template are available for sure; 0 while the status is of an older specification.
 
-    The status counts available pods of every template together, so each old pod may be one of them.
+    The status counts available pods of every template together, so each old pod may be one of them. Argo keeps old pods for a
+    while after the last step, and has counted the new ones by then.
     """
+    if workload["kind"] == rollouts.KIND and observed(workload) and rollouts.healthy(workload):
+        return int(workload["spec"].get("replicas", 1))
     updated, available, total = _counts(workload)
     return max(0, min(updated, available - max(0, total - updated))) if observed(workload) else 0
 
@@ -165,6 +182,7 @@ def _counts(workload: Json) -> tuple[int, int, int]:
     status = _status(workload)
     names = {
         "Deployment": ("updatedReplicas", "availableReplicas", "replicas"),
+        rollouts.KIND: ("updatedReplicas", "availableReplicas", "replicas"),
         # `availableReplicas` exists since 1.22 only.
         "StatefulSet": ("updatedReplicas", "readyReplicas", "replicas"),
         "DaemonSet": ("updatedNumberScheduled", "numberAvailable", "desiredNumberScheduled"),
@@ -174,7 +192,9 @@ def _counts(workload: Json) -> tuple[int, int, int]:
 
 
 def gave_up(workload: Json) -> bool:
-    """Whether Kubernetes gave up on the present specification: its progress deadline passed."""
+    """Whether Kubernetes gave up on the present specification: its progress deadline passed, or Argo aborted it."""
+    if workload["kind"] == rollouts.KIND:
+        return observed(workload) and bool(rollouts.failed(workload))
     return observed(workload) and _condition(workload, "Progressing").get("reason") == "ProgressDeadlineExceeded"
 
 
@@ -189,6 +209,8 @@ def settled(workload: Json) -> bool:
     """Decides as `kubectl rollout status` does; a workload that does not move by itself is settled too."""
     if gave_up(workload) or unmovable(workload):
         return True
+    if workload["kind"] == rollouts.KIND:
+        return observed(workload) and rollouts.healthy(workload)
     count = wanted(workload)
     updated, available, total = _counts(workload)
     return observed(workload) and count is not None and updated >= count and total <= updated <= available
@@ -200,6 +222,8 @@ def refused_pods(workload: Json) -> str:
 
 
 def _status(workload: Json) -> Json:
+    if workload["kind"] == rollouts.KIND:
+        return rollouts.status_of(workload)
     return dict(workload.get("status") or {})
 
 
@@ -212,6 +236,8 @@ def _condition(workload: Json, kind: str) -> Json:
 
 def unmovable(workload: Json) -> Refused | None:
     """Returns why a new image would not reach every pod by itself, or `None`."""
+    if workload["kind"] == rollouts.KIND:
+        return rollouts.refused(workload)
     name, spec = ref(workload), workload["spec"]
     strategy = spec.get("updateStrategy") or {}
     partition = int((strategy.get("rollingUpdate") or {}).get("partition") or 0)

@@ -209,7 +209,8 @@ class Registry:
                 content += piece
                 if len(content) > _LARGEST:
                     raise EngineUnreachable(f"The answer of {url.host} is larger than {_LARGEST} bytes.")
-        kept = {name: value for name, value in response.headers.items() if name != "content-encoding"}
+        # As bytes: a registry may send headers that are not ASCII.
+        kept = [(name, value) for name, value in response.headers.raw if name.lower() != b"content-encoding"]
         return httpx.Response(response.status_code, headers=kept, content=bytes(content), request=response.request)
 
     def _authorization(self, response: httpx.Response, parts: Reference, deadline: Deadline) -> dict[str, str]:
@@ -230,7 +231,7 @@ class Registry:
             return {}  # the registry's second answer says it better
         try:
             body = found.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         token = str(body.get("token") or body.get("access_token") or "") if isinstance(body, dict) else ""
         self._runtime.redactor.add(token)

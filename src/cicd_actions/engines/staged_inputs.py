@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,9 +14,18 @@ from cicd_actions.engines.programs import StagePrograms
 from cicd_actions.engines.protocol import Engine
 from cicd_actions.engines.staged_protocol import Stage, Staged
 from cicd_actions.toolkit.deadline import Deadline
-from cicd_actions.toolkit.grammar import argv, optional, string
+from cicd_actions.toolkit.grammar import NotUnderstood, argv, optional, string
 from cicd_actions.toolkit.inputs import declare
 from cicd_actions.toolkit.runtime import Runtime
+
+_CONTROL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*:[0-9]{1,5}")
+
+
+def control(text: str) -> str:
+    """Reads `NETWORK:PORT`, or nothing. Raises `NotUnderstood`."""
+    if text and not _CONTROL.fullmatch(text):
+        raise NotUnderstood(f"`{text[:100]}` is not a network and a port", example="control:9990")
+    return text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +43,11 @@ class StageInputs(EngineInputs):
         string,
         "The path of HAProxy's runtime socket in the proxy's container.",
         default="/tmp/haproxy.sock",  # noqa: S108 - a folder that the image's user can write to
+    )
+    proxy_control: str = declare(
+        control,
+        "Swarm with several nodes: the stack's attachable network, and the port, on which each replica of the proxy takes its"
+        " weights, such as `control:9990`. Default: the socket, in containers of this node.",
     )
     route: str = declare(
         string,
@@ -115,6 +130,7 @@ def _swarm(inputs: StageInputs, runtime: Runtime) -> Engine:
         monitor=inputs.monitor,
         proxy=inputs.proxy,
         socket=inputs.proxy_socket,
+        control=inputs.proxy_control,
     )
 
 

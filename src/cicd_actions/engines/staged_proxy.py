@@ -1,8 +1,9 @@
 """Stages whose traffic HAProxy divides: the part that both Docker engines share.
 
 The weights are set through the proxy's runtime socket, by a program in the proxy's own container, so that nothing listens on
-a network. They live in the proxy's memory only: a proxy that restarts has those of its file again, with which the old release
-gets all of the traffic. So they are read before each decision, never assumed.
+a network; or, where replicas of the proxy run on other nodes, over a network for nothing else. They live in the proxy's memory
+only: a proxy that restarts has those of its file again, with which the old release gets all of the traffic. So they are read
+before each decision, never assumed.
 """
 
 from __future__ import annotations
@@ -42,13 +43,20 @@ DRAIN_SHORTLY = 1.5
 
 # Images of HAProxy have no client for its socket in common. Standard input is not attached, so the message is an argument.
 _TALK = """
-if command -v socat >/dev/null; then printf '%s\\n' "$2" | socat -t 5 - "UNIX-CONNECT:$1"
+case $1 in /*) to=UNIX-CONNECT:$1 ;; *) to=TCP:$1 ;; esac
+if command -v socat >/dev/null; then printf '%s\\n' "$2" | socat -t 5 - "$to"
 elif command -v perl >/dev/null; then
-  perl -MIO::Socket::UNIX -e '$s = IO::Socket::UNIX->new(Peer => $ARGV[0]) or die "$!\\n";
-    print $s "$ARGV[1]\\n"; $s->flush; print <$s>' "$1" "$2"
+  perl -MIO::Socket::UNIX -MIO::Socket::INET -e '$to = $ARGV[0];
+    $s = $to =~ m(^/) ? IO::Socket::UNIX->new(Peer => $to) : IO::Socket::INET->new(PeerAddr => $to, Timeout => 5);
+    $s or die "$!\\n"; print $s "$ARGV[1]\\n"; $s->flush; print <$s>' "$1" "$2"
 else
   python3 -c 'import socket,sys
-s=socket.socket(socket.AF_UNIX); s.settimeout(5); s.connect(sys.argv[1]); s.sendall((sys.argv[2]+"\\n").encode())
+to = sys.argv[1]
+if to.startswith("/"):
+    s = socket.socket(socket.AF_UNIX); s.settimeout(5); s.connect(to)
+else:
+    s = socket.create_connection(to.rsplit(":", 1), 5)
+s.sendall((sys.argv[2]+"\\n").encode())
 for d in iter(lambda: s.recv(65536), b""): sys.stdout.buffer.write(d)' "$1" "$2"
 fi
 """
@@ -88,7 +96,10 @@ class ByProxy(abc.ABC):
         self._api.deadline = deadline
         labels = stage_labels.written(target, before, run=run, until=until)
         for proxy in self._found_proxies():
-            self._servers(proxy, target.service)  # a proxy that does not know the stage is found before anything starts
+            # A proxy that does not know the stage, or cannot weigh it, is found before anything starts.
+            found = self._servers(proxy, target.service)
+            if not any(server.up for server in found if server.new):
+                self._told(proxy, haproxy.trial(target.service, found))
         self._api.pull(target.image, deadline)
         self._stand(target, before, labels, deadline)
         try:
@@ -179,7 +190,11 @@ class ByProxy(abc.ABC):
 
     @abc.abstractmethod
     def _proxies(self) -> list[str]:
-        """Returns the ids of the proxy's containers, all of them on this engine. Raises `Failed` where one is elsewhere."""
+        """Returns the proxy's replicas, as `_reach` takes them. Raises `Failed` where one cannot be reached."""
+
+    def _reach(self, proxy: str) -> tuple[str, str]:
+        """Returns the container in which a program reaches the runtime socket of this replica, and the socket's address."""
+        return proxy, self._socket
 
     def _found_proxies(self) -> list[str]:
         if not self._proxy:
@@ -200,30 +215,39 @@ class ByProxy(abc.ABC):
 
         Raises `EngineUnreachable`: a proxy that does not answer, or whose container has just ended, proves nothing.
         """
+        container, socket = self._reach(proxy)
         try:
             with self._api.asking(f"talk to the proxy {self._proxy}"):
                 client: Any = self._api.client
-                started = client.exec_create(proxy, ["sh", "-c", _TALK, "sh", self._socket, message], stdin=False)["Id"]
+                started = client.exec_create(container, ["sh", "-c", _TALK, "sh", socket, message], stdin=False)["Id"]
                 said = bytes(client.exec_start(started)).decode("utf-8", "replace")
                 code = client.exec_inspect(started)["ExitCode"]
         except (sdk.NotFound, Failed) as error:
             raise EngineUnreachable(f"Could not talk to the proxy {self._proxy}: its container ended. {error}") from None
-        if code:
-            why = said.strip()[-300:] or f"exit code {code}"
+        if code or not said.strip():
+            why = said.strip()[-300:] or (f"exit code {code}" if code else "it closed the connection without an answer")
             raise EngineUnreachable(
-                f"Could not talk to the proxy {self._proxy} through {self._socket}: {why.rstrip('.')}.",
-                cause="The socket is missing, or the proxy's image has neither socat, perl nor python3.",
+                f"Could not talk to the proxy {self._proxy} through {socket}: {why.rstrip('.')}.",
+                cause="The socket is missing, its filter refuses what it is asked, or the proxy's image has neither socat, perl"
+                " nor python3.",
                 fix=_CONFIGURATION.format("api", self._socket, self.names),
             )
         return said
 
     def _weigh(self, proxy: str, service: str, found: Sequence[haproxy.Server], percent: float) -> list[haproxy.Server]:
         """Sets the weights and returns the servers as they are then, with one message."""
-        said = self._say(proxy, f"{haproxy.weights(service, found, percent)};{haproxy.STAT}")
-        refused, _, _ = said.partition(haproxy.HEADER)
-        if refused.strip():
-            raise Failed(f"The proxy {self._proxy} refused to set the weights: {refused.strip()[:300]}")
-        return haproxy.servers(said, service)
+        return haproxy.servers(self._told(proxy, haproxy.weights(service, found, percent)), service)
+
+    def _told(self, proxy: str, message: str) -> str:
+        """Sends a message that sets weights, and returns the statistics after it. Raises `Refused` where the proxy does."""
+        said = self._say(proxy, f"{message};{haproxy.STAT}")
+        refused = list(dict.fromkeys(line.strip() for line in said.partition(haproxy.HEADER)[0].splitlines() if line.strip()))
+        if refused:
+            raise Refused(
+                f"The proxy {self._proxy} refused to set the weights: {' '.join(refused)[:300]}",
+                fix="Use a way of balancing that has weights, such as:\n\n    balance roundrobin",
+            )
+        return said
 
     def _servers(self, proxy: str, service: str) -> list[haproxy.Server]:
         found = haproxy.servers(self._say(proxy, haproxy.STAT), service)

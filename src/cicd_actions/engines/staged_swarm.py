@@ -5,6 +5,7 @@ A copied alias would bring traffic to it that no gate let through. The name can 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +20,7 @@ from cicd_actions.engines.staged_proxy import ByProxy, Standing
 from cicd_actions.engines.swarm import POLL, Swarm
 from cicd_actions.engines.swarm_tasks import Failures
 from cicd_actions.toolkit.deadline import Deadline
-from cicd_actions.toolkit.errors import Failed
+from cicd_actions.toolkit.errors import ActionError, Failed
 from cicd_actions.toolkit.runtime import Runtime
 
 _STACK = "com.docker.stack.namespace"
@@ -28,16 +29,35 @@ _BRIDGE = "docker_gwbridge"
 """The network over which a node reaches its own replicas: https://docs.docker.com/engine/swarm/networking/"""
 
 
+_LASTS = "3600"
+"""Seconds after which a messenger ends by itself, where the run that made it was killed."""
+
+
 class StagedSwarm(Swarm, ByProxy):
-    """See `staged_protocol.Weighted`. `proxy` is the service of HAProxy, `socket` the path of its runtime socket."""
+    """See `staged_protocol.Weighted`. `proxy` is the service of HAProxy, `socket` the path of its runtime socket.
+
+    `control` is `NETWORK:PORT`: an attachable network of the stack on which every replica of the proxy, on any node, takes its
+    weights.
+    """
 
     names = "tasks."
 
-    def __init__(self, runtime: Runtime, *, proxy: str, socket: str, monitor: float = 5.0, **options: Any) -> None:
+    def __init__(
+        self, runtime: Runtime, *, proxy: str, socket: str, control: str = "", monitor: float = 5.0, **options: Any
+    ) -> None:
         super().__init__(runtime, monitor=monitor, **options)
         self._proxy = proxy
         self._socket = socket
+        network, _, self._port = control.rpartition(":")
+        self._network = f"{self._prefix}{network}" if network else ""
+        self._messenger = ""
         self._stay_up = monitor
+
+    def close(self) -> None:
+        if self._messenger:
+            with contextlib.suppress(sdk.NotFound, ActionError), self._api.asking("remove the messenger"):
+                self._api.client.remove_container(self._messenger, force=True)
+        super().close()
 
     def _stand(self, target: Target, before: Running, labels: Mapping[str, str], deadline: Deadline) -> None:
         service = target.service
@@ -131,15 +151,62 @@ class StagedSwarm(Swarm, ByProxy):
     def _proxies(self) -> list[str]:
         state = self._existing(self._proxy)
         with self._api.asking(f"look for the proxy {self._proxy}"):
-            tasks = self._tasks.of(state["ID"])
-        found = [_container(task) for task in _running(tasks)]
+            tasks = _running(self._tasks.of(state["ID"]))
+        if self._network:
+            # The replica's own name tells the counts of one that was replaced from those of its successor.
+            return [f"{self._address(task)}:{self._port} {task['ID']}" for task in tasks]
+        found = [_container(task) for task in tasks]
         if any(self._api.container(identity) is None for identity in found):
             raise Failed(
                 f"Cannot set the weights of the proxy {self._proxy}: a replica of it runs on another node.",
                 cause="The weights are set by a program in the proxy's container, which only its own node can start.",
-                fix="Let every replica of the proxy run on the manager that DOCKER_HOST names, by a placement constraint.",
+                fix="Let every replica of the proxy run on the manager that DOCKER_HOST names, by a placement constraint, or"
+                " tell the proxy its weights over a network:\n\n    with:\n      proxy-control: control:9990",
             )
         return found
+
+    def _reach(self, proxy: str) -> tuple[str, str]:
+        if not self._network:
+            return super()._reach(proxy)
+        if not self._messenger:
+            self._messenger = self._made_messenger()
+        return self._messenger, proxy.partition(" ")[0]
+
+    def _made_messenger(self) -> str:
+        """Starts a container of the proxy's own image on the control network. It waits there for messages to send."""
+        image = self._api.resolve(swarm_spec.image(self._existing(self._proxy)["Spec"]), self._api.deadline)
+        self._api.pull(image, self._api.deadline)
+        config = {
+            "Image": image.pinned,
+            "Entrypoint": ["sleep"],
+            "Cmd": [_LASTS],
+            "Labels": {STAGE: self._proxy},
+            "Healthcheck": {"Test": ["NONE"]},
+            "HostConfig": {"AutoRemove": True, "NetworkMode": self._network},
+        }
+        short = self._network.removeprefix(self._prefix)
+        try:
+            with self._api.asking(f"start a container on the network {self._network}"):
+                client = self._api.client
+                identity = str(client.create_container_from_config(config)["Id"])
+                client.start(identity)
+        except (sdk.NotFound, Failed) as error:
+            raise Failed(
+                f"Cannot reach the proxy {self._proxy} over the network {self._network}: {error}",
+                fix="Let this engine attach containers to it:\n\n"
+                f"    networks:\n      {short}:\n        internal: true\n        attachable: true",
+            ) from None
+        return identity
+
+    def _address(self, task: Json) -> str:
+        """Returns a replica's address on the control network. Raises `Failed` where it has not joined it."""
+        for end in task.get("NetworksAttachments") or []:
+            if end["Network"]["Spec"]["Name"] == self._network and end.get("Addresses"):
+                return str(end["Addresses"][0]).partition("/")[0]
+        raise Failed(
+            f"Cannot reach the proxy over the network {self._network}: a replica of it has not joined it.",
+            fix=f"    services:\n      proxy:\n        networks: [default, {self._network.removeprefix(self._prefix)}]",
+        )
 
 
 def _running(tasks: Sequence[Json]) -> list[Json]:

@@ -14,7 +14,7 @@ from cicd_actions.pipeline import caller, changes, planning, rehearse
 from cicd_actions.pipeline import protection as protected
 from cicd_actions.pipeline.planning import Event, Plan
 from cicd_actions.pipeline_file import reading
-from cicd_actions.pipeline_file.model import Pipeline
+from cicd_actions.pipeline_file.model import Environment, Pipeline, Release
 from cicd_actions.toolkit.definition import Action, Output
 from cicd_actions.toolkit.errors import Failed, UnusableInput
 from cicd_actions.toolkit.grammar import lines, string
@@ -45,6 +45,7 @@ class Inputs:
         string, "Name of an environment: deploy the images of this commit that passed in the one before, and build nothing."
     )
     rollback: str = declare(string, "Name of an environment: plan a rollback there instead of a run.")
+    stage: str = declare(string, "Name of an environment: plan the end of the stage there instead of a run.")
     rehearse: str = declare(string, "Name of an environment: plan a rehearsal there instead of a run.")
 
 
@@ -61,7 +62,7 @@ OUTPUTS = (
     Output("release", "`true` when this run releases its commit."),
     Output("plan", "JSON object: the release, for release.yml."),
     Output("infrastructure", "JSON object: the environments that have infrastructure; empty for none."),
-    Output("environment", "JSON object: the settings of the environment to roll back, or to rehearse in."),
+    Output("environment", "JSON object: the settings of the environment to roll back, to rehearse in, or whose stage ends."),
     Output("rehearsal", "JSON object: the release that a rehearsal breaks, and the faults."),
 )
 
@@ -72,6 +73,8 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
     pipeline = _load(inputs.config, runtime)
     if inputs.rollback:
         return _rollback(pipeline, inputs.rollback, event)
+    if inputs.stage:
+        return _stage(pipeline, inputs.stage, event)
     if inputs.rehearse:
         return rehearse.plan(pipeline, inputs.rehearse, event)
     trusted: Pipeline | None = None
@@ -215,16 +218,28 @@ def _payload(runtime: Runtime) -> Mapping[str, Any]:
 
 
 def _rollback(pipeline: Pipeline, name: str, event: Event) -> Report:
-    release = pipeline.release
-    known = [each.name for each in release.environments] if release else []
-    if release is None or name not in known:
-        raise UnusableInput(
-            f"Could not plan the rollback of `{name}`: the pipeline file has no such environment.",
-            fix=f"Choose one of: {', '.join(known) or 'none'}.",
-        )
-    environment = release.environments[known.index(name)]
+    release, environment = _environment(pipeline, name, "plan the rollback of")
     settings = planning.settings_of(pipeline, release, environment, "", event)
     return Report(Verdict.PASS, f"Rolls back {name}.", {"environment": settings})
+
+
+def _stage(pipeline: Pipeline, name: str, event: Event) -> Report:
+    release, environment = _environment(pipeline, name, "end the stage in")
+    plan = planning.stage(pipeline, release, environment, event)
+    outputs: dict[str, OutputValue] = {"environment": plan.environments[0], "plan": {"build": plan.build}}
+    return Report(Verdict.PASS, f"Ends the stage in {name}.", outputs)
+
+
+def _environment(pipeline: Pipeline, name: str, what: str) -> tuple[Release, Environment]:
+    """Returns the release and its environment of this name. Raises `UnusableInput`."""
+    release = pipeline.release
+    known = {each.name: each for each in release.environments} if release else {}
+    if release is None or name not in known:
+        raise UnusableInput(
+            f"Could not {what} `{name}`: the pipeline file has no such environment.",
+            fix=f"Choose one of: {', '.join(known) or 'none'}.",
+        )
+    return release, known[name]
 
 
 def summary(plan: Plan) -> list[Block]:

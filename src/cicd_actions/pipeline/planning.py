@@ -12,7 +12,7 @@ from typing import Any
 from cicd_actions.pipeline import changes, scans
 from cicd_actions.pipeline.infrastructure import tools
 from cicd_actions.pipeline.toolchains import install, toolchain
-from cicd_actions.pipeline_file import backing
+from cicd_actions.pipeline_file import backing, rules
 from cicd_actions.pipeline_file.lanes import Client, Lane
 from cicd_actions.pipeline_file.model import Environment, Migrate, Pipeline, Release, effective
 from cicd_actions.pipeline_file.rules import versions, waiting
@@ -232,7 +232,7 @@ def _promote(plan: Plan, pipeline: Pipeline, release: Release, event: Event) -> 
             fix=f"Choose one of: {', '.join(names)}.",
         )
     environment = release.environments[names.index(event.promote)]
-    before = _before(release, environment)
+    before = rules.before(release, environment)
     if not before:
         raise UnusableInput(f"Could not promote to `{environment.name}`: no environment comes before it.")
     if event.name != "workflow_dispatch":
@@ -248,13 +248,6 @@ def _promote(plan: Plan, pipeline: Pipeline, release: Release, event: Event) -> 
     plan.release = True
     plan.why_release = f"promotes what passed in {before} to {environment.name}"
     plan.build = build(pipeline, event, plan.environments)
-
-
-def _before(release: Release, environment: Environment) -> str:
-    """Returns the environment in which a release must have passed before; empty for none."""
-    names = [each.name for each in release.environments]
-    at = names.index(environment.name)
-    return environment.after if environment.after is not None else names[at - 1] if at else ""
 
 
 def _named(ref: str, patterns: Sequence[str], event: Event) -> bool:
@@ -277,13 +270,7 @@ def build(pipeline: Pipeline, event: Event, environments: Sequence[Mapping[str, 
     }
     source = environments[0]["require-passed-in"] if environments else ""
     if source:
-        return {
-            **common,
-            "promote-from": source,
-            "app": environments[0]["app"],
-            "records-refs": environments[0].get("records-refs", ""),
-            "services": {name: service.image for name, service in pipeline.services.items()},
-        }
+        return {**common, "promote-from": source, **_recorded(pipeline, environments[0])}
     used = {service.image for service in pipeline.services.values()}
     images = {name: _without_nothing(dataclasses.asdict(each)) for name, each in pipeline.images.items() if name in used}
     return {
@@ -295,6 +282,33 @@ def build(pipeline: Pipeline, event: Event, environments: Sequence[Mapping[str, 
         "images": images,
         "scans": scans.of_images(pipeline.scans, images),
     }
+
+
+def _recorded(pipeline: Pipeline, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what finds the images of a release in its records."""
+    return {
+        "app": settings["app"],
+        "records-refs": settings.get("records-refs", ""),
+        "services": {name: service.image for name, service in pipeline.services.items()},
+    }
+
+
+def stage(pipeline: Pipeline, release: Release, environment: Environment, event: Event) -> Plan:
+    """Plans the end of the stage in an environment: what promotes it is a deploy of the same release, without what ran by then.
+
+    Raises `Failed` for an event that gives no such right.
+    """
+    if event.name != "workflow_dispatch":
+        raise Failed(f"Refused to end a stage on {event.name}: only `workflow_dispatch` does.")
+    settings = settings_of(pipeline, release, environment, rules.before(release, environment), event)
+    settings.pop("after-migrate", None)
+    if "infrastructure" in settings:
+        # Applied by then: only its outputs are read.
+        settings["infrastructure"] |= {"directory": "", "applied-in": settings["infrastructure"]["directory"]}
+    settings["promote"] = "staged"
+    plan = Plan(release=True, why_release=f"ends the stage in {environment.name}", environments=[settings])
+    plan.build = {"staged-in": environment.name, **_recorded(pipeline, settings)}
+    return plan
 
 
 def registry(pipeline: Pipeline, event: Event) -> dict[str, Any]:
@@ -312,7 +326,7 @@ def environments(pipeline: Pipeline, release: Release, event: Event) -> list[dic
         if environment.refs is not None and not _named(event.ref, environment.refs, event):
             continue
         last = found[-1]["name"] if found else ""
-        before = _before(release, environment) if environment.after is not None or not found else last
+        before = rules.before(release, environment) if environment.after is not None or not found else last
         if environment.start == "manual" or before in held or (held and environment.after is None):
             held.add(environment.name)
         else:

@@ -201,6 +201,9 @@ class Settings:
     )
     proxy: str | None = key(WORD, "Service of HAProxy that divides the traffic, such as `proxy`.")
     proxy_socket: str | None = key(WORD, "Path of its runtime socket in its container. Default: /tmp/haproxy.sock.")
+    proxy_control: str | None = key(
+        WORD, "Swarm with several nodes: the stack's network and the port on which the proxy takes its weights: `control:9990`."
+    )
     route: str | None = key(
         WORD, "Kubernetes: the HTTPRoute that divides the traffic. Default: the share is that of ready pods."
     )
@@ -210,6 +213,11 @@ class Settings:
     bake: str | None = key(
         DURATION, "Time for which the old release stands beside a new one with all of the traffic. Default: 10m."
     )
+    promote: str | None = key(
+        Choice("automatic", "manual"),
+        "`manual`: the deploy ends with the release beside the old one, until stage.yml ends the stage. Default: `automatic`.",
+    )
+    stage_lasts: str | None = key(DURATION, "Time for which a stage may wait to be promoted. Default: 24h.")
     on_inconclusive: str | None = key(
         Choice("abandon", "hold", "promote"), "What a step does at its limit without a verdict. Default: `abandon`."
     )

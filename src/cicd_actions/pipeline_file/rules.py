@@ -151,9 +151,27 @@ def waiting(found: Mapping[str, Any]) -> int:
     return math.ceil(seconds / 60)
 
 
+def before(release: Release, environment: Environment) -> str:
+    """Returns the environment in which a release must have passed before; empty for none."""
+    names = [each.name for each in release.environments]
+    at = names.index(environment.name)
+    return environment.after if environment.after is not None else names[at - 1] if at else ""
+
+
+def _following(release: Release, environment: Environment, path: Path, reading: Reading) -> None:
+    """Refuses environments that would start while the release still waits to be promoted in the one before."""
+    for other in release.environments:
+        if before(release, other) == environment.name and other.start != "manual":
+            what = f"`{other.name}` cannot follow `{environment.name}`, where `promote: manual` leaves the release waiting"
+            reading.wrong(path, what, f"- name: {other.name}\n  start: manual")
+
+
 def _strategy(name: str, found: Mapping[str, Any], path: Path, reading: Reading) -> None:
     chosen = found.get("strategy", "rolling")
     if chosen == "rolling":
+        if found.get("promote") == "manual":
+            what = f"`promote: manual` of `{name}` needs a release that stands beside the old one"
+            reading.wrong((*path, "promote"), what, "strategy: blue-green")
         return
     here = (*path, "strategy")
     engine = found.get("engine", "command")
@@ -206,6 +224,8 @@ def _environment(pipeline: Pipeline, release: Release, environment: Environment,
     if (infrastructure := found.get("infrastructure")) is not None:
         _infrastructure(environment.name, infrastructure, (*path, "infrastructure"), reading)
     _strategy(environment.name, found, path, reading)
+    if found.get("promote") == "manual":
+        _following(release, environment, path, reading)
     if found.get("approval-environment") == environment.name:
         what = "the approval environment is the deploy's own: a job that waits for a reviewer would hold the deploy's lock"
         reading.wrong((*path, "approval-environment"), what, f"approval-environment: {environment.name}-approval")

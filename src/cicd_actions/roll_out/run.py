@@ -38,6 +38,8 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
     """Runs one roll-out. Raises `ActionError` for every problem that it finds before it touches a service."""
     deadline = runtime.deadline(inputs.timeout + inputs.waiting)
     with connected(inputs, runtime, STAGED) as engine:
+        if inputs.promote == "abandon":
+            return _abandoned(abandon_all(engine, inputs, [each.service for each in inputs.services], deadline, runtime))
         staged.refuse(inputs, engine, runtime)
         ordered = _ordered(inputs)
         targets = _targets(engine, ordered, inputs.sha, deadline)
@@ -62,6 +64,12 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
         if progress.failure is not None and not progress.touched:
             raise progress.failure
         return _report(progress, deadline)
+
+
+def _abandoned(notes: Sequence[str]) -> Report:
+    headline = " ".join(notes) or "No stage stands."
+    outputs: dict[str, OutputValue] = {"verdict": Verdict.PASS, "rolled-out": False, "reason": headline}
+    return Report(Verdict.PASS, headline, {**outputs, "stage": "abandoned" if notes else "", "stage-notes": " ".join(notes)})
 
 
 def _ordered(inputs: Inputs) -> list[Wanted]:

@@ -16,6 +16,7 @@ from typing import Any
 from cicd_actions.canary_analysis import judgement
 from cicd_actions.canary_analysis.judgement import Judged
 from cicd_actions.canary_analysis.proportions import Counted
+from cicd_actions.engines import reported
 from cicd_actions.engines.protocol import ChangedMeanwhile, Engine, Evidence, Refused, RollOutFailed
 from cicd_actions.engines.release import Progress, runs_already, settled
 from cicd_actions.engines.staged_inputs import abandon
@@ -77,6 +78,11 @@ class StagedProgress(Progress):
 def refuse(inputs: Inputs, engine: Engine, runtime: Runtime) -> None:
     """Raises for a strategy that does not fit, before anything is asked or moved."""
     if inputs.strategy == "rolling":
+        if inputs.promote == "staged":
+            raise UnusableInput(
+                "Cannot promote a stage by `rolling`, which replaces the old release at once.",
+                fix="    with:\n      strategy: blue-green",
+            )
         return
     if not isinstance(engine, Weighted):
         raise UnusableInput(
@@ -202,7 +208,9 @@ class _Walk:
             service, before = target.service, self.progress.before[target.service]
             if service in self.progress.stages:
                 continue
-            if runs_already(target, before):
+            # The programs' word counts for what an interrupted promotion moved; they report no replicas.
+            moved = self.inputs.promote == "staged" and self.engine.own_programs and reported.is_of(target, before)
+            if moved or runs_already(target, before):
                 self.progress.unchanged.append(service)
                 continue
             if self.inputs.promote == "staged":
@@ -265,7 +273,13 @@ class _Walk:
         return {service: tally.total for service, tally in watch.old.items()}
 
     def inconclusive(self, step: Step, watch: Watch) -> None:
-        why = " ".join(judged.reason for judged in watch.judged.values() if judged.verdict is not Verdict.PASS)
+        found = [judged.reason for judged in watch.judged.values() if judged.verdict is not Verdict.PASS]
+        found = found or [
+            f"The new release of {service} answered {tally.total.requests} of {step.requests} requests."
+            for service, tally in watch.new.items()
+            if tally.total.requests < step.requests
+        ]
+        why = " ".join(found)
         what = f"The step of {step} had no verdict after {step.within:g} s. {why}".rstrip()
         if self.inputs.on_inconclusive == "promote":
             self._note(what)

@@ -83,9 +83,9 @@ class StrategyInputs:
         default="10m",
     )
     promote: str = declare(
-        choice("automatic", "manual", "staged"),
-        "`manual` leaves the stage, after the steps, for another job. That one sets `staged`: it promotes the stage that it"
-        " finds, and fails without one.",
+        choice("automatic", "manual", "staged", "abandon"),
+        "`manual` leaves the stage, after the steps, for another job. That one sets `staged`, which promotes the stage that it"
+        " finds, and fails without one, or `abandon`, which removes it.",
         default="automatic",
     )
     stage_lasts: float = declare(duration, "How long a stage may wait for `promote: staged`.", default="24h")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from cicd_actions.engines.protocol import Engine, EngineUnreachable, Image, ImageMissing, Running, ServiceMissing, Target
 from cicd_actions.engines.registry import Registry
+from cicd_actions.engines.staged_protocol import Stage
 from cicd_actions.github import attestations
 from cicd_actions.github.client import GitHub
 from cicd_actions.github.commits import Comparison, compare
@@ -58,12 +59,21 @@ def what_runs(engine: Engine, services: Sequence[Wanted], deadline: Deadline) ->
 
 
 def read_facts(
-    records: Records, environment: str, running: Mapping[str, Running], current_sha: str = "", to_sha: str = ""
+    records: Records,
+    environment: str,
+    running: Mapping[str, Running],
+    current_sha: str = "",
+    to_sha: str = "",
+    staged: Mapping[str, Stage] | None = None,
 ) -> Facts:
-    """Returns the records back to the release to roll back to. Raises what `GitHub` raises."""
+    """Returns the records back to the release to roll back to. Raises what `GitHub` raises.
+
+    A stage counts only beside the release that it was prepared for: others have been rolled out past an older one.
+    """
+    beside = {name: each.target for name, each in (staged or {}).items() if each.before == running[name].image}
 
     def chosen(history: History) -> tuple[Left, Release] | None:
-        facts = Facts(environment, running, history)
+        facts = Facts(environment, running, history, beside)
         try:
             left = leaving(facts, current_sha)
             return left, target(facts, left, to_sha)
@@ -82,7 +92,7 @@ def read_facts(
         return found[0].release is not None
 
     try:
-        return Facts(environment, running, records.history(environment, enough, usable))
+        return Facts(environment, running, records.history(environment, enough, usable), beside)
     except UnusableInput as error:
         # In an incident, a token that GitHub does not accept is one more reason why nothing is known.
         raise Inconclusive(error.what, cause=error.cause, fix=error.fix) from None
@@ -217,7 +227,9 @@ def plan(
             f"`schema-service` is {service}, which is not one of the services that are rolled back ({', '.join(found)}).",
             fix=f"    with:\n      schema-service: {next(iter(found), 'api')}",
         )
-    now = next_release or (facts.running[service] if service else None)
+    beside = facts.staged.get(service)  # it has migrated the database
+    known = Running(service, beside.image.pinned, sha=beside.sha) if beside else facts.running.get(service)
+    now = next_release or known
     asked = Question(facts, left, to, found, now, pending=next_release is not None)
     try:
         schema = Guard(inputs, asked, means.engine, means.deadline, means.runtime, means.release).answer()

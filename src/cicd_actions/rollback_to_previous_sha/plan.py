@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cicd_actions.engines.protocol import Image, Running
+from cicd_actions.engines.protocol import Image, Running, Target
 from cicd_actions.engines.reference import repository_of
 from cicd_actions.github.commits import Comparison
 from cicd_actions.github.history import History, Identity, Release
@@ -38,11 +38,12 @@ class Left:
 
 @dataclass(frozen=True)
 class Facts:
-    """What runs now, by service, and the records that count."""
+    """What runs now, by service, and the records that count. `staged` is the release that stands beside what runs."""
 
     environment: str
     running: Mapping[str, Running]
     history: History
+    staged: Mapping[str, Target] = field(default_factory=dict)
 
     @property
     def services(self) -> tuple[str, ...]:
@@ -211,9 +212,10 @@ def identity(running: Mapping[str, Running]) -> Identity:
 def leaving(facts: Facts, current_sha: str) -> Left:
     """Returns the release to leave.
 
-    It is the newest deploy of `current_sha`. Without that it is the newest deploy, as long as its images run, or those of a
-    rollback from it that did not end. Otherwise something else was deployed by hand, and that is left. Only deploys count, so a
-    rollback that is run again leaves the same release. Raises `UnusableInput` when nothing says what runs.
+    It is the newest deploy of `current_sha`. Without that it is a release that stands beside what runs, or else the newest
+    deploy, as long as its images run, or those of a rollback from it that did not end. Otherwise something else was deployed by
+    hand, and that is left. Only deploys count, so a rollback that is run again leaves the same release. Raises `UnusableInput`
+    when nothing says what runs.
     """
     deploys = facts.history.deploys(facts.services)
     runs = facts.runs
@@ -222,6 +224,13 @@ def leaving(facts: Facts, current_sha: str) -> Left:
         if release is not None:
             return Left.recorded(release)
         return Left(current_sha, runs if _label(facts.running) == current_sha else frozenset())
+    if facts.staged:
+        # What runs beside it is what its rollback leads to.
+        here = dict(runs) | {name: marked(each.image.pinned) for name, each in facts.staged.items()}
+        sha = next(each.sha for each in facts.staged.values())
+        return Left(
+            sha, frozenset(here.items()), next((each for each in deploys if each.identity == frozenset(here.items())), None)
+        )
     if not runs and not facts.history.outcomes:
         raise _nothing(facts, Left())
     if not runs:

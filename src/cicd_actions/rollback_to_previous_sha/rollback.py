@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from cicd_actions.engines.inputs import connected, release_variables
 from cicd_actions.engines.protocol import Engine
-from cicd_actions.engines.staged_inputs import STAGED, abandon_all
+from cicd_actions.engines.staged_inputs import STAGED, abandon_all, standing
 from cicd_actions.github.client import GitHub
 from cicd_actions.github.proof import Trust
 from cicd_actions.github.records import Records
@@ -15,7 +15,7 @@ from cicd_actions.rollback_to_previous_sha import checks, outcome
 from cicd_actions.rollback_to_previous_sha.inputs import Inputs
 from cicd_actions.rollback_to_previous_sha.moves import ATTEMPTS, condemns, doubted, moves, record, unproven, verify
 from cicd_actions.rollback_to_previous_sha.outcome import Known
-from cicd_actions.rollback_to_previous_sha.plan import leaving, target
+from cicd_actions.rollback_to_previous_sha.plan import Plan, leaving, target
 from cicd_actions.rollback_to_previous_sha.revert import revert
 from cicd_actions.toolkit.errors import ActionError, Cancelled, UnusableInput
 from cicd_actions.toolkit.report import Report
@@ -40,7 +40,8 @@ def _run(inputs: Inputs, runtime: Runtime, engine: Engine) -> Report:
     try:
         checks.refuse_engine(engine, inputs.roll_out_command)
         running = checks.what_runs(engine, inputs.services, deadline)
-        facts = checks.read_facts(records, inputs.environment, running, inputs.current_sha, inputs.to_sha)
+        stages = standing(engine, inputs, list(running), deadline)
+        facts = checks.read_facts(records, inputs.environment, running, inputs.current_sha, inputs.to_sha, stages)
         checks.refuse_unrecorded(records, facts)
         known = replace(known, lock=checks.lock(records, inputs.environment, runtime))
         known = replace(known, left=(left := leaving(facts, inputs.current_sha)))
@@ -53,7 +54,8 @@ def _run(inputs: Inputs, runtime: Runtime, engine: Engine) -> Report:
             return outcome.planned(known, plan)
         checks.refuse(inputs, plan)
         # A release that stands beside the old one may have the traffic, whatever the services themselves run.
-        abandon_all(engine, inputs, [each.service for each in inputs.services], deadline, runtime)
+        plan = _without_stages(plan, known)
+        known = replace(known, plan=plan)
         for moved in moves(plan, engine, deadline, runtime):
             known = replace(known, moved=moved)
         judged = verify(inputs, plan, runtime)
@@ -82,6 +84,18 @@ def _run(inputs: Inputs, runtime: Runtime, engine: Engine) -> Report:
     except Cancelled as error:
         error.report = outcome.cancelled(known, error)
         raise
+
+
+def _without_stages(plan: Plan, known: Known) -> Plan:
+    """Abandons the stages that stand, and returns the plan from what runs then.
+
+    An interrupted promotion had moved services themselves, and they were moved back.
+    """
+    inputs, engine, deadline = known.inputs, known.engine, known.deadline
+    if not abandon_all(engine, inputs, [each.service for each in inputs.services], deadline, known.runtime):
+        return plan
+    running = checks.what_runs(engine, inputs.services, deadline)
+    return replace(plan, moves=tuple(replace(move, now=running[move.service]) for move in plan.moves))
 
 
 def _refuse_unusable(inputs: Inputs, runtime: Runtime) -> None:

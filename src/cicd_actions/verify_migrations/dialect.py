@@ -49,5 +49,5 @@ def named_in(text: str, columns: Any) -> list[int]:
 
 def table(kind: str, name: str, definition: str | None, **parts: Any) -> dict[str, Any]:
     """Returns a table of a catalog. `parts` are columns, constraints, indexes and triggers."""
-    nothing: dict[str, Any] = dict.fromkeys(("file", "child", "rls", "acl", "bound", "parent", "key", "policies"))
+    nothing: dict[str, Any] = dict.fromkeys(("file", "child", "rls", "bound", "parent", "key", "policies"))
     return {**nothing, "schema": "main", "name": name, "kind": kind, "definition": definition, **parts}

@@ -105,7 +105,9 @@ def _explained(failure: _Failure) -> Trouble:
     found = next((each for each in explained if each is not None), None)
     if found is not None:
         return found
-    if failure.refused.code in _REFUSALS and not _made_by_the_server(failure):
+    # A row without a partition is refused by no constraint.
+    partition = failure.table["kind"] == "p" and not failure.refused.constraint
+    if failure.refused.code in _REFUSALS and not partition and not _made_by_the_server(failure):
         return failure.trouble("constraint-violated", element=failure.refused.constraint)
     return failure.trouble("grant-missing" if failure.refused.code == "42501" else "statement-fails")
 
@@ -173,8 +175,12 @@ def _silent(segments: Sequence[Segment], need: Need, base: Catalog, now: Catalog
             yield _made(segments, "column-type", what, need, column["name"])
         elif column["notnull"] and not after["notnull"]:
             yield _made(segments, "column-nullable", f"{label}.{column['name']} may be NULL now", need, column["name"])
-    if new["rls"] and not old["rls"]:
-        yield _made(segments, "row-policy", f"row level security is on for {label}", need, "")
+        elif column["name"] in need.left and not column["notnull"] and _made_there(column) and not _made_there(after):
+            what = f"{label}.{column['name']} has no default any longer, and the running release leaves it out"
+            yield _made(segments, "default-missing", what, need, column["name"])
+    if new["rls"] and new["rls"] != old["rls"] and old["rls"] != "forced":
+        whom = " also for its owner" if new["rls"] == "forced" else ""
+        yield _made(segments, "row-policy", f"row level security is on for {label}{whom}", need, "")
     elif new["rls"] and (old["policies"] or {}) != (new["policies"] or {}):
         yield _made(segments, "row-policy", f"the policies of {label} are others", need, "")
 
@@ -186,11 +192,15 @@ def _elsewhere(segments: Sequence[Segment], base: Catalog, now: Catalog) -> Iter
         if name not in (now["functions"] or {}) and not _replaced(name, now):
             guilty = _guilty(segments, partial(_has_function, name))
             yield Trouble("function-missing", f"{name} is gone", guilty, name)
-    for oid, table in (base["tables"] or {}).items():
-        new = now["tables"].get(oid)
-        for role in sorted(_rights(table["acl"]) - _rights(new["acl"])) if new and table["acl"] else ():
-            what = f"{called(table)}: {role} is revoked"
-            yield Trouble("grant-missing", what, _guilty(segments, partial(_acl, oid)), called(table))
+    for thing, right in (base.get("rights") or {}).items():
+        lost = set(right["held"] or ()) - set(_held(now, thing, right["held"] or ()))
+        for each in sorted(lost):
+            yield Trouble(
+                "grant-missing",
+                f"{right['name']}: {each} is revoked",
+                _guilty(segments, partial(_has_right, thing, right["held"], each)),
+                right["name"],
+            )
 
 
 def _labels_gone(segments: Sequence[Segment]) -> Iterator[tuple[str, list[str]]]:
@@ -213,20 +223,27 @@ def _replaced(name: str, now: Catalog) -> bool:
     return any(each.startswith(f"{stem}({before}") for each in (now["functions"] or {}))
 
 
-def _rights(acl: str | None) -> set[str]:
-    found = set[str]()
-    for item in (acl or "").strip("{}").split(","):
-        role, _, rights = item.strip('"').partition("=")
-        found |= {f"{right} for {role or 'PUBLIC'}" for right in rights.partition("/")[0] if right.isalpha()}
-    return found
+def _held(catalog: Catalog, thing: str, held: Sequence[str]) -> Sequence[str]:
+    """Returns the rights on a thing that are left; `held` for one that is gone, which other rules tell. Its owner has all."""
+    found = (catalog.get("rights") or {}).get(thing)
+    if found is not None:
+        return [*(found["held"] or ()), *(each for each in held if each.endswith(f" for {found['owner']}"))]
+    kind, oid, *number = thing.split()
+    columns = ((catalog["tables"] or {}).get(oid) or {}).get("columns") or {}
+    return () if kind == "column" and number[0] in columns else held  # a column's last right leaves no list behind
+
+
+def _has_right(thing: str, held: Sequence[str], right: str, catalog: Catalog) -> bool:
+    return right in _held(catalog, thing, held)
+
+
+def _made_there(column: Mapping[str, Any]) -> bool:
+    """Whether the server makes the value of a column that an INSERT leaves out."""
+    return column["default"] is not None or bool(column["generated"]) or bool(column["identity"])
 
 
 def _has_function(name: str, catalog: Catalog) -> bool:
     return name in (catalog["functions"] or {})
-
-
-def _acl(oid: str, catalog: Catalog) -> Any:
-    return (catalog["tables"].get(oid) or {}).get("acl")
 
 
 def _same_family(old: str, new: str) -> bool:
@@ -242,7 +259,8 @@ def _same_family(old: str, new: str) -> bool:
 def _made(segments: Sequence[Segment], rule: str, what: str, need: Need, element: str) -> Trouble:
     label = called(segments[0].before["tables"][need.oid])
     place = f"{label}#{element}" if element else label
-    states = [lambda c: _state(c, need, element), lambda c: _state(c, need, "")]
+    base = segments[0].before
+    states = [lambda c: _state(c, need, element), lambda c: _state(c, need, ""), lambda c: _turned_back(c, base, need)]
     guilty = next(filter(None, (_changing(segments, state) for state in states)), "") or _locking(segments, need.oid)
     return Trouble(rule, what, guilty or segments[-1].revision, place)
 
@@ -255,7 +273,16 @@ def _state(catalog: Catalog, need: Need, element: str) -> Any:
     if element:
         named = next((column for column in columns.values() if column["name"] == element), None)
         return (named, (table["constraints"] or {}).get(element))
-    return (table["schema"], table["name"], columns, table["triggers"], table["policies"], table["rls"])
+    rest = (table["triggers"], table["policies"], table["rls"], table.get("replica"))
+    return (table["schema"], table["name"], columns, *rest)
+
+
+def _turned_back(catalog: Catalog, base: Catalog, need: Need) -> list[str]:
+    """Returns the table's sequences that give a number again that they gave at base."""
+    columns = (base["tables"][need.oid]["columns"] or {}).values()
+    at, now = base["sequences"] or {}, catalog["sequences"] or {}
+    sequences = [column["sequence"] for column in columns if column.get("sequence") in now]
+    return [each for each in sequences if (now[each] or 0) < (at.get(each) or 0)]
 
 
 def _guilty(segments: Sequence[Segment], state: Any) -> str:

@@ -161,7 +161,7 @@ _LISTED = (
     ),
     Rule(
         *("default-missing", "old-code", _E, "removes a default that the running release relies on"),
-        "The running release leaves the column out of its INSERTs, and they fail.",
+        "The running release leaves the column out of its INSERTs. They fail, or store NULL.",
         "Let a release write the column before the default is removed.",
     ),
     Rule(

@@ -8,6 +8,7 @@ its statements, show those. A failed transaction takes its part of the log with 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,7 +34,9 @@ with spaces as (
 select jsonb_build_object(
   'tables', (select jsonb_object_agg(t.oid::int8::text, jsonb_build_object(
     'schema', t.nspname, 'name', t.relname, 'kind', t.relkind, 'file', t.relfilenode::int8, 'child', t.relispartition,
-    'rls', t.relrowsecurity, 'acl', t.relacl::text,
+    'rls', case when t.relrowsecurity then case when t.relforcerowsecurity then 'forced' else 'on' end else '' end,
+    'replica', jsonb_build_array(t.relreplident, exists (select from pg_publication where puballtables)
+      or exists (select from pg_publication_rel where prrelid = t.oid)),
     'bound', pg_get_expr(t.relpartbound, t.oid),
     'parent', (select inhparent::int8::text from pg_inherits where inhrelid = t.oid limit 1),
     'key', case when t.relkind = 'p' then pg_get_partkeydef(t.oid) end,
@@ -74,8 +77,30 @@ select jsonb_build_object(
       md5(p.prosrc))
     from pg_proc p join spaces s on s.oid = p.pronamespace
     where not exists (select from owned where classid = 'pg_proc'::regclass and objid = p.oid)),
-  'sequences', (select jsonb_agg(s.nspname || '.' || c.relname order by 1)
-    from pg_class c join spaces s on s.oid = c.relnamespace where c.relkind = 'S')
+  'sequences', (select jsonb_object_agg(s.nspname || '.' || c.relname, pg_sequence_last_value(c.oid))
+    from pg_class c join spaces s on s.oid = c.relnamespace where c.relkind = 'S'),
+  'rights', (select jsonb_object_agg(kind || ' ' || id, jsonb_build_object('name', label, 'owner', pg_get_userbyid(owner),
+      'held', (
+        select jsonb_agg(privilege_type || ' for ' || case grantee when 0 then 'PUBLIC' else pg_get_userbyid(grantee) end)
+        from aclexplode(acl) where grantee <> owner)))
+    from (
+      select case relkind when 'S' then 'sequence' else 'table' end kind, c.oid::int8::text id,
+        concat_ws('.', nullif(s.nspname, 'public'), c.relname) label, relacl acl, relowner owner
+      from pg_class c join spaces s on s.oid = c.relnamespace
+      where relacl is not null and relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+      union all
+      select 'column', a.attrelid::int8 || ' ' || a.attnum, concat_ws('.', nullif(t.nspname, 'public'), t.relname, a.attname),
+        a.attacl, t.relowner
+      from pg_attribute a join tables t on t.oid = a.attrelid where a.attacl is not null and not a.attisdropped
+      union all
+      select 'schema', s.oid::int8::text, s.nspname, n.nspacl, n.nspowner
+      from spaces s join pg_namespace n on n.oid = s.oid where n.nspacl is not null
+      union all
+      select 'function', p.oid::int8::text, concat_ws('.', nullif(s.nspname, 'public'), p.proname),
+        coalesce(p.proacl, acldefault('f', p.proowner)), p.proowner
+      from pg_proc p join spaces s on s.oid = p.pronamespace
+      where not exists (select from owned where classid = 'pg_proc'::regclass and objid = p.oid)
+    ) kept)
 ) $$;
 """
 """One document of everything that a migration can change, by oid where a name can change. Each later snapshot is the same."""
@@ -102,18 +127,43 @@ create function cicd_vm.stats() returns jsonb language sql as $$
     from pg_catalog.pg_class where relkind in ('r', 'm') and oid >= 16384 and oid::int8 <= (select last from cicd_vm.known)
   ) found where scans > 0 or ins > 0 or upd > 0 or del > 0 $$;
 create function cicd_vm.flush() returns void language sql as $$ select $$;
+create function cicd_vm.totals() returns jsonb language sql as $$
+  select coalesce(pg_catalog.jsonb_object_agg(id, pg_catalog.jsonb_build_array(read, changed)), '{}') from (
+    select c.oid::int8::text id, CHANGED(c.oid) changed, READ(c.oid) + coalesce((
+      select sum(READ(indexrelid)) from pg_catalog.pg_index where indrelid = c.oid), 0) read
+    from pg_catalog.pg_class c where relkind in ('r', 'm') and oid >= 16384 and oid::int8 <= (select last from cicd_vm.known)
+  ) found where read > 0 or changed > 0 $$;
+create function cicd_vm.parts(totals jsonb) returns jsonb language plpgsql as $$
+declare id text; part jsonb; found jsonb := '{}';
+begin
+  for id in select key from pg_catalog.jsonb_each(totals) where (value->>1)::int8 > 0 loop
+    execute pg_catalog.format('select pg_catalog.jsonb_build_array(max(n), count(*)) from (select count(*) n from only %s'
+      ' where xmin::text::int8 >= $1 group by xmin::text) groups', id::oid::regclass)
+      into part using pg_catalog.current_setting('cicd_vm.xid')::int8;
+    found := found || pg_catalog.jsonb_build_object(id, part);
+  end loop;
+  return found;
+exception when undefined_table or syntax_error then return '{}';
+end $$;
 create function cicd_vm.seen() returns text language plpgsql security definer set search_path = pg_catalog as $$
+declare totals jsonb; parts jsonb := '{}'; xid text := pg_current_xact_id_if_assigned()::text;
 begin
   perform cicd_vm.flush();
+  totals := cicd_vm.totals();
+  if xid is null then
+    parts := cicd_vm.parts(totals);
+  end if;
+  perform set_config('cicd_vm.xid', pg_snapshot_xmax(pg_current_snapshot())::text, false);
   return jsonb_build_object('vx', cicd_vm.vx(), 'at',
     (select case when is_called then last_value else 0 end from cicd_vm.log_n_seq),
-    'xid', pg_current_xact_id_if_assigned()::text, 'locks', cicd_vm.locks(), 'stats', cicd_vm.stats())::text;
+    'xid', xid, 'locks', cicd_vm.locks(), 'totals', totals, 'parts', parts)::text;
 end $$;
 create function cicd_vm.before() returns event_trigger language plpgsql security definer set search_path = pg_catalog as $$
 begin
   -- No write here: a transaction id makes DROP INDEX CONCURRENTLY fail ("must be first action in transaction").
   perform set_config('cicd_vm.start',
     jsonb_build_object('vx', cicd_vm.vx(), 'locks', cicd_vm.locks(), 'stats', cicd_vm.stats())::text, false);
+  perform set_config('enable_seqscan', 'on', false);
 end $$;
 create function cicd_vm.after() returns event_trigger language plpgsql security definer set search_path = pg_catalog as $$
 begin
@@ -122,6 +172,7 @@ begin
     (select jsonb_agg(jsonb_build_object('name', object_identity, 'type', object_type, 'oid', objid::int8, 'tag', command_tag))
       from pg_event_trigger_ddl_commands()),
     cicd_vm.locks(), cicd_vm.stats(), current_setting('lock_timeout'));
+  perform set_config('enable_seqscan', 'off', false);
 end $$;
 create function cicd_vm.dropped() returns event_trigger language plpgsql security definer set search_path = pg_catalog as $$
 begin
@@ -147,11 +198,29 @@ begin
 end $$;
 """
 
+_COUNTER = re.compile(r"\b(READ|CHANGED)\(([\w.]+)\)")
+_COUNTED = {"READ": ("returned",), "CHANGED": ("updated", "deleted")}
+
+
+def _counting(sql: str, *kinds: str) -> str:
+    """Writes out `READ(…)` and `CHANGED(…)`: the server's functions of these kinds, added up."""
+
+    def sum_(match: re.Match[str]) -> str:
+        names = [f"pg_catalog.pg_stat_get_{kind}tuples_{name}({match[2]})" for name in _COUNTED[match[1]] for kind in kinds]
+        return f"({' + '.join(names)})"
+
+    return _COUNTER.sub(sum_, sql)
+
+
 _FLUSHED = """
 create or replace function cicd_vm.flush() returns void language sql set search_path = pg_catalog as $$
   select pg_stat_force_next_flush() $$
 """
-"""Statistics of a transaction otherwise stay in the session for up to a second, and count for the next ones too."""
+"""From PostgreSQL 15, where a session's statistics are there for all once it has flushed them. They otherwise stay in the
+session for up to a second. Before 15 they come later still, so only the open transaction's rows are counted."""
+
+_FROM_ZERO = ("select pg_stat_force_next_flush()", "select pg_stat_reset()")
+"""Forgets what the base's statements and the checks before the run did."""
 
 _ARMED = r"""
 create event trigger cicd_vm_before on ddl_command_start execute function cicd_vm.before();
@@ -209,9 +278,10 @@ class Recorder:
 
     def arm(self, connection: Connection) -> None:
         """Begins to trace in a prepared database. Needs a superuser."""
-        connection.rows(_TRACE)
-        if int(connection.value("show server_version_num") or 0) >= 150_000:
-            connection.rows(_FLUSHED)
+        at_once = int(connection.value("show server_version_num") or 0) >= 150_000
+        connection.rows(_counting(_TRACE, "xact_", *([""] if at_once else [])))
+        for statement in (_FLUSHED, *_FROM_ZERO) if at_once else ():
+            connection.rows(statement)
         for schema, table in connection.rows(VERSION_TABLES):
             whole = f"{name(schema or '')}.{name(table or '')}"
             connection.rows(
@@ -219,6 +289,11 @@ class Recorder:
                 f" execute function cicd_vm.moved(); alter table {whole} enable always trigger cicd_vm_moved"
             )
         connection.rows(_ARMED)
+        # A lookup by a key then reads one row of a small table, as of a large one. Commands scan as usual: see `before`.
+        database = name(connection.value("select current_database()") or "")
+        xid = connection.value("select pg_snapshot_xmax(pg_current_snapshot())")
+        for setting in ("enable_seqscan = off", "jit = off", f"cicd_vm.xid = {literal(xid or '0')}"):
+            connection.rows(f"alter database {database} set {setting}")
 
     def version_rows(self, connection: Connection) -> list[dict[str, Any]]:
         """Returns the rows of every version table."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,12 @@ _SCANS, _READ, _INSERTED, _UPDATED, _DELETED = range(5)
 _WHOLE = 0.5
 """The share of a table's rows from which a change counts as one of the whole table."""
 
+_FEW = 10
+"""Rows of a table below which reading half of it is not a scan."""
+
+_NOTHING: Mapping[str, Any] = {"vx": "", "at": 0, "locks": {}, "totals": {}}
+"""The state before the first statement."""
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -36,8 +43,10 @@ class Counts:
 def troubles(segments: list[Segment], base: Catalog, counts: Counts) -> list[Trouble]:
     """Returns what the run did to tables that were there at base."""
     found: list[Trouble] = []
+    last: Mapping[str, Any] = _NOTHING
     for segment in segments:
-        found += _Judge(segment, base, counts).all()
+        found += _Judge(segment, base, counts, last).all()
+        last = next((each["seen"] for each in reversed(segment.statements) if each.get("seen")), last)
     found += _rows_deleted(segments, base, counts, found)
     first: dict[tuple[str, str, str], Trouble] = {}
     for each in found:
@@ -59,8 +68,9 @@ def strongest(segment: Segment, base: Catalog) -> dict[str, str]:
 
 
 class _Judge:
-    def __init__(self, segment: Segment, base: Catalog, counts: Counts) -> None:
+    def __init__(self, segment: Segment, base: Catalog, counts: Counts, last: Mapping[str, Any]) -> None:
         self._segment = segment
+        self._last = last
         self._tables: Mapping[str, Any] = {
             oid: table for oid, table in (base["tables"] or {}).items() if not is_version_table(table)
         }
@@ -170,35 +180,45 @@ class _Judge:
                     yield self._trouble("blocking-reindex", f"the index {one['name']} of {self._name(oid)} is built again", oid)
 
     def _rows_changed(self) -> Iterator[Trouble]:
-        places: dict[tuple[str, int], int] = {}
-        for statement in self._segment.statements:
-            if statement.get("seen") and not statement["seen"]["xid"] and statement["rows"] >= 0:
-                key = (statement["file"], statement["line"])
-                places[key] = places.get(key, 0) + 1
-        before: Mapping[str, Any] = {}
-        session = ""
-        for statement in self._segment.statements:
-            seen = statement.get("seen")
-            if not seen:
-                continue
-            file, line = statement["file"], statement["line"]
-            for oid, now in seen["stats"].items():
-                old = before.get(oid) if seen["vx"] == session else None
-                old = old or [0] * 5
-                done = [max(new - was, 0) for new, was in zip(now, old, strict=True)]
-                if oid in self._tables and self._whole(oid, done[_UPDATED] + done[_DELETED]):
-                    yield self._changed(oid, done[_UPDATED] + done[_DELETED], self._exclusively(seen["locks"]), file, line)
-            before, session = seen["stats"], seen["vx"]
-            alone = not seen["xid"] and not seen["stats"] and places.get((file, line), 0) == 1
-            largest = max(self._counts.before.values(), default=0)
-            if alone and statement["rows"] > 1 and statement["rows"] >= largest * _WHOLE and _writes(statement):
-                what = f"one statement changes {statement['rows']} rows"
-                yield Trouble("whole-table-update", what, self._segment.revision, "", file, line)
+        """What each statement, and each transaction, read and changed. `totals` count all sessions since the run began."""
+        sent = [each for each in self._segment.statements if each.get("seen")]
+        repeated = Counter((each["file"], each["line"]) for each in sent if not each["seen"]["xid"])
+        before, changed = self._last, Counter[str]()
+        for statement in sent:
+            seen, place = statement["seen"], (statement["file"], statement["line"])
+            within = seen["vx"] == before["vx"]
+            if not within:
+                changed = Counter()
+            # A loop that sends a statement again and again works in batches.
+            alone = within or seen["xid"] or repeated[place] == 1
+            for oid, (read, all_) in seen["totals"].items():
+                was_read, was_changed = before["totals"].get(oid, (0, 0))
+                rows = max(all_ - was_changed, 0)
+                most, parts = seen["parts"].get(oid) or (0, 0)
+                if rows and most and parts <= _transactions(before, seen):
+                    rows = most
+                changed[oid] += rows
+                if oid not in self._tables:
+                    continue
+                if alone and rows and self._whole(oid, changed[oid]):
+                    yield self._changed(oid, changed[oid], self._exclusively(seen["locks"]), *place)
+                elif within and not rows and self._counts.before.get(oid, 0) >= _FEW and self._whole(oid, read - was_read):
+                    yield from self._read_locked(before, seen, oid, place)
+            before = seen
         if not self._segment.statements and self._segment.end is not None:
             # Without the client's report: what the revision's last transaction did.
             for oid, now in self._segment.end.stats.items():
                 if oid in self._tables and self._whole(oid, now[_UPDATED] + now[_DELETED]):
                     yield self._changed(oid, now[_UPDATED] + now[_DELETED], self._exclusively(self._segment.end.locks), "", 0)
+
+    def _read_locked(
+        self, before: Mapping[str, Any], seen: Mapping[str, Any], oid: str, place: tuple[str, int]
+    ) -> Iterator[Trouble]:
+        modes = [mode for mode in before["locks"].get(oid, ()) if self._blocked([mode])]
+        recorded = any(before["at"] < entry.n <= seen["at"] for entry in self._segment.entries)
+        if modes and not recorded and self._there(oid):
+            what = f"a statement reads every row of {self._name(oid)} under {max(modes, key=MODES.index)}"
+            yield Trouble("scan-under-lock", what, self._segment.revision, self._name(oid), *place)
 
     def _changed(self, oid: str, rows: int, locked: str, file: str, line: int) -> Trouble:
         rule = "backfill-under-lock" if locked else "whole-table-update"
@@ -231,7 +251,7 @@ class _Judge:
     def _explicit(self) -> Iterator[Trouble]:
         """A lock that a statement took without a command that the server records. DML takes none that blocks writes, and what
         writes files again has other rules."""
-        before: Mapping[str, Any] = {"at": 0, "locks": {}}
+        before = _NOTHING
         for statement in self._segment.statements:
             seen = statement.get("seen")
             if not seen:
@@ -289,9 +309,11 @@ def _shape(table: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     return sorted((at, column["name"], column["type"]) for at, column in (table["columns"] or {}).items())
 
 
-def _writes(statement: Mapping[str, Any]) -> bool:
-    # The server's statistics went with the commit; a SELECT has a number of rows too.
-    return statement["statement"].lstrip(" (\n\t").split(None, 1)[0].upper() in {"UPDATE", "DELETE", "WITH", "MERGE"}
+def _transactions(before: Mapping[str, Any], seen: Mapping[str, Any]) -> int:
+    """Returns how many transactions the session began since the last statement: a block or a procedure may commit inside."""
+    backend, _, number = seen["vx"].partition("/")
+    earlier, _, last = before["vx"].partition("/")
+    return int(number) - (int(last) if backend == earlier else 0)
 
 
 def _rows_deleted(segments: list[Segment], base: Catalog, counts: Counts, found: list[Trouble]) -> Iterator[Trouble]:
@@ -301,5 +323,9 @@ def _rows_deleted(segments: list[Segment], base: Catalog, counts: Counts, found:
         table = base["tables"][oid]
         label = called(table)
         deleted = [each.revision for each in found if each.rule in _CHANGES and each.place == label]
-        emptied = [each.revision for each in segments if (each.after["tables"].get(oid) or table)["file"] != table["file"]]
+        emptied = [each.revision for each in segments if _file(each.after, oid) != table["file"]]
         yield Trouble("rows-deleted", f"every row of {label} is gone", next(iter([*deleted, *emptied]), ""), label)
+
+
+def _file(catalog: Catalog, oid: str) -> Any:
+    return ((catalog["tables"] or {}).get(oid) or {}).get("file")

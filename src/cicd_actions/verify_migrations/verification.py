@@ -365,16 +365,18 @@ class Verification:
 
 
 def _counts(connection: Connection, catalog: Any, now: Any = None) -> dict[str, int]:
-    """Returns the rows of each table of `catalog`, under the name that it has in `now`."""
+    """Returns the rows of each table of `catalog`, under the name that it has in `now`; of one that was dropped, the rows of
+    the table that was made in its place."""
     there = (now or catalog)["tables"] or {}
-    wanted = [
-        oid
+    remade = {qualified(table): table for table in there.values() if table["kind"] == "r"}
+    wanted = {
+        oid: there.get(oid) or remade.get(qualified(table))
         for oid, table in (catalog["tables"] or {}).items()
-        if table["kind"] == "r" and oid in there and not is_version_table(table)
-    ]
-    if not wanted:
+        if table["kind"] == "r" and not is_version_table(table)
+    }
+    parts = [f"select {oid}, count(*) from {qualified(table)}" for oid, table in wanted.items() if table]
+    if not parts:
         return {}
-    parts = [f"select {oid}, count(*) from {qualified(there[oid])}" for oid in wanted]
     return {row[0] or "": int(row[1] or 0) for row in connection.rows(" union all ".join(parts))}
 
 

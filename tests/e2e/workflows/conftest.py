@@ -32,7 +32,7 @@ TREE, STEPS_GET = "CICD_ACTIONS_TEST_TREE", "CICD_ACTIONS_TEST_STEPS_GET"
 STANDINS = Path(__file__).with_name("standins")
 """Those of the demo fail: nothing there can stand for an attestation."""
 WORKFLOW = ".github/workflows/pipeline.yml"
-REUSABLE = ("verify", "release", "build", "deploy", "pipeline", "rollback")
+REUSABLE = ("verify", "release", "build", "deploy", "pipeline", "rollback", "stage")
 
 
 ALONE = (

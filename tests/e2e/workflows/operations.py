@@ -39,6 +39,21 @@ def described(service: str, sha: str) -> dict[str, object]:
     return {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest, "size": 0}
 
 
+def stage(verb: str, *words: str) -> None:
+    """One file holds the stages of an environment, the last of the words."""
+    file = FOLDER / f"stages-{words[-1]}"
+    stages = json.loads(file.read_text()) if file.exists() else {}
+    if verb == "stage":
+        print(json.dumps(stages))  # noqa: T201
+    elif verb == "prepare":
+        stages[words[0]] = {"image": words[1], "sha": words[2], "percent": 0}
+    elif verb == "weigh":
+        stages[words[0]]["percent"] = float(words[1])
+    else:
+        stages.pop(words[0], None)
+    file.write_text(json.dumps(stages))
+
+
 def main(verb: str, *words: str) -> int:
     with (FOLDER / "journal").open("a") as journal:
         journal.write(json.dumps([verb, *words]) + "\n")
@@ -52,8 +67,12 @@ def main(verb: str, *words: str) -> int:
         print(words[0].partition("@")[2])  # noqa: T201
     elif verb == "running":
         print(json.dumps({file.stem: json.loads(file.read_text()) for file in sorted((FOLDER / words[0]).glob("*.json"))}))  # noqa: T201
-    elif verb == "roll-out":
+    elif verb in {"stage", "prepare", "weigh", "abandon"}:
+        stage(verb, *words)
+    elif verb in {"roll-out", "promote"}:
         service, image, sha, environment = words
+        if verb == "promote":
+            stage("abandon", *words)
         (FOLDER / environment).mkdir(exist_ok=True)
         (FOLDER / environment / f"{service}.json").write_text(
             json.dumps({"image": image, "digest": image.partition("@")[2], "sha": sha})

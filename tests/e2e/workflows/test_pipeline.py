@@ -224,6 +224,56 @@ def test_a_rollback_by_hand_announces_itself_and_rolls_back(consumer: Consumer, 
     assert [task[1] for task in world.tasks()].count("lock") == 1
 
 
+STAGED = {
+    "strategy": "blue-green",
+    "promote": "manual",
+    "bake": "1s",
+    "stage-command": f"{PROGRAM} stage {{environment}}",
+    "weigh-command": f"{PROGRAM} weigh {{service}} {{percent}} {{environment}}",
+    **{
+        f"{verb}-command": f"{PROGRAM} {verb} {{service}} {{image}} {{sha}} {{environment}}"
+        for verb in ("prepare", "promote", "abandon")
+    },
+}
+
+
+def test_stage_that_a_deploy_left_is_promoted_or_abandoned_by_another_run(deploy: Consumer, world: World) -> None:
+    before = deploy.head
+    world.put("staging", before)
+    stages = world.folder / "stages-staging"
+
+    def ended(how: str) -> Picture:
+        deploy.calls("stage.yml", {"environment": "staging", "end": how})
+        deploy.commit({"later": how})  # the branch has moved on
+        run = go(deploy, world, "workflow_dispatch")
+        assert set(run.results().values()) == {"success"}, run.errors()
+        assert json.loads(stages.read_text()) == {}
+        return run
+
+    calls_deploy(deploy, world, STAGED)
+    deploy.describes(described(world, "staging", **STAGED))
+    release = deploy.commit({"x": "1"})
+    run = go(deploy, world)
+    assert run.results() == {"call / deploy": "success"}, run.errors()
+    assert "Gate" not in steps(run)
+    assert "| roll out | success, staged |\n" in run.summaries[-1].text
+    assert {name: stage["percent"] for name, stage in json.loads(stages.read_text()).items()} == dict.fromkeys(IMAGES, 0)
+    assert world.runs("staging") == {"api": before, "web": before}
+    kept = deployments.kept(world.github, REPOSITORY)
+    assert [kept.statuses[each["id"]][-1]["state"] for each in kept.deployments[1:]] == ["inactive", "inactive"]
+
+    run = ended("promote")
+    (job,) = [name for name in run.results() if name.endswith("deploy")]
+    assert run.steps(job)["Gate"] == "success"
+    assert world.runs("staging") == {"api": release, "web": release}
+    told = [task[1:] for task in world.tasks()]
+    assert told == [("passed", before), ("deploy", release), ("deploy", release), ("deploy", release), ("passed", release)]
+
+    stages.write_text(json.dumps({"api": {"image": "local/api:2", "sha": "2" * 40, "percent": 50}}))
+    ended("abandon")
+    assert world.runs("staging") == {"api": release, "web": release}
+
+
 def test_a_release_that_fails_its_smoke_tests_is_rolled_back(deploy: Consumer, world: World) -> None:
     """The second job ran before the roll-out, and the test knew where to ask and which commit."""
     before = deploy.head

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from cicd_actions.engines.protocol import EngineUnreachable, Image, ImageMissing, WrongDigest
+from cicd_actions.engines.reference import is_digest
 from cicd_actions.engines.registry import Registry, _transient
 from cicd_actions.toolkit.deadline import Deadline
+from cicd_actions.toolkit.errors import ActionError
 from cicd_actions.toolkit.runtime import Runtime
 from tests.harness.drip import STARTS, dripping
 
@@ -244,3 +250,62 @@ def test_the_login_is_that_of_the_runtimes_own_folder(
     registry = Registry(make_runtime(DOCKER_CONFIG=str(tmp_path)))
     assert registry.resolve(image(httpserver), Deadline(20)).digest == DIGEST
     registry.close()
+
+
+Answer = tuple[int, dict[str, str], bytes]
+_CHALLENGE = 'Bearer realm="http://127.0.0.1:{port}/token",service="s"'
+_DEEP = b"[" * 100_000
+_HEADER = st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=60).map(str.strip)
+_KEYS = st.sampled_from(["token", "access_token", "manifests", "config", "digest", "platform", "os"])
+_BODY = st.one_of(
+    st.binary(max_size=60),
+    st.sampled_from([b"", _DEEP, b"null", b"[]", b'{"token": [1]}', b'{"token": "a\\r\\nb"}', b'{"token": "t0ken-of-it"}']),
+    st.recursive(
+        st.none() | st.integers() | st.just(DIGEST), lambda inner: st.lists(inner) | st.dictionaries(_KEYS, inner)
+    ).map(lambda value: json.dumps(value).encode()),
+)
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> list[Answer]:
+    """What a registry answers to one call after the other. `{port}` is its own."""
+    one = st.builds(
+        lambda status, headers, body: (status, headers, body),
+        st.sampled_from([200, 201, 204, 301, 307, 400, 401, 403, 404, 418, 500]),
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "Docker-Content-Digest": _HEADER | st.just(DIGEST),
+                "Location": _HEADER | st.sampled_from(["/v2/", "//[", "http://127.0.0.1:{port}/x", "ftp://a/"]),
+                "WWW-Authenticate": _HEADER | st.sampled_from([_CHALLENGE, "Basic", "Bearer"]),
+                "Content-Encoding": st.sampled_from(["gzip", "identity", "br"]),
+            },
+        ),
+        _BODY,
+    )
+    return draw(st.lists(one, min_size=1, max_size=8))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(answers(), st.sampled_from(["1.0", f"1.0@{DIGEST}"]))
+@example([(401, {"WWW-Authenticate": _CHALLENGE}, b""), (200, {}, _DEEP)], "1.0")
+def test_registry_whatever_it_answers_is_a_digest_or_an_error_of_ours(
+    httpserver: HTTPServer, answers: list[Answer], tag: str
+) -> None:
+    left = list(answers)
+
+    def answer(_request: Request) -> Response:
+        status, headers, body = left.pop(0) if len(left) > 1 else left[0]
+        return Response(body, status, {name: text.replace("{port}", str(httpserver.port)) for name, text in headers.items()})
+
+    httpserver.clear()
+    httpserver.expect_request(re.compile(".*")).respond_with_handler(answer)
+    asked = Registry(Runtime({}, io.StringIO(), sleep=lambda _: None))
+    try:
+        found = asked.resolve(f"127.0.0.1:{httpserver.port}/shop/api:{tag}", Deadline(20))
+        assert is_digest(found.digest)
+        asked.configurations(f"{found.name}@{found.digest}", Deadline(20))
+    except ActionError:
+        return
+    finally:
+        asked.close()

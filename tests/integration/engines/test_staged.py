@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Iterator
 
 import docker
 import pytest
 
-from cicd_actions.engines.protocol import ChangedMeanwhile, Refused, RollOutFailed, Target
+from cicd_actions.engines.protocol import ChangedMeanwhile, EngineUnreachable, Refused, RollOutFailed, Target
 from cicd_actions.engines.staged_protocol import Answers, Weighted
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.runtime import Runtime
 from tests.harness.load import Load
-from tests.harness.stack import Built, Images, Stack, await_text
+from tests.harness.stack import Built, Images, Stack, await_text, make_network, remove_network
 from tests.harness.staged import Place, on_docker, on_swarm, share
 
 
@@ -21,12 +22,23 @@ def total(answers: dict[str, tuple[Answers, Answers]]) -> int:
     return sum(new.requests + before.requests for new, before in answers.values())
 
 
+@pytest.fixture
+def control(swarm: docker.DockerClient, stack: Stack) -> Iterator[str]:
+    """The subnet of the stack's network `control`."""
+    subnet = f"10.{secrets.randbelow(50) + 150}.{secrets.randbelow(256)}.0/24"
+    name = make_network(swarm, f"{stack.name}_control", subnet)
+    yield subnet
+    stack.close()
+    remove_network(swarm, name)
+
+
 @pytest.mark.swarm
 def test_stage_on_a_swarm_is_found_by_another_run_and_fails_no_request(
-    stack: Stack, images: Images, make_runtime: Callable[..., Runtime]
+    stack: Stack, images: Images, control: str, make_runtime: Callable[..., Runtime]
 ) -> None:
+    """The proxy takes its weights over a network, as it does where it runs on several nodes."""
     old, new = images.app(), images.app()
-    place = on_swarm(stack, images, old.pinned)
+    place = on_swarm(stack, images, old.pinned, control=control)
     engine = place.make(make_runtime())
     before = place.up(engine)
     target = Target(place.service, engine.resolve(new.tagged, Deadline(10)), new.sha)
@@ -46,6 +58,9 @@ def test_stage_on_a_swarm_is_found_by_another_run_and_fails_no_request(
         assert engine.smallest(found, Deadline(10)) < 1
         assert engine.weigh(found, 25, Deadline(10)).percent == pytest.approx(25, abs=0.5)
         counted = engine.answers(found, Deadline(10))
+        for refused in ("show info", "disable server x/y;show stat", "show stat\nshow info"):
+            with pytest.raises(EngineUnreachable, match="closed the connection without an answer"):
+                engine._say(engine._proxies()[0], refused)
         assert 0.2 < share(load, new.sha) < 0.3
         assert total(dict(engine.answers(found, Deadline(10)))) > total(dict(counted))
         assert engine.switch(found, Deadline(10)).percent == 100
@@ -76,6 +91,8 @@ def test_abandoned_release_on_docker_fails_no_request_also_after_the_proxy_forgo
     new, bad = images.app(), images.app(HEALTH="bad")
     engine = place.make(make_runtime())
     before = place.up(engine)
+    with pytest.raises(Refused, match="static LB algorithm"):
+        engine.prepare(Target("static", engine.resolve(new.tagged, Deadline(10))), before, Deadline(60), run="", until=0)
     wrong = Target(place.service, engine.resolve(bad.tagged, Deadline(10)), bad.sha)
     with pytest.raises(RollOutFailed) as failed:
         engine.prepare(wrong, before, Deadline(60), run="", until=0)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.github import deployments
+from tests.harness.action import MEASURED
 from tests.harness.releases import KEY, REPOSITORY, World, digest, sha
 
 
@@ -52,6 +53,35 @@ def test_rollback_abandons_the_stage_that_a_killed_run_left(world: World) -> Non
     assert (ended.code, ended.outputs["to-sha"]) == (0, sha(1)), ended.log
     assert f"api: abandoned the stage of {world.image('api', 2)} that an earlier run left." in ended.log
     assert json.loads(stage.read_text()) == {}
+
+
+def test_rollback_leaves_the_staged_release_that_nothing_recorded(world: World) -> None:
+    """The release that runs is the good one, not the one before it."""
+    world.release(1)
+    world.release(2)
+    world.build(3)
+    stage = world.folder / "stage.json"
+    stage.write_text(json.dumps({"api": {"image": world.image("api", 3), "sha": sha(3), "percent": 50}}))
+    given = {"stage-command": f"cat {stage}", "abandon-command": f"sh -c 'echo {{}} > {stage}'"}
+    ended = world.roll_back(**given)
+    assert (ended.code, ended.outputs["from-sha"], ended.outputs["to-sha"]) == (0, sha(3), sha(2)), ended.log
+    assert world.running() == {"api": sha(2), "web": sha(2)}
+    assert json.loads(stage.read_text()) == {}
+
+
+def test_rollback_looks_again_where_abandoning_moved_the_service_itself(world: World) -> None:
+    """A promotion was interrupted: the service has the new image, and the abandonment gives it the old one."""
+    world.release(1)
+    world.release(2, "fail")
+    stage, state = world.folder / "stage.json", world.folder / "state.json"
+    stage.write_text(json.dumps({"api": {"image": world.image("api", 2), "sha": sha(2), "percent": 100}}))
+    moved = {**world.read("state"), "api": {"image": world.image("api", 1), "digest": digest(1), "sha": sha(1)}}
+    (world.folder / "moved").write_text(json.dumps(moved))
+    abandon = f"sh -c 'echo {{}} > {stage}; cp {world.folder / 'moved'} {state}'"
+    ended = world.roll_back(current_sha=sha(2), **{"stage-command": f"cat {stage}", "abandon-command": abandon})
+    assert (ended.code, ended.outputs["to-sha"]) == (0, sha(1)), ended.log
+    assert world.running() == {"api": sha(1), "web": sha(1)}
+    assert [call.split()[1] for call in world.calls() if call.startswith("roll-out")] == ["web"], world.calls()
 
 
 def test_the_plan_says_everything_and_is_a_file(world: World) -> None:
@@ -661,7 +691,7 @@ def test_cancelled_in_the_middle_it_says_what_stands(world: World) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "cicd_actions", "rollback-to-previous-sha", "--json"],
         env={
-            "PATH": os.environ["PATH"],
+            **{name: os.environ[name] for name in ("PATH", MEASURED) if name in os.environ},
             "PYTHONPATH": str(Path(__file__).parents[3] / "src"),
             "INPUTS": json.dumps(given),
             "GITHUB_API_URL": world.github.url,

@@ -18,6 +18,25 @@ _MOOD = "create type {t}_mood as enum ('sad', 'ok'); alter table {t} add e {t}_m
 _MOOD_MODEL = "sa.Column('e', sa.Enum('sad', 'ok', name='{t}_mood'))"
 _DOMAIN = "create domain {t}_dom as int; alter table {t} add e {t}_dom;"
 _E_INT = "sa.Column('e', sa.Integer)"
+_GRANTED = (
+    "create schema {t}_s; grant usage on schema {t}_s to cicd_vm_app; grant usage on sequence {t}_id_seq to cicd_vm_app;"
+    "grant insert, update (b) on {t} to cicd_vm_app; create function {t}_f() returns int language sql as 'select 1';"
+)
+_FIVE, _FIVE_MODEL = "alter table {t} add e int default 5;", "sa.Column('e', sa.Integer, server_default='5')"
+_PARTITIONED = (
+    "create table {t}_p(id int not null, k int not null) partition by range (k);"
+    "create table {t}_p1 partition of {t}_p for values from (0) to (1000000);"
+)
+_PARTITIONED_MODEL = "@sa.Table('{t}_p', metadata, sa.Column('id', sa.Integer), sa.Column('k', sa.Integer))"
+_TRIGGER = """
+sql("create function {t}_n() returns trigger language plpgsql as $$begin BODY; end$$")
+sql('create trigger {t}_nt before EVENT on {t} for each row execute function {t}_n()')
+"""
+_KEEPS = "if new.b is distinct from old.b then raise exception 'b stays'; end if; return new"
+_BATCHES = (
+    "declare at int := 0; begin while at <= 10000 loop"
+    " update {t} set c = b where id >= at and id < at + 500; commit; at := at + 500; end loop; end"
+)
 
 RARE = (
     bad("identity_added", "sql('alter table {t} add e bigint generated always as identity')"),
@@ -93,4 +112,56 @@ RARE = (
     good("rows_inserted", "op.bulk_insert(sa.table('{t}', sa.column('a', sa.Integer)), [{'a': 900001}, {'a': 900002}])"),
     good("policy_not_enabled", "sql('create policy {t}_p on {t} using (a > 0)')"),
     good("publication", "sql('create publication {t}_pub for table {t}')"),
+    # What no statement of the running release fails at, or only one that runs as another role, or later
+    bad("right_on_a_sequence", "sql('revoke usage on sequence {t}_id_seq from cicd_vm_app')", _GRANTED),
+    bad("right_on_a_schema", "sql('revoke usage on schema {t}_s from cicd_vm_app')", _GRANTED),
+    bad("right_on_a_column", "sql('revoke update (b) on {t} from cicd_vm_app')", _GRANTED),
+    bad("right_on_a_function", "sql('revoke execute on function {t}_f() from public')", _GRANTED),
+    good("right_given", "sql('grant delete on {t} to cicd_vm_app'); sql('alter table {t} owner to cicd_vm_app')", _GRANTED),
+    bad(
+        "policy_for_the_owner", "sql('alter table {t} force row level security')", "alter table {t} enable row level security;"
+    ),
+    bad(
+        "replica_identity_gone", "sql('alter table {t} replica identity nothing')", "create publication {t}_pub for table {t};"
+    ),
+    bad("sequence_set_back", "sql(\"select setval('{t}_id_seq', 1, false)\")"),
+    bad(
+        "key_of_a_new_sequence", "sql('create sequence {t}_n'); sql(\"alter table {t} alter id set default nextval('{t}_n')\")"
+    ),
+    bad("optional_default_dropped", "sql('alter table {t} alter e drop default')", _FIVE, _FIVE_MODEL),
+    good("optional_default_changed", "sql('alter table {t} alter e set default 6')", _FIVE, _FIVE_MODEL),
+    bad(
+        "expression_dropped",
+        "sql('alter table {t} alter e drop expression')",
+        "alter table {t} add e int generated always as (a * 2) stored;",
+        "sa.Column('e', sa.Integer, sa.Computed('a * 2'))",
+    ),
+    bad("partition_detached", "sql('alter table {t}_p detach partition {t}_p1')", _PARTITIONED, _PARTITIONED_MODEL),
+    bad(
+        "table_made_again",
+        "sql('drop table {t}'); sql('create table {t}(id serial primary key, a int not null, b text, c text, d timestamptz)')",
+    ),
+    bad("trigger_keeps_rows", _TRIGGER.replace("EVENT", "delete").replace("BODY", "return null")),
+    bad("trigger_keeps_values", _TRIGGER.replace("EVENT", "update").replace("BODY", _KEEPS)),
+    good("trigger_lets_rows_go", _TRIGGER.replace("EVENT", "delete").replace("BODY", "return old")),
+    # Reads while other sessions wait
+    bad("count_under_lock", "sql('alter table {t} add e int'); sql('select count(*) from {t}')"),
+    bad(
+        "rows_read_under_lock",
+        "sql('alter table {t} add e int')\nop.get_bind().execute(sa.text('select id, b from {t}')).fetchall()",
+    ),
+    good("row_read_under_lock", "sql('alter table {t} add e int'); sql('select b from {t} where id = 300')"),
+    good("rows_read", "sql('select count(*) from {t}')"),
+    # Rows in one transaction, and in several
+    bad("rows_one_by_one", "for at in range(100, 10001, 100):\n    sql(f\"update {t} set c = 'x' where id = {at}\")"),
+    bad("block_that_commits_last", "apart:\n    sql('do $$ begin update {t} set c = b; commit; end $$')"),
+    bad("rows_deleted_apart", "apart:\n    sql('delete from {t} where a <> 0')"),
+    good("block_of_ranges", "apart:\n    sql('do $$ BATCHES $$')".replace("BATCHES", _BATCHES)),
+    good(
+        "procedure_of_ranges",
+        "sql('create procedure {t}_all() language plpgsql as $$ BATCHES $$')\napart:\n    sql('call {t}_all()')".replace(
+            "BATCHES", _BATCHES
+        ),
+    ),
 )
+"""41 dangerous and 17 safe ones."""

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.harness.action import MEASURED
+
 ROOT = Path(__file__).resolve().parents[3]
 
 GENERATE = """\
@@ -91,7 +93,7 @@ class Project:
         return self.git("rev-parse", "HEAD").strip()
 
     def environment(self) -> dict[str, str]:
-        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", MEASURED) if name in os.environ}
         return {**kept, "RUNNER_TEMP": str(self.temp), "PYTHONPATH": str(ROOT / "src"), **self.variables}
 
     def argv(self, **inputs: str) -> list[str]:

@@ -42,6 +42,11 @@ def test_servers_of_a_backend_are_read() -> None:
     assert haproxy.percent(found) == 20
 
 
+def test_trial_weighs_one_slot_of_the_new_release_and_takes_it_back() -> None:
+    found = [server("first1", 100), server("next1", up=False), server("next2", up=False)]
+    assert haproxy.trial("api", found) == "set server api/next1 weight 1;set server api/next1 weight 100%"
+
+
 @pytest.mark.parametrize("text", ["", "Permission denied\n", STAT.replace("api,", "shop,")])
 def test_servers_of_a_backend_that_is_not_there_are_none(text: str) -> None:
     assert haproxy.servers(text, "api") == []

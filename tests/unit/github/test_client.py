@@ -1,17 +1,26 @@
 from __future__ import annotations
 
+import contextlib
 import io
+import json
 import re
 import threading
 from collections.abc import Callable
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
 
-from cicd_actions.github.client import GitHub, segment
+from cicd_actions.github.client import MOST_PAGES, GitHub, segment
 from cicd_actions.github.errors import Forbidden, NotFound, Permission, Rejected
-from cicd_actions.toolkit.errors import Inconclusive, UnusableInput
+from cicd_actions.github.proof import Trust
+from cicd_actions.github.records import Records
+from cicd_actions.toolkit.errors import ActionError, Inconclusive, UnusableInput
 from cicd_actions.toolkit.runtime import Runtime
-from tests.fakes.github import Answer, Call, FakeGitHub, Refusal, route, settings
+from tests.fakes.github import Answer, Call, FakeGitHub, Refusal, route
+from tests.fakes.github import settings as repositories
 from tests.harness.drip import STARTS, dripping
 
 SECRETS = Permission("Secrets")
@@ -39,7 +48,7 @@ def label(client: GitHub, name: str, *, repeatable: bool | None = None) -> int:
 
 @pytest.fixture
 def token(github: FakeGitHub) -> str:
-    settings.repository(github, "org/app").own.secrets += ["ONE"]
+    repositories.repository(github, "org/app").own.secrets += ["ONE"]
     return github.token(secrets="read")
 
 
@@ -49,7 +58,7 @@ def names(client: GitHub, **parameters: int) -> list[str]:
 
 
 def test_all_pages_are_read(github: FakeGitHub, client: Make, token: str) -> None:
-    settings.repository(github, "org/app").own.secrets = [f"N{number:03}" for number in range(250)]
+    repositories.repository(github, "org/app").own.secrets = [f"N{number:03}" for number in range(250)]
     assert names(client(token)) == [f"N{number:03}" for number in range(250)]
     assert [call.query.get("page", "1") for call in github.calls] == ["1", "2", "3"]
     assert {call.query["per_page"] for call in github.calls} == {"100"}
@@ -57,7 +66,7 @@ def test_all_pages_are_read(github: FakeGitHub, client: Make, token: str) -> Non
 
 def test_a_prefix_as_on_enterprise_server(token: str) -> None:
     with FakeGitHub(prefix="/api/v3") as enterprise:
-        settings.repository(enterprise, "org/app").own.secrets = [f"N{number}" for number in range(3)]
+        repositories.repository(enterprise, "org/app").own.secrets = [f"N{number}" for number in range(3)]
         runtime = Runtime({"GITHUB_API_URL": enterprise.url}, io.StringIO())
         found = names(GitHub(enterprise.token(secrets="read"), "org/app", runtime, runtime.deadline(30)), per_page=2)
     assert found == ["N0", "N1", "N2"]
@@ -212,3 +221,42 @@ def test_a_name_from_outside_stays_one_segment() -> None:
     assert segment("../a b/ü") == "..%2Fa%20b%2F%C3%BC"
     assert segment("..") == "%2E%2E"
     assert re.fullmatch(r"[\w%.]+", segment("?#&="))
+
+
+_KEYS = st.sampled_from(["id", "task", "payload", "environment", "sha", "created_at", "creator", "login", "schema", "app"])
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.sampled_from(["cicd-actions:passed", "staging"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+_HEADERS = ["Link", "ETag", "Location", "Retry-After", "X-RateLimit-Reset", "X-RateLimit-Remaining", "X-GitHub-Request-Id"]
+_SAID = st.tuples(
+    st.sampled_from([200, 201, 204, 301, 304, 400, 401, 403, 404, 409, 422, 429, 500, 502]),
+    st.dictionaries(
+        st.sampled_from(_HEADERS),
+        st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=30).map(str.strip)
+        | st.sampled_from(["0", "9" * 40, '<http://127.0.0.1:1/x?page=2>; rel="next"', "/elsewhere"]),
+    ),
+    _JSON.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=20) | st.sampled_from([b"", b"[" * 100_000]),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(_SAID, min_size=1, max_size=4))
+def test_github_whatever_it_answers_is_read_or_an_error_of_ours(
+    httpserver: HTTPServer, answers: list[tuple[int, dict[str, str], bytes]]
+) -> None:
+    left = list(answers)
+
+    def answer(_request: Request) -> Response:
+        status, headers, body = left.pop(0) if len(left) > 1 else left[0]
+        return Response(body, status, headers, content_type="application/json")
+
+    httpserver.clear()
+    httpserver.expect_request(re.compile(".*")).respond_with_handler(answer)
+    runtime = Runtime({"GITHUB_API_URL": httpserver.url_for("")}, io.StringIO(), sleep=lambda _: None)
+    client = GitHub("t0ken", "org/app", runtime, runtime.deadline(30))
+    with contextlib.suppress(ActionError):
+        assert Records(client, "app", Trust()).history("staging", lambda history: bool(history.records)).records == ()
+    with contextlib.suppress(ActionError):
+        assert len(list(client.pages(PATH, "list the secrets", needs=SECRETS))) <= MOST_PAGES

@@ -81,7 +81,7 @@ def test_payloads_fit_their_services(message: Message) -> None:
     check_teams(payloads.fitting(message, payloads.teams, payloads.fits_teams))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=2 * settings().max_examples)
 @given(
     st.lists(st.text(st.sampled_from("<>&|*_`~[]()!@{}\\#:/. aé😀\n")), min_size=5, max_size=5), st.sampled_from(sorted(WORDS))
 )

@@ -61,13 +61,13 @@ def set_at(document: Any, path: tuple[Any, ...], value: Any) -> Any:
     return copy
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=10 * settings().max_examples)
 @given(st.sampled_from(PLACES), VALUES)
 def test_parser_and_schema_agree_on_a_changed_value(path: tuple[Any, ...], value: Any) -> None:
     agree(set_at(SHOP, path, value))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=7 * settings().max_examples)
 @given(
     st.sampled_from([path for path in PLACES if isinstance(path[-1], str)]),
     st.sampled_from(["A", "api", "", "x y", "PATH", "run", "name", "version-from", "1"]),

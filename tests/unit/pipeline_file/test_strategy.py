@@ -56,6 +56,8 @@ def test_canary_of_the_file_reaches_the_settings_of_an_environment_by_the_names_
         ("  strategy: canary\n  proxy: p\n  steps: [all of it]\n", "a share, a number of requests and a time"),
         ("  strategy: canary\n  proxy: p\n  timeout-minutes: 30\n", "may take 70 minutes, longer than the job"),
         ("  strategy: canary\n  proxy: p\n  bake: 10h\n", "longer than the job"),
+        ("  promote: manual\n", "needs a release that stands beside the old one"),
+        ("  strategy: blue-green\n  proxy: p\n  promote: manual\n", "cannot follow `staging`, where `promote: manual`"),
         ('  freeze: ["0 18 * * FRI to 0 6 * * MON in Europe/Bernau: x"]\n', "no time zone `Europe/Bernau`"),
         ("  freeze: [weekends]\n", "CRON to CRON in ZONE: why"),
         ('  freeze-override: "until tomorrow: x"\n', "until TIME: why"),

@@ -231,6 +231,14 @@ def test_step_without_a_verdict_follows_on_inconclusive(policy: str, stage: str,
         assert "1000 requests of the new release are needed to pass" in progress.failure.what
 
 
+def test_step_with_too_few_requests_says_how_many_there_were() -> None:
+    """By the errors alone it would pass."""
+    progress = walked(Memory("api"), steps="10% 999999999 requests within 200s")
+    assert (progress.stage, progress.verdict) == ("abandoned", "inconclusive")
+    assert progress.failure is not None
+    assert "of 999999999 requests." in progress.failure.what
+
+
 def test_manual_leaves_the_stage_and_another_run_promotes_it() -> None:
     memory = Memory("api")
     progress = walked(memory, promote="manual")

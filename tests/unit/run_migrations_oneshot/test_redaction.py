@@ -19,7 +19,7 @@ from cicd_actions.run_migrations_oneshot.in_image.redaction import MASK, Redacti
 _passwords = st.text(st.characters(min_codepoint=33, max_codepoint=382, exclude_characters="/:\"'<>"), min_size=8, max_size=20)
 
 
-@settings(max_examples=60)
+@settings(max_examples=4 * settings().max_examples)
 @given(_passwords, st.sampled_from(["DATABASE_URL", "OTHER"]), st.text("abc %'\"", max_size=5))
 def test_password_of_a_url_is_hidden_in_every_spelling(password: str, name: str, around: str) -> None:
     url = f"postgresql+asyncpg://app:{quote(password, safe='')}@db.example:5432/shop"

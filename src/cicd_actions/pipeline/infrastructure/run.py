@@ -60,7 +60,7 @@ class Stack:
         self.facts: dict[str, Any] = settings["infrastructure"]
         self.runtime = runtime
         self.timeout = duration(self.facts["timeout"])
-        self.directory = Path(self._filled(self.facts["directory"]))
+        self.directory = Path(self._filled(self.facts.get("applied-in") or self.facts["directory"]))
         if not self.directory.is_dir():
             raise UnusableInput(
                 f"Could not find the infrastructure of {self.environment}: there is no folder {self.directory}.",
