@@ -192,7 +192,7 @@ def job_of(place: Place, release: Built, workflow: Path, name: str, **contexts: 
         "RUNNER_TEMP": str(place.world.folder),
         **({"DOCKER_HOST": place.world.host} if place.world.host else {}),
     }
-    github = {"sha": release.sha, "token": token, "action_repository": "org/cicd-actions"}
+    github = {"sha": release.sha, "token": token, "actor": "someone", "action_repository": "org/cicd-actions"}
     runner = {"temp": environment["RUNNER_TEMP"], "os": "Linux"}
     return Job(workflow, name, {"github": github, "runner": runner, "vars": {}, "needs": {}, **contexts}, environment, folder)
 

@@ -149,7 +149,7 @@ class Failures:
     def __init__(self, tasks: Tasks, image: str, before: Sequence[Json] = ()) -> None:
         self._tasks = tasks
         self._image = image
-        self._known = {str(task["ID"]) for task in before}
+        self._known = {str(task["ID"]) for task in tasks.ended(before, image)}
         self._found: list[tuple[End, Evidence]] = []
 
     def look(self, service: str) -> list[Json]:
