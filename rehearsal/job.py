@@ -133,7 +133,7 @@ class Job:
         inner = {**contexts, "inputs": inputs}
         more = {name: filled(str(text), inner) for name, text in only.get("env", {}).items()}
         self._program(ran, only["run"], {**variables, **more}, folder)
-        inner = {**contexts, "steps": {only["id"]: {"outputs": ran.outputs}}}
+        inner = {**contexts, "steps": {only.get("id", ""): {"outputs": ran.outputs}}}
         ran.outputs = {name: filled(str(each["value"]), inner) for name, each in action.get("outputs", {}).items()}
 
     def _program(self, ran: Step, script: str, variables: Mapping[str, str], folder: Path) -> None:

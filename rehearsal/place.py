@@ -91,10 +91,6 @@ class Place:
 
     def pipeline(self, fault: Fault, release: Built) -> Pipeline:
         """Returns the pipeline file of a team that deploys to this environment."""
-        return reading.parse(json.dumps(self.written(fault, release)))
-
-    def written(self, fault: Fault, release: Built) -> dict[str, Any]:
-        """Returns the same as it is written."""
         targets = str(fault.release.get("stage-targets", "")).replace("SERVICE", self.inner.service)
         health = {"path": "/health/ready", "expect-json": '$.status == "ok"', "version-from": "json:$.version", "replicas": "2"}
         written: dict[str, Any] = {
@@ -120,7 +116,7 @@ class Place:
             command = f"{ALEMBIC} upgrade head"
             migrate = {"service": self.inner.service, "command": command, "schema-command": ALEMBIC, "timeout": "30s"}
             written["release"]["migrate"] = migrate
-        return written
+        return reading.parse(json.dumps(written))
 
     def serving(self, new: Built) -> str:
         """Returns which release runs and answers: `old`, `new`, or what else is there."""
@@ -141,6 +137,10 @@ class Place:
         up = [task for task in tasks if task["Status"]["State"] == "running"]
         images = {task["Spec"]["ContainerSpec"]["Image"] for task in tasks}
         return images == {self.old.pinned} and len(up) == len(tasks) == 2
+
+    def whole(self) -> bool:
+        """Whether as many replicas run as are wanted."""
+        return self.stack.up(self.inner.service) == len(self.stack.tasks(self.inner.service)) == 2
 
     def moving(self) -> bool:
         """Whether the engine still changes the service."""

@@ -27,11 +27,11 @@ from tests.harness.stack import Built
 
 OURS, PLAIN = "ours", "plain"
 WORKFLOWS = {OURS: ROOT / ".github/workflows/deploy.yml", PLAIN: Path(__file__).with_name("plain.yml")}
-SETTLED = 40.0
-"""Seconds after the job in which the engine may still move."""
+SETTLED = 90.0
+"""Seconds after the job in which the engine may still move: one that restarted starts all that it has."""
 
 UNCHANGED = 5.0
-"""Seconds after which what is served counts as final."""
+"""Seconds after which what is served counts as final, where all replicas are up."""
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,7 @@ def _settled(place: Place, new: Built, wanted: str, others: list[tuple[Built, Jo
                 found = "another"
         if found != before:
             before, since = found, time.monotonic()
-        calm = not place.moving()
+        calm = not place.moving() and (place.whole() or found == wanted)
         named = found in {"old", "new", "another"}
         if calm and (found == wanted or (wanted == "one" and named) or time.monotonic() - since > UNCHANGED):
             return found

@@ -452,6 +452,10 @@ def test_installations_are_cached_by_their_lock_files() -> None:
         if action in lock:
             key = "cache-dependency-glob" if action == "astral-sh/setup-uv" else "cache-dependency-path"
             assert step["with"][key] == f"${{{{ fromJSON(inputs.job).{lock[action]} }}}}"
+        elif action == "actions/cache":  # poetry, pdm and bun, whose set-up actions keep nothing by themselves
+            found = re.search(r"hashFiles\(fromJSON\(inputs\.job\)\.(\w+-lock)\)", step["with"]["key"])
+            assert found
+            assert step["if"].endswith(f"fromJSON(inputs.job).{found[1]} != ''")
 
 
 # --- stale-ci-runs, cancellable-deploy ---

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import replace
 
 from cicd_actions.deployment_record.phase import Phase
@@ -37,7 +37,7 @@ def adopt(phase: Phase) -> Report:
         names = [each.service for each in inputs.services]
         running = engine.running(names, phase.runtime.deadline(inputs.timeout))
         services = {each.service: _image(engine, each, running.get(each.service)) for each in inputs.services}
-    sha = phase.sha(inputs.sha or _labelled(running.values()))
+    sha = phase.sha(inputs.sha or _labelled(running))
     judged = gate(inputs, sha, phase.runtime)
     if judged.verdict is not Verdict.PASS:
         headline = f"What runs in {phase.environment} did not pass its gate, so it is not recorded: {judged.headline}"
@@ -96,7 +96,13 @@ def _image(engine: Engine, wanted: Wanted, running: Running | None) -> str:
     return f"{repository_of(running.image) or repository_of(wanted.image)}@{running.digest}"
 
 
-def _labelled(running: Iterable[Running]) -> str:
-    """The one SHA that all services are labelled with; empty when they are of several, or not labelled."""
-    found = {each.sha for each in running}
-    return found.pop() if len(found) == 1 else ""
+def _labelled(running: Mapping[str, Running]) -> str:
+    """Returns the one SHA that all services are labelled with. Raises `UnusableInput`: the run's commit is another one."""
+    found = {each.sha for each in running.values()}
+    if len(found) != 1 or not all(found):
+        labels = ", ".join(f"{name}: {each.sha or 'no label'}" for name, each in running.items())
+        raise UnusableInput(
+            f"Cannot tell which commit runs: the services are not labelled with one ({labels}).",
+            fix="Name the commit that runs:\n\n    with:\n      sha: <full commit SHA>",
+        )
+    return found.pop()

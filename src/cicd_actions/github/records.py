@@ -153,7 +153,7 @@ class Records:
         found = newest() if key in self._read else None
         if found is not None or self._read.get(key):
             return found
-        # Not the first page alone: whoever may write Deployments could hide a lock behind a hundred that are not proven.
+        # Not the first page alone: a hundred Deployments that are not proven could hide a lock.
         for page in map(_listed, self.github.pages(self._path, _LIST, needs=READ, environment=key, task=Task.LOCK.value)):
             list(self._ours(page, environment))
             self._read[key] = len(page) < PAGE

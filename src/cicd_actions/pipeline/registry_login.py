@@ -46,7 +46,8 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
     host: str = settings["registry"] if settings["registry"] != "docker.io" else "https://index.docker.io/v1/"
     own = _configuration(runtime)
     password = runtime.variables.get(PASSWORD, "")
-    by_token = settings["registry-token"] and settings["engine"] != _KEPT_BY_SWARM and host not in own.get("auths", {})
+    known = {**own.get("auths", {}), **own.get("credHelpers", {})}
+    by_token = settings["registry-token"] and settings["engine"] != _KEPT_BY_SWARM and host not in known
     if not password and not by_token:
         return Report(Verdict.PASS, f"The programs use the runner's own login to {host}, if it has one.", {})
     if runtime.scratch is None:

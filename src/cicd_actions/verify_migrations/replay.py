@@ -23,7 +23,7 @@ class Need:
     columns: tuple[str, ...]
     nullable: frozenset[str]
     left: frozenset[str] = frozenset()
-    """Columns that the models leave to the server: their values are defaults of its own, or computed."""
+    """Columns that the models leave to the server: their values are its defaults, or computed."""
 
 
 @dataclass(frozen=True)

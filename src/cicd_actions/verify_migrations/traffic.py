@@ -26,7 +26,7 @@ _WHOLE = 0.5
 """The share of a table's rows from which a change counts as one of the whole table."""
 
 _FEW = 10
-"""Rows of a table below which reading half of it is no scan."""
+"""Rows of a table below which reading half of it is not a scan."""
 
 _NOTHING: Mapping[str, Any] = {"vx": "", "at": 0, "locks": {}, "totals": {}}
 """The state before the first statement."""

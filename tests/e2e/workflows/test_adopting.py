@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import textwrap
 from typing import Any
 
 import pytest
@@ -149,34 +148,12 @@ def test_release_of_the_guide_reaches_staging_and_then_production(consumer: Cons
     assert command("init", {"check": "true"}, consumer.folder).code == 0
     planned = command("plan", {"event": "push", "ref": "refs/heads/main"}, consumer.folder)
     assert "Release: to staging." in planned.log
-    (adopt,) = (
-        textwrap.dedent(found)
-        for found in re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
-        if "\nname: Adopt\n" in textwrap.dedent(found)
-    )
     for name in ("staging", "production"):
         environment(world.github, "org/app", name)
         (world.folder / name).mkdir()
         for service in ("api", "worker", "web"):
             running = {"image": f"local/{service}@{OLD}", "digest": OLD, "sha": before}
             (world.folder / name / f"{service}.json").write_text(json.dumps(running))
-
-    # Both are adopted: by programs, at the reader's address, on the machine of the tests.
-    adopt = adopt.replace("<full commit sha>", PLACEHOLDER_SHA)
-    adopting: Any = plain(read(adopt.replace("ghcr.io/your-org/app/", "local/")).root)
-    job = adopting["jobs"]["adopt"]
-    given = job["steps"][0]["with"]
-    del given["stack"]
-    programs = {name: text for name, text in PROGRAMS.items() if name != "job-command"}
-    given.update(programs, engine="command", url=f"{world.url}/${{{{ inputs.environment }}}}/api/health/ready")
-    job.update({"runs-on": "ubuntu-latest", "environment": {"name": job["environment"]["name"]}})
-    secrets = {"GITHUB_TOKEN": world.token, "DEPLOY_ENV": "A=b", "RELEASE_ENV": "C=d", "RECORD_KEY": KEY}
-    consumer.commit({WORKFLOW: json.dumps(adopting)})
-    for name in ("staging", "production"):
-        event = {"inputs": {"environment": name}}
-        run = consumer.run("workflow_dispatch", event, step_environment=world.begin(consumer.head), secrets=secrets)
-        assert run.results() == {"adopt": "success"}, run.log()
-    assert world.tasks() == [(name, "passed", before) for name in ("staging", "production")]
 
     pages = (ROOT / "docs" / "pipeline.md").read_text("utf-8")
     (caller,) = (found for found in re.findall(r"```yaml\n(.*?)```", pages, re.DOTALL) if "\n  release:\n" in found)
@@ -185,6 +162,7 @@ def test_release_of_the_guide_reaches_staging_and_then_production(consumer: Cons
         consumer.describes({**written, **release_of(world, *environments)})
         released = consumer.commit({WORKFLOW: caller})
         surroundings = world.begin(released)
+        secrets = {"GITHUB_TOKEN": world.token, "DEPLOY_ENV": "A=b", "RELEASE_ENV": "C=d", "RECORD_KEY": KEY}
         run = consumer.run(step_environment=surroundings, secrets=secrets)
         assert set(run.results().values()) == {"success"}, run.log()
         assert all(set(world.runs(name).values()) == {released} for name in environments)

@@ -242,10 +242,12 @@ class TestAdopt:
         assert "nothing to adopt" in ended.headline
 
     def test_services_of_several_commits_need_a_sha(self, world: World) -> None:
+        """The run's own commit is not what runs."""
         world.runs(4, 5)
-        ended = world.action("deployment-record", self.inputs(world))
+        ended = world.action("deployment-record", self.inputs(world), GITHUB_SHA=sha(5))
         assert ended.code == 2
-        assert "Cannot tell which commit this is about" in ended.log
+        assert f"not labelled with one (api: {sha(4)}, web: {sha(5)})" in ended.log
+        assert world.tasks() == []
 
     @pytest.mark.parametrize("missing", ["engine", "url"])
     def test_what_it_cannot_do_without(self, world: World, missing: str) -> None:

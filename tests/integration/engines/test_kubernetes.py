@@ -140,6 +140,7 @@ def test_revert_failing_image_restores_only_own_fields(
     # A node that cannot pull the image says nothing of the release.
     with pytest.raises(NotStarted if kind == "missing" else RollOutFailed, match="progress deadline passed") as failed:
         engine.roll_out(target(), before, Deadline(60))
+    assert isinstance(failed.value, (NotStarted, RollOutFailed))
     evidence = failed.value.evidence
     assert reason in evidence.reason
     assert ("no such table" in evidence.log) == (kind != "missing")

@@ -53,6 +53,18 @@ def test_bandit_says_the_same_in_json_and_in_sarif(tmp_path: Path) -> None:
     assert "hunter2" not in Path(str(report.outputs["report"])).read_text()
 
 
+def test_gitleaks_says_the_same_in_json_and_in_sarif(tmp_path: Path) -> None:
+    documents = {name: (DATA / name).read_bytes() for name in ("gitleaks.json", "gitleaks.sarif")}
+    report = gate(tmp_path, documents, max_age="876000h")
+    found = document(report, "report")["findings"]
+    assert sorted((one["rule"], one["file"], one["line"]) for one in found) == [
+        ("aws-access-token", "conf.py", 1),
+        ("github-pat", "deploy.sh", 1),
+    ]
+    assert all(one["scanners"] == ["gitleaks"] and one["tier"] == "critical" for one in found)
+    assert "not-a-secret-of-ours" not in Path(str(report.outputs["report"])).read_text()
+
+
 def test_sarif_of_zizmor_is_read(tmp_path: Path) -> None:
     workflow = tmp_path / ".github" / "workflows" / "w.yml"
     workflow.parent.mkdir(parents=True)

@@ -103,7 +103,7 @@ def test_every_third_party_action_has_a_stand_in(tmp_path: Path) -> None:
     workflow = ROOT / "examples" / "two-lane" / ".github" / "workflows" / "pipeline.yml"
     export(ROOT, tmp_path)
     called = files(workflow, tmp_path)
-    assert sorted(path.stem for path in called) == ["deploy", "pipeline", "release", "verify"]
+    assert sorted(path.stem for path in called) == ["build", "deploy", "pipeline", "release", "verify"]
     found = repositories([*called, *tmp_path.glob(".github/actions/*/action.yml")])
     assert found
     for reference, folder in found.items():
@@ -123,6 +123,7 @@ def test_stand_ins_take_no_input_that_the_real_action_does_not() -> None:
         "actions/checkout": {
             "ref", "path", "fetch-depth", "filter", "sparse-checkout", "sparse-checkout-cone-mode", "persist-credentials",
         },
+        "actions/cache": {"path", "key"},
         "actions/cache/restore": {"path", "key"},
         "actions/cache/save": {"path", "key"},
         "actions/upload-artifact": {"name", "path", "if-no-files-found", "retention-days", "include-hidden-files", "overwrite"},
@@ -142,7 +143,7 @@ def test_stand_ins_take_no_input_that_the_real_action_does_not() -> None:
         "azure/login": {"client-id", "tenant-id", "subscription-id"},
         "google-github-actions/auth": {"workload_identity_provider", "service_account"},
     }  # fmt: skip
-    files = [ROOT / ".github" / "workflows" / f"{name}.yml" for name in ("verify", "release", "deploy", "rollback")]
+    files = [ROOT / ".github" / "workflows" / f"{name}.yml" for name in ("verify", "release", "build", "deploy", "rollback")]
     for file in [*files, ROOT / ".github" / "actions" / "set-up-lane" / "action.yml"]:
         document = plain(read(file.read_text(encoding="utf-8")).root)
         assert isinstance(document, dict)
@@ -159,7 +160,8 @@ def test_the_plan_names_every_job_of_the_example(tmp_path: Path) -> None:
     planned = jobs(ROOT / "examples" / "two-lane" / ".github" / "workflows" / "pipeline.yml", tmp_path)
     assert planned == [
         "verify / plan", "verify / lane", "verify / spec", "verify / client", "verify / scan", "verify / check",
-        "release / build separately", "release / build", "release / image",
+        *(f"build {number} / build separately" for number in range(1, 5)),
+        "release / build", "release / image",
         *(
             f"environment {number} / {job}" for number in range(1, 5)
             for job in ("plan infrastructure", "ask for approval", "approve", "deploy")

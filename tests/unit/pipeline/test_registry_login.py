@@ -76,6 +76,11 @@ def test_run_the_accounts_own_login_and_contexts_stay(tmp_path: Path) -> None:
     assert own.read_text() == before
 
 
+def test_run_the_accounts_credential_helper_is_an_own_login(tmp_path: Path) -> None:
+    account(tmp_path, {"credHelpers": {"ghcr.io": "pass"}})
+    assert log_in(tmp_path, GHCR) is None
+
+
 def test_with_login_wins_over_a_credentials_store_and_keeps_it_for_the_others() -> None:
     own = {"auths": {"else.example": {}, "ghcr.io": {}}, "credsStore": "pass", "credHelpers": {"aws.example": "ecr-login"}}
     made = with_login(own, "ghcr.io", "bG9naW4=")

@@ -72,6 +72,7 @@ def test_document_is_json_with_every_trial(file: Path) -> None:
 def test_published_page_is_made_of_the_published_figures() -> None:
     for figures in ROOT.glob("docs/rehearsal.json"):
         assert figures.with_suffix(".md").read_text("utf-8") == results.page(figures.read_text("utf-8"))
+        assert "(rehearsal.md)" in (ROOT / "docs/README.md").read_text("utf-8")
 
 
 def test_every_fault_has_one_name_and_a_right_end() -> None:
