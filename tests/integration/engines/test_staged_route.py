@@ -123,7 +123,7 @@ def test_stage_whose_removal_was_killed_gets_no_traffic_before_its_pods_are_read
         assert engine.staged(["api"], Deadline(20))["api"].until == 0, "roll-out would abandon it"
         assert engine.weigh(stage, 20, Deadline(60)).percent == 20
         ending = passing(lambda: kubernetes.get("deployments", "api-next")["spec"]["replicas"] == 0)
-        engine.abandon(stage, ending, wait=False)  # a cancelled step: its time is over before the pods have ended
+        engine.abandon(stage, ending, wait=False)  # a cancelled step, whose deadline passes before the pods have ended
         assert engine.staged(["api"], Deadline(20))["api"].percent == 0
         engine.abandon(stage, Deadline(60))
     chosen.assert_never_empty()
