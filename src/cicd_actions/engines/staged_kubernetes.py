@@ -186,7 +186,7 @@ class StagedKubernetes(StageObjects):
             self._roll_back(stage, both, deadline, wait=wait)
             both = self._both(service, deadline)
         # Killed from here on, it counts as expired: the next run does not go on with it.
-        self._take_away(both, service, deadline, DRAIN if wait else DRAIN_SHORTLY, expires=True)
+        self._take_away(both, service, deadline, DRAIN if wait else DRAIN_SHORTLY, expires=True, whole=wait)
 
     def _roll_back(self, stage: Stage, both: Both, deadline: Deadline, *, wait: bool) -> None:
         """Rolls the first Deployment back, after a promotion was interrupted, while the Services choose other pods too."""
@@ -209,13 +209,28 @@ class StagedKubernetes(StageObjects):
                 fix="Run the roll-out again: it finds the stage, and finishes or abandons it.",
             ) from None
 
-    def _take_away(self, both: Both, service: str, deadline: Deadline, patience: float, *, expires: bool = False) -> None:
-        """Gives the first Deployment all of the traffic, and removes the stage. Any part of it may be done already."""
+    def _take_away(
+        self, both: Both, service: str, deadline: Deadline, patience: float, *, expires: bool = False, whole: bool = True
+    ) -> None:
+        """Gives the first Deployment all of the traffic, and removes the stage. Any part of it may be done already.
+
+        Without `whole` the stage may stay, where the time is too short to remove it.
+        """
         if both.live or not stages.is_empty(both.standing):
             both = dataclasses.replace(both, first=self._hold(service, deadline, both.first))
             both = self._until_first_is_ready(both, service, deadline)
             both = self._pin(both, both.old_hash, deadline)
             self._divide(route_of(both), 0, deadline)
+        try:
+            self._remove(both, service, deadline, patience, expires=expires)
+        except ActionError as error:
+            if whole:
+                raise
+            self._runtime.log(f"{service}: the stage has no traffic, and the next roll-out removes it. {error.what}")
+
+    def _remove(self, both: Both, service: str, deadline: Deadline, patience: float, *, expires: bool) -> None:
+        """Ends the pods of a stage that has no traffic, lets the first Deployment go on, and removes the stage."""
+        if both.live or not stages.is_empty(both.standing):
             if both.new:
                 self._runtime.sleep(deadline.timeout(patience))
             marks: Json = {"metadata": {"annotations": {stage_labels.UNTIL: None}}} if expires else {}

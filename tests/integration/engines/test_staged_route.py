@@ -14,6 +14,7 @@ from cicd_actions.engines.staged_kubernetes import StagedKubernetes
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.runtime import Runtime
 from tests.harness.chosen_pods import chosen_pods
+from tests.harness.deadlines import passing
 from tests.harness.gateway import gateway
 from tests.harness.kube_apiserver import Namespace
 from tests.harness.kubectl_by_http import Killed, KubectlByHttp
@@ -121,6 +122,9 @@ def test_stage_whose_removal_was_killed_gets_no_traffic_before_its_pods_are_read
             by_http(kubernetes, make_runtime(), "delete services").abandon(stage, Deadline(60))
         assert engine.staged(["api"], Deadline(20))["api"].until == 0, "roll-out would abandon it"
         assert engine.weigh(stage, 20, Deadline(60)).percent == 20
+        ending = passing(lambda: kubernetes.get("deployments", "api-next")["spec"]["replicas"] == 0)
+        engine.abandon(stage, ending, wait=False)  # a cancelled step, whose deadline passes before the pods have ended
+        assert engine.staged(["api"], Deadline(20))["api"].percent == 0
         engine.abandon(stage, Deadline(60))
     chosen.assert_never_empty()
     chosen.assert_route_never_leads_nowhere()
