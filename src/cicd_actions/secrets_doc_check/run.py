@@ -15,7 +15,7 @@ from cicd_actions.secrets_doc_check import block, documentation, mentions, repor
 from cicd_actions.secrets_doc_check.code import scanning
 from cicd_actions.secrets_doc_check.inputs import Inputs
 from cicd_actions.secrets_doc_check.inventory import Row, compare
-from cicd_actions.secrets_doc_check.model import Column, Entry, Missing, Use
+from cicd_actions.secrets_doc_check.model import Column, Entry, Missing, Use, of_the_system
 from cicd_actions.secrets_doc_check.rules import STALE, State, adopted, finding, judged, state_of, unread
 from cicd_actions.secrets_doc_check.settings import gather
 from cicd_actions.toolkit import markdown
@@ -116,8 +116,8 @@ def _gather(inputs: Inputs, runtime: Runtime) -> _Gathered:
             gathered.declared.append(Entry(name, place, () if description else (Missing.PURPOSE,)))
     for code in scanning.scan(tree, inputs.code):
         gathered.code += 1
-        gathered.uses += [use for use in code.uses if not _given(use.name)]
-        gathered.findings += code.findings
+        gathered.uses += [use for use in code.uses if not of_the_system(use.name)]
+        gathered.findings += code.told
         gathered.column.settings += code.settings
     named = {one for use in gathered.uses for one in use.environments or ()}
     gathered.environments = frozenset(inputs.environments or named)
@@ -140,20 +140,6 @@ def _fetcher(token: str, runtime: Runtime) -> Fetch:
             raise Unavailable(error.what) from None
 
     return fetch
-
-
-_GIVEN = frozenset(
-    "CI COLUMNS DISPLAY EDITOR HOME HOSTNAME IFS LANG LANGUAGE LINES LOGNAME MAIL NO_COLOR OLDPWD PAGER PATH PS1 PS2 PS4 PWD"
-    " SHELL SHLVL TEMP TERM TMP TMPDIR TZ USER VIRTUAL_ENV VISUAL"
-    " COMP_CWORD COMP_KEY COMP_LINE COMP_POINT COMP_TYPE COMP_WORDBREAKS COMP_WORDS".split()  # bash sets these for a completion
-)
-_GIVEN_STEMS = ("GITHUB_", "RUNNER_", "ACTIONS_", "BASH_", "LC_", "XDG_", "_")
-"""With `_` in front, a name is a private agreement of two programs."""
-
-
-def _given(name: str) -> bool:
-    """Returns whether the system, the shell, GitHub's runner or a calling program sets the variable."""
-    return name in _GIVEN or name.startswith(_GIVEN_STEMS)
 
 
 def _documents(tree: Tree, inputs: Inputs) -> dict[str, str]:
