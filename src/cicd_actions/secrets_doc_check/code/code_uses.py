@@ -21,7 +21,7 @@ class CodeUses:
     """What the file itself sets."""
     findings: list[Finding] = field(default_factory=list)
     unknown: dict[int, tuple[str, int]] = field(default_factory=dict)
-    """The lines that read a variable whose name cannot be told: the text of each, and its column."""
+    """The lines that read a variable whose name only the running code knows: the text of each, and its column."""
 
     def use(self, name: str, line: int, column: int = 1, *, optional: bool = False, how: str = "") -> None:
         """Adds a use of a variable."""
