@@ -41,13 +41,18 @@ def _shares_the_engine(item: pytest.Item) -> bool:
     return "docker_client" in getattr(item, "fixturenames", ())
 
 
+def _shares_the_cluster(item: pytest.Item) -> bool:
+    return "kubernetes" in getattr(item, "fixturenames", ())
+
+
 def _group(item: pytest.Item) -> str:
-    """Whose tests go to one worker. Those on the engine go to two: they wait more than they work."""
+    """Whose tests go to one worker. Those on the engine go to two, which take about as long: they wait more than they work."""
     file, _, _ = item.nodeid.partition("::")
-    if "kubernetes" in getattr(item, "fixturenames", ()):
+    if _shares_the_cluster(item):
         return "kubernetes"
     if _shares_the_engine(item) and not file.startswith("tests/e2e/test_demo"):
-        return "engine: releases" if file.startswith("tests/integration/roll") else "engine: the rest"
+        itself = file.startswith(("tests/integration/engines", "tests/integration/run_migrations"))
+        return "engine: itself and its jobs" if itself else "engine: releases"
     return file
 
 
@@ -56,15 +61,16 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     item.add_marker(pytest.mark.xdist_group(_group(item)))
 
 
+def _place(item: pytest.Item) -> tuple[bool, int]:
+    if _shares_the_cluster(item):
+        return True, 0
+    first = ("tests/e2e/test_demo", "tests/e2e", "tests/integration/verify", "tests/integration", "tests")
+    return not _shares_the_engine(item), next(at for at, folder in enumerate(first) if item.nodeid.startswith(folder))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest starts first, so that no worker is left with it at the end."""
-    first = ("tests/e2e/test_demo", "tests/e2e", "tests/integration/verify", "tests/integration", "tests")
-    items.sort(
-        key=lambda item: (
-            not _shares_the_engine(item),
-            next(number for number, folder in enumerate(first) if item.nodeid.startswith(folder)),
-        )
-    )
+    items.sort(key=_place)
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

@@ -30,13 +30,18 @@ def version(python: Path) -> tuple[int, int] | None:
     return int(major), int(minor)
 
 
-def main() -> None:
+def available() -> dict[tuple[int, int], Path]:
+    """Returns a working Python of each version from 3.10 on. Its name tells the version: one of each is asked."""
     found: dict[tuple[int, int], Path] = {}
     for python in candidates():
-        if python.name.removeprefix("python3.").isdigit():
-            told = version(python)
-            if told and told >= (3, 10):
-                found.setdefault(told, python)
+        minor = python.name.removeprefix("python3.")
+        if minor.isdigit() and int(minor) >= 10 and (3, int(minor)) not in found and version(python) == (3, int(minor)):
+            found[3, int(minor)] = python
+    return found
+
+
+def main() -> None:
+    found = available()
     for each in sorted({min(found), max(found)}) if found else []:
         print(f"{each[0]}.{each[1]} {found[each]}")
 

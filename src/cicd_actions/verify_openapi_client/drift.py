@@ -19,7 +19,6 @@ _KINDS = {
     "A": "added",
     "D": "deleted",
     "R": "renamed",
-    "C": "added",
     "?": "untracked",
     "!": "ignored",
 }
@@ -67,8 +66,8 @@ def find(shadow: Shadow, repository: Repository, generator: generation.Generator
 
 
 def _status(shadow: Shadow, client: Sequence[str], ignored_before: set[str]) -> list[ChangedFile]:
-    status = ("status", "--porcelain=v1", "-z", "--untracked-files=all", "--ignored=matching", "--ignore-submodules=all")
-    found = _parsed(shadow.git(*status, "--no-renames", "--", *client), ignored_before)
+    status = ("status", "-z", "--untracked-files=all", "--ignored=matching", "--ignore-submodules=all")
+    found = _parsed(shadow.git(*status, "--", *client), ignored_before)
     new = [file.path for file in found if file.kind == "untracked"]
     if not new:
         return found
@@ -84,14 +83,15 @@ def _status(shadow: Shadow, client: Sequence[str], ignored_before: set[str]) -> 
 
 
 def _parsed(output: bytes, ignored_before: set[str]) -> list[ChangedFile]:
-    """The entries of `git status --porcelain=v1 -z`: two letters, a space, the path; the old path of a renamed one follows."""
+    """The entries of `git status -z`: two letters, a space, the path; the old path of a renamed one follows."""
     found: list[ChangedFile] = []
     entries = iter(split(output))
     for entry in entries:
         letters, path = entry[:2], entry[3:]
         letter = letters.strip()[-1:]
-        was = next(entries, "") if "R" in letters or "C" in letters else ""
-        if letter == "!" and any(name == path or name.startswith(path) for name in ignored_before):
+        was = next(entries) if "R" in letters else ""
+        folder = path if path.endswith("/") else f"{path}/"
+        if letter == "!" and any(f"{name}/".startswith(folder) for name in ignored_before):
             continue
         found.append(ChangedFile(path, _KINDS.get(letter, "changed"), was))
     return found
@@ -105,7 +105,7 @@ def _restore(shadow: Shadow, client: Sequence[str]) -> None:
     for path in client:
         source, target = saved / path, shadow.tree / path
         if source.is_dir():
-            shutil.copytree(source, target, symlinks=True)
+            shutil.copytree(source, target)
         elif source.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)

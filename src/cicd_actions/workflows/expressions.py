@@ -90,16 +90,14 @@ def _token(text: str, at: int, before: str) -> Token:
 
 
 def _number(text: str, at: int) -> Token:
-    match = _NUMBER_WORD.match(text, at)
-    word = match[0] if match else text[at]
+    word = text[at : _end_of(_NUMBER_WORD, text, at)]
     if not (_NUMBER.fullmatch(word) or _OTHER_BASE.fullmatch(word)):
         raise NotAnExpression(f"`{word[:80]}` is not a number", at)
     return Token("number", word, at, at + len(word))
 
 
 def _name(text: str, at: int) -> Token:
-    match = _WORD.match(text, at)
-    word = match[0] if match else text[at]
+    word = text[at : max(_end_of(_WORD, text, at), at + 1)]
     if not IDENTIFIER.fullmatch(word):
         hint = "; texts stand in single quotes" if word.startswith('"') else ""
         raise NotAnExpression(f"`{word[:80]}` is not understood here{hint}", at)
@@ -189,7 +187,7 @@ class _Reader:
         elif self.now.kind == "name":
             node = self._named()
         else:
-            found = f"`{self.now.text[:80]}`" if self.now.kind != "end" else "the end"
+            found = f"`{self.now.text}`" if self.now.kind != "end" else "the end"
             raise NotAnExpression(f"expected a value, found {found}", self.now.start)
         return self._accesses(node)
 
@@ -225,19 +223,18 @@ class _Reader:
             opened = self._step().kind
             key: Node | None = None
             if self.now.kind == "*":
-                end = self._step().end
+                self._step()
             elif opened == ".":
                 name = self.expect("name")
-                key, end = Literal(name.text, name.start, name.end), name.end
+                key = Literal(name.text, name.start, name.end)
             else:
                 self._deeper()
                 key = self.expression(0)
                 self._depth -= 1
-                end = key.end
             if opened == "[":
-                end = self.expect("]").end
+                self.expect("]")
             self._deeper()
-            node = Access(node, key, node.start, end)
+            node = Access(node, key, node.start, self._tokens[self._at - 1].end)
         self._depth = before
         return node
 

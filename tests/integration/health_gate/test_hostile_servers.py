@@ -19,12 +19,18 @@ Send = Callable[[socket.socket], None]
 TIMEOUT = 1.5
 MEMORY = 100 * 1024 * 1024
 
-GZIP_BOMB = gzip.compress(b"\0" * 100_000_000)
-ZLIB_BOMB = zlib.compress(b"[" * 100_000_000)
+BOMBS: dict[str, bytes] = {}
+"""By encoding. They are made when the first test runs: each worker collects this file, and one runs it."""
+
 WIDE = b"[" + b"{}," * 340_000 + b"{}]"
 DEEP = b"[" * 500_000 + b"]" * 500_000
 
 _never = threading.Event()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bombs() -> None:
+    BOMBS.update(gzip=gzip.compress(b"\0" * 100_000_000), deflate=zlib.compress(b"[" * 100_000_000))
 
 
 def _pause(seconds: float) -> None:
@@ -77,13 +83,13 @@ def interim_flood(connection: socket.socket) -> None:
 
 
 def gzip_bomb(connection: socket.socket) -> None:
-    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(GZIP_BOMB) + GZIP_BOMB)
+    bomb = BOMBS["gzip"]
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb) + bomb)
 
 
 def deflate_bomb(connection: socket.socket) -> None:
-    connection.sendall(
-        b"HTTP/1.1 200 OK\r\nContent-Encoding: deflate\r\nContent-Length: %d\r\n\r\n" % len(ZLIB_BOMB) + ZLIB_BOMB
-    )
+    bomb = BOMBS["deflate"]
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: deflate\r\nContent-Length: %d\r\n\r\n" % len(bomb) + bomb)
 
 
 def garbage(connection: socket.socket) -> None:

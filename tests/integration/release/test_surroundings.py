@@ -10,13 +10,12 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.harness.release import ROOT
-from tools.pythons import candidates, version
+from tools.pythons import available
 
 NAMES = sorted(path.parent.name for path in ROOT.glob("actions/*/action.yml"))
 POISON = "raise SystemExit('poisoned')"
@@ -47,18 +46,9 @@ exec "$1/bin/cicd-actions" "$2" --help
 """
 
 
-def pythons() -> Iterator[tuple[str, Path]]:
-    """Every supported Python available, one of each version; at least the one that runs the tests."""
-    found = {(sys.version_info[0], sys.version_info[1]): Path(sys.executable)}
-    for python in candidates():
-        told = version(python) if python.name.removeprefix("python3.").isdigit() else None
-        if told and told >= (3, 10):
-            found.setdefault(told, python)
-    for (major, minor), path in sorted(found.items()):
-        yield f"{major}.{minor}", path
-
-
-PYTHONS = dict(pythons())
+OWN = (sys.version_info[0], sys.version_info[1])
+PYTHONS = {f"{major}.{minor}": path for (major, minor), path in sorted({**available(), OWN: Path(sys.executable)}.items())}
+"""Every supported Python available, one of each version; at least the one that runs the tests."""
 
 
 class Job:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ class Made:
     """A repository with a client below `src/client`, and a folder beside it."""
 
     root: Path
+    client: tuple[str, ...] = ("src/client",)
     seen: list[list[str]] = field(default_factory=list)
 
     def git(self, *words: str) -> str:
@@ -51,15 +53,16 @@ class Made:
         made = self
 
         class Function:
-            client = ("src/client",)
+            client = made.client
 
             def run(self, copy: shadow.Shadow) -> None:
-                made.seen.append(sorted(path.name for path in (copy.tree / "src/client").rglob("*") if path.is_file()))
+                made.seen.append(sorted(path.name for path in (copy.tree / made.client[0]).rglob("*") if path.is_file()))
                 generate(copy.tree, len(made.seen))
 
         with shadow.shadow(found, None) as copy:
             drift = find(copy, found, cast("Generator", Function()))
-            return drift, write(copy, found, drift) if fix else []
+            # A run that was killed while it wrote is run again: what is written or gone already stays so.
+            return drift, [write(copy, found, drift) for _ in range(2)][1] if fix else []
 
 
 @pytest.fixture
@@ -121,12 +124,42 @@ def test_drift_of_a_file_that_git_does_not_know_yet_is_found(made: Made) -> None
 
 
 def test_drift_leaves_out_what_was_ignored_before_and_finds_what_is_ignored_now(made: Made) -> None:
-    made.commit({".gitignore": "*.map\n"})
-    made.files({"src/client/there.map": "m"})
-    found, _ = made.drift(writing({"src/client/there.map": "m2"}))
-    assert found.files == ()
-    found, _ = made.drift(writing({"src/client/new.map": "m"}))
+    made.commit({".gitignore": "*.map*\nout/\n"})
+    made.files({"src/client/there.map": "m", "src/client/out/x.js": "x", "src/client/new.map.bak": "b"})
+    before = {"src/client/there.map": "m2", "src/client/out/y.js": "y"}
+    assert made.drift(writing(before))[0].files == ()
+    found, _ = made.drift(writing(before | {"src/client/new.map": "m"}))
     assert found.files == (ChangedFile("src/client/new.map", "ignored"),)
+    found, _ = made.drift(writing({"src/client/there.map": "m2", "src/client/new.ts": "n"}))
+    assert found.files == (ChangedFile("src/client/new.ts", "untracked"),)
+
+
+def test_drift_is_of_the_client_alone_and_of_each_new_file_whatever_its_name(made: Made) -> None:
+    made.git("update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},src/client/sub")
+    made.git("commit", "-q", "-m", "a submodule that is not checked out")
+    outside = {"README.md": "y", "new.md": "n"}
+    assert made.drift(writing(outside))[0] == Drift()
+    found, _ = made.drift(writing(outside | {"src/client/one\n.ts": "1\n", 'src/client/t"wo.ts': "2\n"}))
+    assert [file.path for file in found.files] == ["src/client/one\n.ts", 'src/client/t"wo.ts']
+    assert b"md" not in found.patch
+
+
+def test_drift_in_a_repository_with_other_git_settings_is_the_same(made: Made) -> None:
+    made.client = ("-gen",)
+    made.commit({"-gen/a.ts": "one\ntwo\n", "-gen/old.ts": "a\nb\nc\nd\ne\nf\n", "-gen/x.bin": "a\0b"})
+    made.files({".gitattributes": "*.ts diff=upper\n"})
+    made.git("add", ".gitattributes")
+    made.git("commit", "-q", "-m", "attributes")
+    for setting in ("diff.external=/bin/echo", "diff.upper.textconv=cat -n", "color.ui=always", "diff.renames=false"):
+        made.git("config", *setting.split("=", 1))
+    made.git("config", "status.renames", "false")
+    change = {"-gen/a.ts": "one\nTWO\n", "-gen/moved.ts": "a\nb\nc\nd\ne\nf\n", "-gen/x.bin": "a\0c"}
+    found, _ = made.drift(writing(change, "-gen/old.ts"))
+    assert ChangedFile("-gen/moved.ts", "renamed", "-gen/old.ts") in found.files
+    assert b"\n one\n-two\n+TWO\n" in found.patch
+    assert b"\nrename from -gen/old.ts\n" in found.patch
+    assert b"\nGIT binary patch\n" in found.patch
+    assert b"\x1b" not in found.patch
 
 
 def test_drift_between_two_generations_is_unstable_with_its_first_line(made: Made) -> None:
@@ -151,11 +184,30 @@ def test_drift_is_written_whole_with_modes_and_without_what_is_gone(made: Made) 
         (tree / "src/client/old.ts").rename(tree / "src/client/moved.ts")
         (tree / "src/client/run.sh").write_text("#!/bin/sh\n")
         (tree / "src/client/run.sh").chmod(0o755)
+        (tree / "src/client/deep/er").mkdir(parents=True, exist_ok=True)
+        (tree / "src/client/deep/er/x.ts").write_text("deep\n")
 
     _, written = made.drift(generate, fix=True)
-    assert sorted(written) == ["src/client/gone.ts", "src/client/moved.ts", "src/client/run.sh"]
-    assert sorted(path.name for path in (made.root / "src/client").iterdir()) == ["a.ts", "moved.ts", "run.sh"]
+    assert sorted(written) == ["src/client/deep/er/x.ts", "src/client/gone.ts", "src/client/moved.ts", "src/client/run.sh"]
+    assert sorted(path.name for path in (made.root / "src/client").rglob("*.*")) == ["a.ts", "moved.ts", "run.sh", "x.ts"]
     assert os.access(made.root / "src/client/run.sh", os.X_OK)
+
+
+@pytest.mark.parametrize("removes", [True, False])
+def test_drift_of_a_file_beside_a_folder_restores_the_first_generation_of_both(made: Made, removes: bool) -> None:
+    made.commit({"gen/deep/api.ts": "0\n"})
+    made.client = ("src/client", "gen/deep/api.ts")
+
+    def generate(tree: Path, time: int) -> None:
+        if removes and time == 2:
+            shutil.rmtree(tree / "gen")
+        else:
+            (tree / "gen/deep/api.ts").write_text(f"{time}\n")
+
+    found, written = made.drift(generate, fix=True)
+    assert found.unstable == ("gen/deep/api.ts",)
+    assert written == ["gen/deep/api.ts"]
+    assert (made.root / "gen/deep/api.ts").read_text() == "1\n"
 
 
 @pytest.mark.parametrize(

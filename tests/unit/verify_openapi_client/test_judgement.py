@@ -294,6 +294,7 @@ def test_findings_of_changes_have_the_severity_of_their_level_and_the_line_of_th
     assert (found.file, found.line) == ("client.ts", None)
     assert judgement(one, client=()).findings()[0].file == ""
     assert subject(change(BREAKING, "GET /x")) == "GET /x: "
+    assert subject(change(BREAKING, "GET /x", "PUT /x")) == "GET /x and 1 more: "
 
 
 def test_findings_of_accepted_changes_are_notices_with_the_reason_and_those_turned_off_are_none() -> None:

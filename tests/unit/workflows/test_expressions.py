@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import string
 from collections.abc import Callable
 from typing import Any
 
@@ -212,6 +213,12 @@ def test_parse_fifty_levels_are_read_and_what_stands_beside_them_is_not_deeper(n
     assert not reads(f"a || ({nested(49)})")
 
 
+@pytest.mark.parametrize("before", ["!a", "(a)", "f(a)", "a[b]", "a.b.c"])
+def test_parse_what_stands_before_an_operator_gives_its_levels_back(before: str) -> None:
+    for depth, read in ((48, True), (49, False)):
+        assert reads("(" * depth + f"{before} == (b)" + ")" * depth) == read
+
+
 def test_parse_as_many_characters_as_github_takes_are_read() -> None:
     assert reads(" " * 10 + "x" * 20_990)
 
@@ -226,6 +233,7 @@ def test_parse_as_many_characters_as_github_takes_are_read() -> None:
         ),
         (" a[b[0]].c", ["a[b[0]].c", "a[b[0]]", "a", "b[0]", "b", "0", "c"]),
         ("f( )[0]", ["f( )[0]", "f( )", "0"]),
+        ("a || b || c ", ["a || b || c", "a", "b", "c"]),
         ("'a''' != -1.5", ["'a''' != -1.5", "'a'''", "-1.5"]),
     ],
 )  # fmt: skip
@@ -239,7 +247,12 @@ def test_tokens_say_their_kind_and_where_they_stand() -> None:
     assert [token.kind for token in found] == ["name", ".", "name", "[", "number", "]", ">=", "string", "end"]
     assert [token.text for token in found] == ["a", ".", "b", "[", "1", "]", ">=", "'c'", ""]
     assert [text[token.start : token.end] for token in found] == [token.text for token in found]
-    assert found[-1].start == len(text)
+    assert (found[-1].start, found[-1].end) == (len(text), len(text))
+
+
+@pytest.mark.parametrize("letter", [*string.ascii_letters, "_"])
+def test_tokens_every_letter_begins_a_name(letter: str) -> None:
+    assert [token.kind for token in expressions.tokens(letter)] == ["name", "end"]
 
 
 @pytest.mark.parametrize("text", ["a.b", "f().b", "a[0].b", "a.*.b"])
