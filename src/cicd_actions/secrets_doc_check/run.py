@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import gc
 import os
+import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from cicd_actions.secrets_doc_check.inventory import Row, compare
 from cicd_actions.secrets_doc_check.model import Column, Entry, Missing, Use, of_the_system
 from cicd_actions.secrets_doc_check.rules import STALE, State, adopted, finding, judged, state_of, unread
 from cicd_actions.secrets_doc_check.settings import gather
-from cicd_actions.toolkit import markdown
+from cicd_actions.toolkit import git, markdown
 from cicd_actions.toolkit.errors import ActionError, Failed, UnusableInput
 from cicd_actions.toolkit.findings import Finding
 from cicd_actions.toolkit.printable import visible
@@ -152,8 +153,22 @@ def _documents(tree: Tree, inputs: Inputs) -> dict[str, str]:
         full = tree.root / target
         if text is None and (os.path.lexists(full) or not full.parent.resolve().is_relative_to(tree.root.resolve())):
             raise UnusableInput(f"Cannot read and write `{target}`: {_why(tree, target)}.")
+        if _ignored(tree.root, target):
+            raise UnusableInput(
+                f"Cannot document in `{target}`: git ignores it, so no later check would read it.",
+                fix=f"Name another file, or add a line to .gitignore:\n\n    !/{target}",
+            )
         texts[target] = text or ""
     return texts
+
+
+def _ignored(root: Path, path: str) -> bool:
+    try:
+        words = git.command("check-ignore", "--quiet", "--", f"./{path}")
+        done = subprocess.run(words, cwd=root, env=git.variables(os.environ), capture_output=True, timeout=30, check=False)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return False
+    return done.returncode == 0
 
 
 def _why(tree: Tree, path: str) -> str:
