@@ -18,6 +18,7 @@ from cicd_actions.secrets_doc_check.model import (
     Setting,
     Subject,
     Use,
+    may_be_a_setting,
 )
 from cicd_actions.secrets_doc_check.rules import State
 from cicd_actions.workflows.place import Place
@@ -124,13 +125,17 @@ def _judge(row: Row, column: Column) -> None:
             row.missing = tuple(part for part in Missing if part in lacking)
             if row.missing:
                 row.states.add(State.INCOMPLETE)
-    elif not row.uses and row.name not in SWITCHES and (row.entries or any(_owned(one) for one in row.settings)):
+    elif not row.uses and row.name not in SWITCHES and (_explained(row) or any(_owned(one) for one in row.settings)):
         row.states.add(State.UNUSED)
     for use in row.uses:
         if use.kind is not Kind.SETTING and not use.optional and not use.interface and not use.passes:
             _look_up(row, use, column)
     if row.unset:
         row.states.add(State.UNSET)
+
+
+def _explained(row: Row) -> bool:
+    return bool(row.entries) and may_be_a_setting(row.name)
 
 
 def _on_github(setting: Setting) -> bool:

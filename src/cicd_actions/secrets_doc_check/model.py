@@ -18,6 +18,32 @@ GIVEN = frozenset({"GITHUB_TOKEN"})
 SWITCHES = frozenset({"ACTIONS_STEP_DEBUG", "ACTIONS_RUNNER_DEBUG"})
 """Names that the runner itself reads."""
 
+_SYSTEM = frozenset(
+    "CI COLUMNS DISPLAY EDITOR HOME HOSTNAME IFS LANG LANGUAGE LINES LOGNAME MAIL NO_COLOR OLDPWD PAGER PATH PS1 PS2 PS4 PWD"
+    " SHELL SHLVL TEMP TERM TMP TMPDIR TZ USER VIRTUAL_ENV VISUAL"
+    " APPDATA COMSPEC LOCALAPPDATA PROGRAMDATA PROGRAMFILES SYSTEMROOT USERPROFILE WINDIR"
+    " COMP_CWORD COMP_KEY COMP_LINE COMP_POINT COMP_TYPE COMP_WORDBREAKS COMP_WORDS".split()  # bash sets these for a completion
+)
+_SYSTEM_STEMS = ("GITHUB_", "RUNNER_", "ACTIONS_", "BASH_", "LC_", "XDG_", "_")
+"""With `_` in front, a name is a private agreement of two programs."""
+
+
+def of_the_system(name: str) -> bool:
+    """Returns whether the system, the shell, GitHub's runner or a calling program sets the variable."""
+    return name in _SYSTEM or name.startswith(_SYSTEM_STEMS)
+
+
+_CODE = re.compile(r"[A-Z]{1,3}[0-9]{3,}")
+
+
+def may_be_a_setting(name: str) -> bool:
+    """Returns whether an entry of a document can mean a setting of the project.
+
+    It cannot where it is a variable of the system, or the code of a linter's rule, such as `E203`.
+    """
+    return not of_the_system(name) and not _CODE.fullmatch(name)
+
+
 REPOSITORY = "repository"
 ORGANISATION = "organisation"
 DEPENDABOT = "Dependabot"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import gc
 import os
+import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +16,10 @@ from cicd_actions.secrets_doc_check import block, documentation, mentions, repor
 from cicd_actions.secrets_doc_check.code import scanning
 from cicd_actions.secrets_doc_check.inputs import Inputs
 from cicd_actions.secrets_doc_check.inventory import Row, compare
-from cicd_actions.secrets_doc_check.model import Column, Entry, Missing, Use
+from cicd_actions.secrets_doc_check.model import Column, Entry, Missing, Use, of_the_system
 from cicd_actions.secrets_doc_check.rules import STALE, State, adopted, finding, judged, state_of, unread
 from cicd_actions.secrets_doc_check.settings import gather
-from cicd_actions.toolkit import markdown
+from cicd_actions.toolkit import git, markdown
 from cicd_actions.toolkit.errors import ActionError, Failed, UnusableInput
 from cicd_actions.toolkit.findings import Finding
 from cicd_actions.toolkit.printable import visible
@@ -116,8 +117,8 @@ def _gather(inputs: Inputs, runtime: Runtime) -> _Gathered:
             gathered.declared.append(Entry(name, place, () if description else (Missing.PURPOSE,)))
     for code in scanning.scan(tree, inputs.code):
         gathered.code += 1
-        gathered.uses += [use for use in code.uses if not _given(use.name)]
-        gathered.findings += code.findings
+        gathered.uses += [use for use in code.uses if not of_the_system(use.name)]
+        gathered.findings += code.told
         gathered.column.settings += code.settings
     named = {one for use in gathered.uses for one in use.environments or ()}
     gathered.environments = frozenset(inputs.environments or named)
@@ -142,20 +143,6 @@ def _fetcher(token: str, runtime: Runtime) -> Fetch:
     return fetch
 
 
-_GIVEN = frozenset(
-    "CI COLUMNS DISPLAY EDITOR HOME HOSTNAME IFS LANG LANGUAGE LINES LOGNAME MAIL NO_COLOR OLDPWD PAGER PATH PS1 PS2 PS4 PWD"
-    " SHELL SHLVL TEMP TERM TMP TMPDIR TZ USER VIRTUAL_ENV VISUAL"
-    " COMP_CWORD COMP_KEY COMP_LINE COMP_POINT COMP_TYPE COMP_WORDBREAKS COMP_WORDS".split()  # bash sets these for a completion
-)
-_GIVEN_STEMS = ("GITHUB_", "RUNNER_", "ACTIONS_", "BASH_", "LC_", "XDG_", "_")
-"""With `_` in front, a name is a private agreement of two programs."""
-
-
-def _given(name: str) -> bool:
-    """Returns whether the system, the shell, GitHub's runner or a calling program sets the variable."""
-    return name in _GIVEN or name.startswith(_GIVEN_STEMS)
-
-
 def _documents(tree: Tree, inputs: Inputs) -> dict[str, str]:
     """The texts of the documentation by path; the one to write is among them, whatever the globs say."""
     paths = tree.matching(inputs.docs)
@@ -166,8 +153,22 @@ def _documents(tree: Tree, inputs: Inputs) -> dict[str, str]:
         full = tree.root / target
         if text is None and (os.path.lexists(full) or not full.parent.resolve().is_relative_to(tree.root.resolve())):
             raise UnusableInput(f"Cannot read and write `{target}`: {_why(tree, target)}.")
+        if _ignored(tree.root, target):
+            raise UnusableInput(
+                f"Cannot document in `{target}`: git ignores it, so no later check would read it.",
+                fix=f"Name another file, or add a line to .gitignore:\n\n    !/{target}",
+            )
         texts[target] = text or ""
     return texts
+
+
+def _ignored(root: Path, path: str) -> bool:
+    try:
+        words = git.command("check-ignore", "--quiet", "--", f"./{path}")
+        done = subprocess.run(words, cwd=root, env=git.variables(os.environ), capture_output=True, timeout=30, check=False)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return False
+    return done.returncode == 0
 
 
 def _why(tree: Tree, path: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -21,19 +22,27 @@ from tests.fakes.gh import Gh
 from tests.harness.release import git
 
 VERSION = "1.2.3"
+STEPS = {"upload-artifact": "build", "download-artifact": "publish", "create-github-app-token": "publish"}
+"""The actions whose steps fail, and their jobs."""
+
 FAILURES = {
-    "sudo": "test", "docker": "image", "make": "image", "attest-image": "image", "push": "publish", "attest-publish": "publish",
+    "sudo": "test", "self-test": "self-test / tree", "docker": "image", "make": "image", "attest-image": "image", **STEPS,
+    "push": "publish", "attest-publish": "publish",
     "create": "publish", "upload": "publish", "edit": "publish", "api": "publish",
 }  # fmt: skip
-"""What fails, and the job that it stops: the tests, the image, the builds, attestations, git, and the verbs of gh."""
+"""What fails, and the job that it stops: tests, image, builds, attestations, artifacts, token, git, and the verbs of gh."""
 
 PROGRAMS = {
     "sudo": "exit 0",
     "make": 'case "$1" in release) mkdir -p .build/release && cp -R "$TREE" ".build/release/${2#VERSION=}" ;; esac',
     "docker": 'test "$3" = manifest',
 }
+UNLESS = '[[ $(cat "$FAILING") != {} ]]'
 CALLED = json.dumps(
-    {"on": {"workflow_call": {}}, "jobs": {"tree": {"runs-on": "ubuntu-latest", "steps": [{"shell": "bash", "run": "true"}]}}}
+    {
+        "on": {"workflow_call": {}},
+        "jobs": {"tree": {"runs-on": "ubuntu-latest", "steps": [{"shell": "bash", "run": UNLESS.format("self-test")}]}},
+    }
 )
 
 
@@ -42,6 +51,10 @@ class Project(Consumer):
 
     def __init__(self, folder: Path, act: Act) -> None:
         text = (ROOT / ".github" / "workflows" / "publish.yml").read_text("utf-8").replace("ubuntu-24.04", "ubuntu-latest")
+        for name in STEPS:
+            step = re.compile(rf"^ +- (?=(?:id: .+\n +)?uses: actions/{name}@)", re.MULTILINE)
+            text, found = step.subn(rf"      - run: '{UNLESS.format(name)}'\n\g<0>", text)
+            assert found == 1, name
         super().__init__(folder, act)
         self.git("remote", "set-url", "origin", f"https://github.com/{REPOSITORY}.git")
         shutil.copytree(ROOT / "tools" / "release", self.folder / "tools" / "release")
@@ -83,6 +96,7 @@ class Project(Consumer):
             step_environment={
                 "ATTESTATIONS": str(self.gh.folder / "known.json"),
                 "ATTEST_FAILS": failing.removeprefix("attest-"),
+                "FAILING": str(self.failing),
                 "TREE": self.act.environment["TREE"],
                 "HOME": self.act.environment["HOME"],
             },

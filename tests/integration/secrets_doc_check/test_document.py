@@ -162,6 +162,18 @@ def test_only_a_file_of_the_repository_is_written(project: Path, check: Check, p
         check({"write": path})
 
 
+def test_document_that_git_ignores_is_not_written(project: Path, check: Check) -> None:
+    subprocess.run(["git", "init", "--quiet", project], check=True)
+    (project / ".gitignore").write_text("/*.md\n")
+    with pytest.raises(UnusableInput, match="git ignores it") as said:
+        check({"write": "SECRETS.md"})
+    assert "!/SECRETS.md" in said.value.fix
+    assert not (project / "SECRETS.md").exists()
+    (project / ".gitignore").write_text("/*.md\n!/SECRETS.md\n")
+    check({"write": "SECRETS.md"})
+    assert (project / "SECRETS.md").exists()
+
+
 def test_a_link_that_leads_out_is_not_written_through(
     project: Path, check: Check, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

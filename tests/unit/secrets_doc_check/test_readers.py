@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cicd_actions.secrets_doc_check import documentation
 from cicd_actions.secrets_doc_check.code.scanning import SCANNERS, chosen, kind_of, scan, source
 from cicd_actions.secrets_doc_check.entry_text import cell_head, head, missing
-from cicd_actions.secrets_doc_check.model import Missing
+from cicd_actions.secrets_doc_check.model import Missing, may_be_a_setting
 from cicd_actions.workflows.files import read
 from cicd_actions.workflows.inspection import inspect
 from cicd_actions.workflows.tree import Tree
@@ -149,7 +149,29 @@ def test_a_kind_can_be_told(tmp_path: pytest.TempPathFactory) -> None:
 
 def test_scan_line_that_builds_two_names_is_one_finding() -> None:
     found = SCANNERS["python"]("x.py", "import os\nurl = os.environ.get(name, os.environ.get(name.upper()))\n")
-    assert [(one.rule.partition("/")[2], one.line) for one in found.findings] == [("dynamic-setting", 2)]
+    assert [(one.rule.partition("/")[2], one.line) for one in found.told] == [("dynamic-setting", 2)]
+
+
+def test_scan_file_that_builds_names_again_and_again_is_one_finding() -> None:
+    found = SCANNERS["python"]("x.py", "import os\n" + "os.environ[name]\n" * 3)
+    (one,) = found.told
+    assert (one.line, one.message.partition(". ")[2]) == (2, "2 more lines of the file read one so.")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("E203", False),
+        ("W503", False),
+        ("PATH", False),
+        ("SYSTEMROOT", False),
+        ("PORT", True),
+        ("S3_BUCKET", True),
+        ("V2", True),
+    ],
+)
+def test_may_be_a_setting_code_of_a_rule_or_a_variable_of_the_system_is_not(name: str, expected: bool) -> None:
+    assert may_be_a_setting(name) is expected
 
 
 def test_scan_of_a_tool_s_file_needs_no_documentation(tmp_path: Path) -> None:

@@ -107,6 +107,6 @@ def scan(tree: Tree, sources: Iterable[Source]) -> list[CodeUses]:
         found.uses = [use for use in found.uses if not use.aside or use.name not in read]
         if automatic and _NOT_THE_APPLICATION.search(path):
             found.uses = [replace(use, aside=True) for use in found.uses]
-            found.findings, found.settings = [], []
+            found.findings, found.settings, found.unknown = [], [], {}
         results.append(found)
     return results
