@@ -197,7 +197,17 @@ def test_redactor_parts_of_a_value_that_pydantic_quotes_are_masked() -> None:
 
 
 @pytest.mark.parametrize("mark", ["…", "..."])
-@pytest.mark.parametrize("spell", [str, lambda text: quote(text, safe=""), lambda text: json.dumps(text)[1:-1]])
+@pytest.mark.parametrize(
+    "spell",
+    [
+        str,
+        lambda text: quote(text, safe=""),
+        lambda text: json.dumps(text)[1:-1],
+        # Of these the whole is undone, and the half of an escape that a cut leaves is not.
+        lambda text: re.sub("%..", lambda match: match[0].lower(), quote(text, safe="")),
+        html.escape,
+    ],
+)
 def test_redactor_beginning_and_end_beside_a_cut_are_masked(spell: Callable[[str], str], mark: str) -> None:
     spelling = spell(PUNCTUATION * 2)
     redact = redactor(PUNCTUATION * 2)
@@ -306,3 +316,11 @@ def test_redactor_seam_is_before_a_secret_that_it_would_split() -> None:
     assert redact.seam("x" * 50 + "abcdef" + "y" * (redact.reach - 6)) == 50
     assert redact.seam("abcdef" + "y" * (redact.reach - 3)) == 6
     assert redact.seam("x" * 10) == 0
+    assert redact.seam("abcdef" + "y" * (redact.reach - 6)) == 0
+
+
+@pytest.mark.parametrize("before", [0, 40, 400])
+def test_redactor_parts_beside_cuts_anywhere_in_a_text_are_masked(before: int) -> None:
+    redact = redactor("correct-horse-battery", "hunter22-long")
+    text = "~" * before + "correct-hor… and hunter22-…; …orse-battery, ...r22-long"
+    assert redact(text) == "~" * before + f"{MASK}… and {MASK}…; …{MASK}, ...{MASK}"
