@@ -324,3 +324,15 @@ def test_redactor_parts_beside_cuts_anywhere_in_a_text_are_masked(before: int) -
     redact = redactor("correct-horse-battery", "hunter22-long")
     text = "~" * before + "correct-hor… and hunter22-…; …orse-battery, ...r22-long"
     assert redact(text) == "~" * before + f"{MASK}… and {MASK}…; …{MASK}, ...{MASK}"
+
+
+@pytest.mark.parametrize("kept", range(1, 8))
+def test_redactor_few_letters_of_base64_on_the_line_beside_are_masked(kept: int) -> None:
+    secret = "k9Qw7Zt4Lm2Xc8Vb6Nn1Hg5Jd3"
+    whole = base64.b64encode(secret.encode()).decode()
+    redact = redactor(secret)
+    assert redact(f"{whole[:kept]}\n{whole[kept:]}") == f"{MASK}\n{MASK}"
+    own = whole.rstrip("=")[:-1]
+    assert redact(f"~~~ {own[:-kept]}\n{own[-kept:]} ~~~") == f"~~~ {MASK}\n{MASK} ~~~"
+    # The same letters elsewhere are not of the secret.
+    assert redact(f"{own[-kept:]} {own[:-kept]}\nx{own[-kept:]}").startswith(f"{own[-kept:]} {MASK}\nx")
