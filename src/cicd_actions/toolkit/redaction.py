@@ -12,6 +12,7 @@ import json
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 
 MASK = "***"
 SHORTEST = 6
@@ -114,11 +115,21 @@ class _Search:
         for literal in literals:
             self._heads.setdefault(literal[:SHORTEST], []).append(literal)
             self._tails.setdefault(literal[-SHORTEST:], []).append(literal)
-        self._head: re.Pattern[str] | None = None
-        self._tail: re.Pattern[str] | None = None
         # Digits with separators are dumps, which have their own columns: they are found whole.
         self._letters = "\0".join(["", *sorted(form for form in encoded if not {":", " "} & {*form}), ""])
-        self._grams: set[str] = set()
+
+    # Most texts have neither a cut nor a line of base64.
+    @cached_property
+    def _head(self) -> re.Pattern[str]:
+        return _overlapping(self._heads)
+
+    @cached_property
+    def _tail(self) -> re.Pattern[str]:
+        return _overlapping(self._tails)
+
+    @cached_property
+    def _grams(self) -> frozenset[str]:
+        return frozenset(self._letters[at : at + _EDGE] for at in range(len(self._letters) - _EDGE + 1))
 
     def places(self, text: str) -> list[tuple[int, int]]:
         """Returns start and end of each secret, and of each part of one beside a cut or at the edge of a line of base64."""
@@ -136,8 +147,6 @@ class _Search:
         return found
 
     def _beside_cuts(self, text: str) -> Iterator[tuple[int, int]]:
-        if self._head is None or self._tail is None:
-            self._head, self._tail = _overlapping(self._heads), _overlapping(self._tails)
         cuts = [match.span() for match in re.finditer(_CUTS, text)]
         before, after = [start for start, _ in cuts], [end for _, end in cuts]
         for match in self._head.finditer(text):
@@ -154,8 +163,6 @@ class _Search:
                     yield after[at], match.end(1)
 
     def _known(self, letters: str) -> bool:
-        if not self._grams:
-            self._grams = {self._letters[at : at + _EDGE] for at in range(len(self._letters) - _EDGE + 1)}
         return letters[:_EDGE] in self._grams or letters[-_EDGE:] in self._grams
 
     def _at_edges(self, text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

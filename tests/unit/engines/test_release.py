@@ -453,3 +453,21 @@ def test_settled_names_each_of_two_services_that_move() -> None:
     assert log == "Waiting for an earlier update of api, web to finish.\n"
     with pytest.raises(Failed, match="waiting for an earlier update of api, web was not finished"):
         look(Memory(moving), "api", "web", seconds=1)
+
+
+def test_release_of_own_programs_looks_behind_a_service_that_they_do_not_report() -> None:
+    release = Release("api", "web", "job", own_programs=True)
+
+    def change() -> None:
+        if "roll out job" in release.engine.calls:
+            release.engine.now.pop("api", None)
+            release.engine.now["web"] = running("web", 7)
+
+    release.engine.after = change
+    assert list(release.run().left) == ["web"]
+
+
+def test_release_service_of_which_the_engine_cannot_tell_the_digest_is_not_changed() -> None:
+    release = Release("api", "web")
+    release.engine.after = lambda: release.engine.now.update(api=Running("api", "r/api"))
+    assert release.run().verdict is Verdict.PASS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from cicd_actions.engines.protocol import Engine, EngineUnreachable, Image, ImageMissing, Job, JobEnd, Running
 from cicd_actions.github.history import History, Release
 from cicd_actions.github.release_record import Record, Revision, Task
+from cicd_actions.rollback_to_previous_sha import schema_guard
 from cicd_actions.rollback_to_previous_sha.inputs import CheckInputs
 from cicd_actions.rollback_to_previous_sha.plan import Facts, Left
 from cicd_actions.rollback_to_previous_sha.schema_guard import ONE_JOB, Guard, Question, Schema, SchemaRefused
@@ -42,6 +43,7 @@ class Images:
     missing: bool = False
 
     def resolve(self, image: str, deadline: Deadline) -> Image:
+        assert deadline.remaining > 0
         if self.missing:
             raise ImageMissing(f"The image {image} does not exist.")
         return Image(image)
@@ -102,13 +104,13 @@ class Case:
     log: io.StringIO = field(default_factory=io.StringIO)
 
     def answer(self) -> Schema:
-        runtime = Runtime(self.variables, self.log)
+        runtime = Runtime(self.variables, self.log, clock=lambda: 5.0)
         to = self.records[0]
         facts = Facts("staging", {"api": Running("api")}, History.of(self.records))
         left = Left(sha(2))
         question = Question(facts, left, Release(to, {"api": to}), {"api": Image("old")}, self.now, self.pending)
         inputs = load(CheckInputs, self.given, runtime.redactor)
-        return Guard(inputs, question, cast("Engine", self.engine), Deadline(600), runtime, {"A": "1"}).answer()
+        return Guard(inputs, question, cast("Engine", self.engine), Deadline(600, runtime.clock), runtime, {"A": "1"}).answer()
 
 
 EXPAND = 'deploy_phase = "expand"'
@@ -243,6 +245,8 @@ def test_guard_records_with_a_gap_are_not_enough(records: list[Record]) -> None:
     case = Case(images(), records)
     assert case.answer().stays == (Revision("0002", "expand", "add 0002"),)
     assert "alembic history --verbose" in words(case)
+    # The records tell the phase, so no module is asked.
+    assert not any(word.startswith("grep") for word in words(case))
 
 
 def test_guard_records_are_enough_where_each_deploy_has_its_verdict() -> None:
@@ -299,10 +303,10 @@ def test_guard_service_whose_image_is_not_known_is_unverified(now: Running | Non
 def test_guard_image_that_is_gone_is_unverified() -> None:
     engine = images()
     engine.missing = True
-    assert (
-        "(the image that runs now cannot be used: The image new does not exist.)"
-        in Case(engine, [record(1)]).answer().unverified
-    )
+    for pending in (False, True):
+        found = Case(engine, [record(1)], pending=pending).answer()
+        assert "(the image that runs now cannot be used: The image new does not exist.)" in found.unverified
+        assert found.database == ()
 
 
 def test_guard_database_ahead_of_every_image_is_unverified() -> None:
@@ -345,7 +349,7 @@ def test_guard_job_is_like_the_service_with_the_variables_that_it_needs() -> Non
         "schema-guard", Image("new"), ("alembic", "-c", "db/alembic.ini", "current"),
         {"A": "1", "DATABASE_URL": "postgresql://db/app"}, "api", ("backend",), "/srv", "api", sha(2),
     )  # fmt: skip
-    assert all(ONE_JOB - 5 < limit <= ONE_JOB for limit in case.engine.limits)
+    assert set(case.engine.limits) == {ONE_JOB}
     assert case.log.getvalue().splitlines()[0] == "Asking new: alembic -c db/alembic.ini current"
 
 
@@ -368,3 +372,62 @@ def test_guard_silent_image_is_said_to_have_printed_nothing() -> None:
             return JobEnd(1, 1)
 
     assert "ended with 1: it printed nothing)" in Case(Silent({}), [record(1)]).answer().unverified
+
+
+TWO = (Revision("0002", "expand", "add"), Revision("0003", "contract", "drop"))
+
+
+def two(*phases: str) -> Images:
+    """An engine whose newest image brings 0002 and 0003, with what their modules say."""
+    return Images({"old": OLD, "new": {"0001": "", **dict(zip(("0002", "0003"), phases, strict=True))}}, ("0003",))
+
+
+def test_guard_names_each_of_two_migrations() -> None:
+    both = [Revision(each.revision, "contract", each.message) for each in TWO]
+    with pytest.raises(SchemaRefused, match=r"as it is: 0002 \(add\), 0003 \(drop\) is a contract migration"):
+        Case(two("", ""), [record(1, schema=("0001",)), record(3, revisions=tuple(both), schema=("0003",))]).answer()
+    unsaid = Case(two("deploy_phase = P", "deploy_phase = P"), [record(1)]).answer()
+    assert "(nothing says whether 0002, 0003 is an expand or a contract migration)" in unsaid.unverified
+    silent = [replace(each, phase="") for each in TWO]
+    alone = Case(two("", ""), [record(1), record(3, revisions=tuple(silent))], given={}).answer()
+    assert alone.said.endswith("; newer by the records: 0002, 0003")
+
+
+def test_guard_asks_only_the_modules_whose_phase_the_records_do_not_tell() -> None:
+    case = Case(two("", EXPAND), [record(1), record(3, Task.QUARANTINED, revisions=TWO[:1], revisions_dropped=1)])
+    assert [(each.revision, each.phase) for each in case.answer().stays] == [("0002", "expand"), ("0003", "expand")]
+    assert words(case)[-1].endswith("-- /app/0003.py")
+    assert case.log.getvalue().endswith("Asking new: grep -H -E ^deploy_phase[[:space:]]*[:=]\n")
+
+
+def test_guard_records_are_enough_for_every_head_that_they_name() -> None:
+    heads = ("0001", "0002")
+    brought = record(3, Task.QUARANTINED, revisions=TWO[:1], schema=heads)
+    case = Case(images(database=heads), [record(1, schema=("0001",)), brought])
+    case.answer()
+    assert words(case) == ["alembic show 0001", "alembic show 0002"]
+
+
+def test_guard_refusal_names_a_release_of_the_services_alone() -> None:
+    brought = record(3, revisions=(Revision("0002", "contract"),), schema=("0002",))
+    worker = replace(record(4, schema=("0002",)), services={"worker": f"sha256:{4:064x}"})
+    with pytest.raises(SchemaRefused) as refused:
+        Case(images(), [record(1, schema=("0001",)), brought, worker]).answer()
+    assert f"to-sha: {sha(3)}" in refused.value.fix
+
+
+def test_guard_shows_the_last_three_lines_of_what_failed_cut() -> None:
+    class Talking(Images):
+        def job(self, job: Job, deadline: Deadline, line: Line) -> JobEnd:
+            for text in ("one", "two", "", "three", "x" * 310):
+                line("stderr", text)
+            return JobEnd(1, 1)
+
+    shown = f"two / three / {'x' * 310}"
+    assert f"ended with 1: {shown[:300]}… (24 more characters))" in Case(Talking({}), [record(1)]).answer().unverified
+
+
+def test_guard_keeps_a_bounded_number_of_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema_guard, "_MOST_LINES", 2)
+    found = Case(images(database=("0001", "0002", "0003")), [record(1, schema=("0001", "0002"))]).answer()
+    assert found.database == ("0001", "0002")

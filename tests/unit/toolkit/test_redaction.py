@@ -197,7 +197,17 @@ def test_redactor_parts_of_a_value_that_pydantic_quotes_are_masked() -> None:
 
 
 @pytest.mark.parametrize("mark", ["…", "..."])
-@pytest.mark.parametrize("spell", [str, lambda text: quote(text, safe=""), lambda text: json.dumps(text)[1:-1]])
+@pytest.mark.parametrize(
+    "spell",
+    [
+        str,
+        lambda text: quote(text, safe=""),
+        lambda text: json.dumps(text)[1:-1],
+        # Of these the whole is undone, and the half of an escape that a cut leaves is not.
+        lambda text: re.sub("%..", lambda match: match[0].lower(), quote(text, safe="")),
+        html.escape,
+    ],
+)
 def test_redactor_beginning_and_end_beside_a_cut_are_masked(spell: Callable[[str], str], mark: str) -> None:
     spelling = spell(PUNCTUATION * 2)
     redact = redactor(PUNCTUATION * 2)
@@ -227,3 +237,102 @@ def test_redactor_seam_splits_no_secret(data: st.DataObject) -> None:
     assert seam <= len(text) - redact.reach or redact(text[:seam]).endswith(MASK)
     assert redact(text[:seam]) + redact(text[seam:]) == redact(text) or redact(text[:seam]).endswith(MASK)
     assert secret not in redact(text[:seam]) + redact(text[seam:])
+
+
+def test_redactor_reach_is_what_the_longest_secret_can_take() -> None:
+    assert redactor().reach == 0
+    assert redactor("abcdef", "abcdefgh").reach == 12 * 8
+    assert redactor("x" * 30_000).reach == 256 * 1024
+    assert redactor("one-secret\nand more").values == {"one-secret\nand more", "one-secret", "and more"}
+
+
+@pytest.mark.parametrize(("length", "masked"), [(15, False), (16, True)])
+def test_redactor_user_of_a_url_without_a_password_is_a_key_from_a_length_on(length: int, masked: bool) -> None:
+    key = "k9Qw7Zt4Lm2Xc8Vb6"[:length]
+    assert redactor(f"https://{key}@sentry.example/1")(f"key {key}") == (f"key {MASK}" if masked else f"key {key}")
+
+
+@pytest.mark.parametrize(
+    ("url", "password"),
+    [
+        # Which `@` ends the password depends on what is percent-encoded: each reading is one password here.
+        ("app:pass@word1@db/prod?mail=a@b", "pass@word1"),
+        ("app:se/cret1@db/prod?mail=a@b", "se/cret1"),
+        ("app:se/cr@et12@db", "se/cr@et12"),
+        ("app:p%40ssw0rd@db", "p@ssw0rd"),
+        ("app:p%40ssw0rd@db", "p%40ssw0rd"),
+        ("app:one:two3@db", "one:two3"),
+        ("store/upload?x=1&X-Amz-Signature=a9f3c2b1d4#end", "a9f3c2b1d4"),
+        ("store/upload?api_token=t0k3n%2Dt0k3n", "t0k3n-t0k3n"),
+        ("db/prod; Password=hunter22x; x=1", "hunter22x"),
+    ],
+)
+def test_redactor_url_each_reading_of_its_password_is_masked_alone(url: str, password: str) -> None:
+    redact = redactor(f"scheme://{url}")
+    assert redact(f"a {password} b") == f"a {MASK} b"
+    assert redact("a prod b db c mail d app e store f upload") == "a prod b db c mail d app e store f upload"
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "pass\\ud83d\\ude00word", "pass\\uD83D\\uDE00word", "pass\\U0001F600word", "pass\\u{1F600}word", "pass\\u{1f600}word",
+        "\\x70ass\\ud83d\\ude00word", "pass&#128512;word", "pass&#x1F600;word", "pass&#X1f600;word", "pass%F0%9f%98%80word",
+    ],
+)  # fmt: skip
+def test_redactor_one_character_in_each_spelling_of_it_is_masked(spelling: str) -> None:
+    assert redactor("pass😀word")(f"a={spelling};b") == f"a={MASK};b"
+
+
+def test_redactor_escapes_of_control_characters_are_undone() -> None:
+    secret = "key\tb\x08c\x0cd\x0be\x07f\x00g\x1bh"
+    assert redactor(secret)("a=key\\tb\\bc\\fd\\ve\\af\\0g\\eh;b") == f"a={MASK};b"
+    # What is beyond the last character stays as it is.
+    assert redactor("key-0123")("\\u{110000} key-0123 \\u{FFFFFF}") == f"\\u{{110000}} {MASK} \\u{{FFFFFF}}"
+
+
+@pytest.mark.parametrize("letters", [7, 8])
+def test_redactor_line_of_base64_is_told_by_eight_letters(letters: int) -> None:
+    secret = "k9Qw7Zt4Lm2Xc8Vb6Nn1Hg5Jd3"
+    whole = base64.b64encode(secret.encode()).decode()
+    redact = redactor(secret)
+    masked = letters == 8
+    assert redact(f"~~~~{whole[:letters]}") == (f"~~~~{MASK}" if masked else f"~~~~{whole[:letters]}")
+    tail = whole.rstrip("=")[:-1][-letters:]
+    assert (MASK in redact(f"{tail}~~~~")) == masked
+
+
+def test_redactor_secret_of_the_shortest_length_is_masked_and_a_shorter_line_is_not() -> None:
+    assert redactor("abcdef")("abcdef") == MASK
+    assert redactor("abcde\nlonger-line")("abcde longer-line") == f"abcde {MASK}"
+    assert redactor("  abcdef  ")("[abcdef]") == f"[{MASK}]"
+
+
+def test_redactor_seam_is_before_a_secret_that_it_would_split() -> None:
+    redact = redactor("abcdef")
+    text = "x" * 50 + "abcdef" + "y" * (redact.reach - 3)
+    assert redact.seam(text) == 50
+    assert redact.seam("x" * 50 + "abcdef" + "y" * redact.reach) == 56
+    assert redact.seam("x" * 50 + "abcdef" + "y" * (redact.reach - 6)) == 50
+    assert redact.seam("abcdef" + "y" * (redact.reach - 3)) == 6
+    assert redact.seam("x" * 10) == 0
+    assert redact.seam("abcdef" + "y" * (redact.reach - 6)) == 0
+
+
+@pytest.mark.parametrize("before", [0, 40, 400])
+def test_redactor_parts_beside_cuts_anywhere_in_a_text_are_masked(before: int) -> None:
+    redact = redactor("correct-horse-battery", "hunter22-long")
+    text = "~" * before + "correct-hor… and hunter22-…; …orse-battery, ...r22-long"
+    assert redact(text) == "~" * before + f"{MASK}… and {MASK}…; …{MASK}, ...{MASK}"
+
+
+@pytest.mark.parametrize("kept", range(1, 8))
+def test_redactor_few_letters_of_base64_on_the_line_beside_are_masked(kept: int) -> None:
+    secret = "k9Qw7Zt4Lm2Xc8Vb6Nn1Hg5Jd3"
+    whole = base64.b64encode(secret.encode()).decode()
+    redact = redactor(secret)
+    assert redact(f"{whole[:kept]}\n{whole[kept:]}") == f"{MASK}\n{MASK}"
+    own = whole.rstrip("=")[:-1]
+    assert redact(f"~~~ {own[:-kept]}\n{own[-kept:]} ~~~") == f"~~~ {MASK}\n{MASK} ~~~"
+    # The same letters elsewhere are not of the secret.
+    assert redact(f"{own[-kept:]} {own[:-kept]}\nx{own[-kept:]}").startswith(f"{own[-kept:]} {MASK}\nx")
