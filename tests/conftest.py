@@ -33,8 +33,8 @@ settings.load_profile(f"cicd-actions-{os.environ.get('CICD_ACTIONS_EXAMPLES', 'c
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Two more than there are cores: a third of the time is spent waiting for engines and databases."""
-    return (os.cpu_count() or 1) + 2
+    """One more than there are cores: a third of the time is spent waiting for engines and databases."""
+    return (os.cpu_count() or 1) + 1
 
 
 def _shares_the_engine(item: pytest.Item) -> bool:
