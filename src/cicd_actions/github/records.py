@@ -11,7 +11,7 @@ from cicd_actions.github.errors import Permission
 from cicd_actions.github.history import History
 from cicd_actions.github.kept_pages import KeptPages
 from cicd_actions.github.proof import Proofs, TooManyRuns, Trust, Unproven
-from cicd_actions.github.release_record import NotARecord, Record, Task, now, read, time_of
+from cicd_actions.github.release_record import NotARecord, Record, Task, described, now, read, time_of
 from cicd_actions.toolkit.errors import Inconclusive
 from cicd_actions.toolkit.printable import shortened, visible
 
@@ -192,7 +192,7 @@ class Records:
                 "payload": self.trust.signed(replace(record, at=now())),
                 # GitHub takes names of environments in any case for the same, but filters Deployments by the exact text.
                 "environment": record.environment.lower(),
-                "description": _described(record),
+                "description": shortened(visible(described(record)), _DESCRIPTION),
             }
 
         made = self.github.send(
@@ -393,12 +393,3 @@ def _newest(found: _Found) -> int:
 def _spellings(environment: str) -> list[str]:
     """Returns the spellings to ask for: GitHub matches text, and names of environments are the same in any case."""
     return list(dict.fromkeys((environment.lower(), environment)))
-
-
-def _described(record: Record) -> str:
-    if record.task is Task.LOCK:
-        what = "rollback announced" if record.kind == "rollback" else f"{record.kind}ed"
-        return shortened(visible(f"{record.app} {what} by {record.run.actor or 'somebody'}"), _DESCRIPTION)
-    words = {Task.PASSED: "passed its gate", Task.QUARANTINED: "failed its gate", Task.DEPLOY: "deploying"}
-    what = f"{record.app} {record.sha[:12]} {words[record.task]}"
-    return shortened(visible(what if record.kind == "release" else f"{what} ({record.kind})"), _DESCRIPTION)

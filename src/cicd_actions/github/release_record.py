@@ -193,6 +193,16 @@ def who(record: Record) -> str:
     return shortened(visible(record.run.actor), 60) or "Somebody"
 
 
+def described(record: Record) -> str:
+    """Returns what a record stands for, as GitHub's list of deployments shows it. It has text from outside."""
+    if record.task is Task.LOCK:
+        what = "rollback announced" if record.kind == "rollback" else f"{record.kind}ed"
+        return f"{record.app} {what} by {record.run.actor or 'somebody'}"
+    words = {Task.PASSED: "passed its gate", Task.QUARANTINED: "failed its gate", Task.DEPLOY: "deploying"}
+    what = f"{record.app} {record.sha[:12]} {words[record.task]}"
+    return what if record.kind == "release" else f"{what} ({record.kind})"
+
+
 def lock_described(record: Record) -> str:
     """Returns who locked, when and why, as a sentence. All of it is text from outside."""
     return f"{who(record)} locked it at {record.at}: {shortened(visible(record.reason), _REASON_LIMIT)}"
