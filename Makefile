@@ -66,6 +66,7 @@ pictures: $(READY) ## draw the pictures of the README from the kept summaries
 lint: $(READY) ## ruff, mypy --strict, vulture, zizmor, actionlint, and that the metadata is fresh
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
+	@cd examples/two-lane/apps/api && $(abspath $(VENV))/bin/ruff check . && $(abspath $(VENV))/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/vulture
 	@$(VENV)/bin/zizmor --offline --quiet --persona pedantic .

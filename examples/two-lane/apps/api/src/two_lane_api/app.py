@@ -79,7 +79,7 @@ def _operation_id(route: APIRoute) -> str:
 
 
 def _list_problems(app: FastAPI) -> None:
-    """Adds the error model to the document, and removes the one of FastAPI, which this API never answers with."""
+    """Adds the error model to the document, and removes FastAPI's, which is never answered."""
     generate = app.openapi
 
     def openapi() -> dict[str, object]:
