@@ -110,7 +110,7 @@ class Pipeline:
         for step in job("deploy.yml", "deploy")["steps"]:
             if step.get("uses") != STEP or "always()" in str(step.get("if", "")):
                 continue
-            if step.get("if") and not _given(step["if"], settings):
+            if step.get("if") and not _given(step["if"], settings, outputs):
                 continue
             values = re.sub(
                 r"\$\{\{ toJSON\((.+?)\) \}\}", lambda found: _value(found[1], settings, outputs), step["with"]["values"]
@@ -135,16 +135,17 @@ class Pipeline:
         return Ended(code, json.loads(stdout.getvalue())["outputs"])
 
 
-def _given(condition: str, settings: dict[str, Any]) -> bool:
-    """Evaluates `fromJSON(inputs.settings).KEY == 'TEXT'` or `!=`, the only conditions before the gate."""
-    match = re.fullmatch(r"fromJSON\(inputs\.settings\)\.([a-z-]+) ([!=]=) '(.*)'", condition)
+def _given(condition: str, settings: dict[str, Any], outputs: dict[str, dict[str, str]]) -> bool:
+    """Evaluates `fromJSON(inputs.settings).KEY == 'TEXT'` or `steps.STEP.outputs.KEY == 'TEXT'`, or `!=`."""
+    match = re.fullmatch(r"(?:fromJSON\(inputs\.settings\)|steps\.([a-z-]+)\.outputs)\.([a-z-]+) ([!=]=) '(.*)'", condition)
     assert match, condition
-    return (str(settings.get(match[1], "")) == match[3]) is (match[2] == "==")
+    found = outputs[match[1]] if match[1] else settings
+    return (str(found.get(match[2], "")) == match[4]) is (match[3] == "==")
 
 
 def _value(expression: str, settings: dict[str, Any], outputs: dict[str, dict[str, str]]) -> str:
     """Evaluates what deploy.yml hands to the steps before the gate has judged."""
-    if expression == "github.sha":
+    if expression == "inputs.sha || github.sha":
         return json.dumps(sha(2))
     if match := re.fullmatch(r"fromJSON\(inputs\.settings\)\.([a-z-]+)", expression):
         return json.dumps(settings.get(match[1]))
