@@ -225,7 +225,8 @@ def _outputs(progress: StagedProgress) -> dict[str, OutputValue]:
     return {
         "previous": {service: running.digest for service, running in progress.before.items()},
         "digests": "\n".join(f"{target.service}={_digest_or_id(target.image)}" for target in progress.targets),
-        "stage": progress.stage,
+        # What could not be taken back may have the traffic still.
+        "stage": "" if progress.stage == "abandoned" and (progress.stranded or progress.left) else progress.stage,
         "stage-notes": " ".join(progress.notes),
     }
 
