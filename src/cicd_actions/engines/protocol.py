@@ -343,3 +343,12 @@ class Engine(Protocol):
     def close(self) -> None:
         """Closes the connections. Nothing that runs is touched."""
         ...
+
+
+@runtime_checkable
+class Relabels(Protocol):
+    """An engine that notes the commit of a service at a place where the change replaces no replica."""
+
+    def relabel(self, target: Target, deadline: Deadline) -> None:
+        """Notes the target's commit at a service that runs its image. One that runs another image stays as it is."""
+        ...
