@@ -98,8 +98,8 @@ class _Release:
         choice("start", "finish", "abandoned", "adopt", "verify-record", "lock", "unlock", "announce-rollback", "status"),
         "`start` before anything moves: refuses a commit that must not be deployed, and proves the rollback. `finish` after the"
         " gate: records the verdict. `abandoned`: ends a deploy whose stage was abandoned. `adopt`: gates and records what runs"
-        " now. `verify-record`: shows which records count. `lock` and `unlock` forbid and allow deploys. `announce-rollback` ends"
-        " the deploys that wait. `status`: shows what is recorded, since when, and locks.",
+        " now. `verify-record`: shows which records count. `lock` and `unlock` forbid and allow deploys. `announce-rollback`"
+        " ends the deploys that wait. `status`: shows what is recorded, since when, and locks.",
         required=True,
     )
     environment_url: str = declared(Rollback, "environment_url")
