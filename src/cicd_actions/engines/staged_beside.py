@@ -65,6 +65,7 @@ class Beside(abc.ABC):
         self._api.deadline = deadline
         now = self._settled(stage.service, deadline)
         if now.digest != stage.target.image.digest or now.ready != now.wanted or now.unfinished:
+            self._same(stage)
             self._lead_past(stage, deadline)
             arrived = self.roll_out(stage.target, now, deadline)
         else:

@@ -50,7 +50,7 @@ class SwarmByReplicas(SwarmStages, Beside):
             )
 
         try:
-            self._await_stage(stage.target, deadline, arrived, "The old release still has its part of the traffic.")
+            self._await_stage(stage.target, deadline, arrived, "The old release still has its part of the traffic.", again=True)
         except RollOutFailed as failure:
             failure.reverted = False
             raise
@@ -84,10 +84,13 @@ class SwarmByReplicas(SwarmStages, Beside):
     def _share(self, service: str) -> float:
         first, stage = self._existing(service), self._look(service + SUFFIX)
         with self._api.asking(f"count the replicas of {service}"):
-            old = running(self._tasks.of(first["ID"]))
-            new = running(self._tasks.of(stage["ID"])) if stage else []
-        joined = [task for task in new if has_names(task["Spec"], first["Spec"])]
-        return replica_share.percent(len(joined), len(old))
+            here = running(self._tasks.of(first["ID"]))
+            beside = running(self._tasks.of(stage["ID"])) if stage else []
+        joined = [task for task in beside if has_names(task["Spec"], first["Spec"])]
+        # In a promotion, replicas of the service itself are of the new release one after the other.
+        image = swarm_spec.image(stage["Spec"]) if stage else ""
+        promoted = [task for task in here if swarm_spec.same(str(task["Spec"]["ContainerSpec"]["Image"]), image)]
+        return replica_share.percent(len(joined) + len(promoted), len(here) - len(promoted))
 
     def _take_away(self, service: str, patience: float) -> None:
         """Ends the replicas of the stage, which lose their names first, then removes it."""

@@ -65,11 +65,22 @@ class SwarmStages(Swarm):
             raise
 
     def _await_stage(
-        self, target: Target, deadline: Deadline, arrived: Callable[[Sequence[Json], Json], bool], traffic: str
+        self,
+        target: Target,
+        deadline: Deadline,
+        arrived: Callable[[Sequence[Json], Json], bool],
+        traffic: str,
+        *,
+        again: bool = False,
     ) -> None:
-        """Waits until the replicas have arrived, and then for the time of `monitor`. `traffic` says what they got of it."""
+        """Waits until the replicas have arrived, and then for the time of `monitor`. `traffic` says what they got of it.
+
+        With `again`, replicas that ended before it was changed count for nothing.
+        """
         service, since = target.service, None
-        failures = Failures(self._tasks, target.image.pinned)
+        failures = (
+            self._failures(service + SUFFIX, target.image.pinned) if again else Failures(self._tasks, target.image.pinned)
+        )
         while True:
             state = self._existing(service + SUFFIX)
             with self._api.asking("ask for the replicas"):
