@@ -17,6 +17,7 @@ GATE = """
   url: "http://{SERVICE.address}:8000/health"
   expect-version: "{sha}"
   version-from: header:X-Version
+  timeout: 5s
 """
 
 

@@ -120,7 +120,7 @@ def shop(kubernetes: Namespace, registry: HTTPServer, failing: float = 0.0) -> I
             "strategy": "canary",
             "steps": "50% 1000 requests within 60s",
             "bake": "1s",
-            "stage-targets": f"{gate}\n  version-from: header:X-Version",
+            "stage-targets": f"{gate}\n  version-from: header:X-Version\n  timeout: 5s",
             "prometheus": prometheus.url,
             "requests-query": f"requests_total{PODS}",
             "errors-query": f"errors_total{PODS}",

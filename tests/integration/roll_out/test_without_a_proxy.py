@@ -13,7 +13,12 @@ from tests.harness.action import Ended, run
 from tests.harness.inside import Inside
 from tests.harness.stack import Built, Images, Stack
 
-GATE = '- url: "http://{SERVICE.address}:8000/health"\n  expect-version: "{sha}"\n  version-from: header:X-Version\n'
+GATE = """
+- url: "http://{SERVICE.address}:8000/health"
+  expect-version: "{sha}"
+  version-from: header:X-Version
+  timeout: 5s
+"""
 
 
 def verdict(ended: Ended) -> tuple[int, str, str, str]:
@@ -45,10 +50,6 @@ def test_canary_by_replicas_is_abandoned_for_its_errors_and_promoted_without_and
             ended = run("roll-out", asked("api", bad, **canary))
             assert verdict(ended) == (1, "fail", "false", "abandoned"), ended.log
             assert "The new release of api failed at 50 %. Errors: " in ended.outputs["reason"]
-            refused = run("roll-out", asked("api", new, **{**canary, "steps": "30% 9 requests within 1m"}))
-            assert verdict(refused) == (3, "inconclusive", "false", "abandoned"), refused.log
-            assert "the smallest share is 33 %" in refused.outputs["reason"]
-            assert load.answers[new.sha] == 0, "it never had the name"
             ended = run("roll-out", asked("api", new, **canary))
             assert verdict(ended) == (0, "pass", "true", "promoted"), ended.log
     assert not load.failures, load.failures
