@@ -35,7 +35,7 @@ _EXAMPLE = (
 class StagedCommand(Command):
     """See `staged_protocol.Weighted`. What `stage-command` reports is all that is known of a stage."""
 
-    strategies = ("blue-green", "canary")
+    strategies: tuple[str, ...] = ("blue-green", "canary")
     without_bake = ""
     programs = StagePrograms()
     acts = False

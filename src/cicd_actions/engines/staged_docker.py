@@ -124,7 +124,7 @@ class StagedDocker(DockerStages, ByProxy):
 class DockerByAlias(DockerStages, Beside):
     """See `staged_protocol.Staged`. The release is gated beside the old one, then the engine's own roll-out moves the name."""
 
-    strategies = (WITHOUT_PROXY["docker"],)
+    strategies: tuple[str, ...] = (WITHOUT_PROXY["docker"],)
     without_bake = "There is no bake: the old container is stopped, and kept. A rollback starts it again within seconds."
     divided_by = "alias"
 

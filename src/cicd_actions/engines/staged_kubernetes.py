@@ -59,7 +59,7 @@ class StagedKubernetes(StageObjects):
     The share of the new release is that of its ready pods, or that of its weights in the HTTPRoute `route`.
     """
 
-    strategies = ("blue-green", "canary")
+    strategies: tuple[str, ...] = ("blue-green", "canary")
     without_bake = ""
 
     def __init__(self, runtime: Runtime, *, route: str = "", **options: Any) -> None:

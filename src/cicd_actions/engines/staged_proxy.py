@@ -56,7 +56,7 @@ _CONFIGURATION = """Let HAProxy know both releases, and open its runtime socket:
 class ByProxy(Beside):
     """Fills `staged_protocol.Weighted` for an engine whose class comes first among the bases."""
 
-    strategies = ("blue-green", "canary")
+    strategies: tuple[str, ...] = ("blue-green", "canary")
     without_bake = ""
     divided_by = "proxy"
     names = ""

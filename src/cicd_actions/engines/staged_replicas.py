@@ -29,7 +29,7 @@ PROXY = "    with:\n      proxy: proxy"
 class SwarmByReplicas(SwarmStages, Beside):
     """See `staged_protocol.Weighted`. The share of the new release is that of its replicas that have the service's names."""
 
-    strategies = (WITHOUT_PROXY["swarm"],)
+    strategies: tuple[str, ...] = (WITHOUT_PROXY["swarm"],)
     without_bake = "There is no bake: without a proxy, the new release has all of the traffic only once the old one is gone."
     divided_by = "replicas"
 

@@ -61,7 +61,7 @@ def test_canary_by_replicas_is_abandoned_for_its_errors_and_promoted_without_and
 
 @pytest.fixture
 def lone(docker_client: docker.DockerClient) -> Iterator[Callable[[Built], str]]:
-    """Starts one container as a service on a network of its own; both have the name that it returns."""
+    """Starts one container as a service on a separate network; both have the name that it returns."""
     mark = f"t{secrets.token_hex(4)}"
     network = docker_client.networks.create(mark, driver="bridge")
 
