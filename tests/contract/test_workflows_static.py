@@ -140,7 +140,7 @@ WRITES = {
     ("rollback.yml", "announce"): {"deployments"},
     ("rollback.yml", "roll-back"): OF_A_DEPLOY,
     ("stage.yml", "promote"): OF_A_DEPLOY,
-    ("stage.yml", "abandon"): {"id-token"},
+    ("stage.yml", "abandon"): OF_A_DEPLOY,
     ("pipeline.yml", "release"): {"packages", "attestations", *OF_A_DEPLOY},
     ("rehearsal.yml", "rehearse"): {"packages", *OF_A_DEPLOY},
 }
@@ -282,6 +282,7 @@ def test_secrets_reach_only_the_steps_that_need_them() -> None:
         ("stage.yml", "abandon", "What runs there"),
         ("stage.yml", "abandon", "Outputs of the infrastructure"),
         ("stage.yml", "abandon", "Abandon the stage"),
+        ("stage.yml", "abandon", "Record it"),  # signs it
         ("rehearsal.yml", "rehearse", "docker/login-action"),
         ("rehearsal.yml", "rehearse", "The good release"),
         ("rehearsal.yml", "rehearse", "It answers"),
@@ -640,6 +641,34 @@ def values(step: dict[str, Any]) -> dict[str, Any]:
         re.sub(r"\$\{\{ (toJSON\(.*?\)) \}\}(?=[,}])", lambda match: json.dumps(match[1]), step["with"]["values"])
     )
     return found
+
+
+@pytest.mark.parametrize(
+    ("ended", "verdict"),
+    [
+        ({"gate.verdict": "pass", "smoke.outcome": "skipped"}, "pass"),
+        ({"gate.verdict": "fail", "smoke.outcome": "skipped"}, "fail"),
+        ({"roll-out.verdict": "fail"}, "fail"),
+        ({"roll-out.verdict": "fail", "roll-out.stage": "abandoned"}, "fail"),
+        ({"roll-out.verdict": "inconclusive"}, "inconclusive"),
+        ({"roll-out.verdict": "inconclusive", "roll-out.stage": "abandoned"}, "abandoned"),
+        ({"roll-out.verdict": "inconclusive", "roll-out.stage": "held"}, "staged"),
+        ({"roll-out.verdict": "pass", "roll-out.stage": "staged"}, "staged"),
+        ({"migrate.verdict": "fail", "migrate.status": "failed"}, "fail"),
+        ({"migrate.verdict": "fail", "migrate.status": "refused"}, "inconclusive"),
+        ({"job.status": "cancelled", "roll-out.verdict": "fail"}, "cancelled"),
+        ({}, "inconclusive"),
+    ],
+)
+def test_verdict_that_is_recorded_is_fail_only_where_something_of_the_release_was_tried(
+    ended: dict[str, str], verdict: str
+) -> None:
+    """`&&` and `||` give one of their operands, as Python's words do."""
+    (finish,) = (step for _, step in steps(DEPLOY) if step.get("name") == "Finish the record")
+    (text,) = re.findall(r'"verdict": \$\{\{ toJSON\((.*?)\) \}\}', finish["with"]["values"], re.DOTALL)
+    known = re.sub(r"(?:steps\.)?([a-z-]+)\.(?:outputs\.)?([a-z-]+)", r'ended.get("\1.\2", "")', text)
+    words = " ".join(known.replace("&&", "and").replace("||", "or").split())
+    assert eval(words, {"ended": ended}) == verdict  # noqa: S307 - the project's own text
 
 
 def deploy_steps(path: Path) -> list[dict[str, Any]]:

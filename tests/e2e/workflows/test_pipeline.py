@@ -272,6 +272,7 @@ def test_stage_that_a_deploy_left_is_promoted_or_abandoned_by_another_run(deploy
     stages.write_text(json.dumps({"api": {"image": "local/api:2", "sha": "2" * 40, "percent": 50}}))
     ended("abandon")
     assert world.runs("staging") == {"api": release, "web": release}
+    assert len(world.tasks()) == len(told), "that stage was of no deploy that is recorded"
 
 
 def test_a_release_that_fails_its_smoke_tests_is_rolled_back(deploy: Consumer, world: World) -> None:
