@@ -20,7 +20,7 @@ def inputs(stack: Stack, services: dict[str, str], **more: str) -> dict[str, str
 
 
 # Gives a replica all the time it wants.
-PATIENT = {"test": ["CMD", "curl", "-f", "http://127.0.0.1:8000/health"], "interval": 500_000_000, "retries": 600}
+PATIENT = {"test": ["CMD", "curl", "-f", "http://127.0.0.1:8000/checked"], "interval": 500_000_000, "retries": 600}
 
 
 def verdict(ended: Ended) -> tuple[int, str, str]:
