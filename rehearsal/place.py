@@ -130,7 +130,8 @@ class Place:
             return "new"
         names = {self.old.pinned: "old", new.pinned: "new"}
         running = "+".join(sorted(names.get(image, image) for image in images))
-        return f"{up} replicas of {running}, which answer {', '.join(sorted(answers))[:120]}"
+        told = ", ".join(sorted(answer[:12] if answer in (self.old.sha, new.sha) else answer for answer in answers))
+        return f"{up} {'replica' if up == 1 else 'replicas'} of {running}, which answer {told[:120]}"
 
     def runs_old(self) -> bool:
         """Whether the engine runs the old release alone, and wants nothing else."""

@@ -40,7 +40,7 @@ _EXAMPLE = """Write a list such as:
 
 def run(inputs: Inputs, runtime: Runtime) -> Report:
     """Judges and reports. Raises `UnusableInput`."""
-    now = dt.datetime.now(dt.timezone.utc)
+    now = dt.datetime.fromtimestamp(runtime.wall(), dt.timezone.utc)
     where = runtime.workspace
     accepted = inputs.acknowledge or (ACCEPTED if (where / ACCEPTED).is_file() else "")
     entries = life.acknowledgements(where / accepted, accepted, None, _EXAMPLE) if accepted else []
