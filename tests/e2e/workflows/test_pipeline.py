@@ -12,7 +12,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from cicd_actions.pipeline import planning
-from cicd_actions.pipeline.planning import Event
+from cicd_actions.pipeline.event import Event
 from cicd_actions.pipeline_file.reading import parse
 from demo.picture import Picture
 from tests.e2e.workflows.conftest import Consumer
