@@ -60,7 +60,9 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _shown(error: ValueError) -> str:
     # The rest of the message repeats nothing of the document.
-    return f"line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else "not Unicode"
+    if isinstance(error, json.JSONDecodeError):
+        return f"line {error.lineno}, column {error.colno}"
+    return f"byte {error.start} is not {error.encoding}" if isinstance(error, UnicodeDecodeError) else "a number is too long"
 
 
 class Lines(list[Any]):
