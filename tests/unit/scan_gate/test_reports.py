@@ -153,6 +153,11 @@ def test_report_that_powershell_wrote_is_read(encoding: str, tmp_path: Path) -> 
     assert scan.problems == []
 
 
+def test_report_of_osv_scanner_that_may_have_scanned_nothing_says_so(tmp_path: Path) -> None:
+    (scan,) = scanned(tmp_path, changed(OSV, "results", to=[]))
+    assert (scan.problems, len(scan.notes)) == ([], 1)
+
+
 def test_empty_list_of_gitleaks_is_a_clean_scan_where_it_is_named(tmp_path: Path) -> None:
     (scan,) = scanned(tmp_path, "[]", "gitleaks")
     assert (scan.reported, scan.problems) == ([], [])
