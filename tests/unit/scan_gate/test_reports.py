@@ -92,6 +92,7 @@ def test_report_of_code_and_of_secrets_is_read(tmp_path: Path) -> None:
         ("[" * 100_000, "nested too deeply"),
         (b'{"message": "caf\xe9"}', "byte 16 is not utf-8"),
         (f'{{"message": {"9" * 5000}}}', "a number is too long"),
+        ('{\n  "config": {}\n}\n{\n  "osv": {}\n}\n', "several JSON documents"),
         ('{"hello": 1}', "format is unknown"),
         ("[]", "does not say which scanner"),
         ('{"runs": []}', "without a version"),
