@@ -154,6 +154,13 @@ def test_report_that_powershell_wrote_is_read(encoding: str, tmp_path: Path) -> 
     assert scan.problems == []
 
 
+def test_deprecated_package_in_yarns_audit_is_noted_and_not_found(tmp_path: Path) -> None:
+    old = {"ID": "inflight (deprecation)", "Issue": "This module is not supported", "Severity": "moderate"}
+    (scan,) = scanned(tmp_path, ({"value": "inflight", "children": old}, *BERRY))
+    assert (scan.problems, [one.package for one in scan.reported]) == ([], ["lodash"])
+    assert scan.notes == ["yarn: inflight is deprecated: This module is not supported"]
+
+
 def test_report_of_osv_scanner_that_may_have_scanned_nothing_says_so(tmp_path: Path) -> None:
     (scan,) = scanned(tmp_path, changed(OSV, "results", to=[]))
     assert (scan.problems, len(scan.notes)) == ([], 1)
