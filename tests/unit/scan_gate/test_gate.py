@@ -168,7 +168,8 @@ def test_go_vulnerability_is_one_finding_at_the_module_that_was_scanned(tmp_path
     module.mkdir(parents=True)
     (module / "go.mod").touch()
     found = [
-        changed(TRIVY["Results"][0]["Vulnerabilities"][0], "VulnerabilityID", to=id_) | {"PkgName": "golang.org/x/text"}
+        changed(TRIVY, "Results", 0, "Vulnerabilities", 0, "VulnerabilityID", to=id_)["Results"][0]["Vulnerabilities"][0]
+        | {"PkgName": "golang.org/x/text"}
         for id_ in ("CVE-2021-38561", "CVE-2022-32149")
     ]
     trivy = changed(TRIVY, "Results", to=[{"Target": "services/pay/go.mod", "Class": "lang-pkgs", "Vulnerabilities": found}])
