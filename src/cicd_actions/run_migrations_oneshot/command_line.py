@@ -62,12 +62,6 @@ def migration_in(words: Sequence[str]) -> MigrationCommand | None:
     return _flask(words) or _django(words) or _sql(words)
 
 
-def tool_name(words: Sequence[str]) -> str:
-    """Returns the `tool` of a command that `migration_in` took; empty for any other command."""
-    found = migration_in(words)
-    return found.tool if found else ""
-
-
 def _alembic_at(words: Sequence[str]) -> int | None:
     """Returns where Alembic stands. `alembic` can also be the value of an option, as in `uvx --from alembic alembic …`."""
     named = [

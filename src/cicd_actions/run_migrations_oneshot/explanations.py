@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from cicd_actions.run_migrations_oneshot.command_line import tool_name
 from cicd_actions.run_migrations_oneshot.inputs import Inputs
 from cicd_actions.run_migrations_oneshot.log_lines import at, described
 from cicd_actions.run_migrations_oneshot.progress import Progress, objects, text, texts
@@ -17,7 +16,7 @@ from cicd_actions.run_migrations_oneshot.sentences import (
     place_of,
     without_url,
 )
-from cicd_actions.run_migrations_oneshot.sql_states import advice
+from cicd_actions.run_migrations_oneshot.sql_states import EXISTS, advice
 from cicd_actions.toolkit.verdict import Verdict
 
 
@@ -30,10 +29,10 @@ def explained(progress: Progress, inputs: Inputs) -> Explanation:
     return without_url(found, inputs) if not progress.url and progress.rule in _BEFORE_THE_FIRST else found
 
 
-def _heads(progress: Progress, inputs: Inputs) -> Explanation:
+def _heads(progress: Progress, _inputs: Inputs) -> Explanation:
     heads = objects(progress.fields, "heads")
     names = [text(head, "revision") for head in heads]
-    if tool_name(inputs.command) == "django":
+    if progress.tool == "django":
         return Explanation(
             f"The image has {len(heads)} last migrations in one app: {', '.join(names)}.",
             "Two branches each added a migration after the same one, so their order is not defined.",
@@ -276,34 +275,32 @@ def _no_alembic(progress: Progress, _inputs: Inputs) -> Explanation:
     python = f"Python {text(progress.fields, 'python')} at {text(progress.fields, 'executable')}"
     packages = {"django": "Django", "flask": "Flask-Migrate", "sql": "PostgreSQL driver"}
     tool = packages.get(text(progress.fields, "tool"), "Alembic")
+    program = "python manage.py migrate" if tool == "Django" else "alembic upgrade head"
     return Explanation(
         f"The image has no {tool}.",
         f"Neither the {python} nor the interpreter of the script on PATH can import it.",
         "Install it in the image (not only as a development dependency). If it stands in a separate environment, name it:"
-        "\n\n    with:\n      command: /app/.venv/bin/alembic upgrade head\n\nIf another tool migrates, name that one as"
+        f"\n\n    with:\n      command: /app/.venv/bin/{program}\n\nIf another tool migrates, name that one as"
         " `command`.",
     )
 
 
-def _exit(progress: Progress, inputs: Inputs) -> Explanation:
-    who = (
-        "The settings, a migration or Django's" if tool_name(inputs.command) == "django" else "env.py, a migration or Alembic's"
-    )
+def _exit(progress: Progress, _inputs: Inputs) -> Explanation:
+    who = "The settings, a migration or Django's" if progress.tool == "django" else "env.py, a migration or Alembic's"
     return Explanation(
         f"The migration environment stopped itself: {progress.problem.text}.",
         f"{who} reading of its arguments called for an exit. The log has its own words.",
     )
 
 
-def _environment(progress: Progress, inputs: Inputs) -> Explanation:
+def _environment(progress: Progress, _inputs: Inputs) -> Explanation:
     found = progress.problem
     kind = f"{found.kind}: " if found.kind else ""
-    tool = tool_name(inputs.command)
-    cause, fix = advice(found.sqlstate, tool)
+    cause, fix = advice(found.sqlstate, progress.tool)
     causes = {"django": "A migration that cannot be loaded, or the settings.", "sql": "A file that cannot be read."}
     return Explanation(
         f"The migration tool failed before the first migration: {kind}{first_line(found.text)}",
-        cause or causes.get(tool, "A revision file that cannot be loaded, env.py, or the settings that it needs."),
+        cause or causes.get(progress.tool, "A revision file that cannot be loaded, env.py, or the settings that it needs."),
         fix or "The last lines of the log show where. The same command fails in the same way on your machine, in that image.",
     )
 
@@ -339,9 +336,9 @@ def _too_long(progress: Progress, _inputs: Inputs) -> Explanation:
     )
 
 
-def _unproven(progress: Progress, inputs: Inputs) -> Explanation:
+def _unproven(progress: Progress, _inputs: Inputs) -> Explanation:
     left = ", ".join(texts(progress.fields, "left"))
-    if tool_name(inputs.command) == "django":
+    if progress.tool == "django":
         return Explanation(
             f"Every migration ran without an error, but the database is at {at(progress.now)}: {left} did not stay.",
             "What ran was never committed, or it went to another database than the one that was read.",
@@ -380,13 +377,20 @@ def _autocommit(progress: Progress, _inputs: Inputs) -> Explanation:
 
 def _migration(progress: Progress, inputs: Inputs) -> Explanation:
     found = progress.problem
-    cause, fix = advice(found.sqlstate, tool_name(inputs.command))
+    cause, fix = advice(found.sqlstate, progress.tool)
     if found.sqlstate == "55P03":
         who = "; ".join(described(one) for one in progress.blockers)
         cause = f"Blocked by {who}." if who else "Another session held a lock that it needs; it is gone by now."
         fix = (
             f"It gave up after {inputs.lock_timeout:g} s, so that others do not queue behind it. Run it when that session is"
             " done, end that session, or let it retry:\n\n    with:\n      lock-retries: 3"
+        )
+    if progress.partial and found.sqlstate in EXISTS:
+        # Marking it as applied would leave out what comes after.
+        cause = "An earlier attempt may have left a part of this migration: it does not run in one transaction."
+        fix = (
+            f"Compare the database with {file_of(progress) or 'the migration'}, statement by statement. Drop what exists of it,"
+            " or make each statement safe to repeat, and run this again."
         )
     # The database's errors have a code; the names of the drivers' classes add nothing.
     kind = f"{found.kind}: " if found.kind and not found.sqlstate else ""

@@ -104,7 +104,9 @@ _STATES: Mapping[str, tuple[str, str]] = {
     ),
 }
 
-_EXISTS = ("42P07", "42701")
+EXISTS = ("42P07", "42701")
+"""A table, index or column that the migration makes is there already."""
+
 _OF_TOOL: Mapping[tuple[str, str], str] = {
     ("django", "25001"): (
         "Run the migration without a transaction:\n\n    class Migration(migrations.Migration):\n        atomic = False\n\n"
@@ -114,12 +116,12 @@ _OF_TOOL: Mapping[tuple[str, str], str] = {
     ("django", "55P04"): "Add the value in a separate, earlier migration.",
     ("sql", "55P04"): "Add the value in a separate, earlier file.",
     **dict.fromkeys(
-        [("django", code) for code in _EXISTS],
+        [("django", code) for code in EXISTS],
         "Compare it with the migration. If it is what the migration would make, tell Django so by hand:\n\n"
         "    python manage.py migrate APP NAME --fake",
     ),
     **dict.fromkeys(
-        [("sql", code) for code in _EXISTS], "Compare it with the file. Then drop what is there, or make the file accept it."
+        [("sql", code) for code in EXISTS], "Compare it with the file. Then drop what is there, or make the file accept it."
     ),
 }
 """Fixes that differ from Alembic's."""
