@@ -202,6 +202,12 @@ class TestByRun:
         forge(github, record(1, kind="rollback", run=run))
         assert [each.record.kind for each in make(BY_RUN).history("staging", lambda _: False).good()] == ["rollback"]
 
+    def test_a_record_of_an_unknown_kind_escapes_no_proof(self, github: FakeGitHub, make: Make) -> None:
+        deployments.run(github, REPOSITORY, 9, sha(9))
+        forge(github, record(2, kind="hotfix", run=Run("9")))
+        assert good(make(BY_RUN)) == []
+        assert "its kind is not release, rollback or adopt" in why(make(BY_RUN))
+
     def test_a_missing_permission_is_named(self, github: FakeGitHub, make: Make, client: Callable[..., GitHub]) -> None:
         make(BY_RUN).write(record(1))
         records = Records(client(github.token(deployments="read")), "", BY_RUN)
