@@ -187,6 +187,7 @@ def test_lock_without_a_key_is_proven_by_its_run(world: World) -> None:
         ({"reason": "x", "until": "2020-01-01T00:00:00Z"}, "that time has passed"),
         ({"reason": "x", "until": "tomorrow"}, "neither a duration nor a time with a zone"),
         ({"reason": "x", "until": "2099-01-01T00:00:00"}, "neither a duration nor a time with a zone"),
+        ({"reason": "x", "until": "9999-12-31T23:59:59-01:00"}, "neither a duration nor a time with a zone"),
     ],
 )
 def test_lock_input_that_cannot_be_used_is_told(world: World, inputs: dict[str, str], said: str) -> None:

@@ -235,11 +235,19 @@ class TestAdopt:
         assert (ended.code, ended.verdict) == (1, "fail")
         assert world.tasks() == []
 
-    def test_where_something_is_recorded_there_is_nothing_to_adopt(self, world: World) -> None:
+    def test_where_a_release_passed_there_is_nothing_to_adopt(self, world: World) -> None:
         world.release(1)
         ended = world.action("deployment-record", self.inputs(world))
         assert (ended.code, ended.verdict) == (1, "fail")
-        assert "nothing to adopt" in ended.headline
+        assert f"{sha(1)[:12]} passed its gate there, and is recorded" in ended.headline
+
+    def test_what_a_failed_first_deploy_left_running_is_adopted_and_rolled_back_to(self, world: World) -> None:
+        world.release(5, "fail")
+        world.build(4)
+        world.runs(4)
+        assert "`phase: adopt` records" in world.roll_back(current_sha=sha(5)).log
+        assert world.action("deployment-record", self.inputs(world)).code == 0
+        assert world.roll_back(current_sha=sha(5)).outputs["to-sha"] == sha(4)
 
     def test_services_of_several_commits_need_a_sha(self, world: World) -> None:
         """The run's own commit is not what runs."""
