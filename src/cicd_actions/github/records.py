@@ -183,7 +183,7 @@ class Records:
             return str(reason), False
 
     def write(self, record: Record) -> int:
-        """Creates the Deployment of a record and returns its id.
+        """Creates the Deployment of a record and returns its id. Raises `Inconclusive` for a lock that will not count.
 
         It sends the request again after a lost answer: two equal records say the same as one. Each attempt is signed with its
         own time, since a signed time that differs from GitHub's counts as a copy.
@@ -213,7 +213,30 @@ class Records:
         if not isinstance(made, dict) or not isinstance(made.get("id"), int):
             # 202: GitHub merged a branch instead, which `auto_merge: false` rules out.
             raise Inconclusive(f"Could not record {record.sha[:12]} in {record.environment}: GitHub made no Deployment.")
+        self._foresee(made)
         return int(made["id"])
+
+    def _foresee(self, made: dict[str, Any]) -> None:
+        """Warns of a record that was written and will not count. Raises `Inconclusive` for a lock or an adopted release."""
+        try:
+            record = read(made)
+        except NotARecord:
+            return
+        reason = self.proofs.of_this_run(made, record)
+        if not reason:
+            return
+        said = f"The record {record.id} of {record.sha[:12]} in {record.environment} will not count: {reason}."
+        if record.task is not Task.LOCK and record.kind != "adopt":
+            self.github.runtime.command("warning", said)
+            return
+        raise Inconclusive(
+            said,
+            cause="A record counts only when its writer is proven.",
+            fix="Correct this runner's clock."
+            if self.trust.key
+            else "Use the job's own token, on the default branch:\n\n    with:\n      github-token: ${{ github.token }}\n\n"
+            "Or sign the records, here and in the deploys:\n\n    with:\n      record-key: RECORD_KEY",
+        )
 
     def status(self, deployment: int, state: str, description: str, *, log_url: str = "", environment_url: str = "") -> None:
         """Sets the state that people see: `in_progress`, `success`, `failure`, `error` or `inactive`."""
