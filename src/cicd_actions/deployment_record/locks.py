@@ -132,7 +132,7 @@ def _until(record: Record) -> str:
 
 
 def _warn_of_another_branch(phase: Phase, name: str) -> None:
-    """Warns of a record that deploys of the default branch do not see: without a key, they count those of their own ref."""
+    """Warns of a record that deploys of the default branch do not see: without a key, they count only its records."""
     here, default = phase.runtime.variables.get("GITHUB_REF_NAME", ""), default_branch(phase.runtime.variables)
     if not (phase.inputs.record_key or phase.inputs.records_refs) and default not in {"", here}:
         phase.warn(
