@@ -326,6 +326,8 @@ class Records:
             if record is None:
                 continue
             proven.append(record)
+            if self.trust.key and len(proven) & (len(proven) - 1):
+                continue  # a signature costs no request: thousands of records are judged at 1, 2, 4, 8 of them, and all
             if enough(history := so_far(whole=False)) and history.conclusive:
                 return history, True
         history = so_far(whole=complete)

@@ -180,9 +180,16 @@ class TestReading:
         found = records.history("staging", lambda history: len(history.good()) == 2)
         assert (shas(found), found.complete, len(github.calls)) == ([sha(3), sha(2)], False, 1)
         whole = records.history("staging", lambda history: len(history.good()) == 3)
-        assert (shas(whole), whole.complete) == ([sha(3), sha(2), sha(1)], False)
+        assert (shas(whole), whole.complete) == ([sha(3), sha(2), sha(1)], True)
         every = records.history("staging", lambda _: False)
         assert (len(every.good()), every.complete) == (3, True)
+
+    def test_history_of_many_signed_records_is_judged_a_few_times(self, records: Records, put: Put) -> None:
+        put(*(record(number) for number in range(1, 71)))
+        judged: list[int] = []
+        records.history("staging", lambda history: bool(judged.append(len(history.records))))
+        assert judged[:8] == [1, 2, 4, 8, 16, 32, 64, 70]
+        assert len(judged) < 20
 
     def test_history_of_a_full_page_is_usable_where_older_records_would_only_add(
         self, github: FakeGitHub, records: Records, put: Put
