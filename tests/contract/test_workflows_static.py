@@ -176,6 +176,16 @@ def test_third_party_actions_are_pinned_to_the_known_commit(path: Path) -> None:
         assert (commit, found[2].strip()) == (pinned, f"# {version}"), line
 
 
+def test_hardening_lists_every_action_that_a_called_workflow_uses() -> None:
+    """A policy without one of them blocks the pipeline. Another setting allows those of GitHub."""
+    text = (ROOT / "docs" / "hardening.md").read_text("utf-8").partition("<!-- allowed -->")[2].partition("```text\n")[2]
+    used = {step["uses"].partition("@")[0] for path in [*REUSABLE, *ACTIONS] for _, step in steps(path) if "uses" in step}
+    named = {"/".join(action.split("/")[:2]) for action in used if not action.startswith(("$/", "./", "actions/", "github/"))}
+    # trivy-action is a composite that uses it.
+    named.add("aquasecurity/setup-trivy")
+    assert text.partition("```")[0].splitlines() == ["org/cicd-actions/*", *(f"{name}@*" for name in sorted(named))]
+
+
 @pytest.mark.parametrize("path", [*OURS, *ACTIONS], ids=name_of)
 def test_what_is_ours_is_named_so_that_it_comes_from_the_same_commit(path: Path) -> None:
     named = [step["uses"] for _, step in steps(path) if "uses" in step]

@@ -48,7 +48,7 @@ def finish(phase: Phase) -> Report:
     """Raises `UnusableInput` for an empty verdict, and what `GitHub` raises when the record cannot be written."""
     verdict = _verdict(phase)
     sha, services = phase.sha(), phase.services()
-    started = _started(phase, sha)
+    started = _started(phase, sha, services)
     reason = phase.inputs.reason
     stayed, told = _stayed_up(phase, services, started) if verdict == "pass" else ("pass", "")
     if stayed != "pass":
@@ -183,15 +183,21 @@ def _listed(services: Mapping[str, str]) -> str:
     return ", ".join(f"{name}={image}" for name, image in services.items())
 
 
-def _started(phase: Phase, sha: str) -> Record | None:
-    """Returns the deploy that `deployment-id` names, else the newest that this run started of this commit, if any."""
+def _started(phase: Phase, sha: str, services: Mapping[str, str]) -> Record | None:
+    """Returns the deploy that `deployment-id` names, else the newest that this run started of this commit, if any.
 
-    def ours(history: History) -> Record | None:
-        for record in history.records:
-            if record.task is Task.DEPLOY and record.kind == "release" and record.sha == sha:
-                given = phase.inputs.deployment_id
-                if record.id == given if given else record.run.id == phase.run.id:
-                    return record
-        return None
+    A run may deploy several services, each by itself: one of exactly these services comes before others.
+    """
+    given = phase.inputs.deployment_id
 
-    return ours(phase.records.history(phase.environment, lambda history: ours(history) is not None))
+    def ours(history: History) -> list[Record]:
+        deploys = (each for each in history.records if each.task is Task.DEPLOY and each.kind == "release" and each.sha == sha)
+        return [each for each in deploys if (each.id == given if given else each.run.id == phase.run.id)]
+
+    def same(history: History) -> Record | None:
+        return next((each for each in ours(history) if given or each.services.keys() == services.keys()), None)
+
+    history = phase.records.history(
+        phase.environment, lambda history: same(history) is not None, lambda history: bool(ours(history))
+    )
+    return same(history) or next(iter(ours(history)), None)

@@ -73,12 +73,12 @@ def until(text: str) -> Until:
     """Reads a duration, or a date and time with its zone. Raises `NotUnderstood`."""
     if not text.strip():
         return Until()
-    seconds = time_of(text.strip().replace(" ", "T", 1))
-    if seconds is not None:
-        return Until(moment=written(seconds))
     try:
+        seconds = time_of(text.strip().replace(" ", "T", 1))
+        if seconds is not None:
+            return Until(moment=written(seconds))
         found = duration(text)
-    except NotUnderstood:
+    except ValueError:  # also of a time that UTC puts beyond the years 1 to 9999
         raise NotUnderstood(
             f"`{text.strip()[:100]}` is neither a duration nor a time with a zone", example="2026-12-24T18:00:00+01:00"
         ) from None

@@ -147,16 +147,20 @@ class History:
         """Returns the records with a verdict that are newer than `record`, oldest first."""
         return [each for each in reversed(self.outcomes) if each.id > record.id]
 
-    def unjudged(self) -> Record | None:
-        """Returns the newest deploy without a verdict: it was inconclusive, cancelled or lost, and may have moved something.
+    def unjudged(self, services: Collection[str] = ()) -> Record | None:
+        """Returns the newest deploy without a verdict, of any of `services` where given.
 
-        A run that is started again deploys again, so the verdict on its first attempt says nothing about the second.
+        It was inconclusive, cancelled or lost, and may have moved something.
+
+        A run that is started again deploys again, so the verdict on its first attempt says nothing about the second. One run
+        may deploy several services, each by itself.
         """
         judged = {record.deployment for record in self.outcomes} | self.abandoned
         attempts = {(record.sha, record.run.id, record.run.attempt) for record in self.outcomes if record.run.id}
         for record in self.records:
-            known = record.id in judged or (record.sha, record.run.id, record.run.attempt) in attempts
-            if record.task is Task.DEPLOY and record.kind != "rollback" and not known:
+            known = record.id in judged or (record.identity, record.run.id, record.run.attempt) in attempts
+            asked = not services or not record.services or bool(set(services) & set(record.services))
+            if record.task is Task.DEPLOY and record.kind != "rollback" and asked and not known:
                 return record
         return None
 

@@ -51,6 +51,9 @@ ABANDONED = "abandoned"
 LOCKS = ("lock", "unlock", "rollback")
 """The kinds of records with the task `Task.LOCK`."""
 
+RELEASES = ("release", "rollback", "adopt")
+"""The kinds of all other records. Each is proven in another way, so one of another kind would not be proven at all."""
+
 
 class NotARecord(ValueError):
     """A Deployment, or its payload, that is not one of ours."""
@@ -310,6 +313,8 @@ def read(deployment: object) -> Record:
         raise NotARecord("its payload names another commit than the Deployment")
     if task is Task.LOCK and (record.kind not in LOCKS or (record.until and time_of(record.until) is None)):
         raise NotARecord("it neither locks nor unlocks nor announces a rollback, or does not say until when")
+    if task is not Task.LOCK and record.kind not in RELEASES:
+        raise NotARecord(f"its kind is not {', '.join(RELEASES[:-1])} or {RELEASES[-1]}")
     if task in _VERDICTS and (not record.services or record.verdict != _VERDICTS[task]):
         raise NotARecord("its verdict does not fit its task, or it names no services")
     return record

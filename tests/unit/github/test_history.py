@@ -172,6 +172,16 @@ def test_unjudged_is_the_newest_deploy_without_a_verdict() -> None:
     assert History.of([nameless, record(3, 2)]).unjudged() == nameless
 
 
+def test_unjudged_is_a_service_whose_sibling_in_the_same_run_has_a_verdict() -> None:
+    run = Run("5", "1")
+    api, web = (record(at, 5, Task.DEPLOY, services={name: 5}, run=run) for at, name in ((1, "api"), (2, "web")))
+    passed_api = record(3, 5, services={"api": 5}, run=run, deployment=1)
+    assert History.of([api, web, passed_api]).unjudged() == web
+    assert History.of([api, web, passed_api]).unjudged(["api"]) is None
+    assert History.of([api, web, passed_api]).unjudged(["api", "web"]) == web
+    assert History.of([api, web, passed_api, record(4, 5, services={"web": 5}, run=run)]).unjudged() is None
+
+
 def test_unjudged_rollback_that_was_announced_is_not_a_deploy() -> None:
     assert History.of([record(1, 1), record(2, 2, Task.DEPLOY, kind="rollback")]).unjudged() is None
     lost = record(1, 1, Task.DEPLOY)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cicd_actions.pipeline.planning import Event, settings_of
+from cicd_actions.pipeline.event import Event
+from cicd_actions.pipeline.release_settings import settings_of
 from cicd_actions.pipeline_file.reading import UnusablePipeline, parse
 
 SHOP = (Path(__file__).resolve().parents[2] / "data" / "pipeline_files" / "shop.yml").read_text("utf-8")
