@@ -13,7 +13,7 @@ from demo.engines import ENVIRONMENTS, Engine
 from demo.picture import Picture
 from demo.plan import jobs
 from demo.records import KEY, Records
-from demo.tools import SetupError
+from demo.tools import SetupError, compile_packages
 from demo.traffic import clients
 from demo.view import Screen, seconds, short, watch
 from demo.workspace import WORKFLOW, Workspace, answer
@@ -213,6 +213,7 @@ class Story:
         workspace = self.workspace
         number = len(self.chapters) + 1
         self.screen.title(f"{title} ({sha[:12]})")
+        compile_packages(workspace.environment)
         picture, started = Picture(self.clock), self.clock()
         log = workspace.logs / f"run-{number}.json"
         act = Act(workspace.tools.act, workspace.folder / "act", workspace.repositories(), workspace.environment)
