@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from demo.act import Act, Event
-from demo.described import move_by
+from demo.described import check_again, move_by
 from demo.engines import ENVIRONMENTS, Engine
 from demo.picture import Picture
 from demo.plan import jobs
@@ -203,6 +203,8 @@ class Story:
         workspace.change(self.expected.change)
         if self.expected.strategy:
             move_by(workspace.app, self.expected.strategy)
+        if workspace.quick == "first":
+            check_again(workspace.app, workspace.example)
         second = self.chapter(self.expected.message, workspace.commit(self.expected.message), before=first.sha)
         self.expect_jobs(second, self.expected)
         self.expect_released(second, self.expected.released)
