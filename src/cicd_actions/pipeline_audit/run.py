@@ -36,7 +36,7 @@ MOST_FETCHED = 200
 
 def run(inputs: Inputs, runtime: Runtime) -> Report:
     """Audits, judges and reports. Raises `UnusableInput`."""
-    today = dt.datetime.now(dt.timezone.utc).date()
+    today = dt.datetime.fromtimestamp(runtime.wall(), dt.timezone.utc).date()
     options = _options(inputs, runtime)
     # Thousands of nodes are made, and none of them in a cycle: looking for cycles would take a quarter of the time. What was
     # made by then is frozen, or the first collection after it would go through all of it.

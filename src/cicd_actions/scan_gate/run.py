@@ -40,7 +40,7 @@ _EXAMPLE = """Write a list such as:
 
 def run(inputs: Inputs, runtime: Runtime) -> Report:
     """Judges and reports. Raises `UnusableInput`."""
-    now = dt.datetime.now(dt.timezone.utc)
+    now = dt.datetime.fromtimestamp(runtime.wall(), dt.timezone.utc)
     where = runtime.workspace
     accepted = inputs.acknowledge or (ACCEPTED if (where / ACCEPTED).is_file() else "")
     entries = life.acknowledgements(where / accepted, accepted, None, _EXAMPLE) if accepted else []
@@ -106,6 +106,10 @@ def _judged(scans: Sequence[Scan], policy: Policy, where: Path) -> Judged:
 
 def _relative(file: str, where: Path) -> str:
     """Returns a path from the repository's root, as scanners on the host, in containers and of URIs write it."""
+    inside = file.lstrip("/")
+    if file.startswith("/") and not os.path.lexists(file) and os.path.lexists(where / inside):
+        # trivy 0.68 writes `file:///` for the folder that it scanned.
+        return os.path.normpath(inside)
     for root in (str(where), os.path.realpath(where), "/github/workspace", "/src"):
         if file.startswith(f"{root}/"):
             file = file[len(root) + 1 :]

@@ -23,13 +23,15 @@ from cicd_actions.toolkit.redaction import SHORTEST, Redactor
 class Runtime:
     """Holds everything an action takes from its surroundings; only `cicd_actions.__main__` builds it from the real ones.
 
-    `log_stream` carries progress: standard output on GitHub (where commands are read), standard error elsewhere.
+    `log_stream` carries progress: standard output on GitHub (where commands are read), standard error elsewhere. `wall`
+    gives seconds since 1970: a run that needs the date asks it once.
     """
 
     variables: Mapping[str, str]
     log_stream: TextIO
     redactor: Redactor = field(default_factory=Redactor)
     clock: Clock = time.monotonic
+    wall: Clock = time.time
     sleep: Callable[[float], None] = time.sleep
 
     def __post_init__(self) -> None:

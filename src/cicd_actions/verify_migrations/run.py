@@ -61,7 +61,7 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
         settings=inputs.rules,
         acknowledged=accepted,
         sizes=sizes,
-        today=dt.datetime.now(dt.timezone.utc).date(),
+        today=dt.datetime.fromtimestamp(runtime.wall(), dt.timezone.utc).date(),
     )
     return reporting.report(ACTION.name, judged, inputs, runtime, path)
 

@@ -71,7 +71,7 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
         compared=compared,
         acknowledged=accepted,
         acknowledge_file=(repo.relative(folder / inputs.acknowledge) or "") if inputs.acknowledge else "",
-        today=dt.datetime.now(dt.timezone.utc).date(),
+        today=dt.datetime.fromtimestamp(runtime.wall(), dt.timezone.utc).date(),
         fail_on=inputs.fail_on,
         rules=inputs.rules,
         spec_file=spec_file,

@@ -12,7 +12,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from cicd_actions.pipeline import planning
-from cicd_actions.pipeline.planning import Event
+from cicd_actions.pipeline.event import Event
 from cicd_actions.pipeline_file.reading import parse
 from demo.picture import Picture
 from tests.e2e.workflows.conftest import Consumer
@@ -272,6 +272,7 @@ def test_stage_that_a_deploy_left_is_promoted_or_abandoned_by_another_run(deploy
     stages.write_text(json.dumps({"api": {"image": "local/api:2", "sha": "2" * 40, "percent": 50}}))
     ended("abandon")
     assert world.runs("staging") == {"api": release, "web": release}
+    assert len(world.tasks()) == len(told), "that stage was of no deploy that is recorded"
 
 
 def test_a_release_that_fails_its_smoke_tests_is_rolled_back(deploy: Consumer, world: World) -> None:

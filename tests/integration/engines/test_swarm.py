@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -82,6 +83,11 @@ def test_own_settings_and_labels_come_back_and_what_others_set_stays(
     assert (now["UpdateConfig"], now.get("RollbackConfig")) == (first["UpdateConfig"], first.get("RollbackConfig"))
     assert now["TaskTemplate"]["ContainerSpec"]["Labels"] == {REVISION: new.sha, "team": "shop"}
     assert now["Labels"] == {REVISION: new.sha}
+    tasks = {task["ID"] for task in stack.tasks("api")}
+    swarm.relabel(replace(target, sha=old.sha), Deadline(10))
+    assert swarm.running(["api"], Deadline(10))["api"].sha == old.sha
+    swarm.relabel(target, Deadline(10))
+    assert (spec(stack), {task["ID"] for task in stack.tasks("api")}) == (now, tasks), "no replica was replaced"
     failing = Target("api", swarm.resolve(bad.pinned, Deadline(10)), bad.sha)
     with pytest.raises(RollOutFailed) as failed:
         swarm.roll_out(failing, swarm.running(["api"], Deadline(10))["api"], Deadline(90))

@@ -19,7 +19,7 @@ from cicd_actions.__main__ import run
 from cicd_actions.github.proof import Trust
 from cicd_actions.github.release_record import Record, Run, Task, now
 from cicd_actions.pipeline import planning
-from cicd_actions.pipeline.planning import Event
+from cicd_actions.pipeline.event import Event
 from cicd_actions.pipeline_file.reading import parse
 from cicd_actions.toolkit.yaml12 import plain, read
 from tests.fakes.gh import Gh
@@ -61,6 +61,7 @@ class Pipeline:
         """A clean report of the api's image."""
         image = self.world.image("api", 2)
         found = changed(changed(TRIVY, "ArtifactName", to=image), "Metadata", "RepoDigests", to=[image])
+        found["CreatedAt"] = now()
         return changed(found, "Results", 0, "Vulnerabilities", to=[])
 
     def settings(self, environment: str) -> dict[str, Any]:

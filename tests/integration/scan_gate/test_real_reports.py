@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,10 @@ import pytest
 
 from cicd_actions.scan_gate.reports import Expected, read
 from cicd_actions.toolkit.verdict import Verdict
-from tests.unit.scan_gate.gate import document, gate, rules
+from tests.unit.scan_gate.gate import document, gate, gate_at, rules
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "scans"
+LATER = dt.datetime(2100, 1, 1, tzinfo=dt.timezone.utc)
 LODASH, MINIMIST = "GHSA-35jh-r3h4-6jhm", "GHSA-xvch-5gv4-984h"
 
 
@@ -46,7 +48,7 @@ def test_audit_that_a_registry_did_not_answer_proves_nothing(name: str, why: str
 
 def test_bandit_says_the_same_in_json_and_in_sarif(tmp_path: Path) -> None:
     documents = {name: (DATA / name).read_bytes() for name in ("bandit.json", "bandit.sarif")}
-    report = gate(tmp_path, documents, max_age="876000h")
+    report = gate_at(LATER, tmp_path, documents, "push", {"max_age": "876000h"})
     found = document(report, "report")["findings"]
     assert sorted((one["rule"], one["line"]) for one in found) == [("B105", 3), ("B404", 1), ("B602", 7)]
     assert all(one["scanners"] == ["bandit"] for one in found)
@@ -55,7 +57,7 @@ def test_bandit_says_the_same_in_json_and_in_sarif(tmp_path: Path) -> None:
 
 def test_gitleaks_says_the_same_in_json_and_in_sarif(tmp_path: Path) -> None:
     documents = {name: (DATA / name).read_bytes() for name in ("gitleaks.json", "gitleaks.sarif")}
-    report = gate(tmp_path, documents, max_age="876000h")
+    report = gate_at(LATER, tmp_path, documents, "push", {"max_age": "876000h"})
     found = document(report, "report")["findings"]
     assert sorted((one["rule"], one["file"], one["line"]) for one in found) == [
         ("aws-access-token", "conf.py", 1),
