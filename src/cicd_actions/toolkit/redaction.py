@@ -115,8 +115,8 @@ class _Search:
         for literal in literals:
             self._heads.setdefault(literal[:SHORTEST], []).append(literal)
             self._tails.setdefault(literal[-SHORTEST:], []).append(literal)
-        # Digits with separators are dumps, which have their own columns: they are found whole.
-        self._letters = "\0".join(["", *sorted(form for form in encoded if not {":", " "} & {*form}), ""])
+        # Digits with spaces are dumps, which have their own columns: they are found whole.
+        self._letters = "\0" + "".join(f"{form}\0" for form in sorted(encoded) if " " not in form)
 
     # Most texts have neither a cut nor a line of base64.
     @cached_property
@@ -140,7 +140,7 @@ class _Search:
         at = 0
         for line in text.split("\n"):
             letters = line.rstrip(" \t\r\"',\\").rpartition(" ")[2].lstrip("\t\"'")
-            if len(letters) >= _EDGE and self._known(letters):
+            if self._known(letters):
                 start = at + line.rindex(letters)
                 found += self._at_edges(text, start, start + len(letters))
             at += len(line) + 1
@@ -239,7 +239,7 @@ def _encodings(value: str) -> set[str]:
         letters.add(body[first : len(body.rstrip("=")) - (1 if (shift + len(raw)) % 3 else 0)])
     letters |= {each.replace("+", "-").replace("/", "_") for each in letters}
     digits = {separator.join(f"{byte:02x}" for byte in raw) for separator in ("", ":", " ")}
-    return {each for each in letters | digits | {each.upper() for each in digits} if len(each) >= SHORTEST}
+    return letters | digits | {each.upper() for each in digits}
 
 
 def _escaped(value: str) -> set[str]:

@@ -29,6 +29,8 @@ def redactor(*secrets: str) -> Redactor:
 @given(SECRETS, st.text(max_size=20), st.text(max_size=20))
 @example('00000"', "\\", "")
 @example('4100/"', "%", "")
+@example('ABCD/"', "%", "")
+@example('abcd/"', "%", "")
 def test_promise_secrets_come_by_env_inputs_name_them_and_no_spelling_survives(secret: str, before: str, after: str) -> None:
     redact = redactor(secret)
     for spelling in (secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1]):
@@ -144,6 +146,7 @@ NESTED = {
     "html in html": lambda secret: html.escape(html.escape(secret)),
     "hexadecimal": lambda secret: "0x" + secret.encode().hex(),
     "hexadecimal with colons": lambda secret: ":".join(f"{byte:02X}" for byte in secret.encode()),
+    "hexadecimal with spaces": lambda secret: " ".join(f"{byte:02x}" for byte in secret.encode()),
     "base64 in a url": lambda secret: quote(base64.b64encode(secret.encode()).decode(), safe=""),
     "yaml": lambda secret: '"' + secret.replace("\\", "\\\\").replace('"', '\\"').replace("é", "\\xe9") + '"',
     "csv": lambda secret: '"' + secret.replace('"', '""') + '"',
@@ -371,3 +374,27 @@ def test_redactor_letters_from_the_middle_of_base64_that_go_on_otherwise_stay() 
 )
 def test_redactor_half_an_escape_before_a_cut_is_left_out_of_the_comparison(secret: str, text: str, shown: str) -> None:
     assert redactor(secret)(text) == shown
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "key:   {}", '  - "{}",', "'{}'\\", "\t{}\t\r", "{}\n", "~\n\n  a  {}\n", "xXFdXS13X {}",
+    ],
+)  # fmt: skip
+def test_redactor_part_of_base64_at_the_end_of_a_line_is_masked(line: str) -> None:
+    assert base64.b64encode(b"ask-q]]-w]]") == b"YXNrLXFdXS13XV0="
+    assert redactor("ask-q]]-w]]")(line.format("XFdXS13X")) == line.format(MASK)
+
+
+def test_redactor_both_alphabets_of_base64_are_masked() -> None:
+    redact = redactor("~~~???>>>~~~???")
+    assert redact("a=fn5+Pz8/Pj4+fn5+Pz8/;fn5-Pz8_Pj4-fn5-Pz8_;b") == f"a={MASK};{MASK};b"
+    assert redact("n5+Pz8/Pj4+\nn5-Pz8_Pj4-") == f"{MASK}\n{MASK}"
+
+
+@pytest.mark.parametrize("width", [15, 24, 45])
+def test_redactor_lines_of_a_dump_with_colons_are_masked(width: int) -> None:
+    dump = ":".join(f"{byte:02x}" for byte in b"k9Qw7Zt4Lm2Xc8Vb6Nn1Hg5Jd3")
+    lines = ["    " + dump[at : at + width] for at in range(0, len(dump), width)]
+    assert redactor("k9Qw7Zt4Lm2Xc8Vb6Nn1Hg5Jd3")("\n".join(lines)) == "\n".join(["    ***"] * len(lines))
