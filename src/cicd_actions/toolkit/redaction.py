@@ -255,7 +255,7 @@ def _base64(raw: bytes) -> str:
 
 def _as_one_space(text: str) -> str:
     """Forms and queries write a space as `+`: both are one character here, in the text and in the secret."""
-    return text.replace("+", " ") if "+" in text else text
+    return text.replace("+", " ")
 
 
 def _any_of(literals: Iterable[str]) -> str:
