@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from cicd_actions.toolkit import error_report, manual, reporting
+from cicd_actions.toolkit import error_report, manual, proxies, reporting
 from cicd_actions.toolkit.definition import AnyAction
 from cicd_actions.toolkit.errors import ActionError, Cancelled, UnusableInput
 from cicd_actions.toolkit.inputs import from_flags, from_json, load
@@ -68,6 +68,8 @@ def main(argv: list[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    # Libraries and programs read the proxies from there.
+    os.environ.update(proxies.encoded(os.environ))
     sys.exit(run(sys.argv[1:] if argv is None else argv, os.environ, sys.stdout, sys.stderr))
 
 
@@ -77,6 +79,8 @@ def run(argv: list[str], variables: Mapping[str, str], stdout: TextIO, stderr: T
     words = [word for word in argv if word != "--json"]
     on_github = variables.get("GITHUB_ACTIONS") == "true"
     runtime = Runtime(variables, stdout if on_github and not wants_json else stderr)
+    for secret in proxies.secrets(variables):
+        runtime.redactor.add(secret)
     if not words:
         # A name that went missing, in a script or a container's arguments, must not look like a gate that passed.
         print(_overview(), file=stderr)

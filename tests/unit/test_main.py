@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import os
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from pytest_httpserver import HTTPServer
 
 from cicd_actions import __main__ as program
 from cicd_actions.toolkit import grammar, inputs
@@ -168,3 +170,23 @@ def test_an_unknown_action_names_the_known_ones() -> None:
     out, err = io.StringIO(), io.StringIO()
     assert program.run(["no-such-action"], {}, out, err) == 2
     assert "There is no action `no-such-action`." in err.getvalue()
+
+
+def test_password_of_a_proxy_with_a_slash_works_and_is_not_shown(
+    httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    httpserver.expect_request("/api/v3/repos/org/app/deployments").respond_with_json({"message": "Bad credentials"}, 401)
+    for name in ("http_proxy", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTP_PROXY", f"http://me:Hunter2/pass#word@{httpserver.host}:{httpserver.port}")
+    monkeypatch.setenv("GITHUB_API_URL", "http://github.example/api/v3")
+    monkeypatch.setenv("GITHUB_REPOSITORY", "org/app")
+    words = ["--phase", "verify-record", "--environment", "staging", "--github-token", "ghs_0123456789"]
+    with pytest.raises(SystemExit):
+        program.main(["deployment-record", *words])
+    said = "".join(capsys.readouterr())
+    assert "GitHub does not accept the token" in said
+    assert "Hunter2" not in said
+    sent = httpserver.log[0][0].headers["Proxy-Authorization"]
+    assert base64.b64decode(sent.removeprefix("Basic ")).decode() == "me:Hunter2/pass#word"
+    assert os.environ["HTTP_PROXY"].startswith("http://me:Hunter2%2Fpass%23word@")

@@ -10,7 +10,7 @@ from cicd_actions.engines.inputs import connected
 from cicd_actions.engines.protocol import Engine, Running
 from cicd_actions.engines.reference import repository_of
 from cicd_actions.github.history import History
-from cicd_actions.github.release_record import Task, digest_of
+from cicd_actions.github.release_record import Record, Task, digest_of
 from cicd_actions.health_gate.embedded import gate
 from cicd_actions.roll_out.inputs import Wanted
 from cicd_actions.toolkit.errors import Failed, Inconclusive, UnusableInput
@@ -19,7 +19,7 @@ from cicd_actions.toolkit.verdict import Verdict
 
 
 def adopt(phase: Phase) -> Report:
-    """Raises `Failed` when something is recorded already, and for what does not run."""
+    """Raises `Failed` when a release passed here before, and for what does not run."""
     inputs = phase.inputs
     if not inputs.engine:
         raise UnusableInput(
@@ -31,7 +31,7 @@ def adopt(phase: Phase) -> Report:
             fix="    with:\n      url: https://staging.example.com/health/ready",
         )
     phase.services()
-    history = phase.records.history(phase.environment, lambda history: bool(history.outcomes))
+    history = phase.records.history(phase.environment, lambda history: _passed(history) is not None)
     _refuse_recorded(phase, history)
     with connected(inputs, phase.runtime) as engine:
         names = [each.service for each in inputs.services]
@@ -63,12 +63,18 @@ def adopt(phase: Phase) -> Report:
     )
 
 
+def _passed(history: History) -> Record | None:
+    """Returns the newest release that passed. One that failed leaves what ran before it without a record."""
+    return next((each for each in history.outcomes if each.task is Task.PASSED), None)
+
+
 def _refuse_recorded(phase: Phase, history: History) -> None:
-    if history.outcomes:
-        newest = history.outcomes[0]
+    newest = _passed(history)
+    if newest is not None:
         raise Failed(
-            f"{phase.environment} has records already, the newest of {newest.sha[:12]}: there is nothing to adopt.",
-            cause="Deploys make their records themselves; `adopt` is for an environment that was deployed otherwise so far.",
+            f"Cannot adopt what runs in {phase.environment}: {newest.sha[:12]} passed its gate there, and is recorded.",
+            cause="Deploys make their records themselves. `adopt` is for an environment where no release has passed yet.",
+            fix="Deploy the commit that should run, or use rollback-to-previous-sha for one that passed before.",
         )
 
 

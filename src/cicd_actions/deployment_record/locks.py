@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 
 from cicd_actions.deployment_record.phase import Phase
 from cicd_actions.github.client import segment
-from cicd_actions.github.proof import RUNS
+from cicd_actions.github.proof import RUNS, default_branch
 from cicd_actions.github.release_record import Record, Task, lock_described, time_of, who, written
 from cicd_actions.toolkit.errors import ActionError, Failed, Inconclusive, UnusableInput
 from cicd_actions.toolkit.findings import Severity
@@ -131,7 +131,19 @@ def _until(record: Record) -> str:
     return f"until {record.until}" if record.until else "until it is unlocked"
 
 
+def _warn_of_another_branch(phase: Phase, name: str) -> None:
+    """Warns of a record that deploys of the default branch do not see: without a key, they count only its records."""
+    here, default = phase.runtime.variables.get("GITHUB_REF_NAME", ""), default_branch(phase.runtime.variables)
+    if not (phase.inputs.record_key or phase.inputs.records_refs) and default not in {"", here}:
+        phase.warn(
+            "unseen",
+            f"Deploys of `{default}` will not see this {name}: this run is on `{here}`, and the record is not signed.",
+            f"Run it on `{default}`, or sign the records, here and in the deploys:\n\n    with:\n      record-key: RECORD_KEY",
+        )
+
+
 def _write(phase: Phase, name: str, record: Record, headline: str, blocks: Sequence[Block] = ()) -> Report:
+    _warn_of_another_branch(phase, name)
     number = phase.records.write(record)
     error: ActionError | None = phase.write_audit(name, record, "")
     verdict = Verdict.PASS

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from cicd_actions.deployment_record.locks import refuse, refuse_frozen
 from cicd_actions.deployment_record.phase import Phase
 from cicd_actions.engines.inputs import connected, release_variables
-from cicd_actions.engines.protocol import EngineUnreachable, ImageMissing, Running
+from cicd_actions.engines.protocol import EngineUnreachable, ImageMissing, LoginNeeded, Running
 from cicd_actions.github.commits import compare
 from cicd_actions.github.history import History, Release
 from cicd_actions.github.release_record import Record, Task, digest_of
@@ -53,7 +53,7 @@ def start(phase: Phase) -> Report:
     refuse(phase)
     wanted = replace(wanted, reason=refuse_frozen(phase))
     current = _last_good(history, wanted)
-    _refuse_older(phase, history, current, sha)
+    _refuse_older(phase, history, current, wanted)
     if phase.inputs.require_passed_in:
         _require_passed(phase, wanted)
     _warn_of_another_commit(phase, sha)
@@ -99,15 +99,15 @@ def _last_good(history: History, wanted: Record) -> Release | None:
     return next(iter(history.good(list(wanted.services))), None)
 
 
-def _refuse_older(phase: Phase, history: History, current: Release | None, sha: str) -> None:
+def _refuse_older(phase: Phase, history: History, current: Release | None, wanted: Record) -> None:
     """Raises `Failed` when the commit is behind the last good one, or behind a newer deploy that was never judged."""
     if phase.inputs.allow_older:
         return
-    where = phase.environment
+    where, sha = phase.environment, wanted.sha
     if current is not None:
         newest = f"{current.sha[:12]}, the newest that passed its gate in {where}"
         _compare(phase, current.sha, sha, newest, "A newer run overtook this one, or an old run was started again.")
-    unjudged = history.unjudged()
+    unjudged = history.unjudged(wanted.services)
     if unjudged is not None and unjudged.sha != sha and (current is None or unjudged.id > current.record.id):
         newest = f"{unjudged.sha[:12]}, whose deploy to {where} has no verdict"
         cause = "It was inconclusive, cancelled or lost, and may run."
@@ -293,12 +293,13 @@ def _tell(phase: Phase, history: History, rollback: Rollback) -> None:
         if required != "false":
             kinds = (kind for kind in (Inconclusive, UnusableInput) if isinstance(rollback.why, kind))
             kind: type[ActionError] = next(kinds, Failed)
+            anyway = "To deploy anyway:\n\n    with:\n      require-rollback: false"
+            if isinstance(rollback.why, LoginNeeded):
+                anyway = ""  # the deploy itself needs the login
             raise kind(
                 f"{refused}. {rollback.why.what}",
                 cause=rollback.why.cause,
-                fix="\n".join(
-                    part for part in (rollback.why.fix, "To deploy anyway:\n\n    with:\n      require-rollback: false") if part
-                ),
+                fix="\n".join(part for part in (rollback.why.fix, anyway) if part),
             )
         phase.warn("no-rollback", f"This release could not be rolled back: {rollback.why.what}", rollback.why.fix)
 
@@ -306,10 +307,13 @@ def _tell(phase: Phase, history: History, rollback: Rollback) -> None:
 def _close_orphans(phase: Phase, history: History) -> None:
     """Closes deploys whose run was lost, which would be shown as in progress forever.
 
-    Deploys of an environment wait for each other, so none of them can be running.
+    Deploys of an environment wait for each other, so none of another run can be running.
     """
+    here = (phase.run.id, phase.run.attempt)
     try:
         for orphan in phase.records.orphans(history):
+            if here[0] and here == (orphan.run.id, orphan.run.attempt):
+                continue  # another service, which another job of this run deploys
             phase.records.status(
                 orphan.id, "error", "Its run was lost before it could say how it ended", log_url=orphan.run.url
             )

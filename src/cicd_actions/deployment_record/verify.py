@@ -19,8 +19,7 @@ def verify(phase: Phase) -> Report:
     Raises `Failed` when there is no record.
     """
     wanted = phase.inputs.sha
-    said = phase.records.proofs_of(phase.environment, MOST)
-    shown = [each for each in said if not wanted or each[0].sha == wanted]
+    shown = phase.records.proofs_of(phase.environment, MOST, wanted)
     newest = next((each for each in shown if each[0].task is Task.PASSED), None)
     if newest is None:
         of = f" of {wanted[:12]}" if wanted else ""

@@ -30,12 +30,14 @@ class KeptPages:
         self._job = [github.url, *(runtime.variables.get(name, "") for name in names)]
         self._folder = runtime.scratch if all(self._job) else None
 
-    def newest(self, path: str, environment: str, ask: Callable[[GitHub], list[Any]]) -> tuple[list[Any], bool]:
-        """Returns the page that `ask` gets from GitHub, else the one that was kept; and whether GitHub gave it.
+    def newest(
+        self, path: str, environment: str, ask: Callable[[GitHub], list[Any]], *, or_kept: bool
+    ) -> tuple[list[Any], bool]:
+        """Returns the page that `ask` gets from GitHub, with `or_kept` else the one that was kept; and whether GitHub gave it.
 
-        Raises `Inconclusive` where GitHub does not answer and no page was kept.
+        Raises `Inconclusive` where GitHub does not answer and no page is taken instead.
         """
-        before = self._read(path, environment)
+        before = self._read(path, environment) if or_kept else None
         try:
             page = ask(self._github if before is None else replace(self._github, attempts=ATTEMPTS))
         except Inconclusive as error:

@@ -131,6 +131,36 @@ class Proofs:
                 raise Unproven(f"{reason}. It is signed: set `record-key`") from None
             raise
 
+    def of_this_run(self, deployment: Mapping[str, Any], record: Record) -> str:
+        """Returns why a record that this step wrote will not count, as far as that is known without a request.
+
+        Empty where nothing speaks against it. `deployment` is GitHub's answer to the writer.
+        """
+        variables = self.github.runtime.variables
+        event, path = variables.get("GITHUB_EVENT_NAME", ""), variables.get("GITHUB_WORKFLOW_REF", "")
+        home, created = {"id": self.trust.repository}, deployment.get("created_at")
+        run = {
+            "event": event,
+            "head_branch": variables.get("GITHUB_REF_NAME", ""),
+            "path": f".github/{path.partition('/.github/')[2]}",
+            "repository": home,
+            "head_repository": home,
+            "head_sha": record.sha,  # `deployment_record.start` warns of another commit before anything moves
+            "created_at": created,
+        }
+        try:
+            if self.trust.key:
+                self.of(deployment, record)
+            else:
+                self._creator(deployment)
+                if not is_whole(record.run.id):
+                    raise Unproven("it names no workflow run")
+                if event and path:  # programs that stand in for GitHub's runner may not set them
+                    self._judge(record, time_of(created), run)
+        except Unproven as reason:
+            return str(reason)
+        return ""
+
     def _creator(self, deployment: Mapping[str, Any]) -> None:
         expected = self.trust.app
         creator, app = deployment.get("creator"), deployment.get("performed_via_github_app")

@@ -57,7 +57,7 @@ class Records:
         """Returns the same records over another client, which may have another deadline."""
         return Records(github, self.app, self.trust)
 
-    def history(self, environment: str, enough: Enough, usable: Enough | None = None) -> History:
+    def history(self, environment: str, enough: Enough, usable: Enough | None = None, *, or_kept: bool = False) -> History:
         """Returns the newest proven records, until `enough`. Raises what `GitHub` raises.
 
         One request (see `_newest_page`), and one for each workflow run that has to prove a record (`proof.MOST_RUNS` at most,
@@ -65,26 +65,26 @@ class Records:
         Where more than a hundred other Deployments (other tools', other apps') are newer than what is sought, our tasks are
         asked for one by one. Of the deploys, the newest hundred are read at most. `usable` tells whether the records of the
         first page will do where older ones would only add to them. Neither is asked of records that need older ones to count.
+        `or_kept` takes the page that an earlier step of this job read where GitHub does not answer: a lock or a release since
+        then is not in it.
         """
         found: list[_Found] = []
         complete = answered = True
         for spelling in _spellings(environment):
-            page, fresh = self._newest_page(spelling)
+            page, fresh = self._newest_page(spelling, or_kept=or_kept)
             found += self._ours(page, environment)
             complete, answered = complete and len(page) < PAGE, answered and fresh
         self._read[environment.lower()] = complete
         usable = usable or enough
         history, satisfied = self._prove(found, enough, usable, complete=complete)
-        if not answered:
+        if satisfied or (history.conclusive and usable(history)) or (complete and not answered):
             return history
-        if complete and not satisfied:
+        if complete:
             found += self._spelled_otherwise(environment)
             return self._prove(found, enough, usable, complete=True)[0]
-        if satisfied or (history.conclusive and usable(history)):
-            return history
         return self._by_task(environment, found, enough)
 
-    def _newest_page(self, environment: str) -> tuple[list[Any], bool]:
+    def _newest_page(self, environment: str, *, or_kept: bool) -> tuple[list[Any], bool]:
         """Returns the newest hundred Deployments, and whether GitHub answered: else an earlier step of this job read them.
 
         Only signed records are taken from there: the proof of others asks GitHub.
@@ -92,7 +92,7 @@ class Records:
         if not self.trust.key:
             return self.page(environment=environment), True
         return KeptPages(self.github).newest(
-            self._path, environment, lambda github: self.within(github).page(environment=environment)
+            self._path, environment, lambda github: self.within(github).page(environment=environment), or_kept=or_kept
         )
 
     def page(self, **which: Any) -> list[Any]:
@@ -161,13 +161,20 @@ class Records:
                 break
         return found
 
-    def proofs_of(self, environment: str, most: int) -> list[tuple[Record, str, bool]]:
-        """Returns the newest records with a verdict, what proves each or why it does not count, and whether it counts."""
+    def proofs_of(self, environment: str, most: int, sha: str = "") -> list[tuple[Record, str, bool]]:
+        """Returns the newest records with a verdict, what proves each or why it does not count, and whether it counts.
+
+        They are those of one commit where `sha` is given. The newest that passed is among them, however old it is.
+        """
         found: list[_Found] = []
+        of = {"sha": sha} if sha else {}
         for spelling in _spellings(environment):
-            found += self._ours(self.page(environment=spelling), environment)
-        outcomes = sorted((each for each in found if each.record.judged), key=_newest)[:most]
-        return [(each.record, *self._proof(each)) for each in outcomes]
+            for task in (Task.PASSED, Task.QUARANTINED):
+                found += self._ours(self.page(environment=spelling, task=task.value, **of), environment)
+        ordered = sorted(found, key=_newest)
+        passed = [each for each in ordered if each.record.task is Task.PASSED][:1]
+        shown = ordered[:most]
+        return [(each.record, *self._proof(each)) for each in shown + [each for each in passed if each not in shown]]
 
     def _proof(self, found: _Found) -> tuple[str, bool]:
         try:
@@ -176,7 +183,7 @@ class Records:
             return str(reason), False
 
     def write(self, record: Record) -> int:
-        """Creates the Deployment of a record and returns its id.
+        """Creates the Deployment of a record and returns its id. Raises `Inconclusive` for a lock that will not count.
 
         It sends the request again after a lost answer: two equal records say the same as one. Each attempt is signed with its
         own time, since a signed time that differs from GitHub's counts as a copy.
@@ -206,7 +213,30 @@ class Records:
         if not isinstance(made, dict) or not isinstance(made.get("id"), int):
             # 202: GitHub merged a branch instead, which `auto_merge: false` rules out.
             raise Inconclusive(f"Could not record {record.sha[:12]} in {record.environment}: GitHub made no Deployment.")
+        self._foresee(made)
         return int(made["id"])
+
+    def _foresee(self, made: dict[str, Any]) -> None:
+        """Warns of a record that was written and will not count. Raises `Inconclusive` for a lock or an adopted release."""
+        try:
+            record = read(made)
+        except NotARecord:
+            return
+        reason = self.proofs.of_this_run(made, record)
+        if not reason:
+            return
+        said = f"The record {record.id} of {record.sha[:12]} in {record.environment} will not count: {reason}."
+        if record.task is not Task.LOCK and record.kind != "adopt":
+            self.github.runtime.command("warning", said)
+            return
+        raise Inconclusive(
+            said,
+            cause="A record counts only when its writer is proven.",
+            fix="Correct this runner's clock."
+            if self.trust.key
+            else "Use the job's own token, on the default branch:\n\n    with:\n      github-token: ${{ github.token }}\n\n"
+            "Or sign the records, here and in the deploys:\n\n    with:\n      record-key: RECORD_KEY",
+        )
 
     def status(self, deployment: int, state: str, description: str, *, log_url: str = "", environment_url: str = "") -> None:
         """Sets the state that people see: `in_progress`, `success`, `failure`, `error` or `inactive`."""
@@ -296,6 +326,8 @@ class Records:
             if record is None:
                 continue
             proven.append(record)
+            if self.trust.key and len(proven) & (len(proven) - 1):
+                continue  # a signature costs no request: thousands of records are judged at 1, 2, 4, 8 of them, and all
             if enough(history := so_far(whole=False)) and history.conclusive:
                 return history, True
         history = so_far(whole=complete)

@@ -81,8 +81,12 @@ class CommandProber:
         finally:
             if not output.exited.is_set():
                 _end(transport.get_pid())
-            transport.close()
-            await output.exited.wait()  # at once, after SIGKILL; so that nothing of it is left behind
+            # A program with another user's rights (`sudo`) takes no signal: the gate does not wait for its end.
+            with contextlib.suppress(PermissionError):
+                transport.close()
+            with contextlib.suppress(TimeIsUp):
+                async with TimeLimit(LAST_WORDS):
+                    await output.exited.wait()  # at once, after SIGKILL; so that nothing of it is left behind
 
     async def _judged(self, code: int, output: bytes, started: float, deadline: float) -> Observation:
         text = output.decode("utf-8", "replace").strip()

@@ -17,6 +17,7 @@ from cicd_actions.health_gate.answer import Answer
 from cicd_actions.health_gate.urls import Url, parse
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.grammar import NotUnderstood
+from cicd_actions.toolkit.proxies import parts
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def proxy_for(url: Url, variables: Mapping[str, str]) -> Proxy | None:
         name, text = _variable("all_proxy", variables)
     if not text or _bypassed(url, _variable("no_proxy", variables)[1]):
         return None
-    scheme, userinfo, place = _parts(text)
+    scheme, userinfo, place = parts(text)
     try:
         proxy = parse(f"{scheme}://{place}")
     except NotUnderstood as error:
@@ -50,28 +51,6 @@ def proxy_for(url: Url, variables: Mapping[str, str]) -> Proxy | None:
     user, _, password = userinfo.partition(":")
     credentials = f"{unquote(user)}:{unquote(password)}" if user or password else ""
     return Proxy(proxy, f"Basic {base64.b64encode(credentials.encode()).decode()}" if credentials else "")
-
-
-def _parts(text: str) -> tuple[str, str, str]:
-    """Returns scheme, userinfo and the rest.
-
-    The last `@` ends the userinfo: a proxy has no path, and a password may have been pasted with its `/`, `#`, `?` and `@`.
-    """
-    scheme, separator, rest = text.partition("://")
-    if not separator:
-        scheme, rest = "http", text
-    userinfo, _, place = rest.rpartition("@")
-    return scheme.lower(), userinfo, place
-
-
-def secrets(variables: Mapping[str, str]) -> list[str]:
-    """Returns the passwords in the proxies' URLs, as written and decoded; the user name where there is no password."""
-    found: list[str] = []
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
-        for spelling in (name, name.upper()):
-            user, _, password = _parts(variables.get(spelling, ""))[1].partition(":")
-            found += [password or user, unquote(password or user)]
-    return [secret for secret in dict.fromkeys(found) if secret]
 
 
 def _variable(name: str, variables: Mapping[str, str]) -> tuple[str, str]:

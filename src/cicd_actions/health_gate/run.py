@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from cicd_actions.health_gate import proxies, reading, report
+from cicd_actions.health_gate import reading, report
 from cicd_actions.health_gate.gate import Gate
 from cicd_actions.health_gate.inputs import Inputs
 from cicd_actions.toolkit.errors import Cancelled
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 def run(inputs: Inputs, runtime: Runtime) -> Report:
     """Runs the gate. See `action.run`."""
-    for secret in proxies.secrets(runtime.variables):
-        runtime.redactor.add(secret)
     targets = reading.targets(inputs, runtime.environment, runtime.workspace)
     file = runtime.place(inputs.report, input="report") if inputs.report else None
     gate = Gate(targets, inputs.timeout, runtime.environment.for_programs(), runtime.log)

@@ -92,7 +92,7 @@ def read_facts(
         return found[0].release is not None
 
     try:
-        return Facts(environment, running, records.history(environment, enough, usable), beside)
+        return Facts(environment, running, records.history(environment, enough, usable, or_kept=True), beside)
     except UnusableInput as error:
         # In an incident, a token that GitHub does not accept is one more reason why nothing is known.
         raise Inconclusive(error.what, cause=error.cause, fix=error.fix) from None

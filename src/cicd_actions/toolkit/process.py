@@ -52,7 +52,10 @@ def _filled(word: str, values: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True)
 class Finished:
-    """How a program ended. `exit_code` is negative for the signal that ended it; `cut` says that output was dropped."""
+    """How a program ended. `exit_code` is negative for the signal that ended it; `cut` says that output was dropped.
+
+    A program that no signal of this user reaches counts as ended by SIGTERM, although it may still run.
+    """
 
     argv: tuple[str, ...]
     exit_code: int
@@ -116,10 +119,11 @@ def run(  # noqa: PLR0913 - a program's surroundings are many
         end(process, grace)
         _close_input(process)
         # Also when cancelled: what the program says on SIGTERM is still handed over.
+        last = time.monotonic() + GRACE
         for name, stream in streams.items():
             # The cancellation may come before a reader was started, or just as it was: the first one has the pipe.
             if name in readers:
-                readers[name].wait(GRACE)
+                readers[name].wait(max(last - time.monotonic(), 0))
             else:
                 stream.close()
     for reader in readers.values():
@@ -127,7 +131,7 @@ def run(  # noqa: PLR0913 - a program's surroundings are many
             reader.result()  # raises what `on_line` raised
     return Finished(
         argv=tuple(words),
-        exit_code=process.returncode,
+        exit_code=-signal.SIGTERM if process.returncode is None else process.returncode,
         stdout=streams["stdout"].text,
         stderr=streams["stderr"].text,
         seconds=time.monotonic() - started,
@@ -137,14 +141,18 @@ def run(  # noqa: PLR0913 - a program's surroundings are many
 
 
 def end(process: subprocess.Popen[bytes], grace: float = GRACE) -> None:
-    """Ends the program's whole group: SIGTERM, and SIGKILL after `grace` seconds."""
+    """Ends the program's whole group: SIGTERM, and SIGKILL after `grace` seconds.
+
+    A program with another user's rights (`sudo`) takes neither, and is left alone after as long again.
+    """
     running = process.poll() is None
     _signal(process, signal.SIGTERM)
     if running:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(grace)
     _signal(process, signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
-    process.wait()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(grace)
 
 
 def _interrupt(process: subprocess.Popen[bytes], grace: float) -> None:
@@ -160,7 +168,7 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
         else:
             process.send_signal(number)
     except (ProcessLookupError, PermissionError):
-        return  # the group is gone already
+        return  # the group is gone already, or is another user's
 
 
 def _feed(process: subprocess.Popen[bytes], text: str) -> None:

@@ -181,12 +181,43 @@ def test_lock_without_a_key_is_proven_by_its_run(world: World) -> None:
 
 
 @pytest.mark.parametrize(
+    ("login", "variables", "said"),
+    [
+        ("alice", {}, "will not count: alice created it, and not the App `github-actions`"),
+        ("github-actions[bot]", {"GITHUB_RUN_ID": ""}, "will not count: it names no workflow run"),
+        ("github-actions[bot]", {"GITHUB_EVENT_NAME": "pull_request"}, "was for a pull request"),
+        ("github-actions[bot]", {"GITHUB_EVENT_NAME": "push"}, ""),
+    ],
+)
+def test_lock_that_no_deploy_will_see_is_not_said_to_hold(
+    world: World, login: str, variables: dict[str, str], said: str
+) -> None:
+    world.token = world.github.token(deployments="write", contents="read", actions="read", login=login)
+    given = {"phase": "lock", "reason": "x", "record-key": ""}
+    usual = {"GITHUB_SHA": sha(1), "GITHUB_WORKFLOW_REF": "org/app/.github/workflows/lock.yml@refs/heads/main"}
+    ended = world.action("deployment-record", given, run="7", **{**usual, **variables})
+    assert (ended.code, "staging is locked" in ended.log) == ((3, False) if said else (0, True)), ended.log
+    assert said in ended.log
+
+
+def test_lock_on_another_branch_warns_that_deploys_of_the_default_branch_do_not_see_it(world: World, tmp_path: Path) -> None:
+    event = tmp_path / "event.json"
+    event.write_text(json.dumps({"repository": {"default_branch": "main"}}))
+    for branch, key, warned in (("hotfix", "", True), ("main", "", False), ("hotfix", "RECORD_KEY", False)):
+        given = {"phase": "lock", "reason": "x", "record-key": key}
+        variables = {"GITHUB_EVENT_PATH": str(event), "GITHUB_REF_NAME": branch, "GITHUB_SHA": sha(1)}
+        ended = world.action("deployment-record", given, run="7", **variables)
+        assert [each["rule"] for each in ended.findings] == (["deployment-record/unseen"] if warned else [])
+
+
+@pytest.mark.parametrize(
     ("inputs", "said"),
     [
         ({}, "the input `reason` is empty"),
         ({"reason": "x", "until": "2020-01-01T00:00:00Z"}, "that time has passed"),
         ({"reason": "x", "until": "tomorrow"}, "neither a duration nor a time with a zone"),
         ({"reason": "x", "until": "2099-01-01T00:00:00"}, "neither a duration nor a time with a zone"),
+        ({"reason": "x", "until": "9999-12-31T23:59:59-01:00"}, "neither a duration nor a time with a zone"),
     ],
 )
 def test_lock_input_that_cannot_be_used_is_told(world: World, inputs: dict[str, str], said: str) -> None:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.fakes.github import deployments, settings
-from tests.harness.releases import REPOSITORY, World, digest, sha
+from tests.harness.releases import REPOSITORY, Ended, World, digest, sha
 
 
 def payload(world: World, at: int = -1) -> dict[str, object]:
@@ -235,11 +235,19 @@ class TestAdopt:
         assert (ended.code, ended.verdict) == (1, "fail")
         assert world.tasks() == []
 
-    def test_where_something_is_recorded_there_is_nothing_to_adopt(self, world: World) -> None:
+    def test_where_a_release_passed_there_is_nothing_to_adopt(self, world: World) -> None:
         world.release(1)
         ended = world.action("deployment-record", self.inputs(world))
         assert (ended.code, ended.verdict) == (1, "fail")
-        assert "nothing to adopt" in ended.headline
+        assert f"{sha(1)[:12]} passed its gate there, and is recorded" in ended.headline
+
+    def test_what_a_failed_first_deploy_left_running_is_adopted_and_rolled_back_to(self, world: World) -> None:
+        world.release(5, "fail")
+        world.build(4)
+        world.runs(4)
+        assert "`phase: adopt` records" in world.roll_back(current_sha=sha(5)).log
+        assert world.action("deployment-record", self.inputs(world)).code == 0
+        assert world.roll_back(current_sha=sha(5)).outputs["to-sha"] == sha(4)
 
     def test_services_of_several_commits_need_a_sha(self, world: World) -> None:
         """The run's own commit is not what runs."""
@@ -271,6 +279,19 @@ def test_an_app_of_several_has_its_own_records(world: World) -> None:
     assert world.finish(1, "pass", app="shop").code == 0
     ended = world.start(2, app="blog")
     assert ended.outputs["previous-sha"] == ""
+
+
+def test_services_that_one_run_deploys_by_themselves_are_judged_by_themselves(world: World) -> None:
+    def phase(name: str, number: int, service: str, by: str, **more: str) -> Ended:
+        image = f"{service}={world.image(service, number)}"
+        return world.action("deployment-record", {"phase": name, "sha": sha(number), "services": image, **more}, run=by)
+
+    world.release(1)
+    assert [phase("start", 5, service, "5").code for service in ("api", "web")] == [0, 0]
+    assert phase("finish", 5, "api", "5", verdict="pass").code == 0
+    assert "whose deploy to staging has no verdict" in phase("start", 4, "web", "4").headline
+    assert phase("finish", 5, "web", "5", verdict="inconclusive").code == 0
+    assert world.states()[-2:] == [["in_progress", "success"], ["in_progress", "error"]]
 
 
 def test_finish_with_other_services_than_its_start_is_refused(world: World) -> None:
@@ -307,3 +328,36 @@ def test_record_key_that_is_too_short_draws_a_warning(world: World, key: str, wa
     assert ended.code == 0
     assert ("too short" in ended.log) is warned
     assert key not in ended.log
+
+
+class TestAbandoned:
+    """A stage that is gone: nothing of its release runs, so it holds no older commit back."""
+
+    @pytest.mark.parametrize("by_hand", [True, False])
+    def test_older_commit_is_deployed_after_a_stage_was_abandoned(self, world: World, by_hand: bool) -> None:
+        world.release(1)
+        world.start(3)
+        deploy = {"database_revision": "0004"}
+        assert world.finish(3, "staged" if by_hand else "abandoned", **deploy).code == 0
+        if by_hand:
+            assert world.start(2).code == 1, "it may still be promoted"
+            again = [world.action("deployment-record", {"phase": "abandoned"}, run="9") for _ in range(2)]
+            assert [each.code for each in again] == [0, 0], again[0].log
+            assert f"The stage of {sha(3)[:12]} in staging was abandoned" in again[0].headline
+            assert "No staged release waits" in again[1].headline
+        assert world.tasks()[2:] == [("deploy", "3")] * (3 if by_hand else 2)
+        assert payload(world)["kind"] == "abandoned"
+        assert payload(world)["database"] == ["0004"], "its migrations stay applied"
+        kept = deployments.kept(world.github, REPOSITORY)
+        states = [kept.statuses[each["id"]][-1]["state"] for each in kept.deployments[2:]]
+        assert set(states) == {"inactive"}
+        told = json.loads(world.action("deployment-record", {"phase": "status"}).outputs["status"])
+        assert told["staging"]["unjudged"] is None
+        assert world.start(2).code == 0
+
+    def test_deploy_that_was_lost_while_it_moved_stays_without_a_verdict(self, world: World) -> None:
+        world.release(1)
+        world.start(3)
+        ended = world.action("deployment-record", {"phase": "abandoned"}, run="9")
+        assert (ended.code, ended.outputs["record-id"]) == (0, "")
+        assert world.start(2).code == 1

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from cicd_actions.github.history import History, Release, phases
-from cicd_actions.github.release_record import Record, Revision, Run, Task
+from cicd_actions.github.release_record import ABANDONED, Record, Revision, Run, Task
 
 
 def sha(number: int) -> str:
@@ -171,10 +172,41 @@ def test_unjudged_is_the_newest_deploy_without_a_verdict() -> None:
     assert History.of([nameless, record(3, 2)]).unjudged() == nameless
 
 
+def test_unjudged_is_a_service_whose_sibling_in_the_same_run_has_a_verdict() -> None:
+    run = Run("5", "1")
+    api, web = (record(at, 5, Task.DEPLOY, services={name: 5}, run=run) for at, name in ((1, "api"), (2, "web")))
+    passed_api = record(3, 5, services={"api": 5}, run=run, deployment=1)
+    assert History.of([api, web, passed_api]).unjudged() == web
+    assert History.of([api, web, passed_api]).unjudged(["api"]) is None
+    assert History.of([api, web, passed_api]).unjudged(["api", "web"]) == web
+    assert History.of([api, web, passed_api, record(4, 5, services={"web": 5}, run=run)]).unjudged() is None
+
+
 def test_unjudged_rollback_that_was_announced_is_not_a_deploy() -> None:
     assert History.of([record(1, 1), record(2, 2, Task.DEPLOY, kind="rollback")]).unjudged() is None
     lost = record(1, 1, Task.DEPLOY)
     assert History.of([lost, record(2, 2, Task.DEPLOY, kind="rollback"), record(3, 3)]).unjudged() == lost
+
+
+def test_stage_that_was_abandoned_is_no_deploy_without_a_verdict() -> None:
+    run = Run("5", "1")
+    good, begun = record(1, 1), record(2, 2, Task.DEPLOY, run=run)
+    staged = record(3, 2, Task.DEPLOY, run=run, deployment=2)
+    over = record(4, 2, Task.DEPLOY, run=Run("6", "1"), deployment=2, kind=ABANDONED)
+    assert History.of([good, begun, staged]).unjudged() == staged
+    ended = History.of([good, begun, staged, over])
+    assert ended.unjudged() is None
+    assert [each.sha for each in ended.deploys()] == [good.sha]
+    assert History.of([good, begun, staged, over, record(5, 2, Task.DEPLOY)]).unjudged() is not None, "it was deployed again"
+    lost = record(2, 3, Task.DEPLOY)
+    assert History.of([good, lost, replace(begun, id=3), replace(over, deployment=3)]).unjudged() == lost
+
+
+def test_rollback_is_what_runs_also_after_a_stage_was_abandoned() -> None:
+    back = record(3, 1, Task.DEPLOY, kind="rollback")
+    over = record(5, 3, Task.DEPLOY, deployment=4, kind=ABANDONED)
+    found = History.of([record(1, 1), record(2, 2), back, record(4, 3, Task.DEPLOY), over])
+    assert found.rolled_back_to() == back.identity
 
 
 def test_database_is_what_the_newest_record_says() -> None:

@@ -20,7 +20,7 @@ from cicd_actions.github.inputs import RecordInputs
 from cicd_actions.github.proof import MOST_RUNS, Proofs, TooManyRuns, Trust, Unproven, default_branch
 from cicd_actions.github.records import Records
 from cicd_actions.github.release_record import Record, Run, Task, now
-from cicd_actions.toolkit.errors import UnusableInput
+from cicd_actions.toolkit.errors import Inconclusive, UnusableInput
 from cicd_actions.toolkit.inputs import load
 from cicd_actions.toolkit.runtime import Runtime
 from tests.fakes.github import FakeGitHub, deployments, settings
@@ -35,7 +35,7 @@ def sha(number: int) -> str:
 
 
 def record(number: int, task: Task = Task.PASSED, **more: Any) -> Record:
-    verdict = {Task.PASSED: "pass", Task.QUARANTINED: "fail", Task.DEPLOY: ""}[task]
+    verdict = {Task.PASSED: "pass", Task.QUARANTINED: "fail"}.get(task, "")
     url = f"https://github.com/{REPOSITORY}/actions/runs/{number}"
     fields = {"services": {"api": f"sha256:{number:064x}"}, "verdict": verdict, "run": Run(str(number), url=url), "at": now()}
     return Record(task, more.pop("app", REPOSITORY), more.pop("environment", "staging"), sha(number), **{**fields, **more})
@@ -69,6 +69,13 @@ def good(records: Records, environment: str = "staging") -> list[str]:
 
 def why(records: Records) -> str:
     return "\n".join(records.history("staging", lambda _: False).passed_over)
+
+
+def said(records: Records) -> str:
+    """What was logged."""
+    log = records.github.runtime.log_stream
+    assert isinstance(log, io.StringIO)
+    return log.getvalue()
 
 
 class TestSigned:
@@ -129,6 +136,17 @@ class TestSigned:
         github.fail("POST", "/deployments$", status=429, headers={"Retry-After": "3"})
         make(SIGNED).write(record(1, at="2026-01-01T00:00:00Z"))
         assert good(make(SIGNED)) == [sha(1)]
+
+    def test_write_on_a_machine_whose_clock_is_wrong_warns_and_a_lock_is_refused(
+        self, github: FakeGitHub, make: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        records = make(SIGNED)
+        monkeypatch.setattr(records_module, "now", lambda: "2020-01-01T00:00:00Z")
+        records.write(record(1))
+        assert "::warning::The record 1001 of 000000000000 in staging will not count: its signed time" in said(records)
+        with pytest.raises(Inconclusive, match="will not count: its signed time") as refused:
+            records.write(record(1, Task.LOCK, kind="lock", services={}))
+        assert refused.value.fix == "Correct this runner's clock."
 
     def test_a_payload_kept_as_text_keeps_its_signature(self, github: FakeGitHub, make: Make) -> None:
         forge(github, record(1), payload=json.dumps(SIGNED.signed(record(1, reason="\u00e9 \U0001f600"))))
@@ -201,6 +219,12 @@ class TestByRun:
         assert good(make(BY_RUN)) == [sha(1)]
         forge(github, record(1, kind="rollback", run=run))
         assert [each.record.kind for each in make(BY_RUN).history("staging", lambda _: False).good()] == ["rollback"]
+
+    def test_a_record_of_an_unknown_kind_escapes_no_proof(self, github: FakeGitHub, make: Make) -> None:
+        deployments.run(github, REPOSITORY, 9, sha(9))
+        forge(github, record(2, kind="hotfix", run=Run("9")))
+        assert good(make(BY_RUN)) == []
+        assert "its kind is not release, rollback or adopt" in why(make(BY_RUN))
 
     def test_a_missing_permission_is_named(self, github: FakeGitHub, make: Make, client: Callable[..., GitHub]) -> None:
         make(BY_RUN).write(record(1))

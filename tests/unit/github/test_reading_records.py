@@ -180,9 +180,16 @@ class TestReading:
         found = records.history("staging", lambda history: len(history.good()) == 2)
         assert (shas(found), found.complete, len(github.calls)) == ([sha(3), sha(2)], False, 1)
         whole = records.history("staging", lambda history: len(history.good()) == 3)
-        assert (shas(whole), whole.complete) == ([sha(3), sha(2), sha(1)], False)
+        assert (shas(whole), whole.complete) == ([sha(3), sha(2), sha(1)], True)
         every = records.history("staging", lambda _: False)
         assert (len(every.good()), every.complete) == (3, True)
+
+    def test_history_of_many_signed_records_is_judged_a_few_times(self, records: Records, put: Put) -> None:
+        put(*(record(number) for number in range(1, 71)))
+        judged: list[int] = []
+        records.history("staging", lambda history: bool(judged.append(len(history.records))))
+        assert judged[:8] == [1, 2, 4, 8, 16, 32, 64, 70]
+        assert len(judged) < 20
 
     def test_history_of_a_full_page_is_usable_where_older_records_would_only_add(
         self, github: FakeGitHub, records: Records, put: Put
@@ -262,7 +269,19 @@ class TestReading:
         assert found[0][1] == "signed with `record-key`"
         assert found[1][1].startswith("its signature does not fit the key")
         assert len(records.proofs_of("staging", 9)) == 3
-        assert asked(github) == [{"environment": "staging"}] * 2
+        tasks = ["cicd-actions:passed", "cicd-actions:quarantined"]
+        assert asked(github) == [{"environment": "staging", "task": task} for task in tasks] * 2
+
+    def test_proofs_of_have_the_newest_that_passed_and_each_of_one_commit_however_old_they_are(
+        self, records: Records, put: Put
+    ) -> None:
+        put(record(1), record(2))
+        put(*(record(3, Task.QUARANTINED) for _ in range(101)))
+        put(*(record(4, Task.DEPLOY) for _ in range(101)))
+        found = records.proofs_of("staging", 2)
+        assert [(each.sha, counts) for each, _, counts in found] == [(sha(3), True), (sha(3), True), (sha(2), True)]
+        assert [each.sha for each, _, _ in records.proofs_of("staging", 2, sha(1))] == [sha(1)]
+        assert records.proofs_of("staging", 2, sha(4)) == []
 
     def test_history_of_too_many_runs_is_usable_where_older_records_would_only_add(
         self, github: FakeGitHub, client: Callable[..., GitHub], token: str, put: Put
@@ -394,14 +413,26 @@ class TestKeptPages:
         github.calls.clear()
         fault = github.fail("GET", "/deployments$", status=502, times=99)
         later = in_job()
-        found = later.history("staging", lambda history: len(history.good()) == 2)
+        found = later.history("staging", lambda history: len(history.good()) == 2, or_kept=True)
         assert shas(found) == [sha(2), sha(1)]
         assert "Using the records that an earlier step of this job read." in said(later)
         assert 99 - fault.times == 4
-        # GitHub is not asked for more than was kept.
-        assert shas(in_job().history("staging", lambda _: False)) == [sha(2), sha(1)]
+        # GitHub is not asked for more than was kept, since nothing is older.
+        assert shas(in_job().history("staging", lambda _: False, or_kept=True)) == [sha(2), sha(1)]
         with pytest.raises(Inconclusive):
-            in_job().history("production", anything)
+            in_job().history("production", anything, or_kept=True)
+        # A lock that was set since then is not in it.
+        with pytest.raises(Inconclusive):
+            in_job().history("staging", anything)
+
+    def test_history_of_a_kept_page_without_what_is_sought_is_inconclusive_while_older_records_are_not_read(
+        self, github: FakeGitHub, in_job: Callable[..., Records], put: Put
+    ) -> None:
+        put(record(1), *(record(2, Task.DEPLOY) for _ in range(100)))
+        assert shas(in_job().history("staging", anything)) == [sha(1)]
+        github.fail("GET", "/deployments$", status=502, times=99)
+        with pytest.raises(Inconclusive):
+            in_job().history("staging", anything, or_kept=True)
 
     def test_history_of_unsigned_records_is_always_asked_for(
         self, github: FakeGitHub, in_job: Callable[..., Records], put: Put

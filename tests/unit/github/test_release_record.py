@@ -174,6 +174,11 @@ def payload(task: Task = Task.PASSED, /, **more: Any) -> dict[str, Any]:
             deployment(payload(Task.LOCK), task="cicd-actions:lock"),
             "it neither locks nor unlocks nor announces a rollback, or does not say until when",
         ),
+        (deployment(payload(kind="hotfix")), "its kind is not release, rollback or adopt"),
+        (
+            deployment(payload(Task.DEPLOY, kind="lock"), task="cicd-actions:deploy"),
+            "its kind is not release, rollback or adopt",
+        ),
     ],
 )  # fmt: skip
 def test_what_is_no_record_says_why(broken: Any, why: str) -> None:

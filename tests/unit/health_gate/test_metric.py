@@ -34,6 +34,8 @@ def prometheus(kind: str, result: object, status: str = "success", **more: objec
         (prometheus("vector", [{"value": [1, "NaN"]}]), [math.nan]),
         (prometheus("vector", []), []),
         (prometheus("scalar", [1, "7"]), [7.0]),
+        (prometheus("scalar", [1, "7"], warnings=["PromQL warning: ratio value should be between -1 and 1"]), [7.0]),
+        (prometheus("scalar", [1, "7"], warnings=[], infos=["PromQL info: metric might not be a counter"]), [7.0]),
     ],
 )
 def test_numbers(body: bytes, values: list[float]) -> None:
@@ -50,6 +52,7 @@ def test_numbers(body: bytes, values: list[float]) -> None:
         prometheus("vector", [{"value": "1"}]),
         prometheus("vector", [7]),
         prometheus("vector", [], status="error", error="parse error"),
+        prometheus("vector", [{"value": [1, "0"]}], warnings=["receive series from store: rpc error: code = Unavailable"]),
     ],
 )  # fmt: skip
 def test_read_anything_else_raises(body: bytes) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cicd_actions.health_gate.answer import Answer
-from cicd_actions.health_gate.proxies import own_answer, proxy_for, secrets
+from cicd_actions.health_gate.proxies import own_answer, proxy_for
 from cicd_actions.health_gate.urls import parse
 from cicd_actions.toolkit.errors import UnusableInput
 
@@ -97,15 +97,6 @@ def test_proxy_for_sends_the_credentials_of_the_url(userinfo: str, credentials: 
     assert found is not None
     assert (found.url.host, found.url.port) == ("proxy.example", 3128)
     assert found.authorization == (f"Basic {base64.b64encode(credentials.encode()).decode()}" if credentials else "")
-
-
-def test_secrets_are_the_passwords_of_all_proxies_in_each_form() -> None:
-    variables = {
-        "http_proxy": "http://me:se%40cret@proxy:3128",
-        "HTTPS_PROXY": "http://me:a/b@c@proxy",
-        "ALL_PROXY": "token@proxy",
-    }
-    assert secrets(variables) == ["se%40cret", "se@cret", "a/b@c", "token"]
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,9 @@ def test_canary_of_the_file_reaches_the_settings_of_an_environment_by_the_names_
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ("  strategy: canary\n", "needs `proxy`"),
+        ("  strategy: blue-green\n", "without one, `swarm` can only do `canary`"),
+        ("  strategy: canary\n  engine: docker\n", "without one, `docker` can only do `blue-green`"),
+        ("  strategy: canary\n", "needs `requests-query` and `errors-query`"),
         ("  strategy: canary\n  engine: kubernetes\n", "needs `requests-query` and `errors-query`"),
         (
             "  strategy: canary\n  engine: command\n  roll-out-command: x\n  stage-command: x\n  weigh-command: x\n",
