@@ -61,7 +61,7 @@ class Redactor:
         for start, end in self._found(text):
             out += [text[done:start], MASK]
             done = end
-        return "".join([*out, text[done:]]) if out else text
+        return "".join([*out, text[done:]])
 
     @property
     def values(self) -> frozenset[str]:
@@ -213,7 +213,7 @@ def _within(line: str) -> Iterator[str]:
     _, url, rest = line.partition("://")
     if not url:
         return
-    users = {rest[: rest.find("@")], rest[: rest.rfind("@")], re.split("[/?#]", rest, maxsplit=1)[0].rpartition("@")[0]}
+    users = {rest[: rest.find("@")], rest[: rest.rfind("@")], re.split("[/?#]", rest)[0].rpartition("@")[0]}
     for user in users if "@" in rest else ():
         name, colon, password = user.partition(":")
         yield from _readings(password if colon else name if len(name) >= _USER_ALONE else "")
@@ -275,7 +275,8 @@ def _overlapping(literals: Iterable[str]) -> re.Pattern[str]:
 
 
 def _longest_first(rests: Iterable[str]) -> str:
-    return f"(?:{'|'.join(map(re.escape, sorted(rests, key=len, reverse=True)))})"
+    # In this order, what begins with another text is before it.
+    return f"(?:{'|'.join(map(re.escape, sorted(rests, reverse=True)))})"
 
 
 def _occurrences(text: str, part: str) -> Iterator[int]:

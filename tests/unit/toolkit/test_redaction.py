@@ -266,6 +266,7 @@ def test_redactor_user_of_a_url_without_a_password_is_a_key_from_a_length_on(len
         ("store/upload?x=1&X-Amz-Signature=a9f3c2b1d4#end", "a9f3c2b1d4"),
         ("store/upload?api_token=t0k3n%2Dt0k3n", "t0k3n-t0k3n"),
         ("db/prod; Password=hunter22x; x=1", "hunter22x"),
+        ("app:hunter22x@db/?next=https://other", "hunter22x"),
     ],
 )
 def test_redactor_url_each_reading_of_its_password_is_masked_alone(url: str, password: str) -> None:
@@ -410,3 +411,16 @@ def test_redactor_lines_of_a_dump_with_colons_are_masked(width: int) -> None:
 )
 def test_redactor_escapes_after_a_sign_that_hides_where_they_begin_are_masked(sign: str, secret: str, spelling: str) -> None:
     assert redactor(secret)(f"{sign}{spelling};b") == f"{sign}{MASK};b"
+
+
+def test_redactor_secrets_side_by_side_are_two() -> None:
+    assert redactor("abcdef", "ghijkl")("abcdefghijkl") == MASK + MASK
+
+
+def test_redactor_url_without_a_user_has_no_password() -> None:
+    assert redactor("scheme://cache:6379/production")("6379/production 6379/productio") == "6379/production 6379/productio"
+
+
+def test_layers_are_each_searched_once() -> None:
+    assert [layer for layer, _ in redaction._layers("%41&amp;")] == ["A&amp;", "%41&", "A&"]
+    assert len(list(redaction._layers('\\"%41&#41;\'\'""'))) == redaction._LAYERS
