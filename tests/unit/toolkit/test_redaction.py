@@ -347,6 +347,7 @@ def test_redactor_few_letters_of_base64_on_the_line_beside_are_masked(kept: int)
 @pytest.mark.parametrize("spell", [str.lower, str.upper])
 def test_redactor_few_hexadecimal_digits_on_the_line_beside_are_masked(secret: str, spell: Callable[[str], str]) -> None:
     digits = spell(secret.encode().hex())
+    assert redactor(secret)(digits[:8]) == MASK
     for kept in range(1, 8):
         # The digits of `wwwww` are ten times a 7: where they are split, the eight that tell the line fit at several places.
         assert redactor(secret)(f"{digits[:kept]}\n{digits[kept:]}") == f"{MASK}\n{MASK}"
