@@ -12,7 +12,8 @@ Reading order:
   (`staged_proxy`, by `haproxy`), or the service's name does (`staged_replicas`, by `replica_share`). `staged_kubernetes` does
   it by Services or a `kubernetes_route`, with the objects of `kubernetes_stage` and `kubernetes_stage_objects`;
   `staged_command` by the user's programs. `staged_inputs` makes these engines.
-- `staying_up` tells what ended a replica, and when that proves something against a release.
+- `staying_up` tells what ended a replica, and when that proves something against a release. `docker_ends` and
+  `kubernetes_pods` read it off a container and a pod.
 - `reference`, `registry` and `registry_trust` know images, `registry_logins` the logins. `left_behind` finds what interrupted
   runs left, and `patience` waits.
 """

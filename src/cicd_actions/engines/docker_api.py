@@ -12,14 +12,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
 from docker import errors as sdk
 
-from cicd_actions.engines.docker_client import Client, Untrusted, connected
+from cicd_actions.engines import docker_ends
+from cicd_actions.engines.docker_client import Client, Json, Untrusted, connected
 from cicd_actions.engines.patience import answered
 from cicd_actions.engines.protocol import EngineUnreachable, Evidence, Image, ImageMissing, LoginNeeded, WrongDigest
 from cicd_actions.engines.reference import reference
@@ -30,7 +31,6 @@ from cicd_actions.toolkit.retry import Retry
 from cicd_actions.toolkit.runtime import Runtime
 
 T = TypeVar("T")
-Json = dict[str, Any]
 
 TIDY = 10.0
 """Seconds that an answer may take when the deadline is over: what was begun still has to be taken away."""
@@ -260,9 +260,9 @@ class DockerApi:
             return Evidence(
                 reason=reason, log="The container is gone, or runs on another node: its lines cannot be read from here."
             )
-        said = " ".join(part for part in (reason, _ended(state)) if part)
+        said = " ".join(part for part in (reason, docker_ends.reason(state)) if part)
         log = last_lines(self, "/containers/{0}/logs", container, lines)
-        return Evidence(reason=said, health=_health(state["State"]), log=log)
+        return Evidence(reason=said, health=docker_ends.health(state), log=log)
 
 
 class Log:
@@ -360,51 +360,6 @@ def last_lines(api: DockerApi, path: str, name: str, count: int) -> str:
 def _time(stamp: str) -> datetime:
     """A log's timestamp: RFC 3339 with nanoseconds; seconds are enough here."""
     return datetime.strptime(stamp[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
-
-
-def _health(state: Json) -> str:
-    health = state.get("Health")
-    if not health or health.get("Status") == "none":
-        return ""
-    checks = [f"exit code {check['ExitCode']}: {check.get('Output', '').strip()}" for check in (health.get("Log") or [])[-3:]]
-    return "\n".join([f"status: {health['Status']}, {health.get('FailingStreak', 0)} failures in a row", *checks])
-
-
-def ended_by(container: Json) -> tuple[bool, bool]:
-    """Returns whether a container that ended was killed for want of memory, and whether its health checks failed then.
-
-    The engine says `unhealthy` of every container with a health check that ended, so the checks in a row count.
-    """
-    retries = ((container["Config"].get("Healthcheck") or {}).get("Retries")) or _RETRIES
-    return bool(container["State"].get("OOMKilled")), _streak(container) >= retries
-
-
-def failing(container: Json) -> bool:
-    """Whether a container runs that was healthy, and whose last health check failed."""
-    health = container["State"].get("Health") or {}
-    return bool(container["State"]["Running"]) and health.get("Status") != "starting" and _streak(container) > 0
-
-
-_RETRIES = 3
-"""The failed health checks after which Docker calls a container unhealthy, where it does not say how many:
-https://docs.docker.com/reference/dockerfile/#healthcheck"""
-
-
-def _streak(container: Json) -> int:
-    return int((container["State"].get("Health") or {}).get("FailingStreak", 0))
-
-
-def _ended(container: Json) -> str:
-    state = container["State"]
-    health = (state.get("Health") or {}).get("Status", "")
-    if state.get("Running"):
-        return "Its health checks failed." if health == "unhealthy" else f"It runs; its health is {health or 'not checked'}."
-    out_of_memory, unhealthy = ended_by(container)
-    if out_of_memory:
-        return "It was ended for want of memory (OOMKilled)."
-    if unhealthy:
-        return "Its health checks failed."
-    return f"It ended with exit code {state.get('ExitCode')}. {state.get('Error', '')}".strip()
 
 
 def _password(value: str) -> str:

@@ -16,9 +16,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from docker import errors as sdk
 
-from cicd_actions.engines import docker_settings
+from cicd_actions.engines import docker_ends, docker_settings
 from cicd_actions.engines.container_job import run_job
-from cicd_actions.engines.docker_api import DockerApi, Json, ended_by, failing
+from cicd_actions.engines.docker_api import DockerApi, Json
 from cicd_actions.engines.docker_container import Containers
 from cicd_actions.engines.protocol import (
     REVISION,
@@ -35,7 +35,7 @@ from cicd_actions.engines.protocol import (
     ServiceMissing,
     Target,
 )
-from cicd_actions.engines.staying_up import Cause, End, Uptime, cause_of, moment
+from cicd_actions.engines.staying_up import Cause, Uptime
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import ActionError
 from cicd_actions.toolkit.lines import Line
@@ -164,7 +164,7 @@ class DockerEngine:
 
         def look() -> Evidence:
             states = self._existing(service)
-            failing = [state for state in states if not _up(state)]
+            failing = [state for state in states if not docker_ends.up(state)]
             newest = max(failing or states, key=lambda state: str(state["Created"]))
             return self._api.evidence(str(newest["Id"]), lines=lines)
 
@@ -173,7 +173,7 @@ class DockerEngine:
     def uptime(self, service: str, deadline: Deadline) -> Uptime:
         self._api.deadline = deadline
         states = self._api.retried(f"ask whether {service} stays up", lambda: self._existing(service), deadline)
-        return Uptime(tuple(end for state in states for end in _ends(state)), sum(map(failing, states)))
+        return Uptime(tuple(end for state in states for end in docker_ends.ends(state)), sum(map(docker_ends.failing, states)))
 
     def _look(self, service: str) -> Running | None:
         slots = self._containers.slots(service)
@@ -206,7 +206,7 @@ class DockerEngine:
             image=self._containers.deployable(states[0], images[0]),
             digest=digests[0],
             sha=str(labels.get(REVISION, "")),
-            ready=sum(digest == digests[0] and _up(state) for state, digest in zip(states, digests, strict=True)),
+            ready=sum(digest == digests[0] and docker_ends.up(state) for state, digest in zip(states, digests, strict=True)),
             wanted=len(states),
             settled=not self._containers.busy(service),
             unfinished=unfinished,
@@ -253,7 +253,7 @@ class DockerEngine:
         if now["Running"] and not now.get("Restarting") and not state.get("RestartCount", 0) and health != "unhealthy":
             return health
         if not now["Running"] and not now.get("Restarting"):
-            cause = _cause(state)
+            cause = docker_ends.cause(state)
             # An engine that restarts stops its containers: a program that obeys ends with 0.
             if cause is Cause.OUTSIDE or (cause is Cause.UNKNOWN and self._api.interrupted):
                 raise self._stopped(service, f"something stopped it (exit code {now.get('ExitCode')})")
@@ -377,31 +377,3 @@ class DockerEngine:
 
 def _name(state: Json) -> str:
     return str(state["Name"]).lstrip("/")
-
-
-def _cause(state: Json) -> Cause:
-    out_of_memory, unhealthy = ended_by(state)
-    return cause_of(state["State"].get("ExitCode"), out_of_memory=out_of_memory, unhealthy=unhealthy)
-
-
-def _ends(state: Json) -> list[End]:
-    """Returns how a container ended; of earlier ends the engine remembers only that there were some.
-
-    It restarts and counts those that ended by themselves, not those that it ended itself.
-    """
-    now, count = state["State"], int(state.get("RestartCount", 0))
-    identity, memory = str(state["Id"]), bool(now.get("OOMKilled"))
-    own = Cause.MEMORY if memory else Cause.OWN
-    why = "out of memory" if memory else f"restarted {count} times"
-    found = [End(moment(state["Created"]), Cause.OWN, identity, why=why)] if count > 1 else []
-    if count:
-        found.append(End(moment(now["FinishedAt"]), own, identity, why=why))
-    elif not now["Running"]:
-        found.append(End(moment(now["FinishedAt"]), _cause(state), identity, why=f"exit code {now.get('ExitCode')}"))
-    return found
-
-
-def _up(state: Json) -> bool:
-    """Whether the container runs and is not unhealthy."""
-    health = (state["State"].get("Health") or {}).get("Status", "")
-    return bool(state["State"]["Running"]) and health in {"", "none", "healthy"}

@@ -106,7 +106,7 @@ class Swarm:
         started = self._runtime.clock()
         service = target.service
         spec = self._existing(service)["Spec"]
-        why = _stop_first(spec)
+        why = swarm_spec.stop_first(spec)
         notes = [why] if why else []
         used = self._settings(spec, rollback=rollback)
 
@@ -229,20 +229,7 @@ class Swarm:
             return len(self._api.client.nodes())
 
     def _settings(self, spec: Json, *, rollback: bool) -> Json:
-        """Returns the update settings of a roll-out. Without `rollback` all replicas move at once, for a rollback.
-
-        What ran before is known to work, and seconds count: the new replicas stay until the old ones are up.
-        """
-        order = "stop-first" if _stop_first(spec) else "start-first"
-        common: Json = {"Monitor": self._monitor, "MaxFailureRatio": 0, "Order": order}
-        delay = (spec.get("UpdateConfig") or {}).get("Delay", 0)
-        update: Json = {
-            **common,
-            "Parallelism": self._parallelism,
-            "FailureAction": "rollback" if rollback else "pause",
-            **({"Delay": delay} if delay else {}),
-        }
-        return {"UpdateConfig": update, "RollbackConfig": {**common, "Parallelism": 0, "FailureAction": "pause"}}
+        return swarm_spec.settings(spec, self._parallelism, self._monitor, rollback=rollback)
 
     def _edit(self, service: str, change: Callable[[Json], Json], *, again: bool = False) -> None:
         """Changes the specification as it is now; nothing, where `change` changes nothing.
@@ -327,7 +314,7 @@ class Swarm:
             if update == "paused":
                 raise self._failure(target, before, failures, why="")
             # `completed` alone is not enough: after an engine's restart it is said while a replica is still being started.
-            if update in {"", "completed"} and self._tasks.all_run(tasks, state) and _forced(tasks, state):
+            if update in {"", "completed"} and self._tasks.all_run(tasks, state):
                 return self._tasks.replicas(state, target.image.pinned)[0]
             if deadline.expired:
                 raise self._failure(target, before, failures, why="the deadline passed")
@@ -402,19 +389,3 @@ class Swarm:
 
 def _update_state(state: Json) -> str:
     return str((state.get("UpdateStatus") or {}).get("State", ""))
-
-
-def _forced(tasks: Sequence[Json], state: Json) -> bool:
-    """Whether no running replica is older than the last forced update, which changes no image."""
-    wanted = state["Spec"]["TaskTemplate"].get("ForceUpdate", 0)
-    return all(task["Spec"].get("ForceUpdate", 0) == wanted for task in tasks if task["DesiredState"] == "running")
-
-
-def _stop_first(spec: Json) -> str:
-    """Returns why the old replica has to stop before the new one starts; empty where it need not."""
-    ports = (spec.get("EndpointSpec") or {}).get("Ports") or []
-    if any(port.get("PublishMode") == "host" for port in ports):
-        return "publishes a port of the node itself (mode `host`), which only one replica can hold: each was away for a moment."
-    if "Global" in spec["Mode"]:
-        return "runs once on every node (mode `global`): each replica was stopped before its successor started."
-    return ""

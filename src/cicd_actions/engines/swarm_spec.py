@@ -71,6 +71,34 @@ def with_image_of(spec: Json, before: Json) -> Json:
     return changed
 
 
+def settings(spec: Json, parallelism: int, monitor: int, *, rollback: bool) -> Json:
+    """Returns the update settings of a roll-out. Without `rollback` all replicas move at once, for a rollback.
+
+    What ran before is known to work, and seconds count: the new replicas stay until the old ones are up. `monitor` is in
+    nanoseconds.
+    """
+    order = "stop-first" if stop_first(spec) else "start-first"
+    common: Json = {"Monitor": monitor, "MaxFailureRatio": 0, "Order": order}
+    delay = (spec.get("UpdateConfig") or {}).get("Delay", 0)
+    update: Json = {
+        **common,
+        "Parallelism": parallelism,
+        "FailureAction": "rollback" if rollback else "pause",
+        **({"Delay": delay} if delay else {}),
+    }
+    return {"UpdateConfig": update, "RollbackConfig": {**common, "Parallelism": 0, "FailureAction": "pause"}}
+
+
+def stop_first(spec: Json) -> str:
+    """Returns why the old replica has to stop before the new one starts; empty where it need not."""
+    ports = (spec.get("EndpointSpec") or {}).get("Ports") or []
+    if any(port.get("PublishMode") == "host" for port in ports):
+        return "publishes a port of the node itself (mode `host`), which only one replica can hold: each was away for a moment."
+    if "Global" in spec["Mode"]:
+        return "runs once on every node (mode `global`): each replica was stopped before its successor started."
+    return ""
+
+
 def armed(spec: Json, used: Json) -> Json:
     """Replaces the service's settings by those of a roll-out (`UpdateConfig`, `RollbackConfig`), and notes the service's."""
     own = _own(spec)

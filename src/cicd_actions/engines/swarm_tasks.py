@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cicd_actions.engines.docker_api import DockerApi, Json, ended_by, failing, last_lines
+from cicd_actions.engines import docker_ends
+from cicd_actions.engines.docker_api import DockerApi, Json, last_lines
 from cicd_actions.engines.protocol import Evidence
 from cicd_actions.engines.staying_up import Cause, End, Uptime, cause_of, moment, proven
 
@@ -45,9 +46,12 @@ class Tasks:
         return len(_up(tasks, image)), _wanted(service, tasks)
 
     def all_run(self, tasks: Sequence[Json], service: Json) -> bool:
-        """Whether as many replicas as wanted run the service's image, and no other replica is left."""
+        """Whether as many replicas as wanted run the service's image, and no other replica is left.
+
+        A forced update changes no image, so no replica may be older than the last one either.
+        """
         image = service["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
-        return len(_up(tasks, image)) == len(_up(tasks, "")) == _wanted(service, tasks)
+        return len(_up(tasks, image)) == len(_up(tasks, "")) == _wanted(service, tasks) and _forced(tasks, service)
 
     def ended(self, tasks: Sequence[Json], image: str) -> list[Json]:
         """The tasks of an image that ended by themselves, the newest first."""
@@ -62,7 +66,7 @@ class Tasks:
         if status["State"] == "complete" or said.startswith(_RAN):
             # Only the task's own node has the container, and Swarm keeps few of those that ended.
             here = self._api.container(identity) if identity else None
-            memory, unhealthy = ended_by(here) if here else (None, None)
+            memory, unhealthy = docker_ends.ended_by(here) if here else (None, None)
             unhealthy = unhealthy or _UNHEALTHY in said
             cause = cause_of(code or 0, out_of_memory=memory, unhealthy=unhealthy)
             said = "out of memory" if cause is Cause.MEMORY else "its health checks failed" if unhealthy else said
@@ -84,7 +88,7 @@ class Tasks:
                 ends.append(end)
         identities = [str((task["Status"].get("ContainerStatus") or {}).get("ContainerID", "")) for task in _up(tasks, image)]
         here = [self._api.container(identity) for identity in identities if identity]
-        return Uptime(tuple(ends), sum(failing(state) for state in here if state is not None))
+        return Uptime(tuple(ends), sum(docker_ends.failing(state) for state in here if state is not None))
 
     def newest_failing(self, service: str) -> Json | None:
         """The newest task that failed, else the newest that is not up, else the newest."""
@@ -193,6 +197,11 @@ def _wanted(service: Json, tasks: Sequence[Json]) -> int:
         return int(mode["Replicated"].get("Replicas", 1))
     # On each node, while one replica stops, its successor waits as `ready`.
     return sum(task["DesiredState"] in {"running", "ready"} for task in tasks)
+
+
+def _forced(tasks: Sequence[Json], service: Json) -> bool:
+    wanted = service["Spec"]["TaskTemplate"].get("ForceUpdate", 0)
+    return all(task["Spec"].get("ForceUpdate", 0) == wanted for task in tasks if task["DesiredState"] == "running")
 
 
 def _image(task: Json) -> str:

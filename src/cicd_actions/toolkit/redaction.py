@@ -61,7 +61,7 @@ class Redactor:
         for start, end in self._found(text):
             out += [text[done:start], MASK]
             done = end
-        return "".join([*out, text[done:]]) if out else text
+        return "".join([*out, text[done:]])
 
     @property
     def values(self) -> frozenset[str]:
@@ -115,8 +115,8 @@ class _Search:
         for literal in literals:
             self._heads.setdefault(literal[:SHORTEST], []).append(literal)
             self._tails.setdefault(literal[-SHORTEST:], []).append(literal)
-        # Digits with separators are dumps, which have their own columns: they are found whole.
-        self._letters = "\0".join(["", *sorted(form for form in encoded if not {":", " "} & {*form}), ""])
+        # Digits with spaces are dumps, which have their own columns: they are found whole.
+        self._letters = "\0" + "".join(f"{form}\0" for form in sorted(encoded) if " " not in form)
 
     # Most texts have neither a cut nor a line of base64.
     @cached_property
@@ -140,7 +140,7 @@ class _Search:
         at = 0
         for line in text.split("\n"):
             letters = line.rstrip(" \t\r\"',\\").rpartition(" ")[2].lstrip("\t\"'")
-            if len(letters) >= _EDGE and self._known(letters):
+            if self._known(letters):
                 start = at + line.rindex(letters)
                 found += self._at_edges(text, start, start + len(letters))
             at += len(line) + 1
@@ -213,7 +213,7 @@ def _within(line: str) -> Iterator[str]:
     _, url, rest = line.partition("://")
     if not url:
         return
-    users = {rest[: rest.find("@")], rest[: rest.rfind("@")], re.split("[/?#]", rest, maxsplit=1)[0].rpartition("@")[0]}
+    users = {rest[: rest.find("@")], rest[: rest.rfind("@")], re.split("[/?#]", rest)[0].rpartition("@")[0]}
     for user in users if "@" in rest else ():
         name, colon, password = user.partition(":")
         yield from _readings(password if colon else name if len(name) >= _USER_ALONE else "")
@@ -239,7 +239,7 @@ def _encodings(value: str) -> set[str]:
         letters.add(body[first : len(body.rstrip("=")) - (1 if (shift + len(raw)) % 3 else 0)])
     letters |= {each.replace("+", "-").replace("/", "_") for each in letters}
     digits = {separator.join(f"{byte:02x}" for byte in raw) for separator in ("", ":", " ")}
-    return {each for each in letters | digits | {each.upper() for each in digits} if len(each) >= SHORTEST}
+    return letters | digits | {each.upper() for each in digits}
 
 
 def _escaped(value: str) -> set[str]:
@@ -255,7 +255,7 @@ def _base64(raw: bytes) -> str:
 
 def _as_one_space(text: str) -> str:
     """Forms and queries write a space as `+`: both are one character here, in the text and in the secret."""
-    return text.replace("+", " ") if "+" in text else text
+    return text.replace("+", " ")
 
 
 def _any_of(literals: Iterable[str]) -> str:
@@ -275,7 +275,8 @@ def _overlapping(literals: Iterable[str]) -> re.Pattern[str]:
 
 
 def _longest_first(rests: Iterable[str]) -> str:
-    return f"(?:{'|'.join(map(re.escape, sorted(rests, key=len, reverse=True)))})"
+    # In this order, what begins with another text is before it.
+    return f"(?:{'|'.join(map(re.escape, sorted(rests, reverse=True)))})"
 
 
 def _occurrences(text: str, part: str) -> Iterator[int]:

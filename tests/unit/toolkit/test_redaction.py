@@ -144,6 +144,7 @@ NESTED = {
     "html in html": lambda secret: html.escape(html.escape(secret)),
     "hexadecimal": lambda secret: "0x" + secret.encode().hex(),
     "hexadecimal with colons": lambda secret: ":".join(f"{byte:02X}" for byte in secret.encode()),
+    "hexadecimal with spaces": lambda secret: " ".join(f"{byte:02x}" for byte in secret.encode()),
     "base64 in a url": lambda secret: quote(base64.b64encode(secret.encode()).decode(), safe=""),
     "yaml": lambda secret: '"' + secret.replace("\\", "\\\\").replace('"', '\\"').replace("é", "\\xe9") + '"',
     "csv": lambda secret: '"' + secret.replace('"', '""') + '"',
@@ -265,6 +266,7 @@ def test_redactor_user_of_a_url_without_a_password_is_a_key_from_a_length_on(len
         ("store/upload?x=1&X-Amz-Signature=a9f3c2b1d4#end", "a9f3c2b1d4"),
         ("store/upload?api_token=t0k3n%2Dt0k3n", "t0k3n-t0k3n"),
         ("db/prod; Password=hunter22x; x=1", "hunter22x"),
+        ("app:hunter22x@db/?next=https://other", "hunter22x"),
     ],
 )
 def test_redactor_url_each_reading_of_its_password_is_masked_alone(url: str, password: str) -> None:
@@ -345,6 +347,7 @@ def test_redactor_few_letters_of_base64_on_the_line_beside_are_masked(kept: int)
 @pytest.mark.parametrize("spell", [str.lower, str.upper])
 def test_redactor_few_hexadecimal_digits_on_the_line_beside_are_masked(secret: str, spell: Callable[[str], str]) -> None:
     digits = spell(secret.encode().hex())
+    assert redactor(secret)(digits[:8]) == MASK
     for kept in range(1, 8):
         # The digits of `wwwww` are ten times a 7: where they are split, the eight that tell the line fit at several places.
         assert redactor(secret)(f"{digits[:kept]}\n{digits[kept:]}") == f"{MASK}\n{MASK}"
@@ -371,3 +374,54 @@ def test_redactor_letters_from_the_middle_of_base64_that_go_on_otherwise_stay() 
 )
 def test_redactor_half_an_escape_before_a_cut_is_left_out_of_the_comparison(secret: str, text: str, shown: str) -> None:
     assert redactor(secret)(text) == shown
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "key:   {}", '  - "{}",', "'{}'\\", "\t{}\t\r", "{}\n", "~\n\n  a  {}\n", "xXFdXS13X {}",
+    ],
+)  # fmt: skip
+def test_redactor_part_of_base64_at_the_end_of_a_line_is_masked(line: str) -> None:
+    assert base64.b64encode(b"ask-q]]-w]]") == b"YXNrLXFdXS13XV0="
+    assert redactor("ask-q]]-w]]")(line.format("XFdXS13X")) == line.format(MASK)
+
+
+def test_redactor_both_alphabets_of_base64_are_masked() -> None:
+    redact = redactor("~~~???>>>~~~???")
+    assert redact("a=fn5+Pz8/Pj4+fn5+Pz8/;fn5-Pz8_Pj4-fn5-Pz8_;b") == f"a={MASK};{MASK};b"
+    assert redact("n5+Pz8/Pj4+\nn5-Pz8_Pj4-") == f"{MASK}\n{MASK}"
+
+
+@pytest.mark.parametrize("width", [15, 24, 45])
+def test_redactor_lines_of_a_dump_with_colons_are_masked(width: int) -> None:
+    dump = ":".join(f"{byte:02x}" for byte in b"k9Qw7Zt4Lm2Xc8Vb6Nn1Hg5Jd3")
+    lines = ["    " + dump[at : at + width] for at in range(0, len(dump), width)]
+    assert redactor("k9Qw7Zt4Lm2Xc8Vb6Nn1Hg5Jd3")("\n".join(lines)) == "\n".join(["    ***"] * len(lines))
+
+
+@pytest.mark.parametrize(
+    ("sign", "secret", "spelling"),
+    [
+        ("\\", '0é000"', '0\\u00e9000\\"'),
+        ("\\", '0é000"', '0é000\\"'),
+        ("%", 'AB C/"', "AB%20C%2F%22"),
+        ("%", 'AB C/"', "AB+C%2F%22"),
+        ("%", 'ab c/"', "ab+c%2F%22"),
+    ],
+)
+def test_redactor_escapes_after_a_sign_that_hides_where_they_begin_are_masked(sign: str, secret: str, spelling: str) -> None:
+    assert redactor(secret)(f"{sign}{spelling};b") == f"{sign}{MASK};b"
+
+
+def test_redactor_secrets_side_by_side_are_two() -> None:
+    assert redactor("abcdef", "ghijkl")("abcdefghijkl") == MASK + MASK
+
+
+def test_redactor_url_without_a_user_has_no_password() -> None:
+    assert redactor("scheme://cache:6379/production")("6379/production 6379/productio") == "6379/production 6379/productio"
+
+
+def test_layers_are_each_searched_once() -> None:
+    assert [layer for layer, _ in redaction._layers("%41&amp;")] == ["A&amp;", "%41&", "A&"]
+    assert len(list(redaction._layers('\\"%41&#41;\'\'""'))) == redaction._LAYERS
