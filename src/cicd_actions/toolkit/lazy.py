@@ -66,6 +66,7 @@ LAZY = frozenset(
         "cicd_actions.verify_openapi_client.comparison",
         "cicd_actions.verify_openapi_client.evidence",
         "cicd_actions.verify_openapi_client.judgement",
+        "cicd_actions.verify_openapi_client.reporting.comment",
         "cicd_actions.verify_openapi_client.reporting.files",
     }
 )
