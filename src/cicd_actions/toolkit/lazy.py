@@ -44,6 +44,7 @@ LAZY = frozenset(
         "cicd_actions.engines.staged_command",
         "cicd_actions.engines.staged_docker",
         "cicd_actions.engines.staged_kubernetes",
+        "cicd_actions.engines.staged_replicas",
         "cicd_actions.engines.staged_swarm",
         "cicd_actions.engines.swarm",
         "cicd_actions.github.connection",
