@@ -69,9 +69,20 @@ def rehearse(chosen: argparse.Namespace) -> int:
     for line in [*results.sums(trials), "", f"Rollback: {results.rollbacks(trials)}", "", *results.table(trials)]:
         print(line)
     if chosen.json:
-        chosen.json.write_text(results.document(trials, shlex.join(["python", "-m", "rehearsal", *sys.argv[1:]])), "utf-8")
+        chosen.json.write_text(results.document(trials, command(chosen)), "utf-8")
     ours = [each for each in trials if each["side"] == trial.OURS]
     return 0 if all(each["right"] and each["served_right"] for each in ours) else 1
+
+
+def command(chosen: argparse.Namespace) -> str:
+    """Returns what gives these figures anywhere: where the run kept its files is left out."""
+    words = [
+        "--repeat",
+        str(chosen.repeat),
+        *(["--side", chosen.side] if chosen.side else []),
+        *(["--only", *chosen.only] if chosen.only else []),
+    ]
+    return f'make rehearsal REHEARSE="{shlex.join(words)}"'
 
 
 def told(here: world.World, fault: Fault, side: str, number: int, chosen: argparse.Namespace) -> str:

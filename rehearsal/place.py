@@ -13,7 +13,8 @@ import docker.types
 
 from cicd_actions.github.proof import Trust
 from cicd_actions.github.release_record import Record, Run, Task, now
-from cicd_actions.pipeline import planning
+from cicd_actions.pipeline import release_settings
+from cicd_actions.pipeline.event import Event
 from cicd_actions.pipeline_file import reading
 from cicd_actions.pipeline_file.model import Pipeline
 from rehearsal.faults import Fault
@@ -82,12 +83,12 @@ class Place:
         """Returns what the plan of a pipeline file hands to the deploy of this environment."""
         pipeline = self.pipeline(fault, release)
         assert pipeline.release is not None  # see `pipeline`
-        return planning.environments(pipeline, pipeline.release, self.event(release))[0]
+        return release_settings.environments(pipeline, pipeline.release, self.event(release))[0]
 
     @staticmethod
-    def event(release: Built) -> planning.Event:
+    def event(release: Built) -> Event:
         """Returns the push of a release's commit."""
-        return planning.Event("push", "refs/heads/main", release.sha, REPOSITORY, "main")
+        return Event("push", "refs/heads/main", release.sha, REPOSITORY, "main")
 
     def pipeline(self, fault: Fault, release: Built) -> Pipeline:
         """Returns the pipeline file of a team that deploys to this environment."""
@@ -129,7 +130,8 @@ class Place:
             return "new"
         names = {self.old.pinned: "old", new.pinned: "new"}
         running = "+".join(sorted(names.get(image, image) for image in images))
-        return f"{up} replicas of {running}, which answer {', '.join(sorted(answers))[:120]}"
+        told = ", ".join(sorted(answer[:12] if answer in (self.old.sha, new.sha) else answer for answer in answers))
+        return f"{up} {'replica' if up == 1 else 'replicas'} of {running}, which answer {told[:120]}"
 
     def runs_old(self) -> bool:
         """Whether the engine runs the old release alone, and wants nothing else."""

@@ -34,7 +34,7 @@ MIGRATIONS = {
 
 def packages() -> Path:
     """Returns the folder of what the image needs beside Debian's Python. It is downloaded once."""
-    return python_with(PACKAGES, "3.11").parent / "lib/python3.11/site-packages"
+    return python_with(PACKAGES, "3.11", compiled=True).parent / "lib/python3.11/site-packages"
 
 
 class Releases:

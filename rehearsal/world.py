@@ -19,12 +19,11 @@ import docker
 
 from rehearsal.releases import Releases, packages
 from tests.harness import postgres
-from tests.harness.engine import Daemon, NotHere, Registry, import_base, pack_base
+from tests.harness.engine import Daemon, NotHere, Registry, make_base, packed_base
 from tests.harness.postgres import Postgres
 from tests.harness.stack import Built, Images, make_network, remove_network
 
 ROOT = Path(__file__).resolve().parents[1]
-BASE = ROOT / ".build/rehearsal/base.tar"
 INSIDE = "CICD_ACTIONS_REHEARSAL_INSIDE"
 
 
@@ -58,10 +57,7 @@ def enter() -> None:
     """Goes on in a separate network namespace; what has to be downloaded is downloaded before. Raises `NotHere`."""
     if os.geteuid() != 0:
         raise NotHere("a rehearsal starts a separate Docker Engine, which needs root")
-    BASE.parent.mkdir(parents=True, exist_ok=True)
-    if not BASE.exists():
-        pack_base(BASE.with_suffix(".new"))
-        BASE.with_suffix(".new").rename(BASE)
+    packed_base()
     packages()
     # A checkout's launcher downloads its dependencies once.
     subprocess.run([ROOT / "bin/cicd-actions", "--help"], env=surroundings(), stdout=subprocess.DEVNULL, check=True)
@@ -86,7 +82,7 @@ def separate() -> Iterator[World]:
         client = docker.DockerClient(daemon.socket, timeout=120)
         held.callback(client.close)
         client.swarm.init(advertise_addr="127.0.0.1", listen_addr="127.0.0.1:2377")
-        import_base(client, BASE)
+        make_base(client)
         registry = Registry(folder / "registry")
         registry.start()
         held.callback(registry.stop)

@@ -140,7 +140,7 @@ WRITES = {
     ("rollback.yml", "announce"): {"deployments"},
     ("rollback.yml", "roll-back"): OF_A_DEPLOY,
     ("stage.yml", "promote"): OF_A_DEPLOY,
-    ("stage.yml", "abandon"): {"id-token"},
+    ("stage.yml", "abandon"): OF_A_DEPLOY,
     ("pipeline.yml", "release"): {"packages", "attestations", *OF_A_DEPLOY},
     ("rehearsal.yml", "rehearse"): {"packages", *OF_A_DEPLOY},
 }
@@ -174,6 +174,16 @@ def test_third_party_actions_are_pinned_to_the_known_commit(path: Path) -> None:
         action, _, commit = found[1].partition("@")
         version, pinned = PINS["/".join(action.split("/")[:2])]
         assert (commit, found[2].strip()) == (pinned, f"# {version}"), line
+
+
+def test_hardening_lists_every_action_that_a_called_workflow_uses() -> None:
+    """A policy without one of them blocks the pipeline. Another setting allows those of GitHub."""
+    text = (ROOT / "docs" / "hardening.md").read_text("utf-8").partition("<!-- allowed -->")[2].partition("```text\n")[2]
+    used = {step["uses"].partition("@")[0] for path in [*REUSABLE, *ACTIONS] for _, step in steps(path) if "uses" in step}
+    named = {"/".join(action.split("/")[:2]) for action in used if not action.startswith(("$/", "./", "actions/", "github/"))}
+    # trivy-action is a composite that uses it.
+    named.add("aquasecurity/setup-trivy")
+    assert text.partition("```")[0].splitlines() == ["org/cicd-actions/*", *(f"{name}@*" for name in sorted(named))]
 
 
 @pytest.mark.parametrize("path", [*OURS, *ACTIONS], ids=name_of)
@@ -282,6 +292,7 @@ def test_secrets_reach_only_the_steps_that_need_them() -> None:
         ("stage.yml", "abandon", "What runs there"),
         ("stage.yml", "abandon", "Outputs of the infrastructure"),
         ("stage.yml", "abandon", "Abandon the stage"),
+        ("stage.yml", "abandon", "Record it"),  # signs it
         ("rehearsal.yml", "rehearse", "docker/login-action"),
         ("rehearsal.yml", "rehearse", "The good release"),
         ("rehearsal.yml", "rehearse", "It answers"),
@@ -640,6 +651,34 @@ def values(step: dict[str, Any]) -> dict[str, Any]:
         re.sub(r"\$\{\{ (toJSON\(.*?\)) \}\}(?=[,}])", lambda match: json.dumps(match[1]), step["with"]["values"])
     )
     return found
+
+
+@pytest.mark.parametrize(
+    ("ended", "verdict"),
+    [
+        ({"gate.verdict": "pass", "smoke.outcome": "skipped"}, "pass"),
+        ({"gate.verdict": "fail", "smoke.outcome": "skipped"}, "fail"),
+        ({"roll-out.verdict": "fail"}, "fail"),
+        ({"roll-out.verdict": "fail", "roll-out.stage": "abandoned"}, "fail"),
+        ({"roll-out.verdict": "inconclusive"}, "inconclusive"),
+        ({"roll-out.verdict": "inconclusive", "roll-out.stage": "abandoned"}, "abandoned"),
+        ({"roll-out.verdict": "inconclusive", "roll-out.stage": "held"}, "staged"),
+        ({"roll-out.verdict": "pass", "roll-out.stage": "staged"}, "staged"),
+        ({"migrate.verdict": "fail", "migrate.status": "failed"}, "fail"),
+        ({"migrate.verdict": "fail", "migrate.status": "refused"}, "inconclusive"),
+        ({"job.status": "cancelled", "roll-out.verdict": "fail"}, "cancelled"),
+        ({}, "inconclusive"),
+    ],
+)
+def test_verdict_that_is_recorded_is_fail_only_where_something_of_the_release_was_tried(
+    ended: dict[str, str], verdict: str
+) -> None:
+    """`&&` and `||` give one of their operands, as Python's words do."""
+    (finish,) = (step for _, step in steps(DEPLOY) if step.get("name") == "Finish the record")
+    (text,) = re.findall(r'"verdict": \$\{\{ toJSON\((.*?)\) \}\}', finish["with"]["values"], re.DOTALL)
+    known = re.sub(r"(?:steps\.)?([a-z-]+)\.(?:outputs\.)?([a-z-]+)", r'ended.get("\1.\2", "")', text)
+    words = " ".join(known.replace("&&", "and").replace("||", "or").split())
+    assert eval(words, {"ended": ended}) == verdict  # noqa: S307 - the project's own text
 
 
 def deploy_steps(path: Path) -> list[dict[str, Any]]:

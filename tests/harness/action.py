@@ -16,6 +16,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 MEASURED = "COVERAGE_PROCESS_CONFIG"
 """The variable by which coverage measures the programs that a test starts: one with few variables is handed it too."""
+UNTIL_SIGTERM = 7.5
+"""Seconds from the SIGINT of GitHub's runner to its SIGTERM: the deadline of an action that is cancelled."""
 
 
 @dataclass(frozen=True)

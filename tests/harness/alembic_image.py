@@ -31,7 +31,8 @@ ALEMBIC = "python3 -m alembic"
 def libraries(images: Images) -> str:
     """Build what releases with Alembic stand on, on this engine only; its tag. The base image's Python is Debian's 3.11."""
     tag = f"{images.prefix}/libraries:1"
-    images.make(tag, _LIBRARIES, {"lib": python_with(NEWEST, "3.11").parent / "lib/python3.11/site-packages"}, {})
+    environment = python_with(NEWEST, "3.11", compiled=True).parent
+    images.make(tag, _LIBRARIES, {"lib": environment / "lib/python3.11/site-packages"}, {})
     return tag
 
 

@@ -146,10 +146,14 @@ class Project:
         return self.folder / "migrations/versions" / f"{revision}_of_tests.py"
 
 
-def python_with(requirements: Sequence[str], python: str = "") -> Path:
-    """The folder `bin` of an environment with these, made once in `.build/`. `python` is a version, empty for this one's."""
+def python_with(requirements: Sequence[str], python: str = "", *, compiled: bool = False) -> Path:
+    """The folder `bin` of an environment with these, made once in `.build/`. `python` is a version, empty for this one's.
+
+    Its first use compiles what it imports: of most, a small part. `compiled` is for one that is copied into images.
+    """
     python = _interpreter(python) if python else sys.executable
-    key = hashlib.sha256("\n".join((*requirements, python)).encode()).hexdigest()[:12]
+    more = ["--compile-bytecode"] if compiled else []
+    key = hashlib.sha256("\n".join((*requirements, *more, python)).encode()).hexdigest()[:12]
     folder = ROOT / ".build/alembic" / key
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Another worker that needs it waits, and does not begin again what the first one makes.
@@ -160,7 +164,7 @@ def python_with(requirements: Sequence[str], python: str = "") -> Path:
             shutil.rmtree(folder, ignore_errors=True)
             subprocess.run([uv, "venv", "--quiet", "--python", python, str(folder)], check=True)
             environment = {**os.environ, "VIRTUAL_ENV": str(folder)}
-            subprocess.run([uv, "pip", "install", "--quiet", "--compile-bytecode", *requirements], env=environment, check=True)
+            subprocess.run([uv, "pip", "install", "--quiet", *more, *requirements], env=environment, check=True)
             (folder / "ready").touch()
     return folder / "bin"
 

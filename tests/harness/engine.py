@@ -4,7 +4,8 @@
     python -m tests.harness.engine stop FOLDER
 
 Debian packages: docker.io docker-registry debootstrap. No image is pulled: the base is made from Debian's own packages,
-once, and kept by its name. An engine that answers already is used, and not stopped.
+once, and kept in `~/.cache/cicd-actions`. An engine that answers already is used, and not stopped. One that is started here
+has its data in FOLDER: in memory, containers and images take two thirds of the time.
 """
 
 from __future__ import annotations
@@ -66,12 +67,13 @@ class Daemon:
     """A separate Docker Engine. `alone`: with a separate socket and separate data, so that it may be a second one.
 
     It runs in a separate network then, so that it may also be a second Swarm on this machine; unless `here`, for a process
-    that is in such a network itself.
+    that is in such a network itself. One that is not alone may have its data in the folder too (`own_data`).
     """
 
-    def __init__(self, folder: Path, *, alone: bool = False, here: bool = False) -> None:
+    def __init__(self, folder: Path, *, alone: bool = False, here: bool = False, own_data: bool = False) -> None:
         self.folder = folder
         self.alone = alone
+        self._own_data = own_data or alone
         self._here = here
         self.socket = f"unix://{folder}/docker.sock" if alone else "unix:///var/run/docker.sock"
         self._process: subprocess.Popen[bytes] | None = None
@@ -84,7 +86,9 @@ class Daemon:
         words = ["dockerd"]
         if self.alone:
             words += ["--host", self.socket, "--pidfile", f"{self.folder}/pid"]
-            words += ["--data-root", f"{self.folder}/data", "--exec-root", f"{self.folder}/exec"]
+            words += ["--exec-root", f"{self.folder}/exec"]
+        if self._own_data:
+            words += ["--data-root", f"{self.folder}/data"]
         if self.alone and not self._here:
             words = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", *words]
         with (self.folder / "dockerd.log").open("ab") as log:
@@ -159,26 +163,22 @@ class Registry:
 
 
 def make_base(client: docker.DockerClient) -> None:
-    """Have the base image: made by debootstrap when the engine has none of that name (a minute). Raises `NotHere`."""
+    """Have the base image: imported where the engine has none of that name. Raises `NotHere`."""
     with contextlib.suppress(errors.ImageNotFound):
         client.images.get(BASE)
         return
-    with tempfile.TemporaryDirectory() as name:
-        packed = Path(name, "base.tar")
-        pack_base(packed)
-        import_base(client, packed)
-
-
-def import_base(client: docker.DockerClient, packed: Path) -> None:
-    """Make the base image of what `pack_base` wrote."""
     repository, _, tag = BASE.partition(":")
-    client.api.import_image(src=str(packed), repository=repository, tag=tag)
+    client.api.import_image(src=str(packed_base()), repository=repository, tag=tag)
 
 
-def pack_base(packed: Path) -> None:
-    """Write the base image's files as a tar archive. Raises `NotHere`."""
+def packed_base() -> Path:
+    """The base image's files as a tar archive: made by debootstrap, once (a minute). Raises `NotHere`."""
+    kept = Path.home() / ".cache/cicd-actions/base-bookworm.tar"
+    if kept.exists():
+        return kept
     if os.geteuid() != 0 or not shutil.which("debootstrap"):
         raise NotHere(f"the image {BASE} is not there, and making it needs root and Debian's debootstrap")
+    kept.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         root = Path(name, "root")
         words = ["debootstrap", "--variant=minbase", f"--include={_PACKAGES}", "bookworm", str(root)]
@@ -188,12 +188,15 @@ def pack_base(packed: Path) -> None:
         for folder in _DROPPED:
             shutil.rmtree(root / folder, ignore_errors=True)
             (root / folder).mkdir(parents=True)
-        subprocess.run(["tar", "-C", str(root), "-cf", str(packed), "."], check=True)
+        made = kept.with_suffix(f".{os.getpid()}")
+        subprocess.run(["tar", "-C", str(root), "-cf", str(made), "."], check=True)
+        made.rename(kept)
+    return kept
 
 
 def _start(folder: Path) -> None:
     if not answering():
-        Daemon(folder).start()
+        Daemon(folder, own_data=True).start()
     client = docker.from_env()
     make_base(client)
     client.close()

@@ -9,7 +9,7 @@ from cicd_actions.deployment_record.phase import Phase
 from cicd_actions.engines.inputs import connected
 from cicd_actions.engines.staying_up import Cause, End, Remembers, proven
 from cicd_actions.github.history import History
-from cicd_actions.github.release_record import Record, Task, marked, time_of
+from cicd_actions.github.release_record import ABANDONED, Record, Task, marked, time_of
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import ActionError, UnusableInput
 from cicd_actions.toolkit.printable import shortened, visible
@@ -22,14 +22,23 @@ not. It is never more than half of `timeout`."""
 
 POLL = 1.0
 
-_TASKS = {"pass": Task.PASSED, "fail": Task.QUARANTINED, "staged": Task.DEPLOY}
-"""The records that are written. That of a stage is not a verdict: it keeps the migrations for the run that promotes it."""
+_TASKS = {"pass": Task.PASSED, "fail": Task.QUARANTINED, "staged": Task.DEPLOY, "abandoned": Task.DEPLOY}
+"""The records that are written. That of a stage is not a verdict: it keeps the migrations for the run that promotes it. One
+that was abandoned ends the deploy without a verdict."""
 
-_STATES = {"pass": "success", "fail": "failure", "staged": "inactive", "inconclusive": "error", "cancelled": "error"}
+_STATES = {
+    "pass": "success",
+    "fail": "failure",
+    "staged": "inactive",
+    "abandoned": "inactive",
+    "inconclusive": "error",
+    "cancelled": "error",
+}
 _SAID = {
     "pass": "passed its gate",
     "fail": "failed, and is quarantined",
     "staged": "stands beside the release before it, and waits to be promoted",
+    "abandoned": "was abandoned without a verdict, and what ran before has all of the traffic",
     "inconclusive": "could not be judged, so nothing is recorded of it",
     "cancelled": "was cancelled, so nothing is recorded of it",
 }
@@ -54,6 +63,7 @@ def finish(phase: Phase) -> Report:
         deployment=deployment,
         attestations=phase.inputs.attestations,
     )
+    record = replace(record, kind=ABANDONED) if verdict == "abandoned" else record
     if started is not None and started.identity != record.identity:
         raise UnusableInput(
             f"Cannot finish the deploy of {sha[:12]}: `services` differs from what its `phase: start` recorded.",
@@ -63,7 +73,7 @@ def finish(phase: Phase) -> Report:
         )
     number = phase.records.write(record) if verdict in _TASKS else 0
     headline = " ".join(part for part in (told, f"{sha[:12]} in {phase.environment} {_SAID[verdict]}.") if part)
-    for shown in [each for each in (deployment, number if verdict == "staged" else 0) if each]:
+    for shown in [each for each in (deployment, number if _TASKS.get(verdict) is Task.DEPLOY else 0) if each]:
         phase.records.status(
             shown,
             _STATES[verdict],
@@ -103,7 +113,7 @@ def _verdict(phase: Phase) -> str:
         f"The input `verdict` is `{verdict[:80]}`." if verdict else "The input `verdict` is empty.",
         cause="The outputs of a step that was skipped are empty: then there is no verdict to record."
         if not verdict
-        else "It is `pass`, `fail`, `staged`, `inconclusive` or `cancelled`.",
+        else f"It is one of {', '.join(_STATES)}.",
         fix="    with:\n      verdict: >-\n        ${{ steps.gate.outputs.verdict || (job.status == 'cancelled' && 'cancelled')"
         " || 'inconclusive' }}",
     )

@@ -95,11 +95,11 @@ def database_revisions(text: str) -> tuple[str, ...]:
 @dataclass(frozen=True, kw_only=True)
 class _Release:
     phase: str = declare(
-        choice("start", "finish", "adopt", "verify-record", "lock", "unlock", "announce-rollback", "status"),
+        choice("start", "finish", "abandoned", "adopt", "verify-record", "lock", "unlock", "announce-rollback", "status"),
         "`start` before anything moves: refuses a commit that must not be deployed, and proves the rollback. `finish` after the"
-        " gate: records the verdict. `adopt`: gates and records what runs now. `verify-record`: shows which records count."
-        " `lock` and `unlock` forbid and allow deploys. `announce-rollback` ends the deploys that wait. `status`: shows what is"
-        " recorded, since when, and locks.",
+        " gate: records the verdict. `abandoned`: ends a deploy whose stage was abandoned. `adopt`: gates and records what runs"
+        " now. `verify-record`: shows which records count. `lock` and `unlock` forbid and allow deploys. `announce-rollback`"
+        " ends the deploys that wait. `status`: shows what is recorded, since when, and locks.",
         required=True,
     )
     environment_url: str = declared(Rollback, "environment_url")
@@ -116,8 +116,8 @@ class _Release:
     )
     verdict: str = declare(
         string,
-        "`finish`: `pass`, `fail`, `staged` (it waits to be promoted), `inconclusive` or `cancelled`. Only `pass` and `fail`"
-        " are recorded as verdicts.",
+        "`finish`: `pass`, `fail`, `staged` (it waits to be promoted), `abandoned` (its stage is gone), `inconclusive` or"
+        " `cancelled`. Only `pass` and `fail` are recorded as verdicts.",
     )
     reason: str = declare(string, "`finish`: one sentence, such as the gate's `reason`. `lock`, `unlock`: why.")
     until: Until = declare(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from cicd_actions.deployment_record.abandoned import abandoned
 from cicd_actions.deployment_record.adopt import adopt
 from cicd_actions.deployment_record.finish import finish
 from cicd_actions.deployment_record.inputs import Inputs
@@ -18,6 +19,7 @@ from cicd_actions.toolkit.runtime import Runtime
 PHASES: dict[str, Callable[[Phase], Report]] = {
     "start": start,
     "finish": finish,
+    "abandoned": abandoned,
     "verify-record": verify,
     "adopt": adopt,
     "lock": lock,

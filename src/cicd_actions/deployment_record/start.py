@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from cicd_actions.deployment_record.locks import refuse, refuse_frozen
 from cicd_actions.deployment_record.phase import Phase
 from cicd_actions.engines.inputs import connected, release_variables
-from cicd_actions.engines.protocol import EngineUnreachable, ImageMissing, Running
+from cicd_actions.engines.protocol import EngineUnreachable, ImageMissing, LoginNeeded, Running
 from cicd_actions.github.commits import compare
 from cicd_actions.github.history import History, Release
 from cicd_actions.github.release_record import Record, Task, digest_of
@@ -293,12 +293,13 @@ def _tell(phase: Phase, history: History, rollback: Rollback) -> None:
         if required != "false":
             kinds = (kind for kind in (Inconclusive, UnusableInput) if isinstance(rollback.why, kind))
             kind: type[ActionError] = next(kinds, Failed)
+            anyway = "To deploy anyway:\n\n    with:\n      require-rollback: false"
+            if isinstance(rollback.why, LoginNeeded):
+                anyway = ""  # the deploy itself needs the login
             raise kind(
                 f"{refused}. {rollback.why.what}",
                 cause=rollback.why.cause,
-                fix="\n".join(
-                    part for part in (rollback.why.fix, "To deploy anyway:\n\n    with:\n      require-rollback: false") if part
-                ),
+                fix="\n".join(part for part in (rollback.why.fix, anyway) if part),
             )
         phase.warn("no-rollback", f"This release could not be rolled back: {rollback.why.what}", rollback.why.fix)
 

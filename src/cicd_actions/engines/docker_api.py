@@ -21,7 +21,7 @@ from docker import errors as sdk
 
 from cicd_actions.engines.docker_client import Client, Untrusted, connected
 from cicd_actions.engines.patience import answered
-from cicd_actions.engines.protocol import EngineUnreachable, Evidence, Image, ImageMissing, WrongDigest
+from cicd_actions.engines.protocol import EngineUnreachable, Evidence, Image, ImageMissing, LoginNeeded, WrongDigest
 from cicd_actions.engines.reference import reference
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import ActionError, Failed, UnusableInput
@@ -40,6 +40,15 @@ SECOND = 1_000_000_000
 
 # A Swarm's own "not found" comes as a 500, and so does an image's user that its files do not have.
 _NOT_FOUND = re.compile(r"code = NotFound|^(?:network|secret|config|service) \S+ not found|unable to find (?:user|group) ")
+
+_LOGIN = re.compile(
+    r"no basic auth credentials|\bunauthorized\b|authentication required|authorization (?:failed|token has expired)"
+    r"|access denied|access to the resource is denied|\bdenied: ",
+    re.IGNORECASE,
+)
+"""A registry's refusal of a login, or of none, as the engine passes it on: the codes UNAUTHORIZED and DENIED of the protocol
+(https://distribution.github.io/distribution/spec/api/#errors-2), the engine's own words without a login for basic
+authentication, and those of a token that has expired."""
 
 _SECRET_NAME = re.compile(
     r"PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIAL|PRIVATE|DSN|(?:^|_)(?:API|ACCESS|SIGNING)_?KEY", re.IGNORECASE
@@ -144,13 +153,13 @@ class DockerApi:
         parts = reference(image)
         again = Retry(
             f"ask the registry for {image}",
-            lambda error: isinstance(error, EngineUnreachable),
+            lambda error: isinstance(error, EngineUnreachable) and not isinstance(error, LoginNeeded),
             deadline,
             self.runtime,
             attempts=3,
         )
         try:
-            digest = again(lambda: self._digest(image))
+            digest = again(lambda: self._digest(image, parts.registry))
             if parts.digest not in {"", digest}:
                 raise WrongDigest(parts.registry, image, digest)
             return Image(parts.repository, digest)
@@ -169,9 +178,20 @@ class DockerApi:
                 fix="A private repository that the login may not read looks the same: check `docker login` for it.",
             ) from None
 
-    def _digest(self, image: str) -> str:
-        with self.asking(f"ask the registry for {image}"):
+    def _digest(self, image: str, registry: str) -> str:
+        with self.asking(f"ask the registry for {image}"), self._logged_in(image, registry):
             return str(self.client.inspect_distribution(image)["Descriptor"]["digest"])
+
+    @contextmanager
+    def _logged_in(self, image: str, registry: str) -> Iterator[None]:
+        """Raises `LoginNeeded` where the registry refuses the login. The engine answers with 401, 403, 404 or 500 then."""
+        try:
+            yield
+        except sdk.APIError as error:
+            said = _explanation(error)
+            if _LOGIN.search(said):
+                raise LoginNeeded(registry, image, self.runtime.redactor(said)) from None
+            raise
 
     def _by_id(self, image: str) -> Image:
         if self.local_image(image) is None:
@@ -192,13 +212,16 @@ class DockerApi:
         return Image(str(here["Id"]), str(here["Id"]), opaque=True)
 
     def pull(self, image: Image, deadline: Deadline) -> None:
-        """Have the image on this engine. Raises `ImageMissing`, `EngineUnreachable`."""
+        """Have the image on this engine. Raises `ImageMissing`, `LoginNeeded`, `EngineUnreachable`."""
         if self.local_image(image.pinned) is not None:
             return
+        registry = reference(image.pinned).registry if not image.opaque else ""
         try:
-            with self.asking(f"pull {image.pinned}"):
+            with self.asking(f"pull {image.pinned}"), self._logged_in(image.pinned, registry):
                 for step in self.client.pull(image.name, tag=image.digest, stream=True, decode=True):
                     if "error" in step:
+                        if _LOGIN.search(str(step["error"])):
+                            raise LoginNeeded(registry, image.pinned, self.runtime.redactor(str(step["error"])))
                         raise EngineUnreachable(f"The Docker Engine could not pull {image.pinned}: {step['error']}")
                     deadline.check(f"pulling {image.pinned}")
         except sdk.NotFound as error:

@@ -7,11 +7,11 @@ the `pod-template-hash` of one release it chooses only that one, and without the
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cicd_actions.engines import kubernetes_workload as workloads
+from cicd_actions.engines import replica_share
 from cicd_actions.engines.kubectl import Json
 from cicd_actions.engines.protocol import REVISION, Refused
 from cicd_actions.engines.stage_labels import STAGE, SUFFIX
@@ -173,19 +173,5 @@ def takes_traffic(pod: Json) -> bool:
 
 def share(both: Both) -> float:
     """Returns the new release's part of the ready pods behind a Service, in percent: the largest one of all Services."""
-    shares = [0.0]
-    for each in both.services:
-        new, old = len(chosen(each, both.new)), len(chosen(each, both.old))
-        shares.append(100 * new / (new + old) if new else 0.0)
-    return max(shares)
-
-
-def smallest(old: int) -> float:
-    """Returns the share that one new pod gets beside the old ones, in percent."""
-    return 100 / (old + 1)
-
-
-def replicas(percent: float, old: int) -> int:
-    """Returns how many new pods get at most this share beside the old ones; at least 1."""
-    # 50 % beside 4 is 4.0 and not 3.9999…: a part of a pod that small is an error of the arithmetic.
-    return max(1, math.floor(percent * old / (100 - percent) + 1e-9))
+    shares = (replica_share.percent(len(chosen(each, both.new)), len(chosen(each, both.old))) for each in both.services)
+    return max(shares, default=0.0)

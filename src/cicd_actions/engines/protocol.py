@@ -213,6 +213,22 @@ class EngineUnreachable(Inconclusive):
     title = "Engine unreachable"
 
 
+class LoginNeeded(EngineUnreachable):
+    """The registry does not show an image to this login, or without one: whether it exists is not known."""
+
+    title = "Login needed"
+
+    def __init__(self, registry: str, image: str, said: str) -> None:
+        super().__init__(
+            f"The registry {registry} does not let this login see {image}: {said}",
+            cause="There is no login to it here, it has expired, or its account may not pull the image.",
+            fix="Log in before this step, with an account that may pull the image:\n\n"
+            "    - uses: docker/login-action@<full commit sha>\n"
+            f"      with:\n        registry: {registry}\n"
+            "        username: ${{ vars.REGISTRY_USERNAME }}\n        password: ${{ secrets.REGISTRY_PASSWORD }}",
+        )
+
+
 @dataclass(frozen=True)
 class Job:
     """A one-shot job: one container of `image` that runs `command` once.
@@ -326,4 +342,13 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Closes the connections. Nothing that runs is touched."""
+        ...
+
+
+@runtime_checkable
+class Relabels(Protocol):
+    """An engine that notes the commit of a service at a place where the change replaces no replica."""
+
+    def relabel(self, target: Target, deadline: Deadline) -> None:
+        """Notes the target's commit at a service that runs its image. One that runs another image stays as it is."""
         ...

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from cicd_actions.engines.protocol import EngineUnreachable, Image, ImageMissing, WrongDigest
+from cicd_actions.engines.protocol import EngineUnreachable, Image, ImageMissing, LoginNeeded, WrongDigest
 from cicd_actions.engines.reference import Reference, is_digest, reference
 from cicd_actions.engines.registry_logins import logins
 from cicd_actions.engines.registry_trust import loopback, may_get_login
@@ -57,7 +57,7 @@ class Registry:
     def resolve(self, image: str, deadline: Deadline) -> Image:
         """Returns the image with its digest. A digest that is asked for is proven by the bytes of the manifest.
 
-        Raises `ImageMissing`, `WrongDigest`, and `EngineUnreachable` when the registry does not say.
+        Raises `ImageMissing`, `WrongDigest`, `LoginNeeded`, and `EngineUnreachable` when the registry does not say.
         """
         parts = reference(image)
         again = Retry(f"ask {parts.registry} for {image}", _transient, deadline, self._runtime, attempts=4)
@@ -130,10 +130,7 @@ class Registry:
                 f"Could not find the image {parts}.", cause=f"The registry {parts.registry} answers that it does not exist."
             )
         if response.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
-            raise EngineUnreachable(
-                f"The registry {parts.registry} does not let this runner see {parts}: status {response.status_code}.",
-                fix="Log in before this step (docker/login-action) with an account that may pull it.",
-            )
+            raise LoginNeeded(parts.registry, str(parts), f"status {response.status_code}.")
         response.raise_for_status()
         said = response.headers.get("Docker-Content-Digest", "")
         if not parts.digest:

@@ -59,8 +59,11 @@ class Progress:
 
     @property
     def verdict(self) -> Verdict:
-        """The failure's verdict, but inconclusive once something else changed a service: a rollback would undo that."""
-        if self.left:
+        """The failure's verdict, but inconclusive where something was refused, which proves nothing against the release.
+
+        Also once something else changed a service: a rollback would undo that.
+        """
+        if self.left or isinstance(self.failure, (Refused, ServiceMissing)):
             return Verdict.INCONCLUSIVE
         return self.failure.verdict if self.failure else Verdict.PASS
 

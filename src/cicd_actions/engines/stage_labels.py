@@ -14,6 +14,9 @@ STAGE = "org.cicd-actions.stage"
 UNTIL = "org.cicd-actions.stage-until"
 """When the stage expires, in seconds since 1970. A stage without it has expired."""
 
+DIVIDED_BY = "org.cicd-actions.stage-divided-by"
+"""The label that says what divides the traffic on a Docker engine: `proxy`, `replicas` or `alias`."""
+
 SUFFIX = "-next"
 """What the name of a stage ends in."""
 
@@ -46,6 +49,11 @@ def read(service: str, image: str, labels: Mapping[str, str], percent: float, ad
         until=float(until) if is_whole(until) else 0.0,
         addresses=addresses,
     )
+
+
+def divided_by(labels: Mapping[str, str]) -> str:
+    """Returns what divides the traffic between the service and the stage that has these labels."""
+    return labels.get(DIVIDED_BY, "proxy")
 
 
 def _image(text: str) -> Image:

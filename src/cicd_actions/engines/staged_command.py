@@ -35,6 +35,8 @@ _EXAMPLE = (
 class StagedCommand(Command):
     """See `staged_protocol.Weighted`. What `stage-command` reports is all that is known of a stage."""
 
+    strategies: tuple[str, ...] = ("blue-green", "canary")
+    without_bake = ""
     programs = StagePrograms()
     acts = False
     """Whether the action does more than look: then all programs are needed, before the first of them is started."""

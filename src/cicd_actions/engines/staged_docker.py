@@ -1,8 +1,12 @@
-"""Staged releases on one Docker Engine: a second container beside each of the service, reached as `NAME-next` only."""
+"""Staged releases on one Docker Engine: a second container beside each of the service, reached as `NAME-next` only.
+
+A proxy divides the traffic between both, or the service's name leads to one after the other.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from docker import errors as sdk
 
@@ -11,7 +15,9 @@ from cicd_actions.engines.docker_api import Json
 from cicd_actions.engines.docker_engine import DockerEngine
 from cicd_actions.engines.protocol import REVISION, Refused, Running, Target
 from cicd_actions.engines.stage_labels import STAGE, SUFFIX
-from cicd_actions.engines.staged_proxy import ByProxy, Standing
+from cicd_actions.engines.staged_beside import Beside, Standing
+from cicd_actions.engines.staged_protocol import WITHOUT_PROXY
+from cicd_actions.engines.staged_proxy import ByProxy
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.runtime import Runtime
 
@@ -21,14 +27,12 @@ _PROJECT = "org.cicd-actions.stage-project"
 _COMPOSE = "com.docker.compose."
 
 
-class StagedDocker(DockerEngine, ByProxy):
-    """See `staged_protocol.Weighted`. `proxy` is the service of HAProxy, `socket` the path of its runtime socket."""
+class DockerStages(DockerEngine):
+    """The second containers: how they start, are found, and go. What leads traffic to them is for the classes built on it."""
 
-    def __init__(self, runtime: Runtime, *, project: str = "", monitor: float = 5.0, proxy: str = "", socket: str = "") -> None:
+    def __init__(self, runtime: Runtime, *, project: str = "", monitor: float = 5.0) -> None:
         super().__init__(runtime, project=project, monitor=monitor)
         self._project = project
-        self._proxy = proxy
-        self._socket = socket
 
     def _stand(self, target: Target, before: Running, labels: Mapping[str, str], deadline: Deadline) -> None:
         service = target.service
@@ -104,5 +108,26 @@ class StagedDocker(DockerEngine, ByProxy):
             except sdk.NotFound:
                 continue
 
+
+class StagedDocker(DockerStages, ByProxy):
+    """See `staged_protocol.Weighted`. `proxy` is the service of HAProxy, `socket` the path of its runtime socket."""
+
+    def __init__(self, runtime: Runtime, *, proxy: str, socket: str, **options: Any) -> None:
+        super().__init__(runtime, **options)
+        self._proxy = proxy
+        self._socket = socket
+
     def _proxies(self) -> list[str]:
         return [str(state["Id"]) for state in self._existing(self._proxy) if state["State"]["Running"]]
+
+
+class DockerByAlias(DockerStages, Beside):
+    """See `staged_protocol.Staged`. The release is gated beside the old one, then the engine's own roll-out moves the name."""
+
+    strategies: tuple[str, ...] = (WITHOUT_PROXY["docker"],)
+    without_bake = "There is no bake: the old container is stopped, and kept. A rollback starts it again within seconds."
+    divided_by = "alias"
+
+    def _share(self, service: str) -> float:
+        """Returns 0: no client knows the name `NAME-next`."""
+        return 0.0

@@ -6,9 +6,9 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from cicd_actions.engines import staged_command, staged_docker, staged_kubernetes, staged_swarm
+from cicd_actions.engines import staged_command, staged_docker, staged_kubernetes, staged_replicas, staged_swarm
 from cicd_actions.engines.inputs import EngineInputs, Maker, command_engine
 from cicd_actions.engines.programs import StagePrograms
 from cicd_actions.engines.protocol import Engine
@@ -37,7 +37,7 @@ class StageInputs(EngineInputs):
     proxy: str = declare(
         string,
         "Swarm and Docker: the service of HAProxy that divides the traffic between a release that stands beside the old one and"
-        " that one, such as `proxy`.",
+        " that one, such as `proxy`. Default: Swarm shares it by counts of replicas, and Docker moves the service's name.",
     )
     proxy_socket: str = declare(
         string,
@@ -88,8 +88,8 @@ class StagedInputs(StageInputs):
 
 
 def standing(engine: Engine, inputs: StageInputs, services: Sequence[str], deadline: Deadline) -> Mapping[str, Stage]:
-    """Returns the stages that stand; none where the inputs do not say what divides the traffic. Changes nothing."""
-    if isinstance(engine, Staged) and (inputs.engine == "kubernetes" or inputs.proxy or inputs.stage_command):
+    """Returns the stages that stand; none where no program of the user says which do. Changes nothing."""
+    if isinstance(engine, Staged) and (inputs.engine != "command" or inputs.stage_command):
         return engine.staged(services, deadline)
     return {}
 
@@ -123,21 +123,19 @@ def _command(inputs: StageInputs, runtime: Runtime) -> Engine:
 
 
 def _swarm(inputs: StageInputs, runtime: Runtime) -> Engine:
+    options: dict[str, Any] = {"stack": inputs.stack, "parallelism": inputs.parallelism, "monitor": inputs.monitor}
+    if not inputs.proxy:
+        return staged_replicas.SwarmByReplicas(runtime, **options)
     return staged_swarm.StagedSwarm(
-        runtime,
-        stack=inputs.stack,
-        parallelism=inputs.parallelism,
-        monitor=inputs.monitor,
-        proxy=inputs.proxy,
-        socket=inputs.proxy_socket,
-        control=inputs.proxy_control,
+        runtime, proxy=inputs.proxy, socket=inputs.proxy_socket, control=inputs.proxy_control, **options
     )
 
 
 def _docker(inputs: StageInputs, runtime: Runtime) -> Engine:
-    return staged_docker.StagedDocker(
-        runtime, project=inputs.stack, monitor=inputs.monitor, proxy=inputs.proxy, socket=inputs.proxy_socket
-    )
+    options: dict[str, Any] = {"project": inputs.stack, "monitor": inputs.monitor}
+    if not inputs.proxy:
+        return staged_docker.DockerByAlias(runtime, **options)
+    return staged_docker.StagedDocker(runtime, proxy=inputs.proxy, socket=inputs.proxy_socket, **options)
 
 
 def _kubernetes(inputs: StageInputs, runtime: Runtime) -> Engine:

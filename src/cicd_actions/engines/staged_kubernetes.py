@@ -20,7 +20,7 @@ from typing import Any
 from cicd_actions.engines import kubernetes_route as routes
 from cicd_actions.engines import kubernetes_stage as stages
 from cicd_actions.engines import kubernetes_workload as workloads
-from cicd_actions.engines import stage_labels
+from cicd_actions.engines import replica_share, stage_labels
 from cicd_actions.engines.kubectl import Json, NotFound
 from cicd_actions.engines.kubernetes_stage import Both
 from cicd_actions.engines.kubernetes_stage_objects import POLL, ROLLING, StageObjects, first_ref, gone, pin_patch, ref, route_of
@@ -58,6 +58,9 @@ class StagedKubernetes(StageObjects):
 
     The share of the new release is that of its ready pods, or that of its weights in the HTTPRoute `route`.
     """
+
+    strategies: tuple[str, ...] = ("blue-green", "canary")
+    without_bake = ""
 
     def __init__(self, runtime: Runtime, *, route: str = "", **options: Any) -> None:
         super().__init__(runtime, **options)
@@ -128,7 +131,7 @@ class StagedKubernetes(StageObjects):
     def smallest(self, stage: Stage, deadline: Deadline) -> float:
         if (route := route_of(self._same(stage, deadline))) is not None:
             return routes.smallest(route)
-        return stages.smallest(workloads.wanted(self._first(stage.service, deadline)) or 0)
+        return replica_share.smallest(workloads.wanted(self._first(stage.service, deadline)) or 0)
 
     def switch(self, stage: Stage, deadline: Deadline) -> Stage:
         return self.weigh(stage, 100, deadline)
@@ -147,7 +150,7 @@ class StagedKubernetes(StageObjects):
             # After a step of more than 50 %, more pods stand than the first Deployment has.
             most = max(old, workloads.wanted(both.standing) or 0)
             self._make_services(both, deadline)
-            self._scale(service, stages.replicas(percent, old) if route is None and not whole else most, deadline)
+            self._scale(service, replica_share.replicas(percent, old) if route is None and not whole else most, deadline)
             both = self._same(stage, deadline)
             if not both.new:
                 raise RollOutFailed(service, f"No pod of the new release of {service} is ready.", reverted=False)

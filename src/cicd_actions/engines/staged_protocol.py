@@ -9,6 +9,9 @@ from typing import Protocol, runtime_checkable
 from cicd_actions.engines.protocol import RolledOut, Running, Target
 from cicd_actions.toolkit.deadline import Deadline
 
+WITHOUT_PROXY = {"swarm": "canary", "docker": "blue-green"}
+"""The strategy that a Docker engine carries out where no proxy divides the traffic: by replicas, or by the service's name."""
+
 
 @dataclass(frozen=True)
 class Answers:
@@ -47,6 +50,15 @@ class Staged(Protocol):
 
     The calls are made in this order: `prepare`, `switch`, `finish`; or `abandon` at any point. Whatever a killed run left is
     found by `staged`. Where somebody removed the stage meanwhile, all but `abandon` raise `ChangedMeanwhile`.
+    """
+
+    strategies: tuple[str, ...]
+    """The strategies that it carries out: `blue-green`, `canary`, or both."""
+
+    without_bake: str
+    """Why the old release cannot stand while the new one has all of the traffic, so that `finish` follows without `switch`.
+
+    Empty where it can.
     """
 
     def prepare(self, target: Target, before: Running, deadline: Deadline, *, run: str, until: float) -> Stage:

@@ -10,36 +10,19 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from docker import errors as sdk
 
 from cicd_actions.engines import haproxy, stage_labels
-from cicd_actions.engines.docker_api import DockerApi
-from cicd_actions.engines.protocol import (
-    ChangedMeanwhile,
-    EngineUnreachable,
-    Image,
-    Refused,
-    RolledOut,
-    RollOutFailed,
-    Running,
-    Target,
-)
-from cicd_actions.engines.release import settled
+from cicd_actions.engines.protocol import EngineUnreachable, Refused, RollOutFailed, Target
 from cicd_actions.engines.stage_labels import SUFFIX
+from cicd_actions.engines.staged_beside import Beside
 from cicd_actions.engines.staged_protocol import Answers, Stage
 from cicd_actions.toolkit.deadline import Deadline
-from cicd_actions.toolkit.errors import Failed, UnusableInput
-from cicd_actions.toolkit.runtime import Runtime
+from cicd_actions.toolkit.errors import Failed
 
 POLL = 0.2
-DRAIN = 10.0
-"""Seconds in which requests to the new release may end before it is removed."""
-
-DRAIN_SHORTLY = 1.5
-"""The same for a cancelled step, which has 7.5 s in all."""
 
 # Images of HAProxy have no client for its socket in common. Standard input is not attached, so the message is an argument.
 _TALK = """
@@ -70,48 +53,17 @@ _CONFIGURATION = """Let HAProxy know both releases, and open its runtime socket:
       server-template next 6 {2}{0}-next:8000 weight 0"""
 
 
-@dataclass(frozen=True)
-class Standing:
-    """A stage as the engine has it: its `image`, its labels, and the addresses at which this machine reaches its replicas."""
-
-    image: str
-    labels: Mapping[str, str]
-    addresses: tuple[str, ...]
-
-
-class ByProxy(abc.ABC):
+class ByProxy(Beside):
     """Fills `staged_protocol.Weighted` for an engine whose class comes first among the bases."""
 
+    strategies: tuple[str, ...] = ("blue-green", "canary")
+    without_bake = ""
+    divided_by = "proxy"
     names = ""
     """What stands before a service's name in the proxy's file: Swarm's DNS has each replica under `tasks.`."""
 
-    name: str
-    opaque_images: bool
-    _api: DockerApi
-    _runtime: Runtime
     _proxy: str
     _socket: str
-
-    def prepare(self, target: Target, before: Running, deadline: Deadline, *, run: str, until: float) -> Stage:
-        self._api.deadline = deadline
-        labels = stage_labels.written(target, before, run=run, until=until)
-        for proxy in self._found_proxies():
-            # A proxy that does not know the stage, or cannot weigh it, is found before anything starts.
-            found = self._servers(proxy, target.service)
-            if not any(server.up for server in found if server.new):
-                self._told(proxy, haproxy.trial(target.service, found))
-        self._api.pull(target.image, deadline)
-        self._stand(target, before, labels, deadline)
-        try:
-            self._await_seen(target.service, deadline, new=True)
-        except BaseException:
-            self._remove_stage(target.service)
-            raise
-        return self._stage(target.service)
-
-    def staged(self, services: Sequence[str], deadline: Deadline) -> Mapping[str, Stage]:
-        self._api.deadline = deadline
-        return {service: self._stage(service) for service in services if self._standing(service) is not None}
 
     def switch(self, stage: Stage, deadline: Deadline) -> Stage:
         return self.weigh(stage, 100, deadline)
@@ -137,56 +89,9 @@ class ByProxy(abc.ABC):
         found = {proxy: self._servers(proxy, stage.service) for proxy in self._found_proxies()}
         return {proxy: (haproxy.answered(each, new=True), haproxy.answered(each, new=False)) for proxy, each in found.items()}
 
-    def finish(self, stage: Stage, deadline: Deadline) -> RolledOut:
-        self._api.deadline = deadline
-        now = settled(self, [stage.service], deadline, self._runtime)[stage.service]  # type: ignore[arg-type]
-        if now.digest != stage.target.image.digest or now.ready != now.wanted or now.unfinished:
-            if self._stage(stage.service).percent < 100:
-                self.weigh(stage, 100, deadline)
-            arrived = self.roll_out(stage.target, now, deadline)
-        else:
-            arrived = RolledOut(stage.service, 0.0, replicas=now.ready)
-        self._await_seen(stage.service, deadline, new=False)
-        self._take_away(stage.service, DRAIN)
-        return arrived
-
-    def abandon(self, stage: Stage, deadline: Deadline, *, wait: bool = True) -> None:
-        self._api.deadline = deadline
-        service = stage.service
-        now = self.running([service], deadline).get(service)
-        stands = self._standing(service) is not None
-        if stands and now is not None and now.digest == stage.target.image.digest and now.image != stage.before:
-            # The promotion was interrupted: the service itself has the new image already, or is about to.
-            now = settled(self, [service], deadline, self._runtime)[service]  # type: ignore[arg-type]
-            old = Target(service, self.resolve(stage.before, deadline), stage.before_sha)
-            self.roll_out(old, now, deadline, rollback=False)
-            self._await_seen(service, deadline, new=False)
-        self._take_away(service, DRAIN if wait else DRAIN_SHORTLY)
-
-    @abc.abstractmethod
-    def running(self, services: Sequence[str], deadline: Deadline) -> Mapping[str, Running]: ...
-
-    @abc.abstractmethod
-    def resolve(self, image: str, deadline: Deadline) -> Image: ...
-
-    @abc.abstractmethod
-    def roll_out(self, target: Target, before: Running, deadline: Deadline, *, rollback: bool = True) -> RolledOut: ...
-
-    @abc.abstractmethod
-    def _stand(self, target: Target, before: Running, labels: Mapping[str, str], deadline: Deadline) -> None:
-        """Starts the stage under `SERVICE-next` and waits until it is healthy; leaves nothing where it is not."""
-
-    @abc.abstractmethod
-    def _standing(self, service: str) -> Standing | None:
-        """Returns the stage; `None` where there is none, or where something else has its name."""
-
     @abc.abstractmethod
     def _places(self, name: str) -> list[frozenset[str]]:
         """Returns the addresses of each running replica of a service or stage, on the networks of the engine."""
-
-    @abc.abstractmethod
-    def _remove_stage(self, service: str) -> None:
-        """Removes the stage, where there is one."""
 
     @abc.abstractmethod
     def _proxies(self) -> list[str]:
@@ -197,11 +102,6 @@ class ByProxy(abc.ABC):
         return proxy, self._socket
 
     def _found_proxies(self) -> list[str]:
-        if not self._proxy:
-            raise UnusableInput(
-                "Cannot stage a release without a proxy that divides the traffic.",
-                fix="Name the service of HAProxy:\n\n    with:\n      proxy: proxy",
-            )
         found = self._proxies()
         if not found:
             raise EngineUnreachable(
@@ -261,28 +161,22 @@ class ByProxy(abc.ABC):
             )
         return found
 
-    def _stage(self, service: str) -> Stage:
-        standing = self._standing(service)
-        if standing is None:
-            raise self._gone(service)
-        shares = [haproxy.percent(self._servers(proxy, service)) for proxy in self._found_proxies()]
-        return stage_labels.read(service, standing.image, standing.labels, max(shares), standing.addresses)
+    def _share(self, service: str) -> float:
+        return max(haproxy.percent(self._servers(proxy, service)) for proxy in self._found_proxies())
 
-    def _same(self, stage: Stage) -> Standing:
-        standing = self._standing(stage.service)
-        if standing is None or standing.image != stage.target.image.pinned:
-            raise self._gone(stage.service)
-        return standing
+    def _refuse(self, target: Target) -> None:
+        """Raises for a proxy that does not know the stage, or cannot weigh it."""
+        for proxy in self._found_proxies():
+            found = self._servers(proxy, target.service)
+            if not any(server.up for server in found if server.new):
+                self._told(proxy, haproxy.trial(target.service, found))
 
-    def _gone(self, service: str) -> ChangedMeanwhile:
-        return ChangedMeanwhile(
-            service,
-            f"Something else removed or replaced the stage of {service}.",
-            fix="The old release has the traffic. Run the roll-out again if this release should replace it.",
-        )
+    def _lead_past(self, stage: Stage, deadline: Deadline) -> None:
+        if self._share(stage.service) < 100:
+            self.weigh(stage, 100, deadline)
 
     def _await_seen(self, service: str, deadline: Deadline, *, new: bool) -> None:
-        """Waits until every proxy reaches the replicas of one release, and no others in its slots, as far as it has slots.
+        """Waits until every proxy reaches them, as far as it has slots.
 
         A slot that is up may still be that of a replica which is about to end.
         """

@@ -1,13 +1,14 @@
 """Staged releases on a Swarm: a second service beside the first, whose only alias is `NAME-next`.
 
-A copied alias would bring traffic to it that no gate let through. The name can exist once, so it is also the lock.
+A copied alias would bring traffic to it that no gate let through. The name can exist once, so it is also the lock. A proxy
+divides the traffic here; `staged_replicas` does it without one.
 """
 
 from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from docker import errors as sdk
@@ -16,7 +17,8 @@ from cicd_actions.engines import swarm_spec
 from cicd_actions.engines.docker_api import Json
 from cicd_actions.engines.protocol import NotStarted, Refused, RollOutFailed, Running, Target
 from cicd_actions.engines.stage_labels import STAGE, SUFFIX
-from cicd_actions.engines.staged_proxy import ByProxy, Standing
+from cicd_actions.engines.staged_beside import Standing
+from cicd_actions.engines.staged_proxy import ByProxy
 from cicd_actions.engines.swarm import POLL, Swarm
 from cicd_actions.engines.swarm_tasks import Failures
 from cicd_actions.toolkit.deadline import Deadline
@@ -33,31 +35,12 @@ _LASTS = "3600"
 """Seconds after which a messenger ends by itself, where the run that made it was killed."""
 
 
-class StagedSwarm(Swarm, ByProxy):
-    """See `staged_protocol.Weighted`. `proxy` is the service of HAProxy, `socket` the path of its runtime socket.
+class SwarmStages(Swarm):
+    """The second service: how it starts, is found, and goes. What divides the traffic is for the classes that build on it."""
 
-    `control` is `NETWORK:PORT`: an attachable network of the stack on which every replica of the proxy, on any node, takes its
-    weights.
-    """
-
-    names = "tasks."
-
-    def __init__(
-        self, runtime: Runtime, *, proxy: str, socket: str, control: str = "", monitor: float = 5.0, **options: Any
-    ) -> None:
+    def __init__(self, runtime: Runtime, *, monitor: float = 5.0, **options: Any) -> None:
         super().__init__(runtime, monitor=monitor, **options)
-        self._proxy = proxy
-        self._socket = socket
-        network, _, self._port = control.rpartition(":")
-        self._network = f"{self._prefix}{network}" if network else ""
-        self._messenger = ""
         self._stay_up = monitor
-
-    def close(self) -> None:
-        if self._messenger:
-            with contextlib.suppress(sdk.NotFound, ActionError), self._api.asking("remove the messenger"):
-                self._api.client.remove_container(self._messenger, force=True)
-        super().close()
 
     def _stand(self, target: Target, before: Running, labels: Mapping[str, str], deadline: Deadline) -> None:
         service = target.service
@@ -76,21 +59,34 @@ class StagedSwarm(Swarm, ByProxy):
                 fix=f"If no run works on it:\n\n    docker service rm {spec['Name']}",
             ) from None
         try:
-            self._await_stage(target, deadline)
+            self._await_stage(target, deadline, self._tasks.all_run, "It never had traffic.")
         except BaseException:
             self._remove_stage(service)
             raise
 
-    def _await_stage(self, target: Target, deadline: Deadline) -> None:
-        """Waits until all replicas run, and then for the time of `monitor`."""
+    def _await_stage(
+        self,
+        target: Target,
+        deadline: Deadline,
+        arrived: Callable[[Sequence[Json], Json], bool],
+        traffic: str,
+        *,
+        again: bool = False,
+    ) -> None:
+        """Waits until the replicas have arrived, and then for the time of `monitor`. `traffic` says what they got of it.
+
+        With `again`, replicas that ended before it was changed count for nothing.
+        """
         service, since = target.service, None
-        failures = Failures(self._tasks, target.image.pinned)
+        failures = (
+            self._failures(service + SUFFIX, target.image.pinned) if again else Failures(self._tasks, target.image.pinned)
+        )
         while True:
             state = self._existing(service + SUFFIX)
             with self._api.asking("ask for the replicas"):
                 tasks = failures.look(state["ID"])
             if failures.doubtful and deadline.expired:
-                what = f"Could not tell whether the new release of {service} comes up. It never had traffic."
+                what = f"Could not tell whether the new release of {service} comes up. {traffic}"
                 found = failures.evidence
                 raise NotStarted(service, what, evidence=found, cause=found.reason if found else "")
             if failures.proven or deadline.expired:
@@ -98,13 +94,13 @@ class StagedSwarm(Swarm, ByProxy):
                 evidence = failures.evidence or self.logs(service + SUFFIX, deadline)
                 raise RollOutFailed(
                     service,
-                    f"The new release of {service} {what}. It never had traffic.",
+                    f"The new release of {service} {what}. {traffic}",
                     reverted=True,
                     evidence=evidence,
                     cause=evidence.reason,
                 )
             now = self._runtime.clock()
-            since = (since or now) if self._tasks.all_run(tasks, state) else None
+            since = (since or now) if arrived(tasks, state) else None
             if since is not None and now - since >= self._stay_up:
                 return
             self._runtime.sleep(POLL)
@@ -121,22 +117,13 @@ class StagedSwarm(Swarm, ByProxy):
     def _addresses(self, identity: str) -> tuple[str, ...]:
         """Returns the addresses of the replicas on this node."""
         with self._api.asking("ask where the new release is"):
-            tasks = _running(self._tasks.of(identity))
+            tasks = running(self._tasks.of(identity))
             try:
                 reached = self._api.client.inspect_network(_BRIDGE).get("Containers") or {}
             except sdk.NotFound:
                 reached = {}
         ends = [reached.get(_container(task)) or {} for task in tasks]
         return tuple(sorted(end["IPv4Address"].partition("/")[0] for end in ends if end.get("IPv4Address")))
-
-    def _places(self, name: str) -> list[frozenset[str]]:
-        state = self._existing(name)
-        with self._api.asking(f"ask where {name} is"):
-            tasks = _running(self._tasks.of(state["ID"]))
-        joined = [
-            [end for each in task.get("NetworksAttachments") or [] for end in each.get("Addresses") or []] for task in tasks
-        ]
-        return [frozenset(end.partition("/")[0] for end in ends) for ends in joined]
 
     def _remove_stage(self, service: str) -> None:
         state = self._look(service + SUFFIX)
@@ -148,10 +135,43 @@ class StagedSwarm(Swarm, ByProxy):
         except sdk.NotFound:
             return
 
+
+class StagedSwarm(SwarmStages, ByProxy):
+    """See `staged_protocol.Weighted`. `proxy` is the service of HAProxy, `socket` the path of its runtime socket.
+
+    `control` is `NETWORK:PORT`: an attachable network of the stack on which every replica of the proxy, on any node, takes its
+    weights.
+    """
+
+    names = "tasks."
+
+    def __init__(self, runtime: Runtime, *, proxy: str, socket: str, control: str = "", **options: Any) -> None:
+        super().__init__(runtime, **options)
+        self._proxy = proxy
+        self._socket = socket
+        network, _, self._port = control.rpartition(":")
+        self._network = f"{self._prefix}{network}" if network else ""
+        self._messenger = ""
+
+    def close(self) -> None:
+        if self._messenger:
+            with contextlib.suppress(sdk.NotFound, ActionError), self._api.asking("remove the messenger"):
+                self._api.client.remove_container(self._messenger, force=True)
+        super().close()
+
+    def _places(self, name: str) -> list[frozenset[str]]:
+        state = self._existing(name)
+        with self._api.asking(f"ask where {name} is"):
+            tasks = running(self._tasks.of(state["ID"]))
+        joined = [
+            [end for each in task.get("NetworksAttachments") or [] for end in each.get("Addresses") or []] for task in tasks
+        ]
+        return [frozenset(end.partition("/")[0] for end in ends) for ends in joined]
+
     def _proxies(self) -> list[str]:
         state = self._existing(self._proxy)
         with self._api.asking(f"look for the proxy {self._proxy}"):
-            tasks = _running(self._tasks.of(state["ID"]))
+            tasks = running(self._tasks.of(state["ID"]))
         if self._network:
             # The replica's own name tells the counts of one that was replaced from those of its successor.
             return [f"{self._address(task)}:{self._port} {task['ID']}" for task in tasks]
@@ -209,7 +229,8 @@ class StagedSwarm(Swarm, ByProxy):
         )
 
 
-def _running(tasks: Sequence[Json]) -> list[Json]:
+def running(tasks: Sequence[Json]) -> list[Json]:
+    """Returns the tasks that run, and are meant to."""
     return [task for task in tasks if task["DesiredState"] == task["Status"]["State"] == "running"]
 
 

@@ -137,6 +137,10 @@ class Swarm:
             notes.append("has no health check: a replica counted as arrived because its process ran. Add a HEALTHCHECK.")
         return RolledOut(service, self._runtime.clock() - started, tuple(notes), replicas)
 
+    def relabel(self, target: Target, deadline: Deadline) -> None:
+        self._api.deadline = deadline
+        self._edit(target.service, lambda spec: swarm_spec.with_revision(spec, target.image.pinned, target.sha))
+
     def uptime(self, service: str, deadline: Deadline) -> Uptime:
         self._api.deadline = deadline
 

@@ -54,6 +54,11 @@ def with_image(spec: Json, name: str, sha: str) -> Json:
     return changed
 
 
+def with_revision(spec: Json, name: str, sha: str) -> Json:
+    """Sets the service's revision label alone, which replaces no replica, where it runs this image. It counts first."""
+    return {**spec, "Labels": _revised(_labels(spec), sha, add=True)} if same(image(spec), name) else spec
+
+
 def with_image_of(spec: Json, before: Json) -> Json:
     """Sets the image and the revision labels of an earlier specification."""
     changed = copy.deepcopy(spec)

@@ -183,7 +183,8 @@ def _explained(image: str, code: int, stderr: str) -> ActionError:
     if _UNATTESTED.search(stderr):
         return Unattested(
             f"The image {image} has no attestation of its build.",
-            cause="It was not built by a workflow that attests, or another image was pushed in its place.",
+            cause="It was not built by a workflow that attests, another image was pushed in its place, or the digest is that of"
+            " one platform: an image of several is attested as a whole.",
             fix="Build it by the pipeline (`build: {attest: true}`), and grant `attestations: read` to the job that deploys. To"
             " deploy without proof:\n\n    require-attestation: false",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from cicd_actions.github.release_record import Record, Task, marked
+from cicd_actions.github.release_record import ABANDONED, Record, Task, marked
 
 Identity = frozenset[tuple[str, str]]
 
@@ -89,6 +89,13 @@ class History:
         """Returns the records with a verdict: passed and quarantined."""
         return tuple(record for record in self.records if record.judged)
 
+    @property
+    def abandoned(self) -> frozenset[int]:
+        """Returns the ids of the deploys whose stage was abandoned, and of the records that say so: nothing of them runs."""
+        ended = {each.deployment or each.id for each in self.records if each.task is Task.DEPLOY and each.kind == ABANDONED}
+        deploys = (each for each in self.records if each.task is Task.DEPLOY)
+        return frozenset(each.id for each in deploys if each.id in ended or each.deployment in ended)
+
     def good(self, services: Collection[str] = ()) -> list[Release]:
         """Returns the passed releases that are not quarantined, each once, newest first; of `services` alone where given."""
         standing = _Standing(services, complete=self.complete)
@@ -104,10 +111,10 @@ class History:
         return found
 
     def deploys(self, services: Collection[str] = ()) -> list[Release]:
-        """Returns what each deploy brought, or meant to bring, newest first: rollbacks are not among them."""
+        """Returns what each deploy brought, or meant to bring, newest first: neither rollbacks nor abandoned stages."""
         standing = _Standing(services, complete=self.complete)
         found = []
-        for record in reversed(self.records):
+        for record in self._brought():
             release = standing.add(record)
             if release is not None and record.kind != "rollback":
                 found.append(release)
@@ -117,9 +124,14 @@ class History:
         """Returns what the newest record says a rollback brought; `None` when the newest record is not of a rollback."""
         standing = _Standing(services, complete=self.complete)
         newest, release = None, None
-        for record in reversed(self.records):
+        for record in self._brought():
             newest, release = record, standing.add(record)
         return release.identity if newest is not None and newest.kind == "rollback" and release is not None else None
+
+    def _brought(self) -> list[Record]:
+        """Returns the records that may say what runs, oldest first."""
+        abandoned = self.abandoned
+        return [each for each in reversed(self.records) if each.id not in abandoned]
 
     def unnamed(self, services: Collection[str]) -> Record | None:
         """Returns the newest passed record that names none of these services."""
@@ -143,8 +155,8 @@ class History:
         A run that is started again deploys again, so the verdict on its first attempt says nothing about the second. One run
         may deploy several services, each by itself.
         """
-        judged = {record.deployment for record in self.outcomes}
-        attempts = {(record.identity, record.run.id, record.run.attempt) for record in self.outcomes if record.run.id}
+        judged = {record.deployment for record in self.outcomes} | self.abandoned
+        attempts = {(record.sha, record.run.id, record.run.attempt) for record in self.outcomes if record.run.id}
         for record in self.records:
             known = record.id in judged or (record.identity, record.run.id, record.run.attempt) in attempts
             asked = not services or not record.services or bool(set(services) & set(record.services))

@@ -45,6 +45,9 @@ class Task(str, Enum):
         return self.value
 
 
+ABANDONED = "abandoned"
+"""The kind of a record with the task `Task.DEPLOY` that ends a staged deploy: its stage is gone, so nothing of it runs."""
+
 LOCKS = ("lock", "unlock", "rollback")
 """The kinds of records with the task `Task.LOCK`."""
 
@@ -123,10 +126,10 @@ class Record:
     `services` has for each service what the engine deploys: `repository@sha256:…`, a bare digest, or an opaque id.
     `revisions` are the migrations that this deploy applied, oldest first; `revisions_dropped` counts older ones that did not
     fit. `schema` holds the database's revisions after them (several when the history has several heads; empty when unknown).
-    `kind` is one of `RELEASES`; of `Task.LOCK`, which names no services, one of `LOCKS`. `until` is the time at
-    which a lock ends; empty for one that only an unlock ends. `deployment` is the id of the Deployment with task
-    `cicd-actions:deploy` that this record ends. `attestations` has the id of each service's attestation,
-    where it was verified. `id` is 0 until GitHub gave one, and `at` is empty until `Records.write` sends the record.
+    `kind` is `release`, `rollback`, `adopt` or `ABANDONED`; of `Task.LOCK`, which names no services, one of `LOCKS`. `until` is
+    the time at which a lock ends; empty for one that only an unlock ends. `deployment` is the id of the Deployment with task
+    `cicd-actions:deploy` that this record ends. `attestations` has the id of each service's attestation, where it was verified.
+    `id` is 0 until GitHub gave one, and `at` is empty until `Records.write` sends the record.
     """
 
     task: Task
@@ -201,6 +204,8 @@ def described(record: Record) -> str:
     if record.task is Task.LOCK:
         what = "rollback announced" if record.kind == "rollback" else f"{record.kind}ed"
         return f"{record.app} {what} by {record.run.actor or 'somebody'}"
+    if record.kind == ABANDONED:
+        return f"{record.app} {record.sha[:12]} stage abandoned"
     words = {Task.PASSED: "passed its gate", Task.QUARANTINED: "failed its gate", Task.DEPLOY: "deploying"}
     what = f"{record.app} {record.sha[:12]} {words[record.task]}"
     return what if record.kind == "release" else f"{what} ({record.kind})"

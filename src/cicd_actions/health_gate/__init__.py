@@ -2,7 +2,8 @@
 
 Reading order:
 
-- `inputs`, then `reading` and `targets`: from texts to what is probed. `rules` and `expectations` say what is right.
+- `inputs`, then `reading`, `settings` and `targets`: from texts to what is probed. `rules` and `expectations` say what is
+  right.
 - `gate` runs the probes, `schedule` says when, `judge` what they prove, `history` keeps them. `run` ties them to a report;
   `limits` bounds time and connections.
 - `http_probe`, `tcp_probe`, `command_probe`, `metric_probe`: one kind of target each, and an `observation` as the result.

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from cicd_actions.health_gate.inputs import KEYS, OF_METRICS, OF_THE_GATE, Inputs
-from cicd_actions.health_gate.targets import Settings, Target, metric, target
+from cicd_actions.health_gate.settings import Settings
+from cicd_actions.health_gate.targets import Target, metric, target
 from cicd_actions.toolkit import yaml12
 from cicd_actions.toolkit.environment import Environment
 from cicd_actions.toolkit.errors import UnusableInput

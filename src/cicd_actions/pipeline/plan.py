@@ -10,9 +10,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cicd_actions.github.client import GitHub
-from cicd_actions.pipeline import caller, changes, planning, rehearse
+from cicd_actions.pipeline import caller, changes, planning, rehearse, release_settings
 from cicd_actions.pipeline import protection as protected
-from cicd_actions.pipeline.planning import Event, Plan
+from cicd_actions.pipeline.event import Event
+from cicd_actions.pipeline.planning import Plan
 from cicd_actions.pipeline_file import reading
 from cicd_actions.pipeline_file.model import Environment, Pipeline, Release
 from cicd_actions.toolkit.definition import Action, Output
@@ -100,7 +101,7 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
         "required-check": caller.required_check(calling),
         "release": plan.release,
         "plan": {"release": plan.release, "build": plan.build, "environments": plan.environments},
-        "infrastructure": {} if event.fork else planning.infrastructure(pipeline, event),
+        "infrastructure": {} if event.fork else release_settings.infrastructure(pipeline, event),
     }
     jobs = len(plan.lanes) + len(plan.specs) + len(plan.clients)
     counted = f"{jobs} job{'' if jobs == 1 else 's'} of lanes"
@@ -219,7 +220,7 @@ def _payload(runtime: Runtime) -> Mapping[str, Any]:
 
 def _rollback(pipeline: Pipeline, name: str, event: Event) -> Report:
     release, environment = _environment(pipeline, name, "plan the rollback of")
-    settings = planning.settings_of(pipeline, release, environment, "", event)
+    settings = release_settings.settings_of(pipeline, release, environment, "", event)
     return Report(Verdict.PASS, f"Rolls back {name}.", {"environment": settings})
 
 

@@ -3,50 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import fnmatch
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cicd_actions.pipeline import changes, scans
-from cicd_actions.pipeline.infrastructure import tools
+from cicd_actions.pipeline import changes, release_settings, scans
+from cicd_actions.pipeline.event import REFUSED, RELEASING, Event, RefusedEvent
+from cicd_actions.pipeline.release_settings import runner, without_nothing
 from cicd_actions.pipeline.toolchains import install, toolchain
 from cicd_actions.pipeline_file import backing, rules
 from cicd_actions.pipeline_file.lanes import Client, Lane
-from cicd_actions.pipeline_file.model import Environment, Migrate, Pipeline, Release, effective
-from cicd_actions.pipeline_file.rules import versions, waiting
+from cicd_actions.pipeline_file.model import Environment, Migrate, Pipeline, Release
+from cicd_actions.pipeline_file.rules import versions
 from cicd_actions.toolkit.errors import Failed, UnusableInput
 from cicd_actions.toolkit.grammar import argv
 from cicd_actions.verify_migrations.inputs import DATABASES
 
 HOSTED = ("ubuntu-latest",)
-REFUSED = frozenset({"pull_request_target", "workflow_run", "issue_comment"})
-RELEASING = frozenset({"push", "workflow_dispatch"})
-"""A pull request or a merge queue's group is a candidate, never a release."""
-
-
-@dataclass(frozen=True)
-class Event:
-    """What started the run.
-
-    `files` are the changed ones, `None` where they are not known. `fork` says that the code comes from a pull request of a
-    fork. `base` is the commit that the change starts from, empty for none. `public`: everybody may read the repository.
-    `promote` names an environment: nothing runs but the deploy to it, with the images that passed in the one before. `server`
-    is GitHub's host.
-    """
-
-    name: str
-    ref: str
-    sha: str
-    repository: str = ""
-    default_branch: str = ""
-    files: Sequence[str] | None = None
-    fork: bool = False
-    base: str = ""
-    public: bool = False
-    promote: str = ""
-    server: str = "github.com"
 
 
 @dataclass
@@ -68,10 +42,6 @@ class Plan:
     scans: dict[str, Any] = field(default_factory=dict)
     """The scans of the source; empty for none."""
     notes: list[str] = field(default_factory=list)
-
-
-class RefusedEvent(Failed):
-    """The event must not run the code of a change."""
 
 
 def make(pipeline: Pipeline, trusted: Pipeline | None, event: Event, files: Sequence[str]) -> Plan:
@@ -138,7 +108,7 @@ def _jobs(pipeline: Pipeline, name: str, lane: Lane, event: Event, files: Sequen
         "prepare": list(lane.prepare),
         "env": dict(lane.env),
         # A list, because the order of an object's keys is lost on the way through expressions.
-        "checks": [{"name": label, **_without_nothing(dataclasses.asdict(test))} for label, test in lane.checks.items()],
+        "checks": [{"name": label, **without_nothing(dataclasses.asdict(test))} for label, test in lane.checks.items()],
         "container": lane.container or "",
         "services": {label: backing.container(each) for label, each in lane.backing.items()},
         "backing": {label: backing.port(each) for label, each in lane.backing.items()},
@@ -211,16 +181,16 @@ def _release(plan: Plan, pipeline: Pipeline, event: Event) -> None:
         _promote(plan, pipeline, release, event)
     elif event.name not in RELEASING:
         plan.why_release = f"{event.name} never releases"
-    elif not _named(event.ref, release.refs, event):
+    elif not event.is_one_of(release.refs):
         plan.why_release = "this branch or tag is not named in `release.refs`"
     elif not plan.complete:
         plan.why_release = "no lane had to run: there is nothing to release"
     else:
-        plan.environments = environments(pipeline, release, event)
+        plan.environments = release_settings.environments(pipeline, release, event)
         plan.release = bool(plan.environments)
         names = " → ".join(each["name"] for each in plan.environments)
         plan.why_release = f"to {names}" if names else "no environment takes this branch or tag"
-        plan.build = build(pipeline, event, plan.environments)
+        plan.build = release_settings.build(pipeline, event, plan.environments)
 
 
 def _promote(plan: Plan, pipeline: Pipeline, release: Release, event: Event) -> None:
@@ -237,60 +207,17 @@ def _promote(plan: Plan, pipeline: Pipeline, release: Release, event: Event) -> 
         raise UnusableInput(f"Could not promote to `{environment.name}`: no environment comes before it.")
     if event.name != "workflow_dispatch":
         raise Failed(f"Refused to promote on {event.name}: only `workflow_dispatch` promotes.")
-    takes = environment.refs is None or _named(event.ref, environment.refs, event)
-    if not takes or not _named(event.ref, release.refs, event):
+    takes = environment.refs is None or event.is_one_of(environment.refs)
+    if not takes or not event.is_one_of(release.refs):
         raise Failed(
             f"Refused to promote {event.ref} to `{environment.name}`: neither `release.refs` nor the environment's `refs` may"
             " leave it out.",
             fix="Run the workflow from another branch or tag, or add the ref to both lists.",
         )
-    plan.environments = [settings_of(pipeline, release, environment, before, event)]
+    plan.environments = [release_settings.settings_of(pipeline, release, environment, before, event)]
     plan.release = True
     plan.why_release = f"promotes what passed in {before} to {environment.name}"
-    plan.build = build(pipeline, event, plan.environments)
-
-
-def _named(ref: str, patterns: Sequence[str], event: Event) -> bool:
-    if not patterns:
-        # The name itself, not a pattern: a branch may be called `v[1]`.
-        return bool(event.default_branch) and ref == f"refs/heads/{event.default_branch}"
-    return any(fnmatch.fnmatchcase(ref, each) for each in patterns)
-
-
-def build(pipeline: Pipeline, event: Event, environments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Returns what the build job needs: the images that a service runs, and how each is built.
-
-    With `promote-from` nothing is built: the first environment needs the digests that passed in one that is not of this run.
-    """
-    made = pipeline.build
-    common = {
-        "runs-on": runner(made.runs_on or pipeline.runs_on),
-        "timeout-minutes": int(made.timeout_minutes),
-        "sha": event.sha,
-    }
-    source = environments[0]["require-passed-in"] if environments else ""
-    if source:
-        return {**common, "promote-from": source, **_recorded(pipeline, environments[0])}
-    used = {service.image for service in pipeline.services.values()}
-    images = {name: _without_nothing(dataclasses.asdict(each)) for name, each in pipeline.images.items() if name in used}
-    return {
-        **common,
-        **registry(pipeline, event),
-        "docker": any("command" not in each and "runs-on" not in each for each in images.values()),
-        "separate": [name for name, each in images.items() if "runs-on" in each],
-        "attest": attests(pipeline, event),
-        "images": images,
-        "scans": scans.of_images(pipeline.scans, images),
-    }
-
-
-def _recorded(pipeline: Pipeline, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what finds the images of a release in its records."""
-    return {
-        "app": settings["app"],
-        "records-refs": settings.get("records-refs", ""),
-        "services": {name: service.image for name, service in pipeline.services.items()},
-    }
+    plan.build = release_settings.build(pipeline, event, plan.environments)
 
 
 def stage(pipeline: Pipeline, release: Release, environment: Environment, event: Event) -> Plan:
@@ -300,121 +227,12 @@ def stage(pipeline: Pipeline, release: Release, environment: Environment, event:
     """
     if event.name != "workflow_dispatch":
         raise Failed(f"Refused to end a stage on {event.name}: only `workflow_dispatch` does.")
-    settings = settings_of(pipeline, release, environment, rules.before(release, environment), event)
+    settings = release_settings.settings_of(pipeline, release, environment, rules.before(release, environment), event)
     settings.pop("after-migrate", None)
     if "infrastructure" in settings:
         # Applied by then: only its outputs are read.
         settings["infrastructure"] |= {"directory": "", "applied-in": settings["infrastructure"]["directory"]}
     settings["promote"] = "staged"
     plan = Plan(release=True, why_release=f"ends the stage in {environment.name}", environments=[settings])
-    plan.build = {"staged-in": environment.name, **_recorded(pipeline, settings)}
+    plan.build = {"staged-in": environment.name, **release_settings.recorded(pipeline, settings)}
     return plan
-
-
-def registry(pipeline: Pipeline, event: Event) -> dict[str, Any]:
-    """Returns the registry to log in to. The job's token is for GitHub's own alone: another one could keep it."""
-    host = pipeline.build.registry
-    token = host in {"ghcr.io", f"containers.{event.server}"}
-    return {"registry": host, "registry-username": pipeline.build.registry_username or "", "registry-token": token}
-
-
-def environments(pipeline: Pipeline, release: Release, event: Event) -> list[dict[str, Any]]:
-    """Returns the environments that the ref goes on to, in their order, as far as none waits for a dispatch."""
-    found: list[dict[str, Any]] = []
-    held: set[str] = set()
-    for environment in release.environments:
-        if environment.refs is not None and not _named(event.ref, environment.refs, event):
-            continue
-        last = found[-1]["name"] if found else ""
-        before = rules.before(release, environment) if environment.after is not None or not found else last
-        if environment.start == "manual" or before in held or (held and environment.after is None):
-            held.add(environment.name)
-        else:
-            found.append(settings_of(pipeline, release, environment, before, event))
-    return found
-
-
-def infrastructure(pipeline: Pipeline, event: Event) -> dict[str, Any]:
-    """Returns the settings of each environment that has infrastructure, whatever the event releases; empty for none."""
-    release = pipeline.release
-    listed = [settings_of(pipeline, release, each, "", event) for each in release.environments] if release else []
-    found = {each["name"]: each for each in listed if "infrastructure" in each}
-    return {"names": list(found), "environments": found} if found else {}
-
-
-def attests(pipeline: Pipeline, event: Event) -> bool:
-    """Tells whether the build attests. GitHub stores attestations of public repositories for everyone."""
-    return event.public if pipeline.build.attest == "auto" else pipeline.build.attest == "true"
-
-
-def settings_of(pipeline: Pipeline, release: Release, environment: Environment, before: str, event: Event) -> dict[str, Any]:
-    """Returns the settings of one environment, as deploy.yml and rollback.yml take them: the actions' inputs by name."""
-    found = effective(release, environment)
-    migrate, gate = found.pop("migrate", None), found.pop("gate", None)
-    infrastructure = found.pop("infrastructure", None)
-    health = found.pop("health", {})
-    urls = found.pop("urls", {})
-    rollback = found.pop("require-rollback", "recorded")
-    services = [
-        {
-            "name": name,
-            "image": service.image,
-            "repository": pipeline.images[service.image].repository,
-            "url": urls.get(name, ""),
-            "health": [dict(each) for each in health.get(name, service.health or ())],
-        }
-        for name, service in pipeline.services.items()
-    ]
-    settings: dict[str, Any] = {
-        "name": environment.name,
-        "app": pipeline.app or event.repository,
-        "require-attestation": "true" if attests(pipeline, event) else "false",
-        "source-refs": list(release.refs) or [f"refs/heads/{event.default_branch}" if event.default_branch else "refs/heads/*"],
-        "require-passed-in": before,
-        "services": services,
-        **registry(pipeline, event),
-        "approval-lasts": "24h",
-        "timeout-minutes": 45 + waiting(found),
-        "engine": "command",
-        **found,
-        "runs-on": runner(found.get("runs-on") or pipeline.runs_on),
-        "gate-timeout": (gate and gate.timeout) or "5m",
-        "gate-stable-for": (gate and gate.stable_for) or "0s",
-    }
-    if infrastructure is not None:
-        settings["infrastructure"] = tools.settings(infrastructure)
-        if "timeout-minutes" not in found:
-            settings["timeout-minutes"] += settings["infrastructure"]["timeout-minutes"]
-    if migrate is not None:
-        schema = "alembic" if migrate.schema_command is None else migrate.schema_command
-        settings |= {
-            "migrate-service": migrate.service,
-            "migrate-command": migrate.command,
-            "migrate-timeout": migrate.timeout or "20m",
-            "allow-contract": bool(migrate.allow_contract),
-            "backup-command": migrate.backup_command or "",
-            # Not `schema-command`: run-migrations-oneshot has an input of that name with another meaning.
-            "migrate-schema-service": migrate.service if schema else "",
-            "migrate-schema-command": schema,
-        }
-    # No rollback goes behind a contract migration.
-    settings["require-rollback"] = "false" if settings.get("allow-contract") else rollback
-    for name, value in settings.items():
-        if isinstance(value, tuple):
-            # A command may have line breaks, which part the entries of other lists.
-            settings[name] = list(value) if name == "smoke" else "\n".join(value)
-    return settings
-
-
-def runner(labels: Sequence[str]) -> str | list[str]:
-    """Returns what `runs-on` takes: one label, or a list of them."""
-    return labels[0] if len(labels) == 1 else list(labels)
-
-
-def _without_nothing(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the values by key, without those that the file does not give."""
-    return {
-        name.replace("_", "-"): list(value) if isinstance(value, tuple) else value
-        for name, value in values.items()
-        if value not in (None, (), {})
-    }

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from cicd_actions.pipeline import planning
+from cicd_actions.pipeline import release_settings
 from cicd_actions.pipeline.break_release import FAULTS
-from cicd_actions.pipeline.planning import Event
+from cicd_actions.pipeline.event import Event
 from cicd_actions.pipeline_file.model import Pipeline, effective
 from cicd_actions.toolkit.errors import Failed, UnusableInput
 from cicd_actions.toolkit.report import OutputValue, Report
@@ -43,9 +43,9 @@ def plan(pipeline: Pipeline, name: str, event: Event) -> Report:
             fix=f"    environments:\n      - name: {name}\n        rehearse: true",
         )
     # The release that the rehearsal breaks, and that runs again afterwards, is the one that passed in the environment itself.
-    settings = planning.settings_of(pipeline, release, environment, name, event)
-    build = planning.build(pipeline, event, [settings])
-    registry = planning.registry(pipeline, event)
+    settings = release_settings.settings_of(pipeline, release, environment, name, event)
+    build = release_settings.build(pipeline, event, [settings])
+    registry = release_settings.registry(pipeline, event)
     faults = [fault for fault, each in FAULTS.items() if settings["engine"] in each.engines]
     outputs: dict[str, OutputValue] = {"environment": settings, "rehearsal": {**build, **registry, "faults": faults}}
     return Report(Verdict.PASS, f"Rehearses {', '.join(faults)} in {name}.", outputs)

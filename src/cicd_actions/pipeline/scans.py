@@ -15,12 +15,19 @@ FOLDER = "{folder}"
 
 PIP_AUDIT, BANDIT = "pip-audit==2.10.1", "bandit==1.9.4"
 
+PNPM = "pnpm@12.21.0"
+"""pnpm before 11 asks an endpoint that npm's registry retired (410), so a newer one reads the lane's lock file.
+
+https://github.com/pnpm/pnpm/issues/11265
+"""
+
 _AUDITS = {
     "npm": "npm audit --omit dev --json",
-    "pnpm": "pnpm audit --prod --json",
+    "pnpm": f"npx --yes {PNPM} --config.pm-on-fail=ignore audit --prod --json",
     "yarn": "yarn npm audit --all --recursive --environment production --json",
 }
-"""Commands that print the report, run where the lock file lies: of what is deployed. yarn is 2 or newer."""
+"""Commands that print the report, run where the lock file lies: of what is deployed. yarn is 4 or newer, and pnpm 9: of
+older lock files the report is missing."""
 
 
 def of_source(pipeline: Pipeline, jobs: Sequence[Mapping[str, Any]], base: str) -> dict[str, Any]:
@@ -37,7 +44,8 @@ def of_source(pipeline: Pipeline, jobs: Sequence[Mapping[str, Any]], base: str) 
     if wanted.code:
         found |= {each["name"]: each for job in jobs if job.get("python-manager") for each in [_bandit(job)]}
     for name, scan in wanted.more.items():
-        found[name] = {"name": name, "run": scan.run, "directory": ".", "report": scan.report, "line": scan.report}
+        line = f"{scan.report} of {scan.of}" if scan.of else scan.report
+        found[name] = {"name": name, "run": scan.run, "directory": ".", "report": scan.report, "line": line}
     lines = [each["line"] for each in found.values()]
     if wanted.secrets:
         lines.append(f"trivy: {FOLDER}/secrets.sarif")
@@ -52,9 +60,6 @@ def of_source(pipeline: Pipeline, jobs: Sequence[Mapping[str, Any]], base: str) 
         "base": base,
         "uv": any(job.get("python-manager") for job in jobs),
         "node": node.get("node", ""),
-        "pnpm": any(job.get("node-manager") == "pnpm" for job in jobs),
-        "pnpm-version": next((job["node-manager-version"] for job in jobs if job.get("node-manager") == "pnpm"), ""),
-        "package-json": next((job["package-json"] for job in jobs if job.get("node-manager") == "pnpm"), ""),
     }
 
 

@@ -78,4 +78,4 @@ def _evidence(found: Sequence[Result], status: Status, accepted: Mapping[str, st
         return "; ".join(f"{one.rule.id}: {one.broken[0].place}" for one in failed)
     allowed = [f"{one.rule.id}: {accepted[one.rule.id]}" for one in found if one.rule.id in accepted]
     said = [one.said for one in found if one.status is status and one.said]
-    return " ".join([*allowed, *said][:2])
+    return " ".join(list(dict.fromkeys([*allowed, *said]))[:2])

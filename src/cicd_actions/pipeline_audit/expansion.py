@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from cicd_actions.pipeline_audit import dispatches, known_actions
+from cicd_actions.pipeline_audit import dispatches, known_actions, workspaces
 from cicd_actions.pipeline_audit.commands import effects_of, gitops, shown
 from cicd_actions.pipeline_audit.effects import GITOPS, Effect, Kind, Platform
 from cicd_actions.pipeline_audit.lookalikes import settle
 from cicd_actions.pipeline_audit.model import Group, JobRun, Pipeline, StepRun
 from cicd_actions.pipeline_audit.repository import Repository, vendored
-from cicd_actions.pipeline_audit.shell import Command, commands
+from cicd_actions.pipeline_audit.shell import WORKSPACE, Command, commands
 from cicd_actions.toolkit.yaml12 import Mapping, Node, Scalar, Sequence
 from cicd_actions.workflows.calls import DEEPEST, Call, called, environments, scopes, with_env
 from cicd_actions.workflows.files import File, Job, Step, scalar_text
@@ -357,10 +357,12 @@ def _started(repository: Repository, command: Command, folder: str) -> Iterator[
             path, found = named(repository, target, where)
             for inner in found:
                 yield inner, Place(path, inner.line + 1)
-    elif command.program in {"npm", "pnpm", "yarn", "bun"}:
-        script = next((word for word in words[1:] if word not in {"run", "run-script", "-w"} and not word.startswith("-")), "")
+    elif command.program in workspaces.MANAGERS and command.wrapper != WORKSPACE:
+        member = workspaces.member(words)
+        script = next((word for word in member.words[1:] if word not in {"run", "run-script"} and not word.startswith("-")), "")
         if script and script not in {"install", "ci", "add", "exec", "dlx"}:
-            path, line, found = repository.package_script(script, prefix)
+            where = f"{prefix}{member.folder}/" if member.folder else repository.package(member.name) if member.name else prefix
+            path, line, found = repository.package_script(script, where)
             for inner in found:
                 yield inner, Place(path, line)
 

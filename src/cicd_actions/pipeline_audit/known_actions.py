@@ -332,6 +332,10 @@ def _built(given: Mapping[str, str], detail: str) -> Iterator[Effect]:
         yield Effect(Kind.PUSH, "image", detail=detail, images=tags, facts={"if": given.get("push", "")})
 
 
+_CHECKS = re.compile(r"(health|smoke)[-_]?(check|test)?[-_]?(url|path|endpoint)?", re.IGNORECASE)
+"""Inputs of deploy actions that name what is asked once the release runs."""
+
+
 def _deployed(repository: str, platform: Platform, given: Mapping[str, str], detail: str) -> Iterator[Effect]:
     key = _ENTRY.get(repository)
     if key:
@@ -368,3 +372,6 @@ def _deployed(repository: str, platform: Platform, given: Mapping[str, str], det
         by_digest=any("@sha256:" in image or "digest" in image for image in images),
         facts={key: value for key, value in given.items() if len(value) < 500},
     )
+    asked = next((key for key, value in given.items() if _CHECKS.fullmatch(key) and value), "")
+    if asked:
+        yield Effect(Kind.VERIFY, "probe", detail=f"{detail} with {asked}", waits=True)

@@ -111,6 +111,7 @@ REMOTE_DEPLOYS: tuple[tuple[str, Platform], ...] = (
 )
 
 
+_TASKS = r"(nx|turbo|lerna)( \S+)*? (\S+[=,])?"
 OTHERS: tuple[tuple[str, Kind, str], ...] = (
     (r"alembic (.* )?upgrade\b", Kind.MIGRATE, "Alembic"),
     (r"(python3? )?(\S*/)?manage\.py migrate\b|django-admin migrate\b", Kind.MIGRATE, "Django"),
@@ -225,17 +226,28 @@ OTHERS: tuple[tuple[str, Kind, str], ...] = (
     (r"(playwright test|cypress run|newman run)\b", Kind.TEST, "end to end"),
     (
         (
-            r"(ruff (check|\.)|flake8|pylint|eslint|biome (check|lint|ci)|golangci-lint|rubocop"
-            r"|prettier .*--check|black .*--check|shellcheck|hadolint|stylelint)\b"
+            r"(ruff (check|\.|format .*--(check|diff))|flake8|pylint|eslint|oxlint|biome (check|lint|ci)|golangci-lint"
+            r"|rubocop|prettier .*--check|black .*--check|shellcheck|hadolint|stylelint|cargo (clippy|fmt)|go vet"
+            r"|deno (lint|fmt)|dotnet format|mix (credo|format)|buf lint|sqlfluff lint|actionlint|helm lint|terraform validate"
+            r"|(pants|moon) (\S+ )*lint)\b"
         ),
         Kind.LINT,
         "",
     ),
-    (r"(mypy|pyright|tsc|vue-tsc|ty check|pyre)\b", Kind.TYPES, ""),
     (
         (
-            r"(pytest|jest|vitest|go test|cargo test|tox|nox|rspec|phpunit|mocha|dotnet test|ctest|unittest"
-            r"|mix test|manage\.py test)\b"
+            r"(mypy|(based)?pyright|tsc|tsgo|vue-tsc|svelte-check|astro check|nuxi? typecheck|ty check|pyre(fly)?|cargo check"
+            r"|mix dialyzer)\b"
+        ),
+        Kind.TYPES,
+        "",
+    ),
+    (
+        (
+            r"(pytest|jest|vitest|go test|gotestsum|ginkgo|cargo (test|nextest)|tox|nox|rspec|phpunit|pest|mocha|dotnet test"
+            r"|ctest|unittest|mix test|(python3? )?(\S*/)?manage\.py test|coverage run|bats|zig build test|(meson|sbt|lein"
+            r"|stack|cabal|swift|flutter|dart|bazel|bazelisk|pants|deno( task)?|poe|inv|invoke|hatch|mise( run)?)"
+            r" (\S+ )*test|moon (ci|check)|(rails|rake) (test|spec)|(php )?artisan test|composer (run-script |run )?test)\b"
         ),
         Kind.TEST,
         "",
@@ -243,7 +255,7 @@ OTHERS: tuple[tuple[str, Kind, str], ...] = (
     (
         (
             r"(npm|pnpm|yarn|bun)( run)? (test|test:\S+|unit|coverage)\b|(make|just|task) (\S+ )*(test|check"
-            r"|unit)\b|(mvn|gradle|\./mvnw|\./gradlew) (\S+ )*(test|verify|check|build)\b"
+            r"|unit)\b|(mvnw?|gradlew?) (\S+ )*(test|verify|check|build|package|install)\b"
         ),
         Kind.TEST,
         "",
@@ -251,12 +263,16 @@ OTHERS: tuple[tuple[str, Kind, str], ...] = (
     (
         (
             r"(npm|pnpm|yarn|bun)( run)? (lint|lint:\S+|format:check)\b|(make|just|task) (\S+ )*lint\b"
-            r"|pre-commit run\b"
+            r"|(pre-commit|prek) run\b"
         ),
         Kind.LINT,
         "",
     ),
-    (r"(npm|pnpm|yarn|bun)( run)? (typecheck|type-check|types|check-types)\b", Kind.TYPES, ""),
+    (r"(npm|pnpm|yarn|bun)( run)? (typecheck|type-check|types|check-types|check:types|types:check)\b", Kind.TYPES, ""),
+    # What runs the tasks of a workspace's members: `nx affected -t lint test`, `turbo run test`, `lerna run test`.
+    (rf"{_TASKS}test(s|:\S+)?( |,|$)", Kind.TEST, ""),
+    (rf"{_TASKS}lint(:\S+)?( |,|$)", Kind.LINT, ""),
+    (rf"{_TASKS}(type-?check|check-types|types)( |,|$)", Kind.TYPES, ""),
     (
         (
             r"(pip-audit|safety (check|scan)|(npm|pnpm|yarn|bun)( npm)? audit|osv-scanner|cargo (audit|deny)"

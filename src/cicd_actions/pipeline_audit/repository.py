@@ -124,6 +124,19 @@ class Repository:
                 ]
         return "", []
 
+    def package(self, name: str) -> str:
+        """Returns the folder, with its slash, of the workspace's package that a filter such as `web` or `@org/web...` names.
+
+        Returns a folder that does not exist for none.
+        """
+        bare = name.strip("!^.{}[]\"'").removeprefix("/").removesuffix("/")
+        names = re.compile(rf'\{{[^{{}}]*"name"\s*:\s*"{re.escape(bare)}"')
+        for path in self.named("package.json"):
+            folder = path.removesuffix("package.json")
+            if bare and (f"/{folder}".endswith(f"/{bare}/") or names.match((self.text(path) or "").strip())):
+                return folder
+        return f"{name}/"
+
     def package_script(self, name: str, folder: str = "") -> tuple[str, int, list[Command]]:
         """Returns the path of package.json, the line, and the commands of one of its scripts."""
         path = f"{folder}package.json"

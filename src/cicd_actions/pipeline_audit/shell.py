@@ -10,11 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
+from cicd_actions.pipeline_audit import workspaces
+
 LONGEST = 256 * 1024
 """Characters of one script that are read."""
 
 DEEPEST = 4
 """Levels of commands within commands."""
+
+
+WORKSPACE = "workspace"
+"""Stands for the program that starts a command in a member of a workspace."""
 
 
 @dataclass(unsafe_hash=True)
@@ -285,6 +291,11 @@ def _inner(command: Command, stdin: str) -> Iterator[Command]:
         rest = rest[1:] if rest[:1] == ["--"] else rest
         yield from _again(command, rest)
         return
+    member = workspaces.member(words).words if program in workspaces.MANAGERS else words
+    if member != words[: len(member)]:
+        yield from _again(command, list(member), wrapper=WORKSPACE)
+        return
+    yield from _again(command, list(workspaces.program(words)))
     runner = _RUNNERS.match(command.text + " ")
     if runner:
         yield from _again(command, _past_options(list(words[command.text.count(" ", 0, runner.end()) :])))

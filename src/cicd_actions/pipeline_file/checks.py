@@ -25,6 +25,7 @@ class Scan:
         COMMAND, "Command, run in the repository's root. With an exit code above 1 the scan proves nothing.", required=True
     )
     report: str = key(PATH, "Report that it writes, from the repository's root.", required=True)
+    of: str | None = key(PATH, "Folder that the report's paths begin at, or the file that was scanned. Default: what it says.")
 
 
 @dataclass(frozen=True)

@@ -197,7 +197,8 @@ class Settings:
     roll_out_timeout: str | None = key(DURATION, "Deadline of the roll-out, and of the rollback. Default: 10m.")
     strategy: str | None = key(
         Choice("rolling", "blue-green", "canary"),
-        "How traffic moves to a release. With Swarm and Docker, `blue-green` and `canary` need `proxy`. Default: `rolling`.",
+        "How traffic moves to a release. Without `proxy`, Swarm does only `canary`, and Docker only `blue-green`."
+        " Default: `rolling`.",
     )
     proxy: str | None = key(WORD, "Service of HAProxy that divides the traffic, such as `proxy`.")
     proxy_socket: str | None = key(WORD, "Path of its runtime socket in its container. Default: /tmp/haproxy.sock.")

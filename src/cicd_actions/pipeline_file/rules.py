@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cicd_actions.deployment_record import freeze
+from cicd_actions.engines.staged_protocol import WITHOUT_PROXY
 from cicd_actions.health_gate.inputs import KEYS
 from cicd_actions.pipeline_file import backing
 from cicd_actions.pipeline_file.kinds import COMMAND, ENV
@@ -175,15 +176,18 @@ def _strategy(name: str, found: Mapping[str, Any], path: Path, reading: Reading)
         return
     here = (*path, "strategy")
     engine = found.get("engine", "command")
-    if engine == "kubernetes" and chosen == "canary" and not found.get("requests-query"):
-        what = f"`canary` of `{name}` needs `requests-query` and `errors-query`, because Kubernetes counts no requests"
-        reading.wrong(here, what, "strategy: blue-green")
+    alone = engine in {"swarm", "docker"} and not found.get("proxy")
+    counts = engine != "kubernetes" and not alone
+    if chosen == "canary" and engine != "docker" and not counts and not found.get("requests-query"):
+        what = f"`canary` of `{name}` needs `requests-query` and `errors-query`, because the engine counts no requests"
+        reading.wrong(here, what, "proxy: proxy" if alone else "strategy: blue-green")
     missing = [key for key in STAGE_COMMANDS if not found.get(key)]
     if engine == "command" and missing:
         fix = "\n".join(f"{key}: ./infra/stage.sh {key.partition('-')[0]} {{service}} {{image}}" for key in missing)
         reading.wrong(here, f"`{chosen}` of `{name}` needs {', '.join(f'`{key}`' for key in missing)}", fix)
-    if engine in {"swarm", "docker"} and not found.get("proxy"):
-        reading.wrong(here, f"`{chosen}` of `{name}` needs `proxy`, which divides the traffic", "proxy: proxy")
+    if alone and chosen != WITHOUT_PROXY[engine]:
+        what = f"`{chosen}` of `{name}` needs `proxy`: without one, `{engine}` can only do `{WITHOUT_PROXY[engine]}`"
+        reading.wrong(here, what, "proxy: proxy")
     if (migrate := found.get("migrate")) is not None and migrate.allow_contract:
         what = f"`{chosen}` of `{name}` runs two releases on one database, and the old one breaks by `allow-contract`"
         reading.wrong(here, what, "strategy: rolling")

@@ -24,7 +24,7 @@ from cicd_actions.roll_out import staged
 from cicd_actions.roll_out.inputs import Inputs, Wanted
 from cicd_actions.roll_out.staged import StagedProgress
 from cicd_actions.toolkit.deadline import Deadline
-from cicd_actions.toolkit.errors import Cancelled, UnusableInput
+from cicd_actions.toolkit.errors import ActionError, Cancelled, UnusableInput
 from cicd_actions.toolkit.findings import Finding, Severity
 from cicd_actions.toolkit.grammar import NotUnderstood
 from cicd_actions.toolkit.report import Block, Code, CodeBlock, Details, OutputValue, Paragraph, Report, Strong, Table
@@ -35,7 +35,21 @@ _FULL_SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 def run(inputs: Inputs, runtime: Runtime) -> Report:
-    """Runs one roll-out. Raises `ActionError` for every problem that it finds before it touches a service."""
+    """Runs one roll-out. Raises `ActionError` for every problem that it finds before it touches a service.
+
+    That one is inconclusive: nothing of the release ran, so nothing was tried, and a record must not say that it failed. Only
+    an image that does not exist is proven wrong, by its registry.
+    """
+    try:
+        return _run(inputs, runtime)
+    except ImageMissing:
+        raise
+    except ActionError as error:
+        error.verdict = Verdict.INCONCLUSIVE
+        raise
+
+
+def _run(inputs: Inputs, runtime: Runtime) -> Report:
     deadline = runtime.deadline(inputs.timeout + inputs.waiting)
     with connected(inputs, runtime, STAGED) as engine:
         if inputs.promote == "abandon":
@@ -211,7 +225,8 @@ def _outputs(progress: StagedProgress) -> dict[str, OutputValue]:
     return {
         "previous": {service: running.digest for service, running in progress.before.items()},
         "digests": "\n".join(f"{target.service}={_digest_or_id(target.image)}" for target in progress.targets),
-        "stage": progress.stage,
+        # What could not be taken back may have the traffic still.
+        "stage": "" if progress.stage == "abandoned" and (progress.stranded or progress.left) else progress.stage,
         "stage-notes": " ".join(progress.notes),
     }
 

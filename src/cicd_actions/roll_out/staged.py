@@ -20,7 +20,7 @@ from cicd_actions.engines import reported
 from cicd_actions.engines.protocol import ChangedMeanwhile, Engine, Evidence, Refused, RollOutFailed
 from cicd_actions.engines.release import Progress, runs_already, settled
 from cicd_actions.engines.staged_inputs import abandon
-from cicd_actions.engines.staged_protocol import Counting, Stage, Weighted
+from cicd_actions.engines.staged_protocol import Counting, Stage, Staged, Weighted
 from cicd_actions.health_gate import reading
 from cicd_actions.health_gate import run as health_gate
 from cicd_actions.health_gate.inputs import Inputs as GateInputs
@@ -30,7 +30,7 @@ from cicd_actions.roll_out.inputs import Inputs
 from cicd_actions.roll_out.strategy import Step
 from cicd_actions.roll_out.watch import Watch, old_answers, weigh
 from cicd_actions.toolkit.deadline import Deadline
-from cicd_actions.toolkit.errors import ActionError, Failed, Inconclusive, UnusableInput
+from cicd_actions.toolkit.errors import ActionError, Inconclusive, UnusableInput
 from cicd_actions.toolkit.inputs import declarations
 from cicd_actions.toolkit.report import Block, Code, Heading, Table
 from cicd_actions.toolkit.runtime import Runtime
@@ -84,11 +84,12 @@ def refuse(inputs: Inputs, engine: Engine, runtime: Runtime) -> None:
                 fix="    with:\n      strategy: blue-green",
             )
         return
-    if not isinstance(engine, Weighted):
+    assert isinstance(engine, Staged)  # noqa: S101 - see `staged_inputs.STAGED`
+    if inputs.strategy not in engine.strategies:
         raise UnusableInput(
-            f"Cannot roll out by `{inputs.strategy}` on the engine {engine.name}.",
-            cause="It needs an engine that runs two releases beside each other.",
-            fix="    with:\n      strategy: rolling",
+            f"Cannot roll out by `{inputs.strategy}` on the engine {engine.name} without `proxy`.",
+            cause=f"Without a proxy that divides the traffic, the engine can only do `{engine.strategies[0]}`.",
+            fix=f"    with:\n      proxy: proxy\n\nOr, without a proxy:\n\n    with:\n      strategy: {engine.strategies[0]}",
         )
     if inputs.migrations:
         raise Refused(
@@ -104,12 +105,16 @@ def refuse(inputs: Inputs, engine: Engine, runtime: Runtime) -> None:
     }
     prometheus.refuse(inputs.prometheus, queries, runtime)
     if inputs.strategy == "canary" and inputs.promote != "staged" and isinstance(_counter(engine, inputs, runtime), Uncounted):
+        choice = "set `strategy: blue-green`, which the gate alone decides"
+        if "blue-green" not in engine.strategies:
+            choice = "let HAProxy divide the traffic and count (`proxy`)"
+        series = 'pod=~"{service}-[a-z0-9]+-[a-z0-9]{5}"' if engine.name == "kubernetes" else 'service="{service}"'
         raise UnusableInput(
             f"Cannot judge a canary on the engine {engine.name}: it does not count what the releases answer.",
-            fix="Let Prometheus count, or set `strategy: blue-green`, which the gate alone decides:\n\n"
+            fix=f"Let Prometheus count, or {choice}:\n\n"
             "    with:\n      prometheus: http://prometheus:9090\n"
-            "      requests-query: 'http_requests_total{pod=~\"{service}-[a-z0-9]+-[a-z0-9]{5}\"}'\n"
-            '      errors-query: \'http_requests_total{pod=~"{service}-[a-z0-9]+-[a-z0-9]{5}",code=~"5.."}\'',
+            f"      requests-query: 'http_requests_total{{{series}}}'\n"
+            f"      errors-query: 'http_requests_total{{{series},code=~\"5..\"}}'",
         )
     if inputs.stage_targets.strip():
         here = {wanted.service: "127.0.0.1" for wanted in inputs.services}
@@ -132,7 +137,7 @@ def roll_out(
     runtime: Runtime,
 ) -> None:
     """Moves the targets; `progress` holds the outcome, whatever ends the call."""
-    assert isinstance(engine, Weighted)  # noqa: S101 - see `refuse`
+    assert isinstance(engine, Staged)  # noqa: S101 - see `refuse`
     walk = _Walk(engine, engine, _counter(engine, inputs, runtime), progress, inputs, deadline, runtime)
     try:
         walk.to_the_end()
@@ -150,12 +155,17 @@ def roll_out(
 @dataclass
 class _Walk:
     engine: Engine
-    weighted: Weighted
+    beside: Staged
     counting: Counting
     progress: StagedProgress
     inputs: Inputs
     deadline: Deadline
     runtime: Runtime
+
+    @property
+    def weighted(self) -> Weighted:
+        assert isinstance(self.engine, Weighted)  # noqa: S101 - its strategies have no share otherwise
+        return self.engine
 
     def to_the_end(self) -> None:
         share = self.take_up()
@@ -172,10 +182,13 @@ class _Walk:
                 if self.inputs.promote == "manual":
                     self.progress.stage = "staged"
                     return
-            self.bake(baseline)
+            if self.beside.without_bake:
+                self._note(self.beside.without_bake)
+            else:
+                self.bake(baseline)
         for service, stage in list(stages.items()):
             self.runtime.log(f"{service}: promoting the stage.")
-            arrived = self.progress.arrived[service] = self.weighted.finish(stage, self.deadline)
+            arrived = self.progress.arrived[service] = self.beside.finish(stage, self.deadline)
             self.progress.finished.append(service)
             del stages[service]
             if arrived.unproven:
@@ -188,11 +201,11 @@ class _Walk:
     def take_up(self) -> float:
         """Takes up the stages of this release, and abandons those of others; returns the smallest share that one has."""
         for target in self.progress.targets:
-            stage = self.weighted.staged([target.service], self.deadline).get(target.service)
+            stage = self.beside.staged([target.service], self.deadline).get(target.service)
             if stage is None:
                 continue
             if stage.target.image.pinned != target.image.pinned or stage.until < time.time():
-                self.progress.notes.append(abandon(self.weighted, stage, self.deadline, self.runtime))
+                self.progress.notes.append(abandon(self.beside, stage, self.deadline, self.runtime))
                 now = settled(self.engine, [target.service], self.deadline, self.runtime)
                 self.progress.before = {**self.progress.before, **now}
                 continue
@@ -214,7 +227,7 @@ class _Walk:
                 self.progress.unchanged.append(service)
                 continue
             if self.inputs.promote == "staged":
-                raise Failed(
+                raise Refused(
                     f"Cannot promote {service}: no stage of {target.image.pinned} stands.",
                     cause="It was never prepared, was abandoned, or has expired.",
                     fix="Stage the release again:\n\n    with:\n      promote: manual",
@@ -222,7 +235,7 @@ class _Walk:
             self.runtime.log(f"{service}: starting {target.image.pinned} beside what runs.")
             self.progress.touched.append(service)
             run = _run(self.runtime)
-            self.progress.stages[service] = self.weighted.prepare(target, before, self.deadline, run=run, until=until)
+            self.progress.stages[service] = self.beside.prepare(target, before, self.deadline, run=run, until=until)
 
     def gate(self, at: str) -> None:
         """Runs the gate on each replica of the new release, at its own address."""
@@ -326,7 +339,7 @@ class _Walk:
                     target = next(target for target in progress.targets if target.service == service)
                     self.engine.revert(target, progress.before[service], deadline, wait=wait)
                 elif stage is not None:
-                    self.weighted.abandon(stage, deadline, wait=wait)
+                    self.beside.abandon(stage, deadline, wait=wait)
             except ChangedMeanwhile as error:
                 progress.left[service] = error.what
             except ActionError as error:

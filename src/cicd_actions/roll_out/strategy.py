@@ -69,7 +69,8 @@ class StrategyInputs:
     strategy: str = declare(
         choice("rolling", "blue-green", "canary"),
         "How traffic moves: `rolling` replaces replica by replica, `blue-green` switches all of it at once to a release that"
-        " stands beside the old one, `canary` a share at a time. With Swarm and Docker, the last two need `proxy`.",
+        " stands beside the old one, `canary` a share at a time. Without `proxy`, Swarm does"
+        " only `canary`, and Docker only `blue-green`.",
         default="rolling",
     )
     steps: tuple[Step, ...] = declare(

@@ -6,14 +6,15 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from cicd_actions.engines.protocol import Engine, RolledOut, Target
+from cicd_actions.engines.protocol import Engine, Relabels, RolledOut, Target
 from cicd_actions.engines.release import BEFORE_ANYTHING
 from cicd_actions.github.client import GitHub
 from cicd_actions.github.records import Records
 from cicd_actions.github.release_record import Record, Run, Task, is_sha
 from cicd_actions.health_gate.embedded import GateOptions, gate
-from cicd_actions.rollback_to_previous_sha.plan import Facts, Plan
+from cicd_actions.rollback_to_previous_sha.plan import Facts, Move, Plan
 from cicd_actions.toolkit.deadline import Deadline
+from cicd_actions.toolkit.errors import ActionError
 from cicd_actions.toolkit.findings import Severity
 from cicd_actions.toolkit.report import Report
 from cicd_actions.toolkit.runtime import Runtime
@@ -57,6 +58,7 @@ def moves(
             continue
         if move.already and not again:
             runtime.log(f"{move.service} runs {move.reference} already.")
+            _relabel(move, engine, deadline, runtime)
             continue
         runtime.log(f"Rolling {move.service} back to {move.reference}.")
         yield (moved := replace(moved, under_way=move.service))
@@ -68,6 +70,16 @@ def moves(
             raise
         runtime.log(f"{move.service} is rolled back after {done.seconds:.1f} s.")
         yield (moved := Moved((*moved.arrived, done)))
+
+
+def _relabel(move: Move, engine: Engine, deadline: Deadline, runtime: Runtime) -> None:
+    """Takes the commit of the release that is left off a service whose image it did not change."""
+    if not move.sha or move.now.sha == move.sha or not isinstance(engine, Relabels):
+        return
+    try:
+        engine.relabel(Target(move.service, move.image, move.sha), deadline)
+    except ActionError as error:
+        runtime.log(f"{move.service} keeps the label of {move.now.sha[:12]}: {error.what}")
 
 
 def doubted(plan: Plan, engine: Engine, judged: Report) -> bool:

@@ -19,6 +19,9 @@ _COMMANDS = {
     *("merge", "revision", "show", "stamp", "upgrade"),
 }
 
+_NOT_FORWARD = ("--plan", "--check", "--prune", "--fake")
+"""Options of Django's `migrate` that change no schema: https://docs.djangoproject.com/en/stable/ref/django-admin/#migrate"""
+
 _PYTHON = re.compile(r"python[0-9.]*")
 _SHELLS = {"sh", "bash", "dash", "ash", "zsh"}
 _HARMLESS = re.compile(r"(cd|export|set|umask|\.|source)\s[^`|<>&]*")
@@ -45,7 +48,8 @@ class MigrationCommand:
 def migration_in(words: Sequence[str]) -> MigrationCommand | None:
     """Returns the migration that the program can watch, or `None` for any other command.
 
-    Raises `UnusableInput` for one of Alembic's other commands: this action brings a database forward, and proves it.
+    Raises `UnusableInput` for what does not migrate, such as Alembic's other commands: this action brings a database forward,
+    and proves it.
     """
     shell = _in_shell(words)
     if shell is not None:
@@ -106,8 +110,14 @@ def _django(words: Sequence[str]) -> MigrationCommand | None:
     at = next((index for index, name in enumerate(names) if name in {"manage.py", "django-admin", "django"}), None)
     if at is None or "migrate" not in words[at + 1 :]:
         return None
-    if {"--plan", "--check", "--prune", "--fake"} & set(words):
-        return None
+    other = next((word for word in words[at + 1 :] if word in _NOT_FORWARD), "")
+    if other:
+        raise UnusableInput(
+            f"The input `command` runs `migrate {other}`, which does not migrate a database forward.",
+            cause="With Django, this action runs `manage.py migrate`: it reads what is pending, and proves afterwards that the"
+            " database is there.",
+            fix="    with:\n      command: python manage.py migrate --no-input",
+        )
     before, arguments = tuple(words[:at]), tuple(words[at + 1 :])
     if names[at] == "django":
         if len(before) < 2 or before[-1] != "-m":

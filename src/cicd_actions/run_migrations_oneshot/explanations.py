@@ -16,7 +16,7 @@ from cicd_actions.run_migrations_oneshot.sentences import (
     place_of,
     without_url,
 )
-from cicd_actions.run_migrations_oneshot.sql_states import STATES
+from cicd_actions.run_migrations_oneshot.sql_states import EXISTS, advice
 from cicd_actions.toolkit.verdict import Verdict
 
 
@@ -32,6 +32,13 @@ def explained(progress: Progress, inputs: Inputs) -> Explanation:
 def _heads(progress: Progress, _inputs: Inputs) -> Explanation:
     heads = objects(progress.fields, "heads")
     names = [text(head, "revision") for head in heads]
+    if progress.tool == "django":
+        return Explanation(
+            f"The image has {len(heads)} last migrations in one app: {', '.join(names)}.",
+            "Two branches each added a migration after the same one, so their order is not defined.",
+            "Merge them in the repository, commit the new file, and release again:\n\n"
+            "    python manage.py makemigrations --merge",
+        )
     listed = ", ".join(f"{text(head, 'revision')} ({text(head, 'file')})" for head in heads)
     return Explanation(
         f"The image has {len(heads)} heads: {listed}.",
@@ -268,35 +275,75 @@ def _no_alembic(progress: Progress, _inputs: Inputs) -> Explanation:
     python = f"Python {text(progress.fields, 'python')} at {text(progress.fields, 'executable')}"
     packages = {"django": "Django", "flask": "Flask-Migrate", "sql": "PostgreSQL driver"}
     tool = packages.get(text(progress.fields, "tool"), "Alembic")
+    program = "python manage.py migrate" if tool == "Django" else "alembic upgrade head"
     return Explanation(
         f"The image has no {tool}.",
         f"Neither the {python} nor the interpreter of the script on PATH can import it.",
         "Install it in the image (not only as a development dependency). If it stands in a separate environment, name it:"
-        "\n\n    with:\n      command: /app/.venv/bin/alembic upgrade head\n\nIf another tool migrates, name that one as"
+        f"\n\n    with:\n      command: /app/.venv/bin/{program}\n\nIf another tool migrates, name that one as"
         " `command`.",
     )
 
 
 def _exit(progress: Progress, _inputs: Inputs) -> Explanation:
+    who = "The settings, a migration or Django's" if progress.tool == "django" else "env.py, a migration or Alembic's"
     return Explanation(
         f"The migration environment stopped itself: {progress.problem.text}.",
-        "env.py, a migration, or Alembic's reading of its arguments called for an exit. The log has its own words.",
+        f"{who} reading of its arguments called for an exit. The log has its own words.",
     )
 
 
 def _environment(progress: Progress, _inputs: Inputs) -> Explanation:
     found = progress.problem
     kind = f"{found.kind}: " if found.kind else ""
-    cause, fix = STATES.get(found.sqlstate, ("", ""))
+    cause, fix = advice(found.sqlstate, progress.tool)
+    causes = {"django": "A migration that cannot be loaded, or the settings.", "sql": "A file that cannot be read."}
     return Explanation(
         f"The migration tool failed before the first migration: {kind}{first_line(found.text)}",
-        cause or "A revision file that cannot be loaded, env.py, or the settings that it needs.",
+        cause or causes.get(progress.tool, "A revision file that cannot be loaded, env.py, or the settings that it needs."),
         fix or "The last lines of the log show where. The same command fails in the same way on your machine, in that image.",
+    )
+
+
+def _history(progress: Progress, _inputs: Inputs) -> Explanation:
+    return Explanation(
+        f"The database's history contradicts the image's migrations: {first_line(progress.problem.text)}",
+        "A migration that was applied got a new dependency afterwards, was renamed, or the user model was replaced after the"
+        " first migration. Django refuses to guess.",
+        "Restore the file as it was when it was applied, and declare the new dependency in a new migration:\n\n"
+        "    git log --patch -- APP/migrations/NAME.py",
+    )
+
+
+def _receiver(progress: Progress, _inputs: Inputs) -> Explanation:
+    found = progress.problem
+    return Explanation(
+        f"Every migration is applied, but a receiver of Django's `post_migrate` failed: {found.kind}: {first_line(found.text)}",
+        "Django creates permissions and content types there, and applications add their data.",
+        "Fix the receiver, and run this again: it does not repeat the migrations, and calls the receivers again.",
+    )
+
+
+def _too_long(progress: Progress, _inputs: Inputs) -> Explanation:
+    width = progress.fields.get("width")
+    named = ", ".join(texts(progress.fields, "revisions"))
+    table = text(progress.fields, "table")
+    return Explanation(
+        f"The version table {table} takes {width} characters of a revision id, and these are longer: {named}.",
+        "Alembic makes the column `version_num` 32 characters wide. The migration would run, and fail when it is recorded.",
+        "Shorten the id in the file, and in the `down_revision` of the next one; or widen the column first:\n\n"
+        f"    ALTER TABLE {table} ALTER COLUMN version_num TYPE varchar(255);",
     )
 
 
 def _unproven(progress: Progress, _inputs: Inputs) -> Explanation:
     left = ", ".join(texts(progress.fields, "left"))
+    if progress.tool == "django":
+        return Explanation(
+            f"Every migration ran without an error, but the database is at {at(progress.now)}: {left} did not stay.",
+            "What ran was never committed, or it went to another database than the one that was read.",
+            "Compare `DATABASES` and `DATABASE_ROUTERS` of the settings with the address that this job gets.",
+        )
     external = progress.fields.get("external") is True
     return Explanation(
         f"Every migration ran without an error, but the database is at {at(progress.now)}: {left} did not stay.",
@@ -330,13 +377,20 @@ def _autocommit(progress: Progress, _inputs: Inputs) -> Explanation:
 
 def _migration(progress: Progress, inputs: Inputs) -> Explanation:
     found = progress.problem
-    cause, fix = STATES.get(found.sqlstate, ("", ""))
+    cause, fix = advice(found.sqlstate, progress.tool)
     if found.sqlstate == "55P03":
         who = "; ".join(described(one) for one in progress.blockers)
         cause = f"Blocked by {who}." if who else "Another session held a lock that it needs; it is gone by now."
         fix = (
             f"It gave up after {inputs.lock_timeout:g} s, so that others do not queue behind it. Run it when that session is"
             " done, end that session, or let it retry:\n\n    with:\n      lock-retries: 3"
+        )
+    if progress.partial and found.sqlstate in EXISTS:
+        # Marking it as applied would leave out what comes after.
+        cause = "An earlier attempt may have left a part of this migration: it does not run in one transaction."
+        fix = (
+            f"Compare the database with {file_of(progress) or 'the migration'}, statement by statement. Drop what exists of it,"
+            " or make each statement safe to repeat, and run this again."
         )
     # The database's errors have a code; the names of the drivers' classes add nothing.
     kind = f"{found.kind}: " if found.kind and not found.sqlstate else ""
@@ -379,6 +433,9 @@ _RULES: Mapping[str, Callable[[Progress, Inputs], Explanation]] = {
     "exit": _exit,
     "environment": _environment,
     "unproven": _unproven,
+    "history": _history,
+    "receiver": _receiver,
+    "too-long": _too_long,
     "timeout": _timeout,
     "autocommit-in-transaction": _autocommit,
     "migration": _migration,

@@ -69,9 +69,12 @@ class _Alembic:
                 contract = inputs.dry_run or (inputs.allow_contract and words is not None)
                 ran = self._jobs.alembic(self._command, mode=first, contract=contract)
                 self._keep_sql(ran.progress)
-                if ran.progress.state == "planned" and not inputs.dry_run:
+                pending = ran.progress.state == "planned"
+                # Where nothing is pending, Django's migrate still calls the receivers of its signals.
+                signals = first == "plan" and ran.progress.state == "up-to-date" and self._command.tool == "django"
+                if (pending or signals) and not inputs.dry_run:
                     self._outcome.ran = ran
-                    ran = self._prepared_apply(words)
+                    ran = self._prepared_apply(words if pending else None)
                 self._outcome.ran = ran
                 if not ran.progress.state and ran.progress.before is not None:
                     self._look()

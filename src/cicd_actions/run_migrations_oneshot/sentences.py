@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
 
 from cicd_actions.run_migrations_oneshot.inputs import Inputs
@@ -51,7 +52,7 @@ def missing_variables(names: tuple[str, ...], inputs: Inputs) -> Explanation:
         "This step has none or an empty one, and `env-file-variable` and `service` bring none. A secret that does not exist,"
         f" or that this job cannot see (a job without its `environment:`), is empty. {ENTRYPOINT}",
         f"    env:\n{secrets}{pass_on}\n\nIf the image's entrypoint sets it, name the entrypoint in the command:\n\n"
-        "    with:\n      command: /entrypoint.sh alembic upgrade head",
+        f"    with:\n      command: /entrypoint.sh {shlex.join(inputs.command)}",
     )
 
 

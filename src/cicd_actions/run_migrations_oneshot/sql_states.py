@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-STATES: Mapping[str, tuple[str, str]] = {
+_STATES: Mapping[str, tuple[str, str]] = {
     "08006": (
         (
             "The server ended the session, and psycopg2 does not hand over why: an administrator, a fail-over or a crash, or a"
@@ -56,6 +56,13 @@ STATES: Mapping[str, tuple[str, str]] = {
         "Another session holds a lock that env.py waits for before the first migration.",
         "Run it again when that session is done.",
     ),
+    "55006": (
+        "Rows were changed in this transaction, and PostgreSQL has not checked their deferred constraints yet.",
+        (
+            "Change the rows in one migration and the table in the next one, each in a separate transaction; or check at once:"
+            "\n\n    SET CONSTRAINTS ALL IMMEDIATE"
+        ),
+    ),
     "55P04": (
         "PostgreSQL cannot use a new enum value in the transaction that added it.",
         (
@@ -96,3 +103,31 @@ STATES: Mapping[str, tuple[str, str]] = {
         ),
     ),
 }
+
+EXISTS = ("42P07", "42701")
+"""A table, index or column that the migration makes is there already."""
+
+_OF_TOOL: Mapping[tuple[str, str], str] = {
+    ("django", "25001"): (
+        "Run the migration without a transaction:\n\n    class Migration(migrations.Migration):\n        atomic = False\n\n"
+        "For an index, use `AddIndexConcurrently` of django.contrib.postgres.operations."
+    ),
+    ("sql", "25001"): "Give the statement a file without a transaction, which begins with:\n\n    -- transaction: none",
+    ("django", "55P04"): "Add the value in a separate, earlier migration.",
+    ("sql", "55P04"): "Add the value in a separate, earlier file.",
+    **dict.fromkeys(
+        [("django", code) for code in EXISTS],
+        "Compare it with the migration. If it is what the migration would make, tell Django so by hand:\n\n"
+        "    python manage.py migrate APP NAME --fake",
+    ),
+    **dict.fromkeys(
+        [("sql", code) for code in EXISTS], "Compare it with the file. Then drop what is there, or make the file accept it."
+    ),
+}
+"""Fixes that differ from Alembic's."""
+
+
+def advice(code: str, tool: str) -> tuple[str, str]:
+    """Returns the cause of an error code, and its fix with this tool; empty ones where nothing is known."""
+    cause, fix = _STATES.get(code, ("", ""))
+    return cause, _OF_TOOL.get((tool, code), fix)

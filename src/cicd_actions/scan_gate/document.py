@@ -40,6 +40,8 @@ def load(path: Path) -> Any:
         text = content.decode(json.detect_encoding(content))
         return Lines(_parsed(line) for line in text.splitlines() if line.strip())
     except (ValueError, RecursionError):
+        if isinstance(whole, json.JSONDecodeError) and whole.msg == "Extra data":
+            raise Unreadable("the report holds several JSON documents in a row; have the scanner write SARIF") from None
         begins = content.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n")[:1]
         if begins in {b"{", b"["}:
             raise Unreadable(f"the report is truncated, or is not JSON ({_shown(whole)})") from None
@@ -60,7 +62,9 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _shown(error: ValueError) -> str:
     # The rest of the message repeats nothing of the document.
-    return f"line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else "not Unicode"
+    if isinstance(error, json.JSONDecodeError):
+        return f"line {error.lineno}, column {error.colno}"
+    return f"byte {error.start} is not {error.encoding}" if isinstance(error, UnicodeDecodeError) else "a number is too long"
 
 
 class Lines(list[Any]):

@@ -1,7 +1,8 @@
 """Decides which reported findings are the same, whatever scanner reports them and in whatever order.
 
-- A vulnerability is its advisory and its package. Ids that any report calls aliases of each other are one advisory. Ids that
-  stand for several vulnerabilities, such as those of distributions (DSA, RHSA, USN), join nothing.
+- A vulnerability is its advisory and its package; a Go package is one with the module that it is in. Ids that any report
+  calls aliases of each other are one advisory. Ids that stand for several vulnerabilities, such as those of distributions
+  (DSA, RHSA, USN), join nothing.
 - A finding in code is its rule, its file and the text of its line, so it stays the same when lines move. The n-th finding of
   a rule on equal lines of a file keeps its number.
 - A secret is its rule, its file, its commit and its number. Nothing of the line is used, not even a hash: a hash of a weak
@@ -85,6 +86,13 @@ def _dependencies(reported: Sequence[Reported]) -> Iterable[Group]:
     together: dict[tuple[str, str], list[Reported]] = defaultdict(list)
     for one, ids in named.items():
         together[package_name(one.package), aliases.root(_same(ids)[0])].append(one)
+    for package, root in sorted(together, reverse=True):
+        # `golang.org/x/text/language` is a package of the module `golang.org/x/text`.
+        above = package.rpartition("/")[0]
+        while above and (above, root) not in together:
+            above = above.rpartition("/")[0]
+        if above:
+            together[above, root] += together.pop((package, root))
     for (package, _), members in together.items():
         names = tuple(sorted({id_ for one in members for id_ in named[one]}, key=_rank))
         same = sorted({id_ for one in members for id_ in _same(named[one])}, key=_rank)

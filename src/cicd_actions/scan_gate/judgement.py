@@ -163,12 +163,13 @@ def _deployed(scan: Scan, policy: Policy) -> bool:
 
 def _message(group: Group, package: str, fixed: Sequence[str]) -> str:
     said = max((one.message for one in group.reported), key=lambda text: (bool(text), -len(text)), default="").rstrip(".")
+    said = said or group.names[0]
     if not package:
         return f"{said}."
     versions = ", ".join(dict.fromkeys(one.version for one in group.reported if one.version))
     head = f"{package} {versions}".strip()
     fix = f" Fixed in {', '.join(fixed)}." if fixed else ""
-    return f"{head}: {said or group.names[0]}.{fix}"
+    return f"{head}: {said}.{fix}"
 
 
 def examine(scans: Sequence[Scan], policy: Policy, now: dt.datetime) -> list[str]:

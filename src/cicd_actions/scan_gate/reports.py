@@ -35,22 +35,20 @@ class Expected:
 
     path: str
     scanner: str = ""
+    """One of `SCANNERS`, or the name of a tool that writes SARIF."""
     of: str = ""
-    """The file or folder that was scanned, such as a lock file, for reports that do not name it."""
+    """The file that was scanned, such as a lock file, for reports that do not name it; or the folder that paths begin at."""
 
 
-_LINE = re.compile(r"(?:(?P<scanner>[a-z][a-z-]*):\s+)?(?P<path>\S+(?:(?! of )\s+\S+)*?)(?:\s+of\s+(?P<of>\S+))?")
+_LINE = re.compile(r"(?:(?P<scanner>[A-Za-z][\w-]*):\s+)?(?P<path>\S+(?:(?! of )\s+\S+)*?)(?:\s+of\s+(?P<of>\S(?:.*\S)?))?")
 
 
 def expected(line: str) -> Expected:
-    """Reads `PATH`, `SCANNER: PATH` or `SCANNER: PATH of FILE`."""
+    """Reads `PATH`, `SCANNER: PATH` or `SCANNER: PATH of FILE`, where FILE may be a folder."""
     match = _LINE.fullmatch(line)
     if match is None:
         raise NotUnderstood(f"`{line[:200]}` is not the path of a report", example="trivy: reports/image.json")
-    if match["scanner"] and match["scanner"] not in SCANNERS:
-        known = ", ".join(SCANNERS)
-        raise NotUnderstood(f"`{match['scanner']}` is not a scanner that is read ({known})", example=f"sarif: {match['path']}")
-    return Expected(match["path"], match["scanner"] or "", (match["of"] or "").removeprefix("./"))
+    return Expected(match["path"], (match["scanner"] or "").lower(), (match["of"] or "").removeprefix("./"))
 
 
 def read(reports: tuple[Expected, ...], root: Path) -> list[Scan]:
@@ -73,9 +71,12 @@ def read(reports: tuple[Expected, ...], root: Path) -> list[Scan]:
 
 
 def doubt_committed(scans: list[Scan], root: Path) -> None:
-    """Notes reports that git tracks: a pull request could hand in its own, and break the scanner that would replace it."""
+    """Notes reports that git tracks: a pull request could hand in its own, and break the scanner that would replace it.
+
+    A link on the way to a report counts too, wherever it leads: a clean report of another tool may lie on the runner.
+    """
     top = os.path.realpath(root)
-    real = {os.path.realpath(root / scan.path): scan for scan in scans}
+    real = {path: scan for scan in scans for path in _way(Path(top, scan.path))}
     inside = [os.path.relpath(path, top) for path in real if path.startswith(f"{top}/")]
     if not inside:
         return
@@ -89,6 +90,22 @@ def doubt_committed(scans: list[Scan], root: Path) -> None:
     for path in done.stdout.split("\0"):
         if f"{top}/{path}" in real:
             real[f"{top}/{path}"].problems.append("it is a file of the repository, and the pull request could have written it")
+
+
+MOST_LINKS = 40
+"""Links on the way to a file, as Linux has it."""
+
+
+def _way(path: Path) -> Iterator[str]:
+    """Yields the links on the way to a file, and the file itself, each by a path whose folders are not links."""
+    done, left, links = Path("/"), list(path.parts), 0
+    while left:
+        done = Path(os.path.normpath(done / left.pop(0)))
+        if links < MOST_LINKS and os.path.lexists(done) and done.is_symlink():
+            links += 1
+            yield str(done)
+            done, left = done.parent, [*done.readlink().parts, *left]
+    yield str(done)
 
 
 def _matching(one: Expected, root: Path) -> list[str]:
@@ -113,8 +130,14 @@ def _read(one: Expected, path: str, root: Path) -> Iterator[Scan]:
         scans = [blank]
     for scan in scans:
         if one.of:
-            scan.reported = [replace(each, file=each.file or one.of) for each in scan.reported]
+            scan.reported = [replace(each, file=_placed(each.file, one.of, root)) for each in scan.reported]
         yield scan
+
+
+def _placed(file: str, of: str, root: Path) -> str:
+    """Returns the path from the root of the repository, of a scanner that ran in the folder *of*."""
+    below = str(Path(of, file))
+    return below if not file or os.path.lexists(root / below) else file
 
 
 def _scans(found: Any, one: Expected, shown: str) -> Iterator[Scan]:

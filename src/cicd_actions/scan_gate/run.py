@@ -106,6 +106,10 @@ def _judged(scans: Sequence[Scan], policy: Policy, where: Path) -> Judged:
 
 def _relative(file: str, where: Path) -> str:
     """Returns a path from the repository's root, as scanners on the host, in containers and of URIs write it."""
+    inside = file.lstrip("/")
+    if file.startswith("/") and not os.path.lexists(file) and os.path.lexists(where / inside):
+        # trivy 0.68 writes `file:///` for the folder that it scanned.
+        return os.path.normpath(inside)
     for root in (str(where), os.path.realpath(where), "/github/workspace", "/src"):
         if file.startswith(f"{root}/"):
             file = file[len(root) + 1 :]

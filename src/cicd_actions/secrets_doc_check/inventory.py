@@ -43,6 +43,8 @@ class Row:
     unknown: bool = False
     """Whether it is needed and GitHub could not say if it is set."""
     hints: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
+    """What the input `docs` would be with the file that documents the name; empty where none does."""
     todo: list[Place] = field(default_factory=list)
     """Generated entries that still have their placeholder."""
     ignored: str = ""

@@ -192,6 +192,8 @@ def _finding(row: Row, state: State) -> Finding:
     elif state is State.UNDOCUMENTED:
         message = f"The {kind} `{row.name}` is used here and not documented.{hints}{also}"
         fix = f"Document it:\n\n    {line(row)}"
+        if row.outside:
+            fix = "Name that file too:\n\n    docs: |\n" + "\n".join(f"      {pattern}" for pattern in row.outside)
     elif state is State.UNSET:
         message = f"The {kind} `{row.name}` is empty here: it is not set ({', '.join(row.unset)}).{hints}{also}"
         fix = "\n".join(f"    {setter(row.kinds[0], row.name, level)}" for level in row.unset)

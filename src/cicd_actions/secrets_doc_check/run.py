@@ -89,7 +89,7 @@ def _checked(inputs: Inputs, runtime: Runtime) -> Report:
             runtime.log(f"Wrote {target}.")
     entries = _entries(documents, gathered)
     rows = compare(gathered.uses, [*entries, *gathered.declared], gathered.column, dict(inputs.ignore), code=bool(inputs.code))
-    _hint_mentions(rows, gathered.tree, documents)
+    _hint_mentions(rows, gathered.tree, documents, inputs)
     return _report(inputs, runtime, gathered, rows, documents, changed)
 
 
@@ -220,9 +220,10 @@ def _write(path: Path, text: str) -> None:
         raise Failed(f"Could not write {path.name}: {error.strerror or error}.") from None
 
 
-def _hint_mentions(rows: list[Row], tree: Tree, documents: dict[str, str]) -> None:
-    """Adds to each undocumented name where a text mentions it."""
+def _hint_mentions(rows: list[Row], tree: Tree, documents: dict[str, str], inputs: Inputs) -> None:
+    """Adds to each undocumented name where a text mentions it, and how that text counts if it documents the name."""
     wanted = {row.name.upper(): row for row in rows if State.UNDOCUMENTED in row.states and not row.todo}
+    documented: dict[str, set[str]] = {}
     for name, (place, read) in mentions.find(tree, wanted, documents).items():
         why = (
             "but not as an entry of a list, a table or a section about secrets"
@@ -230,6 +231,11 @@ def _hint_mentions(rows: list[Row], tree: Tree, documents: dict[str, str]) -> No
             else "which the input `docs` does not name"
         )
         wanted[name].hints.append(f"mentioned in {place}, {why}")
+        if not read and place.file not in documented:
+            text = tree.glance(place.file) if place.file.lower().endswith((".md", ".mdx", ".markdown")) else None
+            documented[place.file] = {entry.name.upper() for entry in documentation.scan(place.file, text or "")}
+        if name in documented.get(place.file, ()):
+            wanted[name].outside = [*(pattern.text for pattern in inputs.docs), place.file]
 
 
 def _report(

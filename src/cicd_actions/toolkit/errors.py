@@ -19,7 +19,9 @@ class ActionError(Exception):
     """
 
     exit_code: ClassVar[int] = 1
-    verdict: ClassVar[Verdict] = Verdict.FAIL
+    verdict: Verdict = Verdict.FAIL
+    """That of the class, unless the action knows that nothing was judged: a refusal exits with 1, and proves nothing."""
+
     title: ClassVar[str] = "Failed"
 
     def __init__(self, what: str, *, cause: str = "", fix: str = "", see: str = "") -> None:

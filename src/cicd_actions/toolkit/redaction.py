@@ -189,15 +189,15 @@ _BREAK = 32
 
 
 def _just_before(text: str, start: int, part: str) -> Iterator[tuple[int, int]]:
-    """A few letters of the secret at the end of the line before, too few to be found by themselves."""
+    """The letters of the secret at the end of the line before: a few are not found by themselves."""
     end = len(text[max(start - _BREAK, 0) : start].rstrip()) + max(start - _BREAK, 0)
-    if 0 < len(part) < _EDGE and text.endswith(part, 0, end):
+    if part and text.endswith(part, 0, end):
         yield end - len(part), end
 
 
 def _just_after(text: str, end: int, part: str) -> Iterator[tuple[int, int]]:
     start = end + len(text[end : end + _BREAK]) - len(text[end : end + _BREAK].lstrip())
-    if 0 < len(part) < _EDGE and text.startswith(part, start):
+    if part and text.startswith(part, start):
         yield start, start + len(part)
 
 
@@ -279,18 +279,20 @@ def _longest_first(rests: Iterable[str]) -> str:
 
 
 def _occurrences(text: str, part: str) -> Iterator[int]:
-    at = text.find(part)
-    while at >= 0:
+    at = -1
+    while (at := text.find(part, at + 1)) != -1:
         yield at
-        at = text.find(part, at + 1)
 
+
+_HALF = 12
+"""Characters of the longest half of an escape: eight backslashes, `u`, three digits."""
 
 _HALF_AN_ESCAPE = r"(?:[\udc80-\udcff]{0,3}%[0-9A-Fa-f]?|[\udc80-\udcff]{1,3}|\\{1,8}(?:u[0-9a-f]{0,3})?|&#?[a-z0-9]{0,6})\Z"
 
 
 def _without_half_an_escape(text: str) -> str:
     """The text without the beginning of an escape that a cut left at its end."""
-    return text[: -len(half[0])] if (half := re.search(_HALF_AN_ESCAPE, text[-8:])) and len(text) > len(half[0]) else text
+    return text[: -len(half[0])] if (half := re.search(_HALF_AN_ESCAPE, text[-_HALF:])) and len(text) > len(half[0]) else text
 
 
 Piece = tuple[str, int]
@@ -301,8 +303,8 @@ def _backslash(escape: str) -> list[Piece]:
     """JSON, JavaScript, Python, Go, YAML."""
     kind, digits = escape[1], escape[2:].strip("{}")
     if len(escape) == 12:
-        text = bytes.fromhex(digits[:4] + digits[6:]).decode("utf-16-be", "replace")
-    elif kind in "uUx" and digits:
+        text = bytes.fromhex(digits[:4] + digits[6:]).decode("utf-16-be")
+    elif digits:
         code = int(digits, 16)
         text = chr(code) if code < 0x110000 else escape
     else:

@@ -44,6 +44,8 @@ def _version(root: Any) -> Problem | None:
     version = root.get("openapi")
     if version is None:
         return Problem("#", "It has no field `openapi`, so it is not an OpenAPI document.", "    openapi: 3.1.0")
+    if re.fullmatch(r"3\.[012]", str(version)):
+        return Problem("#/openapi", f"It is OpenAPI {version}, whose third number is missing.", f'    openapi: "{version}.0"')
     if not isinstance(version, str) or not re.fullmatch(r"3\.[012]\.\d+(-.*)?", version):
         return Problem("#/openapi", f"It is OpenAPI {version!r}; this action reads 3.0, 3.1 and 3.2.", "    openapi: 3.1.0")
     return None
@@ -52,7 +54,9 @@ def _version(root: Any) -> Problem | None:
 def _structure(document: Document) -> Iterator[Problem]:
     root = document.root
     info = root.at("info")
-    if not isinstance(info.raw, dict) or not all(isinstance(info.raw.get(key), str) for key in ("title", "version")):
+    # In YAML a version without quotes is a number. Nothing depends on it.
+    kinds: dict[str, type | tuple[type, ...]] = {"title": str, "version": (str, int, float)}
+    if not isinstance(info.raw, dict) or not all(isinstance(info.raw.get(key), kind) for key, kind in kinds.items()):
         yield Problem("#/info", "`info` has to be an object with `title` and `version`, both text.")
     if "paths" not in root.raw and (document.nullable_keyword or not {"components", "webhooks"} & root.raw.keys()):
         yield Problem("#", "It has no `paths`.")

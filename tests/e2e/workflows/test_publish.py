@@ -27,10 +27,9 @@ STEPS = {"upload-artifact": "build", "download-artifact": "publish", "create-git
 
 FAILURES = {
     "sudo": "test", "self-test": "self-test / tree", "docker": "image", "make": "image", "attest-image": "image", **STEPS,
-    "push": "publish", "attest-publish": "publish",
-    "create": "publish", "upload": "publish", "edit": "publish", "api": "publish",
+    "push": "publish", "attest-publish": "publish", "api": "publish",
 }  # fmt: skip
-"""What fails, and the job that it stops: tests, image, builds, attestations, artifacts, token, git, and the verbs of gh."""
+"""What fails, and the job that it stops: tests, image, builds, attestations, artifacts, token, git, and gh."""
 
 PROGRAMS = {
     "sudo": "exit 0",

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from demo.picture import Picture
 from tests.e2e.workflows.conftest import Consumer
 from tests.harness.alembic_project import NEWEST, Project, python_with
 from tests.harness.postgres import Postgres, running
@@ -88,24 +89,17 @@ def test_all_green(app: Consumer) -> None:
         assert f"\n{command}\n" in f"\n{run.log()}\n"
 
 
-def test_red_api_checks_hide_no_other(app: Consumer) -> None:
-    app.describes(lanes({"checks": {"lint": "false", "format": "false"}}))
-    app.commit({})
-    run = app.run()
-    assert jobs(run.results()) == {**dict.fromkeys(ALL, "success"), "lane": "failure", "check": "failure"}
-    assert "api-test" in run.log("call / lane")
-    assert "lint: it ended with exit code 1" in run.errors()
-    assert run.errors()[-1] == "lane: it failed"
-
-
-def test_red_web_lint_and_drift_hide_no_test(app: Consumer) -> None:
-    app.describes(lanes(web={"checks": {"lint": "false"}}))
+def test_red_checks_and_drift_hide_no_other_check_and_no_other_lane(app: Consumer) -> None:
+    app.describes(lanes({"checks": {"lint": "false", "format": "false"}}, {"checks": {"lint": "false"}}))
     app.commit({"apps/api/openapi.json": document("/items", "/health", "/::error::x")})
     run = app.run()
-    assert jobs(run.results()) == {**dict.fromkeys(ALL, "success"), "client": "failure", "check": "failure"}
-    assert run.steps("call / client")["The committed client is the generated one"] == "failure"
+    assert jobs(run.results()) == {**dict.fromkeys(ALL, "success"), **dict.fromkeys(["lane", "client", "check"], "failure")}
+    assert "api-test" in run.log("call / lane")
     assert "web-build" in run.log("call / client")
+    assert "lint: it ended with exit code 1" in run.errors()
+    assert run.steps("call / client")["The committed client is the generated one"] == "failure"
     assert any("apps/web/generated.json" in message and "(cd apps/api && cp" in message for message in run.errors())
+    assert run.errors()[-2:] == ["lane: it failed", "client: it failed"]
 
 
 def test_a_red_spec_turns_only_the_clients_check_red(app: Consumer) -> None:
@@ -117,20 +111,35 @@ def test_a_red_spec_turns_only_the_clients_check_red(app: Consumer) -> None:
     assert run.steps("call / client")["The committed client is the generated one"] == "failure"
 
 
+def with_a_strict_client() -> dict[str, Any]:
+    """The green file with a second client of the api, whose lane fails where the change breaks a caller."""
+    web = {**WEB, "client": {**WEB["client"], "fail-on": ["drift"]}}
+    strict = {**WEB, "directory": "apps/strict", "client": {**WEB["client"], "fail-on": ["drift", "breaking"]}}
+    return {**GREEN, "lanes": {"api": API, "web": web, "strict": strict}}
+
+
+def compared(run: Picture) -> tuple[str, str]:
+    """How the comparison ended in both lanes. act tells a job of a matrix failed once another one of it has failed."""
+    first, second = (run.steps(f"call / client-{number}")["The committed client is the generated one"] for number in (1, 2))
+    return first, second
+
+
+STRICT = {"apps/strict/generated.json": FILES["apps/web/generated.json"]}
+
+
 def test_what_a_change_breaks_is_told_from_the_current_api(app: Consumer) -> None:
-    """The client is generated again, so the lane is green; that callers break is a warning, unless it is asked to fail."""
-    base = app.head
-    app.commit({name: document("/health") for name in ("apps/api/openapi.json", "apps/web/generated.json")})
+    """The clients are generated again; that callers break is a warning in one lane, and fails the one that asks for it."""
+    app.describes(with_a_strict_client())
+    base = app.commit(STRICT)
+    clients = ("apps/web/generated.json", "apps/strict/generated.json")
+    app.commit({name: document("/health") for name in ("apps/api/openapi.json", *clients)})
     run = app.run("pull_request", pull_request(app, base))
-    assert jobs(run.results())["check"] == "success"
+    assert compared(run) == ("success", "failure")
+    assert jobs(run.results())["check"] == "failure"
     assert run.steps("call / spec")["Export the OpenAPI document of the current API"] == "success"
     assert any("/items" in message for message in [found.message for found in run.annotations if found.level == "warning"])
-    assert f"Compared with `openapi-of-{base}.json`." in run.log("call / client")
-    app.describes(lanes(web={"client": {"fail-on": ["drift", "breaking"]}}))
-    app.commit({})
-    run = app.run("pull_request", pull_request(app, base))
-    assert jobs(run.results())["client"] == jobs(run.results())["check"] == "failure"
     assert any("/items" in message for message in run.errors())
+    assert f"Compared with `openapi-of-{base}.json`." in run.log("call / client-1")
 
 
 @pytest.fixture
@@ -175,38 +184,30 @@ def test_migration_that_breaks_the_running_release_turns_its_lane_red(
     assert any("items.name is gone" in message for message in run.errors())
 
 
-@pytest.mark.parametrize(("fail_on", "result"), [(["drift"], "success"), (["drift", "breaking"], "failure")])
-def test_a_base_that_cannot_be_exported_is_said_and_fails_where_it_is_compared(
-    app: Consumer, fail_on: list[str], result: str
-) -> None:
+def test_a_base_that_cannot_be_exported_is_said_and_fails_where_it_is_compared(app: Consumer) -> None:
+    app.describes(with_a_strict_client())
     app.git("rm", "--quiet", "apps/api/openapi.json")
-    app.commit({"apps/api/main.py": ""})
-    base = app.head
-    app.describes(lanes(web={"client": {"fail-on": fail_on}}))
+    base = app.commit({"apps/api/main.py": "", **STRICT})
     app.commit({"apps/api/openapi.json": FILES["apps/api/openapi.json"]})
     run = app.run("pull_request", pull_request(app, base))
-    assert jobs(run.results())["check"] == result
+    assert compared(run) == ("success", "failure")
+    assert jobs(run.results())["check"] == "failure"
     assert run.steps("call / spec")["Export the OpenAPI document of the current API"] == "failure"
-    if result == "success":
-        assert "the document of the current API is not available" in run.log("call / client")
-    else:
-        assert any("base-spec" in message for message in run.errors())
+    assert "the document of the current API is not available" in run.log("call / client-1")
+    assert any("base-spec" in message for message in run.errors())
 
 
-def test_red_install_runs_no_check(app: Consumer) -> None:
-    app.describes(lanes({"install": "false"}))
+def test_red_install_runs_no_check_and_containers_that_did_not_start_are_told(app: Consumer) -> None:
+    stored = {"directory": "infra", "checks": {"test": "echo stored-test"}, "install": "true"}
+    stored |= {"backing": {"postgres": "postgres:17"}, "env": {"DATABASE_URL": "postgresql://{postgres}/x"}}
+    pipeline = lanes({"install": "false"})
+    app.describes({**pipeline, "lanes": {**pipeline["lanes"], "stored": stored}})
     app.commit({})
-    run = app.run()
-    assert jobs(run.results()) == {**dict.fromkeys(["lane", "spec", "client", "check"], "failure"), "plan": "success"}
-    assert "api-lint" not in run.log("call / lane")
-
-
-def test_containers_that_did_not_start_are_told(app: Consumer) -> None:
-    app.describes(lanes({"backing": {"postgres": "postgres:17"}, "env": {"DATABASE_URL": "postgresql://{postgres}/x"}}))
-    app.commit({})
-    run = app.run()  # in host mode act starts none, and does not say so
-    assert jobs(run.results())["lane"] == "failure"
-    assert any("Could not reach the container `postgres` of `api`" in message for message in run.errors()), run.log()
+    run = app.run()  # in host mode act starts no container, and does not say so
+    failed = ["lane-1", "lane-2", "spec", "client", "check"]
+    assert jobs(run.results()) == {**dict.fromkeys(failed, "failure"), "plan": "success"}
+    assert "api-lint" not in run.log("call / lane-1")
+    assert any("Could not reach the container `postgres` of `stored`" in message for message in run.errors()), run.log()
 
 
 def test_three_lanes_two_versions_and_their_own_variables(app: Consumer) -> None:
@@ -231,19 +232,18 @@ def test_mistakes_of_the_file_are_annotated_on_their_lines(app: Consumer) -> Non
     assert "`lanes.api.checks.lint`: YAML reads `5` as a number" in found.message
 
 
-@pytest.mark.parametrize("event_name", ["pull_request", "push"])
-def test_documentation_only(app: Consumer, event_name: str) -> None:
+def test_documentation_only(app: Consumer) -> None:
     base = app.head
     app.commit({"README.md": "Changed.\n", "apps/api/NOTES.md": "New.\n", "docs/deep/picture.svg": "<svg/>\n"})
-    run = app.run(event_name, event_of(app, event_name, base))
+    run = app.run("pull_request", pull_request(app, base))
     assert jobs(run.results()) == dict.fromkeys(["plan", "check"], "success")
 
 
-@pytest.mark.parametrize("event_name", ["pull_request", "merge_group"])
-def test_web_only(app: Consumer, event_name: str) -> None:
+def test_web_only(app: Consumer) -> None:
     base = app.head
     app.commit({"apps/web/main.ts": "export {}\n"})
-    run = app.run(event_name, event_of(app, event_name, base))
+    group = {"base_sha": base, "head_sha": app.head, "head_ref": "refs/heads/gh-readonly-queue/main/pr-1"}
+    run = app.run("merge_group", {"merge_group": group})
     assert jobs(run.results()) == dict.fromkeys(["plan", "spec", "client", "check"], "success")
 
 
@@ -266,16 +266,6 @@ def test_pull_request_target_is_refused(app: Consumer) -> None:
     assert any("Could not plan a run on pull_request_target" in message for message in run.errors())
 
 
-def event_of(app: Consumer, event_name: str, base: str) -> dict[str, Any]:
-    return {
-        "pull_request": pull_request(app, base),
-        "merge_group": {
-            "merge_group": {"base_sha": base, "head_sha": app.head, "head_ref": "refs/heads/gh-readonly-queue/main/pr-1"}
-        },
-        "push": {"before": base, "after": app.head},
-    }[event_name]
-
-
 UNDOCUMENTED = {"apps/api/settings.py": 'import os\n\nTOKEN = os.environ["NOBODY_KNOWS"]\n'}
 
 
@@ -283,18 +273,19 @@ UNDOCUMENTED = {"apps/api/settings.py": 'import os\n\nTOKEN = os.environ["NOBODY
     ("how", "step", "result"), [("warn", "failure", "success"), ("fail", "failure", "failure"), ("off", "", "success")]
 )
 def test_what_is_used_and_not_documented(app: Consumer, how: str, step: str, result: str) -> None:
-    app.describes(lanes(**{"secrets-doc": {"check": how}}))
+    lane = {"directory": "apps/api", "install": "true", "checks": {"test": "true"}}
+    app.describes({"version": 1, "lanes": {"api": lane}, "secrets-doc": {"check": how}})
     app.commit(UNDOCUMENTED)
     run = app.run()
-    assert jobs(run.results())["check"] == result
-    assert jobs(run.results())["lane"] == "success"
+    assert jobs(run.results()) == {"plan": "success", "lane": "success", "check": result}
     assert run.steps("call / check").get("What is used is documented", "") in {step, step or "skipped"}
     told = [message for message in run.errors() if "`NOBODY_KNOWS` is used here and not documented" in message]
     assert len(told) == (how != "off")
 
 
 def test_a_document_that_is_not_up_to_date(app: Consumer) -> None:
-    app.describes(lanes(**{"secrets-doc": {"check": "fail", "document": "SECRETS.md"}}))
+    lane = {"directory": "apps/api", "install": "true", "checks": {"test": "true"}}
+    app.describes({"version": 1, "lanes": {"api": lane}, "secrets-doc": {"check": "fail", "document": "SECRETS.md"}})
     app.commit(UNDOCUMENTED)
     run = app.run()
     assert jobs(run.results())["check"] == "failure"

@@ -328,3 +328,36 @@ def test_record_key_that_is_too_short_draws_a_warning(world: World, key: str, wa
     assert ended.code == 0
     assert ("too short" in ended.log) is warned
     assert key not in ended.log
+
+
+class TestAbandoned:
+    """A stage that is gone: nothing of its release runs, so it holds no older commit back."""
+
+    @pytest.mark.parametrize("by_hand", [True, False])
+    def test_older_commit_is_deployed_after_a_stage_was_abandoned(self, world: World, by_hand: bool) -> None:
+        world.release(1)
+        world.start(3)
+        deploy = {"database_revision": "0004"}
+        assert world.finish(3, "staged" if by_hand else "abandoned", **deploy).code == 0
+        if by_hand:
+            assert world.start(2).code == 1, "it may still be promoted"
+            again = [world.action("deployment-record", {"phase": "abandoned"}, run="9") for _ in range(2)]
+            assert [each.code for each in again] == [0, 0], again[0].log
+            assert f"The stage of {sha(3)[:12]} in staging was abandoned" in again[0].headline
+            assert "No staged release waits" in again[1].headline
+        assert world.tasks()[2:] == [("deploy", "3")] * (3 if by_hand else 2)
+        assert payload(world)["kind"] == "abandoned"
+        assert payload(world)["database"] == ["0004"], "its migrations stay applied"
+        kept = deployments.kept(world.github, REPOSITORY)
+        states = [kept.statuses[each["id"]][-1]["state"] for each in kept.deployments[2:]]
+        assert set(states) == {"inactive"}
+        told = json.loads(world.action("deployment-record", {"phase": "status"}).outputs["status"])
+        assert told["staging"]["unjudged"] is None
+        assert world.start(2).code == 0
+
+    def test_deploy_that_was_lost_while_it_moved_stays_without_a_verdict(self, world: World) -> None:
+        world.release(1)
+        world.start(3)
+        ended = world.action("deployment-record", {"phase": "abandoned"}, run="9")
+        assert (ended.code, ended.outputs["record-id"]) == (0, "")
+        assert world.start(2).code == 1

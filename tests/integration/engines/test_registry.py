@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from cicd_actions.engines.protocol import EngineUnreachable, Image, ImageMissing, WrongDigest
+from cicd_actions.engines.protocol import EngineUnreachable, Image, ImageMissing, LoginNeeded, WrongDigest
 from cicd_actions.engines.reference import is_digest
 from cicd_actions.engines.registry import Registry, _transient
 from cicd_actions.toolkit.deadline import Deadline
@@ -68,7 +68,7 @@ def test_a_login_that_may_not_see_it_says_nothing_of_the_image(registry: Registr
     httpserver.expect_request(PATH, method="HEAD").respond_with_data(
         status=401, headers={"WWW-Authenticate": 'Basic realm="x"'}
     )
-    with pytest.raises(EngineUnreachable, match="does not let this runner see") as said:
+    with pytest.raises(LoginNeeded, match="does not let this login see") as said:
         registry.resolve(image(httpserver), Deadline(20))
     assert "docker/login-action" in said.value.fix
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import secrets
+import subprocess
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import docker
 import pytest
@@ -16,6 +19,8 @@ from cicd_actions.toolkit.runtime import Runtime
 from tests.harness.load import Load
 from tests.harness.stack import Built, Images, Stack, await_text, make_network, remove_network
 from tests.harness.staged import Place, on_docker, on_swarm, share
+
+PAGE = Path(__file__).parents[3] / "docs/progressive-delivery.md"
 
 
 def total(answers: dict[str, tuple[Answers, Answers]]) -> int:
@@ -70,6 +75,28 @@ def test_stage_on_a_swarm_is_found_by_another_run_and_fails_no_request(
         assert engine.staged([place.service], Deadline(10)) == {}
         engine.abandon(found, Deadline(30))
     assert not load.failures, load.failures
+    engine.close()
+
+
+@pytest.mark.swarm
+def test_runbook_of_a_stuck_stage_on_a_swarm_removes_it_by_hand(
+    stack: Stack, images: Images, make_runtime: Callable[..., Runtime]
+) -> None:
+    """A run was killed in the middle of a promotion: the service itself has the new image, and the stage all of the traffic."""
+    (text,) = re.findall(r"### A stuck stage on Swarm.*?```bash\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    old, new = images.app(), images.app()
+    place = on_swarm(stack, images, old.pinned, replicas=1)
+    engine = place.make(make_runtime())
+    before = place.up(engine)
+    target = Target(place.service, engine.resolve(new.tagged, Deadline(10)), new.sha)
+    engine.switch(engine.prepare(target, before, Deadline(60), run="", until=time.time() + 600), Deadline(10))
+    engine.roll_out(target, before, Deadline(60))
+    by_hand = text.replace("shop_api", f"{stack.name}_{place.service}").replace("shop_proxy", f"{stack.name}_proxy")
+    subprocess.run(["bash", "-euo", "pipefail", "-c", by_hand], check=True, timeout=120)
+    await_text(place.url, old.sha)
+    assert engine.staged([place.service], Deadline(10)) == {}
+    now = place.up(engine)
+    assert (now.image, now.sha, now.unfinished) == (before.image, old.sha, False)
     engine.close()
 
 

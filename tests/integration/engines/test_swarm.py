@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -82,6 +83,11 @@ def test_own_settings_and_labels_come_back_and_what_others_set_stays(
     assert (now["UpdateConfig"], now.get("RollbackConfig")) == (first["UpdateConfig"], first.get("RollbackConfig"))
     assert now["TaskTemplate"]["ContainerSpec"]["Labels"] == {REVISION: new.sha, "team": "shop"}
     assert now["Labels"] == {REVISION: new.sha}
+    tasks = {task["ID"] for task in stack.tasks("api")}
+    swarm.relabel(replace(target, sha=old.sha), Deadline(10))
+    assert swarm.running(["api"], Deadline(10))["api"].sha == old.sha
+    swarm.relabel(target, Deadline(10))
+    assert (spec(stack), {task["ID"] for task in stack.tasks("api")}) == (now, tasks), "no replica was replaced"
     failing = Target("api", swarm.resolve(bad.pinned, Deadline(10)), bad.sha)
     with pytest.raises(RollOutFailed) as failed:
         swarm.roll_out(failing, swarm.running(["api"], Deadline(10))["api"], Deadline(90))
@@ -102,7 +108,7 @@ def test_own_settings_and_labels_come_back_and_what_others_set_stays(
 @pytest.mark.parametrize("how", ["image", "rollback", "removal"])
 def test_an_image_that_somebody_sets_meanwhile_is_left(stack: Stack, images: Images, how: str) -> None:
     old, slow, newer = images.app(), images.app(START_DELAY="6"), images.app()
-    patient = {"test": ["CMD", "curl", "-f", "http://127.0.0.1:8000/health"], "interval": 500_000_000, "retries": 600}
+    patient = {"test": ["CMD", "curl", "-f", "http://127.0.0.1:8000/checked"], "interval": 500_000_000, "retries": 600}
     stack.service("api", old.pinned, replicas=1, update_config=OWN, healthcheck=patient)
     step = Step("roll-out", inputs(stack, slow))
     step.await_log("0 of 1 replicas run the new image")
@@ -153,7 +159,7 @@ def test_a_service_at_zero_proves_nothing_unless_it_may_be_empty(stack: Stack, i
 
 def test_settings_that_a_killed_run_left_are_restored_by_the_next(stack: Stack, images: Images) -> None:
     old, slow = images.app(), images.app(START_DELAY="3")
-    patient = {"test": ["CMD", "curl", "-f", "http://127.0.0.1:8000/health"], "interval": 500_000_000, "retries": 600}
+    patient = {"test": ["CMD", "curl", "-f", "http://127.0.0.1:8000/checked"], "interval": 500_000_000, "retries": 600}
     stack.service("api", old.pinned, replicas=1, update_config=OWN, healthcheck=patient)
     own = spec(stack)["UpdateConfig"]
     step = Step("roll-out", inputs(stack, slow))

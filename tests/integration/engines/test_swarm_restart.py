@@ -44,7 +44,7 @@ def test_the_engine_restarts_in_the_middle(daemon: Daemon, make_runtime: Callabl
     images = Images(client, "local.test")
     old, new = images.app(push=False), images.app(push=False, START_DELAY="2")
     # On the host's network (here: the engine's own), since this engine has no other; each replica takes its own port.
-    patient = {"test": ["CMD-SHELL", "curl -fs http://127.0.0.1:$(cat /port)/"], "interval": 300_000_000, "retries": 300}
+    patient = {"test": ["CMD-SHELL", "curl -fs http://127.0.0.1:$(cat /port)/checked"], "interval": 300_000_000, "retries": 300}
     client.services.create(identity(client, old), name="api", networks=["host"], env=["PORT=0"], healthcheck=patient)
     runtime = make_runtime(DOCKER_HOST=daemon.socket)
     engine = Swarm(runtime, monitor=1.0)

@@ -19,7 +19,7 @@ from cicd_actions.__main__ import run
 from cicd_actions.github.proof import Trust
 from cicd_actions.github.release_record import Record, Run, Task, now
 from cicd_actions.pipeline import planning
-from cicd_actions.pipeline.planning import Event
+from cicd_actions.pipeline.event import Event
 from cicd_actions.pipeline_file.reading import parse
 from cicd_actions.toolkit.yaml12 import plain, read
 from tests.fakes.gh import Gh

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.harness.action import Ended, Step, run
+from tests.harness.action import UNTIL_SIGTERM, Ended, Step, run
 from tests.harness.load import Load
 from tests.harness.stack import Built, Images, Stack, await_text
 
@@ -20,7 +20,7 @@ def inputs(stack: Stack, services: dict[str, str], **more: str) -> dict[str, str
 
 
 # Gives a replica all the time it wants.
-PATIENT = {"test": ["CMD", "curl", "-f", "http://127.0.0.1:8000/health"], "interval": 500_000_000, "retries": 600}
+PATIENT = {"test": ["CMD", "curl", "-f", "http://127.0.0.1:8000/checked"], "interval": 500_000_000, "retries": 600}
 
 
 def verdict(ended: Ended) -> tuple[int, str, str]:
@@ -103,10 +103,8 @@ def test_cancelled_in_the_middle(stack: Stack, images: Images, good: Built) -> N
     stack.await_replicas("web", 1)
     step = Step("roll-out", inputs(stack, {"api": new.tagged, "web": slow.tagged}))
     step.await_log("web: 0 of 1 replicas run the new image")
-    began = time.monotonic()
     step.cancel()
-    ended = step.end()
-    assert time.monotonic() - began < 7, "within what GitHub's runner gives"
+    ended = step.end(UNTIL_SIGTERM)
     assert verdict(ended) == (130, "inconclusive", "false"), ended.log
     assert "The engine is rolling web, api back to what ran before" in ended.outputs["reason"]
     for name in ("api", "web"):

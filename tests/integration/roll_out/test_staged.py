@@ -17,6 +17,7 @@ GATE = """
   url: "http://{SERVICE.address}:8000/health"
   expect-version: "{sha}"
   version-from: header:X-Version
+  timeout: 5s
 """
 
 
@@ -42,27 +43,36 @@ def verdict(ended: Ended) -> tuple[int, str, str, str]:
 
 
 @pytest.mark.swarm
-def test_canary_on_a_swarm_is_promoted_and_run_again_has_nothing_to_do(stack: Stack, images: Images, old: Built) -> None:
+def test_releases_on_a_swarm_pass_by_canary_and_by_blue_green_and_fail_at_the_gate(
+    stack: Stack, images: Images, old: Built
+) -> None:
     new = images.app()
     place = on_swarm(stack, images, old.pinned, replicas=1)
     await_text(place.url, old.sha)
     asked = inputs(place, new, strategy="canary", steps="80% 1000 requests within 120s")
+    blue_green = {**asked, "strategy": "blue-green"}
     with Load(place.url) as load:
+        ended = run("roll-out", {**blue_green, "sha": "f" * 40})
+        assert verdict(ended) == (1, "fail", "false", "abandoned"), ended.log
+        assert "failed its gate before traffic" in ended.outputs["reason"]
+        assert set(load.answers) == {old.sha}
         ended = run("roll-out", asked)
         assert verdict(ended) == (0, "pass", "true", "promoted"), ended.log
         await_text(place.url, new.sha)
+        ended = run("roll-out", inputs(place, old, strategy="blue-green"))
+        assert verdict(ended) == (0, "pass", "true", "promoted"), ended.log
+        await_text(place.url, old.sha)
     assert not load.failures, load.failures
     assert load.answers[new.sha] >= 1000
     assert "Gate of replica 1" in ended.log
-    assert "Errors: 0 of " in ended.log
-    assert stack.images_of(place.service) == {new.pinned}
-    again = run("roll-out", asked)
+    assert stack.images_of(place.service) == {old.pinned}
+    again = run("roll-out", inputs(place, old, strategy="blue-green"))
     assert verdict(again) == (0, "pass", "true", ""), again.log
 
 
 @pytest.mark.docker
-def test_canary_with_errors_on_docker_is_abandoned(place: Place, images: Images, old: Built) -> None:
-    new = images.app(ERRORS="20")
+def test_canary_on_docker_is_abandoned_with_errors_and_promoted_without(place: Place, images: Images, old: Built) -> None:
+    new, good = images.app(ERRORS="20"), images.app()
     await_text(place.url, old.sha)
     with Load(place.url) as load:
         ended = run("roll-out", inputs(place, new, strategy="canary", steps="50% 1000 requests within 60s"))
@@ -71,6 +81,10 @@ def test_canary_with_errors_on_docker_is_abandoned(place: Place, images: Images,
     assert f"The new release of {place.service} failed at 50 %. Errors: " in ended.outputs["reason"]
     assert f"The old release has all of the traffic again ({place.service})." in ended.outputs["reason"]
     await_text(place.url, old.sha)
+    with Load(place.url) as load:
+        ended = run("roll-out", inputs(place, good, strategy="canary", steps="80% 1000 requests within 60s"))
+    assert verdict(ended) == (0, "pass", "true", "promoted"), ended.log
+    assert not load.failures, load.failures
 
 
 @pytest.mark.docker
@@ -80,6 +94,8 @@ def test_manual_stage_on_docker_outlives_a_killed_run_and_is_promoted_by_another
     new = images.app()
     await_text(place.url, old.sha)
     asked = inputs(place, new, strategy="blue-green", promote="manual")
+    ended = run("roll-out", {**asked, "sha": "f" * 40})
+    assert verdict(ended) == (1, "fail", "false", "abandoned"), ended.log
     step = Step("roll-out", {**asked, "promote": "automatic", "bake": "60s"})
     step.await_log("Giving the new release all of the traffic")
     await_text(place.url, new.sha)

@@ -116,6 +116,13 @@ def test_canary_by_programs_with_errors_is_abandoned(folder: Path, kept: Kept) -
     assert state(folder) == ("old-api", {})
 
 
+def test_blue_green_by_programs_with_errors_is_abandoned_while_it_bakes(folder: Path) -> None:
+    ended = run("roll-out", inputs("bad-api", strategy="blue-green", bake="60s"), folder)
+    assert verdict(ended) == (1, "fail", "abandoned"), ended.log
+    assert "The new release of api failed at 100 %. Errors: " in ended.outputs["reason"]
+    assert state(folder) == ("old-api", {})
+
+
 def test_stage_by_a_program_that_fails_or_is_missing_moves_nothing(folder: Path) -> None:
     ended = run("roll-out", inputs("sick-api"), folder)
     assert verdict(ended) == (1, "fail", "abandoned"), ended.log

@@ -120,7 +120,7 @@ def shop(kubernetes: Namespace, registry: HTTPServer, failing: float = 0.0) -> I
             "strategy": "canary",
             "steps": "50% 1000 requests within 60s",
             "bake": "1s",
-            "stage-targets": f"{gate}\n  version-from: header:X-Version",
+            "stage-targets": f"{gate}\n  version-from: header:X-Version\n  timeout: 5s",
             "prometheus": prometheus.url,
             "requests-query": f"requests_total{PODS}",
             "errors-query": f"errors_total{PODS}",
@@ -153,14 +153,21 @@ def verdict(ended: Ended) -> tuple[int, str, str, str]:
     return ended.code, ended.outputs["verdict"], ended.outputs["rolled-out"], ended.outputs["stage"]
 
 
-def test_canary_by_the_rights_of_the_documentation_is_promoted(kubernetes: Namespace, httpserver: HTTPServer) -> None:
+def test_canary_and_blue_green_by_the_rights_of_the_documentation_are_promoted(
+    kubernetes: Namespace, httpserver: HTTPServer
+) -> None:
     allow_the_deployer(kubernetes)
     with shop(kubernetes, httpserver) as inputs:
         ended = run("roll-out", inputs, KUBECONFIG=kubernetes.kubeconfig("deployer"))
         assert verdict(ended) == (0, "pass", "true", "promoted"), ended.log
+        back = {**inputs, "services": inputs["services"].replace(NEW, OLD), "sha": OLD_SHA, "strategy": "blue-green"}
+        wrong = run("roll-out", {**back, "sha": "f" * 40}, KUBECONFIG=kubernetes.kubeconfig("deployer"))
+        assert verdict(wrong) == (1, "fail", "false", "abandoned"), wrong.log
+        returned = run("roll-out", back, KUBECONFIG=kubernetes.kubeconfig("deployer"))
+        assert verdict(returned) == (0, "pass", "true", "promoted"), returned.log
     assert re.search(r"50 %: pass\. Errors: 0 of \d{4,} ", ended.log), ended.log
     (only,) = kubernetes.all("deployments")
-    assert NEW in only["spec"]["template"]["spec"]["containers"][0]["image"]
+    assert OLD in only["spec"]["template"]["spec"]["containers"][0]["image"]
 
 
 def test_canary_with_errors_is_abandoned(kubernetes: Namespace, httpserver: HTTPServer) -> None:

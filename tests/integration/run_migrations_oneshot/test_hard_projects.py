@@ -187,6 +187,10 @@ def test_several_databases_are_counted_and_named(
 
 ENUM = "op.execute(\"ALTER TYPE s ADD VALUE 'b'\")\nop.execute(\"INSERT INTO e VALUES ('b')\")"
 MASKED = "from sqlalchemy import make_url\nos.environ['DATABASE_URL'] = str(make_url(os.environ['DATABASE_URL']))"
+DEFERRED = (
+    'op.execute("CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (a int REFERENCES a DEFERRABLE INITIALLY DEFERRED)")\n'
+    'op.execute("INSERT INTO b VALUES (1)")\nop.execute("ALTER TABLE b ADD c int")'
+)
 INDEX = "with op.get_context().autocommit_block():\n    op.execute('SELECT 1')"
 
 
@@ -211,6 +215,7 @@ INDEX = "with op.get_context().autocommit_block():\n    op.execute('SELECT 1')"
             "unsafe use",
             "separate, earlier revision",
         ),
+        ("", {}, DEFERRED, "because it has pending trigger events", "SET CONSTRAINTS ALL IMMEDIATE"),
     ],
 )
 def test_failure_is_explained_by_its_cause(
@@ -257,6 +262,19 @@ def test_revision_files_that_do_not_fit_together_are_named(
     assert broken.report.headline.startswith(
         "Could not load the revision file migrations/versions/copy_of_tests.py:1: SyntaxError"
     )
+
+
+def test_revision_id_that_the_version_table_cannot_hold_is_refused(
+    database: Database, project: Callable[..., Project], migrate: Migrating
+) -> None:
+    made = project().revision("r1", TABLE).revision("r" * 41, "op.execute('ALTER TABLE items ADD long int')")
+
+    refused = migrate(made, database.url())
+
+    assert (refused.status, refused.verdict, refused.applied) == ("refused", "fail", []), refused.log
+    assert "takes 32 characters of a revision id, and these are longer: rrrr" in refused.report.headline
+    database.sql("CREATE TABLE alembic_version (version_num varchar(255) NOT NULL)")
+    assert migrate(made, database.url()).applied == ["r1", "r" * 41]
 
 
 def test_replica_and_role_without_the_right_to_write_are_refused(

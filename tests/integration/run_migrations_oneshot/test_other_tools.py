@@ -96,6 +96,96 @@ def test_django_that_fails_says_what_stands(database: Database, django: Project,
     assert ended.output("to-revision") == "shop.0002_name"
 
 
+_RECEIVER = """
+from django.apps import AppConfig
+from django.db.models.signals import post_migrate
+
+class Shop(AppConfig):
+    name = "shop"
+    def ready(self):
+        post_migrate.connect(told, sender=self)
+
+def told(using, **_more):
+    from django.db import connections
+    with connections[using].cursor() as cursor:
+        cursor.execute({statement!r})
+"""
+
+
+def test_receivers_of_django_are_called_and_one_that_fails_is_named(
+    database: Database, django: Project, migrate: Migrating
+) -> None:
+    command = "python manage.py migrate"
+    database.sql("CREATE TABLE told (at timestamptz DEFAULT now())")
+    (django.folder / "shop/models.py").touch()  # Django sends its signals for applications with models
+    apps = django.folder / "shop/apps.py"
+    apps.write_text(_RECEIVER.format(statement="INSERT INTO told DEFAULT VALUES"))
+    assert migrate(django, database.url(""), command=command).status == "applied"
+
+    # Nothing is pending, and permissions or roles in the code may still have changed.
+    again = migrate(django, database.url(""), command=command, backup_command="false")
+    assert (again.status, database.sql("SELECT count(*) FROM told")) == ("up-to-date", [("2",)]), again.log
+    assert migrate(django, database.url(""), command=command, dry_run="true").status == "dry-run"
+    assert database.sql("SELECT count(*) FROM told") == [("2",)]
+
+    apps.write_text(_RECEIVER.format(statement="INSERT INTO nowhere DEFAULT VALUES"))
+    _django_migration(django, "0003_price", "migrations.AddField('item', 'price', models.IntegerField(default=0))")
+    failed = migrate(django, database.url(""), command=command)
+    assert (failed.status, failed.verdict, failed.applied) == ("failed", "fail", ["shop.0003_price"]), failed.log
+    assert "Every migration is applied, but a receiver of Django's `post_migrate` failed" in failed.report.headline
+
+
+def _two_last(made: Project) -> None:
+    text = _MIGRATION.format(phase="", dependencies=[("shop", "0001_initial")], operation="")
+    (made.folder / "shop/migrations/0002_other.py").write_text(text)
+
+
+def _history(made: Project) -> None:
+    path = made.folder / "shop/migrations/0001_initial.py"
+    path.write_text(path.read_text().replace("dependencies = []", "dependencies = [('late', '0001_initial')]"))
+    (made.folder / "late/migrations").mkdir(parents=True)
+    for name in ("late/__init__.py", "late/migrations/__init__.py"):
+        (made.folder / name).touch()
+    (made.folder / "late/migrations/0001_initial.py").write_text(_MIGRATION.format(phase="", dependencies=[], operation=""))
+    settings = made.folder / "settings.py"
+    settings.write_text(settings.read_text().replace('["shop"]', '["shop", "late"]'))
+
+
+def _in_transaction(made: Project) -> None:
+    _django_migration(made, "0003_index", "migrations.RunSQL('CREATE INDEX CONCURRENTLY ix ON shop_item (name)')")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "change", "headline", "fix"),
+    [
+        ("shopp", None, "No installed app with label 'shopp'", ""),
+        ("shop 0009", None, "The app shop has no migration whose name begins with 0009", ""),
+        ("shop --pla", None, "does not migrate a database forward", "python manage.py migrate"),
+        ("", _two_last, "2 last migrations in one app: shop.0002_name, shop.0002_other", "makemigrations --merge"),
+        ("", _history, "Migration shop.0001_initial is applied before its dependency late.0001_initial", "git log --patch"),
+        ("", _in_transaction, "CREATE INDEX CONCURRENTLY cannot run inside a transaction block", "atomic = False"),
+    ],
+)
+def test_django_that_cannot_go_on_says_why(
+    arguments: str,
+    change: Callable[[Project], None] | None,
+    headline: str,
+    fix: str,
+    database: Database,
+    django: Project,
+    migrate: Migrating,
+) -> None:
+    if change is not None:
+        assert migrate(django, database.url(""), command="python manage.py migrate").status == "applied"
+        change(django)
+
+    ended = migrate(django, database.url(""), command=f"python manage.py migrate {arguments}".strip())
+
+    assert ended.verdict == "fail", ended.log
+    assert headline in ended.report.headline.replace("“", "'").replace("”", "'")
+    assert fix in ended.text
+
+
 def test_flask_migrate_is_watched(database: Database, project: Callable[..., Project], migrate: Migrating) -> None:
     made = project().revision("r1", TABLE)
     migrate.python = python_with(OTHER_TOOLS)

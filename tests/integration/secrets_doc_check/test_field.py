@@ -113,6 +113,13 @@ def test_a_mention_elsewhere_is_a_hint(repository: Path, check: Check, path: str
     assert (f"{path}:" in report.findings[0].message) == hinted
 
 
+def test_a_document_that_docs_does_not_name_is_named_by_the_fix(repository: Path, check: Check) -> None:
+    fill(repository, {FLOW: workflow(reading("secrets.K_ONE")), "DEPLOY.md": "## Secrets\n- `K_ONE`: one\n"})
+    fix = check({}).findings[0].fix
+    assert fix.splitlines()[-1].strip() == "DEPLOY.md"
+    assert not names(check({"docs": "\n".join(line.strip() for line in fix.splitlines()[3:])}), "undocumented")
+
+
 def test_the_first_run_says_where_it_looked_and_offers_to_write(repository: Path, check: Check) -> None:
     fill(repository, {FLOW: workflow(reading("secrets.K"))})
     told = repr(check({}).blocks)

@@ -1,12 +1,10 @@
-"""What a stage on Kubernetes is made of, and how shares become pods."""
+"""What a stage on Kubernetes is made of."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from cicd_actions.engines import kubernetes_stage as stages
 from cicd_actions.engines.protocol import REVISION, Refused
@@ -33,20 +31,6 @@ def test_stage_is_the_deployment_with_another_name_image_and_label_and_without_w
 def test_name_that_fits_no_label_is_refused() -> None:
     with pytest.raises(Refused, match="longer than 63"):
         stages.beside(workload("a" * 60), {}, "", {})
-
-
-@given(percent=st.floats(0.01, 99.99), old=st.integers(1, 500))
-def test_pods_of_a_share_give_at_most_that_share_and_one_more_would_exceed_it(percent: float, old: int) -> None:
-    new = stages.replicas(percent, old)
-    assert new >= 1
-    if percent >= stages.smallest(old):
-        assert 100 * new / (new + old) <= percent + 1e-6
-    assert 100 * (new + 1) / (new + 1 + old) > percent - 1e-6
-
-
-@given(old=st.integers(1, 200), new=st.integers(1, 200))
-def test_share_that_pods_give_becomes_the_same_pods(old: int, new: int) -> None:
-    assert stages.replicas(100 * new / (new + old), old) == new
 
 
 def pod(name: str, template_hash: str, owner: str, *, ready: str = "True") -> dict[str, Any]:

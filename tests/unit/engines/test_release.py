@@ -174,8 +174,10 @@ def test_release_failure_names_the_one_service_that_the_engine_took_back() -> No
 def test_release_refused_before_anything_changed_leaves_that_service_alone() -> None:
     for error in (Refused("no"), ServiceMissing("gone")):
         release = Release("api", "web", fails={"web": error})
-        assert release.run().touched == ["api"]
+        progress = release.run()
+        assert progress.touched == ["api"]
         assert release.moves == ["roll out api", "roll out web", "revert api"]
+        assert progress.verdict is Verdict.INCONCLUSIVE, "it proves nothing against the release"
 
 
 def test_release_service_that_cannot_be_taken_back_is_stranded_and_the_others_go_on() -> None:

@@ -118,3 +118,11 @@ def test_same_is_decided_by_the_digest() -> None:
     assert not swarm_spec.same(OLD, NEW)
     assert not swarm_spec.same("api:1", "api:2")
     assert swarm_spec.same("sha256:1", "sha256:1")
+
+
+@given(specs())
+def test_revision_alone_changes_no_replica_and_no_service_that_runs_another_image(spec: Json) -> None:
+    noted = swarm_spec.with_revision(spec, OLD, "3" * 40)
+    assert swarm_spec.revision(noted) == "3" * 40
+    assert {**noted, "Labels": {}} == {**spec, "Labels": {}}
+    assert swarm_spec.with_revision(spec, NEW, "3" * 40) == spec

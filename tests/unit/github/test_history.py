@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from cicd_actions.github.history import History, Release, phases
-from cicd_actions.github.release_record import Record, Revision, Run, Task
+from cicd_actions.github.release_record import ABANDONED, Record, Revision, Run, Task
 
 
 def sha(number: int) -> str:
@@ -185,6 +186,27 @@ def test_unjudged_rollback_that_was_announced_is_not_a_deploy() -> None:
     assert History.of([record(1, 1), record(2, 2, Task.DEPLOY, kind="rollback")]).unjudged() is None
     lost = record(1, 1, Task.DEPLOY)
     assert History.of([lost, record(2, 2, Task.DEPLOY, kind="rollback"), record(3, 3)]).unjudged() == lost
+
+
+def test_stage_that_was_abandoned_is_no_deploy_without_a_verdict() -> None:
+    run = Run("5", "1")
+    good, begun = record(1, 1), record(2, 2, Task.DEPLOY, run=run)
+    staged = record(3, 2, Task.DEPLOY, run=run, deployment=2)
+    over = record(4, 2, Task.DEPLOY, run=Run("6", "1"), deployment=2, kind=ABANDONED)
+    assert History.of([good, begun, staged]).unjudged() == staged
+    ended = History.of([good, begun, staged, over])
+    assert ended.unjudged() is None
+    assert [each.sha for each in ended.deploys()] == [good.sha]
+    assert History.of([good, begun, staged, over, record(5, 2, Task.DEPLOY)]).unjudged() is not None, "it was deployed again"
+    lost = record(2, 3, Task.DEPLOY)
+    assert History.of([good, lost, replace(begun, id=3), replace(over, deployment=3)]).unjudged() == lost
+
+
+def test_rollback_is_what_runs_also_after_a_stage_was_abandoned() -> None:
+    back = record(3, 1, Task.DEPLOY, kind="rollback")
+    over = record(5, 3, Task.DEPLOY, deployment=4, kind=ABANDONED)
+    found = History.of([record(1, 1), record(2, 2), back, record(4, 3, Task.DEPLOY), over])
+    assert found.rolled_back_to() == back.identity
 
 
 def test_database_is_what_the_newest_record_says() -> None:

@@ -11,7 +11,7 @@ import pytest
 from cicd_actions.__main__ import action
 from cicd_actions.pipeline import planning
 from cicd_actions.pipeline.deploy_step import KUBECONFIG, arranged
-from cicd_actions.pipeline.planning import Event
+from cicd_actions.pipeline.event import Event
 from cicd_actions.pipeline.registry_login import FOLDER
 from cicd_actions.pipeline_file.reading import parse
 from cicd_actions.toolkit.errors import UnusableInput

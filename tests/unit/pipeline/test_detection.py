@@ -415,3 +415,97 @@ def test_detect_deploys_run_where_they_run_today(tmp_path: Path) -> None:
     files = {"Dockerfile": "FROM x\nEXPOSE 1\n", ".github/workflows/x.yml": f"on: push\njobs: {{deploy: {job}}}\n"}
     release = found(tmp_path, files).release
     assert (release["engine"].value, release["runs-on"].value) == ("docker", ["self-hosted", "shop"])
+
+
+BACKEND = "FROM python:3.12\nCOPY . .\nEXPOSE 8000\n"
+
+
+def test_detect_release_builds_what_serves_not_what_tests_migrates_or_helps_to_develop(tmp_path: Path) -> None:
+    """A stage that only migrates, a Dockerfile of tests, one for development, and a service behind a profile."""
+    compose = """
+services:
+  migrate: {build: {context: ., target: migrate}, command: alembic upgrade head, restart: on-failure}
+  api: {build: {context: ., target: server}, ports: ["8000:8000"]}
+  web: {build: {context: web, dockerfile: Dockerfile.dev}}
+  browser: {build: {context: web, dockerfile: Dockerfile.playwright}}
+  shell: {build: ., profiles: [debug], command: sleep infinity}
+  jobs: {build: ., profiles: [production]}
+"""
+    files = {"compose.yml": compose, "Dockerfile": BACKEND, "web/Dockerfile": BACKEND, "web/Dockerfile.dev": BACKEND}
+    guessed = found(tmp_path, {**files, "web/Dockerfile.playwright": BACKEND})
+    built = {
+        name: (image["dockerfile"].value, image["target"].value if "target" in image else "")
+        for name, image in guessed.images.items()
+    }
+    assert built == {"app": ("Dockerfile", "server"), "web": ("web/Dockerfile", "")}
+    assert set(guessed.services) == {"api", "web", "jobs"}
+    assert any("shell of compose.yml starts only with the profile debug" in line for line in guessed.unknown)
+
+
+UP = "on: push\njobs:\n  up:\n    runs-on: [self-hosted, {}]\n    steps: [{{run: docker compose up -d}}]\n"
+
+
+@pytest.mark.parametrize(
+    ("labels", "runs_on", "unknown"),
+    [
+        (("staging", "production"), [["self-hosted", "staging"], ["self-hosted", "production"]], False),
+        (("blue", "production"), [None, ["self-hosted", "production"]], True),
+    ],
+)
+def test_detect_each_environment_has_the_runner_that_reaches_it(
+    labels: tuple[str, str], runs_on: list[list[str] | None], unknown: bool, tmp_path: Path
+) -> None:
+    workflows = {f".github/workflows/{number}.yml": UP.format(label) for number, label in enumerate(labels)}
+    guessed = found(tmp_path, {**workflows, "compose.yml": "services: {api: {build: .}}", "Dockerfile": BACKEND})
+    assert "runs-on" not in guessed.release
+    assert [each.get("runs-on") for each in guessed.release["environments"].value] == runs_on
+    assert any("Which runner reaches the environment staging" in line for line in guessed.unknown) is unknown
+
+
+@pytest.mark.parametrize(
+    ("step", "where"),
+    [
+        ("uses: akhileshns/heroku-deploy@v3", "Heroku"),
+        ("run: argocd app sync shop", "Argo CD or Flux"),
+        ("{uses: appleboy/ssh-action@v1, with: {script: ./deploy.sh}}", "a server over SSH"),
+        ("{uses: appleboy/ssh-action@v1, with: {script: docker compose up -d}}", "compose over ssh"),
+    ],
+)
+def test_detect_platform_of_the_workflows_is_said(step: str, where: str, tmp_path: Path) -> None:
+    workflow = f"on: push\njobs:\n  up:\n    runs-on: ubuntu-latest\n    steps:\n      - {step}\n"
+    guessed = found(tmp_path, {".github/workflows/d.yml": workflow, "Dockerfile": BACKEND})
+    assert any(line.startswith("Where releases run") and where in line for line in guessed.unknown), guessed.unknown
+
+
+def test_detect_lane_beside_python_gets_its_containers_and_variables(tmp_path: Path) -> None:
+    workflow = """
+on: push
+jobs:
+  test:
+    runs-on: ubuntu-latest
+    services: {db: {image: "postgres:16", env: {POSTGRES_PASSWORD: x}, ports: ["5432:5432"]}}
+    defaults: {run: {working-directory: api}}
+    steps: [{run: npm test, env: {DATABASE_URL: "postgres://postgres:x@localhost:5432/app"}}]
+"""
+    package = '{"scripts": {"test": "jest", "check": "tsc --noEmit", "format": "prettier --check ."}}'
+    files = {
+        ".github/workflows/ci.yml": workflow,
+        "api/package.json": package,
+        "e2e/package.json": '{"scripts": {"test": "jest"}}',
+    }
+    guessed = found(tmp_path, files)
+    lane = guessed.lanes["api"]
+    assert lane["backing"].value["db"].value["image"] == "postgres:16"
+    assert lane["env"].value["DATABASE_URL"].value == "postgres://postgres:x@{db}/app"
+    assert {name: guess.value for name, guess in lane["checks"].value.items()} == {
+        "test": "npm run test", "types": "npm run check", "format": "npm run format",
+    }  # fmt: skip
+    assert "e2e" not in guessed.lanes
+
+
+@pytest.mark.parametrize(
+    "image", ["ARG PY=3.11-slim\nFROM python:${PY}", "ARG V=3.11\nFROM --platform=linux/amd64 python:$V-slim"]
+)
+def test_detect_version_that_a_dockerfile_takes_as_an_argument_is_its_default(image: str, tmp_path: Path) -> None:
+    guessed = found(tmp_path, {"Dockerfile": image, "requirements.txt": "pytest\n", "tests/test_a.py": ""})
+    assert "3.11" in str(guessed.lanes["api"]["python"].value)

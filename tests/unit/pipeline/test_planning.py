@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from cicd_actions.pipeline import planning
-from cicd_actions.pipeline.planning import Event, Plan, RefusedEvent
+from cicd_actions.pipeline import planning, release_settings
+from cicd_actions.pipeline.event import Event, RefusedEvent
+from cicd_actions.pipeline.planning import Plan
 from cicd_actions.pipeline.toolchains import nearest_lock
 from cicd_actions.pipeline_file.reading import parse
 from cicd_actions.toolkit.errors import ActionError
@@ -301,9 +302,9 @@ def test_settings_infrastructure_has_the_tools_commands_and_its_time(tmp_path: P
     assert staging["infrastructure"]["outputs"] == production["infrastructure"]["outputs"] == {"DB_HOST": "host"}
     assert (staging["infrastructure"]["allow-destroy"], production["infrastructure"]["allow-destroy"]) == (["aws_x.*"], [])
     assert staging["timeout-minutes"] == plan(SHOP).environments[0]["timeout-minutes"] + 40
-    shown = planning.infrastructure(parse(text), PULL)
+    shown = release_settings.infrastructure(parse(text), PULL)
     assert shown["names"] == ["staging", "production"]
-    assert planning.infrastructure(parse(SHOP), PULL) == {}
+    assert release_settings.infrastructure(parse(SHOP), PULL) == {}
 
 
 def test_build_image_with_a_runner_is_built_separately() -> None:

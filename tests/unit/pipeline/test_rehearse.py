@@ -5,7 +5,7 @@ import json
 import pytest
 
 from cicd_actions.pipeline import rehearse
-from cicd_actions.pipeline.planning import Event
+from cicd_actions.pipeline.event import Event
 from cicd_actions.pipeline_file import reading
 from cicd_actions.pipeline_file.model import Pipeline
 from cicd_actions.toolkit.errors import Failed, UnusableInput

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -47,8 +48,10 @@ def test_usual_scans_cover_every_lane_its_code_and_the_images() -> None:
 
 def test_scan_that_is_off_has_no_report_to_miss() -> None:
     assert planned("{dependencies: false, code: false, secrets: false}") == {}
-    found = planned("{dependencies: false, code: false, secrets: false, more: {zap: {run: ./zap, report: zap.sarif}}}")
-    assert (found["reports"], found["commands"][0]["run"]) == ("zap.sarif", "./zap")
+    found = planned(
+        "{dependencies: false, code: false, secrets: false, more: {zap: {run: ./zap, report: zap.sarif, of: shop}}}"
+    )
+    assert (found["reports"], found["commands"][0]["run"]) == ("zap.sarif of shop", "./zap")
 
 
 @pytest.mark.parametrize("files", [["api/poetry.lock", "web/bun.lock"], []])
@@ -61,7 +64,8 @@ def test_lock_file_without_a_usual_audit_is_a_report_that_is_missing(files: list
 def test_workspace_with_one_lock_file_is_audited_once() -> None:
     text = "version: 1\nscans: {}\nlanes:\n  a: {directory: a, node: '24'}\n  b: {directory: b, node: '24'}\n"
     found = make(parse(text), None, PUSH, ["pnpm-lock.yaml"]).scans
-    assert [(each["run"], each["directory"]) for each in found["commands"]] == [("pnpm audit --prod --json", ".")]
+    assert [(each["name"], each["directory"]) for each in found["commands"]] == [("pnpm of pnpm-lock.yaml", ".")]
+    assert re.match(r"npx --yes pnpm@\d+\.\d+\.\d+ --config\.pm-on-fail=ignore audit ", found["commands"][0]["run"])
 
 
 def test_scanner_that_fails_leaves_no_report_and_the_gate_is_inconclusive(tmp_path: Path) -> None:

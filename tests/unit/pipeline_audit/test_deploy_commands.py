@@ -48,6 +48,36 @@ OTHERS = [
 ]
 
 
+TESTS = [
+    "npx nx affected -t lint test build",
+    "pnpm nx run-many --target=test --all",
+    "yarn turbo run lint test --filter=[HEAD^1]",
+    "npx lerna run test --stream",
+    "pnpm --filter=web run test",
+    "pnpm --filter web... test -- --coverage",
+    "pnpm -r test",
+    "pnpm -C web run test",
+    "npm --prefix web run test",
+    "npm test --workspace=web",
+    "yarn workspace @org/web test",
+    "yarn workspaces foreach -A --include 'app-*' run test",
+    "yarn --cwd web jest",
+    "bun run --filter frontend test",
+    "python manage.py test",
+    "uv run coverage run -m pytest",
+    "./mvnw -B package",
+    "./gradlew build",
+    "cargo nextest run",
+    "moon ci",
+    "bazelisk test //...",
+    "deno task test",
+    "uv run poe test",
+    "bin/rails test",
+    "php artisan test",
+]
+NOT_TESTS = ["npx nx affected -t build", "turbo run build --filter=test-kit", "pnpm --filter test build", "nx show projects"]
+
+
 def kinds(root: Path, line: str) -> list[Kind]:
     found = facts(root, {".github/workflows/d.yml": workflow(job("ship", line), on="push: {branches: [main]}")})
     return [
@@ -85,3 +115,19 @@ def test_infrastructure_as_code_deploys_a_release_where_a_variable_names_it(tmp_
 @pytest.mark.parametrize("line", OTHERS)
 def test_command_that_only_looks_like_it_does_not_deploy(tmp_path: Path, line: str) -> None:
     assert Kind.DEPLOY not in kinds(tmp_path, line)
+
+
+@pytest.mark.parametrize("line", TESTS + NOT_TESTS)
+def test_command_that_tests_members_of_a_workspace_is_known(tmp_path: Path, line: str) -> None:
+    assert (Kind.TEST in kinds(tmp_path, line)) is (line in TESTS)
+
+
+@pytest.mark.parametrize(
+    "line", ["pnpm --filter web ship", "npm run ship -w web", "yarn --cwd apps/web ship", "npm --prefix apps/web run ship"]
+)
+def test_script_of_a_workspaces_member_is_read_where_it_stands(tmp_path: Path, line: str) -> None:
+    (tmp_path / "apps/web").mkdir(parents=True)
+    (tmp_path / "package.json").write_text('{"scripts": {"ship": "echo nothing"}}')
+    (tmp_path / "apps/web/package.json").write_text('{"name": "@org/web", "scripts": {"ship": "kubectl apply -f x"}}')
+    assert Kind.DEPLOY in kinds(tmp_path, line)
+    assert Kind.DEPLOY not in kinds(tmp_path, "pnpm -r ship")

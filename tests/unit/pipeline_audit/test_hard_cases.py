@@ -33,6 +33,19 @@ BUILD = f"uses: docker/build-push-action@{SHA}\nwith:\n  push: true\n  {TAGS}"
 HOOK = "kind: Job\nmetadata:\n  annotations:\n    argocd.argoproj.io/hook: PreSync\n# alembic upgrade head\n"
 FRONT_END = "docker build --build-arg VITE_API=https://$STAGE.example.com -t ghcr.io/org/web:$GITHUB_SHA --push ."
 
+GENERATING = '{"scripts": {"generate": "orval --config orval.config.ts"}, "devDependencies": {"orval": "7"}}'
+
+
+def _labelled(what: str) -> str:
+    """A workflow whose first job asks for a commit of the pull request, and whose second one runs it."""
+    script = f"core.setOutput('sha', {what})"
+    asks = job("find", f'uses: actions/github-script@{SHA}\nid: ask\nwith: {{script: "{script}"}}', more=OUTPUTS)
+    runs = job("run", f"uses: actions/checkout@{SHA}\nwith: {{ref: '${{{{ needs.find.outputs.sha }}}}'}}", "make", needs="find")
+    return workflow(asks, runs.replace("steps:", "env: {KEY: '${{ secrets.KEY }}'}\n    steps:"), on="pull_request_target:")
+
+
+OUTPUTS = "outputs: {sha: '${{ steps.ask.outputs.sha }}'}"
+
 CASES: dict[str, tuple[str, Files, Status]] = {
     "ECS keeps earlier task definitions": ("no-rollback", {CD: deploy(ECS)}, Status.PASS),
     "Render keeps earlier deploys": ("no-rollback", {CD: deploy(RENDER)}, Status.PASS),
@@ -166,6 +179,41 @@ CASES: dict[str, tuple[str, Files, Status]] = {
         "broad-token",
         {CD: CALLER, ".github/workflows/called.yml": ONLY_CALLED},
         Status.INCONCLUSIVE,
+    ),
+    "A registry below the top-level domain dev names no stage": (
+        "no-staging",
+        {CD: deploy("gcloud run deploy api --image europe-west1-docker.pkg.dev/p/r/api@$DIGEST", environment="")},
+        Status.FAIL,
+    ),
+    "A deploy action asks for the release's health": (
+        "unverified-deploy",
+        {CD: deploy(f"uses: akhileshns/heroku-deploy@{SHA}\nwith: {{healthcheck: 'https://api.example.com/health'}}")},
+        Status.PASS,
+    ),
+    "A deploy action has the input for the health and no address": (
+        "unverified-deploy",
+        {CD: deploy(f"uses: akhileshns/heroku-deploy@{SHA}\nwith: {{healthcheck: ''}}")},
+        Status.FAIL,
+    ),
+    "An earlier job asks for the head of the pull request": (
+        "untrusted-checkout",
+        {CD: _labelled("pull.data.head.sha")},
+        Status.FAIL,
+    ),
+    "An earlier job asks for the base of the pull request": (
+        "untrusted-checkout",
+        {CD: _labelled("pull.data.base.sha")},
+        Status.PASS,
+    ),
+    "A generated client that git ignores cannot be stale": (
+        "client-drift",
+        {"web/package.json": GENERATING, "web/.gitignore": "src/lib/gen\n", CD: deploy(ARGO)},
+        Status.PASS,
+    ),
+    "A generated client that git tracks beside an ignored folder can be stale": (
+        "client-drift",
+        {"web/package.json": GENERATING, "web/.gitignore": "src/lib/gen\n", "web/src/api.gen.ts": "", CD: deploy(ARGO)},
+        Status.FAIL,
     ),
 }
 

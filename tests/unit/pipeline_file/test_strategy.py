@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cicd_actions.pipeline.planning import Event, settings_of
+from cicd_actions.pipeline.event import Event
+from cicd_actions.pipeline.release_settings import settings_of
 from cicd_actions.pipeline_file.reading import UnusablePipeline, parse
 
 SHOP = (Path(__file__).resolve().parents[2] / "data" / "pipeline_files" / "shop.yml").read_text("utf-8")
@@ -46,7 +47,9 @@ def test_canary_of_the_file_reaches_the_settings_of_an_environment_by_the_names_
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ("  strategy: canary\n", "needs `proxy`"),
+        ("  strategy: blue-green\n", "without one, `swarm` can only do `canary`"),
+        ("  strategy: canary\n  engine: docker\n", "without one, `docker` can only do `blue-green`"),
+        ("  strategy: canary\n", "needs `requests-query` and `errors-query`"),
         ("  strategy: canary\n  engine: kubernetes\n", "needs `requests-query` and `errors-query`"),
         (
             "  strategy: canary\n  engine: command\n  roll-out-command: x\n  stage-command: x\n  weigh-command: x\n",

@@ -45,6 +45,8 @@ class Memory:
     opaque_images = False
     own_programs = False
     when_ended = ""
+    strategies: tuple[str, ...] = ("blue-green", "canary")
+    without_bake = ""
 
     def __init__(self, *services: str, rate: float = 100, old: float = 0.0, new: float = 0.0) -> None:
         self.now = 0.0
@@ -202,6 +204,17 @@ def test_canary_with_errors_is_abandoned_at_the_first_step_that_proves_them() ->
     assert memory.now < 60, "five in a hundred are found before the thousandth request"
 
 
+def test_engine_that_cannot_bake_promotes_after_its_last_step_and_says_so() -> None:
+    memory = Memory("api")
+    memory.strategies, memory.without_bake = ("canary",), "There is no bake."
+    progress = walked(memory, bake="60s")
+    assert progress.stage == "promoted"
+    assert memory.calls == ["prepare api", "weigh api 10", "weigh api 50", "finish api"]
+    assert progress.notes == ["There is no bake."]
+    with pytest.raises(UnusableInput, match="can only do `canary`"):
+        walked(memory, strategy="blue-green")
+
+
 def test_errors_during_the_bake_switch_back() -> None:
     memory = Memory("api")
     memory.at[125.0] = lambda: setattr(memory, "failing", (0.2, 0.0))
@@ -231,6 +244,14 @@ def test_step_without_a_verdict_follows_on_inconclusive(policy: str, stage: str,
         assert "1000 requests of the new release are needed to pass" in progress.failure.what
 
 
+def test_step_that_is_smaller_than_the_engine_can_give_is_refused_and_proves_nothing() -> None:
+    memory = Memory("api")
+    progress = walked(memory, steps="0.5% 10 requests within 1m")
+    assert progress.failure is not None
+    assert "the smallest share is 1 %" in progress.failure.what
+    assert (progress.stage, progress.verdict, memory.stages) == ("abandoned", "inconclusive", {})
+
+
 def test_step_with_too_few_requests_says_how_many_there_were() -> None:
     """By the errors alone it would pass."""
     progress = walked(Memory("api"), steps="10% 999999999 requests within 200s")
@@ -256,7 +277,7 @@ def test_promotion_without_a_stage_fails_and_one_that_was_done_passes() -> None:
     progress = walked(memory, promote="staged")
     assert progress.failure is not None
     assert "no stage of" in progress.failure.what
-    assert memory.calls == []
+    assert (memory.calls, progress.verdict) == ([], "inconclusive")
     memory.images = {"api": NEW, "web": NEW}
     assert walked(memory, promote="staged").unchanged == ["api", "web"]
 

@@ -1,23 +1,27 @@
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cicd_actions.engines.protocol import Image, RolledOut, Running
+from cicd_actions.engines.protocol import Engine, EngineUnreachable, Image, RolledOut, Running, Target
 from cicd_actions.github.commits import Commit, Comparison
 from cicd_actions.github.history import History, Release
 from cicd_actions.github.release_record import Record, Revision, Run, Task
 from cicd_actions.roll_out.inputs import Wanted
-from cicd_actions.rollback_to_previous_sha.moves import Moved, unproven
+from cicd_actions.rollback_to_previous_sha.moves import Moved, moves, unproven
 from cicd_actions.rollback_to_previous_sha.outcome import revert_commands
 from cicd_actions.rollback_to_previous_sha.plan import Facts, Left, Move, Plan, identity, images, leaving, target
 from cicd_actions.toolkit import markdown
+from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import Failed, UnusableInput
+from cicd_actions.toolkit.runtime import Runtime
 from tests.harness.golden import Golden
 
 
@@ -583,3 +587,26 @@ def test_plan_names_each_of_two_images_that_the_registry_lost() -> None:
     plan = Plan("app", "staging", Left(sha(2)), release(record(1, 1)), moves)
     text = markdown.render(plan.blocks(), lambda given: given, 512 * 1024)
     assert "no longer has the image of api, web: only this engine" in text
+
+
+class Noting:
+    """An engine that only notes commits, until it is away."""
+
+    def __init__(self) -> None:
+        self.noted: list[tuple[str, str, str]] = []
+
+    def relabel(self, target: Target, deadline: Deadline) -> None:
+        if self.noted:
+            raise EngineUnreachable("It is away.")
+        self.noted.append((target.service, target.image.pinned, target.sha))
+
+
+def test_service_that_the_release_did_not_change_loses_its_commit_and_a_rollback_never_fails_for_that() -> None:
+    now = {name: Running(name, f"r/{name}@{digest(1)}", digest(1), sha(2), 1, 1) for name in ("web", "worker", "job")}
+    now["job"] = replace(now["job"], sha=sha(1))
+    there = tuple(Move(name, Image(f"r/{name}", digest(1)), each, sha(1)) for name, each in now.items())
+    engine, log = Noting(), io.StringIO()
+    plan = replace(whole(), moves=there)
+    assert list(moves(plan, cast(Engine, engine), Deadline(5), Runtime({}, log))) == []
+    assert engine.noted == [("web", f"r/web@{digest(1)}", sha(1))]
+    assert f"worker keeps the label of {sha(2)[:12]}: It is away." in log.getvalue()

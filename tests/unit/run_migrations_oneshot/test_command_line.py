@@ -74,12 +74,18 @@ def test_command_that_is_watched_is_taken_apart(words: str, expected: MigrationC
         "sh -c 'alembic upgrade head && python seed.py'",
         "sh -c 'alembic upgrade $REVISION'",
         "sh -c 'cd $(./where) && alembic upgrade head | tee log'",
-        "python manage.py migrate --fake",
         "flask db upgrade --sql",
     ],
 )
 def test_command_that_cannot_be_watched_is_none(words: str) -> None:
     assert migration_in(shlex.split(words)) is None
+
+
+@pytest.mark.parametrize("option", ["--fake", "--plan", "--check", "--prune"])
+def test_command_of_django_that_does_not_migrate_is_refused(option: str) -> None:
+    with pytest.raises(UnusableInput, match="manage") as caught:
+        migration_in(["python", "manage.py", "migrate", "shop", option])
+    assert f"runs `migrate {option}`," in caught.value.what
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,24 @@ def result(rule: str, file: str = "src/app.py", line: int = 3, message: str = "b
     return {"ruleId": rule, "level": "error", "message": {"text": message}, "locations": [place], **more}
 
 
+def govulncheck(file: str = "go.mod") -> dict[str, Any]:
+    """Two advisories of one module: of the first the code calls a vulnerable function, of the second nothing."""
+    frames = [{"module": "example.com/shop@"}, {"module": "golang.org/x/text@v0.3.5"}]
+    called = "Your code calls vulnerable functions in 1 package (golang.org/x/text/language)."
+    imported = "Your code imports 1 vulnerable package (golang.org/x/text/language), but doesn’t appear to call it."
+    titles = {"GO-2021-0113": ["CVE-2021-38561", "GHSA-ppp9-7jff-5vj2"], "GO-2022-1059": ["CVE-2022-32149"]}
+    rules = tuple(
+        {"id": id_, "shortDescription": {"text": f"[{id_}] Denial of service"}, "properties": {"tags": tags}}
+        for id_, tags in titles.items()
+    )
+    return sarif(
+        result("GO-2021-0113", file, 1, called, stacks=[{"frames": frames}]),
+        result("GO-2022-1059", file, 1, imported, level="warning"),
+        tool="govulncheck",
+        rules=rules,
+    )
+
+
 def written(folder: Path, name: str, document: Any) -> str:
     """Writes a report: JSON lines for the two forms of yarn, text and bytes as they are, anything else as JSON."""
     path = folder / name

@@ -33,8 +33,10 @@ from tests.unit.scan_gate.samples import (
     YARN,
     ago,
     changed,
+    govulncheck,
     result,
     sarif,
+    written,
 )  # fmt: skip
 
 CLEAN = changed(PIP_AUDIT, "dependencies", to=[{"name": "click", "version": "8.1.0", "vulns": []}])
@@ -138,6 +140,57 @@ def test_report_that_git_tracks_is_inconclusive_on_a_pull_request(tmp_path: Path
         assert "it is a file of the repository" in str(report.outputs["inconclusive"]), path
     assert gate(tmp_path, {"new.json": CLEAN}, event="pull_request").verdict is Verdict.PASS
     assert gate(tmp_path, {"pip.json": CLEAN}).verdict is Verdict.PASS
+
+
+def test_report_by_a_link_that_git_tracks_is_inconclusive_on_a_pull_request(tmp_path: Path) -> None:
+    """The link can lead to a clean report that lies on every runner."""
+    repository, runner = tmp_path / "repository", tmp_path / "runner"
+    for folder in (repository, runner):
+        folder.mkdir()
+    written(runner, "clean.json", CLEAN)
+    (repository / "reports").symlink_to(runner)
+    (repository / "mine.json").symlink_to("second.json")
+    (repository / "second.json").symlink_to(runner / "clean.json")
+    paths = ("reports/clean.json", "mine.json", "second.json")
+    for path in paths:
+        assert gate(repository, {}, event="pull_request", reports=path).verdict is Verdict.PASS
+    for words in (["init", "--quiet"], ["add", "reports", "second.json"]):
+        subprocess.run(["git", *words], cwd=repository, check=True)
+    for path in paths:
+        report = gate(repository, {}, event="pull_request", reports=path)
+        assert "it is a file of the repository" in str(report.outputs["inconclusive"]), path
+    (repository / "round.json").symlink_to("round.json")
+    assert gate(repository, {}, event="pull_request", reports="round.json").verdict is Verdict.INCONCLUSIVE
+
+
+def test_go_vulnerability_is_one_finding_at_the_module_that_was_scanned(tmp_path: Path) -> None:
+    module = tmp_path / "services" / "pay"
+    module.mkdir(parents=True)
+    (module / "go.mod").touch()
+    found = [
+        changed(TRIVY, "Results", 0, "Vulnerabilities", 0, "VulnerabilityID", to=id_)["Results"][0]["Vulnerabilities"][0]
+        | {"PkgName": "golang.org/x/text"}
+        for id_ in ("CVE-2021-38561", "CVE-2022-32149")
+    ]
+    trivy = changed(TRIVY, "Results", to=[{"Target": "services/pay/go.mod", "Class": "lang-pkgs", "Vulnerabilities": found}])
+    documents = {"go.sarif": govulncheck(), "trivy.json": trivy}
+    report = gate(tmp_path, documents, reports="govulncheck: go.sarif of services/pay\ntrivy.json")
+    told = document(report, "report")["findings"]
+    assert [(one["rule"], one["package"], one["scanners"], one["file"], one["also-in"]) for one in told] == [
+        (id_, "golang.org/x/text", ["govulncheck", "trivy"], "services/pay/go.mod", ["services/pay/go.mod:1"])
+        for id_ in ("CVE-2021-38561", "CVE-2022-32149")
+    ]
+
+
+@pytest.mark.parametrize("base", ["file:///", "file://{root}/", "file:///github/workspace/", "file:///src/"])
+def test_path_of_a_scanner_is_that_of_the_repository_whatever_its_root_was(base: str, tmp_path: Path) -> None:
+    """trivy 0.68 names the root of the file system in a git repository."""
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "app.py").write_text("a\nb\nc\n")
+    found = changed(result("R"), "locations", 0, "physicalLocation", "artifactLocation", "uriBaseId", to="ROOTPATH")
+    scanned = sarif(found, originalUriBaseIds={"ROOTPATH": {"uri": base.format(root=tmp_path)}})
+    (told,) = document(gate(tmp_path, {"a.sarif": scanned}), "report")["findings"]
+    assert told["file"] == "src/app.py"
 
 
 def test_report_from_the_future_is_inconclusive(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from tests.unit.scan_gate.samples import (
     TRIVY_VERSION,
     YARN,
     changed,
+    govulncheck,
     result,
     sarif,
     written,
@@ -55,6 +56,7 @@ def scanned(folder: Path, document: Any, scanner: str = "") -> list[Scan]:
         (OSV, "osv-scanner", GHSA, "lodash", "high", ("4.17.21",), True),
         (TRIVY, "trivy", "CVE-2023-45853", "zlib1g", "critical", (), False),
         (GRYPE, "grype", GHSA, "lodash", "high", ("4.17.21",), True),
+        (govulncheck(), "govulncheck", "GO-2021-0113", "golang.org/x/text", "high", (), None),
         (sarif(result(CVE, message=TRIVY_TEXT), tool="Trivy"), "trivy", CVE, "lodash", "high", ("4.17.21",), True),
     ],
 )
@@ -88,6 +90,9 @@ def test_report_of_code_and_of_secrets_is_read(tmp_path: Path) -> None:
         ('{"dependencies": [{"name": "a"', "truncated"),
         ("npm warn config\n{}", "does not begin with JSON"),
         ("[" * 100_000, "nested too deeply"),
+        (b'{"message": "caf\xe9"}', "byte 16 is not utf-8"),
+        (f'{{"message": {"9" * 5000}}}', "a number is too long"),
+        ('{\n  "config": {}\n}\n{\n  "osv": {}\n}\n', "several JSON documents"),
         ('{"hello": 1}', "format is unknown"),
         ("[]", "does not say which scanner"),
         ('{"runs": []}', "without a version"),
@@ -147,6 +152,18 @@ def test_report_that_is_missing_huge_or_of_another_scanner_is_a_problem(tmp_path
 def test_report_that_powershell_wrote_is_read(encoding: str, tmp_path: Path) -> None:
     (scan,) = scanned(tmp_path, '{"dependencies": [{"name": "a", "version": "1", "vulns": []}]}'.encode(encoding))
     assert scan.problems == []
+
+
+def test_deprecated_package_in_yarns_audit_is_noted_and_not_found(tmp_path: Path) -> None:
+    old = {"ID": "inflight (deprecation)", "Issue": "This module is not supported", "Severity": "moderate"}
+    (scan,) = scanned(tmp_path, ({"value": "inflight", "children": old}, *BERRY))
+    assert (scan.problems, [one.package for one in scan.reported]) == ([], ["lodash"])
+    assert scan.notes == ["yarn: inflight is deprecated: This module is not supported"]
+
+
+def test_report_of_osv_scanner_that_may_have_scanned_nothing_says_so(tmp_path: Path) -> None:
+    (scan,) = scanned(tmp_path, changed(OSV, "results", to=[]))
+    assert (scan.problems, len(scan.notes)) == ([], 1)
 
 
 def test_empty_list_of_gitleaks_is_a_clean_scan_where_it_is_named(tmp_path: Path) -> None:
@@ -278,15 +295,52 @@ def test_message_that_quotes_a_password_is_cut(rule: str, tmp_path: Path) -> Non
         ("trivy: out/image.json", Expected("out/image.json", "trivy")),
         ("npm: web.json of ./web/package-lock.json", Expected("web.json", "npm", "web/package-lock.json")),
         ("my report.json", Expected("my report.json")),
+        ("Brakeman: b.sarif of the shop", Expected("b.sarif", "brakeman", "the shop")),
     ],
 )
 def test_line_of_reports_is_read(line: str, meant: Expected) -> None:
     assert expected(line) == meant
 
 
-def test_line_of_an_unknown_scanner_is_refused() -> None:
-    with pytest.raises(NotUnderstood, match="not a scanner"):
-        expected("snyk: a.json")
+def test_line_that_is_not_a_path_is_refused() -> None:
+    with pytest.raises(NotUnderstood, match="not the path"):
+        expected(" of x")
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("brakeman", []), ("semgrep", ["it is a report of brakeman, not of semgrep"]), ("brake-man", ["it is a report"])],
+)
+def test_name_of_a_tool_that_writes_sarif_holds_the_report_to_it(name: str, why: list[str], tmp_path: Path) -> None:
+    (scan,) = scanned(tmp_path, sarif(result("BRAKE0000"), tool="Brakeman"), name)
+    assert [found.startswith(said) for found, said in zip(scan.problems, why, strict=True)] == [True] * len(why)
+
+
+@pytest.mark.parametrize(
+    ("location", "bases", "path"),
+    [
+        ({"uri": "a.go"}, {}, "a.go"),
+        ({"uri": "a.go", "uriBaseId": "%SRCROOT%"}, {}, "a.go"),
+        ({"uri": "a.go", "uriBaseId": "R"}, {"R": {"uri": "file:///repo/pay"}}, "/repo/pay/a.go"),
+        ({"uri": "a.go", "uriBaseId": "P"}, {"R": {"uri": "file:///repo/"}, "P": {"uri": "pay/", "uriBaseId": "R"}},
+         "/repo/pay/a.go"),
+        ({"uri": "a.go", "uriBaseId": "P"}, {"P": {"uri": "pay/", "uriBaseId": "P"}}, f"{'pay/' * 10}a.go"),
+        ({"uri": "a.go", "uriBaseId": "R"}, {"R": {"description": {"text": "the root"}}}, "a.go"),
+        ({"uri": "file:///repo/a.go", "uriBaseId": "R"}, {"R": {"uri": "file:///else/"}}, "/repo/a.go"),
+        ({"uri": "file:/repo/a%20b.java"}, {}, "/repo/a b.java"),
+        ({"uri": "file://localhost/repo/a.go"}, {}, "/repo/a.go"),
+        ({"index": 0}, {}, "listed.c"),
+        ({"index": -1}, {}, ""),
+        ({"index": 7}, {}, ""),
+    ],
+)  # fmt: skip
+def test_sarif_path_is_resolved_as_the_report_says(
+    location: dict[str, Any], bases: dict[str, Any], path: str, tmp_path: Path
+) -> None:
+    found = changed(result("R"), "locations", 0, "physicalLocation", "artifactLocation", to=location)
+    document = sarif(found, originalUriBaseIds=bases, artifacts=[{"location": {"uri": "listed.c"}}])
+    (scan,) = scanned(tmp_path, document)
+    assert (scan.problems, scan.reported[0].file) == ([], path)
 
 
 @pytest.mark.parametrize("score", ["nan", "-1", "inf", "1e400", "11", "", "0.0", True, None, []])
@@ -309,6 +363,7 @@ SEEDS = [
     BANDIT,
     GITLEAKS,
     sarif(result("B1"), rules=({"id": "B1", "properties": {}},)),
+    changed(govulncheck(), "runs", 0, "originalUriBaseIds", to={"%SRCROOT%": {"uri": "file:///src/", "uriBaseId": "R"}}),
 ]
 JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=3), lambda inner: st.lists(inner, max_size=2))
 

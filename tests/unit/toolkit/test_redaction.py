@@ -334,5 +334,40 @@ def test_redactor_few_letters_of_base64_on_the_line_beside_are_masked(kept: int)
     assert redact(f"{whole[:kept]}\n{whole[kept:]}") == f"{MASK}\n{MASK}"
     own = whole.rstrip("=")[:-1]
     assert redact(f"~~~ {own[:-kept]}\n{own[-kept:]} ~~~") == f"~~~ {MASK}\n{MASK} ~~~"
+    # Lines that end or begin within the secret have neighbours too; what stands at the end of the text is not one.
+    assert redact(f"{own[:kept]}\n{own[kept:-4]}") == f"{MASK}\n{MASK}"
+    assert redact(f"{own[4:-kept]}\n{own[-kept:]} {own[3]}") == f"{MASK}\n{MASK} {own[3]}"
     # The same letters elsewhere are not of the secret.
     assert redact(f"{own[-kept:]} {own[:-kept]}\nx{own[-kept:]}").startswith(f"{own[-kept:]} {MASK}\nx")
+
+
+@pytest.mark.parametrize("secret", ["k9Qw7Zt4Lm2Xc8Vb6Nn1Hg5Jd3", "wwwww-key"])
+@pytest.mark.parametrize("spell", [str.lower, str.upper])
+def test_redactor_few_hexadecimal_digits_on_the_line_beside_are_masked(secret: str, spell: Callable[[str], str]) -> None:
+    digits = spell(secret.encode().hex())
+    for kept in range(1, 8):
+        # The digits of `wwwww` are ten times a 7: where they are split, the eight that tell the line fit at several places.
+        assert redactor(secret)(f"{digits[:kept]}\n{digits[kept:]}") == f"{MASK}\n{MASK}"
+        assert redactor(secret)(f"{digits[:-kept]}\n{digits[-kept:]}") == f"{MASK}\n{MASK}"
+
+
+def test_redactor_letters_from_the_middle_of_base64_that_go_on_otherwise_stay() -> None:
+    letters = base64.b64encode(b"k9Qw7Zt4Lm2Xc8Vb6Nn1Hg5Jd3").decode()[2:14]
+    for text in (f"{letters}~~~~~~~~", f"~~~~~~~~{letters}", f"{letters}~~~{letters}"):
+        assert redactor("k9Qw7Zt4Lm2Xc8Vb6Nn1Hg5Jd3")(text) == text
+
+
+@pytest.mark.parametrize(
+    ("secret", "text", "shown"),
+    [
+        ("correct-horse", "correct-other%2… x", "correct-other%2… x"),
+        ("correct-horse", "correc%4… x", f"{MASK}… x"),
+        ("&hello-world", "&hellox… x", "&hellox… x"),
+        ("&hello-world", "&hello… &hello-%4… x", f"{MASK}… {MASK}… x"),
+        # The dot may be the cut's, and what is left before it is shorter than what is masked.
+        ("abcde.fgh", "abcde... x", "abcde... x"),
+        ("hello world", f"{':'.join(f'{byte:02x}' for byte in b'hello world')[:-1]}%… x", f"{MASK}… x"),
+    ],
+)
+def test_redactor_half_an_escape_before_a_cut_is_left_out_of_the_comparison(secret: str, text: str, shown: str) -> None:
+    assert redactor(secret)(text) == shown

@@ -121,6 +121,13 @@ OTHERS = [
     ("another media type within", s(contentMediaType="application/json"), s(contentMediaType="application/xml"), "qa", "qa"),
     ("another encoding", s(contentEncoding="base64"), s(contentEncoding="base32"), "qa", "qa"),
     ("another order of prefixItems", {"prefixItems": [STRING, INTEGER]}, {"prefixItems": [INTEGER, STRING]}, "qa", "qa"),
+    (
+        "an item that the bound did not allow",
+        {"type": "array", "prefixItems": [STRING, INTEGER], "minItems": 2, "maxItems": 2},
+        {"type": "array", "prefixItems": [STRING, INTEGER, STRING], "minItems": 2, "maxItems": 3},
+        "a",
+        "q",
+    ),
     ("another component in allOf", {"allOf": [ref("Cat")]}, {"allOf": [ref("Dog")]}, "qa", "qa"),
     # Values that fit both alternatives are refused, and each value of a `Cat` fits a `Dog`.
     ("oneOf of what overlaps", ref("Cat"), {"oneOf": [ref("Cat"), ref("Dog")]}, "qa", "q"),
@@ -177,6 +184,7 @@ SAME = [
     ("enum of one", {"enum": ["a"]}, {"const": "a"}),
     ("classes of a pattern", s(pattern=r"^\d+$"), s(pattern="^[0-9]+$")),
     ("a pattern of everything", STRING, s(pattern="^.*$")),
+    ("items that the bound does not allow", array(maxItems=0), {"type": "array", "items": INTEGER, "maxItems": 0}),
     ("one item is unique", array(maxItems=1), array(maxItems=1, uniqueItems=True)),
     ("a discriminator's name", tagged("t", {"c": "Cat"}), tagged("t", {"c": NAMES["cat"]})),
     ("base64", s(format="byte"), s(contentEncoding="base64")),

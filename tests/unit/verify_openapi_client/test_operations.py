@@ -466,6 +466,32 @@ def test_callbacks_go_the_other_way() -> None:
     assert rules(calling(STRING), calling(None)) == ["webhook-removed"]
 
 
+URLENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
+FILE = {"type": "string", "format": "binary"}
+
+
+@pytest.mark.parametrize(
+    ("media", "old", "new", "broken"),
+    [
+        # A field travels as text, as a parameter does: null cannot be sent, a number is a text, one value is a list of one.
+        (URLENCODED, {"anyOf": [STRING, {"type": "null"}]}, STRING, []),
+        (URLENCODED, INTEGER, STRING, ["request-field-type"]),
+        (URLENCODED, STRING, INTEGER, ["request-type"]),
+        (URLENCODED, STRING, {"type": "array", "items": STRING}, ["request-field-type"]),
+        (MULTIPART, FILE, {"type": "array", "items": FILE}, ["request-field-type"]),
+        (MULTIPART, {"type": "array", "items": FILE}, FILE, ["request-type"]),
+        # An object in it is JSON, and so is the whole body of another media type.
+        (MULTIPART, {"properties": {"n": INTEGER}}, {"properties": {"n": STRING}}, ["request-type"]),
+        ("application/json", INTEGER, STRING, ["request-type"]),
+    ],
+)  # fmt: skip
+def test_a_form_is_compared_by_what_its_fields_look_like(media: str, old: Any, new: Any, broken: list[str]) -> None:
+    def form(field: Any) -> Any:
+        return post({"content": {media: {"schema": {"type": "object", "properties": {"f": field}}}}})
+
+    assert rules(form(old), form(new)) == broken
+
+
 def test_a_shared_schema_is_one_finding_with_all_its_operations() -> None:
     def shared(schema: Any) -> Any:
         answer = {

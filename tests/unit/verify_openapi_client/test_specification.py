@@ -39,7 +39,7 @@ def load(content: Any) -> specification.Specification:
         ({"swagger": "2.0", "info": {}}, "Swagger 2.0"),
         ({"info": {}}, "no field `openapi`"),
         ({**MINIMAL, "openapi": "3.3.0"}, "OpenAPI '3.3.0'"),
-        ({**MINIMAL, "openapi": 3.1}, "OpenAPI 3.1"),
+        ({**MINIMAL, "openapi": 3.1}, "OpenAPI 3.1, whose third number is missing"),
         ({"openapi": "3.1.0", "paths": {}}, "`info`"),
         ({"openapi": "3.0.3", "info": {"title": "", "version": ""}}, "no `paths`"),
         ({**MINIMAL, "paths": []}, "`paths` has to be an object"),
@@ -61,6 +61,10 @@ def test_what_is_no_usable_document_is_said(content: Any, said: str) -> None:
     with pytest.raises(UnusableInput) as caught:
         load(content)
     assert said in str(caught.value)
+
+
+def test_a_version_without_quotes_in_yaml_is_read() -> None:
+    assert load("openapi: 3.0.3\ninfo: {title: t, version: 1.0}\npaths: {}\n").yaml
 
 
 def test_an_example_may_hold_what_looks_like_a_reference() -> None:

@@ -1,15 +1,15 @@
 """Guesses a pipeline file from a repository: lanes, images, services and the release, each value with what it comes from.
 
 Reading order: `model` is what is known and what is collected. `standing` reads the workflows that stand, `compose` the compose
-files, `pyproject` Python's requirements. `python_lanes` (with `backing`), `node_lanes` and `other_lanes` make the lanes,
-`release` the rest. A guess that nothing supports is left out and said.
+files, `pyproject` Python's requirements. `python_lanes`, `node_lanes` and `other_lanes` make the lanes,
+`backing` what stands beside them, `release` the rest. A guess that nothing supports is left out and said.
 """
 
 from __future__ import annotations
 
 import re
 
-from cicd_actions.pipeline.detection import node_lanes, other_lanes, python_lanes, release, standing
+from cicd_actions.pipeline.detection import backing, node_lanes, other_lanes, python_lanes, release, standing
 from cicd_actions.pipeline.detection.model import Found, Repository
 from cicd_actions.pipeline.detection.standing import Standing
 
@@ -30,6 +30,9 @@ def detect(repository: Repository) -> Found:
     node_lanes.lanes(repository, shown, found)
     node_lanes.couple(found)
     other_lanes.lanes(repository, found)
+    for lane in found.lanes.values():
+        if "python" not in lane and "checks" in lane:
+            backing.beside(repository, shown, found, str(lane["directory"].value), lane)
     release.describe(repository, shown, found)
     release.flags(repository, found)
     _left(shown, found)

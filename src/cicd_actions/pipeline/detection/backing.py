@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from dataclasses import replace
 from typing import Any
 
 from cicd_actions.pipeline.detection import compose
@@ -90,6 +91,16 @@ def database(
         lane["env"] = Guess(env)
     _prepare(repository, folder, lane, project, prefix)
     return driver
+
+
+def beside(repository: Repository, standing: Standing, found: Found, folder: str, lane: Entry) -> None:
+    """Adds the containers and the variables with which standing workflows run the tests of a lane that is not Python."""
+    backing: dict[str, Guess] = {}
+    _others(backing, found, folder, standing)
+    env = _given(replace(repository, variables=()), standing, folder, backing)  # those are the variables of Python
+    for key, guesses in (("backing", backing), ("env", env)):
+        if guesses:
+            lane[key] = Guess(guesses)
 
 
 def _given(repository: Repository, standing: Standing, folder: str, backing: dict[str, Guess]) -> dict[str, Guess]:

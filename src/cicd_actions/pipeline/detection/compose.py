@@ -18,7 +18,8 @@ _ADDRESS = re.compile(r"https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?
 
 @dataclass(frozen=True)
 class Service:
-    """A service of a compose file. `health` is the path that its health check asks, `once` says that it ends by itself."""
+    """A service of a compose file. `health` is the path that its health check asks, `once` says that it ends by itself, and
+    `profiles` which ones start it; none where it always starts."""
 
     name: str
     file: str
@@ -32,6 +33,7 @@ class Service:
     health: str
     ports: bool
     once: bool
+    profiles: tuple[str, ...]
 
 
 def files(repository: Repository) -> list[str]:
@@ -43,6 +45,11 @@ def files(repository: Repository) -> list[str]:
 def services(repository: Repository) -> list[Service]:
     """Returns the services of every compose file, in the order of `files`."""
     return [service for path in files(repository) for service in _services(path, repository.yaml(path))]
+
+
+def for_real(text: str) -> bool:
+    """Returns whether a name says that it is for production."""
+    return _FOR_REAL.search(text) is not None
 
 
 def path_of(text: str) -> str:
@@ -71,6 +78,8 @@ def _service(name: str, facts: dict[str, Any], path: str, folder: str, *, once: 
     check = facts.get("healthcheck")
     test = check.get("test", "") if isinstance(check, dict) else ""
     args = built.get("args") or ()
+    listed = facts.get("profiles")
+    profiles = [str(each) for each in listed] if isinstance(listed, list) else []
     return Service(
         name=name,
         file=path,
@@ -84,6 +93,7 @@ def _service(name: str, facts: dict[str, Any], path: str, folder: str, *, once: 
         health=path_of(_words(test)),
         ports=bool(facts.get("ports")),
         once=once or str(facts.get("restart", "")).lower() in {"no", "false"},
+        profiles=tuple(profiles) if all(profiles) else (),
     )
 
 

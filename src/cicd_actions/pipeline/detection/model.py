@@ -92,6 +92,14 @@ class Repository:
         """Returns the files that are neither examples, tests nor documentation."""
         return [name for name in self.files if not _SKIPPED.search(name)]
 
+    def image_of(self, path: str) -> str:
+        """Returns a Dockerfile with the defaults of its `ARG` in its `FROM` lines; empty without a path."""
+        text = self.read(path) if path else ""
+        given = dict(re.findall(r"(?im)^ARG\s+(\w+)=[\"']?([^\s\"']+)", text))
+        return re.sub(
+            r"(?im)^FROM\s.*$", lambda line: re.sub(r"\$\{?(\w+)\}?", lambda name: given.get(name[1], name[0]), line[0]), text
+        )
+
     def first(self, folder: str, *names: str) -> str:
         """Returns the first of these files of a folder that exists, from the root; empty for none."""
         return next((path for name in names if (path := joined(folder, name)) in set(self.files)), "")

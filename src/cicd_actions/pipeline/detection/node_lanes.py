@@ -29,6 +29,15 @@ _PASSES_ON = re.compile(
 )
 """What a script has that only starts those of a workspace's members."""
 
+_DOES = {
+    "format": re.compile(r"prettier\b[^&|;]*\s(?:--check|-c|--list-different|-l)\b[^&|;]*"),
+    "types": re.compile(
+        r"(?:(?:vue-)?tsc|tsgo)\b[^&|;]*\s--noEmit\b(?![^&|;]*--watch|.*\s-w\b)[^&|;]*|svelte-check\b(?!.*--watch)[^&|;]*"
+    ),
+}
+"""Check → what a script of another name is that does nothing else."""
+
+_END_TO_END = re.compile(r"(^|/)(e2e|end-to-end)[\w-]*/package\.json$")
 _BROWSER = re.compile(r"\b(playwright|cypress|wdio|nightwatch)\b")
 _RUN = {"pnpm": "pnpm run ", "npm": "npm run ", "yarn": "yarn run ", "bun": "bun run "}
 _EXEC = {"pnpm": "pnpm exec ", "npm": "npx ", "yarn": "yarn exec ", "bun": "bunx "}
@@ -149,10 +158,11 @@ def _checks(found: Found, package: dict[str, Any], manager: str, path: str) -> d
     checks: dict[str, Guess] = {}
     for name, names in _SCRIPTS.items():
         script = next((each for each in names if each in scripts), "")
+        script = script or next((each for each, text in scripts.items() if name in _DOES and _DOES[name].fullmatch(text)), "")
         text = scripts.get(script, "")
         if not script or "no test specified" in text:
             continue
-        if name == "test" and _BROWSER.search(text):
+        if name == "test" and (_BROWSER.search(text) or _END_TO_END.search(path)):
             found.unknown.append(f"scripts.{script} of {path} needs a browser and what it tests: give it a separate lane.")
             continue
         command, why = f"{_RUN[manager]}{script}", f"scripts.{script} of {path}"
@@ -171,7 +181,7 @@ def _version(repository: Repository, standing: Standing, folder: str, package: d
         if name in repository.files and (match := re.match(r"v?(\d+)", repository.read(name).strip())):
             return match[1], name
     for name in (repository.first(folder, "Dockerfile"), repository.first(".", "Dockerfile", "docker/Dockerfile")):
-        match = re.search(r"(?im)^FROM\s+(?:--\S+\s+)?(?:\S*/)?node:(\d+)", repository.read(name) if name else "")
+        match = re.search(r"(?im)^FROM\s+(?:--\S+\s+)?(?:\S*/)?node:(\d+)", repository.image_of(name))
         if match:
             return match[1], f"the image of {name}"
     if standing.node:

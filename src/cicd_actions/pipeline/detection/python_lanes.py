@@ -121,7 +121,7 @@ def _version(repository: Repository, standing: Standing, folder: str, project: P
             return match[0], name
     for name in (repository.first(folder, "Dockerfile"), repository.first(".", "Dockerfile", "docker/Dockerfile")):
         match = re.search(
-            r"(?im)^FROM\s+(?:\S*/)?(?:python:(3\.\d+)|\S*-python(3\.\d+))", repository.read(name) if name else ""
+            r"(?im)^FROM\s+(?:--\S+\s+)?(?:\S*/)?(?:python:(3\.\d+)|\S*-python(3\.\d+))", repository.image_of(name)
         )
         if match:
             return match[1] or match[2], f"the image of {name}"

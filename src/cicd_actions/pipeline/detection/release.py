@@ -12,8 +12,26 @@ from cicd_actions.pipeline.detection.model import Found, Guess, Repository, fold
 from cicd_actions.pipeline.detection.standing import Standing
 
 _DOCKERFILE = re.compile(r"Dockerfile|[\w.-]+\.Dockerfile|Dockerfile\.[\w.-]+")
-_ASIDE = re.compile(r"(^|[./_-])(dev|devcontainer|development|local|test|tests|ci|e2e|example|site|artifacts)([./_-]|$)")
-_VAGUE = frozenset({"docker", "build", "deploy", "deployment", "infra", "images", "."})
+_ASIDE = re.compile(
+    r"(^|[./_-])(dev|devcontainer|development|local|test|tests|playwright|cypress|ci|e2e|example|site|artifacts)([./_-]|$)"
+)
+_FOR_TESTS = re.compile(r"(^|[./_-])(playwright|cypress|e2e|tests?|ci)([./_-]|$)")
+_VAGUE = frozenset(
+    {
+        "docker",
+        "dockerfiles",
+        "scripts",
+        "container",
+        "containers",
+        "ci",
+        "build",
+        "deploy",
+        "deployment",
+        "infra",
+        "images",
+        ".",
+    }
+)
 _COMMIT = re.compile(
     r"(?m)^ARG\s+((?:GIT_|BUILD_|SOURCE_|RELEASE_|APP_|IMAGE_)?(?:SHA|COMMIT|COMMIT_SHA|REVISION|VERSION|REV))\b"
 )
@@ -71,18 +89,33 @@ def _images(repository: Repository, standing: Standing, composed: list[compose.S
         if each.platforms and each.platforms != ("linux/amd64",):
             image.platforms = Guess(list(each.platforms), f"{each.file} builds them")
     for service in composed:
-        if not service.dockerfile or service.dockerfile not in repository.files:
+        dockerfile = _released(repository, service.dockerfile)
+        if not dockerfile:
             continue
-        image = found.setdefault(service.dockerfile, _Image(service.dockerfile))
+        image = found.setdefault(dockerfile, _Image(dockerfile))
         if not image.context.value:
             image.context = Guess(service.context, f"{service.file} builds it so")
-        if not image.target.value and service.target and not _ASIDE.search(f"{service.file}/{service.target}"):
+        # What ends by itself, such as a migration, is often built from another stage.
+        serves = not service.once and not _MIGRATES.search(service.command)
+        if not image.target.value and service.target and serves and not _ASIDE.search(f"{service.file}/{service.target}"):
             image.target = Guess(service.target, f"{service.file} builds it")
         image.runs = image.runs or service.image
     for path in repository.own:
         if _DOCKERFILE.fullmatch(posixpath.basename(path)) and path not in found and not _ASIDE.search(path):
             found[path] = _Image(path)
     return [image for path, image in found.items() if path in repository.files]
+
+
+def _released(repository: Repository, dockerfile: str) -> str:
+    """Returns the Dockerfile that a release builds where a compose file builds this one; empty for none.
+
+    One for development stands beside the one for production; one for tests is not part of a release.
+    """
+    base = posixpath.basename(dockerfile)
+    if dockerfile not in repository.files or _FOR_TESTS.search(base):
+        return ""
+    beside = repository.first(posixpath.dirname(dockerfile), "Dockerfile", "Dockerfile.prod", "Dockerfile.production")
+    return beside if _ASIDE.search(base) and beside else dockerfile
 
 
 def _named(images: list[_Image]) -> dict[str, _Image]:
@@ -163,7 +196,8 @@ def _exists(repository: Repository, path: str) -> bool:
 def _image_of(service: compose.Service, names: dict[str, _Image], repository: Repository) -> str:
     """Returns the name of the image that a service runs; empty for an image of others."""
     if service.dockerfile:
-        return next((name for name, image in names.items() if image.dockerfile == service.dockerfile), "")
+        dockerfile = _released(repository, service.dockerfile)
+        return next((name for name, image in names.items() if image.dockerfile == dockerfile), "")
     text = service.image.partition("@")[0]
     text = re.sub(r":(\$\{.*|[\w.-]*)$", "", text)
     for name, image in names.items():
@@ -184,6 +218,12 @@ def _services(repository: Repository, found: Found, names: dict[str, _Image], co
     for each in composed:
         image = _image_of(each, names, repository)
         if each.file != chosen or not image or each.once or _MIGRATES.search(each.command):
+            continue
+        if each.profiles and not any(map(compose.for_real, each.profiles)):
+            asked = ", ".join(each.profiles)
+            found.unknown.append(
+                f"{each.name} of {each.file} starts only with the profile {asked}: add it where a release has it."
+            )
             continue
         name = named(each.name, image)
         entry = {"image": Guess(image, f"{each.file} runs it")}
@@ -220,26 +260,35 @@ _WHERE = (
 )
 
 
+def _where(standing: Standing) -> tuple[str, str, dict[tuple[str, ...], str]]:
+    """Returns the engine that fits what the workflows do, why, and the self-hosted runners that deploy, with their files."""
+    for pattern, where in _WHERE:
+        # A test that starts its services does not deploy.
+        fits = [
+            (line, file, runner)
+            for line, file, runner in standing.deploys
+            if re.search(pattern, line) and (where != "docker" or "self-hosted" in runner)
+        ]
+        if fits:
+            named = {runner: file for _, file, runner in reversed(fits) if "self-hosted" in runner and "${{" not in str(runner)}
+            return where, f"{fits[0][1]} runs `{fits[0][0][:60]}`", named
+    return "", "", {}
+
+
 def _release(
     repository: Repository, standing: Standing, found: Found, names: dict[str, _Image], composed: list[compose.Service]
 ) -> None:
     """Adds the release where an engine of ours fits what the workflows do today; else says what shows where it runs."""
-    engine, why, labels = "", "", Guess(())
-    for pattern, where in _WHERE:
-        for line, file, runner in standing.deploys:
-            # A test that starts its services does not deploy.
-            if re.search(pattern, line) and (where != "docker" or "self-hosted" in runner):
-                engine, why, labels = where, f"{file} runs `{line[:60]}`", Guess(runner, f"{file} deploys from there")
-                break
-        if engine:
-            break
+    engine, why, runners = _where(standing)
     if engine not in {"swarm", "kubernetes", "docker"}:
-        how = f"{why}, which is {engine}: `engine: command` takes your own programs" if engine else "nothing here tells"
+        platform, file = next(iter(standing.platforms), ("", ""))
+        told = f"{why}, which is {engine}" if engine else f"{file} deploys with {platform}" if platform else ""
+        how = f"{told}: `engine: command` takes your own programs" if told else "nothing here tells"
         found.unknown.append(f"Where releases run: {how}. Fill in the block `release` at the end of the file.")
     else:
         found.release["engine"] = Guess(engine, why)
-    if "self-hosted" in labels.value and not any("${{" in label for label in labels.value):
-        found.release["runs-on"] = Guess(list(labels.value), labels.why)
+    if len(runners) == 1:
+        found.release["runs-on"] = next(Guess(list(runner), f"{file} deploys from there") for runner, file in runners.items())
     if engine == "swarm" and (stack := re.search(r"docker stack deploy(?: -\S+ \S+)* ([\w-]+)$", why.strip("`"))):
         found.release["stack"] = Guess(stack[1], "the stack's name there")
     migrate = _migrate(repository, found, names, composed)
@@ -251,7 +300,10 @@ def _release(
     chosen = sorted(listed, key=lambda name: bool(_LAST.match(name)))[-4:] or ["staging", "production"]
     why = "the workflows name them" if listed else "usual names"
     approved = {"approval-environment": f"{chosen[-1]}-approval"} if len(chosen) > 1 or _LAST.match(chosen[-1]) else {}
-    found.release["environments"] = Guess([{"name": name, **(approved if name == chosen[-1] else {})} for name in chosen], why)
+    environments: list[dict[str, object]] = [{"name": name, **(approved if name == chosen[-1] else {})} for name in chosen]
+    if len(runners) > 1:
+        _own_runners(found, environments, runners)
+    found.release["environments"] = Guess(environments, why)
     probed = [name for name, entry in found.services.items() if "health" in entry]
     if probed:
         variables = ", ".join(f"{name.upper().replace('-', '_')}_URL" for name in probed)
@@ -261,6 +313,20 @@ def _release(
         )
     else:
         found.unknown.append("How a release shows that it is healthy: give one service `health`, or the deploy refuses.")
+
+
+def _own_runners(found: Found, environments: list[dict[str, object]], runners: dict[tuple[str, ...], str]) -> None:
+    """Gives each environment the runner whose labels or workflow say its name: one that reaches another would deploy there."""
+    for each in environments:
+        name = str(each["name"]).lower()
+        fits = [
+            runner for runner, file in runners.items() if name in [label.lower() for label in runner] or name in file.lower()
+        ]
+        if len(fits) == 1:
+            each["runs-on"] = list(fits[0])
+        else:
+            listed = "; ".join(", ".join(runner) for runner in runners)
+            found.unknown.append(f"Which runner reaches the environment {each['name']} ({listed}): write its `runs-on`.")
 
 
 def _migrate(repository: Repository, found: Found, names: dict[str, _Image], composed: list[compose.Service]) -> Guess | None:

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cicd_actions.pipeline.detection.model import Repository, joined
+from cicd_actions.pipeline_audit import commands as known_commands
+from cicd_actions.pipeline_audit import known_actions, shell
+from cicd_actions.pipeline_audit.effects import Kind
 from cicd_actions.toolkit.grammar import argv, fits
 
 _WORKFLOW = re.compile(r"\.github/workflows/[^/]+\.ya?ml")
@@ -69,7 +72,9 @@ class Build:
 
 @dataclass
 class Standing:
-    """Everything that the workflows show. `deploys` are the lines of all workflows, each with its file and its runner."""
+    """Everything that the workflows show. `deploys` are the lines of all workflows, each with its file and its runner;
+    `platforms` are where they deploy to, each with its file.
+    """
 
     commands: list[Command] = field(default_factory=list)
     containers: list[Container] = field(default_factory=list)
@@ -80,6 +85,7 @@ class Standing:
     builds: list[Build] = field(default_factory=list)
     environments: list[str] = field(default_factory=list)
     deploys: list[tuple[str, str, tuple[str, ...]]] = field(default_factory=list)
+    platforms: list[tuple[str, str]] = field(default_factory=list)
     node: str = ""
     python: str = ""
 
@@ -129,7 +135,11 @@ def _workflow(standing: Standing, path: str, document: dict[str, Any]) -> None:
         for step in job.get("steps") or []:
             if not isinstance(step, dict):
                 continue
-            if str(step.get("uses", "")).startswith("docker/build-push-action@"):
+            uses, given = str(step.get("uses") or ""), {name: str(text) for name, text in _mapping(step.get("with")).items()}
+            remote = given.get("script", "") if "ssh" in uses else ""
+            standing.platforms += [(where, path) for where in _platforms(uses, given, str(step.get("run") or ""), remote)]
+            standing.deploys += [(f"ssh: {line}", path, runner) for line in _lines(remote)]
+            if uses.startswith("docker/build-push-action@"):
                 standing.builds += _build(_mapping(step.get("with")), path)
             standing.node = standing.node or _newest(step, job, "node-version", r"v?(\d+)")
             standing.python = standing.python or _newest(step, job, "python-version", r"(3\.\d+)")
@@ -145,6 +155,16 @@ def _workflow(standing: Standing, path: str, document: dict[str, Any]) -> None:
                             (standing.expressions if "${{" in each.value else standing.variables).append(each)
         for label, service in _mapping(job.get("services")).items():
             standing.containers += _container(label, service, frozenset(places), path)
+
+
+def _platforms(uses: str, given: dict[str, str], script: str, remote: str) -> Iterator[str]:
+    """Yields where a step deploys to, by its action, its script, and the script that it runs over SSH."""
+    effects = [*known_actions.effects_of(uses, given)]
+    for command in shell.commands(script):
+        effects += known_commands.effects_of(command)
+    yield from (effect.what for effect in effects if effect.kind is Kind.DEPLOY and effect.sure)
+    if remote:
+        yield "a server over SSH"
 
 
 def _newest(step: dict[str, Any], job: dict[str, Any], key: str, form: str) -> str:

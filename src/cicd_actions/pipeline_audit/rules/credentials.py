@@ -11,7 +11,7 @@ from cicd_actions.pipeline_audit.facts import Facts
 from cicd_actions.pipeline_audit.model import JobRun, StepRun
 from cicd_actions.pipeline_audit.rules.definition import Answer, Broken, Held, NotApplicable, Rule, Tier
 from cicd_actions.pipeline_audit.rules.examples import CI_HEAD, HEAD, SET_IMAGE, STATUS, UNDO, deploy_job
-from cicd_actions.secrets_doc_check import documentation, uses
+from cicd_actions.secrets_doc_check import documentation, mentions, uses
 from cicd_actions.secrets_doc_check.inputs import Inputs as SecretInputs
 from cicd_actions.secrets_doc_check.inventory import compare
 from cicd_actions.secrets_doc_check.model import Column
@@ -177,7 +177,8 @@ def _undocumented(facts: Facts) -> Iterator[Answer]:
         return
     patterns = tuple(glob(line) for line in declarations(SecretInputs)["docs"].default.splitlines())
     entries = []
-    for path in facts.repository.tree.matching(patterns):
+    documents = facts.repository.tree.matching(patterns)
+    for path in documents:
         text = facts.repository.text(path)
         if text is not None:
             entries += documentation.scan(path, text, frozenset())
@@ -190,13 +191,18 @@ def _undocumented(facts: Facts) -> Iterator[Answer]:
         if State.UNDOCUMENTED in row.states and row.uses:
             place = row.uses[0].place
             missing.setdefault(place.file, []).append((row.name, place))
+    wanted = [name for names in missing.values() for name, _ in names]
+    found_in = mentions.find(facts.repository.tree, wanted, documents)
+    mentioned = {name: place for name, (place, read) in found_in.items() if not read}
     for file, names in missing.items():
         listed = ", ".join(f"`{name}`" for name, _ in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
         first = min(place for _, place in names)
         verb = "is" if len(names) == 1 else "are"
+        told = [str(mentioned[name.upper()]) for name, _ in names if name.upper() in mentioned]
+        hint = f" Mentioned outside the documents that count: {', '.join(told[:3])}." if told else ""
         yield Broken(
             Place(file, first.line),
-            f"{listed} {verb} used here and documented nowhere.",
+            f"{listed} {verb} used here and not documented.{hint}",
             "Run `bin/cicd-actions secrets-doc-check --write SECRETS.md`, and fill in the purposes.",
             key="undocumented",
         )

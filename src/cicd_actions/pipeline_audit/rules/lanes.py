@@ -97,6 +97,10 @@ _GENERATOR = re.compile(
 )
 
 
+_TRACKED = re.compile(r"\.gen\.[jt]s$|(^|/)(__)?(generated|openapi|sdk|client|gen|api)[^/]*(/.*)?\.[jt]sx?$", re.IGNORECASE)
+"""Files that may be a generated client, by their names."""
+
+
 def _drift(facts: Facts) -> Iterator[Answer]:
     packages = [path for path in facts.repository.named("package.json") if _GENERATOR.search(facts.repository.text(path) or "")]
     checked = [(job, effect) for job, effect in facts.pipeline.all(Kind.CLIENT)]
@@ -128,11 +132,11 @@ def _drift(facts: Facts) -> Iterator[Answer]:
             )
             return
     ignored = any(
-        re.search(r"generated|openapi|client", facts.repository.text(path) or "")
+        re.search(r"generated|openapi|client|sdk|\bgen\b", facts.repository.text(path) or "")
         for path in facts.repository.named(".gitignore")
     )
-    if ignored and checked:
-        yield Held("The client is not tracked, and every build generates it.", checked[0][1].place)
+    if ignored and (checked or not any(_TRACKED.search(path) for path in facts.repository.tree.paths)):
+        yield Held("The client is not tracked, and every build generates it.", checked[0][1].place if checked else None)
         return
     text = facts.repository.text(packages[0]) or ""
     match = _GENERATOR.search(text)

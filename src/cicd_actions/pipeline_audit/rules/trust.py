@@ -19,6 +19,9 @@ _PR_HEAD = re.compile(
     r"github\.event\.pull_request\.head\.(sha|ref)|github\.head_ref|refs/pull/|github\.event\.number|pull_request\.number"
     r"|event\.pull_request\.merge_commit_sha|github\.event\.pull_request\.head\.repo"
 )
+_ASKED_HEAD = re.compile(rf"{_PR_HEAD.pattern}|\bhead\.(sha|ref)\b|headRef(Oid|Name)|\bpulls/\S+ .*\bhead\b")
+"""How a step asks for the head of a pull request whose number it has."""
+
 _SAME_REPOSITORY = re.compile(
     r"head\.repo\.full_name\s*==\s*(github\.repository|github\.event\.repository|'[^']+')"
     r"|head\.repo\.fork\s*==\s*false|!\s*github\.event\.pull_request\.head\.repo\.fork"
@@ -37,7 +40,7 @@ def _untrusted(facts: Facts) -> Iterator[Answer]:
         yield NotApplicable("No workflow starts on `pull_request_target`.")
         return
     for job in once(jobs):
-        taken = [(number, step) for number, step in enumerate(job.steps) if _takes_head(step)]
+        taken = [(number, step) for number, step in enumerate(job.steps) if _takes_head(job, step)]
         if not taken:
             yield Held(f"`{job.job.id}` does not check out the pull request.", job.place)
             continue
@@ -65,13 +68,28 @@ def _untrusted(facts: Facts) -> Iterator[Answer]:
             yield Broken(step.place, message, via=job.via, key=job.job.id)
 
 
-def _takes_head(step: StepRun) -> bool:
+def _takes_head(job: JobRun, step: StepRun) -> bool:
     if known_actions.name_of(step.uses) == "actions/checkout":
-        return bool(_PR_HEAD.search(step.given.get("ref", "") + step.given.get("repository", "")))
+        ref = step.given.get("ref", "") + step.given.get("repository", "")
+        return bool(_PR_HEAD.search(ref)) or any(_ASKED_HEAD.search(text) for text in _origins(job, ref))
     return any(
         re.match(r"gh pr checkout|git (fetch|checkout|pull) .*(refs/pull|pull/|head\.|head_ref|PR_)", command.text)
         for command, _ in step.commands
     )
+
+
+def _origins(job: JobRun, text: str) -> Iterator[str]:
+    """Yields the texts of the steps and variables from which an expression takes its value."""
+    for kind, name in re.findall(r"\b(steps|needs|env)\.([\w-]+)", text):
+        if kind == "env":
+            for owner in (job.job.node, job.file.document.root):
+                env = owner.get("env") if isinstance(owner, Mapping) else None
+                yield scalar_text(env.get(name)) if isinstance(env, Mapping) else ""
+            continue
+        steps = job.steps if kind == "steps" else [step for other in job.needs if other.job.id == name for step in other.steps]
+        for step in steps:
+            if kind == "needs" or scalar_text(step.step.node.get("id")) == name:
+                yield " ".join([*step.given.values(), *(command.text for command, _ in step.commands)])
 
 
 def _runs_code(step: StepRun) -> bool:

@@ -9,8 +9,14 @@ import sys
 import time
 from typing import Any, Callable, Iterator, TypeVar
 
+from django.apps import apps  # type: ignore[import-not-found]
+from django.core.management.base import CommandError  # type: ignore[import-not-found]
 from django.core.management.commands import migrate  # type: ignore[import-not-found]
 from django.db import connections  # type: ignore[import-not-found]
+from django.db.migrations.exceptions import (  # type: ignore[import-not-found]
+    AmbiguityError,
+    InconsistentMigrationHistory,
+)
 from django.db.migrations.executor import MigrationExecutor  # type: ignore[import-not-found]
 from django.db.migrations.recorder import MigrationRecorder  # type: ignore[import-not-found]
 
@@ -23,6 +29,8 @@ from cicd_actions.run_migrations_oneshot.in_image.touched import quoted, tables_
 _T = TypeVar("_T")
 
 PHASES = ("expand", "contract", "")
+_NOT_FORWARD = ("plan", "check_unapplied", "prune", "fake")
+"""Options that change no schema, as Django reads them: on the command line they may be abbreviated."""
 
 
 def under_django(script: str, arguments: list[str], handle: Callable[..., _T]) -> _T:
@@ -70,6 +78,8 @@ class Django(Run):
         return under_django(self._options["script"], self._arguments, handle)
 
     def _migrate(self, original: Callable[[], None], options: dict[str, Any]) -> str:
+        if any(options.get(name) for name in _NOT_FORWARD):
+            raise Stop("command")
         self._connection = connection = connections[options["database"]]
         self._channel.hide(str(connection.settings_dict.get("PASSWORD") or ""))
         self.waiting_for_database(connection.ensure_connection, lambda: False, lambda _error: True)
@@ -84,12 +94,11 @@ class Django(Run):
         for migration in plan:
             self._channel.say("pending", **self._about(migration))
         self._judge(executor, plan)
-        if not plan:
-            return "up-to-date"
-        if self._postgres:
+        if plan and self._postgres:
             self.say_health(sorted({table for migration in plan for table in _tables(migration)}))
         if self._options["mode"] != "apply":
-            return "planned"
+            return "planned" if plan else "up-to-date"
+        # Also where nothing is pending: Django then calls the receivers of its signals, and makes tables by --run-syncdb.
         self._apply_with_retries(original)
         self._prove(plan)
         return "applied" if self._done else "up-to-date"
@@ -126,11 +135,20 @@ class Django(Run):
         app, name = options.get("app_label"), options.get("migration_name")
         if not app:
             return list(executor.loader.graph.leaf_nodes())
+        if app not in executor.loader.migrated_apps:
+            apps.get_app_config(app)  # raises LookupError for an app that is not installed
+            if not options.get("run_syncdb"):
+                raise CommandError(f"The app {app} has no migrations.")
         if not name:
             return [key for key in executor.loader.graph.leaf_nodes() if key[0] == app]
         if name == "zero":
             raise Stop("command")
-        return [(app, executor.loader.get_migration_by_prefix(app, name).name)]
+        try:
+            return [(app, executor.loader.get_migration_by_prefix(app, name).name)]
+        except KeyError:
+            raise CommandError(f"The app {app} has no migration whose name begins with {name}.") from None
+        except AmbiguityError:
+            raise CommandError(f"The app {app} has several migrations whose names begin with {name}.") from None
 
     def _plan(self, executor: Any) -> list[Any]:
         plan = executor.migration_plan(self._targets)
@@ -284,7 +302,12 @@ class Django(Run):
     def about(self, error: BaseException) -> dict[str, Any]:
         """Returns the rule and the problem of an error."""
         if self._step is None:
-            return {"rule": problems.rule_before_the_first(error), "problem": problems.described(error, [])}
+            problem = problems.described(error, [])
+            if isinstance(error, InconsistentMigrationHistory):
+                return {"rule": "history", "problem": problem}
+            if problems.inside(error, "emit_post_migrate_signal"):
+                return {"rule": "receiver", "problem": problem}
+            return {"rule": problems.rule_before_the_first(error), "problem": problem}
         module = sys.modules.get(self._step.__module__)
         found = problems.described(error, [str(getattr(module, "__file__", ""))])
         if self._sql and found["sqlstate"]:

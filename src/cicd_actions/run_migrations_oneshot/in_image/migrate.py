@@ -21,6 +21,9 @@ from cicd_actions.run_migrations_oneshot.in_image.scripts import PHASES, Scripts
 from cicd_actions.run_migrations_oneshot.in_image.touched import tables_in_source
 from cicd_actions.run_migrations_oneshot.in_image.version_tables import VersionTable
 
+USUAL_WIDTH = 32
+"""Characters of `version_num` where env.py does not change it: https://alembic.sqlalchemy.org/en/latest/api/runtime.html"""
+
 
 class Alembic(Run):
     """`alembic upgrade`, by itself or as `flask db upgrade`."""
@@ -213,12 +216,21 @@ class Alembic(Run):
             self._judge(scripts, [table])
             if table.postgres and not self._connections.seen[table.ordinal].locked:
                 raise Stop("connection")
+            self._judge_widths(table)
             return self._steps(table, context)
 
         if not any(table.postgres for table in self._tables):
             self.count_time()
         self._connections.begin()
         scripts.run(work)
+
+    def _judge_widths(self, table: VersionTable) -> None:
+        """Refuses revision ids that the version table cannot hold: the migration would run, and then not be recorded."""
+        ids = [step.revision.revision for step in table.steps if len(step.revision.revision) > USUAL_WIDTH]
+        width = session.width_of(self._connections.seen[table.ordinal].dbapi, table.name) if ids and table.postgres else None
+        long = [id_ for id_ in ids if width is not None and len(id_) > width]
+        if long:
+            raise Stop("too-long", revisions=long[:20], width=width, table=table.name)
 
     def _steps(self, table: VersionTable, context: Any) -> Iterator[Any]:
         mine = self._connections.seen[table.ordinal]

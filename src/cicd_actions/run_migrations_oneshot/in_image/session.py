@@ -73,6 +73,17 @@ def version_of(dbapi: Any) -> int:
     return int(ask(dbapi, "SHOW server_version_num")[0][0])
 
 
+def width_of(dbapi: Any, table: str) -> int | None:
+    """Returns how many characters the column `version_num` takes; `None` without a limit. `table` is ready for a statement."""
+    name = table.replace("'", "''")
+    rows = ask(
+        dbapi,
+        f"SELECT atttypmod - 4 FROM pg_catalog.pg_attribute WHERE attrelid = to_regclass('{name}')"
+        " AND attname = 'version_num' AND atttypmod > 4",
+    )
+    return int(rows[0][0]) if rows else None
+
+
 def in_recovery(dbapi: Any) -> bool:
     """Returns whether the server is a replica, which cannot be migrated."""
     return bool(ask(dbapi, "SELECT pg_is_in_recovery()")[0][0])

@@ -14,7 +14,10 @@ _TEST_GROUPS = {"dev", "develop", "development", "test", "tests", "lint", "docs"
 
 def osv(document: dict[str, Any], scan: Scan) -> None:
     """Reads `osv-scanner --format json`."""
-    for result in present(document.get("results"), "results"):
+    results = present(document.get("results"), "results")
+    if not results:
+        scan.notes.append("osv-scanner's report is the same where it found nothing and where it scanned nothing.")
+    for result in results:
         source = mapping(result.get("source", {}), "source")
         for package in objects(result.get("packages"), "packages"):
             _osv_package(package, text(source.get("path")), scan)

@@ -122,11 +122,16 @@ def failure(document: dict[str, Any], scan: Scan) -> None:
 
 def _berry(one: dict[str, Any], scan: Scan) -> None:
     each = mapping(one["children"], "children")
+    id_ = text(each.get("ID"), "children.ID")
+    if id_.endswith(" (deprecation)"):
+        # yarn 4 lists deprecated packages among the vulnerable ones, with a severity and without an advisory.
+        scan.notes.append(f"yarn: {text(one['value'], 'value')} is deprecated: {text(each.get('Issue'))}")
+        return
     scan.reported.append(
         Reported(
             scan.scanner,
             Category.DEPENDENCY,
-            _names({"url": each.get("URL")}, text(each.get("ID"), "children.ID")),
+            _names({"url": each.get("URL")}, id_),
             severity(text(each.get("Severity"))),
             text(each.get("Issue")),
             package=text(one["value"], "value"),

@@ -22,7 +22,18 @@ _PACKAGES = (
     ),
     re.compile(r"in [a-z-]+ package: (?P<name>[^\s,]+), version (?P<version>\S+)(?P<fixed>)"),
     re.compile(r"Package '(?P<name>@?[^'@]+)@(?P<version>[^'@]+)' is vulnerable(?P<fixed>)"),
+    # govulncheck, which names Go packages, or modules; a call stack has the module and its version.
+    re.compile(
+        r"(?:functions in|imports|depends on) \d+ (?:vulnerable )?(?:package|module)s? "
+        r"\((?P<name>[^\s,()]+)(?P<version>)(?P<fixed>)"
+    ),
 )
+
+_FILE = re.compile(r"file:(?://[^/]*)?(?=/)")
+"""Before the path: `file:///`, with a host, or `file:/`, as Java writes it."""
+
+_MOST_BASES = 10
+"""Bases that a path may be relative to, one within the other."""
 
 _LEVELS = {"error": "high", "warning": "medium", "note": "low", "none": "low"}
 _SECRET_SCANNERS = {"gitleaks", "trufflehog", "detect-secrets"}
@@ -56,12 +67,12 @@ def _run(run: dict[str, Any], scan: Scan) -> None:
     if run.get("results") is None:
         # Section 3.14.23: null, or absent, where the scan did not get as far as results; empty where it found nothing.
         scan.problems.append(f"{scan.scanner} wrote no list of results: the scan did not finish")
-    rules = _Rules(run)
+    rules, files = _Rules(run), _Files(run)
     for number, result in enumerate(objects(run.get("results"), "results")):
         # Section 3.27.10: where the kind is another than `fail`, the level is `none`, also by default.
         harmless = text(result.get("kind")) in _NO_FAULT and text(result.get("level")) in {"", "none"}
         if not harmless and text(result.get("baselineState")) != "absent":
-            scan.reported.append(_result(result, number, rules, scan))
+            scan.reported.append(_result(result, number, rules, files, scan))
 
 
 def _invocations(run: dict[str, Any], scan: Scan) -> None:
@@ -102,33 +113,60 @@ class _Rules:
         return id_, found or self._by_id.get(id_, {})
 
 
-def _result(result: dict[str, Any], number: int, rules: _Rules, scan: Scan) -> Reported:
+class _Files:
+    """The files of a run: their paths, and the folders that these are relative to."""
+
+    def __init__(self, run: dict[str, Any]) -> None:
+        self._bases = mapping(run.get("originalUriBaseIds") or {}, "originalUriBaseIds")
+        self._artifacts = items(run.get("artifacts"), "artifacts")
+
+    def path(self, location: dict[str, Any]) -> str:
+        """Returns the path, from a root of the file system where the report says so. Sections 3.4 and 3.14.14."""
+        index = location.get("index")
+        if not location.get("uri") and isinstance(index, int) and 0 <= index < len(self._artifacts):
+            location = mapping(mapping(self._artifacts[index], "artifacts[]").get("location") or {}, "location")
+        uri = text(location.get("uri"))
+        for _ in range(_MOST_BASES):
+            base = mapping(self._bases.get(text(location.get("uriBaseId"))) or {}, "originalUriBaseIds")
+            above = text(base.get("uri"))
+            if not uri or not base or _FILE.match(uri):
+                break
+            uri, location = f"{above.rstrip('/')}/{uri}" if above else uri, base
+        return unquote(_FILE.sub("", uri, count=1))
+
+
+def _result(result: dict[str, Any], number: int, rules: _Rules, files: _Files, scan: Scan) -> Reported:
     where = f"results[{number}]"
     id_, rule = rules.of(result, where)
     id_ = id_.removeprefix(f"{scan.scanner}/")
     properties = mapping(rule.get("properties") or {}, "properties")
     told = mapping(result.get("message") or {}, f"{where}.message")
     message = text(told.get("text")) or _of_rule(rule, told)
-    file, line = _place(result, where)
+    file, line = _place(result, where, files)
     prints = mapping(result.get("partialFingerprints") or result.get("fingerprints") or {}, "fingerprints")
     accepted = _accepted(objects(result.get("suppressions"), "suppressions"))
     common: dict[str, Any] = {"file": file, "line": line, "accepted": accepted, "url": text(rule.get("helpUri"))}
-    tags = {tag.lower() for tag in texts(properties.get("tags"), "tags")}
+    tags_given = texts(properties.get("tags"), "tags")
+    tags = {tag.lower() for tag in tags_given}
     if scan.scanner in _SECRET_SCANNERS or "secret" in tags:
         said = f"A secret was found by the rule {id_}"
         scan.mask(_snippet(result))
         return Reported(scan.scanner, Category.SECRET, (id_,), "secret", said, **common, part=text(prints.get("commitSha")))
     grade = _grade(result, rule, properties, tags)
     advisories = tuple(dict.fromkeys(_ADVISORY.findall(id_)))
-    if advisories and "also known as" in message:
-        advisories = tuple(dict.fromkeys([*advisories, *_ADVISORY.findall(message)]))
+    if advisories:
+        # osv-scanner names the aliases in its message, govulncheck in the tags of the rule.
+        more_names = _ADVISORY.findall(message) if "also known as" in message else []
+        more_names += [tag for tag in tags_given if _ADVISORY.fullmatch(tag)]
+        advisories = tuple(dict.fromkeys([*advisories, *more_names]))
     match = next((found for pattern in _PACKAGES if (found := pattern.search(text(told.get("text"))))), None)
     if advisories and match:
         fixed = tuple(version.strip() for version in (match["fixed"] or "").split(",") if version.strip())
         # Only the first of the three forms says what it is fixed in, also that there is nothing.
         fixable = bool(fixed) if match.re is _PACKAGES[0] and match["fixed"] is not None else None
         title = text(mapping(rule.get("shortDescription") or {}, "shortDescription").get("text")) or message
-        more: dict[str, Any] = {"package": match["name"], "version": match["version"], "fixed_in": fixed, "fixable": fixable}
+        name, version = _module(result) or (match["name"], match["version"])
+        more: dict[str, Any] = {"package": name, "version": version, "fixed_in": fixed, "fixable": fixable}
         return Reported(scan.scanner, Category.DEPENDENCY, advisories, grade, title, **common, **more)
     own = "\0".join(f"{key}={text(value)}" for key, value in sorted(prints.items()))
     return Reported(scan.scanner, Category.CODE, (id_,), grade, quiet(id_, message), **common, print_=own)
@@ -164,11 +202,18 @@ def _snippet(result: dict[str, Any]) -> str:
     return text(mapping(region.get("snippet") or {}, "snippet").get("text"))
 
 
-def _place(result: dict[str, Any], where: str) -> tuple[str, int]:
+def _module(result: dict[str, Any]) -> tuple[str, str] | None:
+    """Returns the module and its version at the end of the first call stack, where there is one: that of the fault."""
+    stacks = objects(result.get("stacks"), "stacks")
+    frames = objects(stacks[0].get("frames"), "frames") if stacks else []
+    name, at, version = text(frames[-1].get("module")).rpartition("@") if frames else ("", "", "")
+    return (name, version) if at and name else None
+
+
+def _place(result: dict[str, Any], where: str, files: _Files) -> tuple[str, int]:
     places = items(result.get("locations"), f"{where}.locations")
     if not places:
         return "", 0
     place = mapping(mapping(places[0], "locations[0]").get("physicalLocation") or {}, "physicalLocation")
     region = mapping(place.get("region") or {}, "region")
-    uri = text(mapping(place.get("artifactLocation") or {}, "artifactLocation").get("uri"))
-    return unquote(uri.removeprefix("file://")), whole(region.get("startLine"))
+    return files.path(mapping(place.get("artifactLocation") or {}, "artifactLocation")), whole(region.get("startLine"))

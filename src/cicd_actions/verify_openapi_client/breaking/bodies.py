@@ -6,7 +6,10 @@ from cicd_actions.verify_openapi_client.breaking import media
 from cicd_actions.verify_openapi_client.breaking.change import Comparison
 from cicd_actions.verify_openapi_client.breaking.document import Part, mapping, text
 from cicd_actions.verify_openapi_client.breaking.matching import covering
-from cicd_actions.verify_openapi_client.breaking.rules import Flow, rule
+from cicd_actions.verify_openapi_client.breaking.parameters import text_types
+from cicd_actions.verify_openapi_client.breaking.rules import Effect, Flow, rule
+
+_FORMS = {"application/x-www-form-urlencoded", "multipart/form-data"}
 
 BODY_REMOVED = rule(
     "request-body-removed",
@@ -38,6 +41,15 @@ RESPONSE_MEDIA_TYPE = rule(
 )
 
 
+FIELD_TYPE = rule(
+    "request-field-type",
+    "a form's field has another type that is written the same",
+    whom="typed code that passes the old type",
+    why="The request on the wire stays the same, because fields travel as text. TypeScript that passes the old type no"
+    " longer compiles.",
+    compatibly="Keep the type, or release the client with the note that the field's type changes.",
+    effect=Effect.GENERATED_SYMBOL,
+)
 REQUEST_ENCODING = rule(
     "request-encoding",
     "a form's field has to be written another way",
@@ -85,17 +97,33 @@ def compare_content(comparison: Comparison, label: str, old: Part, new: Part, fl
     sent, known = (before, after) if flow is Flow.REQUEST else (after, before)
     matched = covering(sent, known, lambda wide, narrow: media.rank(wide[0], narrow[0]))
     pairs = matched.pairs if flow is Flow.REQUEST else [(known_, sent_) for sent_, known_ in matched.pairs]
-    for (_, part), (_, other) in pairs:
+    for (name, part), (their_name, other) in pairs:
         one, theirs = comparison.old.followed(part), comparison.new.followed(other)
         one = Part(one.raw, one.pointer, part.place)
+        form = {name, their_name} <= _FORMS and flow is Flow.REQUEST and not (one.has("encoding") or theirs.has("encoding"))
+        if form:
+            _field_types(comparison, label, one.at("schema"), theirs.at("schema"))
         for keyword in ("schema", "itemSchema"):
             if one.has(keyword) or theirs.has(keyword):
-                comparison.need(label, one.at(keyword), theirs.at(keyword), flow)
+                comparison.need(label, one.at(keyword), theirs.at(keyword), flow, "form" if form else "schema")
         _encodings(comparison, label, one, theirs, flow)
     found = RESPONSE_MEDIA_TYPE if flow is Flow.RESPONSE else REQUEST_MEDIA_TYPE
     for name, part in matched.missing if flow is Flow.RESPONSE else matched.unknown:
         now = f" (Now: {', '.join(sorted(each for each, _ in after))}.)" if after else ""
         comparison.found(found, f"The media type {name} is removed.{now}", (label,), part, in_base=True)
+
+
+def _field_types(comparison: Comparison, label: str, old: Part, new: Part) -> None:
+    """Finds fields whose new type is written the same as the old one: only typed code meets the difference."""
+    before, after = comparison.schemas.meanings((old,), (new,))
+    if len(before.shapes) != 1 or len(after.shapes) != 1:
+        return
+    fields = before.shapes[0].properties, after.shapes[0].properties
+    for name in sorted(fields[0].keys() & fields[1].keys()):
+        found = text_types(*comparison.schemas.meanings(fields[0][name], fields[1][name]))
+        if found:
+            what = f"The field `{name}` goes from {found[0]} to {found[1]}."
+            comparison.found(FIELD_TYPE, what, (label,), fields[1][name][0], in_base=False, detail=f"{name} {found[0]}")
 
 
 def _encodings(comparison: Comparison, label: str, old: Part, new: Part, flow: Flow) -> None:

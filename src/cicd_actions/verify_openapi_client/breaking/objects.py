@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from cicd_actions.verify_openapi_client.breaking.document import Part, canonical, mapping
 from cicd_actions.verify_openapi_client.breaking.rules import Flow
 from cicd_actions.verify_openapi_client.breaking.shape import Shape
@@ -110,14 +112,17 @@ def _additional(sides: Sides) -> None:
 def compare_arrays(sides: Sides) -> None:
     """Compares the items of arrays."""
     sent, known = sides.sent, sides.known
-    for index in range(max(len(sent.prefix), len(known.prefix))):
+    longest = sent.sizes.get("maxItems", math.inf)
+    for index in range(int(min(longest, max(len(sent.prefix), len(known.prefix))))):
         one, other = _item(sent, index), _item(known, index)
         if other is False:
             if one is not False:
                 sides.differ("constraint", f"Item {index} is not allowed on one side.", "items", f"item {index}")
         elif other is not True and one is not False:
             sides.need(one if isinstance(one, tuple) else (), other)
-    if known.items is False:
+    if longest <= len(sent.prefix):
+        pass  # no item stands behind those
+    elif known.items is False:
         if sent.items is not False:
             sides.differ("constraint", "The array takes no further items on one side.", "items", "further items")
     elif known.items is not True and sent.items is not False:

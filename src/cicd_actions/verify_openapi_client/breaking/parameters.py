@@ -10,7 +10,7 @@ from cicd_actions.verify_openapi_client.breaking.change import Comparison
 from cicd_actions.verify_openapi_client.breaking.document import Document, Part, canonical, mapping, text
 from cicd_actions.verify_openapi_client.breaking.matching import Paired, one_to_one
 from cicd_actions.verify_openapi_client.breaking.rules import DEFAULT, Effect, Flow, rule
-from cicd_actions.verify_openapi_client.breaking.shape import Meaning
+from cicd_actions.verify_openapi_client.breaking.shape import SCALARS, TYPES, Meaning
 
 REMOVED = rule(
     "parameter-removed",
@@ -200,13 +200,9 @@ def _both(comparison: Comparison, label: str, old: Parameter, new: Parameter) ->
         what = f"The {new.location} parameter `{new.name}` goes from {old.written} to {new.written}."
         detail = f"{old.written} {new.written}"
         comparison.found(SERIALIZATION, what, (label,), new.part, in_base=False, detail=detail)
-    lost = _types(before) - _types(after)
-    as_text = "string" in _types(after) or ("array" in _types(after) and "array" not in _types(before))
-    if lost and as_text and not new.written.media:
-        types = " or ".join(sorted(lost))
-        now = "string" if "string" in _types(after) else "array"
-        what = f"The {new.location} parameter `{new.name}` goes from {types} to {now}."
-        comparison.found(TYPE, what, (label,), new.part, in_base=False, detail=types)
+    if not new.written.media and (types := text_types(before, after)):
+        what = f"The {new.location} parameter `{new.name}` goes from {types[0]} to {types[1]}."
+        comparison.found(TYPE, what, (label,), new.part, in_base=False, detail=types[0])
     comparison.need(label, schema(old.part), schema(new.part), Flow.REQUEST, _level(new))
 
 
@@ -223,6 +219,13 @@ def _level(parameter: Parameter) -> str:
     if written.media:
         return "schema"
     return "list" if written.style == "form" and written.explode else "text"
+
+
+def text_types(before: Meaning, after: Meaning) -> tuple[str, str] | None:
+    """Returns the types that are no longer named, and the one whose text has the same form; `None` where there is none."""
+    now = "string" if "string" in _types(after) else "array" if "array" in _types(after) - _types(before) else ""
+    lost = (_types(before) - _types(after)) & (SCALARS if now == "string" else TYPES)
+    return (" or ".join(sorted(lost)), now) if lost and now else None
 
 
 def _types(meaning: Meaning) -> set[str]:

@@ -17,6 +17,10 @@ MOST_PAIRS = 200_000
 """Pairs of schemas that one comparison looks at: less than a minute's work."""
 
 
+_BELOW = {"schema": "schema", "form": "field", "field": "field", "list": "text", "text": "text"}
+"""How a value travels → how its parts do."""
+
+
 class SchemaComparison:
     """The schemas of two documents, compared from many places. Raises `graph.TooMuch` in `need` and `solve`."""
 
@@ -82,17 +86,17 @@ class SchemaComparison:
         return Pair(level, one.key, other.key, flow, turned)
 
     def _look(self, pair: Pair) -> Looked[Pair, Difference]:
-        if pair.level.startswith("shape"):
+        if pair.level.startswith("shape "):
             sides = Sides(self._shapes[True, pair.old], self._shapes[False, pair.new], pair.flow, pair.turned)
-            return self._compared(sides, "text" if pair.level == "shape text" else "schema")
+            return self._compared(sides, pair.level.removeprefix("shape "))
         old = self._old.meaning(self._wholes[True, pair.old])
         new = self._new.meaning(self._wholes[False, pair.new])
-        if pair.level != "schema":
+        if pair.level not in {"schema", "form"}:
             old, new = self._as_text(pair, old, new)
         if len(old.shapes) == 1 and len(new.shapes) == 1:
             sides = Sides(old.shapes[0], new.shapes[0], pair.flow, pair.turned)
             self._nulls(sides, old, new)
-            return self._compared(sides, "schema" if pair.level == "schema" else "text")
+            return self._compared(sides, pair.level)
         return self._unions(pair, old, new)
 
     def _as_text(self, pair: Pair, old: Meaning, new: Meaning) -> tuple[Meaning, Meaning]:
@@ -102,7 +106,7 @@ class SchemaComparison:
         theirs = self._new if old_is_sent else self._old
         singles: list[Shape] = []
         # Where values are not repeated a comma separates them, so only what has no comma is a list of one.
-        if pair.level == "list" or all(shape.types <= SCALARS - {"string"} for shape in sent.shapes):
+        if pair.level in {"list", "field"} or all(shape.types <= SCALARS - {"string"} for shape in sent.shapes):
             for shape in known.shapes:
                 if "array" in shape.types and isinstance(shape.items, tuple) and shape.sizes.get("minItems", 0) < 2:
                     singles += theirs.meaning(theirs.whole(shape.items)).shapes
@@ -128,8 +132,9 @@ class SchemaComparison:
             objects.compare_arrays(sides)
         constraints.compare(sides, shared)
         self._others(sides, shared)
+        below = "schema" if level == "field" and "object" in shared else _BELOW[level]
         for one, other, turned in sides.needed:
-            pair = self._whole_pair(one, other, sides.flow, turned=sides.turned != turned, level=level)
+            pair = self._whole_pair(one, other, sides.flow, turned=sides.turned != turned, level=below)
             if pair is not None:
                 sides.looked.needs.append(pair)
         return sides.looked
@@ -180,7 +185,7 @@ class SchemaComparison:
         self._exclusive(frame, sent, known)
         tagged = bool(known.discriminator) and sent.discriminator == known.discriminator
         shapes = sent.shapes if len(known.shapes) < 2 else tuple(part for shape in sent.shapes for part in _by_type(shape))
-        level = "shape" if pair.level == "schema" else "shape text"
+        level = f"shape {pair.level}"
         for shape in shapes:
             self._fits_one(frame, shape, sent.shapes, known.shapes, level, tagged=tagged)
         return frame.looked

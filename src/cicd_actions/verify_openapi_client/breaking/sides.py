@@ -27,8 +27,9 @@ class Difference:
 class Pair(NamedTuple):
     """A pair of schemas by their keys. `turned` says that the roles are swapped, as they are below `not`.
 
-    `level` is `schema` or `shape` (one alternative of a schema); `text` where the value travels as text, in which a number is
-    a string too; `list` for text that may be repeated, where one value is a list of one.
+    `level` says how the value travels: as JSON (`schema`), as text, in which a number is a string too (`text`), as text that
+    may be repeated, where one value is a list of one (`list`), as a form, or as its field, which is such a list unless it is
+    an object. `shape ` in front stands for one alternative of a schema.
     """
 
     level: str
