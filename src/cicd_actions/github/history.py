@@ -156,7 +156,7 @@ class History:
         may deploy several services, each by itself.
         """
         judged = {record.deployment for record in self.outcomes} | self.abandoned
-        attempts = {(record.sha, record.run.id, record.run.attempt) for record in self.outcomes if record.run.id}
+        attempts = {(record.identity, record.run.id, record.run.attempt) for record in self.outcomes if record.run.id}
         for record in self.records:
             known = record.id in judged or (record.identity, record.run.id, record.run.attempt) in attempts
             asked = not services or not record.services or bool(set(services) & set(record.services))

@@ -52,7 +52,8 @@ LOCKS = ("lock", "unlock", "rollback")
 """The kinds of records with the task `Task.LOCK`."""
 
 RELEASES = ("release", "rollback", "adopt")
-"""The kinds of all other records. Each is proven in another way, so one of another kind would not be proven at all."""
+"""The kinds of all other records, beside `ABANDONED` of a deploy. Each is proven in another way, so a verdict of a kind that is
+not known would not be proven at all."""
 
 
 class NotARecord(ValueError):
@@ -313,8 +314,8 @@ def read(deployment: object) -> Record:
         raise NotARecord("its payload names another commit than the Deployment")
     if task is Task.LOCK and (record.kind not in LOCKS or (record.until and time_of(record.until) is None)):
         raise NotARecord("it neither locks nor unlocks nor announces a rollback, or does not say until when")
-    if task is not Task.LOCK and record.kind not in RELEASES:
-        raise NotARecord(f"its kind is not {', '.join(RELEASES[:-1])} or {RELEASES[-1]}")
+    if task is not Task.LOCK and record.kind not in RELEASES and (task, record.kind) != (Task.DEPLOY, ABANDONED):
+        raise NotARecord("its kind does not fit its task")
     if task in _VERDICTS and (not record.services or record.verdict != _VERDICTS[task]):
         raise NotARecord("its verdict does not fit its task, or it names no services")
     return record

@@ -224,7 +224,7 @@ class TestByRun:
         deployments.run(github, REPOSITORY, 9, sha(9))
         forge(github, record(2, kind="hotfix", run=Run("9")))
         assert good(make(BY_RUN)) == []
-        assert "its kind is not release, rollback or adopt" in why(make(BY_RUN))
+        assert "its kind does not fit its task" in why(make(BY_RUN))
 
     def test_a_missing_permission_is_named(self, github: FakeGitHub, make: Make, client: Callable[..., GitHub]) -> None:
         make(BY_RUN).write(record(1))

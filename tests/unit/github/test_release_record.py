@@ -174,10 +174,11 @@ def payload(task: Task = Task.PASSED, /, **more: Any) -> dict[str, Any]:
             deployment(payload(Task.LOCK), task="cicd-actions:lock"),
             "it neither locks nor unlocks nor announces a rollback, or does not say until when",
         ),
-        (deployment(payload(kind="hotfix")), "its kind is not release, rollback or adopt"),
+        (deployment(payload(kind="hotfix")), "its kind does not fit its task"),
+        (deployment(payload(kind="abandoned")), "its kind does not fit its task"),
         (
             deployment(payload(Task.DEPLOY, kind="lock"), task="cicd-actions:deploy"),
-            "its kind is not release, rollback or adopt",
+            "its kind does not fit its task",
         ),
     ],
 )  # fmt: skip
