@@ -51,9 +51,8 @@ ABANDONED = "abandoned"
 LOCKS = ("lock", "unlock", "rollback")
 """The kinds of records with the task `Task.LOCK`."""
 
-RELEASES = ("release", "rollback", "adopt")
-"""The kinds of all other records, beside `ABANDONED` of a deploy. Each is proven in another way, so a verdict of a kind that is
-not known would not be proven at all."""
+RELEASES = ("release", "rollback", "adopt", ABANDONED)
+"""The kinds of all other records. Each is proven in another way, so one of another kind would not be proven at all."""
 
 
 class NotARecord(ValueError):
@@ -127,10 +126,10 @@ class Record:
     `services` has for each service what the engine deploys: `repository@sha256:…`, a bare digest, or an opaque id.
     `revisions` are the migrations that this deploy applied, oldest first; `revisions_dropped` counts older ones that did not
     fit. `schema` holds the database's revisions after them (several when the history has several heads; empty when unknown).
-    `kind` is `release`, `rollback`, `adopt` or `ABANDONED`; of `Task.LOCK`, which names no services, one of `LOCKS`. `until` is
-    the time at which a lock ends; empty for one that only an unlock ends. `deployment` is the id of the Deployment with task
-    `cicd-actions:deploy` that this record ends. `attestations` has the id of each service's attestation, where it was verified.
-    `id` is 0 until GitHub gave one, and `at` is empty until `Records.write` sends the record.
+    `kind` is one of `RELEASES`, and `ABANDONED` of `Task.DEPLOY` alone; of `Task.LOCK`, which names no services, one of
+    `LOCKS`. `until` is the time at which a lock ends; empty for one that only an unlock ends. `deployment` is the id of the
+    Deployment with task `cicd-actions:deploy` that this record ends. `attestations` has the id of each service's attestation,
+    where it was verified. `id` is 0 until GitHub gave one, and `at` is empty until `Records.write` sends the record.
     """
 
     task: Task
@@ -314,7 +313,7 @@ def read(deployment: object) -> Record:
         raise NotARecord("its payload names another commit than the Deployment")
     if task is Task.LOCK and (record.kind not in LOCKS or (record.until and time_of(record.until) is None)):
         raise NotARecord("it neither locks nor unlocks nor announces a rollback, or does not say until when")
-    if task is not Task.LOCK and record.kind not in RELEASES and (task, record.kind) != (Task.DEPLOY, ABANDONED):
+    if task is not Task.LOCK and (record.kind not in RELEASES or (record.kind == ABANDONED and task is not Task.DEPLOY)):
         raise NotARecord("its kind does not fit its task")
     if task in _VERDICTS and (not record.services or record.verdict != _VERDICTS[task]):
         raise NotARecord("its verdict does not fit its task, or it names no services")

@@ -188,11 +188,11 @@ class TestReading:
         put(*(record(number) for number in range(1, 71)))
         judged: list[int] = []
 
-        def never(history: History) -> bool:
+        def never_enough(history: History) -> bool:
             judged.append(len(history.records))
             return False
 
-        records.history("staging", never)
+        records.history("staging", never_enough)
         assert judged[:8] == [1, 2, 4, 8, 16, 32, 64, 70]
         assert len(judged) < 20
 
