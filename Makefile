@@ -36,7 +36,7 @@ $(READY): requirements/dev.txt tools/bootstrap.py
 
 demo: $(READY) ## run the example's pipeline end to end (BREAK=health, contract, contract-migration, migration or errors; ENGINE=swarm; STRATEGY=canary; QUICK=1)
 	@$(RUN) -m demo $(if $(ENGINE),--engine $(ENGINE)) $(if $(BREAK),--break $(BREAK)) $(if $(BASE),--base $(BASE)) \
-	    $(if $(STRATEGY),--strategy $(STRATEGY)) $(if $(QUICK),--quick)
+	    $(if $(STRATEGY),--strategy $(STRATEGY)) $(if $(QUICK),--quick $(filter first,$(QUICK)))
 
 test: $(READY) ## run the tests, many at a time (PYTEST="-k gate" hands options on)
 	@$(RUN) -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder $(PYTEST)

@@ -53,7 +53,14 @@ def main(argv: list[str] | None = None) -> int:
         "--strategy", choices=STRATEGIES, default="", help="on a Swarm: move the second release beside the old one"
     )
     parser.add_argument("--base", default=BASE, help=f"the image that the demo's own are built on for Swarm; default: {BASE}")
-    parser.add_argument("--quick", action="store_true", help="run no checks of the lanes, to save time")
+    parser.add_argument(
+        "--quick",
+        nargs="?",
+        const="both",
+        default="",
+        choices=["both", "first"],
+        help="run no checks of the lanes, to save time; `first`: of the first release only",
+    )
     parser.add_argument("--plain", action="store_true", help="one line per step, also in a terminal")
     chosen = parser.parse_args(argv)
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from demo.act import Act, Event
-from demo.described import move_by
+from demo.described import check_again, move_by
 from demo.engines import ENVIRONMENTS, Engine
 from demo.picture import Picture
 from demo.plan import jobs
 from demo.records import KEY, Records
-from demo.tools import SetupError
+from demo.tools import SetupError, compile_packages
 from demo.traffic import clients
 from demo.view import Screen, seconds, short, watch
 from demo.workspace import WORKFLOW, Workspace, answer
@@ -203,6 +203,8 @@ class Story:
         workspace.change(self.expected.change)
         if self.expected.strategy:
             move_by(workspace.app, self.expected.strategy)
+        if workspace.quick == "first":
+            check_again(workspace.app, workspace.example)
         second = self.chapter(self.expected.message, workspace.commit(self.expected.message), before=first.sha)
         self.expect_jobs(second, self.expected)
         self.expect_released(second, self.expected.released)
@@ -213,6 +215,7 @@ class Story:
         workspace = self.workspace
         number = len(self.chapters) + 1
         self.screen.title(f"{title} ({sha[:12]})")
+        compile_packages(workspace.environment)
         picture, started = Picture(self.clock), self.clock()
         log = workspace.logs / f"run-{number}.json"
         act = Act(workspace.tools.act, workspace.folder / "act", workspace.repositories(), workspace.environment)

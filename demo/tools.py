@@ -147,6 +147,16 @@ def prepare_actions(root: Path, environment: Mapping[str, str]) -> None:
     run([str(root / "bin" / "cicd-actions"), "--help"], "the actions could not be prepared", environment)
 
 
+def compile_packages(environment: Mapping[str, str]) -> None:
+    """Keeps byte code beside what uv has downloaded so far: the environments that uv makes link to both.
+
+    Else each environment's first use compiles what it imports, for longer than all that it does then.
+    """
+    for packages in Path(environment["UV_CACHE_DIR"]).glob("archive-*"):
+        # Some hold files for another Python, which do not compile.
+        subprocess.run([sys.executable, "-m", "compileall", "-qq", "-j", "0", packages], env=environment, check=False)
+
+
 def run(command: list[str], what: str, environment: Mapping[str, str] | None = None) -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:

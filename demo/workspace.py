@@ -26,13 +26,16 @@ DAY = 86_400.0
 
 
 class Workspace:
-    """Everything of one demo is below `folder`; two demos have two folders. A *quick* one runs no lane's checks.
+    """Everything of one demo is below `folder`; two demos have two folders.
+
+    *quick* names the releases whose lanes run no checks: `both`, the `first`, or none.
 
     `postgres` is `host:port` of a database server for the lane that migrates, empty for none.
     """
 
-    def __init__(self, root: Path, tools: Tools, postgres: str = "", *, quick: bool = False) -> None:
+    def __init__(self, root: Path, tools: Tools, postgres: str = "", *, quick: str = "") -> None:
         self.root = root
+        self.example = root / "examples" / "two-lane"
         self.postgres = postgres
         self.quick = quick
         self.tools = tools
@@ -48,11 +51,10 @@ class Workspace:
         self.folder.mkdir(parents=True)
         self.state.mkdir()
         self.logs.mkdir()
-        example = self.root / "examples" / "two-lane"
-        for name in tracked(example):
+        for name in tracked(self.example):
             target = self.app / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(example / name, target)
+            shutil.copy2(self.example / name, target)
         if self.quick:
             described = self.app / ".github" / "cicd.yml"
             described.write_text(without_checks(described.read_text(encoding="utf-8")), encoding="utf-8")

@@ -64,7 +64,11 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def _place(item: pytest.Item) -> tuple[bool, int]:
     if _shares_the_cluster(item):
         return True, 0
-    first = ("tests/e2e/test_demo", "tests/e2e", "tests/integration/verify", "tests/integration", "tests")
+    first = (
+        *("tests/e2e/test_demo", "tests/e2e", "tests/integration/verify", "tests/integration"),
+        *("tests/unit/verify_openapi_client/test_properties", "tests/unit/test_regular", "tests/unit/verify_openapi_client"),
+        "tests",
+    )
     return not _shares_the_engine(item), next(at for at, folder in enumerate(first) if item.nodeid.startswith(folder))
 
 

@@ -57,6 +57,10 @@ def api(folder: Path, python: str, machine: str) -> dict[str, Path]:
     words = ["uv", "pip", "install", "--quiet", "--require-hashes", "--requirement", str(requirements), "--target", "site"]
     words += ["--python-version", python, "--python-platform", f"{machine}-unknown-linux-gnu", "--only-binary", ":all:"]
     run(*words, cwd=folder)
+    # Byte code comes along from uv's cache; that of this machine's Python is of no use to another one.
+    for path in folder.glob("site/**/*.pyc"):
+        if f".cpython-{python.replace('.', '')}." not in path.name:
+            path.unlink()
     for name in tracked(project):
         if name == "alembic.ini" or name.startswith("src/"):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)

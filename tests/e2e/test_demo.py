@@ -26,7 +26,7 @@ def told(report: str) -> str:
 
 
 def test_a_release_that_never_becomes_ready_is_rolled_back(golden: Golden) -> None:
-    with Demo("--break", "health") as demo:
+    with Demo("--break", "health", "--quick", "first") as demo:
         assert demo.end() == 0, demo.text
     assert "The pipeline was red, as it had to be." in demo.text
     assert "SEARCH_URL is not set" in (demo.folder / "logs" / "run-2.log").read_text()

@@ -98,7 +98,11 @@ def _image(engine: Engine, wanted: Wanted, running: Running | None) -> str:
             fix="Deploy it once by digest, and adopt it then.",
         )
     if digest_of(wanted.image) not in {"", running.digest}:
-        raise Failed(f"{wanted.service} runs {running.digest}, and not {digest_of(wanted.image)} as `services` says.")
+        raise Failed(
+            f"Cannot adopt {wanted.service}: it runs {running.digest}, and not {digest_of(wanted.image)} as `services` says.",
+            fix="Name its repository alone, to adopt what runs:\n\n"
+            f"    with:\n      services: |\n        {wanted.service}={repository_of(wanted.image) or wanted.service}",
+        )
     return f"{repository_of(running.image) or repository_of(wanted.image)}@{running.digest}"
 
 

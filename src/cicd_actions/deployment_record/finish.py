@@ -85,6 +85,13 @@ def finish(phase: Phase) -> Report:
         phase.warn(
             "no-start", "This run has no deploy that was started, so none is shown as ended.", "Use `phase: start` first."
         )
+    elif started is None and verdict == "pass":
+        phase.warn(
+            "unproven-start",
+            f"The deploy {deployment} was not found among the records that count, so `finish` compared no services with it, and"
+            " did not check whether replicas ended.",
+            "`deployment-record` with `phase: verify-record` shows which records count, and why others do not.",
+        )
     error = phase.write_audit("finish", record, verdict)
     doubtful = stayed == "inconclusive" or (error is not None and phase.inputs.audit_required)
     outcome = Verdict.INCONCLUSIVE if doubtful else Verdict.PASS

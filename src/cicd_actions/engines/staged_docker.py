@@ -125,7 +125,7 @@ class DockerByAlias(DockerStages, Beside):
     """See `staged_protocol.Staged`. The release is gated beside the old one, then the engine's own roll-out moves the name."""
 
     strategies: tuple[str, ...] = (WITHOUT_PROXY["docker"],)
-    without_bake = "There is no bake: the old container is stopped, and kept. A rollback starts it again within seconds."
+    without_bake = "There is no bake: the old container stops once its name leads to the new one. It is back within seconds."
     divided_by = "alias"
 
     def _share(self, service: str) -> float:

@@ -18,6 +18,10 @@ _BOMS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
 )
 
+_SAY_HIT = ("x-cache", "x-cache-status", "x-proxy-cache", "cf-cache-status")
+_HIT = re.compile(r"(?<![a-z])(?:hit(?!-for)|stale|updating)(?![a-z])", re.IGNORECASE)
+"""`HIT-FOR-PASS` and `HIT-FOR-MISS` remember that an answer must not be stored."""
+
 _NOT_CHARSETS = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"})
 """Codecs of Python that no answer can mean, by their Python names. Some take quadratic time."""
 
@@ -45,6 +49,17 @@ class Answer:
         """Returns the seconds for which caches have stored the answer (RFC 9111, section 5.1); 0 for the service's own."""
         found = re.match(r"[0-9]{1,20}", self.header("age") or "")
         return int(found[0]) if found else 0
+
+    @property
+    def stored_at_any_time(self) -> bool:
+        """Tells whether a cache says that it had the answer, without an `Age`.
+
+        RFC 9211 has the parameter `hit`; caches that write no `Age` (nginx) are set up to name the hit in a header of theirs.
+        """
+        if self.header("age") is not None:
+            return False
+        said = re.sub(r'"(?:\\.|[^"\\])*"', "", self.header("cache-status") or "")
+        return bool(re.search(r";[ \t]*hit\b", said)) or any(_HIT.search(self.header(name) or "") for name in _SAY_HIT)
 
     @property
     def charset(self) -> str:

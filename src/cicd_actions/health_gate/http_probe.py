@@ -144,6 +144,8 @@ class HttpProber:
         if answer.age > started + 1 and not self.request.allow_cached:
             stored = f"a cache stored this answer {answer.age} s ago, before the gate began"
             raise unjudged("cached", "cached", stored)
+        if answer.stored_at_any_time and not self.request.allow_cached:
+            raise unjudged("cached", "cached", "a cache had this answer, and does not say since when (no Age)")
         # One at a time, and the loop gets its turn in between, so that the deadline is met with any number of targets.
         async with self.deciding:
             await asyncio.sleep(0)

@@ -169,7 +169,8 @@ class Inputs:
     )
     allow_cached: bool = declare(
         boolean,
-        "Judge answers that a cache stored before the gate began, by their `Age`. They prove nothing about the service now.",
+        "Judge answers of a cache that stored them before the gate began, or at an unknown time. They prove nothing about the"
+        " service now.",
         default="false",
     )
     metric_url: str = declare(

@@ -392,6 +392,7 @@ def _image(wanted: Wanted, recorded: str, *, opaque: bool) -> str:
         raise Failed(
             f"Cannot roll {wanted.service} back to {recorded[:200]}: the record has no digest, so it cannot be deployed again.",
             cause="The engine `command` recorded it: it is an id of your own programs.",
+            fix="Use that engine, or name a release that was recorded by digest:\n\n    with:\n      to-sha: <full commit sha>",
         )
     raise UnusableInput(
         f"`{wanted.image[:200]}` is not the repository of {wanted.service}'s image.",

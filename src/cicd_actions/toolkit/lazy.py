@@ -44,6 +44,7 @@ LAZY = frozenset(
         "cicd_actions.engines.staged_command",
         "cicd_actions.engines.staged_docker",
         "cicd_actions.engines.staged_kubernetes",
+        "cicd_actions.engines.staged_replicas",
         "cicd_actions.engines.staged_swarm",
         "cicd_actions.engines.swarm",
         "cicd_actions.github.connection",
@@ -66,6 +67,7 @@ LAZY = frozenset(
         "cicd_actions.verify_openapi_client.comparison",
         "cicd_actions.verify_openapi_client.evidence",
         "cicd_actions.verify_openapi_client.judgement",
+        "cicd_actions.verify_openapi_client.reporting.comment",
         "cicd_actions.verify_openapi_client.reporting.files",
     }
 )

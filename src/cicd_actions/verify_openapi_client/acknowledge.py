@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cicd_actions.toolkit import yaml12
 from cicd_actions.toolkit.errors import UnusableInput
-from cicd_actions.toolkit.yaml12 import Mapping, Node, NotYaml, Scalar, read
-from cicd_actions.toolkit.yaml12 import Sequence as YamlSequence
 
 _KEYS = {"fingerprint", "reason", "expires"}
 
@@ -50,12 +49,12 @@ def load(path: Path, shown: str) -> list[Acknowledgement]:
     if len(content) > _LONGEST:
         raise UnusableInput(f"The file {shown} of the input `acknowledge` is longer than {_LONGEST // 1024} KiB.")
     try:
-        root = read(content.decode("utf-8-sig")).root
-    except (NotYaml, UnicodeDecodeError) as error:
+        root = yaml12.read(content.decode("utf-8-sig")).root
+    except (yaml12.NotYaml, UnicodeDecodeError) as error:
         raise UnusableInput(f"The file {shown} of the input `acknowledge` is not YAML: {error}", fix=_EXAMPLE) from None
     if root is None:
         return []
-    if not isinstance(root, YamlSequence):
+    if not isinstance(root, yaml12.Sequence):
         raise UnusableInput(f"{shown}:{root.line}: the accepted changes have to be a list.", fix=_EXAMPLE)
     found = [_entry(item, shown) for item in root.items]
     _no_doubles(found, shown)
@@ -68,8 +67,8 @@ def entry(fingerprint: str, what: str) -> str:
     return f"- fingerprint: {fingerprint}\n  reason: {reason}"
 
 
-def _entry(node: Node, shown: str) -> Acknowledgement:
-    if not isinstance(node, Mapping):
+def _entry(node: yaml12.Node, shown: str) -> Acknowledgement:
+    if not isinstance(node, yaml12.Mapping):
         raise UnusableInput(f"{shown}:{node.line}: an accepted change has `fingerprint` and `reason`.", fix=_EXAMPLE)
     for key, _ in node.entries:
         if key.text not in _KEYS:
@@ -90,9 +89,9 @@ def _entry(node: Node, shown: str) -> Acknowledgement:
     return Acknowledgement(fingerprint, reason, expires, node.line)
 
 
-def _text(node: Mapping, key: str, shown: str) -> str:
+def _text(node: yaml12.Mapping, key: str, shown: str) -> str:
     value = node.get(key)
-    if not isinstance(value, Scalar) or not value.text.strip():
+    if not isinstance(value, yaml12.Scalar) or not value.text.strip():
         why = " It tells later readers why the change is right." if key == "reason" else ""
         raise UnusableInput(f"{shown}:{node.line}: `{key}` is missing.{why}", fix=_EXAMPLE)
     return value.text.strip()

@@ -93,6 +93,9 @@ class TestInconclusive:
         assert gate(url=server.url, allow_cached="true").outputs["verdict"] == "pass"
         for age in ("0", "1", "soon"):
             assert gate(url=raw(answers("200 OK", f"Age: {age}")).url).outputs["verdict"] == "pass"
+        nginx = raw(answers("200 OK", "X-Cache-Status: HIT")).url
+        assert rule(gate(url=nginx, timeout="200ms")) == "cached"
+        assert gate(url=nginx, allow_cached="true").outputs["verdict"] == "pass"
 
     def test_a_connection_that_never_came_about(self, gate: Gate, full_backlog: int) -> None:
         report = gate(url=f"http://127.0.0.1:{full_backlog}/", timeout="900ms", request_timeout="300ms")

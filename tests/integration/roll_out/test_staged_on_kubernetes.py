@@ -161,7 +161,8 @@ def test_canary_and_blue_green_by_the_rights_of_the_documentation_are_promoted(
         ended = run("roll-out", inputs, KUBECONFIG=kubernetes.kubeconfig("deployer"))
         assert verdict(ended) == (0, "pass", "true", "promoted"), ended.log
         back = {**inputs, "services": inputs["services"].replace(NEW, OLD), "sha": OLD_SHA, "strategy": "blue-green"}
-        wrong = run("roll-out", {**back, "sha": "f" * 40}, KUBECONFIG=kubernetes.kubeconfig("deployer"))
+        other = {"stage-targets": back["stage-targets"].replace("{sha}", "f" * 40)}
+        wrong = run("roll-out", {**back, **other}, KUBECONFIG=kubernetes.kubeconfig("deployer"))
         assert verdict(wrong) == (1, "fail", "false", "abandoned"), wrong.log
         returned = run("roll-out", back, KUBECONFIG=kubernetes.kubeconfig("deployer"))
         assert verdict(returned) == (0, "pass", "true", "promoted"), returned.log

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.tools import OLDEST_NODE, SetupError, node_folder, node_version, run, surroundings
+from demo.tools import OLDEST_NODE, SetupError, compile_packages, node_folder, node_version, run, surroundings
 
 
 def test_nothing_of_a_surrounding_run_shows_in_the_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,3 +48,13 @@ def test_a_node_that_is_new_enough_is_taken(tmp_path: Path, monkeypatch: pytest.
 def test_what_cannot_be_installed_is_told_with_its_own_words() -> None:
     with pytest.raises(SetupError, match=r"pnpm could not be installed: `sh -c .* ended with 3\.\nno such package"):
         run(["sh", "-c", "echo no such package >&2; exit 3"], "pnpm could not be installed")
+
+
+def test_byte_code_is_kept_beside_what_uv_has_downloaded(tmp_path: Path) -> None:
+    compile_packages({"UV_CACHE_DIR": str(tmp_path / "empty")})
+    package = tmp_path / "uv" / "archive-v0" / "one"
+    package.mkdir(parents=True)
+    (package / "good.py").write_text("x = 1\n")
+    (package / "bad.py").write_text("print 'of Python 2'\n")
+    compile_packages({"UV_CACHE_DIR": str(tmp_path / "uv")})
+    assert [path.name.partition(".")[0] for path in package.rglob("*.pyc")] == ["good"]

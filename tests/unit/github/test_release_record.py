@@ -175,6 +175,7 @@ def payload(task: Task = Task.PASSED, /, **more: Any) -> dict[str, Any]:
             "it neither locks nor unlocks nor announces a rollback, or does not say until when",
         ),
         (deployment(payload(kind="hotfix")), "its kind does not fit its task"),
+        (deployment(payload(kind="abandoned")), "its kind does not fit its task"),
         (
             deployment(payload(Task.DEPLOY, kind="lock"), task="cicd-actions:deploy"),
             "its kind does not fit its task",

@@ -110,6 +110,27 @@ def test_proxy_for_unusable_proxy_raises_without_its_password(text: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("headers", "stored"),
+    [
+        ([("Cache-Status", "Edge; hit")], True),
+        ([("Cache-Status", 'a; fwd=uri-miss, "b;, c" ; key="x; y" ;hit; ttl=-30')], True),
+        ([("X-Cache", "MISS, HIT from squid.example")], True),
+        ([("X-Cache-Status", "UPDATING")], True),
+        ([("X-Cache", "TCP_MEM_HIT")], True),
+        ([("CF-Cache-Status", "STALE")], True),
+        ([("Cache-Status", "Edge; hit"), ("Age", "0")], False),
+        ([("Cache-Status", 'Edge; fwd=miss; detail="; hit"')], False),
+        ([("X-Cache", "HIT-FOR-PASS")], False),
+        ([("X-Cache", "White")], False),
+        ([("CF-Cache-Status", "DYNAMIC")], False),
+        ([], False),
+    ],
+)
+def test_stored_at_any_time_is_a_hit_without_an_age(headers: list[tuple[str, str]], stored: bool) -> None:
+    assert Answer(200, tuple(headers)).stored_at_any_time is stored
+
+
+@pytest.mark.parametrize(
     ("status", "headers", "own"),
     [
         (503, [("X-Squid-Error", "ERR_DNS_FAIL 0")], True),

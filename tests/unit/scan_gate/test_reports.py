@@ -190,9 +190,11 @@ def test_sarif_rule_in_an_extension_gives_the_severity(tmp_path: Path) -> None:
 
 def test_sarif_result_without_fault_is_left_out_and_a_suppressed_one_accepted(tmp_path: Path) -> None:
     suppressed = result("B1", suppressions=[{"kind": "inSource", "justification": "reviewed"}])
+    ignored = result("B2", suppressions=[{"kind": "external", "justification": None}])
     passed = [{**result("B0", kind=kind), "level": "none"} for kind in ("pass", "notApplicable", "informational")]
-    (scan,) = scanned(tmp_path, sarif(*passed, result("B0", baselineState="absent"), suppressed))
-    assert [(one.names[0], one.accepted) for one in scan.reported] == [("B1", "reviewed")]
+    (scan,) = scanned(tmp_path, sarif(*passed, result("B0", baselineState="absent"), suppressed, ignored))
+    accepted = [("B1", "reviewed"), ("B2", "suppressed outside of the source")]
+    assert [(one.names[0], one.accepted) for one in scan.reported] == accepted
 
 
 @pytest.mark.parametrize(

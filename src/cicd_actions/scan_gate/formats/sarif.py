@@ -183,7 +183,10 @@ def _accepted(suppressions: list[dict[str, Any]]) -> str:
     for one in suppressions:
         if text(one.get("kind")) not in {"inSource", "external"} or text(one.get("status")) not in {"", "accepted"}:
             return ""
-    return (text(suppressions[0].get("justification")) or "suppressed in the source") if suppressions else ""
+    if not suppressions:
+        return ""
+    where = "in the source" if text(suppressions[0].get("kind")) == "inSource" else "outside of the source"
+    return text(suppressions[0].get("justification")) or f"suppressed {where}"
 
 
 def _grade(result: dict[str, Any], rule: dict[str, Any], properties: dict[str, Any], tags: set[str]) -> str:
