@@ -44,7 +44,7 @@ _NOT_FOUND = re.compile(r"code = NotFound|^(?:network|secret|config|service) \S+
 
 _LOGIN = re.compile(
     r"no basic auth credentials|\bunauthorized\b|authentication required|authorization (?:failed|token has expired)"
-    r"|access denied|access to the resource is denied|\bdenied: ",
+    r"|access denied|access to the resource is denied|(?<!permission )\bdenied: ",
     re.IGNORECASE,
 )
 """A registry's refusal of a login, or of none, as the engine passes it on: the codes UNAUTHORIZED and DENIED of the protocol
