@@ -13,7 +13,7 @@ from typing import cast
 import pytest
 
 from cicd_actions.toolkit import git
-from cicd_actions.verify_openapi_client import repository, shadow
+from cicd_actions.verify_openapi_client import drift, repository, shadow
 from cicd_actions.verify_openapi_client.drift import ChangedFile, Drift, find, first_difference, write
 from cicd_actions.verify_openapi_client.generation import Generator
 
@@ -128,10 +128,14 @@ def test_drift_leaves_out_what_was_ignored_before_and_finds_what_is_ignored_now(
     made.files({"src/client/there.map": "m", "src/client/out/x.js": "x", "src/client/new.map.bak": "b"})
     before = {"src/client/there.map": "m2", "src/client/out/y.js": "y"}
     assert made.drift(writing(before))[0].files == ()
-    found, _ = made.drift(writing(before | {"src/client/new.map": "m"}))
-    assert found.files == (ChangedFile("src/client/new.map", "ignored"),)
+    found, _ = made.drift(writing(before | {"src/client/new.map": "m", "src/client/z.map": "m"}))
+    assert found.files == tuple(ChangedFile(f"src/client/{name}.map", "ignored") for name in ("new", "z"))
     found, _ = made.drift(writing({"src/client/there.map": "m2", "src/client/new.ts": "n"}))
     assert found.files == (ChangedFile("src/client/new.ts", "untracked"),)
+
+
+def test_drift_by_a_letter_that_is_not_known_is_a_change() -> None:
+    assert drift._parsed(b"UU src/a.ts\0", set()) == [ChangedFile("src/a.ts", "changed")]
 
 
 def test_drift_is_of_the_client_alone_and_of_each_new_file_whatever_its_name(made: Made) -> None:
