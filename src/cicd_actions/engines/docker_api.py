@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -20,7 +20,7 @@ import urllib3
 from docker import errors as sdk
 
 from cicd_actions.engines import docker_ends
-from cicd_actions.engines.docker_client import Client, Untrusted, connected
+from cicd_actions.engines.docker_client import Client, Json, Untrusted, connected
 from cicd_actions.engines.patience import answered
 from cicd_actions.engines.protocol import EngineUnreachable, Evidence, Image, ImageMissing, LoginNeeded, WrongDigest
 from cicd_actions.engines.reference import reference
@@ -31,7 +31,6 @@ from cicd_actions.toolkit.retry import Retry
 from cicd_actions.toolkit.runtime import Runtime
 
 T = TypeVar("T")
-Json = dict[str, Any]
 
 TIDY = 10.0
 """Seconds that an answer may take when the deadline is over: what was begun still has to be taken away."""
