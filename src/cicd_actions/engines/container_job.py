@@ -5,7 +5,8 @@ from __future__ import annotations
 from docker import errors as sdk
 
 from cicd_actions.engines import docker_settings, left_behind
-from cicd_actions.engines.docker_api import DockerApi, Json, Log
+from cicd_actions.engines.docker_api import DockerApi, Log
+from cicd_actions.engines.docker_client import Json
 from cicd_actions.engines.docker_container import Containers
 from cicd_actions.engines.docker_job import merged, to_the_end, unique_name
 from cicd_actions.engines.protocol import JOB_LABEL, REVISION, Job, JobEnd

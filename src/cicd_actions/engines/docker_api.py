@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -20,7 +20,7 @@ import urllib3
 from docker import errors as sdk
 
 from cicd_actions.engines import docker_ends
-from cicd_actions.engines.docker_client import Client, Json, Untrusted, connected
+from cicd_actions.engines.docker_client import Client, Untrusted, connected
 from cicd_actions.engines.patience import answered
 from cicd_actions.engines.protocol import EngineUnreachable, Evidence, Image, ImageMissing, LoginNeeded, WrongDigest
 from cicd_actions.engines.reference import reference
@@ -31,6 +31,7 @@ from cicd_actions.toolkit.retry import Retry
 from cicd_actions.toolkit.runtime import Runtime
 
 T = TypeVar("T")
+Json = dict[str, Any]
 
 TIDY = 10.0
 """Seconds that an answer may take when the deadline is over: what was begun still has to be taken away."""
@@ -43,7 +44,7 @@ _NOT_FOUND = re.compile(r"code = NotFound|^(?:network|secret|config|service) \S+
 
 _LOGIN = re.compile(
     r"no basic auth credentials|\bunauthorized\b|authentication required|authorization (?:failed|token has expired)"
-    r"|access denied|access to the resource is denied|\bdenied: ",
+    r"|access denied|access to the resource is denied|(?<!permission )\bdenied: ",
     re.IGNORECASE,
 )
 """A registry's refusal of a login, or of none, as the engine passes it on: the codes UNAUTHORIZED and DENIED of the protocol

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from docker import errors as sdk
 
 from cicd_actions.engines import docker_settings, left_behind
-from cicd_actions.engines.docker_api import DockerApi, Json
+from cicd_actions.engines.docker_api import DockerApi
+from cicd_actions.engines.docker_client import Json
 from cicd_actions.engines.protocol import REVISION, ChangedMeanwhile, Refused, Target
 from cicd_actions.engines.reference import reference
 from cicd_actions.toolkit.errors import ActionError

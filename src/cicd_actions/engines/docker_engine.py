@@ -18,7 +18,8 @@ from docker import errors as sdk
 
 from cicd_actions.engines import docker_ends, docker_settings
 from cicd_actions.engines.container_job import run_job
-from cicd_actions.engines.docker_api import DockerApi, Json
+from cicd_actions.engines.docker_api import DockerApi
+from cicd_actions.engines.docker_client import Json
 from cicd_actions.engines.docker_container import Containers
 from cicd_actions.engines.protocol import (
     REVISION,

@@ -11,7 +11,7 @@ from typing import Any
 from docker import errors as sdk
 
 from cicd_actions.engines import docker_settings
-from cicd_actions.engines.docker_api import Json
+from cicd_actions.engines.docker_client import Json
 from cicd_actions.engines.docker_engine import DockerEngine
 from cicd_actions.engines.protocol import REVISION, Refused, Running, Target
 from cicd_actions.engines.stage_labels import STAGE, SUFFIX

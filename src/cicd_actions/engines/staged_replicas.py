@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from cicd_actions.engines import replica_share, swarm_spec
-from cicd_actions.engines.docker_api import Json
+from cicd_actions.engines.docker_client import Json
 from cicd_actions.engines.protocol import Refused, RollOutFailed, Target
 from cicd_actions.engines.stage_labels import SUFFIX, UNTIL
 from cicd_actions.engines.staged_beside import Beside

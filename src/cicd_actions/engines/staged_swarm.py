@@ -14,7 +14,7 @@ from typing import Any
 from docker import errors as sdk
 
 from cicd_actions.engines import swarm_spec
-from cicd_actions.engines.docker_api import Json
+from cicd_actions.engines.docker_client import Json
 from cicd_actions.engines.protocol import NotStarted, Refused, RollOutFailed, Running, Target
 from cicd_actions.engines.stage_labels import STAGE, SUFFIX
 from cicd_actions.engines.staged_beside import Standing

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from docker import errors as sdk
 
 from cicd_actions.engines import swarm_spec
-from cicd_actions.engines.docker_api import SECOND, DockerApi, Json
+from cicd_actions.engines.docker_api import SECOND, DockerApi
+from cicd_actions.engines.docker_client import Json
 from cicd_actions.engines.protocol import (
     REVISION,
     ChangedMeanwhile,

@@ -8,7 +8,8 @@ from typing import Any
 from docker import errors as sdk
 
 from cicd_actions.engines import left_behind
-from cicd_actions.engines.docker_api import SECOND, DockerApi, Json, Log
+from cicd_actions.engines.docker_api import SECOND, DockerApi, Log
+from cicd_actions.engines.docker_client import Json
 from cicd_actions.engines.docker_job import merged, to_the_end, unique_name
 from cicd_actions.engines.protocol import JOB_LABEL, REVISION, ImageMissing, Job, JobEnd
 from cicd_actions.engines.swarm_tasks import Tasks

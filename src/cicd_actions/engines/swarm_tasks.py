@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cicd_actions.engines import docker_ends
-from cicd_actions.engines.docker_api import DockerApi, Json, last_lines
+from cicd_actions.engines.docker_api import DockerApi, last_lines
+from cicd_actions.engines.docker_client import Json
 from cicd_actions.engines.protocol import Evidence
 from cicd_actions.engines.staying_up import Cause, End, Uptime, cause_of, moment, proven
 

@@ -247,7 +247,8 @@ OTHERS: tuple[tuple[str, Kind, str], ...] = (
             r"(pytest|jest|vitest|go test|gotestsum|ginkgo|cargo (test|nextest)|tox|nox|rspec|phpunit|pest|mocha|dotnet test"
             r"|ctest|unittest|mix test|(python3? )?(\S*/)?manage\.py test|coverage run|bats|zig build test|(meson|sbt|lein"
             r"|stack|cabal|swift|flutter|dart|bazel|bazelisk|pants|deno( task)?|poe|inv|invoke|hatch|mise( run)?)"
-            r" (\S+ )*test|moon (ci|check)|(rails|rake) (test|spec)|(php )?artisan test|composer (run-script |run )?test)\b"
+            r" (\S+ )*test|moon (ci|check)|(rails|rake) (\S+ )*(test|spec)|(php )?artisan test"
+            r"|composer (run-script |run )?test)\b"
         ),
         Kind.TEST,
         "",

@@ -77,8 +77,7 @@ def _status(shadow: Shadow, client: Sequence[str], ignored_before: set[str]) -> 
     followed = _parsed(shadow.git(*status, "--renames", "--", *client), ignored_before)
     untracked = set(new)
     return [
-        ChangedFile(file.path, "untracked", file.was) if file.kind == "added" and file.path in untracked else file
-        for file in followed
+        ChangedFile(file.path, "untracked") if file.kind == "added" and file.path in untracked else file for file in followed
     ]
 
 

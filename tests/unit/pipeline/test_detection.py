@@ -509,3 +509,49 @@ jobs:
 def test_detect_version_that_a_dockerfile_takes_as_an_argument_is_its_default(image: str, tmp_path: Path) -> None:
     guessed = found(tmp_path, {"Dockerfile": image, "requirements.txt": "pytest\n", "tests/test_a.py": ""})
     assert "3.11" in str(guessed.lanes["api"]["python"].value)
+
+
+def test_detect_each_stage_that_serves_is_an_image(tmp_path: Path) -> None:
+    compose = """
+services:
+  web: {build: {context: ., target: web}}
+  api: {build: {context: ., target: api}}
+  worker: {build: {context: ., target: api}}
+  migrate: {build: {context: ., target: tools}, restart: "no"}
+"""
+    guessed = found(tmp_path, {"compose.yml": compose, "Dockerfile": BACKEND})
+    assert {name: image["target"].value for name, image in guessed.images.items()} == {"web": "web", "api": "api"}
+    assert {name: service["image"].value for name, service in guessed.services.items()} == {
+        "web": "web",
+        "api": "api",
+        "worker": "api",
+    }
+
+
+def test_detect_workspace_of_uv_is_checked_with_its_members(tmp_path: Path) -> None:
+    root = '[tool.uv.workspace]\nmembers = ["services/*"]\n[dependency-groups]\ndev = ["pytest"]\n'
+    member = '[project]\nname = "api"\ndependencies = ["fastapi", "psycopg"]\n'
+    files = {
+        "pyproject.toml": root,
+        "uv.lock": "",
+        "services/api/pyproject.toml": member,
+        "services/api/src/api/app.py": "app = FastAPI()",
+        "services/api/tests/test_a.py": "",
+    }
+    lane = found(tmp_path, files).lanes["api"]
+    assert lane["directory"].value == "."
+    assert lane["install"].value == "uv sync --frozen --all-packages"
+    assert "postgres" in lane["backing"].value
+    assert "import json, sys, api.app;" in lane["openapi"].value
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"settings.gradle.kts": "", "build.gradle.kts": "", "api/build.gradle.kts": ""},
+        {"pom.xml": "<modules><module>api</module></modules>", "api/pom.xml": ""},
+        {"Cargo.toml": "[workspace]", "api/Cargo.toml": ""},
+    ],
+)
+def test_detect_modules_of_one_build_are_one_lane(files: dict[str, str], tmp_path: Path) -> None:
+    assert [lane["directory"].value for lane in found(tmp_path, files).lanes.values()] == ["."]

@@ -72,7 +72,7 @@ TESTS = [
     "bazelisk test //...",
     "deno task test",
     "uv run poe test",
-    "bin/rails test",
+    "bin/rails db:test:prepare test test:system",
     "php artisan test",
 ]
 NOT_TESTS = ["npx nx affected -t build", "turbo run build --filter=test-kit", "pnpm --filter test build", "nx show projects"]

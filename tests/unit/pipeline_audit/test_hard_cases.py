@@ -205,6 +205,11 @@ CASES: dict[str, tuple[str, Files, Status]] = {
         {CD: _labelled("pull.data.base.sha")},
         Status.PASS,
     ),
+    "A workflow that would compare a client is called where there is none": (
+        "client-drift",
+        {CD: "on: push\njobs:\n  verify:\n    uses: org/cicd-actions/.github/workflows/verify.yml@<sha>\n"},
+        Status.NOT_APPLICABLE,
+    ),
     "A generated client that git ignores cannot be stale": (
         "client-drift",
         {"web/package.json": GENERATING, "web/.gitignore": "src/lib/gen\n", CD: deploy(ARGO)},

@@ -30,6 +30,7 @@ _PASSES_ON = re.compile(
 """What a script has that only starts those of a workspace's members."""
 
 _DOES = {
+    "lint": re.compile(r"(?:eslint|oxlint|next lint|biome (?:check|lint|ci))\b(?![^&|;]*--(?:fix|write|apply))[^&|;]*"),
     "format": re.compile(r"prettier\b[^&|;]*\s(?:--check|-c|--list-different|-l)\b[^&|;]*"),
     "types": re.compile(
         r"(?:(?:vue-)?tsc|tsgo)\b[^&|;]*\s--noEmit\b(?![^&|;]*--watch|.*\s-w\b)[^&|;]*|svelte-check\b(?!.*--watch)[^&|;]*"

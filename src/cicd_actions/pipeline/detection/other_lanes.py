@@ -29,13 +29,25 @@ def lanes(repository: Repository, found: Found) -> None:
     """Adds a lane for each such project that no lane covers yet."""
     for pattern, image, checks in _LANGUAGES:
         for folder in folders(repository.own, pattern):
-            if not any(_covers(lane, folder) for lane in found.lanes.values()):
+            part = any(
+                each != folder and inside(folder, each) and _builds(repository, each)
+                for each in folders(repository.own, pattern)
+            )
+            if not part and not any(_covers(lane, folder) for lane in found.lanes.values()):
                 source = next(name for name in repository.own if re.fullmatch(pattern, posixpath.basename(name)))
                 _language(repository, found, folder, image, checks, source)
     if not found.lanes and repository.first(".", "Makefile"):
         targets = _make(repository, found, ".")
         if targets:
             found.lane("app", {"directory": Guess("."), "checks": Guess(targets)})
+
+
+def _builds(repository: Repository, folder: str) -> bool:
+    """Returns whether the build of a folder builds the modules below it too."""
+    if repository.first(folder, "settings.gradle", "settings.gradle.kts"):
+        return True
+    text = repository.read(joined(folder, "pom.xml")) + repository.read(joined(folder, "Cargo.toml"))
+    return "<modules>" in text or "[workspace]" in text
 
 
 def _covers(lane: Entry, folder: str) -> bool:

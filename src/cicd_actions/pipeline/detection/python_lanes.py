@@ -79,10 +79,12 @@ def _lane(repository: Repository, standing: Standing, found: Found, folder: str)
     if not lock and not listed:
         found.flags.append(f"{shown(folder)} has no lock file for Python: each install may bring other versions.")
     _beside(standing, found, folder, project, listed or path)
+    members = _with_members(repository, folder, project)
     driver = database(repository, standing, found, folder, lane, project, prefix)
     used = [driver, *(tool for name, tool, *_ in _CHECKS if name in checks)]
-    install = _install(manager, project, used, lock)
-    why = f"{path} has what the checks need in an extra or a group that is not installed by itself"
+    install = _install(manager, project, used, lock, members=members)
+    from_where = "a member" if members else "an extra or a group"
+    why = f"{path} has what the checks need in {from_where} that is not installed by itself"
     if not install and manager == "uv" and not lock:
         install, why = "uv sync", "there is no lock file"
     if install:
@@ -90,6 +92,22 @@ def _lane(repository: Repository, standing: Standing, found: Found, folder: str)
     lane["checks"] = Guess(checks)
     _document(repository, found, folder, lane, project, prefix)
     found.lane("api" if _API.search(folder) or folder == "." else named(posixpath.basename(folder), "api"), lane)
+
+
+def _with_members(repository: Repository, folder: str, project: Project) -> bool:
+    """Adds what the members of a workspace of uv require to its root, which runs their checks.
+
+    Returns whether there is a member that the root does not require, so that uv does not install it by itself.
+    """
+    left = False
+    for each in folders(repository.own, r"pyproject\.toml") if "[tool.uv.workspace]" in project.text else ():
+        if each != folder and inside(each, folder):
+            text = repository.read(joined(each, "pyproject.toml"))
+            name = re.search(r"(?m)^name\s*=\s*[\"']([\w.-]+)", text)
+            left = left or not project.has(re.sub(r"[-_.]+", "-", name[1].lower()) if name else "")
+            for requirement in pyproject(text).places:
+                project.places.setdefault(requirement, {""})
+    return left
 
 
 def _beside(standing: Standing, found: Found, folder: str, project: Project, source: str) -> None:
@@ -205,16 +223,17 @@ def _narrowed(requirement: str, usual: str, project: Project) -> str:
     return "" if requirement == "mypy" and configured else usual
 
 
-def _install(manager: str, project: Project, used: list[str], lock: str) -> str:
+def _install(manager: str, project: Project, used: list[str], lock: str, *, members: bool) -> str:
     """Returns the command that installs also what the defaults leave out; empty where nothing is missing."""
     extras, groups = project.brings(*used)
-    if not extras and not groups:
+    if not extras and not groups and not members:
         return ""
     if manager == "uv":
         return " ".join(
             ["uv sync --frozen"[: None if lock else 7]]
             + [f"--extra {each}" for each in sorted(extras)]
             + [f"--group {each}" for each in sorted(groups)]
+            + ["--all-packages"] * members
         )
     if manager == "poetry":
         wanted = [f"--with {','.join(sorted(groups))}"] if groups else []
@@ -257,9 +276,17 @@ def _application(repository: Repository, folder: str) -> tuple[str, str, str]:
         if name.endswith(".py") and inside(name, folder) and "FastAPI" in (text := repository.read(name)):
             match = re.search(r"(?m)^(\w+)(?:\s*:\s*FastAPI)?\s*=\s*(?:\w*FastAPI|(?:create|make|build|get)_\w*app\w*)\(", text)
             if match:
-                module = posixpath.relpath(name, folder).removesuffix(".py").removeprefix("src/").replace("/", ".")
+                project = next(each for each in _above(name) if each == folder or repository.first(each, "pyproject.toml"))
+                module = posixpath.relpath(name, project).removesuffix(".py").removeprefix("src/").replace("/", ".")
                 found.append((module.removesuffix(".__init__"), match[1], name))
     return found[0] if len(found) == 1 else ("", "", "")
+
+
+def _above(name: str) -> Iterator[str]:
+    """Yields the folders above a file, from the nearest to the root."""
+    while name not in {"", "."}:
+        name = posixpath.dirname(name) or "."
+        yield name
 
 
 def _manage(repository: Repository, folder: str) -> str:

@@ -76,9 +76,9 @@ def describe(repository: Repository, standing: Standing, found: Found) -> None:
 
 def _images(repository: Repository, standing: Standing, composed: list[compose.Service]) -> list[_Image]:
     """Returns the images, first as workflows publish them, then as compose files build them, then by their Dockerfiles."""
-    found: dict[str, _Image] = {}
+    found: dict[tuple[str, str], _Image] = {}
     for each in standing.builds:
-        image = found.setdefault(each.dockerfile, _Image(each.dockerfile))
+        image = found.setdefault((each.dockerfile, each.target), _Image(each.dockerfile))
         if not image.context.value:
             image.context = Guess(each.context, f"{each.file} builds it so")
             image.args = each.args
@@ -88,22 +88,45 @@ def _images(repository: Repository, standing: Standing, composed: list[compose.S
             image.repository = Guess(each.repository, f"{each.file} pushes it")
         if each.platforms and each.platforms != ("linux/amd64",):
             image.platforms = Guess(list(each.platforms), f"{each.file} builds them")
+    _composed(repository, composed, found)
+    for path in repository.own:
+        known = {image.dockerfile for image in found.values()}
+        if _DOCKERFILE.fullmatch(posixpath.basename(path)) and path not in known and not _ASIDE.search(path):
+            found[path, ""] = _Image(path)
+    return [image for image in found.values() if image.dockerfile in repository.files]
+
+
+def _composed(repository: Repository, composed: list[compose.Service], found: dict[tuple[str, str], _Image]) -> None:
+    """Adds an image for each Dockerfile, and each of its stages, that a service of a compose file goes on running."""
     for service in composed:
         dockerfile = _released(repository, service.dockerfile)
         if not dockerfile:
             continue
-        image = found.setdefault(dockerfile, _Image(dockerfile))
+        same = [image for image in found.values() if image.dockerfile == dockerfile]
+        stage = _stage(service)
+        stages = {_stage(each) for each in composed if _serves(each) and _released(repository, each.dockerfile) == dockerfile}
+        if not _serves(service) and stages:
+            continue  # it runs one of the images of those that serve
+        if same and len(stages) == 1 and stage and not same[0].target.value:
+            same[0].target = Guess(stage, f"{service.file} builds it")
+        image = next((each for each in same if each.target.value == stage), None) or (same[0] if same and not stage else None)
+        if image is None:
+            image = found[dockerfile, stage] = _Image(dockerfile)
+            if stage:
+                image.target = Guess(stage, f"{service.file} builds it")
         if not image.context.value:
             image.context = Guess(service.context, f"{service.file} builds it so")
-        # What ends by itself, such as a migration, is often built from another stage.
-        serves = not service.once and not _MIGRATES.search(service.command)
-        if not image.target.value and service.target and serves and not _ASIDE.search(f"{service.file}/{service.target}"):
-            image.target = Guess(service.target, f"{service.file} builds it")
         image.runs = image.runs or service.image
-    for path in repository.own:
-        if _DOCKERFILE.fullmatch(posixpath.basename(path)) and path not in found and not _ASIDE.search(path):
-            found[path] = _Image(path)
-    return [image for path, image in found.items() if path in repository.files]
+
+
+def _serves(service: compose.Service) -> bool:
+    """Returns whether a service goes on running. What ends by itself, such as a migration, often has another stage."""
+    return not service.once and not _MIGRATES.search(service.command)
+
+
+def _stage(service: compose.Service) -> str:
+    """Returns the stage of its Dockerfile that a release runs for a service; empty for the last one."""
+    return "" if _ASIDE.search(f"{service.file}/{service.target}") else service.target
 
 
 def _released(repository: Repository, dockerfile: str) -> str:
@@ -129,6 +152,8 @@ def _named(images: list[_Image]) -> dict[str, _Image]:
             stem = base.removesuffix(".Dockerfile")
         else:
             stem = "app" if folder in _VAGUE else folder
+        if image.target.value and [each.dockerfile for each in images].count(image.dockerfile) > 1:
+            stem = image.repository.value.rpartition("/")[2] or image.target.value
         name = whole = named(stem, "app")
         number = 2
         while whole in names:
@@ -196,8 +221,9 @@ def _exists(repository: Repository, path: str) -> bool:
 def _image_of(service: compose.Service, names: dict[str, _Image], repository: Repository) -> str:
     """Returns the name of the image that a service runs; empty for an image of others."""
     if service.dockerfile:
-        dockerfile = _released(repository, service.dockerfile)
-        return next((name for name, image in names.items() if image.dockerfile == dockerfile), "")
+        dockerfile, stage = _released(repository, service.dockerfile), _stage(service)
+        same = {name: image for name, image in names.items() if image.dockerfile == dockerfile}
+        return next((name for name, image in same.items() if image.target.value == stage), next(iter(same), ""))
     text = service.image.partition("@")[0]
     text = re.sub(r":(\$\{.*|[\w.-]*)$", "", text)
     for name, image in names.items():
