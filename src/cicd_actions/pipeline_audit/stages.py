@@ -42,7 +42,9 @@ _STAGING = re.compile(
 _PREVIEW = re.compile(r"(?<![a-z])(preview|review|pr-?\d*|pull-?request|ephemeral)(?![a-z])", re.IGNORECASE)
 _DEMO = re.compile(r"(?<![a-z])demo(?![a-z])", re.IGNORECASE)
 _PRODUCTION = re.compile(r"(?<![a-z])(prod(uction)?|prd|live)(?![a-z])", re.IGNORECASE)
-_TOP_LEVEL = re.compile(r"(https?://[\w.-]+|\b[\w.-]+\.(?:pkg|fly|pages|workers)|\b[\w-]+(?:\.[\w-]+)+(?=\.dev[/:]\S))\.dev\b")
+_TOP_LEVEL = re.compile(
+    r"(https?://[\w.-]+|(?<![\w.-])(?:[\w.-]+\.(?:pkg|fly|pages|workers)|[\w-]+(?:\.[\w-]+)+(?=\.dev[/:]\S)))\.dev\b"
+)
 """A host below the top-level domain `dev`, such as Google's Artifact Registry (`pkg.dev`): that names no stage."""
 
 
