@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from cicd_actions.secrets_doc_check.commands import setters
-from cicd_actions.secrets_doc_check.documentation import BEGIN, END
+from cicd_actions.secrets_doc_check.documentation import BEGIN, END, SETTINGS
 from cicd_actions.secrets_doc_check.entry_text import head, missing
 from cicd_actions.secrets_doc_check.model import Kind, Missing, Use, home
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.printable import visible
 
 _NOTE = "<!-- Made by secrets-doc-check from the uses. Edit it freely: only the lines `Used by` are generated again. -->"
-_TITLES = {Kind.SECRET: "Secrets", Kind.VARIABLE: "Variables", Kind.SETTING: "Settings"}
+_TITLES = {Kind.SECRET: "Secrets", Kind.VARIABLE: "Variables", Kind.SETTING: SETTINGS}
 _GONE = "No longer used"
 _ITEM = re.compile(r"[-*+]\s+")
 _USED_BY = re.compile(r"\s+[-*+] Used by:")

@@ -17,6 +17,9 @@ from cicd_actions.secrets_doc_check.example_files import LONGEST_LINE
 from cicd_actions.secrets_doc_check.model import Entry, Missing, Subject
 from cicd_actions.workflows.place import Place
 
+SETTINGS = "Settings"
+"""The heading in a generated block of what only code reads."""
+
 BEGIN = "<!-- secrets-doc-check: begin -->"
 END = "<!-- secrets-doc-check: end -->"
 
@@ -92,8 +95,12 @@ class _Reader:
         self, name: str, place: Place, absent: tuple[Missing, ...], extra: str = "", *, subject: Subject | None = None
     ) -> None:
         """Adds an entry. `extra` is its text, in which environments are looked for."""
-        if subject is None:
-            subject = Subject.GITHUB if self.inside else min(self.subject, _subject_of(self.around), key=list(Subject).index)
+        if subject is None and self.inside:
+            # The block lists what code reads apart: without the code, its use cannot be seen.
+            settings = bool(self.headings) and self.headings[-1][1].strip() == SETTINGS
+            subject = Subject.SETTINGS if settings else Subject.GITHUB
+        elif subject is None:
+            subject = min(self.subject, _subject_of(self.around), key=list(Subject).index)
         # A generated entry whose purpose is not written yet documents nothing.
         todo = self.inside and Missing.PURPOSE in absent
         section = f"{self.path}\n{self.around}"

@@ -129,6 +129,15 @@ def test_what_people_wrote_stays(project: Path, check: Check) -> None:
     assert path.read_text().index("- `HOST`") < path.read_text().index("### No longer used")
 
 
+def test_setting_that_write_documented_from_code_is_not_unused_where_no_code_is_read(repository: Path, check: Check) -> None:
+    fill(repository, {"app.py": "import os\nos.environ['SHOP_KEY']\n"})
+    check({"code": "auto", "write": "SECRETS.md"})
+    assert "`SHOP_KEY`" in (repository / "SECRETS.md").read_text()
+    assert names(check({}), "unused") == []
+    fill(repository, {"app.py": ""})
+    assert names(check({"code": "auto"}), "unused") == ["SHOP_KEY"]
+
+
 def test_check_write_fails_with_the_difference_and_writes_nothing(project: Path, check: Check) -> None:
     report = check({"check-write": "SECRETS.md", "fail-on": "nothing"})
     assert report.verdict is Verdict.FAIL
