@@ -12,6 +12,7 @@ from cicd_actions.health_gate.http_probe import HttpProber
 from cicd_actions.health_gate.judge import REACHABLE_BEFORE
 from cicd_actions.health_gate.observation import Observation, Outcome
 from cicd_actions.health_gate.targets import Metric
+from cicd_actions.toolkit import prometheus
 from cicd_actions.toolkit.printable import beginning
 
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?(?:nan|inf)", re.IGNORECASE)
@@ -21,12 +22,6 @@ JUDGED = ("metric", "missing-data")
 
 EMPTY = "no data: the query matched nothing"
 NAN = "no data: the value is NaN, as 0/0 is when there were no requests"
-
-OF_THE_QUERY = "PromQL "
-"""Begins a warning about the query. Any other names a part of the data that could not be read: a store that is down.
-
-https://github.com/prometheus/prometheus/blob/main/util/annotations/annotations.go
-"""
 
 
 class MetricProber(HttpProber):
@@ -112,10 +107,8 @@ def _values(document: object) -> list[str]:
         raise ValueError("the JSON has no `data`, as an answer of Prometheus has")  # noqa: TRY004 - of an answer, not of a caller
     if document.get("status") != "success":
         raise ValueError(f"Prometheus says: {beginning(str(document.get('error', document.get('status'))), SHOWN)}")
-    warnings = document.get("warnings")
-    for warning in warnings if isinstance(warnings, list) else ():
-        if not str(warning).startswith(OF_THE_QUERY):
-            raise ValueError(f"the answer is incomplete, Prometheus warns: {beginning(str(warning), SHOWN)}")
+    if warning := prometheus.incomplete(document):
+        raise ValueError(f"the answer is incomplete, Prometheus warns: {beginning(warning, SHOWN)}")
     data = document["data"]
     kind, result = data.get("resultType"), data.get("result")
     if kind == "scalar":

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from cicd_actions.engines.staged_protocol import Stage
+from cicd_actions.toolkit import prometheus
 from cicd_actions.toolkit.background import within
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.printable import shortened, visible
@@ -75,7 +76,10 @@ class Prometheus:
 def vector(text: str) -> list[tuple[dict[str, str], float]]:
     """Reads the answer of an instant query. Raises `ValueError`."""
     try:
-        result = json.loads(text)["data"]["result"]
+        answer = json.loads(text)
+        if warning := prometheus.incomplete(answer):
+            raise ValueError(f"the answer is incomplete, Prometheus warns: {shortened(warning, 100)}")
+        result = answer["data"]["result"]
         return [({str(key): str(word) for key, word in each["metric"].items()}, float(each["value"][1])) for each in result]
     except (KeyError, IndexError, TypeError, AttributeError):
         raise ValueError(f"it is not the answer to an instant query: {shortened(text, 100)}") from None

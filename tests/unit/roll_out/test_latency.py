@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -80,6 +81,14 @@ def test_histograms_with_different_buckets_are_inconclusive(prometheus: Promethe
 def test_series_of_another_answer_are_refused(text: str) -> None:
     with pytest.raises((ValueError, Unreadable), match=r"."):
         histograms(vector(text))
+
+
+def test_answer_without_the_series_of_a_store_that_is_down_is_refused() -> None:
+    answer = {"data": {"result": []}, "warnings": ["PromQL info: metric might not be a counter"]}
+    assert vector(json.dumps(answer)) == []
+    answer["warnings"] = ["receive series from store: rpc error: code = Unavailable"]
+    with pytest.raises(ValueError, match="the answer is incomplete, Prometheus warns: receive series from store"):
+        vector(json.dumps(answer))
 
 
 @pytest.mark.parametrize(
