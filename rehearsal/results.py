@@ -7,6 +7,7 @@ import os
 import platform
 import statistics
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -169,10 +170,17 @@ def _median(trials: Sequence[Kept], name: str) -> str:
     return f"{statistics.median(values):.1f} s" if values else ""
 
 
+def _often(trials: Sequence[Kept], side: str) -> str:
+    """Returns how often a fault was injected on a side: fewest and most where they differ."""
+    counts = Counter(each["fault"] for each in trials if each["side"] == side).values()
+    low, high = min(counts, default=0), max(counts, default=0)
+    return f"{low} ×" if low == high else f"{low} to {high} ×"
+
+
 def page(text: str) -> str:
     """Returns docs/rehearsal.md of what `document` wrote."""
     found = json.loads(text)
-    trials, repeats = found["trials"], max(each["repeat"] for each in found["trials"])
+    trials = found["trials"]
     faults = {each["fault"] for each in trials}
     head = Path(__file__).with_name("page.md").read_text("utf-8")
     return head.format(
@@ -180,7 +188,8 @@ def page(text: str) -> str:
         machine=found["machine"],
         command=found["command"],
         faults=len(faults),
-        repeats=repeats,
+        ours=_often(trials, OURS),
+        plain=_often(trials, PLAIN),
         sums="\n".join(sums(trials)),
         rollbacks=rollbacks(trials),
         limit=f"{LIMIT / 60:.0f} minutes",

@@ -42,11 +42,17 @@ def test_green_of_a_broken_release_is_a_false_pass_and_red_of_a_good_one_a_false
 
 def test_page_names_the_machine_and_the_command_and_marks_what_is_wrong(file: Path) -> None:
     page = results.page(results.document(results.kept(file), "make rehearsal"))
-    assert "2 faults, each 1 ×" in page
+    assert "2 faults: each 1 × with this repository's deploy, 1 × with a plain pipeline." in page
     assert "**pass** (false pass)" in page
     assert "**no: new**" in page
     assert "record without an end, service" in page, "names that differ each time are left out"
     assert "\nmake rehearsal\n" in page
+
+
+def test_page_says_how_often_where_a_rehearsal_was_interrupted(file: Path) -> None:
+    results.keep(file, BY_NAME["none"], OURS, 2, outcome("pass", right=True))
+    page = results.page(results.document(results.kept(file), "make rehearsal"))
+    assert "each 1 to 2 × with this repository's deploy, 1 × with a plain" in page
 
 
 def test_rollbacks_compares_the_faults_that_both_sides_rolled_back(tmp_path: Path) -> None:
