@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from cicd_actions.run_migrations_oneshot import connecting
 from cicd_actions.run_migrations_oneshot.inputs import Inputs
 from cicd_actions.run_migrations_oneshot.log_lines import at, described
 from cicd_actions.run_migrations_oneshot.progress import Progress, objects, text, texts
@@ -210,59 +211,6 @@ def _no_right(progress: Progress, _inputs: Inputs) -> Explanation:
     )
 
 
-def _interpolation(_progress: Progress, _inputs: Inputs) -> Explanation:
-    return Explanation(
-        "env.py gives the URL to Alembic's configuration, which takes a `%` in it for the start of a variable.",
-        "The password holds a character that is URL-encoded, such as `%40` for an `@`.",
-        'Double the percent sign in env.py:\n\n    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))',
-    )
-
-
-def _sslmode(_progress: Progress, inputs: Inputs) -> Explanation:
-    return Explanation(
-        "asyncpg does not know `?sslmode=`, which the URL has.",
-        "SQLAlchemy hands the URL's parameters to the driver as they are; `sslmode` is libpq's (psycopg, psycopg2).",
-        f"Write asyncpg's own parameter in {inputs.database_url_env}:\n\n    postgresql+asyncpg://…/app?ssl=require",
-    )
-
-
-def _masked_password(_progress: Progress, _inputs: Inputs) -> Explanation:
-    return Explanation(
-        "env.py connects with the password `***`.",
-        "SQLAlchemy writes it in place of the real one: `str(url)` hides the password.",
-        "Write the whole URL in env.py:\n\n    url.render_as_string(hide_password=False)",
-    )
-
-
-def _postgres_scheme(_progress: Progress, inputs: Inputs) -> Explanation:
-    return Explanation(
-        "SQLAlchemy does not know the scheme `postgres://`, which the URL has.",
-        "SQLAlchemy 1.4 removed it. Heroku, Render and others still print URLs with it.",
-        f"Write `postgresql://` (or `postgresql+asyncpg://`) in {inputs.database_url_env}, or change it in env.py:\n\n"
-        '    url = url.replace("postgres://", "postgresql://", 1)',
-    )
-
-
-def _unreachable(progress: Progress, inputs: Inputs) -> Explanation:
-    said = first_line(progress.problem.text)
-    return Explanation(
-        f"The database did not answer within the {inputs.wait_for_database:g} s of `wait-for-database`: {said}",
-        "It is down or still starting, its name does not resolve in the job's network, or a firewall is in between.",
-        f"Check host and port in {inputs.database_url_env}, and the job's networks (`network`, or those of `service`)."
-        " If it only starts slowly:\n\n    with:\n      wait-for-database: 2m",
-        Verdict.INCONCLUSIVE,
-    )
-
-
-def _database_refused(progress: Progress, inputs: Inputs) -> Explanation:
-    return Explanation(
-        f"The database refused the connection: {first_line(progress.problem.text)}",
-        "A wrong user, password or database name, a missing certificate, or a rule in pg_hba.conf. It was not tried again:"
-        " the answer stays the same.",
-        f"Compare {inputs.database_url_env} in this environment with the one that the running release has.",
-    )
-
-
 def _no_migrations(_progress: Progress, _inputs: Inputs) -> Explanation:
     return Explanation(
         "env.py ran to its end, but never called `context.run_migrations()`.",
@@ -422,12 +370,12 @@ _RULES: Mapping[str, Callable[[Progress, Inputs], Explanation]] = {
     "read-only": _read_only,
     "dry-run-writes": _dry_run_writes,
     "no-right": _no_right,
-    "interpolation": _interpolation,
-    "sslmode": _sslmode,
-    "postgres-scheme": _postgres_scheme,
-    "masked-password": _masked_password,
-    "database-unreachable": _unreachable,
-    "database-refused": _database_refused,
+    "interpolation": connecting.interpolation,
+    "sslmode": connecting.sslmode,
+    "postgres-scheme": connecting.postgres_scheme,
+    "masked-password": connecting.masked_password,
+    "database-unreachable": connecting.unreachable,
+    "database-refused": connecting.database_refused,
     "no-migrations": _no_migrations,
     "no-alembic": _no_alembic,
     "exit": _exit,
