@@ -2,7 +2,8 @@
 
 Reading order: `model` is what is known and what is collected. `standing` reads the workflows that stand, `compose` the compose
 files, `pyproject` Python's requirements. `python_lanes`, `node_lanes` and `other_lanes` make the lanes,
-`backing` what stands beside them, `release` the rest. A guess that nothing supports is left out and said.
+`backing` what stands beside them, `images` what is built, `release` the rest. A guess that nothing supports is left out
+and said.
 """
 
 from __future__ import annotations
