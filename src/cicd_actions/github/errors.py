@@ -70,19 +70,30 @@ def rate_limit(error: BaseException) -> float | None:
 
 
 def passing(error: BaseException) -> bool:
-    """Tells whether the same request may succeed in a moment: a lost connection, a timeout, a 5xx answer."""
-    return isinstance(error, (requests.ConnectionError, requests.Timeout)) or _parts(error)[0] >= 500
+    """Tells whether the same request may succeed in a moment: a lost connection, a timeout, a 5xx answer.
+
+    So may one whose answer broke off half-way, and one that this machine could not send (no further thread, no further file).
+    """
+    return _of_the_connection(error) or _parts(error)[0] >= 500
+
+
+def _of_the_connection(error: BaseException) -> bool:
+    # What requests refuses to send (a malformed address or header) is a ValueError as well: it would be refused again.
+    return isinstance(error, OSError) and not isinstance(error, ValueError)
 
 
 def explained(error: Exception, what: str, needs: Permission, url: str) -> ActionError:
     """Returns the error in our words. `what` is what was wanted, `needs` the permission for it."""
     status, headers, message = _parts(error)
     said = f" GitHub says: {message}." if message else ""
-    if isinstance(error, (requests.ConnectionError, requests.Timeout)):
-        return Inconclusive(f"Could not {what}: {url} cannot be reached.", cause=_short(str(error)))
+    if _of_the_connection(error):
+        lost = isinstance(error, (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError))
+        how = f"the answer of {url} broke off" if lost else f"{url} cannot be reached"
+        return Inconclusive(f"Could not {what}: {how}.", cause=_short(str(error)))
     if not status:
         return Inconclusive(
-            f"Could not {what}: the server at {url} does not answer like GitHub's API.", cause=_short(f"{error}")
+            f"Could not {what}: the server at {url} does not answer like GitHub's API.",
+            cause=_short(f"{type(error).__name__}: {error}"),
         )
     wait = rate_limit(error)
     if wait is not None:

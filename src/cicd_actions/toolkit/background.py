@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -10,14 +11,20 @@ T = TypeVar("T")
 
 
 class Background(Generic[T]):
-    """Begins `work` in a daemon thread at once. A cancelled action does not wait for it, as it would for a pool's."""
+    """Begins `work` in a daemon thread at once. A cancelled action does not wait for it, as it would for a pool's.
+
+    Raises `BlockingIOError` where the machine has no further thread to give: a moment later it may have one.
+    """
 
     def __init__(self, work: Callable[[], T]) -> None:
         self._work = work
         self._results: list[T] = []
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._do, daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            raise BlockingIOError(errno.EAGAIN, f"{error}") from None
 
     def _do(self) -> None:
         try:

@@ -61,6 +61,8 @@ class Answer:
     status: int = 200
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
+    cut: bool = False
+    """The connection closes in the middle of the body."""
 
 
 class Refusal(Exception):
@@ -93,8 +95,8 @@ class Token:
 class Fault:
     """Something that goes wrong with the next `times` requests whose verb and path match.
 
-    `status` answers an error, `drop` closes the connection without an answer, `after` does it (or answers `status`) only
-    after the request took effect, `hang` waits for `release` before it answers.
+    `status` answers an error, `drop` closes the connection without an answer, `cut` in the middle of one, `after` does it
+    (or answers `status`) only after the request took effect, `hang` waits for `release` before it answers.
     """
 
     verb: str
@@ -105,6 +107,7 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     text: str | None = None
     drop: bool = False
+    cut: bool = False
     after: bool = False
     hang: threading.Event | None = None
 
@@ -226,7 +229,7 @@ class FakeGitHub:
         if fault.drop:
             return None
         body = fault.text if fault.text is not None else {"message": fault.message}
-        return Answer(fault.status or 200, body, dict(fault.headers))
+        return Answer(fault.status or 200, body, dict(fault.headers), fault.cut)
 
     def _route(self, verb: str, path: str, query: dict[str, str], headers: Mapping[str, str], raw: bytes) -> Answer:
         token = self._token(headers)
@@ -308,7 +311,8 @@ def _handler(github: FakeGitHub) -> type[BaseHTTPRequestHandler]:
             for name, value in answer.headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(content)
+            self.wfile.write(content[: len(content) // 2] if answer.cut else content)
+            self.close_connection = self.close_connection or answer.cut
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815 - http.server's names
 

@@ -122,7 +122,7 @@ def test_without_permission_it_is_unknown(ask: Check, github: FakeGitHub, reposi
     report = ask(github.token(contents="read", kind="job"), fail_on=fail_on)
     assert names(report, "unset") == []
     assert report.verdict is (Verdict.INCONCLUSIVE if fail_on == "unset" else Verdict.PASS)
-    assert "GITHUB_TOKEN can never have it" in shown(report)
+    assert "GITHUB_TOKEN can never have it" in shown(report), str(report.outputs["report"])
     assert "the token lacks the permission `Secrets: read`" in shown(report)
 
 
@@ -159,7 +159,7 @@ def test_github_that_is_down_is_asked_once(ask: Check, github: FakeGitHub, token
     report = ask(token, fail_on="nothing")
     assert report.verdict is Verdict.PASS
     assert github.calls == []
-    assert 1000 - github.faults[0].times == 5
+    assert 1000 - github.faults[0].times == 5, shown(report)
 
 
 def test_a_token_that_is_refused_is_an_unusable_input(ask: Check) -> None:

@@ -98,7 +98,7 @@ def test_a_refusal_tells_its_details(github: FakeGitHub, client: Make) -> None:
     assert "'code': 'already_exists'" in caught.value.cause
 
 
-@pytest.mark.parametrize("how", [{"status": 502}, {"drop": True}, {"status": 500, "text": "<html>"}])
+@pytest.mark.parametrize("how", [{"status": 502}, {"drop": True}, {"cut": True}, {"status": 500, "text": "<html>"}])
 def test_what_passes_is_tried_again(
     github: FakeGitHub, client: Make, token: str, waits: list[float], how: dict[str, object]
 ) -> None:
@@ -118,6 +118,23 @@ def test_a_server_that_is_not_there(client: Make, github: FakeGitHub, token: str
     github.fail("GET", "", times=100, drop=True)
     with pytest.raises(Inconclusive, match="cannot be reached"):
         names(client(token, attempts=2))
+
+
+def test_an_answer_that_breaks_off_is_said(client: Make, github: FakeGitHub, token: str) -> None:
+    github.fail("GET", "secrets", times=100, cut=True)
+    with pytest.raises(Inconclusive, match="broke off"):
+        names(client(token, attempts=2))
+
+
+def test_a_request_that_this_machine_cannot_send_is_sent_again(
+    client: Make, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(_: threading.Thread) -> None:
+        monkeypatch.undo()
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    assert names(client(token)) == ["ONE"]
 
 
 def test_a_lost_answer_to_a_post_is_not_sent_again(github: FakeGitHub, client: Make) -> None:
