@@ -305,8 +305,11 @@ class Ages:
                 item.since = self._known.get(item.place.file, {}).get(item.place.line)
 
     def _blamed(self, file: str, lines: set[int]) -> dict[int, dt.date]:
-        ranges = [word for line in sorted(lines)[:50] for word in ("-L", f"{line},{line}")]
-        told = self._git(["blame", "--porcelain", *ranges, "--", file])
+        wanted = sorted(line for line in lines if line > 0)[:50]
+        told = self._blame(file, wanted)
+        if told is None:  # git refuses all ranges where one begins behind the end of the file
+            last = self._length(file)
+            told = self._blame(file, [line for line in wanted if line <= last])
         found: dict[int, dt.date] = {}
         dates: dict[str, dt.date] = {}
         commit, line = "", 0
@@ -320,6 +323,16 @@ class Ages:
                 dates[commit] = dt.datetime.fromtimestamp(int(text.split()[1]), dt.timezone.utc).date()
                 found[line] = dates[commit]
         return found
+
+    def _blame(self, file: str, lines: list[int]) -> str | None:
+        ranges = [word for line in lines for word in ("-L", f"{line},{line}")]
+        return self._git(["blame", "--porcelain", *ranges, "--", file]) if lines else ""
+
+    def _length(self, file: str) -> int:
+        """Returns how many lines a file that git knows has; 0 where it knows none. The name may be foreign: git opens it."""
+        told = self._git(["--literal-pathspecs", "grep", "--no-color", "-a", "-z", "-c", "-e", "", "--", file]) or ""
+        count = told.rpartition("\0")[2].strip()
+        return int(count) if re.fullmatch(r"[0-9]{1,9}", count) else 0
 
     def _git(self, words: list[str]) -> str | None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -193,3 +194,15 @@ def test_patched_file_still_means_the_same(tmp_path: Path) -> None:
 def test_pins_file_that_is_not_clear_is_refused(line: str) -> None:
     with pytest.raises(UnusableInput, match="is not an action and a full commit SHA"):
         fixes.pins(line, "pins.txt")
+
+
+def test_ages_with_a_line_behind_the_end_keep_the_other_ages(tmp_path: Path) -> None:
+    (tmp_path / "a.yml").write_text("one\ntwo\n", "utf-8")
+    identity = ("-c", "user.name=x", "-c", "user.email=x@example.test")
+    for words in (("init", "-q"), ("add", "."), (*identity, "commit", "-q", "-m", "x")):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    items = [Item("no-rollback", Tier.MAJOR, Place("a.yml", line), "x") for line in (0, 1, 2, 3)]
+
+    life.Ages(tmp_path).fill(items)
+
+    assert [item.since is not None for item in items] == [False, True, True, False]
