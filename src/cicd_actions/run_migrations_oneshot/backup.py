@@ -12,6 +12,7 @@ from cicd_actions.run_migrations_oneshot.journal import Journal
 from cicd_actions.run_migrations_oneshot.programs import last_lines, run_program, why
 from cicd_actions.toolkit.errors import Failed
 from cicd_actions.toolkit.runtime import Runtime
+from cicd_actions.toolkit.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,10 @@ class Backup:
 
 
 class BackupFailed(Failed):
-    """The backup did not succeed, so nothing was applied."""
+    """The backup did not succeed, so nothing was applied: this proves nothing against the release."""
 
     title = "Backup failed"
+    verdict = Verdict.INCONCLUSIVE
 
 
 def make(words: tuple[str, ...], inputs: Inputs, runtime: Runtime, image: Image, journal: Journal) -> Backup:

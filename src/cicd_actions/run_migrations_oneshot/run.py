@@ -158,7 +158,7 @@ def _run_tool(known: other_tool.Outcome, inputs: Inputs, runtime: Runtime, jobs:
 
 
 def _stopped(error: ActionError, journal: Journal) -> Report:
-    """The image is missing, the engine does not answer, the backup failed: nothing was applied by this run."""
+    """Reports the error that stopped the run. `refused`: after a failed backup it is certain that nothing was applied."""
     blocks: list[Block] = [Paragraph(error.cause)] if error.cause else []
     if error.fix:
         blocks.append(CodeBlock(error.fix))
@@ -167,8 +167,9 @@ def _stopped(error: ActionError, journal: Journal) -> Report:
     rule = f"{NAME}/{error.title.lower().replace(' ', '-')}"
     message = "\n".join(part for part in (error.what, error.cause) if part)
     finding = Finding(rule, Severity.ERROR, message, fix=error.fix)
+    status = "refused" if isinstance(error, backup.BackupFailed) else "failed"
     outputs = {
-        "status": "failed",
+        "status": status,
         "verdict": error.verdict,
         "reason": error.what,
         "log": str(journal.path or ""),
