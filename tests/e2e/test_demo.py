@@ -25,6 +25,7 @@ def told(report: str) -> str:
     return re.sub(r"-{2,}", "---", re.sub(r" {2,}(?=\|)", " ", head)).rstrip("\n") + "\n"
 
 
+@pytest.mark.nightly
 def test_a_release_that_never_becomes_ready_is_rolled_back(golden: Golden) -> None:
     with Demo("--break", "health", "--quick", "first") as demo:
         assert demo.end() == 0, demo.text

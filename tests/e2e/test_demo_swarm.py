@@ -26,6 +26,7 @@ def left_on(client: docker.DockerClient, prefix: str) -> list[str]:
     return [*(one.name for one in listed if one.name.startswith(prefix)), *(one.id for one in images)]
 
 
+@pytest.mark.nightly
 @pytest.mark.docker
 @pytest.mark.swarm
 @pytest.mark.network
