@@ -167,8 +167,9 @@ def _stopped(error: ActionError, journal: Journal) -> Report:
     rule = f"{NAME}/{error.title.lower().replace(' ', '-')}"
     message = "\n".join(part for part in (error.what, error.cause) if part)
     finding = Finding(rule, Severity.ERROR, message, fix=error.fix)
+    status = "refused" if isinstance(error, backup.BackupFailed) else "failed"
     outputs = {
-        "status": "refused" if isinstance(error, backup.BackupFailed) else "failed",
+        "status": status,
         "verdict": error.verdict,
         "reason": error.what,
         "log": str(journal.path or ""),
