@@ -10,9 +10,8 @@ from cicd_actions.engines.protocol import Image
 from cicd_actions.run_migrations_oneshot.inputs import Inputs
 from cicd_actions.run_migrations_oneshot.journal import Journal
 from cicd_actions.run_migrations_oneshot.programs import last_lines, run_program, why
-from cicd_actions.toolkit.errors import Failed
+from cicd_actions.toolkit.errors import Inconclusive
 from cicd_actions.toolkit.runtime import Runtime
-from cicd_actions.toolkit.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -30,11 +29,10 @@ class Backup:
     checked: str | None = None
 
 
-class BackupFailed(Failed):
+class BackupFailed(Inconclusive):
     """The backup did not succeed, so nothing was applied: this proves nothing against the release."""
 
     title = "Backup failed"
-    verdict = Verdict.INCONCLUSIVE
 
 
 def make(words: tuple[str, ...], inputs: Inputs, runtime: Runtime, image: Image, journal: Journal) -> Backup:
