@@ -39,6 +39,8 @@ class MetricProber(HttpProber):
     async def probe(self, deadline: float) -> Observation:
         """Returns one observation, at the latest at `deadline`. Raises `UnusableInput` for a file that cannot be used."""
         seen = replace(await super().probe(deadline), reached=False)  # the service is not what was reached
+        if seen.outcome is Outcome.UNFINISHED:
+            return seen  # the deadline cut it: an answer before it says more
         if seen.kind in REACHABLE_BEFORE or (seen.judged_wrong and seen.kind not in JUDGED):
             return replace(seen, outcome=Outcome.UNJUDGED, kind="metric-error", permanent=False)
         return seen

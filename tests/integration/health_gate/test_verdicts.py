@@ -115,24 +115,17 @@ class TestInconclusive:
 
     def test_a_connection_that_the_deadline_cut_is_held_against_nobody(self, gate: Gate) -> None:
         """The second probe waits for its connection until the deadline: shorter than `request-timeout`, so nothing is known."""
-        with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, contextlib.ExitStack() as fillers:
-
-            def once() -> None:
-                connection, _ = listener.accept()
-                for _ in range(4):  # the queue is full before the first answer is given
-                    filler = fillers.enter_context(socket.socket())
-                    filler.setblocking(False)
-                    filler.connect_ex(listener.getsockname())
-                with connection:
-                    healthy(connection)
-
-            answering = threading.Thread(target=once)
-            answering.start()
-            url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        with answering_once(healthy) as url:
             report = gate(url=url, timeout="900ms", stable_for="600ms", request_timeout="10s")
-            answering.join()
         assert report.outputs["verdict"] == "inconclusive"
         assert "`stable-for` needs 0.6 s" in str(report.outputs["reason"])
+
+    def test_what_a_metric_answered_is_told_after_the_deadline_cut_the_next_query(self, gate: Gate, raw: Any) -> None:
+        with answering_once(answers("400 Bad Request", body=b'{"error": "parse error", "errorType": "bad_data"}')) as url:
+            metric = {"metric_url": url, "metric_query": "up(", "metric_max": "1"}
+            report = gate(url=raw(healthy).url, timeout="900ms", interval="100ms", request_timeout="10s", **metric)
+        assert report.outputs["verdict"] == "inconclusive"
+        assert "status 400: bad_data: parse error" in str(report.outputs["reason"])
         assert report.outputs["attempts"] == 2
 
     def test_a_metric_without_data(self, gate: Gate, raw: Any) -> None:
@@ -360,6 +353,26 @@ def _gone(pid: int) -> None:
             return
         threading.Event().wait(0.01)
     raise AssertionError(f"process {pid} still runs")
+
+
+@contextlib.contextmanager
+def answering_once(handler: Callable[[socket.socket], None]) -> Iterator[str]:
+    """The URL of a server that serves one connection; those after it wait for ever to be accepted."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, contextlib.ExitStack() as fillers:
+
+        def once() -> None:
+            connection, _ = listener.accept()
+            for _ in range(4):  # the queue is full before the first answer is given
+                filler = fillers.enter_context(socket.socket())
+                filler.setblocking(False)
+                filler.connect_ex(listener.getsockname())
+            with connection:
+                handler(connection)
+
+        answering = threading.Thread(target=once)
+        answering.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        answering.join()
 
 
 @pytest.fixture
