@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,7 +31,9 @@ def lock(phase: Phase) -> Report:
             "Cannot lock without a reason: the input `reason` is empty.",
             fix='    with:\n      phase: lock\n      reason: "database maintenance, ask @alice"\n      until: 4h',
         )
-    until = written(time.time() + phase.inputs.until.seconds) if phase.inputs.until.seconds else phase.inputs.until.moment
+    until = phase.inputs.until.moment
+    if phase.inputs.until.seconds:
+        until = written(math.ceil(time.time() + phase.inputs.until.seconds))  # in whole seconds, and never shorter than asked
     before = _standing(phase)
     record = replace(_record(phase, "lock"), until=until)
     if until and not record.locks(time.time()):
