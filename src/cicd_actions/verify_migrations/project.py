@@ -64,7 +64,8 @@ class Programs:
         """Runs one of the tool's programs. Returns its result, which has `error` or `stop` where it failed."""
         command = migration_in(self.inputs.command)
         assert command is not None  # noqa: S101 - asked before
-        result = self.scratch / f"{program}-{len(list(self.scratch.iterdir()))}.json"
+        own = Path(tempfile.mkdtemp(prefix=f"{program}-", dir=self.scratch))  # two run at once
+        result = own / "result.json"
         whole = {
             "moved": [],
             **options,
@@ -79,7 +80,7 @@ class Programs:
             "result": str(result),
             "reached": address.database,
         }
-        told = result.with_suffix(".options")
+        told = own / "options.json"
         private.write(told, json.dumps(whole))
         words = (*command.launcher, command.python, "-c", _START.read_text("utf-8"), str(told))
         done = self._run(tree, words, address, shown=f"{program}: {' '.join(self.inputs.command)}")
