@@ -356,7 +356,7 @@ def _gone(pid: int) -> None:
 
 @contextlib.contextmanager
 def answering_once(handler: Callable[[socket.socket], None]) -> Iterator[str]:
-    """The URL of a server that serves one connection; those after it wait for ever to be accepted."""
+    """The URL of a server that serves one connection; those after it wait forever to be accepted."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, contextlib.ExitStack() as fillers:
 
         def once() -> None:
