@@ -33,7 +33,11 @@ FAILURES = {
 
 PROGRAMS = {
     "sudo": "exit 0",
-    "make": 'case "$1" in release) mkdir -p .build/release && cp -R "$TREE" ".build/release/${2#VERSION=}" ;; esac',
+    "make": """case "$1" in release)
+    to=.build/release/${2#VERSION=}
+    mkdir -p .build/release && cp -R "$TREE" "$to"
+    printf '{"version": "%s", "commit": "%s", "image": "%s"}\\n' "${2#VERSION=}" "$(git rev-parse HEAD)" "${3#IMAGE=}" > "$to/release.json"
+esac""",
     "docker": 'test "$3" = manifest',
 }
 UNLESS = '[[ $(cat "$FAILING") != {} ]]'
@@ -66,7 +70,6 @@ class Project(Consumer):
         (called / ".github" / "workflows").mkdir(parents=True)
         (called / ".github" / "workflows" / "self-test.yml").write_text(CALLED)
         tree.mkdir()
-        (tree / "release.json").write_text("{}\n")
         (tree / "sbom.cdx.json").write_text("{}\n")
         home.mkdir()
         (home / ".gitconfig").write_text(f'[url "file://{self.hub.parents[1]}/"]\n\tinsteadOf = https://github.com/\n')
