@@ -2,85 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 from cicd_actions.toolkit.yaml12 import plain, read
-from tests.fakes.gh import Gh
-from tests.harness.release import ROOT, git
-
-WORKFLOW = ROOT / ".github" / "workflows" / "publish.yml"
-VERSION = "1.2.3"
-
-
-def job(name: str) -> dict[str, Any]:
-    found: Any = plain(read(WORKFLOW.read_text("utf-8")).root)
-    return dict(found["jobs"][name])
-
-
-class Publishing:
-    """A repository, its checkout in the job, and what the job's steps see."""
-
-    def __init__(self, folder: Path, clone: Path, tree: Path) -> None:
-        self.hub, self.work, self.temp = folder / "org" / "cicd-actions.git", folder / "work", folder / "temp"
-        self.hub.parent.mkdir(parents=True)
-        subprocess.run(["git", "clone", "--quiet", "--bare", "--shared", clone, self.hub], check=True, capture_output=True)
-        subprocess.run(["git", "clone", "--quiet", "--shared", self.hub, self.work], check=True, capture_output=True)
-        self.temp.mkdir()
-        # As it is in the work tree, committed or not.
-        shutil.copy(ROOT / "tools" / "release" / "publish.py", self.work / "tools" / "release")
-        self.gh = Gh(folder)
-        key = folder / "key"
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True, capture_output=True)
-        self.signers = folder / "signers"
-        self.signers.write_text(f"release@users.noreply.github.com {key.with_suffix('.pub').read_text()}")
-        self._outputs = folder / "outputs"
-        self._variables = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "GIT_"))},
-            "PATH": self.gh.path, "RUNNER_TEMP": str(self.temp), "GITHUB_OUTPUT": str(self._outputs), "VERSION": VERSION,
-            "GITHUB_REPOSITORY": "org/cicd-actions", "KEY": key.read_text(),
-            "TOKEN": "t0ken-of-the-app", "GH_TOKEN": "t0ken-of-the-app",
-            "SERVER": f"file://{folder}", "REPOSITORY": "org/cicd-actions",
-        }  # fmt: skip
-        self.said = ""
-        self.made = self.candidate(tree)
-
-    def candidate(self, tree: Path) -> subprocess.CompletedProcess[str]:
-        """What the job `build` hands over."""
-        bundle = str(self.temp / "candidate" / "release.bundle")
-        program = ["python3", "tools/release/publish.py", "candidate", VERSION, str(tree), bundle]
-        return subprocess.run(program, cwd=self.work, env=self._variables, capture_output=True, text=True, check=False)
-
-    @property
-    def commit(self) -> str:
-        lines = self._outputs.read_text().splitlines()
-        return next(line.removeprefix("commit=") for line in reversed(lines) if line.startswith("commit="))
-
-    def run(self, fail: str = "") -> str:
-        """Runs every script of the job `publish`. Returns the name of the step that failed; empty for none.
-
-        *fail* names the step at whose end the job is lost, or the verb of gh that fails.
-        """
-        self.gh.stop(fail)
-        for step in job("publish")["steps"]:
-            if "run" not in step:
-                continue
-            variables = {**self._variables, "COMMIT": self.commit}
-            # It did its work, and the job was lost: the worst moment.
-            script = f"{step['run']}\nfalse" if step["name"] == fail else step["run"]
-            done = subprocess.run(
-                ["/bin/bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
-                cwd=self.work, env=variables, capture_output=True, text=True, check=False,
-            )  # fmt: skip
-            if done.returncode:
-                self.said = done.stdout + done.stderr
-                return str(step["name"])
-        return ""
-
+from tests.harness.release import git
+from tests.integration.release.publishing import VERSION, WORKFLOW, Publishing, job
 
 def test_release_that_failed_at_any_step_is_finished_by_the_next_run(clone: Path, tree: Path, tmp_path: Path) -> None:
     """Each run fails one step later than the one before, so each begins with what the others left."""
