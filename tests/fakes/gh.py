@@ -92,6 +92,10 @@ class Gh:
         """Whether the repository makes releases immutable."""
         self._change(immutable=yes)
 
+    def latest(self, tag: str) -> None:
+        """The release that the repository's page shows as the newest."""
+        self._change(latest=tag)
+
     def release(self) -> Any:
         """The release as it stands; `None` for none."""
         path = self.folder / "release.json"
@@ -159,7 +163,7 @@ def understood(words: list[str], failure: str) -> tuple[str, dict[str, str]]:
 
 
 def released(words: list[str], here: Path, known: dict[str, Any]) -> int:
-    """`gh release view|create|upload|edit`, and the one `gh api` of a release. `stops` is the verb that fails this time."""
+    """`gh release list|view|create|upload|edit`, and the one `gh api` of a release. `stops` is the verb that fails this time."""
     place = here / "release.json"
     release = json.loads(place.read_text()) if place.exists() else {}
     verb = words[1] if words[0] == "release" else "api"
@@ -167,6 +171,9 @@ def released(words: list[str], here: Path, known: dict[str, Any]) -> int:
         return said(1, f"HTTP 502: Bad Gateway ({verb})")
     if not os.environ.get("GH_TOKEN"):
         return said(4, "gh: To use GitHub CLI in a GitHub Actions workflow, set the GH_TOKEN environment variable.")
+    if verb == "list":
+        print(known.get("latest", ""))  # noqa: T201 - it is a program
+        return 0
     if verb == "create":
         if release:
             return said(1, "a release with the same tag name already exists")

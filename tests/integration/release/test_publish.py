@@ -16,8 +16,8 @@ def test_release_that_failed_at_any_step_is_finished_by_the_next_run(clone: Path
     release = Publishing(tmp_path, clone, tree)
     assert release.made.returncode == 0, release.made.stderr
     scripts = [step["name"] for step in job("publish")["steps"] if "run" in step]
-    for fail in [*scripts[:-2], "create", "upload", "edit", scripts[-2], "api", scripts[-1]]:
-        verbs = {"create": scripts[-2], "upload": scripts[-2], "edit": scripts[-2], "api": scripts[-1]}
+    for fail in [*scripts[:-2], "create", "upload", "list", "edit", scripts[-2], "api", scripts[-1]]:
+        verbs = {**dict.fromkeys(("create", "upload", "list", "edit"), scripts[-2]), "api": scripts[-1]}
         assert release.run(fail) == verbs.get(fail, fail), release.said
     release.gh.immutable(False)
     assert release.run() == "It can never change"
@@ -45,6 +45,15 @@ def test_release_that_failed_at_any_step_is_finished_by_the_next_run(clone: Path
     assert release.run() == "Sign and push commit and tag"
     assert "exists already with other files" in release.said
     assert git(release.hub, "rev-parse", f"v{VERSION}^{{commit}}") == commit
+
+
+def test_nothing_is_built_or_pushed_where_a_tag_pins_the_image() -> None:
+    image = job("image")
+    last = image["steps"][-1]
+    assert (last["name"], last.get("if")) == ("Everyone can pull it", None)
+    assert {step.get("if") for step in image["steps"][:-1]} == {"needs.start.outputs.digest == ''"}
+    assert image["outputs"]["action-digest"].startswith("${{ needs.start.outputs.digest || ")
+    assert set(job("start")["permissions"].values()) == {"read"}, "what reads the tag has no right to write"
 
 
 def test_jobs_with_rights_are_protected_and_the_token_meets_no_build() -> None:

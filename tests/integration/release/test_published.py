@@ -57,6 +57,7 @@ def release(shared: Publishing) -> Iterator[Publishing]:
     shared.gh.forget()
     shared.gh.lie(quiet=False)
     shared.gh.fail("")
+    shared.gh.latest("")
     for ref in refs(shared).keys() - before.keys():
         git(shared.hub, "update-ref", "-d", ref)
     (shared.gh.folder / "release.json").unlink(missing_ok=True)
@@ -191,6 +192,16 @@ def test_second_run_on_the_same_commit_changes_nothing(release: Publishing) -> N
     assert release.start() == DIGEST, release.said
     assert release.run() == "", release.said
     assert (refs(release), release.gh.release()) == (before, published)
+
+
+@pytest.mark.parametrize(
+    ("latest", "flag"), [("", "--latest"), ("v1.2.2", "--latest"), ("v1.2.10", "--latest=false"), ("v1.10.0", "--latest=false")]
+)
+def test_release_that_is_finished_after_a_newer_one_is_not_the_latest(release: Publishing, latest: str, flag: str) -> None:
+    release.gh.latest(latest)
+    assert release.run() == "", release.said
+    (*_, edit) = [words for words in release.gh.calls() if words[:2] == ["release", "edit"]]
+    assert edit == ["release", "edit", TAG, "--draft=false", flag]
 
 
 def test_second_run_after_main_moved_on_names_both_ways_out(release: Publishing) -> None:
