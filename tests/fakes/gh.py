@@ -163,7 +163,7 @@ def understood(words: list[str], failure: str) -> tuple[str, dict[str, str]]:
 
 
 def released(words: list[str], here: Path, known: dict[str, Any]) -> int:
-    """`gh release list|view|create|upload|edit`, and the one `gh api` of a release. `stops` is the verb that fails this time."""
+    """`gh release list|view|create|upload|edit`, and the `gh api` of a release. `stops` is the verb that fails this time."""
     place = here / "release.json"
     release = json.loads(place.read_text()) if place.exists() else {}
     verb = words[1] if words[0] == "release" else "api"

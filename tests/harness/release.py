@@ -43,10 +43,8 @@ def committed(
         blob = git(repository, "hash-object", "-w", "--stdin", given=text)
         entries.append(f"{mode} blob {blob}\t{name}\n")
     tree = git(repository, "mktree", given="".join(entries))
-    return git(
-        *(repository, *signing(key), "commit-tree", *(["-S"] if key else []), tree, "-m", "v"),
-        *(word for parent in parents for word in ("-p", parent)),
-    )
+    named = [word for parent in parents for word in ("-p", parent)]
+    return git(repository, *signing(key), "commit-tree", *(["-S"] if key else []), tree, *named, "-m", "release")
 
 
 def tagged(repository: Path, tag: str, commit: str, key: Path | None = None) -> str:

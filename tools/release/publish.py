@@ -58,7 +58,7 @@ def published(version: str, image: str) -> None:
 
 
 def existing(version: str, remote: str, token: str) -> Published | None:
-    """Returns what the remote's tag names; `None` without a tag. Ends with an error when `push` on this commit makes no such tag."""
+    """Returns the remote's tag, `None` without one. Ends with an error for a tag that `push` on this commit does not make."""
     tag = f"v{version}"
     ref = f"refs/tags/{tag}"
     if not at(remote, ref, token):
@@ -76,14 +76,14 @@ def existing(version: str, remote: str, token: str) -> Published | None:
     if SIGNED not in text.split("\n") or f"gpgsig {SIGNED}" not in lines:
         refuse(f"{tag} or its commit has no SSH signature. {FORGED}")
     origins = [line.removeprefix("parent ") for line in lines if line.startswith("parent ")]
-    facts = stated(names[1])
-    if not 0 < len(origins) < 3 or facts.get("version") != version or facts.get("commit") != origins[-1]:
+    source, facts = origins[-1] if 0 < len(origins) < 3 else "", stated(names[1])
+    if not re.fullmatch(r"[0-9a-f]{40,64}", source) or (facts.get("version"), facts.get("commit")) != (version, source):
         refuse(f"{tag} does not name its version and its source commit as a release does. {FORGED}")
     here = git("rev-parse", "HEAD")
-    if origins[-1] != here:
+    if source != here:
         refuse(
-            f"{tag} exists already and was built from {origins[-1]}; this run has {here}. Publish the next version. If {tag} was"
-            f" not finished, open the run that pushed it, which has that commit, and choose *Re-run all jobs*."
+            f"{tag} exists already and was built from {source}; this run has {here}. Publish the next version. If {tag}"
+            " was not finished, open the run that pushed it, which has that commit, and choose *Re-run all jobs*."
         )
     tree = lines[0].removeprefix("tree ")
     return Published(name, names[1], tree, str(facts.get("image")))
@@ -122,11 +122,14 @@ def push(version: str, bundle: Path) -> None:
     wanted, source = git("rev-parse", f"{CANDIDATE}^{{tree}}"), git("rev-parse", f"{CANDIDATE}^")
     if found := existing(version, where, token):
         if not signed(found):
-            refuse(f"RELEASE_SIGNING_KEY did not sign both {tag} and its commit. {FORGED}")
+            refuse(
+                f"RELEASE_SIGNING_KEY did not sign both {tag} and its commit. Either the key was replaced, or the release"
+                " workflow did not push the tag: find out who did. Then publish the next version: a tag is never moved."
+            )
         if found.tree != wanted:
             refuse(
-                f"{tag} exists already with other files, and a release is never replaced. Choose *Re-run all jobs*, which takes the"
-                f" image that {tag} pins. If that ends here too, publish the next version."
+                f"{tag} exists already with other files, and a release is never replaced. Choose *Re-run all jobs*, which takes"
+                f" the image that {tag} pins. If that ends here too, publish the next version."
             )
         return done(tag, found.commit, wanted)
     last = at(where, f"refs/heads/{BRANCH}", token)
@@ -143,7 +146,10 @@ def push(version: str, bundle: Path) -> None:
         )
     except SystemExit as error:
         print(error, file=sys.stderr)
-        refuse(f"Could not push {tag}. If another run pushed a release meanwhile, choose *Re-run all jobs*. Else fix what git says.")
+        refuse(
+            f"Could not push {tag}. If another run pushed a release meanwhile, choose *Re-run all jobs*."
+            " Else fix what git says above."
+        )
     return done(tag, commit, wanted)
 
 
@@ -170,8 +176,8 @@ def remote() -> tuple[str, str]:
 def at(remote: str, ref: str, token: str) -> str:
     """Returns the object that the remote has under exactly this name; empty for none."""
     # git also lists what ends like it: refs/heads/x/refs/heads/release.
-    lines = [line.split("\t") for line in git("ls-remote", remote, ref, token=token).splitlines()]
-    return next((name for name, listed in lines if listed == ref), "")
+    lines = [line.partition("\t") for line in git("ls-remote", remote, ref, token=token).split("\n")]
+    return next((name for name, _, listed in lines if listed == ref), "")
 
 
 def refuse(why: str) -> NoReturn:
@@ -256,7 +262,11 @@ def git(*words: str, token: str = "", cwd: Path | None = None, index: str = "", 
 
 
 def run(*words: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, errors="replace", check=False)
+    """Runs a program. Its output keeps its lines: a carriage return in a commit ends none."""
+    done = subprocess.run(words, cwd=cwd, env=env, capture_output=True, check=False)
+    return subprocess.CompletedProcess(
+        words, done.returncode, *(each.decode(errors="replace") for each in (done.stdout, done.stderr))
+    )
 
 
 IDENTITY = {"NAME": "cicd-actions release", "EMAIL": "release@users.noreply.github.com"}
@@ -273,5 +283,6 @@ if __name__ == "__main__":
         push(sys.argv[2], Path(sys.argv[3]).absolute())
     else:
         sys.exit(
-            "usage: publish.py published VERSION IMAGE | publish.py candidate VERSION FOLDER BUNDLE | publish.py push VERSION BUNDLE"
+            "usage: publish.py published VERSION IMAGE | publish.py candidate VERSION FOLDER BUNDLE"
+            " | publish.py push VERSION BUNDLE"
         )

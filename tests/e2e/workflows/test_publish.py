@@ -36,7 +36,8 @@ PROGRAMS = {
     "make": """case "$1" in release)
     to=.build/release/${2#VERSION=}
     mkdir -p .build/release && cp -R "$TREE" "$to"
-    printf '{"version": "%s", "commit": "%s", "image": "%s"}\\n' "${2#VERSION=}" "$(git rev-parse HEAD)" "${3#IMAGE=}" > "$to/release.json"
+    facts='{"version": "%s", "commit": "%s", "image": "%s"}\\n'
+    printf "$facts" "${2#VERSION=}" "$(git rev-parse HEAD)" "${3#IMAGE=}" > "$to/release.json"
 esac""",
     "docker": 'test "$3" = manifest',
 }

@@ -67,7 +67,7 @@ class Publishing:
         return next(line.removeprefix(f"{name}=") for line in reversed(lines) if line.startswith(f"{name}="))
 
     def start(self) -> str:
-        """Runs every script of the job `start`. Returns the digest that an existing tag pins; empty for none, or where it failed."""
+        """Runs every script of the job `start`. Returns the digest that a tag pins; empty for none, or where it failed."""
         self.said = ""
         variables = {"REF": REF, "DEFAULT": REF, "COMMIT": self.head, "GITHUB_REPOSITORY": "org/cicd-actions"}
         for step in job("start")["steps"]:

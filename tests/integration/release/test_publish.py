@@ -11,6 +11,7 @@ from cicd_actions.toolkit.yaml12 import plain, read
 from tests.harness.release import git
 from tests.integration.release.publishing import VERSION, WORKFLOW, Publishing, job
 
+
 def test_release_that_failed_at_any_step_is_finished_by_the_next_run(clone: Path, tree: Path, tmp_path: Path) -> None:
     """Each run fails one step later than the one before, so each begins with what the others left."""
     release = Publishing(tmp_path, clone, tree)

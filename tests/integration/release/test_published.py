@@ -66,7 +66,7 @@ def release(shared: Publishing) -> Iterator[Publishing]:
 def refs(release: Publishing) -> dict[str, str]:
     """What the repository's names lead to."""
     listed = git(release.hub, "for-each-ref", "--format=%(refname) %(objectname)")
-    return dict(line.split() for line in listed.splitlines())
+    return {name: commit for name, _, commit in (line.partition(" ") for line in listed.split("\n"))}
 
 
 def other_key(release: Publishing) -> Path:
@@ -92,6 +92,13 @@ def unrelated(release: Publishing, number: int) -> list[str]:
     return [committed(release.hub, {"number": str(each)}, []) for each in range(number)]
 
 
+def with_false_parent(release: Publishing) -> str:
+    """A commit whose author's name goes on after a carriage return as a parent would."""
+    text = git(release.hub, "cat-file", "commit", made(release, parents=unrelated(release, 1)))
+    text = text.replace("author Test", f"author Test\rparent {release.head}\r", 1)
+    return git(release.hub, "hash-object", "-t", "commit", "-w", "--stdin", given=f"{text}\n")
+
+
 def without_json(release: Publishing, text: str | None) -> str:
     content = {"sbom.cdx.json": "{}"} | ({} if text is None else {"release.json": text})
     return signed(release, committed(release.hub, content, [release.head], release.key))
@@ -111,6 +118,7 @@ FORGERIES: dict[str, tuple[Callable[[Publishing], object], str]] = {
     "no parent": (lambda it: signed(it, made(it, parents=[])), NO_FACTS),
     "another parent": (lambda it: signed(it, made(it, parents=[it.head, *unrelated(it, 1)])), NO_FACTS),
     "three parents": (lambda it: signed(it, made(it, parents=[*unrelated(it, 2), it.head])), NO_FACTS),
+    "a parent in another line": (lambda it: signed(it, with_false_parent(it)), NO_FACTS),
     "another version": (lambda it: signed(it, made(it, version="1.2.2")), NO_FACTS),
     "a version of another type": (lambda it: signed(it, made(it, version=["1.2.3"])), NO_FACTS),
     "another source": (lambda it: signed(it, made(it, commit="0" * 40)), NO_FACTS),
@@ -208,7 +216,8 @@ def test_second_run_after_main_moved_on_names_both_ways_out(release: Publishing)
     before = release.head
     attested(release)
     assert release.run("create") == "Draft, attach, publish"
-    git(release.work, "checkout", "--quiet", "--detach", git(release.work, "commit-tree", "HEAD^{tree}", "-p", "HEAD", "-m", "on"))
+    moved_on = git(release.work, "commit-tree", "HEAD^{tree}", "-p", "HEAD", "-m", "moved on")
+    git(release.work, "checkout", "--quiet", "--detach", moved_on)
     try:
         assert release.start() == ""
         assert f"{TAG} exists already and was built from {before}; this run has {release.head}" in release.said
@@ -252,7 +261,8 @@ def test_nothing_is_pushed_without_the_signing_key(release: Publishing, key: str
         if existing:
             signed(release, made(release))
         before = refs(release)
-        program = [sys.executable, "tools/release/publish.py", "push", VERSION, str(release.temp / "candidate" / "release.bundle")]
+        bundle = str(release.temp / "candidate" / "release.bundle")
+        program = [sys.executable, "tools/release/publish.py", "push", VERSION, bundle]
         variables = {**os.environ, "SIGNING_KEY_FILE": key, "TOKEN": ""}
         done = subprocess.run(program, cwd=release.work, env=variables, capture_output=True, text=True, check=False)
         assert done.returncode == 1
@@ -261,7 +271,7 @@ def test_nothing_is_pushed_without_the_signing_key(release: Publishing, key: str
 
 
 def test_refs_that_end_like_those_of_a_release_are_not_taken_for_them(release: Publishing) -> None:
-    for decoy in (f"refs/tags/x/refs/tags/{TAG}", "refs/heads/a/refs/heads/release"):
+    for decoy in (f"refs/tags/x/refs/tags/{TAG}", f"refs/tags/\u2028/refs/tags/{TAG}", "refs/heads/a/refs/heads/release"):
         git(release.hub, "update-ref", decoy, release.head)
     assert release.start() == ""
     assert release.said == ""
