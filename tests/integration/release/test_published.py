@@ -125,7 +125,7 @@ FORGERIES: dict[str, tuple[Callable[[Publishing], object], str]] = {
     "no release.json": (lambda it: without_json(it, None), NO_FACTS),
     "not JSON": (lambda it: without_json(it, "{"), NO_FACTS),
     "not text": (lambda it: without_json(it, "\0\x1b[31m"), NO_FACTS),
-    "a list": (lambda it: without_json(it, "[]"), NO_FACTS),
+    "a list": (lambda it: without_json(it, "[1]"), NO_FACTS),
     "deep": (lambda it: without_json(it, "[" * 9000), NO_FACTS),
     "long": (lambda it: signed(it, made(it, more="x" * 10_000)), NO_FACTS),
     "a link": (lambda it: signed(it, made(it, mode="120000")), NO_FACTS),
@@ -244,6 +244,27 @@ def test_tag_with_the_right_files_that_another_key_signed_is_not_released(releas
     assert "publish the next version" in release.said
     assert release.gh.release() is None
     assert not (release.temp / "signing-key").exists()
+
+
+def test_signature_that_only_a_keyring_of_the_machine_knows_does_not_count(release: Publishing) -> None:
+    """Of two signatures git verifies the last, here with a gpg that takes every one."""
+    gpg = release.gh.folder / "gpg"
+    gpg.write_text("#!/bin/sh\necho; echo '[GNUPG:] GOODSIG 0123456789ABCDEF Somebody'; echo '[GNUPG:] TRUST_ULTIMATE 0 pgp'\n")
+    gpg.chmod(0o755)
+    text = git(release.hub, "cat-file", "tag", signed(release, made(release)))
+    text += "\n-----BEGIN PGP SIGNATURE-----\n\nAAAA\n-----END PGP SIGNATURE-----\n"
+    forged = git(release.hub, "hash-object", "-t", "tag", "-w", "--stdin", given=text)
+    git(release.hub, "update-ref", f"refs/tags/{TAG}", forged)
+    taken = subprocess.run(
+        ["git", "-C", release.hub, "verify-tag", TAG],
+        env={**os.environ, "PATH": release.gh.path},
+        capture_output=True,
+        check=False,
+    )
+    assert taken.returncode == 0, "git alone takes it"
+    assert release.run() == PUSH
+    assert "did not sign both" in release.said
+    gpg.unlink()
 
 
 def test_job_shows_the_refusal_as_an_error(release: Publishing) -> None:
