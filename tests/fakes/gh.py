@@ -50,8 +50,8 @@ class Gh:
         program = self.folder / "gh"
         program.write_text(f"#!{sys.executable} -IS\n" + Path(__file__).read_text("utf-8"))
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
-        self._known: dict[str, Any] = {"attestations": {}, "failure": "", "quiet": False}
-        self._write()
+        self._file = self.folder / "known.json"
+        self._file.write_text(json.dumps({"attestations": {}, "failure": "", "quiet": False}))
 
     @property
     def path(self) -> str:
@@ -64,33 +64,37 @@ class Gh:
             "repository": "org/app", "workflow": WORKFLOW, "ref": "refs/heads/main", "sha": sha, "runner": "github-hosted",
             "server": "https://github.com", "issuer": "https://token.actions.githubusercontent.com", "trigger": "push",
         }  # fmt: skip
-        self._known["attestations"].setdefault(digest, []).append({**usual, "subject": digest, **other})
-        self._write()
+        known = self.attestations()
+        known.setdefault(digest, []).append({**usual, "subject": digest, **other})
+        self._change(attestations=known)
+
+    def attestations(self) -> dict[str, list[dict[str, str]]]:
+        """The attestations by digest, those that a job made too."""
+        return dict(json.loads(self._file.read_text())["attestations"])
 
     def forget(self) -> None:
         """There is no attestation."""
-        self._known["attestations"] = {}
-        self._write()
+        self._change(attestations={})
 
     def fail(self, how: str) -> None:
         """From now on it fails: a key of `FAILURES`; empty for not any longer."""
-        self._known["failure"] = how
-        self._write()
+        self._change(failure=how)
 
     def lie(self, *, quiet: bool = True) -> None:
         """It ends with 0 and prints nothing when it finds nothing, as gh 2.66.1 did."""
-        self._known["quiet"] = quiet
-        self._write()
+        self._change(quiet=quiet)
 
     def stop(self, verb: str = "") -> None:
         """`gh release VERB`, or `gh api`, fails from now on; empty for none."""
-        self._known["stops"] = verb
-        self._write()
+        self._change(stops=verb)
 
     def immutable(self, yes: bool) -> None:
         """Whether the repository makes releases immutable."""
-        self._known["immutable"] = yes
-        self._write()
+        self._change(immutable=yes)
+
+    def latest(self, tag: str) -> None:
+        """The release that the repository's page shows as the newest."""
+        self._change(latest=tag)
 
     def release(self) -> Any:
         """The release as it stands; `None` for none."""
@@ -102,8 +106,9 @@ class Gh:
         path = self.folder / "calls"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
-    def _write(self) -> None:
-        (self.folder / "known.json").write_text(json.dumps(self._known))
+    def _change(self, **values: object) -> None:
+        """Changes these alone: what a job attested stays."""
+        self._file.write_text(json.dumps(json.loads(self._file.read_text()) | values))
 
 
 def main(words: list[str]) -> int:
@@ -158,7 +163,7 @@ def understood(words: list[str], failure: str) -> tuple[str, dict[str, str]]:
 
 
 def released(words: list[str], here: Path, known: dict[str, Any]) -> int:
-    """`gh release view|create|upload|edit`, and the one `gh api` of a release. `stops` is the verb that fails this time."""
+    """`gh release list|view|create|upload|edit`, and the `gh api` of a release. `stops` is the verb that fails this time."""
     place = here / "release.json"
     release = json.loads(place.read_text()) if place.exists() else {}
     verb = words[1] if words[0] == "release" else "api"
@@ -166,6 +171,9 @@ def released(words: list[str], here: Path, known: dict[str, Any]) -> int:
         return said(1, f"HTTP 502: Bad Gateway ({verb})")
     if not os.environ.get("GH_TOKEN"):
         return said(4, "gh: To use GitHub CLI in a GitHub Actions workflow, set the GH_TOKEN environment variable.")
+    if verb == "list":
+        print(known.get("latest", ""))  # noqa: T201 - it is a program
+        return 0
     if verb == "create":
         if release:
             return said(1, "a release with the same tag name already exists")

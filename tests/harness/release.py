@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,9 +22,39 @@ def release(repository: Path, *words: str, check: bool = True) -> subprocess.Com
     )
 
 
-def git(repository: Path, *words: str) -> str:
+def git(repository: Path, *words: str, given: str = "") -> str:
     who = ["-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"]
-    return subprocess.run(["git", *who, "-C", repository, *words], capture_output=True, text=True, check=True).stdout.strip()
+    command = ["git", *who, "-C", str(repository), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True, input=given).stdout.strip()
+
+
+def signing_key(path: Path) -> Path:
+    """Makes a private SSH key, and `.pub` beside it."""
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True, capture_output=True)
+    return path
+
+
+def committed(
+    repository: Path, files: Mapping[str, str], parents: Sequence[str], key: Path | None = None, *, mode: str = "100644"
+) -> str:
+    """Adds a commit of these files to a bare repository, signed with *key*."""
+    entries = []
+    for name, text in files.items():
+        blob = git(repository, "hash-object", "-w", "--stdin", given=text)
+        entries.append(f"{mode} blob {blob}\t{name}\n")
+    tree = git(repository, "mktree", given="".join(entries))
+    named = [word for parent in parents for word in ("-p", parent)]
+    return git(repository, *signing(key), "commit-tree", *(["-S"] if key else []), tree, *named, "-m", "release")
+
+
+def tagged(repository: Path, tag: str, commit: str, key: Path | None = None) -> str:
+    """Adds an annotated tag to a repository, signed with *key*, instead of the tag that it has. Returns the tag object."""
+    git(repository, *signing(key), "tag", "--force", "--sign" if key else "--annotate", tag, commit, "-m", tag)
+    return git(repository, "rev-parse", f"refs/tags/{tag}")
+
+
+def signing(key: Path | None) -> list[str]:
+    return ["-c", "gpg.format=ssh", "-c", f"user.signingKey={key}"] if key else []
 
 
 def released(folder: Path) -> Path:

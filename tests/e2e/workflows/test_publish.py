@@ -19,7 +19,7 @@ from demo.export import PLACEHOLDER_SHA, REPOSITORY, for_act
 from demo.third_party import repositories
 from tests.e2e.workflows.conftest import ROOT, STANDINS, Consumer, act_program
 from tests.fakes.gh import Gh
-from tests.harness.release import git
+from tests.harness.release import committed, git, signing_key, tagged
 
 VERSION = "1.2.3"
 STEPS = {"upload-artifact": "build", "download-artifact": "publish", "create-github-app-token": "publish"}
@@ -33,7 +33,12 @@ FAILURES = {
 
 PROGRAMS = {
     "sudo": "exit 0",
-    "make": 'case "$1" in release) mkdir -p .build/release && cp -R "$TREE" ".build/release/${2#VERSION=}" ;; esac',
+    "make": """case "$1" in release)
+    to=.build/release/${2#VERSION=}
+    mkdir -p .build/release && cp -R "$TREE" "$to"
+    facts='{"version": "%s", "commit": "%s", "image": "%s"}\\n'
+    printf "$facts" "${2#VERSION=}" "$(git rev-parse HEAD)" "${3#IMAGE=}" > "$to/release.json"
+esac""",
     "docker": 'test "$3" = manifest',
 }
 UNLESS = '[[ $(cat "$FAILING") != {} ]]'
@@ -66,12 +71,10 @@ class Project(Consumer):
         (called / ".github" / "workflows").mkdir(parents=True)
         (called / ".github" / "workflows" / "self-test.yml").write_text(CALLED)
         tree.mkdir()
-        (tree / "release.json").write_text("{}\n")
         (tree / "sbom.cdx.json").write_text("{}\n")
         home.mkdir()
         (home / ".gitconfig").write_text(f'[url "file://{self.hub.parents[1]}/"]\n\tinsteadOf = https://github.com/\n')
-        self.key = folder / "key"
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.key], check=True, capture_output=True)
+        self.key, self.other_key = signing_key(folder / "key"), signing_key(folder / "other-key")
         self.failing = folder / "failing"
         for name, line in PROGRAMS.items():
             program = self.gh.folder / name
@@ -84,6 +87,12 @@ class Project(Consumer):
         around = {"PATH": f"{self.gh.folder}{os.pathsep}{act.environment['PATH']}", "HOME": str(home), "TREE": str(tree)}
         known = {f"{REPOSITORY}@{PLACEHOLDER_SHA}": called, **used}
         self.act = replace(act, repositories=known, environment={**act.environment, **around})
+
+    def forge(self, digest: str) -> None:
+        """Somebody else pushes the tag: with the files of a release that pins this image, and signed with another key."""
+        facts = {"version": VERSION, "commit": self.head, "image": f"ghcr.io/{REPOSITORY}@{digest}"}
+        files = {"release.json": f"{json.dumps(facts)}\n", "sbom.cdx.json": "{}\n"}
+        tagged(self.hub, f"v{VERSION}", committed(self.hub, files, [self.head], self.other_key), self.other_key)
 
     def publish(self, failing: str = "") -> dict[str, str]:
         """Runs the workflow. Returns how each job ended."""
@@ -122,3 +131,30 @@ def test_release_that_failed_at_any_step_is_finished_by_the_next_run(tmp_path: P
     assert git(project.hub, "rev-parse", "release") == commit
     assert git(project.hub, "log", "-1", "--format=%P", commit) == project.head
     assert git(project.hub, "ls-tree", "--name-only", commit).split() == ["release.json", "sbom.cdx.json"]
+    # Another dispatch changes nothing, and builds nothing.
+    before, known = git(project.hub, "show-ref"), project.gh.attestations()
+    results = project.publish()
+    assert set(results.values()) == {"success"}, project.said
+    assert git(project.hub, "show-ref") == before
+    pinned = json.loads(git(project.hub, "show", f"{commit}:release.json"))["image"]
+    assert set(project.gh.attestations()) == set(known), "no image was built: it would have another digest"
+    assert pinned.rpartition("@")[2] in known
+
+
+def test_forged_tag_stops_the_release(tmp_path: Path, environment: dict[str, str]) -> None:
+    """A tag with an image that no run built, and one with the image and the files of the run: only the key tells that apart."""
+    project = Project(tmp_path, Act(act_program(), tmp_path / "cache", {}, environment))
+    results = project.publish("push")
+    assert results["publish"] == "failure", project.said
+    (*_, attested) = project.gh.attestations()
+    for digest, stopped, why in (
+        (f"sha256:{'0' * 64}", "start", "Could not verify that this workflow built"),
+        (attested, "publish", "did not sign both"),
+    ):
+        project.forge(digest)
+        before = git(project.hub, "show-ref")
+        results = project.publish()
+        assert [job for job, result in results.items() if result == "failure"] == [stopped], project.said
+        assert any(re.search(f"{why}.* [Ff]ind out who", error) for error in project.said[0]), project.said
+        assert git(project.hub, "show-ref") == before
+        assert project.gh.release() is None
