@@ -132,7 +132,7 @@ WRITES = {
     ("build.yml", "build"): {"packages", "id-token", "attestations"},
     **{("release.yml", f"build-{number}"): {"packages", "id-token", "attestations"} for number in range(1, 5)},
     ("release.yml", "build"): {"packages", "id-token", "attestations"},
-    ("release.yml", "image"): {"id-token", "attestations"},
+    ("release.yml", "sbom"): {"id-token", "attestations"},
     **{("release.yml", f"environment-{number}"): OF_A_DEPLOY for number in range(1, 5)},
     ("deploy.yml", "deploy"): OF_A_DEPLOY,
     ("deploy.yml", "infrastructure"): {"id-token"},
@@ -589,6 +589,39 @@ def test_nothing_moves_before_the_images_are_proven() -> None:
     assert jobs(RELEASE)["build"]["steps"][-1]["uses"].startswith("actions/attest@"), "what is deployed was attested"
 
 
+def test_every_attested_image_has_an_attested_sbom_before_any_environment() -> None:
+    """By the digest that was built, on whichever runner, and by a job in which no scanner runs: it could sign anything."""
+    found = jobs(RELEASE)
+    listing, signing = found["image"], found["sbom"]
+    assert listing["strategy"] == signing["strategy"]
+    assert set(listing["permissions"].values()) == {"read"}
+    assert "build.attest == true" in signing["if"]
+    listed = next(step for step in listing["steps"] if step.get("id") == "sbom")
+    assert listed["with"]["format"] == "cyclonedx"
+    assert not {"if", "continue-on-error"} & set(listed), "also where nothing is scanned, and never without one"
+    scanned = next(step for step in listing["steps"] if step.get("id") == "scan")
+    assert listed["uses"] == scanned["uses"]
+    assert listed["env"] == scanned["env"], "of the same platform"
+    assert listed["with"]["skip-setup-trivy"] == "${{ steps.scan.outcome == 'success' }}"
+    told = next(step for step in listing["steps"] if step.get("if") == "failure() && steps.sbom.outcome == 'failure'")
+    assert "run the failed jobs again" in told["run"]
+    used = [step["uses"].partition("@")[0] for step in signing["steps"]]
+    assert used == ["actions/download-artifact", "actions/attest"]
+    given = signing["steps"][1]["with"]
+    assert f"{given['subject-name']}@{given['subject-digest']}" == listed["with"]["image-ref"]
+    kept = next(step["with"] for step in listing["steps"] if step.get("uses", "").startswith("actions/upload-artifact@"))
+    assert signing["steps"][0]["with"]["name"] == kept["name"]
+    assert not any("if" in step or "continue-on-error" in step for step in signing["steps"])
+
+
+def test_nothing_but_the_sbom_is_made_where_nothing_is_scanned() -> None:
+    gated = {step["name"] for step in jobs(RELEASE)["image"]["steps"] if step.get("if") == SCANNED}
+    assert gated == {"Scan the image", "Date the scanner's database", "The image was scanned, and nothing is overdue"}
+
+
+SCANNED = "fromJSON(inputs.plan).build.scans.scan"
+
+
 def test_a_promotion_builds_nothing() -> None:
     """The same job names the digests: those that it built, or those that passed in the environment before."""
     build = jobs(RELEASE)["build"]
@@ -745,15 +778,17 @@ def test_every_step_that_reads_or_writes_records_has_their_key() -> None:
 
 def test_an_environment_is_reached_only_through_the_one_before_with_the_same_digests() -> None:
     found = jobs(RELEASE)
-    assert list(found) == [*SEPARATE, "build", "image", *(f"environment-{number}" for number in range(1, 5))]
+    assert list(found) == [*SEPARATE, "build", "image", "sbom", *(f"environment-{number}" for number in range(1, 5))]
     scanned = (
         " && (needs.image.result == 'success' || needs.image.result == 'skipped'"
         " && fromJSON(inputs.plan || '{}').build.scans.any != true)"
+        " && (needs.sbom.result == 'success' || needs.sbom.result == 'skipped'"
+        " && fromJSON(inputs.plan || '{}').build.attest != true)"
     )
     for number in range(1, 5):
         job = found[f"environment-{number}"]
         before = "build" if number == 1 else f"environment-{number - 1}"
-        assert job["needs"] == (["build", "image"] if number == 1 else ["build", before])
+        assert job["needs"] == (["build", "image", "sbom"] if number == 1 else ["build", before])
         assert job["if"] == (
             f"${{{{ !cancelled() && needs.{before}.result == 'success'{scanned if number == 1 else ''}"
             f" && fromJSON(inputs.plan || '{{}}').environments[{number - 1}].name != '' }}}}"

@@ -37,7 +37,7 @@ def build(pipeline: Pipeline, event: Event, environments: Sequence[Mapping[str, 
         "separate": [name for name, each in images.items() if "runs-on" in each],
         "attest": attests(pipeline, event),
         "images": images,
-        "scans": scans.of_images(pipeline.scans, images),
+        "scans": scans.of_images(pipeline.scans, images, attested=attests(pipeline, event)),
     }
 
 

@@ -77,7 +77,7 @@ class Build:
     )
     attest: str = key(
         Choice("auto", "true", "false"),
-        "Attest each image's provenance, and let no other image be deployed. Default: `auto`, in public repositories.",
+        "Attest each image's provenance and SBOM, and let no other image be deployed. Default: `auto`, in public repositories.",
         "auto",
     )
     registry_username: str | None = key(WORD, "User of the registry. Default: the user who started the run.")

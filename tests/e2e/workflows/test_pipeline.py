@@ -95,7 +95,7 @@ def test_a_push_goes_to_production_built_once(app: Consumer, world: World) -> No
     run = go(app, world)
     assert set(run.results().values()) == {"success"}, run.errors()
     names = sorted(name.rpartition(" / ")[2] for name in run.results())
-    assert names == sorted([*NINE, *["build separately"] * 2, "scan", "image-1", "image-2"]), names
+    assert names == sorted([*NINE, *["build separately"] * 2, "scan", "image-1", "image-2", "sbom-1", "sbom-2"]), names
     # Each environment asked who built the images, before it recorded anything.
     assert len([words for words in gh.calls() if words[:2] == ["attestation", "verify"]]) == 2 * len(IMAGES)
     payload = deployments.kept(world.github, REPOSITORY).deployments[-1]["payload"]

@@ -161,7 +161,7 @@ def test_the_plan_names_every_job_of_the_example(tmp_path: Path) -> None:
     assert planned == [
         "verify / plan", "verify / lane", "verify / spec", "verify / client", "verify / scan", "verify / check",
         *(f"build {number} / build separately" for number in range(1, 5)),
-        "release / build", "release / image",
+        "release / build", "release / image", "release / sbom",
         *(
             f"environment {number} / {job}" for number in range(1, 5)
             for job in ("plan infrastructure", "ask for approval", "approve", "deploy")

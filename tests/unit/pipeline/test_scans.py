@@ -43,7 +43,22 @@ def test_usual_scans_cover_every_lane_its_code_and_the_images() -> None:
         "trivy: {folder}/secrets.sarif",
     ]
     assert all("==" in each["run"] for each in found["commands"] if "uvx" in each["run"]), "pinned"
-    assert scans.of_images(parse(f"{LANES}scans: {{}}\n").scans, {"api": {}})["images"] == ["api"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "attested", "images", "scan"),
+    [
+        ("", False, [], False),
+        ("", True, ["api"], False),
+        ("scans: {images: false}\n", True, ["api"], False),
+        ("scans: {images: false}\n", False, [], False),
+        ("scans: {}\n", False, ["api"], True),
+        ("scans: {}\n", True, ["api"], True),
+    ],
+)
+def test_image_that_is_attested_or_scanned_gets_an_sbom(keys: str, attested: bool, images: list[str], scan: bool) -> None:
+    found = scans.of_images(parse(f"{LANES}{keys}").scans, {"api": {}}, attested=attested)
+    assert (found["any"], found["images"], found["scan"]) == (bool(images), images, scan)
 
 
 def test_scan_that_is_off_has_no_report_to_miss() -> None:
