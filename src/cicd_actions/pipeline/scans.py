@@ -63,13 +63,13 @@ def of_source(pipeline: Pipeline, jobs: Sequence[Mapping[str, Any]], base: str) 
     }
 
 
-def of_images(wanted: Scans | None, images: Mapping[str, Any], *, attested: bool) -> dict[str, Any]:
+def of_images(wanted: Scans | None, images: Mapping[str, Any], *, sbom: bool) -> dict[str, Any]:
     """Returns what trivy reads: whether it reads `any` image, their names, whether it scans them, and what the verdict does.
 
-    An attested image needs an SBOM, whether it is scanned or not.
+    It also reads the images whose *sbom* is attested, whether they are scanned or not.
     """
     scanned = wanted is not None and wanted.images
-    names = list(images) if scanned or attested else []
+    names = list(images) if scanned or sbom else []
     return {"any": bool(names), "images": names, "scan": scanned, "check": wanted.check if wanted else "fail"}
 
 

@@ -19,9 +19,8 @@ from tests.e2e.workflows.conftest import ROOT, Consumer
 ALL = ["build", *(f"environment {number}" for number in range(1, 5))]
 
 
-def plan(environments: int, *, release: bool = True, scanned: bool = False, attested: bool = False) -> str:
-    scans = {"any": scanned or attested, "images": ["api"], "scan": scanned}
-    build = {"runs-on": "ubuntu-latest", "timeout-minutes": 5, "attest": attested, "scans": scans}
+def plan(environments: int, *, release: bool = True, scanned: bool = False) -> str:
+    build = {"runs-on": "ubuntu-latest", "timeout-minutes": 5, "scans": {"any": scanned, "images": ["api"]}}
     return json.dumps({"release": release, "build": build, "environments": [{"name": f"e{n}"} for n in range(environments)]})
 
 
@@ -47,15 +46,12 @@ def test_as_many_environments_run_as_the_plan_has(consumer: Consumer, environmen
     assert run(consumer, plan(environments)) == dict.fromkeys(ALL[: 1 + environments], "success")
 
 
-@pytest.mark.parametrize(
-    ("failing", "reached"), [("build", 0), ("image", 1), ("sbom", 2), ("environment-1", 1), ("environment-2", 2)]
-)
+@pytest.mark.parametrize(("failing", "reached"), [("build", 0), ("image", 1), ("environment-1", 1), ("environment-2", 2)])
 def test_a_failed_job_stops_what_comes_after(consumer: Consumer, failing: str, reached: int) -> None:
-    attested = failing == "sbom"
     scanned = failing == "image"
-    names = [ALL[0], *["image"] * (scanned or attested), *["sbom"] * attested, *ALL[1:]]
+    names = ["build", "image", *ALL[1:]] if scanned else ALL
     expected = {**dict.fromkeys(names[:reached], "success"), names[reached]: "failure"}
-    assert run(consumer, plan(4, scanned=scanned, attested=attested), failing) == expected
+    assert run(consumer, plan(4, scanned=scanned), failing) == expected
 
 
 @pytest.mark.parametrize("given", ["", plan(0, release=False), plan(2, release=False)])
