@@ -33,6 +33,7 @@ COMMANDS = {
     "break-release": "cicd_actions.pipeline.break_release",
     "registry-login": "cicd_actions.pipeline.registry_login",
     "check-approval": "cicd_actions.pipeline.check_approval",
+    "check-sbom": "cicd_actions.pipeline.check_sbom",
     "infrastructure": "cicd_actions.pipeline.infrastructure.run",
 }
 """Commands that are not actions by themselves: the pipeline's own, by the module that defines each."""

@@ -18,7 +18,18 @@ ROOT = Path(__file__).resolve().parents[2]
 OURS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 REUSABLE = [
     ROOT / ".github" / "workflows" / f"{name}.yml"
-    for name in ("verify", "release", "build", "deploy", "pipeline", "rollback", "stage", "infrastructure", "rehearsal")
+    for name in (
+        "verify",
+        "release",
+        "build",
+        "image",
+        "deploy",
+        "pipeline",
+        "rollback",
+        "stage",
+        "infrastructure",
+        "rehearsal",
+    )
 ]
 EXAMPLE = sorted((ROOT / "examples" / "two-lane" / ".github" / "workflows").glob("*.yml"))
 ACTIONS = sorted([*(ROOT / ".github" / "actions").glob("*/action.yml"), *(ROOT / "actions").glob("*/action.yml")])
@@ -50,9 +61,9 @@ PINS = {
 }
 """Third-party actions: the version that the comment names, and its commit."""
 
-DEPLOY, RELEASE, BUILD, PIPELINE, ROLLBACK, REHEARSAL = (
+DEPLOY, RELEASE, BUILD, IMAGE, PIPELINE, ROLLBACK, REHEARSAL = (
     ROOT / ".github" / "workflows" / f"{name}.yml"
-    for name in ("deploy", "release", "build", "pipeline", "rollback", "rehearsal")
+    for name in ("deploy", "release", "build", "image", "pipeline", "rollback", "rehearsal")
 )
 LEVELS = {"none": 0, "read": 1, "write": 2}
 
@@ -133,6 +144,7 @@ WRITES = {
     **{("release.yml", f"build-{number}"): {"packages", "id-token", "attestations"} for number in range(1, 5)},
     ("release.yml", "build"): {"packages", "id-token", "attestations"},
     ("release.yml", "image"): {"id-token", "attestations"},
+    ("image.yml", "sbom"): {"id-token", "attestations"},
     **{("release.yml", f"environment-{number}"): OF_A_DEPLOY for number in range(1, 5)},
     ("deploy.yml", "deploy"): OF_A_DEPLOY,
     ("deploy.yml", "infrastructure"): {"id-token"},
@@ -265,7 +277,7 @@ def test_secrets_reach_only_the_steps_that_need_them() -> None:
         ("build.yml", "build", "Build the image once"),
         ("release.yml", "build", "docker/login-action"),
         ("release.yml", "build", "Build every image once"),
-        ("release.yml", "image", "docker/login-action"),
+        ("image.yml", "image", "docker/login-action"),
         ("infrastructure.yml", "infrastructure", "What would change, or has drifted"),  # only what reads
         ("deploy.yml", "infrastructure", "Plan the infrastructure"),  # the key encrypts the plan
         ("deploy.yml", "deploy", "Log in to the registry"),
@@ -587,6 +599,56 @@ def test_nothing_moves_before_the_images_are_proven() -> None:
         assert names.index(later) > names.index("The images are attested")
         assert not re.search(r"always\(\)|failure\(\)|cancelled\(\)", str(step.get("if", ""))), later
     assert jobs(RELEASE)["build"]["steps"][-1]["uses"].startswith("actions/attest@"), "what is deployed was attested"
+
+
+def test_an_sbom_is_attested_by_a_job_in_which_no_scanner_runs() -> None:
+    """It can sign. Its check gets the hash from an output, which no other job can write."""
+    found = jobs(IMAGE)
+    listing, signing = found["image"], found["sbom"]
+    assert list(found) == ["image", "sbom"]
+    assert set(listing["permissions"].values()) == {"read"}
+    assert signing["permissions"] == {"id-token": "write", "attestations": "write"}
+    assert (signing["needs"], signing["if"]) == ("image", "fromJSON(inputs.build).sbom")
+    used = [step["uses"].partition("@")[0] for step in signing["steps"] if "uses" in step]
+    assert used == ["actions/download-artifact", "$/.github/actions/check-sbom", "actions/attest"]
+    download, check, attest = (step for step in signing["steps"] if "uses" in step)
+    assert not {"if", "continue-on-error"} & {*check, *attest}
+    made = next(step for step in listing["steps"] if step.get("id") == "checked")
+    assert listing["outputs"] == {"sha256": "${{ steps.checked.outputs.sha256 }}"}
+    assert made["uses"] == check["uses"]
+    assert "sha256" not in made["with"]
+    # Without an output, nothing matches.
+    assert check["with"]["sha256"] == "${{ needs.image.outputs.sha256 || 'none' }}"
+    assert check["with"]["sbom"] == attest["with"]["sbom-path"] == f"{download['with']['path']}/sbom.cdx.json"
+    kept = next(step["with"] for step in listing["steps"] if step.get("uses", "").startswith("actions/upload-artifact@"))
+    assert download["with"]["name"] == kept["name"]
+
+
+def test_an_sbom_is_of_the_image_that_was_built() -> None:
+    listing, signing = jobs(IMAGE)["image"], jobs(IMAGE)["sbom"]
+    listed = next(step for step in listing["steps"] if step.get("id") == "sbom")
+    assert listed["with"]["format"] == "cyclonedx"
+    assert not {"if", "continue-on-error"} & set(listed), "also where nothing is scanned, and never without one"
+    scanned = next(step for step in listing["steps"] if step.get("id") == "scan")
+    assert (listed["uses"], listed["env"]) == (scanned["uses"], scanned["env"]), "of the same platform"
+    assert listed["with"]["skip-setup-trivy"] == "${{ steps.scan.outcome == 'success' }}"
+    given = next(step["with"] for step in signing["steps"] if step.get("id") == "attest")
+    assert f"{given['subject-name']}@{given['subject-digest']}" == listed["with"]["image-ref"] == scanned["with"]["image-ref"]
+    assert jobs(RELEASE)["image"]["with"]["digest"] == "${{ fromJSON(needs.build.outputs.digests)[matrix.image] }}"
+
+
+@pytest.mark.parametrize(("job", "step"), [("image", "sbom"), ("sbom", "attest")])
+def test_a_missing_sbom_says_what_to_do(job: str, step: str) -> None:
+    told = next(
+        each for each in jobs(IMAGE)[job]["steps"] if each.get("if") == f"failure() && steps.{step}.outcome == 'failure'"
+    )
+    assert "run the failed jobs again: nothing is built again" in " ".join(re.sub(r'" \\\n *"', " ", told["run"]).split())
+    assert "`build: {sbom: false}`" in told["run"].replace("\\`", "`")
+
+
+def test_nothing_but_the_sbom_is_made_where_nothing_is_scanned() -> None:
+    gated = {step["name"] for step in jobs(IMAGE)["image"]["steps"] if step.get("if") == "fromJSON(inputs.build).scans.scan"}
+    assert gated == {"Scan the image", "Date the scanner's database", "The image was scanned, and nothing is overdue"}
 
 
 def test_a_promotion_builds_nothing() -> None:

@@ -30,6 +30,7 @@ def build(pipeline: Pipeline, event: Event, environments: Sequence[Mapping[str, 
         return {**common, "promote-from": source, **recorded(pipeline, environments[0])}
     used = {service.image for service in pipeline.services.values()}
     images = {name: without_nothing(dataclasses.asdict(each)) for name, each in pipeline.images.items() if name in used}
+    sbom = attests(pipeline, event) and made.sbom
     return {
         **common,
         **registry(pipeline, event),
@@ -37,7 +38,8 @@ def build(pipeline: Pipeline, event: Event, environments: Sequence[Mapping[str, 
         "separate": [name for name, each in images.items() if "runs-on" in each],
         "attest": attests(pipeline, event),
         "images": images,
-        "scans": scans.of_images(pipeline.scans, images),
+        "sbom": sbom,
+        "scans": scans.of_images(pipeline.scans, images, sbom=sbom),
     }
 
 

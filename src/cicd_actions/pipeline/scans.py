@@ -63,10 +63,14 @@ def of_source(pipeline: Pipeline, jobs: Sequence[Mapping[str, Any]], base: str) 
     }
 
 
-def of_images(wanted: Scans | None, images: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the scans of the images: whether there are any, the names of the images, and what the verdict does."""
-    names = list(images) if wanted is not None and wanted.images else []
-    return {"any": bool(names), "images": names, "check": wanted.check if wanted else "fail"}
+def of_images(wanted: Scans | None, images: Mapping[str, Any], *, sbom: bool) -> dict[str, Any]:
+    """Returns what trivy reads: whether it reads `any` image, their names, whether it scans them, and what the verdict does.
+
+    It also reads the images whose *sbom* is attested, whether they are scanned or not.
+    """
+    scanned = wanted is not None and wanted.images
+    names = list(images) if scanned or sbom else []
+    return {"any": bool(names), "images": names, "scan": scanned, "check": wanted.check if wanted else "fail"}
 
 
 def _dependencies(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -80,6 +80,7 @@ class Build:
         "Attest each image's provenance, and let no other image be deployed. Default: `auto`, in public repositories.",
         "auto",
     )
+    sbom: bool = key(Flag(), "Attest an SBOM (CycloneDX) of each image whose provenance is attested. Default: `true`.", True)
     registry_username: str | None = key(WORD, "User of the registry. Default: the user who started the run.")
 
 

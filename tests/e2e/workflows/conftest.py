@@ -32,7 +32,7 @@ TREE, STEPS_GET = "CICD_ACTIONS_TEST_TREE", "CICD_ACTIONS_TEST_STEPS_GET"
 STANDINS = Path(__file__).with_name("standins")
 """Those of the demo fail: nothing there can stand for an attestation."""
 WORKFLOW = ".github/workflows/pipeline.yml"
-REUSABLE = ("verify", "release", "build", "deploy", "pipeline", "rollback", "stage")
+REUSABLE = ("verify", "release", "build", "image", "deploy", "pipeline", "rollback", "stage")
 
 
 ALONE = (
@@ -177,6 +177,15 @@ def act(exported: Path, environment: dict[str, str], tmp_path_factory: pytest.Te
     used += exported.glob(".github/actions/*/action.yml")
     known = {f"{REPOSITORY}@{PLACEHOLDER_SHA}": exported, **repositories(used, STANDINS)}
     return Act(act_program(), tmp_path_factory.mktemp("cache"), known, environment)
+
+
+def sboms(folder: Path) -> dict[str, str]:
+    """What the stand-in of actions/attest attested: the image that each SBOM is of, by the digest of its subject."""
+    found = {}
+    for file in folder.glob("sbom-of-*.json"):
+        (subject,) = json.loads(file.read_text())["metadata"]["component"]["properties"]
+        found[file.stem.removeprefix("sbom-of-")] = subject["value"]
+    return found
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from cicd_actions.pipeline import planning
 from cicd_actions.pipeline.event import Event
 from cicd_actions.pipeline_file.reading import parse
 from demo.picture import Picture
-from tests.e2e.workflows.conftest import Consumer
+from tests.e2e.workflows.conftest import Consumer, sboms
 from tests.e2e.workflows.test_verify import FILES, GREEN, pull_request
 from tests.e2e.workflows.world import OLD, OPERATIONS, REPOSITORY, World
 from tests.fakes.gh import Gh
@@ -95,11 +95,13 @@ def test_a_push_goes_to_production_built_once(app: Consumer, world: World) -> No
     run = go(app, world)
     assert set(run.results().values()) == {"success"}, run.errors()
     names = sorted(name.rpartition(" / ")[2] for name in run.results())
-    assert names == sorted([*NINE, *["build separately"] * 2, "scan", "image-1", "image-2"]), names
+    assert names == sorted([*NINE, *["build separately", "image", "sbom"] * 2, "scan"]), names
     # Each environment asked who built the images, before it recorded anything.
     assert len([words for words in gh.calls() if words[:2] == ["attestation", "verify"]]) == 2 * len(IMAGES)
     payload = deployments.kept(world.github, REPOSITORY).deployments[-1]["payload"]
     assert set(payload["attestations"]) == set(IMAGES)
+    rolled_out = {entry[2] for entry in world.journal() if entry[0] == "roll-out"}
+    assert sboms(gh.folder) == {image.rpartition(":")[2]: image for image in rolled_out}
     assert world.runs("staging") == world.runs("production") == {"api": app.head, "web": app.head}
     assert [task[:2] for task in world.tasks()] == [
         ("staging", "deploy"), ("staging", "passed"), ("production", "deploy"), ("production", "passed"),

@@ -1,6 +1,6 @@
 """What must stop a release stops it before anything migrates or moves.
 
-The steps of release.yml and deploy.yml that judge and act run in the files' own order, with the values that the files hand on.
+The steps of image.yml and deploy.yml that judge and act run in the files' own order, with the values that the files hand on.
 GitHub and `gh` are stand-ins; the `command` engine's programs keep what runs in a file.
 """
 
@@ -99,7 +99,7 @@ class Pipeline:
         return [line for line in self.world.calls() if line.split()[0] in {"job", "roll-out"}]
 
     def _scan(self) -> dict[str, str]:
-        (step,) = (each for each in job("release.yml", "image")["steps"] if each.get("uses") == "$/actions/scan-gate")
+        (step,) = (each for each in job("image.yml", "image")["steps"] if each.get("uses") == "$/actions/scan-gate")
         lines = step["with"]["reports"].replace("${{ runner.temp }}/", "").splitlines()
         # The database's age and the image's configuration need trivy and a registry: tests/integration/scan_gate has them.
         return {"reports": lines[0], "images": self.world.image("api", 2)}

@@ -103,7 +103,7 @@ def test_every_third_party_action_has_a_stand_in(tmp_path: Path) -> None:
     workflow = ROOT / "examples" / "two-lane" / ".github" / "workflows" / "pipeline.yml"
     export(ROOT, tmp_path)
     called = files(workflow, tmp_path)
-    assert sorted(path.stem for path in called) == ["build", "deploy", "pipeline", "release", "verify"]
+    assert sorted(path.stem for path in called) == ["build", "deploy", "image", "pipeline", "release", "verify"]
     found = repositories([*called, *tmp_path.glob(".github/actions/*/action.yml")])
     assert found
     for reference, folder in found.items():
@@ -143,7 +143,9 @@ def test_stand_ins_take_no_input_that_the_real_action_does_not() -> None:
         "azure/login": {"client-id", "tenant-id", "subscription-id"},
         "google-github-actions/auth": {"workload_identity_provider", "service_account"},
     }  # fmt: skip
-    files = [ROOT / ".github" / "workflows" / f"{name}.yml" for name in ("verify", "release", "build", "deploy", "rollback")]
+    files = [
+        ROOT / ".github" / "workflows" / f"{name}.yml" for name in ("verify", "release", "build", "image", "deploy", "rollback")
+    ]
     for file in [*files, ROOT / ".github" / "actions" / "set-up-lane" / "action.yml"]:
         document = plain(read(file.read_text(encoding="utf-8")).root)
         assert isinstance(document, dict)
@@ -161,7 +163,7 @@ def test_the_plan_names_every_job_of_the_example(tmp_path: Path) -> None:
     assert planned == [
         "verify / plan", "verify / lane", "verify / spec", "verify / client", "verify / scan", "verify / check",
         *(f"build {number} / build separately" for number in range(1, 5)),
-        "release / build", "release / image",
+        "release / build", "image / image", "image / sbom",
         *(
             f"environment {number} / {job}" for number in range(1, 5)
             for job in ("plan infrastructure", "ask for approval", "approve", "deploy")

@@ -140,4 +140,4 @@ def test_release_attests_by_itself_only_where_github_stores_attestations(
 ) -> None:
     found = plan(github, tmp_path, protection="off", server=server).outputs["plan"]
     assert isinstance(found, dict)
-    assert found["build"]["attest"] is attests
+    assert found["build"]["attest"] is found["build"]["sbom"] is attests

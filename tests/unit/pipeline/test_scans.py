@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,44 @@ def test_usual_scans_cover_every_lane_its_code_and_the_images() -> None:
         "trivy: {folder}/secrets.sarif",
     ]
     assert all("==" in each["run"] for each in found["commands"] if "uvx" in each["run"]), "pinned"
-    assert scans.of_images(parse(f"{LANES}scans: {{}}\n").scans, {"api": {}})["images"] == ["api"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "sbom", "images", "scan"),
+    [
+        ("", False, [], False),
+        ("", True, ["api"], False),
+        ("scans: {images: false}\n", True, ["api"], False),
+        ("scans: {images: false}\n", False, [], False),
+        ("scans: {}\n", False, ["api"], True),
+        ("scans: {}\n", True, ["api"], True),
+    ],
+)
+def test_image_that_is_scanned_or_has_an_attested_sbom_is_read(keys: str, sbom: bool, images: list[str], scan: bool) -> None:
+    found = scans.of_images(parse(f"{LANES}{keys}").scans, {"api": {}}, sbom=sbom)
+    assert (found["any"], found["images"], found["scan"]) == (bool(images), images, scan)
+
+
+@pytest.mark.parametrize(
+    ("keys", "public", "attest", "sbom"),
+    [
+        ({}, True, True, True),
+        ({}, False, False, False),
+        ({"attest": True}, False, True, True),
+        ({"attest": False}, True, False, False),
+        ({"sbom": False}, True, True, False),
+        ({"attest": True, "sbom": False}, False, True, False),
+        ({"attest": False, "sbom": True}, True, False, False),
+    ],
+)
+@pytest.mark.parametrize("event", ["push", "workflow_dispatch"])
+def test_sbom_is_attested_where_the_provenance_is_unless_the_file_turns_it_off(
+    keys: dict[str, bool], public: bool, attest: bool, sbom: bool, event: str
+) -> None:
+    found = make(parse(f"{SHOP}build: {json.dumps(keys)}\n"), None, replace(PUSH, name=event, public=public), [])
+    assert (found.build["attest"], found.build["sbom"]) == (attest, sbom)
+    assert found.build["scans"]["images"] == (list(found.build["images"]) if sbom else [])
+    assert {each["require-attestation"] for each in found.environments} == {"true" if attest else "false"}
 
 
 def test_scan_that_is_off_has_no_report_to_miss() -> None:

@@ -22,8 +22,15 @@ else:
     subjects = [inputs["subject-digest"]]
 if not subjects or not all(subjects):
     sys.exit("Error: no subject")
+if inputs["sbom-path"]:
+    sbom = json.loads(Path(inputs["sbom-path"]).read_text())
+    if not all(sbom.get(key) for key in ("bomFormat", "serialNumber", "specVersion")):
+        sys.exit("Error: Unsupported SBOM format. Must be valid SPDX or CycloneDX JSON.")
+    # A file for each: the jobs of several images end at the same time.
+    file.with_name(f"sbom-of-{subjects[0].removeprefix('sha256:')}.json").write_text(json.dumps(sbom))
+    sys.exit()
 known = json.loads(file.read_text())
-for subject in [] if inputs["sbom-path"] else subjects:
+for subject in subjects:
     made = {
         "repository": os.environ["OF"], "workflow": f"org/cicd-actions/{os.environ['BUILDS']}", "ref": os.environ["REF"],
         "sha": os.environ["COMMIT"], "runner": "github-hosted", "server": "https://github.com", "subject": subject,
