@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cicd_actions.pipeline import deploy_step
 from cicd_actions.pipeline_file import reading
 from cicd_actions.pipeline_file.rules import MOST_BUILDERS
 from cicd_actions.toolkit.yaml12 import plain, read
@@ -140,8 +141,8 @@ def test_no_permission_unless_a_job_asks(path: Path) -> None:
 
 OF_A_DEPLOY = {"deployments", "id-token"}
 WRITES = {
-    ("build.yml", "build"): {"packages", "id-token", "attestations"},
-    **{("release.yml", f"build-{number}"): {"packages", "id-token", "attestations"} for number in range(1, 5)},
+    ("build.yml", "build"): {"packages"},
+    **{("release.yml", f"build-{number}"): {"packages"} for number in range(1, 5)},
     ("release.yml", "build"): {"packages", "id-token", "attestations"},
     ("release.yml", "image"): {"id-token", "attestations"},
     ("image.yml", "sbom"): {"id-token", "attestations"},
@@ -675,8 +676,18 @@ def test_an_image_with_its_own_runner_hands_its_digest_to_the_build() -> None:
     assert built["with"]["built"] == "${{ toJSON(needs) }}"
     (alone,) = jobs(BUILD).values()
     assert "strategy" not in alone
-    for job in (alone, found["build"]):
-        assert job["steps"][-1]["uses"].startswith("actions/attest@")
+    assert found["build"]["steps"][-1]["with"] == {"subject-checksums": "${{ steps.build.outputs.checksums }}"}
+
+
+def test_only_the_workflow_that_deploys_trust_attests_provenance() -> None:
+    """GitHub's certificate names the workflow in which the job stands: that of a workflow which it calls proves nothing."""
+    attests = {
+        path.name
+        for path in REUSABLE
+        for _, step in steps(path)
+        if step.get("uses", "").startswith("actions/attest@") and "sbom-path" not in step["with"]
+    }
+    assert attests == {Path(deploy_step.BUILDS).name}
 
 
 def test_the_jobs_token_goes_to_githubs_own_registry_alone() -> None:

@@ -55,17 +55,14 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
         if "command" in each:
             own = {key: secrets[key] for key in named[name]}
             digests[name] = _by_command(name, each, build["sha"], {**variables, **own}, runtime)
-    lines = [f"{digest.partition(':')[2]}  {images[name]['repository']}\n" for name, digest in digests.items()]
-    checksums = ""
-    if lines:  # the other jobs attest what they built
-        file = Path(tempfile.mkdtemp(prefix="cicd-actions-build-", dir=runtime.scratch)) / "checksums.txt"
-        file.write_text("".join(lines), "utf-8")
-        checksums = str(file)
     if not inputs.image:
         digests |= _built_elsewhere(separate, json.loads(inputs.built))
     ordered = {name: digests[name] for name in listed if name in digests}
+    checksums = Path(tempfile.mkdtemp(prefix="cicd-actions-build-", dir=runtime.scratch)) / "checksums.txt"
+    lines = [f"{digest.partition(':')[2]}  {listed[name]['repository']}\n" for name, digest in ordered.items()]
+    checksums.write_text("".join(lines), "utf-8")
     rows: list[tuple[Inline, ...]] = [(name, listed[name]["repository"], Code(digest)) for name, digest in ordered.items()]
-    outputs: dict[str, OutputValue] = {"digests": ordered, "checksums": checksums}
+    outputs: dict[str, OutputValue] = {"digests": ordered, "checksums": str(checksums)}
     table = Table(("image", "repository", "digest"), rows)
     return Report(Verdict.PASS, f"Built {', '.join(ordered)}.", outputs, blocks=[table])
 

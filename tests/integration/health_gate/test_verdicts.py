@@ -368,10 +368,13 @@ def answering_once(handler: Callable[[socket.socket], None]) -> Iterator[str]:
             with connection:
                 handler(connection)
 
+        listener.settimeout(30)
         answering = threading.Thread(target=once)
         answering.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
-        answering.join()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        finally:
+            answering.join()
 
 
 @pytest.fixture
