@@ -15,6 +15,7 @@ from cicd_actions.github.history import History
 from cicd_actions.github.proof import MOST_RUNS, TooManyRuns, Trust
 from cicd_actions.github.records import Records
 from cicd_actions.github.release_record import Record, Run, Task, now, time_of
+from cicd_actions.github.statuses import orphans, set_status
 from cicd_actions.toolkit.errors import Inconclusive
 from cicd_actions.toolkit.runtime import Runtime
 from tests.fakes.github import FakeGitHub, deployments, settings
@@ -135,20 +136,20 @@ class TestWriting:
     ) -> None:
         (number,) = put(record(1, Task.DEPLOY))
         made = Records(client(token), app, TRUST)
-        made.status(number, "success", "said\x1b", log_url="https://l", environment_url="https://e")
+        set_status(made, number, "success", "said\x1b", log_url="https://l", environment_url="https://e")
         assert github.calls[0].path == f"/repos/{REPOSITORY}/deployments/{number}/statuses"
         assert github.calls[0].body == {
             "state": "success", "description": "said\\x1b", "log_url": "https://l", "environment_url": "https://e",
             "auto_inactive": alone,
         }  # fmt: skip
-        made.status(number, "failure", "d" * 111)
+        set_status(made, number, "failure", "d" * 111)
         assert github.calls[1].body["description"] == f"{'d' * 110}… (1 more characters)"
 
     def test_status_that_cannot_be_set_says_which(self, github: FakeGitHub, records: Records) -> None:
         github.fail("POST", "/statuses$", drop=True)
         github.fail("POST", "/statuses$", status=404)
         with pytest.raises(NotFound, match="set the deployment 7 to error"):
-            records.status(7, "error", "x")
+            set_status(records, 7, "error", "x")
         assert len(github.faults) == 2
 
 
@@ -367,19 +368,19 @@ class TestOrphans:
         ids = put(*(record(number, Task.DEPLOY) for number in range(1, 23)), record(30))
         history = records.history("staging", lambda _: False)
         github.calls.clear()
-        assert [each.id for each in records.orphans(history)] == ids[21:1:-1]
+        assert [each.id for each in orphans(records, history)] == ids[21:1:-1]
         assert (len(github.calls), github.calls[0].query) == (20, {"per_page": "1"})
-        records.status(ids[21], "success", "done")
-        records.status(ids[19], "failure", "done")
-        records.status(ids[18], "error", "done")
-        assert [each.id for each in records.orphans(history)] == [ids[20]]
+        set_status(records, ids[21], "success", "done")
+        set_status(records, ids[19], "failure", "done")
+        set_status(records, ids[18], "error", "done")
+        assert [each.id for each in orphans(records, history)] == [ids[20]]
 
     @pytest.mark.parametrize("state", ["queued", "in_progress", "pending"])
     def test_orphan_is_what_has_not_ended(self, records: Records, put: Put, state: str) -> None:
         (number,) = put(record(1, Task.DEPLOY))
-        records.status(number, state, "begun")
+        set_status(records, number, state, "begun")
         history = records.history("staging", lambda _: False)
-        assert [each.id for each in records.orphans(history)] == [number]
+        assert [each.id for each in orphans(records, history)] == [number]
 
     @pytest.mark.parametrize("answer", ["{}", '["text"]', "[]", "[{}]"])
     def test_orphan_is_what_has_no_status_that_can_be_read(
@@ -388,14 +389,14 @@ class TestOrphans:
         put(record(1, Task.DEPLOY))
         history = records.history("staging", lambda _: False)
         github.fail("GET", "/statuses$", text=answer, status=200)
-        assert len(list(records.orphans(history))) == 1
+        assert len(list(orphans(records, history))) == 1
 
     def test_statuses_that_cannot_be_read_say_of_which(self, github: FakeGitHub, records: Records, put: Put) -> None:
         (number,) = put(record(1, Task.DEPLOY))
         history = records.history("staging", lambda _: False)
         github.fail("GET", "/statuses$", status=404)
         with pytest.raises(NotFound, match=f"read the statuses of deployment {number}"):
-            list(records.orphans(history))
+            list(orphans(records, history))
 
 
 class TestKeptPages:
