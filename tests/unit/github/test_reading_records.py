@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from cicd_actions.github.client import GitHub
 from cicd_actions.github.errors import NotFound
 from cicd_actions.github.history import History
 from cicd_actions.github.proof import MOST_RUNS, TooManyRuns, Trust
-from cicd_actions.github.records import Records
+from cicd_actions.github.records import READ, Records
 from cicd_actions.github.release_record import Record, Run, Task, now, time_of
 from cicd_actions.github.statuses import orphans, set_status
 from cicd_actions.toolkit.errors import Inconclusive
@@ -154,6 +155,19 @@ class TestWriting:
 
 
 class TestReading:
+    @pytest.mark.parametrize("number", ["9" * 4301, "-" + "9" * 5000], ids=["long", "negative"])
+    def test_history_with_a_foreign_payload_that_holds_a_long_number_is_read(
+        self, github: FakeGitHub, records: Records, put: Put, client: Callable[..., GitHub], token: str, number: str
+    ) -> None:
+        put(record(1))
+        foreign = deployments.other_tool(github, REPOSITORY, "staging", sha(2), task="deploy", payload={"size": "NUMBER"})
+        put(record(3))
+        path = f"/repos/{REPOSITORY}/deployments"
+        (page,) = client(token).pages(path, "read the page", needs=READ, environment="staging")
+        assert [each["id"] for each in page][1] == foreign
+        github.fail("GET", "/deployments$", text=json.dumps(page).replace('"NUMBER"', number), status=200)
+        assert shas(records.history("staging", lambda _: False)) == [sha(3), sha(1)]
+
     def test_history_asks_for_both_spellings_of_an_environment_and_a_hundred_at_a_time(
         self, github: FakeGitHub, records: Records, put: Put
     ) -> None:
