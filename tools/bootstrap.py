@@ -18,6 +18,13 @@ if sys.version_info < (3, 10):  # noqa: UP036 - the one place that meets an olde
 
 def main(folder: Path, requirements: Path) -> None:
     """Create the environment and install the locked requirements into it; leave nothing half-made behind."""
+    if folder.is_symlink():
+        # `venv --clear` would empty what the link points at, while others run on it.
+        sys.exit(
+            f"Cannot prepare {folder}: it is a link to {folder.readlink()}, which another checkout may use.\n"
+            f"Remove the link, and this checkout gets its own environment: rm {folder}\n"
+            f"Or keep sharing, if the packages there are those in {requirements}: touch {folder / 'ready'}"
+        )
     if not _make(folder):
         _install_debian_venv()
         if not _make(folder):

@@ -45,7 +45,9 @@ PARTS = {
     "judge": Part("health_gate/judge toolkit/verdict", "health_gate/test_judge.py health_gate/test_report.py"),
     "proof": Part("github/proof", "github/test_proof.py github/test_records.py"),
     "records": Part("github/release_record github/history", "github/test_release_record.py github/test_history.py"),
-    "reading-records": Part("github/records", "github/test_reading_records.py github/test_records.py github/test_proof.py"),
+    "reading-records": Part(
+        "github/records github/statuses", "github/test_reading_records.py github/test_records.py github/test_proof.py"
+    ),
     "redaction": Part("toolkit/redaction", "toolkit/test_redaction.py"),
     "rollback-plan": Part("rollback_to_previous_sha/plan", "rollback"),
     "schema-guard": Part("rollback_to_previous_sha/schema_guard", "rollback"),

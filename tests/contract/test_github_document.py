@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.fakes import github
-from tests.fakes.github.openapi import Document, fetch
+from tests.fakes.github.openapi import Document, fetch, read
 from tests.fakes.github.server import ROUTES
 
 pytestmark = [pytest.mark.network, pytest.mark.node]
@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.network, pytest.mark.node]
 
 @pytest.fixture(scope="session")
 def document() -> Document:
-    return Document(fetch())
+    return read(fetch())
 
 
 def test_every_operation_of_the_stand_in_is_one_of_githubs(document: Document) -> None:

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+
+import pytest
+
+from tests.harness.fixtures import shared_until_the_last
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,3 +40,38 @@ def test_context_managers_tidy_up_after_an_error_in_their_block() -> None:
         for line in unprotected(node.body)
     ]
     assert found == []
+
+
+@pytest.mark.parametrize("theirs", [False, True], ids=["begun", "found"])
+def test_what_several_workers_share_is_ended_by_the_last_and_only_where_they_began_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, theirs: bool
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    there = ["of somebody"] if theirs else []
+
+    def one() -> AbstractContextManager[None]:
+        return shared_until_the_last(
+            "thing", lambda: there.append("of the tests"), lambda: there[0] if there else "", there.clear
+        )
+
+    with one():
+        began = list(there)
+        with one():
+            assert there == began
+        assert there == began
+    assert there == (["of somebody"] if theirs else [])
+
+
+def test_what_several_workers_share_is_not_waited_for_by_the_one_that_began_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    there: list[str] = []
+    first, second = (
+        shared_until_the_last("thing", lambda: there.append("it"), lambda: "it" if there else "", there.clear) for _ in "ab"
+    )
+    with contextlib.ExitStack() as held:
+        with first:
+            held.enter_context(second)
+        assert there == ["it"]
+    assert there == []

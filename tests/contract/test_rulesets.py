@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.github.openapi import Document, fetch
+from tests.fakes.github.openapi import fetch, read
 
 FILES = sorted((Path(__file__).resolve().parents[2] / ".github" / "rulesets").glob("*.json"))
 
@@ -17,7 +17,7 @@ FILES = sorted((Path(__file__).resolve().parents[2] / ".github" / "rulesets").gl
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_ruleset_is_a_request_that_github_takes(path: Path) -> None:
     body = json.loads(path.read_text("utf-8"))
-    assert Document(fetch()).check_request("POST", "/repos/{owner}/{repo}/rulesets", {}, body) == []
+    assert read(fetch()).check_request("POST", "/repos/{owner}/{repo}/rulesets", {}, body) == []
     assert (body["enforcement"], body["bypass_actors"]) == ("active", [])
 
 

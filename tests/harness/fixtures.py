@@ -42,6 +42,36 @@ def shared(what: str, begin: Callable[[], Callable[[], None] | None]) -> Iterato
                 end()
 
 
+@contextlib.contextmanager
+def shared_until_the_last(
+    what: str, begin: Callable[[], None], here: Callable[[], str], end: Callable[[], None]
+) -> Iterator[None]:
+    """What this machine has once, and any process can end: the last to use it does, so that none waits for another.
+
+    `here` names what there is; empty for nothing. What the tests did not begin stays.
+    """
+    place = Path(tempfile.gettempdir(), f"cicd-actions-test-{what}")
+    begun = place.with_suffix(".begun")
+    with place.with_suffix(".begin").open("a") as beginning, place.with_suffix(".users").open("a") as users:
+        fcntl.flock(beginning, fcntl.LOCK_EX)
+        try:
+            if not here():
+                begin()
+                begun.write_text(here())
+            fcntl.flock(users, fcntl.LOCK_SH)
+        finally:
+            fcntl.flock(beginning, fcntl.LOCK_UN)
+        try:
+            yield
+        finally:
+            fcntl.flock(beginning, fcntl.LOCK_EX)
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if begun.exists() and begun.read_text() == here():
+                    end()
+                    begun.unlink()
+
+
 @pytest.fixture(scope="session")
 def docker_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[docker.DockerClient]:
     """A client of the engine, which has the base image."""
@@ -94,13 +124,14 @@ def images(docker_client: docker.DockerClient, registry: str) -> Iterator[Images
 def swarm(docker_client: docker.DockerClient) -> Iterator[docker.DockerClient]:
     """The engine as a Swarm's manager; it is as it was afterwards."""
 
-    def begin() -> Callable[[], None] | None:
-        if docker_client.info()["Swarm"]["LocalNodeState"] == "active":
-            return None
+    def begin() -> None:
         docker_client.swarm.init(advertise_addr="127.0.0.1", listen_addr="127.0.0.1:2377")
-        return lambda: docker_client.swarm.leave(force=True)
 
-    with shared("swarm", begin):
+    def here() -> str:
+        found = docker_client.info()["Swarm"]
+        return str(found["Cluster"]["ID"]) if found["LocalNodeState"] == "active" else ""
+
+    with shared_until_the_last("swarm", begin, here, lambda: docker_client.swarm.leave(force=True)):
         yield docker_client
 
 

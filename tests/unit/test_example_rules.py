@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -321,7 +322,7 @@ def test_each_way_to_break_it_fits_the_tree(repository: Path, name: str) -> None
     def run(*arguments: str) -> str:
         return subprocess.run(arguments, cwd=repository, capture_output=True, text=True, check=True).stdout
 
-    run("python3", "infra/local/break.py", name)
+    run(sys.executable, "infra/local/break.py", name)
     changed = run("git", "status", "--porcelain", "--untracked-files=all")
     assert "apps/api/" in changed
     assert ("apps/web/" in changed) is (name == "feature"), "only the good change brings the client that fits it"
@@ -330,6 +331,8 @@ def test_each_way_to_break_it_fits_the_tree(repository: Path, name: str) -> None
 
 
 def test_breaking_it_is_refused_where_it_is_no_copy() -> None:
-    done = subprocess.run(["python3", str(INFRA / "local" / "break.py"), "health"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, str(INFRA / "local" / "break.py"), "health"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2
     assert "Copy the example" in done.stderr

@@ -183,7 +183,7 @@ class Stopped(Exception):
     pass
 
 
-def seconds(pattern: re.Pattern[str], how: str, text: str) -> float:
+def seconds(pattern: re.Pattern[str], how: str, text: str, limit: float = LIMIT) -> float:
     """Returns the processor time of one match in seconds; infinity when it was stopped at the limit."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -193,7 +193,7 @@ def seconds(pattern: re.Pattern[str], how: str, text: str) -> float:
     # The signal may arrive as late as in `finally`: the outer `try` catches it there too.
     try:
         try:
-            signal.setitimer(signal.ITIMER_VIRTUAL, LIMIT)
+            signal.setitimer(signal.ITIMER_VIRTUAL, limit)
             began = time.thread_time()
             for _ in pattern.finditer(text) if how == "finditer" else [getattr(pattern, how)(text)]:
                 pass
@@ -213,16 +213,19 @@ def suspicious() -> float:
 def grows(pattern: re.Pattern[str], how: str, before: str, pump: str, after: str) -> bool:
     """Whether a longer text takes more than linearly longer. The quickest run counts: others work beside this one."""
 
-    def took(length: int) -> float:
-        return seconds(pattern, how, before + pump * length + after)
+    def took(length: int, limit: float = LIMIT) -> float:
+        return seconds(pattern, how, before + pump * length + after, limit)
 
     length = next((length for length in LENGTHS if took(length) >= suspicious()), None)
     if length is None:
         return False
-    once = min(took(length) for _ in range(3))
+    once = took(length)
+    if math.isinf(once):
+        return True  # stopped twice
+    once = min(once, took(length), took(length))
     # What is quicker than the suspicious took long by an accident the first time.
-    linear = max(once, suspicious()) * TOO_MUCH
-    return all(took(length * LONGER) > min(linear, LIMIT) for _ in range(2))
+    linear = min(max(once, suspicious()) * TOO_MUCH, LIMIT)
+    return all(took(length * LONGER, linear) > linear for _ in range(2))
 
 
 def slow_on(pattern: re.Pattern[str], ways: frozenset[str] = EVERY_WAY) -> str:

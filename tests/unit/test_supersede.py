@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-GH = """#!/usr/bin/env -S python3 -I -S
+GH = """#!PYTHON -IS
 import json, os, sys
 file = os.environ["RUNS"]
 runs = json.load(open(file)) if os.path.exists(file) else []
@@ -27,7 +27,7 @@ json.dump(runs, open(file, "w"))
 
 
 def shown(folder: Path, superseded: str, status: str = "waiting") -> subprocess.CompletedProcess[str]:
-    (folder / "gh").write_text(GH.replace("SUPERSEDED", superseded).replace("STATUS", status))
+    (folder / "gh").write_text(GH.replace("PYTHON", sys.executable).replace("SUPERSEDED", superseded).replace("STATUS", status))
     (folder / "gh").chmod(0o755)
     variables = {"RUNS": str(folder / "runs"), "PAUSE": "0.005", "GITHUB_REPOSITORY": "org/app", "GITHUB_REF_NAME": "main"}
     words = [sys.executable, str(ROOT / "tests" / "self_test" / "supersede.py"), "waits.yml"]

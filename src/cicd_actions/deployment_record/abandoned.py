@@ -7,6 +7,7 @@ from dataclasses import replace
 from cicd_actions.deployment_record.phase import Phase
 from cicd_actions.github.history import History
 from cicd_actions.github.release_record import ABANDONED, Record
+from cicd_actions.github.statuses import set_status
 from cicd_actions.toolkit.report import Report
 from cicd_actions.toolkit.verdict import Verdict
 
@@ -28,7 +29,7 @@ def abandoned(phase: Phase) -> Report:
         f"The stage of {found.sha[:12]} in {phase.environment} was abandoned, and what ran before has all of the traffic."
     )
     for shown in (found.deployment, found.id, number):
-        phase.records.status(shown, "inactive", headline, log_url=phase.run.url)
+        set_status(phase.records, shown, "inactive", headline, log_url=phase.run.url)
     outputs = {"verdict": Verdict.PASS, "deployment-id": str(found.deployment), "record-id": str(number), "reason": headline}
     return Report(Verdict.PASS, headline, dict(outputs), phase.findings)
 

@@ -10,6 +10,7 @@ from cicd_actions.engines.inputs import connected
 from cicd_actions.engines.staying_up import Cause, End, Remembers, proven
 from cicd_actions.github.history import History
 from cicd_actions.github.release_record import ABANDONED, Record, Task, marked, time_of
+from cicd_actions.github.statuses import set_status
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import ActionError, UnusableInput
 from cicd_actions.toolkit.printable import shortened, visible
@@ -74,7 +75,8 @@ def finish(phase: Phase) -> Report:
     number = phase.records.write(record) if verdict in _TASKS else 0
     headline = " ".join(part for part in (told, f"{sha[:12]} in {phase.environment} {_SAID[verdict]}.") if part)
     for shown in [each for each in (deployment, number if _TASKS.get(verdict) is Task.DEPLOY else 0) if each]:
-        phase.records.status(
+        set_status(
+            phase.records,
             shown,
             _STATES[verdict],
             phase.runtime.redactor(reason) or headline,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+import zoneinfo
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone
-from zoneinfo import ZoneInfo
 
 from cicd_actions.github.release_record import time_of
 from cicd_actions.toolkit.grammar import NotUnderstood, is_whole
@@ -59,7 +59,7 @@ class Window:
 
     begin: Cron
     end: Cron
-    zone: ZoneInfo
+    zone: zoneinfo.ZoneInfo
     why: str
 
     def open_until(self, now: datetime) -> datetime | None:
@@ -111,7 +111,7 @@ def window(text: str) -> Window:
     if not match:
         raise NotUnderstood(f"`{text.strip()[:120]}` is not of the form CRON to CRON in ZONE: why", example=EXAMPLE)
     try:
-        zone = ZoneInfo(match["zone"])
+        zone = zoneinfo.ZoneInfo(match["zone"])
     except (OSError, ValueError, LookupError):
         raise NotUnderstood(f"this machine knows no time zone `{match['zone']}`", example=EXAMPLE) from None
     return Window(cron(match["begin"]), cron(match["end"]), zone, match["why"])

@@ -11,6 +11,7 @@ from cicd_actions.engines.protocol import EngineUnreachable, ImageMissing, Login
 from cicd_actions.github.commits import compare
 from cicd_actions.github.history import History, Release
 from cicd_actions.github.release_record import Record, Task, digest_of
+from cicd_actions.github.statuses import orphans, set_status
 from cicd_actions.rollback_to_previous_sha import checks
 from cicd_actions.rollback_to_previous_sha.plan import Facts, Left, Plan, target
 from cicd_actions.rollback_to_previous_sha.schema_guard import SchemaRefused
@@ -68,7 +69,8 @@ def start(phase: Phase) -> Report:
             f"{error.what} The deploy does not start, because `audit-required` is true.", cause=error.cause, fix=error.fix
         )
     deployment = phase.records.write(wanted)
-    phase.records.status(
+    set_status(
+        phase.records,
         deployment,
         "in_progress",
         f"Deploying {sha[:12]}",
@@ -311,11 +313,11 @@ def _close_orphans(phase: Phase, history: History) -> None:
     """
     here = (phase.run.id, phase.run.attempt)
     try:
-        for orphan in phase.records.orphans(history):
+        for orphan in orphans(phase.records, history):
             if here[0] and here == (orphan.run.id, orphan.run.attempt):
                 continue  # another service, which another job of this run deploys
-            phase.records.status(
-                orphan.id, "error", "Its run was lost before it could say how it ended", log_url=orphan.run.url
+            set_status(
+                phase.records, orphan.id, "error", "Its run was lost before it could say how it ended", log_url=orphan.run.url
             )
             phase.warn(
                 "orphan",

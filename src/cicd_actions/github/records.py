@@ -1,4 +1,4 @@
-"""Reads records from GitHub's Deployments in one request, writes them, and shows a deploy's state to people."""
+"""Reads records from GitHub's Deployments in one request, and writes them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,9 @@ from cicd_actions.toolkit.printable import shortened, visible
 READ = Permission("Deployments", "read", job="deployments")
 WRITE = Permission("Deployments", "write", job="deployments")
 
-_DESCRIPTION = 110
+DESCRIPTION = 110
 """Characters; what `shortened` adds to them stays below the 140 that GitHub takes:
 https://docs.github.com/rest/deployments/statuses#create-a-deployment-status"""
-
-_UNFINISHED = {"queued", "in_progress", "pending", ""}
-_ORPHANS_LOOKED_AT = 20
-_ENDED_IN_A_ROW = 2
 
 Enough = Callable[[History], bool]
 """Says whether the records read so far are enough."""
@@ -199,7 +195,7 @@ class Records:
                 "payload": self.trust.signed(replace(record, at=now())),
                 # GitHub takes names of environments in any case for the same, but filters Deployments by the exact text.
                 "environment": record.environment.lower(),
-                "description": shortened(visible(described(record)), _DESCRIPTION),
+                "description": shortened(visible(described(record)), DESCRIPTION),
             }
 
         made = self.github.send(
@@ -237,47 +233,6 @@ class Records:
             else "Use the job's own token, on the default branch:\n\n    with:\n      github-token: ${{ github.token }}\n\n"
             "Or sign the records, here and in the deploys:\n\n    with:\n      record-key: RECORD_KEY",
         )
-
-    def status(self, deployment: int, state: str, description: str, *, log_url: str = "", environment_url: str = "") -> None:
-        """Sets the state that people see: `in_progress`, `success`, `failure`, `error` or `inactive`."""
-        self.github.send(
-            "POST",
-            f"{self._path}/{deployment}/statuses",
-            f"set the deployment {deployment} to {state}",
-            {
-                "state": state,
-                "description": shortened(visible(description), _DESCRIPTION),
-                "log_url": log_url,
-                "environment_url": environment_url,
-                # With several apps in one repository, the success of one must not make the other's look replaced.
-                "auto_inactive": self.name == self.github.repository,
-            },
-            needs=WRITE,
-            repeatable=True,
-        )
-
-    def orphans(self, history: History) -> Iterator[Record]:
-        """Yields deploys that were started and never ended, newest first: their run was lost.
-
-        Each start closes what it finds, so there is nothing to look for behind two that ended.
-        """
-        ended = 0
-        for record in [each for each in history.records if each.task is Task.DEPLOY][:_ORPHANS_LOOKED_AT]:
-            if self._state(record.id) in _UNFINISHED:
-                ended = 0
-                yield record
-            else:
-                ended += 1
-                if ended == _ENDED_IN_A_ROW:
-                    return
-
-    def _state(self, deployment: int) -> str:
-        """Returns the newest status of a Deployment; empty when it has none."""
-        statuses = self.github.get(
-            f"{self._path}/{deployment}/statuses", f"read the statuses of deployment {deployment}", needs=READ, per_page=1
-        )
-        newest = statuses[0] if isinstance(statuses, list) and statuses else {}
-        return str(newest.get("state", "")) if isinstance(newest, dict) else ""
 
     @property
     def _path(self) -> str:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import dataclasses
 import re
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from cicd_actions.health_gate import reading, run
 from cicd_actions.health_gate.inputs import Inputs
 from cicd_actions.health_gate.rules import JsonRule, VersionSource
 from cicd_actions.toolkit.grammar import StatusSet, boolean, duration, text_block
 from cicd_actions.toolkit.inputs import declarations, declare, declared
-from cicd_actions.toolkit.report import Report
 from cicd_actions.toolkit.runtime import Runtime
+
+if TYPE_CHECKING:  # `--help` of the actions that embed it needs no report
+    from cicd_actions.toolkit.report import Report
 
 
 @dataclass(frozen=True, kw_only=True)

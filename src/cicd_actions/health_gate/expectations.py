@@ -16,6 +16,7 @@ from cicd_actions.health_gate.answer import LARGE_BODY, SMALL_BODY, Answer
 from cicd_actions.health_gate.rules import HeaderRule, JsonRule, VersionSource, compiled, version_source
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.grammar import NotUnderstood, StatusSet, fits
+from cicd_actions.toolkit.long_numbers import whole
 from cicd_actions.toolkit.printable import beginning
 
 MOST_FIELDS = 500
@@ -203,7 +204,7 @@ def json_value(answer: Answer) -> object:
     """Returns the body's JSON. Raises `ValueError`, `RecursionError`, and `Undecidable` for a key that stands twice."""
     # Without a charset Python tells UTF-8, UTF-16 and UTF-32 apart (RFC 4627, section 3).
     text = answer.body.decode(answer.charset) if answer.charset else answer.body
-    return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_object)
+    return json.loads(text, parse_int=whole, parse_constant=_no_constant, object_pairs_hook=_object)
 
 
 def _no_constant(name: str) -> object:

@@ -123,7 +123,7 @@ def _json_rule(text: str) -> JsonRule:
             raise _NotARule(f"`{text}`: `count` is a number, and `=~` matches text", f"{path} count >= 1")
         return JsonRule(text, path, operator, _matching(text, _unquoted(value), before), what)
     try:
-        wanted = json.loads(value)
+        wanted = json.loads(value, parse_int=int)  # a number that is too long would equal each other such number
     except (ValueError, RecursionError):
         fixed = f"{path}{f' {what}' if what else ''} {operator}"
         problem = f"`{text}`: `{value}` is not a JSON value; text stands in double quotes"

@@ -11,6 +11,7 @@ from cicd_actions.engines.release import BEFORE_ANYTHING
 from cicd_actions.github.client import GitHub
 from cicd_actions.github.records import Records
 from cicd_actions.github.release_record import Record, Run, Task, is_sha
+from cicd_actions.github.statuses import set_status
 from cicd_actions.health_gate.embedded import GateOptions, gate
 from cicd_actions.rollback_to_previous_sha.plan import Facts, Move, Plan
 from cicd_actions.toolkit.deadline import Deadline
@@ -176,7 +177,8 @@ def record(inputs_url: str, records: Records, facts: Facts, plan: Plan, judged: 
         outcome = replace(part, task=task or Task.DEPLOY, verdict=judged.verdict.value)
         records.write(replace(outcome, deployment=shown, schema=plan.database))
     states = {Verdict.PASS: "success", Verdict.FAIL: "failure", Verdict.INCONCLUSIVE: "error"}
-    records.status(
+    set_status(
+        records,
         shown,
         states[judged.verdict],
         f"Rolled back from {plan.from_sha[:12] or 'a commit that is not known'}: {base.reason}",

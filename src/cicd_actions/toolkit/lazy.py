@@ -29,7 +29,7 @@ LAZY = frozenset(
         "requests",
         "tenacity",
         "yaml",
-        # 2 to 5 ms each, and most runs need none of them.
+        # 2 to 8 ms each, and most runs need none of them.
         "actions_toolkit.command",
         "actions_toolkit.file_command",
         "difflib",
@@ -37,6 +37,7 @@ LAZY = frozenset(
         "html",
         "random",
         "shlex",
+        "zoneinfo",
         # What only one engine, one kind of target, or the end of a run needs.
         "cicd_actions.engines.command",
         "cicd_actions.engines.docker_engine",

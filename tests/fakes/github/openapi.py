@@ -93,11 +93,16 @@ def _nullable(node: Any) -> Any:
 
 
 @cache
+def read(path: Path) -> Document:
+    """The document of a file: to read it takes a second."""
+    return Document(path)
+
+
 def document() -> Document | None:
     """The document: the file that GITHUB_OPENAPI names, else the one an earlier `fetch` kept; `None` when there is none."""
     named = os.environ.get("GITHUB_OPENAPI")
     path = Path(named) if named else kept()
-    return Document(path) if path.is_file() else None
+    return read(path) if path.is_file() else None
 
 
 def kept() -> Path:
@@ -118,5 +123,4 @@ def fetch() -> Path:
             partial = kept().with_suffix(f".{os.getpid()}")
             partial.write_bytes(member.read())
     partial.replace(kept())
-    document.cache_clear()
     return kept()

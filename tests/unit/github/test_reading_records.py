@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from cicd_actions.github.client import GitHub
 from cicd_actions.github.errors import NotFound
 from cicd_actions.github.history import History
 from cicd_actions.github.proof import MOST_RUNS, TooManyRuns, Trust
-from cicd_actions.github.records import Records
+from cicd_actions.github.records import READ, Records
 from cicd_actions.github.release_record import Record, Run, Task, now, time_of
+from cicd_actions.github.statuses import orphans, set_status
 from cicd_actions.toolkit.errors import Inconclusive
 from cicd_actions.toolkit.runtime import Runtime
 from tests.fakes.github import FakeGitHub, deployments, settings
@@ -135,24 +137,37 @@ class TestWriting:
     ) -> None:
         (number,) = put(record(1, Task.DEPLOY))
         made = Records(client(token), app, TRUST)
-        made.status(number, "success", "said\x1b", log_url="https://l", environment_url="https://e")
+        set_status(made, number, "success", "said\x1b", log_url="https://l", environment_url="https://e")
         assert github.calls[0].path == f"/repos/{REPOSITORY}/deployments/{number}/statuses"
         assert github.calls[0].body == {
             "state": "success", "description": "said\\x1b", "log_url": "https://l", "environment_url": "https://e",
             "auto_inactive": alone,
         }  # fmt: skip
-        made.status(number, "failure", "d" * 111)
+        set_status(made, number, "failure", "d" * 111)
         assert github.calls[1].body["description"] == f"{'d' * 110}… (1 more characters)"
 
     def test_status_that_cannot_be_set_says_which(self, github: FakeGitHub, records: Records) -> None:
         github.fail("POST", "/statuses$", drop=True)
         github.fail("POST", "/statuses$", status=404)
         with pytest.raises(NotFound, match="set the deployment 7 to error"):
-            records.status(7, "error", "x")
+            set_status(records, 7, "error", "x")
         assert len(github.faults) == 2
 
 
 class TestReading:
+    @pytest.mark.parametrize("number", ["9" * 4301, "-" + "9" * 5000], ids=["long", "negative"])
+    def test_history_with_a_foreign_payload_that_holds_a_long_number_is_read(
+        self, github: FakeGitHub, records: Records, put: Put, client: Callable[..., GitHub], token: str, number: str
+    ) -> None:
+        put(record(1))
+        foreign = deployments.other_tool(github, REPOSITORY, "staging", sha(2), task="deploy", payload={"size": "NUMBER"})
+        put(record(3))
+        path = f"/repos/{REPOSITORY}/deployments"
+        (page,) = client(token).pages(path, "read the page", needs=READ, environment="staging")
+        assert [each["id"] for each in page][1] == foreign
+        github.fail("GET", "/deployments$", text=json.dumps(page).replace('"NUMBER"', number), status=200)
+        assert shas(records.history("staging", lambda _: False)) == [sha(3), sha(1)]
+
     def test_history_asks_for_both_spellings_of_an_environment_and_a_hundred_at_a_time(
         self, github: FakeGitHub, records: Records, put: Put
     ) -> None:
@@ -367,19 +382,19 @@ class TestOrphans:
         ids = put(*(record(number, Task.DEPLOY) for number in range(1, 23)), record(30))
         history = records.history("staging", lambda _: False)
         github.calls.clear()
-        assert [each.id for each in records.orphans(history)] == ids[21:1:-1]
+        assert [each.id for each in orphans(records, history)] == ids[21:1:-1]
         assert (len(github.calls), github.calls[0].query) == (20, {"per_page": "1"})
-        records.status(ids[21], "success", "done")
-        records.status(ids[19], "failure", "done")
-        records.status(ids[18], "error", "done")
-        assert [each.id for each in records.orphans(history)] == [ids[20]]
+        set_status(records, ids[21], "success", "done")
+        set_status(records, ids[19], "failure", "done")
+        set_status(records, ids[18], "error", "done")
+        assert [each.id for each in orphans(records, history)] == [ids[20]]
 
     @pytest.mark.parametrize("state", ["queued", "in_progress", "pending"])
     def test_orphan_is_what_has_not_ended(self, records: Records, put: Put, state: str) -> None:
         (number,) = put(record(1, Task.DEPLOY))
-        records.status(number, state, "begun")
+        set_status(records, number, state, "begun")
         history = records.history("staging", lambda _: False)
-        assert [each.id for each in records.orphans(history)] == [number]
+        assert [each.id for each in orphans(records, history)] == [number]
 
     @pytest.mark.parametrize("answer", ["{}", '["text"]', "[]", "[{}]"])
     def test_orphan_is_what_has_no_status_that_can_be_read(
@@ -388,14 +403,14 @@ class TestOrphans:
         put(record(1, Task.DEPLOY))
         history = records.history("staging", lambda _: False)
         github.fail("GET", "/statuses$", text=answer, status=200)
-        assert len(list(records.orphans(history))) == 1
+        assert len(list(orphans(records, history))) == 1
 
     def test_statuses_that_cannot_be_read_say_of_which(self, github: FakeGitHub, records: Records, put: Put) -> None:
         (number,) = put(record(1, Task.DEPLOY))
         history = records.history("staging", lambda _: False)
         github.fail("GET", "/statuses$", status=404)
         with pytest.raises(NotFound, match=f"read the statuses of deployment {number}"):
-            list(records.orphans(history))
+            list(orphans(records, history))
 
 
 class TestKeptPages:

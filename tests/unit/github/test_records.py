@@ -11,6 +11,7 @@ from cicd_actions.github.history import History, phases
 from cicd_actions.github.proof import Trust
 from cicd_actions.github.records import Records
 from cicd_actions.github.release_record import Record, Revision, Run, Task, now
+from cicd_actions.github.statuses import orphans, set_status
 from cicd_actions.toolkit.errors import Inconclusive
 from tests.fakes.github import FakeGitHub, deployments, settings
 
@@ -194,23 +195,23 @@ def test_a_deploy_lost_with_its_run_is_found_once_it_is_behind(github: FakeGitHu
     ids = [records.write(record(number, Task.DEPLOY)) for number in range(1, 8)]
     for number, state in zip(ids, ["success", "success", "in_progress", "", "failure", "error", "success"], strict=True):
         if state:
-            records.status(number, state, "said")
+            set_status(records, number, state, "said")
     history = records.history("staging", good)
     # Two ended ones in a row are where an earlier start had looked already.
-    assert [each.id for each in records.orphans(history)] == []
+    assert [each.id for each in orphans(records, history)] == []
     for number in ids[5:]:
-        records.status(number, "in_progress", "again")
-    assert [each.id for each in records.orphans(history)] == [ids[6], ids[5], ids[3], ids[2]]
+        set_status(records, number, "in_progress", "again")
+    assert [each.id for each in orphans(records, history)] == [ids[6], ids[5], ids[3], ids[2]]
 
 
 def test_a_long_description_and_a_second_app(github: FakeGitHub, client: Make, token: str) -> None:
     records = Records(client(token), "shop", TRUST)
     one = records.write(record(1, Task.DEPLOY, app="shop"))
-    records.status(one, "success", "word " * 100, log_url="https://github.com/org/app/actions/runs/1")
+    set_status(records, one, "success", "word " * 100, log_url="https://github.com/org/app/actions/runs/1")
     status = deployments.kept(github, REPOSITORY).statuses[one][0]
     assert len(status["description"]) <= 140
     two = records.write(record(2, Task.DEPLOY, app="shop"))
-    records.status(two, "success", "done")
+    set_status(records, two, "success", "done")
     assert [each["state"] for each in deployments.kept(github, REPOSITORY).statuses[one]] == ["success"]
 
 

@@ -160,6 +160,14 @@ def test_a_body_that_is_not_json_is_said_to_be_none(body: bytes, said: str) -> N
     assert said in found[0].came
 
 
+def test_json_body_with_a_long_number_is_read_and_no_rule_takes_it_for_another() -> None:
+    body = f'{{"ok": true, "n": {"9" * 5000}}}'.encode()
+    rules = [json_rule("$.ok == true"), json_rule("$.n > 1")]
+    assert check(Expectations(json_rules=rules), answer(body)) == []
+    with pytest.raises(NotUnderstood, match="is not a JSON value"):
+        json_rule(f"$.n == {'8' * 5000}")
+
+
 def test_a_path_that_is_none_is_an_unusable_input() -> None:
     with pytest.raises(UnusableInput, match="not a JSONPath"):
         Expectations(json_rules=[json_rule("$.a.. == 1")]).prepare()

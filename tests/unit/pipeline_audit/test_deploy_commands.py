@@ -128,6 +128,8 @@ def test_command_that_tests_members_of_a_workspace_is_known(tmp_path: Path, line
 def test_script_of_a_workspaces_member_is_read_where_it_stands(tmp_path: Path, line: str) -> None:
     (tmp_path / "apps/web").mkdir(parents=True)
     (tmp_path / "package.json").write_text('{"scripts": {"ship": "echo nothing"}}')
-    (tmp_path / "apps/web/package.json").write_text('{"name": "@org/web", "scripts": {"ship": "kubectl apply -f x"}}')
+    # npm reads a number of any length, so it hides no script.
+    package = '{"name": "@org/web", "size": SIZE, "scripts": {"ship": "kubectl apply -f x"}}'
+    (tmp_path / "apps/web/package.json").write_text(package.replace("SIZE", "9" * 5000))
     assert Kind.DEPLOY in kinds(tmp_path, line)
     assert Kind.DEPLOY not in kinds(tmp_path, "pnpm -r ship")

@@ -112,9 +112,10 @@ def _after(words: str) -> set[str]:
 
 
 @pytest.mark.parametrize("name", names())
-def test_definition_of_an_action_loads_no_library(name: str) -> None:
+def test_definition_of_an_action_loads_no_library_and_no_report(name: str) -> None:
     loaded = _after(f"import cicd_actions.__main__ as program\nprogram.action({name!r})")
     assert {module for module in loaded & lazy.LAZY if not module.startswith("cicd_actions.")} == set()
+    assert "cicd_actions.toolkit.report" not in loaded
 
 
 def test_gate_before_its_first_request_loads_no_lazy_module() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -44,12 +45,14 @@ def rules(old: Json, new: Json) -> list[str]:
 
 
 # --- strategies -------------------------------------------------------------------------------------------------------
+# Each is built once: to build and to check it takes longer than to draw from it.
 
 NAMES = st.sampled_from(["id", "name", "size", "owner", "note", "kind"])
 COMPONENTS = ["Item", "Owner", "Node", "Pet"]
 FORMATS = st.sampled_from(["date-time", "uuid", "email", "int32", "int64"])
 
 
+@cache
 def scalars(old: bool) -> st.SearchStrategy[Json]:
     bounds = st.integers(-3, 3)
     numbers = st.fixed_dictionaries(
@@ -77,6 +80,7 @@ def scalars(old: bool) -> st.SearchStrategy[Json]:
     return st.one_of(numbers, texts, enums, st.just({"type": "boolean"}), st.just({}))
 
 
+@cache
 def schemas(old: bool, *, properties: bool = True) -> st.SearchStrategy[Json]:
     """Schemas that refer to `COMPONENTS`, also in circles; without `properties`, objects are maps only."""
     reference = st.sampled_from(COMPONENTS).map(lambda name: {"$ref": f"#/components/schemas/{name}"})
@@ -114,35 +118,38 @@ def schemas(old: bool, *, properties: bool = True) -> st.SearchStrategy[Json]:
     return st.recursive(st.one_of(scalars(old), reference), deeper, max_leaves=6)
 
 
+PATHS = st.lists(st.sampled_from(["/items", "/items/{id}", "/pets/{pet}/toys"]), unique=True, min_size=1)
+METHODS = st.lists(st.sampled_from(["get", "post", "delete"]), unique=True, min_size=1)
+PARAMETERS = st.lists(st.tuples(NAMES, st.sampled_from(["query", "header", "cookie"])), unique=True, max_size=2)
+CODES = st.lists(st.sampled_from(["200", "201", "404", "4XX", "default"]), unique=True, min_size=1)
+SECURITY = st.lists(st.sampled_from([{}, {"key": []}, {"token": ["read"]}, {"key": [], "token": []}]), max_size=2)
+
+
 @st.composite
 def documents(draw: st.DrawFn) -> Json:
     """Whole documents, 3.0 and 3.1, every reference of which leads somewhere."""
     old = draw(st.booleans())
     schema = schemas(old)
     paths: Json = {}
-    for path in draw(st.lists(st.sampled_from(["/items", "/items/{id}", "/pets/{pet}/toys"]), unique=True, min_size=1)):
+    for path in draw(PATHS):
         item: Json = {}
         names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
         item["parameters"] = [{"name": name, "in": "path", "required": True, "schema": draw(scalars(old))} for name in names]
-        for method in draw(st.lists(st.sampled_from(["get", "post", "delete"]), unique=True, min_size=1)):
+        for method in draw(METHODS):
             operation: Json = {"operationId": f"{method}{path}", "responses": {}}
             operation["parameters"] = [
                 {"name": name, "in": place, "required": draw(st.booleans()), "schema": draw(schema)}
-                for name, place in draw(
-                    st.lists(st.tuples(NAMES, st.sampled_from(["query", "header", "cookie"])), unique=True, max_size=2)
-                )
+                for name, place in draw(PARAMETERS)
             ]
             if method == "post":
                 operation["requestBody"] = {
                     "required": draw(st.booleans()),
                     "content": {"application/json": {"schema": draw(schema)}},
                 }
-            for code in draw(st.lists(st.sampled_from(["200", "201", "404", "4XX", "default"]), unique=True, min_size=1)):
+            for code in draw(CODES):
                 operation["responses"][code] = {"description": "", "content": {"application/json": {"schema": draw(schema)}}}
             if draw(st.booleans()):
-                operation["security"] = draw(
-                    st.lists(st.sampled_from([{}, {"key": []}, {"token": ["read"]}, {"key": [], "token": []}]), max_size=2)
-                )
+                operation["security"] = draw(SECURITY)
             item[method] = operation
         paths[path] = item
     return document(
@@ -158,6 +165,7 @@ def documents(draw: st.DrawFn) -> Json:
     )
 
 
+@cache
 def _some(names: str, *, least: int = 0) -> st.SearchStrategy[list[str]]:
     return st.lists(st.sampled_from(names.split()), unique=True, min_size=least, max_size=3)
 
