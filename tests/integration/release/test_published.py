@@ -249,7 +249,9 @@ def test_tag_with_the_right_files_that_another_key_signed_is_not_released(releas
 def test_signature_that_only_a_keyring_of_the_machine_knows_does_not_count(release: Publishing) -> None:
     """Of two signatures git verifies the last, here with a gpg that takes every one."""
     gpg = release.gh.folder / "gpg"
-    gpg.write_text("#!/bin/sh\necho; echo '[GNUPG:] GOODSIG 0123456789ABCDEF Somebody'; echo '[GNUPG:] TRUST_ULTIMATE 0 pgp'\n")
+    gpg.write_text(
+        "#!/bin/sh\ncat >/dev/null; echo; echo '[GNUPG:] GOODSIG 0123456789ABCDEF Somebody'; echo '[GNUPG:] TRUST_ULTIMATE 0 pgp'\n"
+    )
     gpg.chmod(0o755)
     text = git(release.hub, "cat-file", "tag", signed(release, made(release)))
     text += "\n-----BEGIN PGP SIGNATURE-----\n\nAAAA\n-----END PGP SIGNATURE-----\n"
