@@ -250,7 +250,8 @@ def test_signature_that_only_a_keyring_of_the_machine_knows_does_not_count(relea
     """Of two signatures git verifies the last, here with a gpg that takes every one."""
     gpg = release.gh.folder / "gpg"
     gpg.write_text(
-        "#!/bin/sh\ncat >/dev/null; echo; echo '[GNUPG:] GOODSIG 0123456789ABCDEF Somebody'; echo '[GNUPG:] TRUST_ULTIMATE 0 pgp'\n"
+        "#!/bin/sh\ncat >/dev/null; echo\n"
+        "echo '[GNUPG:] GOODSIG 0123456789ABCDEF Somebody'; echo '[GNUPG:] TRUST_ULTIMATE 0 pgp'\n"
     )
     gpg.chmod(0o755)
     text = git(release.hub, "cat-file", "tag", signed(release, made(release)))
