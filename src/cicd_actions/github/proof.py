@@ -137,14 +137,15 @@ class Proofs:
         Empty where nothing speaks against it. `deployment` is GitHub's answer to the writer.
         """
         variables = self.github.runtime.variables
-        event, path = variables.get("GITHUB_EVENT_NAME", ""), variables.get("GITHUB_WORKFLOW_REF", "")
-        home, created = {"id": self.trust.repository}, deployment.get("created_at")
+        event, path = variables.get("GITHUB_EVENT_NAME"), variables.get("GITHUB_WORKFLOW_REF", "")
+        created = deployment.get("created_at")
         run = {
             "event": event,
-            "head_branch": variables.get("GITHUB_REF_NAME", ""),
+            "head_branch": variables.get("GITHUB_REF_NAME"),
             "path": f".github/{path.partition('/.github/')[2]}",
-            "repository": home,
-            "head_repository": home,
+            # A commit of another repository comes with a pull request alone.
+            "repository": {},
+            "head_repository": {},
             "head_sha": record.sha,  # `deployment_record.start` warns of another commit before anything moves
             "created_at": created,
         }

@@ -442,6 +442,60 @@ def test_proof_by_key_unsigned_and_foreign_records_say_why(proven: Callable[...,
     assert "mac" not in BY_RUN.signed(record(1))
 
 
+OF_THIS_RUN = {
+    "GITHUB_EVENT_NAME": "push",
+    "GITHUB_WORKFLOW_REF": "org/app/.github/workflows/release.yml@refs/heads/main",
+    "GITHUB_REF_NAME": "main",
+}
+
+
+@pytest.fixture
+def foreseen(client: Callable[..., GitHub]) -> Callable[..., str]:
+    """Returns why a record of this run will not count; empty where nothing speaks against it."""
+
+    def of(variables: dict[str, str], *, deployment: Any = None, run: str = "1", trust: Trust = BY_RUN) -> str:
+        github = client("t")
+        of_job = {name: value for name, value in github.runtime.variables.items() if name not in OF_THIS_RUN}
+        github = dataclasses.replace(github, runtime=dataclasses.replace(github.runtime, variables={**of_job, **variables}))
+        written = record(1, run=Run(run), at=DEPLOYMENT["created_at"])
+        made = DEPLOYMENT | {"payload": trust.signed(written)} | (deployment or {})
+        return Proofs(github, trust).of_this_run(made, written)
+
+    return of
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, ""),
+        ({"GITHUB_EVENT_NAME": "pull_request"}, "the run 1 that it names was for a pull request (pull_request)"),
+        ({"GITHUB_REF_NAME": "topic"}, "the run 1 that it names is on `topic` (input `records-refs` allows `main`)"),
+        ({"GITHUB_REF_NAME": None}, "the run 1 that it names is on `` (input `records-refs` allows `main`)"),
+        # A branch may have any name.
+        ({"GITHUB_WORKFLOW_REF": "org/app/.github/workflows/a.yml@refs/heads/x/.github/y"}, ""),
+        ({"GITHUB_WORKFLOW_REF": "org/app/a.yml@main"}, "the run 1 that it names is of `.github/` (input `records-workflows`)"),
+        # What stands in for GitHub's runner may not set them: then there is nothing to hold it to.
+        ({"GITHUB_EVENT_NAME": None, "GITHUB_REF_NAME": "topic"}, ""),
+        ({"GITHUB_WORKFLOW_REF": None, "GITHUB_REF_NAME": "topic"}, ""),
+    ],
+)
+def test_record_of_this_run_is_held_to_what_the_runner_says(
+    foreseen: Callable[..., str], changed: dict[str, str | None], said: str
+) -> None:
+    assert foreseen({name: value for name, value in {**OF_THIS_RUN, **changed}.items() if value is not None}) == said
+
+
+def test_record_of_this_run_needs_the_app_and_the_run_that_will_prove_it(foreseen: Callable[..., str]) -> None:
+    assert foreseen(OF_THIS_RUN, run="") == "it names no workflow run"
+    other = "octocat created it, and not the App `github-actions` (input `records-app`)"
+    assert foreseen(OF_THIS_RUN, deployment={"creator": {"login": "octocat"}}) == other
+
+
+def test_record_of_this_run_that_is_signed_needs_its_signature_alone(foreseen: Callable[..., str]) -> None:
+    assert foreseen({}, run="", trust=SIGNED, deployment={"creator": {"login": "octocat"}}) == ""
+    assert foreseen({}, trust=SIGNED, deployment={"payload": {}}) == "it is not signed, and `record-key` is set"
+
+
 def trust_of(given: dict[str, str], variables: dict[str, str]) -> tuple[Trust, Runtime, str]:
     log = io.StringIO()
     runtime = Runtime(variables, log)
