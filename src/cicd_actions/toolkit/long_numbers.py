@@ -24,7 +24,7 @@ def whole(text: str) -> int | float:
 
 
 class _Decoder(json.JSONDecoder):
-    def decode(self, s: str, *options: object) -> object:  # type: ignore[override]
+    def decode(self, s: str, *options: object) -> object:
         """Returns what the text says. Raises `JSONDecodeError`, also for JSON that is nested too deeply."""
         try:
             return super().decode(s, *options)  # type: ignore[arg-type]

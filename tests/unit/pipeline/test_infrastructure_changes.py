@@ -63,7 +63,8 @@ def test_read_pulumi_tells_a_replacement_once() -> None:
     [
         *("", "[]", "{}", terraform(("a", ["explode"])), json.dumps({"changeSummary": {"delete": 1}}), '{"planned": 1}'),
         *(json.dumps({"format_version": "1.2", "resource_changes": changes}) for changes in ({"a": 1}, [None], ["a"], 1)),
-        *(json.dumps({"format_version": "1.2", "resource_changes": [{"change": change}]}) for change in (1, [1], {"actions": 1})),
+        *(json.dumps({"format_version": "1.2", "resource_changes": [{"change": change}]}) for change in (1, [1])),
+        json.dumps({"format_version": "1.2", "resource_changes": [{"change": {"actions": 1}}]}),
         *(json.dumps({"format_version": "1.2", "output_changes": outputs}) for outputs in ([1], {"host": None})),
         *(json.dumps({"steps": steps}) for steps in ({"a": 1}, [1], [{"op": "delete", "diffReasons": 1}])),
         *(f'{{"format_version": "1.2", "a": {value}}}' for value in ("9" * 5000, "[" * 100_000)),
