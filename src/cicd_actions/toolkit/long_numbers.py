@@ -3,7 +3,7 @@
 Python raises `ValueError` for a whole number of more than 4,300 digits, and the whole document is lost, and `OverflowError`
 where one of more than 308 becomes a float: https://docs.python.org/3/library/stdtypes.html#integer-string-conversion-length-limitation
 A payload that anyone may write would make a page of records unreadable, and hide a `package.json` that npm can read.
-JSON that is nested too deeply raises `RecursionError`, which no caller of a library expects: here it is no JSON.
+JSON that is nested too deeply raises `RecursionError`, which no caller of a library expects: here it is a `JSONDecodeError`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""JSON of any size is read: only a whole number that no float can hold becomes infinite, and what is too deep is no JSON."""
+"""JSON of any size is read: only a whole number that no float can hold becomes infinite, and what is too deep is an error."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_json_whole_number_is_exact_or_infinite(reader: str, text: str, number: 
 
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000], ids=["lists", "objects"])
-def test_json_that_is_nested_too_deeply_is_no_json(reader: str, text: str) -> None:
+def test_json_that_is_nested_too_deeply_is_a_decode_error(reader: str, text: str) -> None:
     with pytest.raises(ValueError, match="Nested too deeply"):
         READERS[reader](text)
 
