@@ -139,7 +139,7 @@ class Proofs:
         variables = self.github.runtime.variables
         event, path = variables.get("GITHUB_EVENT_NAME"), variables.get("GITHUB_WORKFLOW_REF", "")
         created = deployment.get("created_at")
-        run = {
+        run: dict[str, Any] = {
             "event": event,
             "head_branch": variables.get("GITHUB_REF_NAME"),
             "path": f".github/{path.partition('/.github/')[2]}",

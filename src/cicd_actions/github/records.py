@@ -328,7 +328,7 @@ class Records:
                 if so_far.conclusive and enough(so_far):
                     return so_far
             behind = max(unread, key=lambda stream: (not stream.asked, stream.lowest))
-            page = next(behind.pages, [])
+            page: Any = next(behind.pages, [])
             behind.asked = True
             behind.found += self._ours(page, environment)
             behind.lowest = min((each["id"] for each in page if isinstance(each, dict)), default=behind.lowest)
