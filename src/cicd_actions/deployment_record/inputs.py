@@ -38,9 +38,9 @@ def _revision(fields: dict[str, object]) -> Revision:
     revision, phase, message = (fields.get(key) or "" for key in ("revision", "phase", "message"))
     if not isinstance(revision, str) or not revision:
         raise NotUnderstood("a migration has no `revision`", example=_REVISIONS)
-    if phase not in {"expand", "contract", ""}:
+    if not isinstance(phase, str) or phase not in {"expand", "contract", ""}:
         raise NotUnderstood(f"the phase of {revision} is neither `expand` nor `contract`", example=_REVISIONS)
-    return Revision(revision, str(phase), str(message))
+    return Revision(revision, phase, str(message))
 
 
 def attestations(text: str) -> dict[str, str]:

@@ -67,9 +67,14 @@ def compare(github: GitHub, base: str, head: str, *, commits: int = 1) -> Compar
     return Comparison(
         status=str(found["status"]),
         commits=tuple(_commit(each) for each in found.get("commits", []) if isinstance(each, dict)),
-        total=int(found.get("total_commits", 0)),
-        behind=int(found.get("behind_by", 0)),
+        total=_count(found, "total_commits"),
+        behind=_count(found, "behind_by"),
     )
+
+
+def _count(found: dict[str, object], key: str) -> int:
+    value = found.get(key)
+    return value if isinstance(value, int) else 0
 
 
 def _commit(found: dict[str, object]) -> Commit:

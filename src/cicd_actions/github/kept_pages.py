@@ -57,7 +57,7 @@ class KeptPages:
         try:
             new.write_text(json.dumps(page), "utf-8")
             new.replace(place)
-        except OSError:
+        except (OSError, RecursionError):  # a payload that could just be read may be nested too deeply to be written
             new.unlink(missing_ok=True)
 
     def _read(self, path: str, environment: str) -> list[Any] | None:

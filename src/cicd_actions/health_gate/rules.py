@@ -70,7 +70,7 @@ def compiled(path: str) -> jsonpath.JSONPath:
     """
     try:
         made = jsonpath.JSONPathEnvironment(strict=True).compile(path)
-    except (jsonpath.JSONPathError, RecursionError) as error:
+    except (jsonpath.JSONPathError, ValueError, OverflowError, RecursionError) as error:  # it converts numbers unasked
         said = str(error).partition("\n")[0]
         raise NotUnderstood(f"`{path}` is not a JSONPath of RFC 9535: {said}") from None
     if not isinstance(made, jsonpath.JSONPath):

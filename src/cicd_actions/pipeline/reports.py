@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -68,10 +69,14 @@ def coverage(path: Path) -> float:
     valid, covered = root.get("lines-valid"), root.get("lines-covered")
     try:
         if valid and covered and float(valid) > 0:
-            return 100 * float(covered) / float(valid)
-        return 100 * float(root.get("line-rate", ""))
+            percent = 100 * float(covered) / float(valid)
+        else:
+            percent = 100 * float(root.get("line-rate", ""))
     except ValueError:
         raise NotAReport(f"{path.name} tells no coverage: it has no `line-rate`, as Cobertura's format has") from None
+    if not 0 <= percent <= 100:  # NaN too, which is below no minimum
+        raise NotAReport(f"{path.name} tells a coverage of {percent:g} %, which is not from 0 to 100")
+    return percent
 
 
 def _root(path: Path) -> ET.Element:
@@ -116,6 +121,7 @@ def _places(text: str, folder: Path) -> Iterator[tuple[str, int]]:
 
 def _seconds(text: str | None) -> float:
     try:
-        return float(text or 0)
+        seconds = float(text or 0)
     except ValueError:
         return 0.0
+    return seconds if math.isfinite(seconds) else 0.0

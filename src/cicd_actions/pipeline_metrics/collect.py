@@ -386,8 +386,9 @@ def pairs(releases: Sequence[Release]) -> Iterator[tuple[str, str]]:
 
 def _reaches(page: Sequence[Any], known: int, since: int) -> bool:
     """Whether a page of Deployments, newest first, reaches what is known, or what is too old."""
-    last = page[-1] if page else None
-    return not isinstance(last, dict) or int(last.get("id") or 0) <= known or seconds(last.get("created_at")) < since
+    last = page[-1] if page and isinstance(page[-1], dict) else {}
+    number = last.get("id")
+    return not isinstance(number, int) or number <= known or seconds(last.get("created_at")) < since
 
 
 def _day(time: int) -> str:

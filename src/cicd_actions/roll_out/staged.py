@@ -376,7 +376,10 @@ def waiting(progress: StagedProgress) -> str:
     """Returns the sentence about stages that wait to be promoted."""
     shares = ", ".join(f"{service} with {stage.percent:.0f} %" for service, stage in progress.stages.items())
     until = min(stage.until for stage in progress.stages.values())
-    end = f", until {datetime.fromtimestamp(until, timezone.utc):%Y-%m-%d %H:%M} UTC" if math.isfinite(until) else ""
+    try:
+        end = f", until {datetime.fromtimestamp(until, timezone.utc):%Y-%m-%d %H:%M} UTC"
+    except (ValueError, OverflowError, OSError):  # a program may report any number: milliseconds, or one without an end
+        end = ""
     return f"The new release stands beside the old one ({shares} of the traffic){end}."
 
 

@@ -31,7 +31,7 @@ def retry_after(text: str) -> float | bool:
         return float(text)
     try:
         when = email.utils.parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return True
     return max(0.0, (when - dt.datetime.now(when.tzinfo)).total_seconds())
 

@@ -200,7 +200,7 @@ def sizes(path: Path, shown: str) -> Mapping[str, int]:
     try:
         found = json.loads(path.read_text("utf-8"))
         return {str(table): int(rows) for table, rows in found.items()}
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, OverflowError, AttributeError, TypeError) as error:
         raise UnusableInput(
             f"Could not read {shown}, the file of the input `table-sizes`: {error}.",
             fix='    {"users": 1200000, "orders": 48000}',

@@ -14,7 +14,7 @@ from typing import Any
 from cicd_actions.toolkit.yaml12 import Mapping, Node, Scalar, Sequence
 from cicd_actions.workflows.syntax import Call, Literal
 from cicd_actions.workflows.templates import expressions
-from cicd_actions.workflows.values import Known, Value, possible_value
+from cicd_actions.workflows.values import Known, Value, possible_value, text_of
 
 MOST = 256
 """Jobs that one matrix may start: GitHub's own bound. Where there are more, values are not combined."""
@@ -106,9 +106,7 @@ def _lowered(value: Any) -> Any:
         return {str(key).lower(): _lowered(each) for key, each in value.items()}
     if isinstance(value, list):
         return [_lowered(each) for each in value]
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return value if isinstance(value, str) else str(value)
+    return text_of(value)
 
 
 def _flat(one: dict[str, Any]) -> Known:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
@@ -53,7 +54,7 @@ def possible_value(text: str, known: Known) -> frozenset[Value] | None:
 def possible_of(node: Node | None, known: Known) -> frozenset[Value] | None:
     """Returns the possible values of one expression's tree; `None` when the file does not tell."""
     if isinstance(node, Literal):
-        return frozenset({_literal(node.value)})
+        return frozenset({text_of(node.value)})
     if isinstance(node, (Comparison, Not)):
         return _BOTH
     if isinstance(node, Access):
@@ -68,15 +69,18 @@ def possible_of(node: Node | None, known: Known) -> frozenset[Value] | None:
     return None
 
 
-def _literal(value: bool | float | str | None) -> str:
+def text_of(value: bool | float | str | None) -> str:
+    """Returns what GitHub writes for a value: whole numbers without a fraction."""
     if isinstance(value, str):
         return value
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    # GitHub writes whole numbers without a fraction.
-    return str(int(value)) if value.is_integer() else str(value)
+    number = float(value)  # `fromJSON` gives an `int` too, which has no `is_integer` before Python 3.12
+    if not math.isfinite(number):
+        return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
+    return str(int(value)) if number.is_integer() else str(value)
 
 
 def _path(node: Node | None) -> str:
@@ -85,7 +89,7 @@ def _path(node: Node | None) -> str:
     while isinstance(node, Access):
         if not isinstance(node.key, Literal):
             return ""
-        keys.append(_literal(node.key.value))
+        keys.append(text_of(node.key.value))
         node = node.of
     if not isinstance(node, Context):
         return ""
@@ -140,7 +144,7 @@ def _parsed(value: Value) -> frozenset[Value] | None:
         return None
     if isinstance(found, list):
         return frozenset({tuple(found)}) if all(isinstance(each, str) for each in found) else None
-    return frozenset({_literal(found)}) if isinstance(found, (str, bool, int, float)) else None
+    return frozenset({text_of(found)}) if isinstance(found, (str, bool, int, float)) else None
 
 
 def _texts(values: frozenset[Value] | None) -> frozenset[str] | None:

@@ -192,6 +192,7 @@ class TestFinish:
         [
             ({"revisions": "{}"}, "not a JSON list"),
             ({"revisions": '[{"revision": "1", "phase": "later"}]'}, "neither `expand` nor `contract`"),
+            ({"revisions": '[{"revision": "1", "phase": [1]}]'}, "neither `expand` nor `contract`"),
             ({"sha": "abc"}, "not a full commit SHA"),
             ({"services": ""}, "`services` is empty"),
             ({"services": "api"}, "not of the form"),

@@ -270,6 +270,14 @@ class TestKeysThatChange:
         assert (found.good(), found.apps) == ([], frozenset({"shop"}))
 
 
+def test_fits_payload_that_is_nested_too_deeply_to_be_signed_does_not() -> None:
+    """One that can just be read is, and anyone who may create a Deployment can write it."""
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert not SIGNED.fits({"mac": "0" * 64, "reason": deep}, "passed")
+
+
 def test_signature_is_the_one_that_openssl_computes() -> None:
     # Another version must read the records of this one: printf FORM | openssl dgst -sha256 -hmac KEY, where FORM is the sorted
     # JSON of payload, repository and task, without spaces.

@@ -13,6 +13,7 @@ import pytest
 from cicd_actions.github.client import GitHub
 from cicd_actions.github.errors import NotFound
 from cicd_actions.github.history import History
+from cicd_actions.github.kept_pages import KeptPages
 from cicd_actions.github.proof import MOST_RUNS, TooManyRuns, Trust
 from cicd_actions.github.records import READ, Records
 from cicd_actions.github.release_record import Record, Run, Task, now, time_of
@@ -546,6 +547,16 @@ class TestKeptPages:
         # A lock that was set since then is not in it.
         with pytest.raises(Inconclusive):
             in_job().history("staging", anything)
+
+    def test_page_that_is_nested_too_deeply_to_be_written_is_read_and_not_kept(
+        self, in_job: Callable[..., Records], tmp_path: Path
+    ) -> None:
+        github = in_job().github
+        deep: list[Any] = []
+        for _ in range(100_000):
+            deep = [deep]
+        assert KeptPages(github).newest("/deployments", "staging", lambda _: deep, or_kept=False) == (deep, True)
+        assert list(tmp_path.iterdir()) == []
 
     def test_history_of_a_kept_page_without_what_is_sought_is_inconclusive_while_older_records_are_not_read(
         self, github: FakeGitHub, in_job: Callable[..., Records], put: Put

@@ -276,6 +276,13 @@ class TestCompare:
         with pytest.raises(Inconclusive, match="no status of the comparison"):
             compare(client(token), sha(1), sha(3))
 
+    @pytest.mark.parametrize("number", ["null", "1e999", "9" * 5000, "NaN", '"2"'])
+    def test_counts_that_are_no_whole_numbers(self, github: FakeGitHub, client: Make, token: str, number: str) -> None:
+        text = f'{{"status": "ahead", "total_commits": {number}, "behind_by": {number}}}'
+        github.fail("GET", "/compare/", text=text, status=200)
+        found = compare(client(token), sha(1), sha(3))
+        assert (found.status, found.total, found.behind) == ("ahead", 0, 0)
+
 
 def test_a_rollback_to_an_older_release_counts_before_releases_in_between(github: FakeGitHub, records: Records) -> None:
     put(github, record(1), record(2), record(3, Task.QUARANTINED), record(1, kind="rollback"), record(4, Task.QUARANTINED))

@@ -173,6 +173,12 @@ def test_a_path_that_is_none_is_an_unusable_input() -> None:
         Expectations(json_rules=[json_rule("$.a.. == 1")]).prepare()
 
 
+@pytest.mark.parametrize("inside", ["1e999", "9" * 5000, f"?@.a > {'9' * 5000}"], ids=["infinite", "too long", "compared"])
+def test_path_with_a_number_that_python_does_not_convert_is_refused(inside: str) -> None:
+    with pytest.raises(NotUnderstood, match=r"is not a JSONPath of RFC 9535: \w"):
+        compiled(f"$[{inside}]")
+
+
 def test_a_path_that_is_not_of_the_standard_is_refused() -> None:
     with pytest.raises(UnusableInput):
         Expectations(json_rules=[json_rule("$.a.~ == 1")]).prepare()

@@ -33,6 +33,20 @@ def test_detect_real_layout_gives_a_valid_file_and_says_what_it_could_not_tell(
     golden.hold(f"init/{name}", "\n".join(["```yaml", text + "```", "", *told, ""]))
 
 
+@pytest.mark.parametrize("value", ["1e999", "9" * 5000, "true", '"node >= 20"', '["node >= 20"]', "[null]"], ids=range(6))
+@pytest.mark.parametrize("key", ["engines", "dependencies", "workspaces", "scripts"])
+def test_detect_package_with_a_value_of_another_type_is_read(key: str, value: str, tmp_path: Path) -> None:
+    guessed = found(tmp_path, {"package.json": f'{{"scripts": {{"test": "vitest"}}, "{key}": {value}}}'})
+    assert bool(guessed.lanes) is (key != "scripts")
+
+
+@pytest.mark.parametrize("value", ["1e999", "9" * 5000, "true", "text", "[null]"], ids=range(5))
+@pytest.mark.parametrize("key", ["environment: {}", "build: {{args: {}}}"], ids=["environment", "args"])
+def test_detect_compose_file_with_a_value_of_another_type_is_read(key: str, value: str, tmp_path: Path) -> None:
+    content = f"services: {{db: {{image: 'postgres:16', {key.format(value)}}}}}\n"
+    assert found(tmp_path, {"compose.yaml": content}).lanes == {}
+
+
 HOSTILE = """
 on: push
 jobs:

@@ -59,7 +59,16 @@ def test_read_pulumi_tells_a_replacement_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", terraform(("a", ["explode"])), json.dumps({"changeSummary": {"delete": 1}}), '{"planned": 1}']
+    "text",
+    [
+        *("", "[]", "{}", terraform(("a", ["explode"])), json.dumps({"changeSummary": {"delete": 1}}), '{"planned": 1}'),
+        *(json.dumps({"format_version": "1.2", "resource_changes": changes}) for changes in ({"a": 1}, [None], ["a"], 1)),
+        *(json.dumps({"format_version": "1.2", "resource_changes": [{"change": change}]}) for change in (1, [1])),
+        json.dumps({"format_version": "1.2", "resource_changes": [{"change": {"actions": 1}}]}),
+        *(json.dumps({"format_version": "1.2", "output_changes": outputs}) for outputs in ([1], {"host": None})),
+        *(json.dumps({"steps": steps}) for steps in ({"a": 1}, [1], [{"op": "delete", "diffReasons": 1}])),
+        *(f'{{"format_version": "1.2", "a": {value}}}' for value in ("9" * 5000, "[" * 100_000)),
+    ],
 )
 def test_read_what_is_not_understood_is_never_no_changes(text: str) -> None:
     with pytest.raises(NotAPlan):

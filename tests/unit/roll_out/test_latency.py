@@ -77,7 +77,14 @@ def test_histograms_with_different_buckets_are_inconclusive(prometheus: Promethe
     assert "different buckets" in watched.judged().reason
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"data": {"result": [{"metric": {}, "value": [1, "2"]}]}}', "NaN"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", "{}", '{"data": {"result": [{"metric": {}, "value": [1, "2"]}]}}', "NaN", "[" * 100_000),
+        f'{{"data": {{"result": [{{"metric": {{"le": "1"}}, "value": [1, {"9" * 400}]}}]}}}}',
+    ],
+    ids=["nothing", "list", "object", "no bound", "NaN", "too deep", "too large"],
+)
 def test_series_of_another_answer_are_refused(text: str) -> None:
     with pytest.raises((ValueError, Unreadable), match=r"."):
         histograms(vector(text))

@@ -26,7 +26,7 @@ from cicd_actions.engines.protocol import (
 )
 from cicd_actions.engines.staged_protocol import Answers, Stage, Weighted
 from cicd_actions.roll_out.inputs import Inputs
-from cicd_actions.roll_out.staged import StagedProgress, refuse, roll_out
+from cicd_actions.roll_out.staged import StagedProgress, refuse, roll_out, waiting
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import Cancelled, UnusableInput
 from cicd_actions.toolkit.inputs import load
@@ -270,6 +270,18 @@ def test_manual_leaves_the_stage_and_another_run_promotes_it() -> None:
     assert progress.stage == "promoted"
     assert "an earlier run left a stage with 50 % of the traffic" in progress.notes[0]
     assert memory.calls == ["weigh api 100", "finish api"]
+
+
+@pytest.mark.parametrize(
+    ("until", "said"),
+    [(1.9e9, ", until 2030-03-17 17:46 UTC"), (1.9e12, ""), (1e300, ""), (float("inf"), ""), (float("-inf"), "")],
+    ids=["seconds", "milliseconds", "huge", "no end", "no beginning"],
+)
+def test_stage_that_waits_until_no_date_names_none(until: float, said: str) -> None:
+    """A `stage-command` may report any number."""
+    progress = StagedProgress({}, ())
+    progress.stages["api"] = Stage(Target("api", NEW), OLD.pinned, "", 50.0, "", until)
+    assert waiting(progress) == f"The new release stands beside the old one (api with 50 % of the traffic){said}."
 
 
 def test_promotion_without_a_stage_fails_and_one_that_was_done_passes() -> None:

@@ -123,6 +123,7 @@ def test_report_of_code_and_of_secrets_is_read(tmp_path: Path) -> None:
         (changed(PIP_AUDIT, "dependencies", 2, "vulns", to=None), "`dependencies[2].vulns` is missing"),
         (changed(GRYPE, "matches", to=None), "`matches` is missing"),
         (changed(OSV, "results", to=None), "`results` is missing"),
+        (changed(OSV, "results", 0, "packages", 0, "groups", to=[{}]), "`groups[].ids` is missing"),
         (changed(BANDIT, "results", to=None), "`results` is missing"),
         (TRIVY_VERSION, "no report of trivy is beside it"),
         ((YARN[1],), "lists none"),

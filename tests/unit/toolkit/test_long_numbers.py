@@ -1,9 +1,10 @@
-"""A whole number of any length is read from JSON, and only a longer one than Python converts becomes infinite."""
+"""JSON of any size is read: only a whole number that no float can hold becomes infinite, and what is too deep is an error."""
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import requests
 
 from cicd_actions.toolkit.long_numbers import LONGEST
 
+LARGEST = int(sys.float_info.max)
 SOURCE = Path(__file__).resolve().parents[3] / "src"
 
 
@@ -35,17 +37,28 @@ READERS: dict[str, Callable[[str], Any]] = {
     ("text", "number"),
     [
         ("9" * LONGEST, 10**LONGEST - 1),
-        ("-" + "9" * (LONGEST - 1), 1 - 10 ** (LONGEST - 1)),
+        ("-" + "9" * LONGEST, 1 - 10**LONGEST),
+        ("1" + "0" * LONGEST, 10**LONGEST),
+        (str(LARGEST), LARGEST),
         ("9" * (LONGEST + 1), float("inf")),
-        ("-" + "9" * LONGEST, float("-inf")),
+        ("-" + "9" * (LONGEST + 1), float("-inf")),
+        ("9" * 5000, float("inf")),
         ("7", 7),
     ],
-    ids=["longest", "longest negative", "longer", "longer negative", "short"],
+    ids=["longest", "longest negative", "one more digit", "largest", "larger", "larger negative", "too long", "short"],
 )
 def test_json_whole_number_is_exact_or_infinite(reader: str, text: str, number: float) -> None:
     read = READERS[reader]
     (found,) = read(f'{{"a": [{text}]}}')["a"]
     assert (type(found), found) == (type(number), number)
+    assert float(found) == float(text)  # and so raises no `OverflowError`
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000], ids=["lists", "objects"])
+def test_json_that_is_nested_too_deeply_is_a_decode_error(reader: str, text: str) -> None:
+    with pytest.raises(ValueError, match="Nested too deeply"):
+        READERS[reader](text)
 
 
 def test_json_kept_with_an_infinite_number_is_read_again() -> None:

@@ -115,7 +115,14 @@ def test_a_deadline_gives_each_call_what_is_left(clock: Clock) -> None:
         deadline.check("waiting")
 
 
-@pytest.mark.parametrize("text", ["", "soon", "-1", "1.5", "٣", "Thu, 99 Nov 2026 10:00:00 GMT"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "soon", "-1", "1.5", "٣", "Thu, 99 Nov 2026 10:00:00 GMT"),
+        "Thu, 01 Jan 99999999999 10:00:00 GMT",  # Python's own limits: an `OverflowError`
+        "Thu, 01 Jan 2026 10:00:00 +99999999999999999999",
+    ],
+)
 def test_retry_after_that_cannot_be_read_asks_for_no_time(text: str) -> None:
     assert retry_after(text) is True
 

@@ -137,8 +137,9 @@ def test_a_merge_is_a_key_until_it_is_asked_for() -> None:
     assert {key.text: plain(value) for key, value in several.merged()} == {"a": 1, "b": 2, "c": 4}
 
 
-def test_a_number_with_absurdly_many_digits_is_an_error_with_its_place() -> None:
-    root = read("a:\n  b: " + "9" * 5000).root
+@pytest.mark.parametrize("number", ["9" * 5000, "0x" + "f" * 5000, "0o" + "7" * 5000], ids=["decimal", "hex", "octal"])
+def test_a_number_with_absurdly_many_digits_is_an_error_with_its_place(number: str) -> None:
+    root = read(f"a:\n  b: {number}").root
     with pytest.raises(NotYaml) as caught:
         plain(root)
     assert (caught.value.line, caught.value.column) == (2, 6)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.verify_migrations.inputs import Level, Setting, setting
-from cicd_actions.verify_migrations.project import same_text
+from cicd_actions.verify_migrations.project import same_text, sizes
 from cicd_actions.verify_migrations.rows import _constants, _pool
 from cicd_actions.verify_migrations.values import Type, hostile, tame
 
@@ -50,3 +53,11 @@ def test_rule_setting_is_about_a_table_or_column() -> None:
     assert setting("column-missing at users: off").holds("column-missing", "users#name")
     assert setting("column-missing at users.name: off").holds("column-missing", "users#name")
     assert not setting("column-missing at users.nick: off").holds("column-missing", "users#name")
+
+
+@pytest.mark.parametrize("number", ["1e999", "9" * 5000, "NaN", "null", '"many"', "[" * 100_000])
+def test_table_size_that_is_no_whole_number_is_refused(number: str, tmp_path: Path) -> None:
+    file = tmp_path / "sizes.json"
+    file.write_text(f'{{"orders": {number}}}', "utf-8")
+    with pytest.raises(UnusableInput, match=r"^Could not read sizes\.json, the file of the input `table-sizes`: "):
+        sizes(file, "sizes.json")

@@ -25,6 +25,7 @@ from cicd_actions.workflows.syntax import (
     walk,
     written,
 )
+from cicd_actions.workflows.values import possible
 
 
 def bare(node: Node | None) -> Any:
@@ -133,6 +134,27 @@ def test_a_template_is_read_to_its_end(text: str, condition: bool) -> None:
 )
 def test_the_grammar(text: str, shape: str) -> None:
     assert written(parse(text)) == shape
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("fromJSON('30')", "30"),
+        ("fromJSON('30.0')", "30"),
+        ("fromJSON('-1.5')", "-1.5"),
+        ("fromJSON('true')", "true"),
+        ("format('v{0}', fromJSON('2'))", "v2"),
+        ("0xff", "255"),
+        ("1e999", "Infinity"),
+        ("fromJSON('-1e999')", "-Infinity"),
+        (f"fromJSON('{'9' * 5000}')", "Infinity"),
+        ("NaN", "NaN"),
+        ("fromJSON('[')", None),
+        (f"fromJSON('{'[' * 5000}')", None),
+    ],
+)
+def test_possible_number_is_the_text_that_github_writes(expression: str, value: str | None) -> None:
+    assert possible(f"${{{{ {expression} }}}}", {}) == (None if value is None else frozenset({value}))
 
 
 @pytest.mark.parametrize(

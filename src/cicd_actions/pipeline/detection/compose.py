@@ -77,7 +77,7 @@ def _service(name: str, facts: dict[str, Any], path: str, folder: str, *, once: 
     context = joined(folder, str(built.get("context", "."))) if built else ""
     check = facts.get("healthcheck")
     test = check.get("test", "") if isinstance(check, dict) else ""
-    args = built.get("args") or ()
+    args = built.get("args")
     listed = facts.get("profiles")
     profiles = [str(each) for each in listed] if isinstance(listed, list) else []
     return Service(
@@ -87,7 +87,7 @@ def _service(name: str, facts: dict[str, Any], path: str, folder: str, *, once: 
         dockerfile=joined(context, str(built.get("dockerfile", "Dockerfile"))) if built else "",
         context=context,
         target=str(built.get("target") or ""),
-        args=tuple(str(each).partition("=")[0] for each in args),
+        args=tuple(str(each).partition("=")[0] for each in args) if isinstance(args, (dict, list)) else (),
         command=_words(facts.get("command")),
         env=_env(facts.get("environment")),
         health=path_of(_words(test)),
@@ -99,7 +99,8 @@ def _service(name: str, facts: dict[str, Any], path: str, folder: str, *, once: 
 
 def _env(value: Any) -> dict[str, str]:
     """Returns the variables whose values the file itself tells, whichever of the two forms it uses."""
-    pairs = value.items() if isinstance(value, dict) else (str(each).partition("=")[::2] for each in value or ())
+    listed = value if isinstance(value, list) else ()
+    pairs = value.items() if isinstance(value, dict) else (str(each).partition("=")[::2] for each in listed)
     return {str(name): str(text) for name, text in pairs if text is not None and "$" not in str(text)}
 
 

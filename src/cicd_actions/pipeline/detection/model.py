@@ -107,10 +107,10 @@ class Repository:
     def yaml(self, path: str) -> dict[str, Any]:
         """Returns a file's mapping, its merges applied; empty where it is something else."""
         try:
-            root = yaml12.read(self.read(path), strict=False).root
+            plain = yaml12.plain(yaml12.read(self.read(path), strict=False).root)
         except yaml12.NotYaml:
             return {}
-        found = merged(yaml12.plain(root))
+        found = merged(plain)
         return found if isinstance(found, dict) else {}
 
 

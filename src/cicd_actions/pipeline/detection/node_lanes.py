@@ -151,7 +151,13 @@ def _name(folder: str, package: dict[str, Any]) -> str:
 
 
 def _dependencies(package: dict[str, Any]) -> dict[str, Any]:
-    return {**(package.get("dependencies") or {}), **(package.get("devDependencies") or {})}
+    return {**_table(package, "dependencies"), **_table(package, "devDependencies")}
+
+
+def _table(package: dict[str, Any], key: str) -> dict[str, Any]:
+    """Returns an object of a package; empty for anything else, such as `engines` as a list, which npm once took."""
+    found = package.get(key)
+    return found if isinstance(found, dict) else {}
 
 
 def _checks(found: Found, package: dict[str, Any], manager: str, path: str) -> dict[str, Guess]:
@@ -187,7 +193,7 @@ def _version(repository: Repository, standing: Standing, folder: str, package: d
             return match[1], f"the image of {name}"
     if standing.node:
         return standing.node, "the workflows use it"
-    match = re.search(r"\d+", str((package.get("engines") or {}).get("node", "")))
+    match = re.search(r"\d+", str(_table(package, "engines").get("node", "")))
     return (match[0], "the oldest of engines.node") if match else ("24", "a usual version; no file names one")
 
 

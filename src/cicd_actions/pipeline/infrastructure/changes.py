@@ -80,16 +80,18 @@ def _matches(address: str, patterns: Iterable[str]) -> bool:
 def read(text: str, *, drift: bool = False) -> Planned:
     """Returns what a plan changes; with *drift* what changed outside of the code. Raises `NotAPlan`."""
     try:
-        document = json.loads(text)
-    except ValueError as error:
+        document = json.loads(text, parse_int=int)  # two numbers that are too long would have one fingerprint
+    except (ValueError, RecursionError) as error:
         raise NotAPlan(str(error)) from None
     if not isinstance(document, dict):
         raise NotAPlan("it is not an object")
-    if "steps" in document or "changeSummary" in document:
-        return _pulumi(document)
-    if "format_version" not in document:
+    pulumi = "steps" in document or "changeSummary" in document
+    if not pulumi and "format_version" not in document:
         raise NotAPlan("it has neither `format_version`, as Terraform's has, nor `steps`, as Pulumi's has")
-    return _terraform(document, "resource_drift" if drift else "resource_changes")
+    try:
+        return _pulumi(document) if pulumi else _terraform(document, "resource_drift" if drift else "resource_changes")
+    except (TypeError, AttributeError, RecursionError) as error:
+        raise NotAPlan(f"a value has another type than in a plan: {error}") from None
 
 
 def _terraform(document: Mapping[str, Any], key: str) -> Planned:
@@ -133,7 +135,12 @@ def _pulumi(document: Mapping[str, Any]) -> Planned:
 
 
 def _objects(found: Any) -> list[dict[str, Any]]:
-    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+    """Returns a list's objects, none where it is missing. What is passed over here would be applied unseen."""
+    if found is None:
+        return []
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise NotAPlan("its changes are not a list of objects")
+    return found
 
 
 def _sorted(found: list[Change]) -> tuple[Change, ...]:

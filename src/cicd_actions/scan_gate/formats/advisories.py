@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from cicd_actions.scan_gate.document import items, mapping, objects, present, text, texts, time, whole
+from cicd_actions.scan_gate.document import Unreadable, items, mapping, objects, present, text, texts, time, whole
 from cicd_actions.scan_gate.identity import package_name
 from cicd_actions.scan_gate.scan import Category, Reported, Scan, severity, severity_of_score
 
@@ -39,6 +39,8 @@ def _osv_package(entry: dict[str, Any], file: str, scan: Scan) -> None:
             continue
         names = [*ids, *texts(group.get("aliases"), "aliases")]
         names += [alias for one in members for alias in texts(one.get("aliases"), "aliases")]
+        if not names:
+            raise Unreadable("`groups[].ids` is missing")
         events = list(_osv_events(members, name))
         fixed = tuple(dict.fromkeys(text(event["fixed"]) for event in events if event.get("fixed")))
         # Later versions than the last affected one are fixed, too; without ranges nothing is said.

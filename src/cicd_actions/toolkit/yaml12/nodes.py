@@ -130,7 +130,11 @@ def kind_of_plain(text: str) -> str:
 
 
 def _integer(text: str) -> int:
-    return int(text, 0) if text[:2] in {"0o", "0x"} else int(text)
+    if text[:2] not in {"0o", "0x"}:
+        return int(text)
+    number = int(text, 0)
+    str(number)  # only other bases have no longest number, and what cannot be written cannot be reported
+    return number
 
 
 def _float(text: str) -> float:
