@@ -72,12 +72,14 @@ class Records:
             complete, answered = complete and len(page) < PAGE, answered and fresh
         self._read[environment.lower()] = complete
         usable = usable or enough
-        history, satisfied = self._prove(found, enough, usable, complete=complete)
-        if satisfied or (history.conclusive and usable(history)) or (complete and not answered):
+        history = self._prove(found, enough, usable, complete=complete)
+        if history.conclusive and (enough(history) or usable(history)):
+            return history
+        if complete and not answered:
             return history
         if complete:
             found += self._spelled_otherwise(environment)
-            return self._prove(found, enough, usable, complete=True)[0]
+            return self._prove(found, enough, usable, complete=True)
         return self._by_task(environment, found, enough)
 
     def _newest_page(self, environment: str, *, or_kept: bool) -> tuple[list[Any], bool]:
@@ -93,7 +95,7 @@ class Records:
 
     def page(self, **which: Any) -> list[Any]:
         """Returns the newest hundred of these Deployments: one request. Raises `Inconclusive` for what is not a list."""
-        return _listed(next(self.github.pages(self._path, _LIST, needs=READ, **which), []))
+        return _listed(next(self.github.pages(self._path, _LIST, needs=READ, **which)))
 
     def _spelled_otherwise(self, environment: str) -> Iterator[_Found]:
         """Yields records of this environment in any case: two requests, made only where nothing else was found."""
@@ -108,7 +110,7 @@ class Records:
             page = self.page(environment=spelling, sha=sha)
             found += self._ours(page, environment)
             complete = complete and len(page) < PAGE
-        return self._prove(found, _never, _never, complete=complete)[0]
+        return self._prove(found, _never, _never, complete=complete)
 
     def environments(self) -> list[str]:
         """Returns the environments that the newest Deployments of this app name: one request, and nothing is proven."""
@@ -260,8 +262,8 @@ class Records:
         renamed = self.name == self.github.repository and record.app == record.run.repository
         return record.app == self.name or renamed
 
-    def _prove(self, found: list[_Found], enough: Enough, usable: Enough, *, complete: bool) -> tuple[History, bool]:
-        """Proves records newest first, until `enough`. Returns them, and whether that was enough.
+    def _prove(self, found: list[_Found], enough: Enough, usable: Enough, *, complete: bool) -> History:
+        """Proves records newest first, until `enough`, and returns them.
 
         Where they name too many workflow runs, those proven so far will do if they are `usable`.
         """
@@ -276,7 +278,7 @@ class Records:
                 record = self._proved(each)
             except TooManyRuns:
                 if (history := so_far(whole=False)).conclusive and usable(history):
-                    return history, True
+                    return history
                 raise
             if record is None:
                 continue
@@ -284,9 +286,8 @@ class Records:
             if self.trust.key and len(proven) & (len(proven) - 1):
                 continue  # a signature costs no request: thousands of records are judged at 1, 2, 4, 8 of them, and all
             if enough(history := so_far(whole=False)) and history.conclusive:
-                return history, True
-        history = so_far(whole=complete)
-        return history, history.conclusive and enough(history)
+                return history
+        return so_far(whole=complete)
 
     def _proved(self, found: _Found) -> Record | None:
         number = found.record.id
@@ -300,8 +301,9 @@ class Records:
         return self._proven[number]
 
     def _pass_over(self, deployment: Any, reason: NotARecord) -> None:
-        task = deployment.get("task") if isinstance(deployment, dict) else ""
-        number = deployment.get("id") if isinstance(deployment, dict) else None
+        if not isinstance(deployment, dict):
+            return
+        task, number = deployment.get("task"), deployment.get("id")
         if isinstance(task, str) and task.startswith("cicd-actions:") and isinstance(number, int):
             if number not in self._passed_over:
                 self.github.runtime.log(f"The record {number} does not count: {reason}.")
@@ -316,24 +318,20 @@ class Records:
         while True:
             unread = [stream for stream in streams if not stream.done]
             if not unread:
-                return self._prove(
-                    [*known, *(each for stream in streams for each in stream.found)], enough, enough, complete=True
-                )[0]
+                every = [each for stream in streams for each in stream.found]
+                return self._prove([*known, *every], enough, enough, complete=True)
             # Only what is newer than the oldest record read of each task is a history without gaps.
             floor = max(stream.lowest for stream in unread)
             if all(stream.asked for stream in streams):
                 whole = [each for stream in streams for each in stream.found if each.record.id >= floor]
-                so_far, satisfied = self._prove([*known, *whole], enough, enough, complete=False)
-                if satisfied:
+                so_far = self._prove([*known, *whole], enough, enough, complete=False)
+                if so_far.conclusive and enough(so_far):
                     return so_far
             behind = max(unread, key=lambda stream: (not stream.asked, stream.lowest))
-            page = next(behind.pages, None)
+            page: Any = next(behind.pages, [])
             behind.asked = True
-            if page is None or not page:
-                behind.done = True
-                continue
             behind.found += self._ours(page, environment)
-            behind.lowest = min((each["id"] for each in page if isinstance(each, dict)), default=0)
+            behind.lowest = min((each["id"] for each in page if isinstance(each, dict)), default=behind.lowest)
             # A deploy carries no verdict: old ones matter to nothing.
             behind.done = len(page) < PAGE or behind.task is Task.DEPLOY
 

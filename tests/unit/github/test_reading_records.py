@@ -24,6 +24,7 @@ from tests.fakes.github import FakeGitHub, deployments, settings
 
 REPOSITORY = "org/app"
 TRUST = Trust(key=b"a key of the environment", repository="1")
+BY_RUN = Trust(refs=("main",))
 VERDICTS = {Task.PASSED: "pass", Task.QUARANTINED: "fail"}
 
 
@@ -132,6 +133,24 @@ class TestWriting:
         with pytest.raises(NotFound, match=f"record {sha(1)[:12]} in staging"):
             records.write(record(1))
 
+    def test_adopted_release_that_will_not_count_is_refused_and_says_how_to_prove_it(
+        self, github: FakeGitHub, client: Callable[..., GitHub], token: str
+    ) -> None:
+        records = Records(client(token), "", BY_RUN)
+        with pytest.raises(Inconclusive) as refused:
+            records.write(record(1, kind="adopt"))
+        number = deployments.kept(github, REPOSITORY).deployments[0]["id"]
+        assert refused.value.what == (
+            f"The record {number} of {sha(1)[:12]} in staging will not count: it names no workflow run."
+        )  # fmt: skip
+        assert refused.value.cause == "A record counts only when its writer is proven."
+        assert refused.value.fix == (
+            "Use the job's own token, on the default branch:\n\n    with:\n      github-token: ${{ github.token }}\n\n"
+            "Or sign the records, here and in the deploys:\n\n    with:\n      record-key: RECORD_KEY"
+        )
+        records.write(record(2))
+        assert "::warning::" in said(records)
+
     @pytest.mark.parametrize(("app", "alone"), [("", True), (REPOSITORY, True), ("shop", False)])
     def test_status_replaces_older_ones_only_where_the_repository_is_the_app(
         self, github: FakeGitHub, client: Callable[..., GitHub], token: str, put: Put, app: str, alone: bool
@@ -187,9 +206,13 @@ class TestReading:
         put(record(3, Task.QUARANTINED, environment="STAGING"))
         found = records.history("staging", anything)
         assert (shas(found), [each.sha for each in found.outcomes]) == ([sha(1)], [sha(3), sha(1)])
-        assert asked(github) == [
+        requests = [
             {"environment": "staging"}, {"task": "cicd-actions:passed"}, {"task": "cicd-actions:quarantined"},
         ]  # fmt: skip
+        assert asked(github) == requests
+        github.calls.clear()
+        Records(records.github, "", BY_RUN).history("staging", anything)
+        assert asked(github) == requests
 
     def test_history_that_is_enough_is_not_read_further(self, github: FakeGitHub, records: Records, put: Put) -> None:
         put(record(1), record(2), record(3))
@@ -228,6 +251,43 @@ class TestReading:
             {"environment": "staging", "task": "cicd-actions:passed", "page": "2"},
         ]  # fmt: skip
 
+    def test_history_by_task_of_exactly_a_page_ends_with_it(self, github: FakeGitHub, records: Records, put: Put) -> None:
+        put(*(record(number) for number in range(1, 101)))
+        deployments.other_tool(github, REPOSITORY, "staging", sha(1))
+        found = records.history("staging", lambda _: False)
+        assert (len(found.good()), found.complete, len(github.calls)) == (100, True, 4)
+
+    def test_history_by_task_does_not_take_an_adopted_release_for_the_first_while_older_records_are_unread(
+        self, records: Records, put: Put
+    ) -> None:
+        put(record(1), *(record(2, Task.QUARANTINED) for _ in range(60)), record(3, kind="adopt"))
+        put(*(record(4, Task.QUARANTINED) for _ in range(60)), *(record(1, app="shop") for _ in range(100)))
+        assert shas(records.history("staging", anything)) == [sha(1)]
+
+    def test_history_by_task_passes_over_a_page_that_is_not_of_deployments(
+        self, github: FakeGitHub, records: Records, put: Put
+    ) -> None:
+        put(record(1, Task.QUARANTINED))
+        for each in ("{}", '"text"'):
+            github.fail("GET", "/deployments$", text=f"[{', '.join([each] * 100)}]", status=200)
+        found = records.history("staging", anything)
+        assert ([each.sha for each in found.records], found.complete) == ([sha(1)], True)
+
+    @pytest.mark.parametrize("answer", ["{}", "null", '""'])
+    def test_history_by_task_of_an_answer_that_is_not_a_list_is_inconclusive(
+        self, github: FakeGitHub, records: Records, answer: str
+    ) -> None:
+        for text in (json.dumps([{}] * 100), answer):
+            github.fail("GET", "/deployments$", text=text, status=200)
+        with pytest.raises(Inconclusive, match="GitHub's answer is not a list"):
+            records.history("staging", anything)
+
+    def test_history_by_task_that_cannot_be_read_says_what_was_wanted(self, github: FakeGitHub, records: Records) -> None:
+        github.fail("GET", "/deployments$", text=json.dumps([{}] * 100), status=200)
+        github.fail("GET", "/deployments$", status=404)
+        with pytest.raises(NotFound, match="list the deployments"):
+            records.history("staging", anything)
+
     def test_history_says_once_which_record_does_not_count(self, github: FakeGitHub, records: Records, put: Put) -> None:
         one, two = put(record(1), record(2), trust=Trust(key=b"another"))
         deployments.other_tool(github, REPOSITORY, "staging", sha(1), payload="{}")
@@ -263,6 +323,14 @@ class TestReading:
     def test_history_names_other_apps_by_their_releases_and_not_by_their_locks(self, records: Records, put: Put) -> None:
         put(record(1, app="shop"), record(2, app="blog", environment="production"), lock(3, app="desk"))
         assert records.history("staging", anything).apps == frozenset({"shop"})
+
+    def test_of_sha_of_too_many_runs_is_inconclusive(
+        self, github: FakeGitHub, client: Callable[..., GitHub], token: str, put: Put
+    ) -> None:
+        of_runs = (record(1, run=Run(str(number))) for number in range(1, MOST_RUNS + 2))
+        put(*of_runs, trust=BY_RUN, creator="github-actions[bot]")
+        with pytest.raises(TooManyRuns):
+            Records(client(token), "", BY_RUN).of_sha("staging", sha(1))
 
     def test_of_sha_asks_for_that_commit_in_both_spellings(self, github: FakeGitHub, records: Records, put: Put) -> None:
         put(record(1, environment="Staging"), record(2, environment="Staging"), record(1, Task.QUARANTINED))
@@ -304,18 +372,29 @@ class TestReading:
         assert [each.sha for each, _, _ in records.proofs_of("staging", 2, sha(1))] == [sha(1)]
         assert records.proofs_of("staging", 2, sha(4)) == []
 
+    @pytest.mark.parametrize("environment", ["staging", "STAGING"])
     def test_history_of_too_many_runs_is_usable_where_older_records_would_only_add(
-        self, github: FakeGitHub, client: Callable[..., GitHub], token: str, put: Put
+        self, github: FakeGitHub, client: Callable[..., GitHub], token: str, put: Put, environment: str
     ) -> None:
-        by_run = Trust(refs=("main",))
         for number in range(1, MOST_RUNS + 2):
             deployments.run(github, REPOSITORY, number, sha(number))
-            put(record(number, run=Run(str(number))), trust=by_run, creator="github-actions[bot]")
-        made = Records(client(token), "", by_run)
+            of_run = record(number, environment=environment, run=Run(str(number)))
+            put(of_run, trust=BY_RUN, creator="github-actions[bot]")
+        made = Records(client(token), "", BY_RUN)
         found = made.history("staging", lambda _: False, anything)
         assert (len(found.good()), found.complete) == (MOST_RUNS, False)
         with pytest.raises(TooManyRuns):
             made.history("staging", lambda _: False)
+
+    @pytest.mark.parametrize("records_of_runs", [MOST_RUNS + 1, 101], ids=["page", "pages"])
+    def test_history_by_task_of_too_many_runs_is_inconclusive(
+        self, client: Callable[..., GitHub], token: str, put: Put, records_of_runs: int
+    ) -> None:
+        of_runs = (record(number, run=Run(str(number))) for number in range(1, records_of_runs + 1))
+        put(*of_runs, trust=BY_RUN, creator="github-actions[bot]")
+        put(*(record(1, app="shop") for _ in range(100)))
+        with pytest.raises(TooManyRuns):
+            Records(client(token), "", BY_RUN).history("staging", lambda _: False)
 
 
 class TestLocks:
@@ -331,6 +410,29 @@ class TestLocks:
         # It was read: the answer stands for this run of an action.
         assert records.lock("Staging") == found
         assert len(github.calls) == 1
+
+    def test_lock_that_a_commits_history_came_across_is_not_taken_for_the_newest(self, records: Records, put: Put) -> None:
+        put(lock(1), lock(2, "unlock"))
+        records.of_sha("staging", sha(1))
+        found = records.lock("staging")
+        assert found is not None
+        assert found.kind == "unlock"
+
+    def test_lock_of_an_environment_without_one_is_asked_for_once(self, github: FakeGitHub, records: Records) -> None:
+        assert [records.lock("staging") for _ in range(2)] == [None, None]
+        assert len(github.calls) == 1
+
+    def test_announced_rollback_behind_a_page_of_locks_is_found(self, records: Records, put: Put) -> None:
+        put(lock(1, "rollback"), *(lock(2) for _ in range(100)))
+        assert records.lock("staging") is not None
+        found = records.announced("staging")
+        assert found is not None
+        assert found[0].sha == sha(1)
+
+    def test_lock_that_cannot_be_read_says_what_was_wanted(self, github: FakeGitHub, records: Records) -> None:
+        github.fail("GET", "/deployments$", status=404)
+        with pytest.raises(NotFound, match="list the deployments"):
+            records.lock("staging")
 
     def test_lock_that_is_not_proven_locks_nothing(self, records: Records, put: Put) -> None:
         put(lock(1))
@@ -420,9 +522,9 @@ class TestKeptPages:
         names = ("GITHUB_REPOSITORY", "GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT", "GITHUB_JOB")
         variables = {**dict.fromkeys(names, "1"), "RUNNER_TEMP": str(tmp_path), "GITHUB_API_URL": github.url}
 
-        def made(trust: Trust = TRUST) -> Records:
+        def made(trust: Trust = TRUST, repository: str = REPOSITORY) -> Records:
             runtime = Runtime(variables, io.StringIO(), sleep=waits.append)
-            return Records(GitHub(token, REPOSITORY, runtime, runtime.deadline(30)), "", trust)
+            return Records(GitHub(token, repository, runtime, runtime.deadline(30)), "", trust)
 
         return made
 
@@ -465,14 +567,23 @@ class TestKeptPages:
         with pytest.raises(Inconclusive):
             in_job().history("staging", anything, or_kept=True)
 
+    def test_history_of_another_repository_is_not_taken_from_a_kept_page(
+        self, github: FakeGitHub, in_job: Callable[..., Records], put: Put
+    ) -> None:
+        put(record(1))
+        in_job().history("staging", anything)
+        github.fail("GET", "/deployments$", status=502, times=99)
+        with pytest.raises(Inconclusive):
+            in_job(repository="org/other").history("staging", anything, or_kept=True)
+
     def test_history_of_unsigned_records_is_always_asked_for(
         self, github: FakeGitHub, in_job: Callable[..., Records], put: Put
     ) -> None:
         put(record(1))
-        in_job(Trust(refs=("main",))).history("staging", lambda _: False)
+        in_job(BY_RUN).history("staging", lambda _: False)
         github.fail("GET", "/deployments$", status=502, times=99)
         with pytest.raises(Inconclusive):
-            in_job(Trust(refs=("main",))).history("staging", anything)
+            in_job(BY_RUN).history("staging", anything)
 
 
 def test_within_another_client_the_app_and_the_trust_stay(records: Records, client: Callable[..., GitHub], token: str) -> None:
