@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import tarfile
+import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -149,7 +150,10 @@ def _workflows(source: Path, target: Path, references: str) -> None:
 
 
 def _sbom(packages: list[Package], version: str, commit: str) -> str:
-    """CycloneDX 1.5 (https://cyclonedx.org/docs/1.5/json/), without time or serial number: it has to be reproducible."""
+    """CycloneDX 1.5 (https://cyclonedx.org/docs/1.5/json/), without a time: it has to be reproducible.
+
+    Its serial number is made of what it says: actions/attest takes no file without one.
+    """
     components = [
         {
             "type": "library",
@@ -170,15 +174,19 @@ def _sbom(packages: list[Package], version: str, commit: str) -> str:
         "purl": f"pkg:github/{REPOSITORY}@{commit}",
         "licenses": [{"license": {"id": "Apache-2.0"}}],
     }
+    content = {
+        "version": 1,
+        "metadata": {"component": own},
+        "components": components,
+        "dependencies": [{"ref": own["bom-ref"], "dependsOn": [component["bom-ref"] for component in components]}],
+    }
     return _json(
         {
             "$schema": "http://cyclonedx.org/schema/bom-1.5.schema.json",
             "bomFormat": "CycloneDX",
             "specVersion": "1.5",
-            "version": 1,
-            "metadata": {"component": own},
-            "components": components,
-            "dependencies": [{"ref": own["bom-ref"], "dependsOn": [component["bom-ref"] for component in components]}],
+            "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, _json(content))}",
+            **content,
         }
     )
 

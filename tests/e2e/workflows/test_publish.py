@@ -13,6 +13,7 @@ import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 from demo.act import Act
 from demo.export import PLACEHOLDER_SHA, REPOSITORY, for_act
@@ -22,6 +23,7 @@ from tests.fakes.gh import Gh
 from tests.harness.release import committed, git, signing_key, tagged
 
 VERSION = "1.2.3"
+SBOM = f"{json.dumps({'bomFormat': 'CycloneDX', 'specVersion': '1.5', 'serialNumber': f'urn:uuid:{UUID(int=0)}'})}\n"
 STEPS = {"upload-artifact": "build", "download-artifact": "publish", "create-github-app-token": "publish"}
 """The actions whose steps fail, and their jobs."""
 
@@ -71,7 +73,7 @@ class Project(Consumer):
         (called / ".github" / "workflows").mkdir(parents=True)
         (called / ".github" / "workflows" / "self-test.yml").write_text(CALLED)
         tree.mkdir()
-        (tree / "sbom.cdx.json").write_text("{}\n")
+        (tree / "sbom.cdx.json").write_text(SBOM)
         home.mkdir()
         (home / ".gitconfig").write_text(f'[url "file://{self.hub.parents[1]}/"]\n\tinsteadOf = https://github.com/\n')
         self.key, self.other_key = signing_key(folder / "key"), signing_key(folder / "other-key")
@@ -91,7 +93,7 @@ class Project(Consumer):
     def forge(self, digest: str) -> None:
         """Somebody else pushes the tag: with the files of a release that pins this image, and signed with another key."""
         facts = {"version": VERSION, "commit": self.head, "image": f"ghcr.io/{REPOSITORY}@{digest}"}
-        files = {"release.json": f"{json.dumps(facts)}\n", "sbom.cdx.json": "{}\n"}
+        files = {"release.json": f"{json.dumps(facts)}\n", "sbom.cdx.json": SBOM}
         tagged(self.hub, f"v{VERSION}", committed(self.hub, files, [self.head], self.other_key), self.other_key)
 
     def publish(self, failing: str = "") -> dict[str, str]:

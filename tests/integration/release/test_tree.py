@@ -15,6 +15,7 @@ import yaml
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+from cicd_actions.pipeline import check_sbom
 from tests.harness.release import git, release
 from tools.release.__main__ import contents
 
@@ -54,6 +55,12 @@ def test_every_shipped_package_has_its_licence_and_stands_in_the_sbom(tree: Path
     assert not {"cryptography", "pynacl", "cffi"} & listed
     assert all(component["properties"] for component in sbom["components"]), "each with the hash it was locked by"
     assert all(any(folder.iterdir()) for folder in (tree / "licences").iterdir())
+
+
+def test_the_sbom_has_what_can_be_attested(tree: Path) -> None:
+    sbom = json.loads((tree / "sbom.cdx.json").read_text())
+    assert sbom["bomFormat"] == "CycloneDX"
+    assert all(sbom[key] for key in check_sbom.NEEDED)
 
 
 def test_the_sbom_is_what_its_schema_says(tree: Path) -> None:
