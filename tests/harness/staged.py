@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import docker
+import httpx
 from docker.types import EndpointSpec
 
 from cicd_actions.engines.protocol import Running
@@ -35,14 +36,20 @@ class Place:
     kill_proxy: Callable[[], None]
 
     def up(self, engine: StagedSwarm | StagedDocker) -> Running:
-        """What runs, once it is whole."""
+        """What runs, once it is whole and clients get it: the proxy has to find its replicas by name first."""
         deadline = Deadline(30)
         while True:
             now = engine.running([self.service], deadline)[self.service]
-            if now.ready == now.wanted:
+            if now.ready == now.wanted and self._answers():
                 return now
             deadline.check("coming up")
             time.sleep(0.1)
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(self.url, timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
 
 
 def on_swarm(stack: Stack, images: Images, image: str, replicas: int = 2, *, control: str = "", **more: Any) -> Place:
