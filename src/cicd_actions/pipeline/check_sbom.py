@@ -40,13 +40,18 @@ class Inputs:
     sbom: str = declare(string, "The SBOM, a file.", required=True)
     image: str = declare(string, "Name of the image.", required=True)
     digest: str = declare(string, "Digest of the image.", required=True)
-    sha256: str = declare(string, "Hash of the SBOM that was made. Default: none, where it was made in this job.")
+    sha256: str = declare(
+        string,
+        "Hash of the SBOM that was made, or `none` where it is not known. Default: not compared.",
+    )
 
 
 def run(inputs: Inputs, _runtime: Runtime) -> Report:
     """Checks. Raises `Failed` for an SBOM that must not be attested."""
     data = _read(inputs)
     found = hashlib.sha256(data).hexdigest()
+    if inputs.sha256 == "none":
+        raise _refused(inputs, "the job `image` named no hash of it", "Its output `sha256` did not reach this job.", AGAIN)
     if inputs.sha256 and found != inputs.sha256:
         raise _refused(
             inputs,
@@ -88,8 +93,10 @@ def _document(data: bytes, inputs: Inputs) -> dict[str, Any]:
         found = json.loads(data)
     except (ValueError, RecursionError):
         found = None
-    if not isinstance(found, dict) or found.get("bomFormat") != "CycloneDX" or not all(found.get(key) for key in NEEDED):
+    if not isinstance(found, dict) or found.get("bomFormat") != "CycloneDX":
         raise _refused(inputs, "it is not CycloneDX in JSON", "trivy wrote something else.", f"{AGAIN}\n{OFF}")
+    if missing := [f"`{key}`" for key in NEEDED if not found.get(key)]:
+        raise _refused(inputs, f"it has no {' and no '.join(missing)}", "actions/attest takes none without.", f"{AGAIN}\n{OFF}")
     return found
 
 

@@ -59,9 +59,14 @@ def test_run_sbom_of_the_image_gives_its_hash(tmp_path: Path, read: list[str]) -
     assert check(tmp_path, text, sha256=str(made)).outputs == report.outputs
 
 
-@pytest.mark.parametrize("sha256", ["none", "0" * 64])
-def test_run_sbom_that_was_not_made_is_refused(tmp_path: Path, sha256: str) -> None:
-    error = refused(tmp_path, json.dumps(sbom(f"api@{DIGEST}")), "it is not the one that the job `image` made", sha256=sha256)
+def test_run_sbom_without_a_hash_to_compare_is_refused(tmp_path: Path) -> None:
+    error = refused(tmp_path, json.dumps(sbom(f"api@{DIGEST}")), "the job `image` named no hash of it", sha256="none")
+    assert "Run the job `image` of this image again" in error.fix
+
+
+def test_run_sbom_that_was_not_made_is_refused(tmp_path: Path) -> None:
+    text = json.dumps(sbom(f"api@{DIGEST}"))
+    error = refused(tmp_path, text, "it is not the one that the job `image` made", sha256="0" * 64)
     assert "The artifact `sbom-api` was replaced" in error.cause
     assert "Run the job `image` of this image again" in error.fix
 
@@ -77,12 +82,17 @@ def test_run_sbom_of_another_image_is_refused(tmp_path: Path, read: list[str]) -
     "text",
     [
         "", "{", "[]", "null", "[" * 100_000, b"\xff\xfe\x00", "1" * 5000,
-        *(json.dumps(sbom(f"api@{DIGEST}", **{key: None})) for key in ("bomFormat", "specVersion", "serialNumber")),
-        json.dumps(sbom(f"api@{DIGEST}", bomFormat="SPDX")),
+        *(json.dumps(sbom(f"api@{DIGEST}", bomFormat=each)) for each in (None, "SPDX")),
     ],
 )  # fmt: skip
 def test_run_file_that_cannot_be_attested_is_refused(tmp_path: Path, text: str | bytes) -> None:
     assert "sbom: false" in refused(tmp_path, text, "it is not CycloneDX in JSON").fix
+
+
+def test_run_sbom_without_what_an_attestation_needs_says_what_is_missing(tmp_path: Path) -> None:
+    one, both = sbom(f"api@{DIGEST}", serialNumber=None), sbom(f"api@{DIGEST}", serialNumber="", specVersion=None)
+    assert "sbom: false" in refused(tmp_path, json.dumps(one), "it has no `serialNumber`").fix
+    refused(tmp_path, json.dumps(both), "it has no `serialNumber` and no `specVersion`")
 
 
 @pytest.mark.parametrize(
