@@ -56,12 +56,14 @@ $(MUTATION)/ready: requirements/mutation.txt tools/bootstrap.py
 mutation: $(MUTATION)/ready ## change the safety rules one by one, and see whether a test fails (PARTS="judge proof" for some)
 	@$(MUTATION)/bin/python -m tools.mutation $(PARTS)
 
-golden: $(READY) ## keep the summaries that the actions write now (tests/golden)
+golden: $(READY) ## keep the summaries that the actions write now (tests/golden), and name those that changed
 	@CICD_ACTIONS_GOLDEN=write $(RUN) -m pytest -q $(or $(PYTEST),$(wildcard tests/integration/*/test_summaries.py))
+	@git status --short -- tests/golden
 
 pictures: $(READY) ## draw the pictures of the README from the kept summaries
 	@$(RUN) -m tools.picture tests/golden/health-gate/fail.md docs/images/red-gate.svg
 	@$(RUN) -m tools.picture tests/golden/demo/health.md docs/images/demo.svg
+	@git status --short -- docs/images
 
 lint: $(READY) ## ruff, mypy --strict, vulture, zizmor, actionlint, and that the metadata is fresh
 	@$(VENV)/bin/ruff check .

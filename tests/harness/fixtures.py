@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TextIO, TypeVar
 
 import docker
 import pytest
@@ -18,6 +19,22 @@ from tests.harness.engine import Daemon, NotHere, Registry, answering, make_base
 from tests.harness.kube_apiserver import KubeApiServer, Namespace, missing
 from tests.harness.stack import Images, Stack, make_network, remove_network
 
+Begun = TypeVar("Begun")
+
+
+@contextlib.contextmanager
+def _used(what: str, begin: Callable[[], Begun]) -> Iterator[tuple[TextIO, TextIO, Begun]]:
+    """Begins what this machine has once, and counts as a user of it: what `begin` gave, after the lock and the users' lock."""
+    place = Path(tempfile.gettempdir(), f"cicd-actions-test-{what}")
+    with place.with_suffix(".begin").open("a") as beginning, place.with_suffix(".users").open("a") as users:
+        fcntl.flock(beginning, fcntl.LOCK_EX)
+        try:
+            begun = begin()
+            fcntl.flock(users, fcntl.LOCK_SH)
+        finally:
+            fcntl.flock(beginning, fcntl.LOCK_UN)
+        yield beginning, users, begun
+
 
 @contextlib.contextmanager
 def shared(what: str, begin: Callable[[], Callable[[], None] | None]) -> Iterator[None]:
@@ -25,14 +42,7 @@ def shared(what: str, begin: Callable[[], Callable[[], None] | None]) -> Iterato
 
     `begin` gives what ends it, or `None` where it is there already.
     """
-    place = Path(tempfile.gettempdir(), f"cicd-actions-test-{what}")
-    with place.with_suffix(".begin").open("a") as beginning, place.with_suffix(".users").open("a") as users:
-        fcntl.flock(beginning, fcntl.LOCK_EX)
-        try:
-            end = begin()
-            fcntl.flock(users, fcntl.LOCK_SH)
-        finally:
-            fcntl.flock(beginning, fcntl.LOCK_UN)
+    with _used(what, begin) as (_, users, end):
         try:
             yield
         finally:
@@ -50,17 +60,14 @@ def shared_until_the_last(
 
     `here` names what there is; empty for nothing. What the tests did not begin stays.
     """
-    place = Path(tempfile.gettempdir(), f"cicd-actions-test-{what}")
-    begun = place.with_suffix(".begun")
-    with place.with_suffix(".begin").open("a") as beginning, place.with_suffix(".users").open("a") as users:
-        fcntl.flock(beginning, fcntl.LOCK_EX)
-        try:
-            if not here():
-                begin()
-                begun.write_text(here())
-            fcntl.flock(users, fcntl.LOCK_SH)
-        finally:
-            fcntl.flock(beginning, fcntl.LOCK_UN)
+    begun = Path(tempfile.gettempdir(), f"cicd-actions-test-{what}.begun")
+
+    def begin_once() -> None:
+        if not here():
+            begin()
+            begun.write_text(here())
+
+    with _used(what, begin_once) as (beginning, users, _):
         try:
             yield
         finally:

@@ -22,7 +22,7 @@ from cicd_actions.engines.release import examine, roll_out, settled
 from cicd_actions.engines.staged_inputs import STAGED, abandon_all
 from cicd_actions.roll_out import staged
 from cicd_actions.roll_out.inputs import Inputs, Wanted
-from cicd_actions.roll_out.staged import StagedProgress
+from cicd_actions.roll_out.progress import StagedProgress
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import ActionError, Cancelled, UnusableInput
 from cicd_actions.toolkit.findings import Finding, Severity
@@ -172,7 +172,7 @@ def _report(progress: StagedProgress, deadline: Deadline) -> Report:
         moved = len(progress.arrived)
         headline = f"{_services(moved)} arrived in {deadline.elapsed:.1f} s."
         if progress.stage == "staged":
-            headline = staged.waiting(progress)
+            headline = progress.waiting()
         if progress.unchanged:
             headline += f" {', '.join(progress.unchanged)} ran it already."
         findings = [

@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from dataclasses import dataclass
 from typing import Any
 
 from cicd_actions.canary_analysis import judgement
@@ -18,21 +17,21 @@ from cicd_actions.canary_analysis.judgement import Judged
 from cicd_actions.canary_analysis.proportions import Counted
 from cicd_actions.engines import reported
 from cicd_actions.engines.protocol import ChangedMeanwhile, Engine, Evidence, Refused, RollOutFailed
-from cicd_actions.engines.release import Progress, runs_already, settled
+from cicd_actions.engines.release import runs_already, settled
 from cicd_actions.engines.staged_inputs import abandon
-from cicd_actions.engines.staged_protocol import Counting, Stage, Staged, Weighted
+from cicd_actions.engines.staged_protocol import Counting, Staged, Weighted
 from cicd_actions.health_gate import reading
 from cicd_actions.health_gate import run as health_gate
 from cicd_actions.health_gate.inputs import Inputs as GateInputs
 from cicd_actions.roll_out import prometheus
 from cicd_actions.roll_out.counts import ByPrometheus, Uncounted
 from cicd_actions.roll_out.inputs import Inputs
+from cicd_actions.roll_out.progress import StagedProgress
 from cicd_actions.roll_out.strategy import Step
 from cicd_actions.roll_out.watch import Watch, old_answers, weigh
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import ActionError, Inconclusive, UnusableInput
 from cicd_actions.toolkit.inputs import declarations
-from cicd_actions.toolkit.report import Block, Code, Heading, Table
 from cicd_actions.toolkit.runtime import Runtime
 from cicd_actions.toolkit.verdict import Verdict
 
@@ -47,32 +46,6 @@ class Held(Inconclusive):
     """A step had no verdict, and the stage stands without traffic for a person to decide."""
 
     title = "Stage held"
-
-
-@dataclass
-class StagedProgress(Progress):
-    """The state of a staged roll-out.
-
-    - `stages`: those that stand. `finished`: the services that were promoted.
-    - `judged`: each verdict on the way: at which share, of which service, and it. `notes`: what else people should know.
-    - `stage`: what became of the stages: `promoted`, `abandoned`, `staged` (it waits to be promoted) or `held`.
-    """
-
-    stages: dict[str, Stage] = field(default_factory=dict)
-    finished: list[str] = field(default_factory=list)
-    judged: list[tuple[str, str, Judged]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    stage: str = ""
-
-    def state(self, service: str) -> str:
-        if self.stage in {"staged", "held"} and service in self.stages:
-            return f"staged, {self.stages[service].percent:.0f} % of the traffic"
-        return super().state(service)
-
-    def blocks(self) -> list[Block]:
-        """Returns the verdicts on the way, for people."""
-        rows = [(at, Code(service), judged.verdict.value, judged.reason) for at, service, judged in self.judged]
-        return [Heading("On the way"), Table(("at", "service", "verdict", "why"), rows)] if rows else []
 
 
 def refuse(inputs: Inputs, engine: Engine, runtime: Runtime) -> None:
@@ -370,17 +343,6 @@ class _Walk:
     def _note(self, text: str) -> None:
         self.progress.notes.append(text)
         self.runtime.log(text)
-
-
-def waiting(progress: StagedProgress) -> str:
-    """Returns the sentence about stages that wait to be promoted."""
-    shares = ", ".join(f"{service} with {stage.percent:.0f} %" for service, stage in progress.stages.items())
-    until = min(stage.until for stage in progress.stages.values())
-    try:
-        end = f", until {datetime.fromtimestamp(until, timezone.utc):%Y-%m-%d %H:%M} UTC"
-    except (ValueError, OverflowError, OSError):  # a program may report any number: milliseconds, or one without an end
-        end = ""
-    return f"The new release stands beside the old one ({shares} of the traffic){end}."
 
 
 def _gate_inputs(inputs: Inputs, places: Mapping[str, str], sha: str) -> GateInputs:

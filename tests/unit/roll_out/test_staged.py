@@ -26,7 +26,8 @@ from cicd_actions.engines.protocol import (
 )
 from cicd_actions.engines.staged_protocol import Answers, Stage, Weighted
 from cicd_actions.roll_out.inputs import Inputs
-from cicd_actions.roll_out.staged import StagedProgress, refuse, roll_out, waiting
+from cicd_actions.roll_out.progress import StagedProgress
+from cicd_actions.roll_out.staged import refuse, roll_out
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import Cancelled, UnusableInput
 from cicd_actions.toolkit.inputs import load
@@ -281,7 +282,7 @@ def test_stage_that_waits_until_no_date_names_none(until: float, said: str) -> N
     """A `stage-command` may report any number."""
     progress = StagedProgress({}, ())
     progress.stages["api"] = Stage(Target("api", NEW), OLD.pinned, "", 50.0, "", until)
-    assert waiting(progress) == f"The new release stands beside the old one (api with 50 % of the traffic){said}."
+    assert progress.waiting() == f"The new release stands beside the old one (api with 50 % of the traffic){said}."
 
 
 def test_promotion_without_a_stage_fails_and_one_that_was_done_passes() -> None:
