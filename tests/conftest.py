@@ -10,7 +10,7 @@ from collections.abc import Generator
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.harness.fixtures", "tests.harness.golden"]
+pytest_plugins = ["tests.harness.fixtures", "tests.harness.golden", "tests.harness.measuring"]
 
 # Programs that the tests start keep their byte code: an import compiles in three times the time that it takes.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

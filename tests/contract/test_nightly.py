@@ -1,10 +1,14 @@
-"""Holds the tests that `.ci/run` leaves out: each is documented, and the nightly run selects all of them."""
+"""Holds what `.ci/run` runs: the tests that it leaves out are documented and run each night, and what it runs is measured."""
 
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -33,5 +37,32 @@ def test_contributing_names_each_nightly_test() -> None:
 
 def test_nightly_run_leaves_no_test_out() -> None:
     run = (ROOT / ".ci" / "run").read_text("utf-8")
-    assert "if [ \"$what\" = coverage ]; then\n    selected=''\n    pythons=all\nfi\n" in run
-    assert "run: sudo .ci/run coverage\n" in (ROOT / ".github" / "workflows" / "nightly.yml").read_text("utf-8")
+    assert "if [ \"$what\" = nightly ]; then\n    selected=''\n    pythons=all\nfi\n" in run
+    assert "run: sudo .ci/run nightly\n" in (ROOT / ".github" / "workflows" / "nightly.yml").read_text("utf-8")
+
+
+def recipe(**variables: str) -> str:
+    """Returns what `make test` would run."""
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(("MAKE", "CICD_ACTIONS_", "MFLAGS"))}
+    words = ["make", "-n", "test", *(f"{name}={text}" for name, text in variables.items())]
+    return subprocess.run(words, cwd=ROOT, env=kept, capture_output=True, text=True, check=True).stdout
+
+
+def test_each_run_is_measured_and_holds_the_floor() -> None:
+    run = (ROOT / ".ci" / "run").read_text("utf-8")
+    assert 'CICD_ACTIONS_NO_SKIP=1 make test MEASURE=yes PYTEST="' in run
+    assert "\nfail_under = 95\n" in (ROOT / "pyproject.toml").read_text("utf-8")
+    assert " report >" in recipe(MEASURE="yes", PYTEST="-q", CICD_ACTIONS_NO_SKIP="1")
+
+
+@pytest.mark.parametrize(
+    ("variables", "measured"),
+    [
+        ({}, " report --fail-under 0 >"),
+        ({"PYTEST": "-q"}, ""),
+        ({"PYTEST": "-q", "MEASURE": "yes", "FLOOR": "60"}, "--fail-under 60"),
+    ],
+)
+def test_where_tests_may_be_skipped_the_floor_is_what_is_asked(variables: dict[str, str], measured: str) -> None:
+    made = recipe(**variables)
+    assert measured in made and ("coverage" in made) == bool(measured)

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.harness.measuring import MEASURED
+
 ROOT = Path(__file__).resolve().parents[2]
-MEASURED = "COVERAGE_PROCESS_CONFIG"
-"""The variable by which coverage measures the programs that a test starts: one with few variables is handed it too."""
 UNTIL_SIGTERM = 7.5
 """Seconds from the SIGINT of GitHub's runner to its SIGTERM: the deadline of an action that is cancelled."""
 
@@ -35,7 +35,7 @@ class Step:
 
     def __init__(self, name: str, inputs: Mapping[str, str], folder: Path | None = None, **variables: str) -> None:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("GITHUB_")}
-        environment |= {"INPUTS": json.dumps(dict(inputs)), "PYTHONPATH": str(ROOT / "src"), **variables}
+        environment |= {"INPUTS": json.dumps(dict(inputs)), "PYTHONPATH": str(ROOT / "src"), **MEASURED, **variables}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "cicd_actions", name, "--json"],
             env=environment,

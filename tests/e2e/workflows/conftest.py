@@ -24,6 +24,7 @@ from demo.picture import Picture
 from demo.third_party import repositories
 from demo.tools import surroundings
 from tests.e2e.workflows.world import World, running
+from tests.harness.measuring import MEASURED
 from tests.harness.release import released
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -129,7 +130,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     tools = tmp_path_factory.mktemp("tools")
     values = {
         "compiled": tmp_path_factory.mktemp("compiled"),
-        "coverage": os.environ.get("COVERAGE_PROCESS_CONFIG", ""),
+        "coverage": "".join(MEASURED.values()),
         "measured": ROOT / "tests" / "harness" / "measured.py",
         "packages": Path(coverage.__file__).parent.parent,
         "python": sys.executable,

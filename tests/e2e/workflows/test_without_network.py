@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.workflows.conftest import ALONE, ROOT, STEPS_GET, TREE
+from tests.harness.measuring import MEASURED
 
 HERE = "tests/e2e/workflows"
 POISON = "raise SystemExit('poisoned')"
@@ -51,7 +52,7 @@ def test_every_action_and_the_pipeline_need_nothing_of_the_outside(exported: Pat
             *(f"{HERE}/{name}" for name in ALONE),
         ],
         cwd=ROOT,
-        env={**os.environ, TREE: str(exported), STEPS_GET: json.dumps(hostile)},
+        env={**os.environ, **MEASURED, TREE: str(exported), STEPS_GET: json.dumps(hostile)},
         capture_output=True,
         text=True,
         check=False,

@@ -21,6 +21,7 @@ from werkzeug import Request, Response
 
 from cicd_actions.toolkit.errors import UnusableInput
 from cicd_actions.toolkit.report import Report
+from tests.harness.measuring import MEASURED
 
 Gate = Callable[..., Report]
 HERE = Path(__file__).parent
@@ -410,7 +411,7 @@ def test_a_signal_ends_the_gate_at_once_and_says_what_stands(
     root = HERE.parents[2]
     process = subprocess.Popen(
         [sys.executable, "-m", "cicd_actions", "health-gate", "--url", server.url, "--timeout", "1h"],
-        env={**variables, "PYTHONPATH": str(root / "src"), "GITHUB_OUTPUT": str(output)},
+        env={**variables, **MEASURED, "PYTHONPATH": str(root / "src"), "GITHUB_OUTPUT": str(output)},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path,
     )  # fmt: skip
     assert asked.wait(30)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.github import deployments
-from tests.harness.action import MEASURED
+from tests.harness.measuring import MEASURED
 from tests.harness.releases import KEY, REPOSITORY, World, digest, sha
 
 
@@ -691,7 +691,8 @@ def test_cancelled_in_the_middle_it_says_what_stands(world: World) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "cicd_actions", "rollback-to-previous-sha", "--json"],
         env={
-            **{name: os.environ[name] for name in ("PATH", MEASURED) if name in os.environ},
+            **MEASURED,
+            "PATH": os.environ["PATH"],
             "PYTHONPATH": str(Path(__file__).parents[3] / "src"),
             "INPUTS": json.dumps(given),
             "GITHUB_API_URL": world.github.url,

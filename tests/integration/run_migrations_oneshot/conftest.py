@@ -27,6 +27,7 @@ from cicd_actions.toolkit.inputs import load
 from cicd_actions.toolkit.report import Report
 from cicd_actions.toolkit.runtime import Runtime
 from tests.harness.alembic_project import NEWEST, ROOT, Project, python_with
+from tests.harness.measuring import MEASURED
 from tests.harness.postgres import Postgres, running
 from tests.harness.warm_python import warmed
 
@@ -127,7 +128,7 @@ class Program:
         self.log = Log()
         words = [sys.executable, "-m", "cicd_actions", "run-migrations-oneshot"]
         self._process = subprocess.Popen(
-            words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
+            words, env={**environment, **MEASURED}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness.action import MEASURED
+from tests.harness.measuring import MEASURED
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -93,8 +93,8 @@ class Project:
         return self.git("rev-parse", "HEAD").strip()
 
     def environment(self) -> dict[str, str]:
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", MEASURED) if name in os.environ}
-        return {**kept, "RUNNER_TEMP": str(self.temp), "PYTHONPATH": str(ROOT / "src"), **self.variables}
+        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        return {**kept, **MEASURED, "RUNNER_TEMP": str(self.temp), "PYTHONPATH": str(ROOT / "src"), **self.variables}
 
     def argv(self, **inputs: str) -> list[str]:
         whole = {**self.inputs, **{name.replace("_", "-"): value for name, value in inputs.items()}}

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import subprocess
 import sys
 import threading
@@ -105,9 +104,7 @@ def _after(words: str) -> set[str]:
         f"import sys\nsys.path.insert(0, {str(SOURCE)!r})\n{words}\nfrom cicd_actions.toolkit.lazy import _Unloaded\n"
         "print(*(name for name, module in sys.modules.items() if type(module) is not _Unloaded))"
     )
-    # Where coverage is measured, it would load more modules.
-    environment = {key: text for key, text in os.environ.items() if not key.startswith("COVERAGE_")}
-    done = subprocess.run([sys.executable, "-I", "-c", source], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-I", "-c", source], capture_output=True, text=True, check=True)
     return set(done.stdout.split())
 
 
