@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from cicd_actions.engines import reported
 from cicd_actions.engines.programs import Programs
@@ -275,8 +275,7 @@ class Command:
             else:
                 self._left_running.append(writer)
                 self._runtime.log(f"{service}: the rollback logs to {file.name}.")
-                assert writer.stdin is not None  # noqa: S101 - it is a pipe
-                return writer.stdin
+                return cast("IO[bytes]", writer.stdin)
         return Path(os.devnull).open("wb")
 
     def _ask(self, words: Sequence[str], target: Target, deadline: Deadline) -> Finished:

@@ -11,6 +11,7 @@ import hashlib
 import re
 import ssl
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -162,16 +163,15 @@ class Registry:
 
         Raises `EngineUnreachable` for a redirect that must not be followed.
         """
-        if self._client is None:
-            # The system's certificates, so that a company's own authority counts.
-            self._client = httpx.Client(verify=ssl.create_default_context())
+        # The system's certificates, so that a company's own authority counts.
+        client = self._client = self._client or httpx.Client(verify=ssl.create_default_context())
         limit = max(deadline.timeout(CALL), 0.1)
         began = Deadline(limit, self._runtime.clock)
         now = httpx.URL(url)
         for _ in range(_REDIRECTS):
-            at, sent = now, dict(headers)
+            at = now
             try:
-                response = within(began.remaining, lambda: self._exchange(method, at, sent, limit))  # noqa: B023 - called at once
+                response = within(began.remaining, partial(self._exchange, client, method, at, dict(headers), limit))
             except TimeoutError:
                 raise httpx.ReadTimeout("the answer did not end in time") from None
             if not response.has_redirect_location:
@@ -198,9 +198,10 @@ class Registry:
             )
         return to
 
-    def _exchange(self, method: str, url: httpx.URL, headers: Mapping[str, str], limit: float) -> httpx.Response:
-        assert self._client is not None  # noqa: S101 - made before
-        with self._client.stream(method, url, headers={"Accept-Encoding": "identity", **headers}, timeout=limit) as response:
+    def _exchange(
+        self, client: httpx.Client, method: str, url: httpx.URL, headers: Mapping[str, str], limit: float
+    ) -> httpx.Response:
+        with client.stream(method, url, headers={"Accept-Encoding": "identity", **headers}, timeout=limit) as response:
             content = bytearray()
             for piece in response.iter_bytes():
                 content += piece

@@ -31,7 +31,20 @@ class Standing:
     addresses: tuple[str, ...]
 
 
-class Beside(abc.ABC):
+class Moments:
+    """What a way of dividing the traffic may add; most have nothing to do."""
+
+    def _refuse(self, target: Target) -> None:
+        """Raises where the traffic cannot be divided between the service and a stage of it. Nothing has started yet."""
+
+    def _await_seen(self, service: str, deadline: Deadline, *, new: bool) -> None:
+        """Waits until what divides the traffic reaches the replicas of one release, and no others in their place."""
+
+    def _lead_past(self, stage: Stage, deadline: Deadline) -> None:
+        """Leads the traffic past the service itself before its image changes, where that can be done."""
+
+
+class Beside(Moments, abc.ABC):
     """Fills `staged_protocol.Staged` for an engine whose class comes first among the bases."""
 
     divided_by: ClassVar[str]
@@ -110,15 +123,6 @@ class Beside(abc.ABC):
     @abc.abstractmethod
     def _share(self, service: str) -> float:
         """Returns the new release's share of the traffic in percent, as it is now."""
-
-    def _refuse(self, target: Target) -> None:  # noqa: B027 - most ways have nothing to do here
-        """Raises where the traffic cannot be divided between the service and a stage of it. Nothing has started yet."""
-
-    def _await_seen(self, service: str, deadline: Deadline, *, new: bool) -> None:  # noqa: B027 - most ways have nothing to do here
-        """Waits until what divides the traffic reaches the replicas of one release, and no others in their place."""
-
-    def _lead_past(self, stage: Stage, deadline: Deadline) -> None:  # noqa: B027 - most ways have nothing to do here
-        """Leads the traffic past the service itself before its image changes, where that can be done."""
 
     def _take_away(self, service: str, patience: float) -> None:
         """Gives the service itself all of the traffic, and removes the stage."""

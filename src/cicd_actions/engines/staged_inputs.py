@@ -98,11 +98,9 @@ def abandon_all(
     engine: Engine, inputs: StageInputs, services: Sequence[str], deadline: Deadline, runtime: Runtime
 ) -> Sequence[str]:
     """Abandons the stages that earlier runs left, and returns a sentence about each."""
-    told: list[str] = []
-    for stage in standing(engine, inputs, services, deadline).values():
-        assert isinstance(engine, Staged)  # noqa: S101 - else no stage was found
-        told.append(abandon(engine, stage, deadline, runtime))
-    return told
+    if not isinstance(engine, Staged):
+        return []
+    return [abandon(engine, stage, deadline, runtime) for stage in standing(engine, inputs, services, deadline).values()]
 
 
 def abandon(engine: Staged, stage: Stage, deadline: Deadline, runtime: Runtime) -> str:

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from typing import IO
+from typing import IO, cast
 
 from cicd_actions.toolkit.lines import Lines
 from cicd_actions.toolkit.redaction import Redactor
@@ -32,10 +32,10 @@ def started(output: IO[bytes], redactor: Redactor, env: Mapping[str, str]) -> su
     process = subprocess.Popen(
         words, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.DEVNULL, env=dict(env), start_new_session=True
     )
-    assert process.stdin is not None  # noqa: S101 - it is a pipe
+    pipe = cast("IO[bytes]", process.stdin)
     for given in (sys.path, sorted(redactor.values)):
-        process.stdin.write(json.dumps(given).encode() + b"\n")
-    process.stdin.flush()
+        pipe.write(json.dumps(given).encode() + b"\n")
+    pipe.flush()
     return process
 
 
@@ -44,8 +44,7 @@ def main() -> None:
 
     A program whose reader is gone is killed by its next word, so it reads on whatever happens to the log.
     """
-    source = sys.stdin.buffer
-    assert isinstance(source, io.BufferedReader)  # noqa: S101 - standard input is
+    source = cast("io.BufferedReader", sys.stdin.buffer)
     redactor = Redactor()
     try:
         for secret in json.loads(source.readline()):

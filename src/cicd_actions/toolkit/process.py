@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from cicd_actions.toolkit.background import Background
 from cicd_actions.toolkit.errors import UnusableInput
@@ -172,9 +172,8 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
 
 
 def _feed(process: subprocess.Popen[bytes], text: str) -> None:
-    assert process.stdin is not None  # noqa: S101 - it is a pipe
     # A program may end, or close its input, without reading it. Closing flushes, so it can meet the same.
-    with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
+    with contextlib.suppress(BrokenPipeError), cast("IO[bytes]", process.stdin) as pipe:
         pipe.write(text.encode())
 
 
@@ -187,8 +186,7 @@ def _close_input(process: subprocess.Popen[bytes]) -> None:
 
 class _Stream:
     def __init__(self, pipe: IO[bytes] | None, limit: int) -> None:
-        assert isinstance(pipe, io.BufferedReader)  # noqa: S101 - it is a pipe
-        self._pipe = pipe
+        self._pipe = cast("io.BufferedReader", pipe)
         self._left = limit
         self._parts: list[str] = []
         self._owned = threading.Lock()

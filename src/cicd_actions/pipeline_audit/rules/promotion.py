@@ -213,7 +213,7 @@ def _ungated(facts: Facts) -> Iterator[Answer]:
             yield from _gated(facts, job)
 
 
-def _gated(facts: Facts, job: JobRun) -> Iterator[Answer]:  # noqa: PLR0912 - one branch for each case
+def _gated(facts: Facts, job: JobRun) -> Iterator[Answer]:
     if not job.call.via and job.entry.callable and not job.entry.starts_itself:
         yield Unknown("The workflow is only called; its callers decide what it waits for.", job.place)
         return
@@ -265,19 +265,7 @@ def _gated(facts: Facts, job: JobRun) -> Iterator[Answer]:  # noqa: PLR0912 - on
     elif any(_WAITS.search(step.uses) for one in [job, *job.ancestors] for step in one.steps):
         yield Held("The run waits for the checks of the commit.", job.place)
     elif "workflow_run" in job.entry.triggers:
-        if re.search(
-            r"workflow_run\.conclusion\s*==\s*'success'|conclusion\s*!=\s*'failure'",
-            " ".join(c for one in [job, *job.ancestors] for c in one.conditions),
-        ):
-            yield Held("The workflow starts when CI has ended, and checks that it succeeded.", job.place)
-        else:
-            yield Broken(
-                job.place,
-                "The workflow starts when another one has ended, whether that one succeeded or not.",
-                "if: github.event.workflow_run.conclusion == 'success'",
-                job.via,
-                job.job.id,
-            )
+        yield _after_a_workflow(job)
     elif push and beside:
         yield Broken(
             job.place,
@@ -294,6 +282,19 @@ def _gated(facts: Facts, job: JobRun) -> Iterator[Answer]:  # noqa: PLR0912 - on
         yield Unknown(
             "A person or a release starts this deploy; nothing shows that the checks of the commit passed.", job.place
         )
+
+
+def _after_a_workflow(job: JobRun) -> Answer:
+    conditions = " ".join(condition for one in [job, *job.ancestors] for condition in one.conditions)
+    if re.search(r"workflow_run\.conclusion\s*==\s*'success'|conclusion\s*!=\s*'failure'", conditions):
+        return Held("The workflow starts when CI has ended, and checks that it succeeded.", job.place)
+    return Broken(
+        job.place,
+        "The workflow starts when another one has ended, whether that one succeeded or not.",
+        "if: github.event.workflow_run.conclusion == 'success'",
+        job.via,
+        job.job.id,
+    )
 
 
 _WAITS = re.compile(

@@ -168,7 +168,9 @@ class Connections:
             row = cursor.fetchone()
             return row is not None and False not in tuple(row)
 
-        holders = lambda one: session.holders(one, int(key[1]) if key else None, but=self.pids)  # noqa: E731
+        def holders(one: Any) -> Any:
+            return session.holders(one, int(key[1]) if key else None, but=self.pids)
+
         wait_for_lock(dbapi, self._channel, self._wait, list, take=take, holders=holders, commit=False)
 
     def _commits(self, _connection: Any) -> None:
