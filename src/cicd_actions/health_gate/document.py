@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from cicd_actions.health_gate.evidence import observed_version, seen_version, standing, wrong_from
+from cicd_actions.health_gate.evidence import healthy_after, observed_version, seen_version, standing, wrong_from
 from cicd_actions.health_gate.gate import Gate, Watched
 from cicd_actions.health_gate.history import Peer, runs_as_json
 from cicd_actions.toolkit import private
@@ -38,7 +38,8 @@ def as_json(gate: Gate, verdict: Verdict, reason: str) -> dict[str, object]:
                 "verdict": each.verdict.value,
                 "reason": standing(each, gate),
                 "attempts": each.judge.probes,
-                "healthy-after-ms": None if each.judge.passed_at is None else round(each.judge.passed_at * 1000),
+                "healthy-after-ms": None if (after := healthy_after(each)) is None else round(after * 1000),
+                "passes-revoked": each.judge.revoked,
                 "version": seen_version(each),
                 "wrong-since": _utc(gate, wrong_from(each)),
                 "addresses": _addresses_as_json(each, gate),

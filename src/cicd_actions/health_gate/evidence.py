@@ -22,14 +22,14 @@ def standing(each: Watched, gate: Gate) -> str:
         if each.target.after and not each.opened.is_set():
             return f"the gate did not sample it, because {listed(each.target.after, 3)} did not pass before."
         return f"no probe of it ended within {took(gate)}."
-    if judge.state is State.PASSED:
+    if judge.passed:
         return f"healthy after {judge.passed_at or 0.0:.1f} s."
     if each.verdict is Verdict.INCONCLUSIVE and judge.streak:
         return _unfinished(each, gate)
     run = deciding(each) or each.history.runs[-1]
     seen = run.last
     expected = f"expected {seen.expected}; got: " if seen.judged_wrong and seen.expected else ""
-    said = f"{expected}{seen.came}{source(seen, run.peers or seen.peers)} ({_often(each, run, gate)})."
+    said = f"{_lost(each)}{expected}{seen.came}{source(seen, run.peers or seen.peers)} ({_often(each, run, gate)})."
     said += _also(seen) if seen.judged_wrong else ""
     if len(judge.addresses) > 1:
         said += f" By address: {each.history.by_address(judge.addresses)}."
@@ -40,6 +40,21 @@ def standing(each: Watched, gate: Gate) -> str:
     if last.outcome is Outcome.UNFINISHED and last is not seen:
         said += " The deadline cut the last probe off."
     return said
+
+
+def _lost(each: Watched) -> str:
+    """Returns `passed at 2.1 s, wrong since 10.3 s: ` for a target whose pass was revoked."""
+    passed, since = each.judge.revoked_pass, wrong_from(each)
+    if passed is None:
+        return ""
+    if since is None or each.judge.streak:
+        return f"passed at {passed:.1f} s, then wrong, and did not pass again: "
+    return f"passed at {passed:.1f} s, wrong since {since:.1f} s: "
+
+
+def healthy_after(each: Watched) -> float | None:
+    """Returns when the target passed, in seconds since the gate started; `None` for one that does not stand passed."""
+    return each.judge.passed_at if each.judge.passed else None
 
 
 def deciding(each: Watched) -> Run | None:
@@ -95,16 +110,20 @@ def _unfinished(each: Watched, gate: Gate) -> str:
             f" {rules.consecutive_successes} before the deadline. Raise `timeout` ({gate.timeout:g} s), or lower `interval`"
             f" ({each.target.interval:g} s)."
         )
-    if judge.streak < rules.connections:
+    if judge.short:
+        number = len(judge.addresses)
+        each_one = f", {judge.share} to each of {number} addresses," if number > 1 and judge.share > 1 else ""
         return (
-            f"it answered right {times(judge.streak)} in a row, but `replicas` needs {rules.connections} connections before"
-            f" the deadline. Raise `timeout` ({gate.timeout:g} s)."
+            f"it answered right {times(judge.streak)} in a row, but `replicas` needs {judge.connections} connections{each_one}"
+            f" before the deadline. Raise `timeout` ({gate.timeout:g} s)."
         )
     if judge.unconfirmed:
         return (
             f"the deadline passed before every address had answered right: {each.history.by_address(judge.addresses)}."
             f" Raise `timeout` ({gate.timeout:g} s), or remove addresses that serve nothing from DNS."
         )
+    if judge.passed_at is not None:
+        return "`flake-budget` forgave its last error, but no right answer followed before the deadline."
     return (
         f"it answered right for {held:.1f} s in a row, but `stable-for` needs {rules.stable_for:g} s before the deadline."
         f" Raise `timeout` ({gate.timeout:g} s) by at least {max(1.0, rules.stable_for - held):.0f} s, or lower `stable-for`."

@@ -1,4 +1,4 @@
-"""Runs the gate: probes every target by itself until each is decided or the deadline passes."""
+"""Runs the gate: probes every target by itself until all critical ones stand passed at once, or the deadline passes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CONNECTIONS = 1000
 """Probes that run at the same time; fewer where the machine allows fewer open files."""
 
 GRACE = 0.4
-"""Seconds after the deadline in which probes that end by it may still report."""
+"""Seconds after a deadline in which probes that end by it may still report."""
 
 TOLD_WAIT = 1.0
 """Seconds of a `Retry-After` from which on the log names the wait."""
@@ -61,7 +61,16 @@ class Watched:
     schedule: Schedule
     history: History = field(default_factory=History)
     opened: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once it passed a first time: targets that come after it may start."""
+    asked: float | None = None
+    """When the probe started that has no answer yet."""
     finished: bool = False
+    """Whether no probe follows."""
+
+    @property
+    def settled(self) -> bool:
+        """Returns whether the gate need not wait for it. A wrong answer to a later probe changes that."""
+        return self.finished or self.judge.passed
 
     @property
     def verdict(self) -> Verdict:
@@ -89,6 +98,10 @@ class Gate:
     """Seconds of the wall clock since 1970 at which the gate started."""
     elapsed: float = 0.0
     _error: BaseException | None = None
+    _closing: bool = False
+    """Whether all targets are settled, and the gate waits only for answers that they owe."""
+    _settled_at: float = 0.0
+    """When a critical target last passed or ended."""
     _lines: int = 0
     _started: float = 0.0
     _loop: asyncio.AbstractEventLoop | None = None
@@ -158,7 +171,6 @@ class Gate:
             target.request_timeout,
             targets=len(self.targets),
             steady=target.metric is not None,
-            least=target.rules.least(target.interval),
         )
         return Watched(target, Judge(target.rules), schedule)
 
@@ -194,18 +206,25 @@ class Gate:
     def _over(self) -> bool:
         if self._error is not None or self.cancelled_by is not None or any(each.failed for each in self._decisive):
             return True
-        if all(each.finished for each in self.watched):
+        self._closing = all(each.settled for each in self.watched)
+        if self._closing and not self._owing():
             return True
         patience = self._patience()
         return patience is not None and self.clock() >= patience
 
+    def _owing(self) -> list[Watched]:
+        """Returns the critical targets that owe the answer to a probe from before the last pass.
+
+        The gate waits for it: a target that hangs by then did not pass together with the last one.
+        """
+        return [each for each in self._decisive if each.asked is not None and each.asked < self._settled_at]
+
     def _patience(self) -> float | None:
-        """Returns until when the gate waits for other targets, once all critical ones ended: one probe's time."""
+        """Returns until when the gate waits for other targets, once all critical ones are settled: one probe's time."""
         decisive = self._decisive
-        if not decisive or not all(each.finished for each in decisive):
+        if not decisive or not all(each.settled for each in decisive):
             return None
-        ends = [each.history.runs[-1].ended for each in decisive if each.history.runs]
-        return max(ends, default=0.0) + max(each.target.request_timeout for each in decisive)
+        return self._settled_at + max(each.target.request_timeout for each in decisive) + GRACE
 
     async def _guarded(self, each: Watched, by_name: Mapping[str, Watched]) -> None:
         try:
@@ -216,7 +235,12 @@ class Gate:
             self._stop(error)
         finally:
             each.finished = True
-            self._wake.set()
+            self._settle(each)
+
+    def _settle(self, each: Watched) -> None:
+        if each.target.critical:
+            self._settled_at = self.clock()
+        self._wake.set()
 
     async def _prober(self, target: Target) -> Prober:
         if target.tcp is not None:
@@ -230,24 +254,36 @@ class Gate:
         return http_probe.HttpProber(target, target.request, self._network, self.clock, self._deciding)
 
     async def _watch(self, each: Watched, prober: Prober) -> None:
-        end = min(self.timeout, each.target.timeout)
+        judge, end = each.judge, min(self.timeout, each.target.timeout)
         room = self._programs if each.target.command else self._connections
         while True:
             async with room:
                 if self.clock() >= end:
                     return
-                seen = each.judge.see(await prober.probe(end))
+                each.asked, passed, passed_at = self.clock(), judge.passed, judge.passed_at
+                seen = judge.see(await prober.probe(end))
+                each.asked = None
             self._tell(each, seen)
-            if each.judge.opened:
+            if passed_at is not None and judge.passed_at is None:
+                self._log(seen.ended, f"{each.target.name}: its pass at {passed_at:.1f} s no longer counts")
+            if judge.opened:
                 each.opened.set()
-            if each.judge.done or self.clock() >= end:
+            if judge.passed:
+                end = self.timeout  # its own is for the first pass
+                if not passed:
+                    self._settle(each)
+                if self._closing:
+                    self._wake.set()
+            if judge.state is State.FAILED or (judge.passed and each.target.command) or self.clock() >= end:
                 return
             at = each.schedule.next_probe(
                 seen,
                 end,
-                holds_until=each.judge.holds_until,
+                holds_until=judge.holds_until,
                 random=self._chance(),
-                hurried=each.judge.hurried,
+                hurried=judge.hurried,
+                passed=judge.passed,
+                least=judge.least(each.target.interval),
             )
             if at is None:
                 return
@@ -284,7 +320,7 @@ class Gate:
             self.log("The log leaves out further changes; the report has them.")
 
     def _heartbeat(self, now: float) -> None:
-        waiting = [each for each in self.watched if not each.finished]
+        waiting = [each for each in self.watched if not each.settled] or self._owing()
         shown = ", ".join(f"{each.target.name} ({_standing(each, now)})" for each in waiting[:5])
         more = f" and {len(waiting) - 5} more" if len(waiting) > 5 else ""
         self.log(f"{now:6.1f} s  waiting for {shown}{more}; {max(0.0, self.timeout - now):.0f} s left")
@@ -293,12 +329,13 @@ class Gate:
 def _standing(each: Watched, now: float) -> str:
     if not each.history.runs:
         return "no answer yet" if not each.target.after or each.opened.is_set() else "not sampled before its targets pass"
-    run = each.history.runs[-1]
-    if each.judge.streak and each.judge.first_right is not None:
-        return f"right for {now - each.judge.first_right:.0f} s"
-    wrong = each.history.evidence(each.judge.addresses, wrong=True)
+    run, judge = each.history.runs[-1], each.judge
+    before = f", after a pass at {judge.revoked_pass:.1f} s" if judge.revoked_pass is not None else ""
+    if judge.streak and judge.first_right is not None:
+        return f"right for {now - judge.first_right:.0f} s{before}"
+    wrong = each.history.evidence(judge.addresses, wrong=True)
     if wrong and (since := each.history.tally(wrong).wrong_from) is not None:
-        return f"{wrong.label}{source(wrong.last, wrong.last.peers)} for {now - since:.0f} s"
+        return f"{wrong.label}{source(wrong.last, wrong.last.peers)} for {now - since:.0f} s{before}"
     return f"{run.label} for {now - run.started:.0f} s"
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -20,6 +22,7 @@ class State(Enum):
     WAITING = "waiting"
     HOLDING = "holding"
     PASSED = "passed"
+    """Until a wrong answer revokes it."""
     FAILED = "failed"
     """At once: waiting cannot cure what was seen."""
 
@@ -32,12 +35,8 @@ class Rules:
     stable_for: float = 0.0
     flake_budget: int = 0
     wrong_version_for: float | None = None
-    connections: int = 1
-    """Right answers in a row, each on a fresh connection, that the pass needs at least; see `connections`."""
-
-    def least(self, interval: float) -> float:
-        """Returns the seconds that a pass takes at least, when the pauses of a streak are `interval`."""
-        return self.stable_for + (self.connections - 1) * HURRIED + (self.consecutive_successes - 1) * interval
+    replicas: int = 1
+    """Replicas behind the target's addresses: they decide on how many connections the target has to answer right."""
 
 
 MISSED = 0.001
@@ -49,6 +48,16 @@ def connections(replicas: int) -> int:
     return 1 if replicas == 1 else math.ceil(math.log(MISSED) / math.log(1 - 1 / replicas))
 
 
+def share(replicas: int, addresses: Sequence[str]) -> int:
+    """Returns how many connections each of the addresses needs, however they divide the replicas among them.
+
+    At worst, one address leads to all replicas but one for each of the others. A name often has an IPv4 and an IPv6 address
+    for the same machines, so only the family with more addresses counts.
+    """
+    families = Counter(":" in address for address in addresses)
+    return connections(max(1, replicas + 1 - max(families.values(), default=1)))
+
+
 @dataclass(eq=False, repr=False)
 class Judge:
     """Takes the observations of one target in their order.
@@ -56,7 +65,10 @@ class Judge:
     A streak is a run of right answers. A wrong answer ends it; a transport error ends it unless `flake_budget` forgives
     it; what could not be judged neither counts nor ends it. The stable window opens with the right answer that makes
     the streak long enough. The target passes with a right answer at or after the window's end, once each of its addresses
-    has answered right within the streak, and the streak has as many connections as its replicas need.
+    has answered right within the streak, on as many connections as its replicas need.
+
+    A wrong answer revokes the pass, and the target has to pass again. After a forgiven error, or when an address joins or
+    leaves, the target is held until its addresses have answered right again.
     """
 
     rules: Rules
@@ -75,6 +87,11 @@ class Judge:
     """When the current streak began."""
     window_from: float | None = None
     passed_at: float | None = None
+    """When the target first passed within the current streak."""
+    revoked: int = 0
+    """How often a wrong answer revoked a pass."""
+    revoked_pass: float | None = None
+    """When the target had passed before it was last revoked."""
     reason: str = ""
     addresses: tuple[str, ...] = ()
     """The addresses that have to answer right, as the last probe that knew any left them."""
@@ -82,10 +99,12 @@ class Judge:
     """The addresses that need not answer: their family accepts no connection, and another one does."""
     confirmed: set[str] = field(default_factory=set)
     """The addresses that answered right within the current streak, and not wrong since."""
+    met: Counter[str] = field(default_factory=Counter)
+    """How often each address answered right within the current streak."""
     _wrong_version: tuple[str, float] | None = None
 
     def see(self, seen: Observation) -> Observation:
-        """Takes one observation in and returns it as it was judged. Nothing changes any more after passed or failed."""
+        """Takes one observation in and returns it as it was judged. After failed, the state does not change any more."""
         if seen.reached:
             self.reached = True
         if seen.outcome is Outcome.UNJUDGED and seen.kind in REACHABLE_BEFORE and self.reached:
@@ -93,7 +112,7 @@ class Judge:
         self.probes += 1
         self.wrong += seen.judged_wrong
         self.unanswered += seen.outcome is Outcome.UNFINISHED and seen.kind == "timeout" and seen.reached
-        if self.state in {State.PASSED, State.FAILED}:
+        if self.state is State.FAILED:
             return seen
         if seen.addresses:
             self.addresses, self.unreached = seen.addresses, seen.unreached
@@ -107,31 +126,43 @@ class Judge:
         self._wrong_version = None
         self.streak += 1
         self.confirmed.update(seen.peers)
+        self.met.update(seen.peers)
         if self.first_right is None:
             self.first_right = seen.ended
         if self.window_from is None and self.streak >= self.rules.consecutive_successes:
             self.window_from = seen.ended
-            self.state = State.HOLDING
-        held = self.window_from is not None and seen.ended - self.window_from >= self.rules.stable_for
-        if held and not self.unconfirmed and self.streak >= self.rules.connections:
-            self.state = State.PASSED
+        if self.window_from is None:
+            return
+        held = seen.ended - self.window_from >= self.rules.stable_for
+        self.state = State.PASSED if held and not self.unconfirmed and not self.short else State.HOLDING
+        if self.passed and self.passed_at is None:
             self.passed_at = seen.ended
 
     def _wrong(self, seen: Observation) -> None:
+        forgivable = seen.outcome is Outcome.BROKEN and not seen.permanent
+        if forgivable and self.streak and self.forgiven < self.rules.flake_budget:
+            self.forgiven += 1
+            self.confirmed.difference_update(seen.peers)
+            if self.passed:
+                self.state = State.HOLDING
+        else:
+            self._start_over()
         if seen.permanent:
             self.state = State.FAILED
             self.reason = "waiting does not fix this"
-            return
-        if seen.outcome is Outcome.BROKEN and self.streak and self.forgiven < self.rules.flake_budget:
-            self.forgiven += 1
-            self.confirmed.difference_update(seen.peers)
         else:
-            self.broken_streaks += 1 if self.streak else 0
-            self.streak = self.forgiven = 0
-            self.confirmed.clear()
-            self.first_right = self.window_from = None
-            self.state = State.WAITING
-        self._watch_version(seen)
+            self._watch_version(seen)
+
+    def _start_over(self) -> None:
+        self.broken_streaks += 1 if self.streak else 0
+        if self.passed_at is not None:
+            self.revoked += 1
+            self.revoked_pass = self.passed_at
+        self.streak = self.forgiven = 0
+        self.confirmed.clear()
+        self.met.clear()
+        self.first_right = self.window_from = self.passed_at = None
+        self.state = State.WAITING
 
     def _watch_version(self, seen: Observation) -> None:
         if seen.kind != "version" or seen.version is None:
@@ -147,8 +178,8 @@ class Judge:
             self.reason = f"the version stayed the same wrong one for {limit:g} s (wrong-version-for)"
 
     @property
-    def done(self) -> bool:
-        return self.state in {State.PASSED, State.FAILED}
+    def passed(self) -> bool:
+        return self.state is State.PASSED
 
     @property
     def unconfirmed(self) -> list[str]:
@@ -156,14 +187,39 @@ class Judge:
         return [address for address in self.addresses if address not in self.confirmed]
 
     @property
+    def share(self) -> int:
+        """Returns how many connections each address needs."""
+        return share(self.rules.replicas, self.addresses)
+
+    @property
+    def connections(self) -> int:
+        """Returns how many right answers in a row the pass needs at least.
+
+        That is also enough where each address leads to all replicas.
+        """
+        return max(connections(self.rules.replicas), self.share * len(self.addresses))
+
+    @property
+    def short(self) -> bool:
+        """Returns whether the answers are right and on too few connections for the replicas."""
+        needed = self.share
+        few = any(0 < self.met[address] < needed for address in self.addresses)
+        return 0 < self.streak < connections(self.rules.replicas) or few
+
+    @property
     def hurried(self) -> bool:
         """Returns whether the answers are right and only more replicas have to show: a long pause would gain nothing."""
-        return 0 < self.streak < max(len(self.addresses), self.rules.connections)
+        return self.short or 0 < self.streak < len(self.addresses)
 
     @property
     def opened(self) -> bool:
-        """Returns whether the streak was long enough at least once: the target passed for the first time."""
-        return self.window_from is not None or self.state is State.PASSED
+        """Returns whether the streak is long enough: the target passed for the first time."""
+        return self.window_from is not None
+
+    def least(self, interval: float) -> float:
+        """Returns the seconds that a pass takes at least, when the pauses of a streak are `interval`."""
+        rules = self.rules
+        return rules.stable_for + (self.connections - 1) * HURRIED + (rules.consecutive_successes - 1) * interval
 
     @property
     def holds_until(self) -> float | None:

@@ -44,8 +44,6 @@ class Schedule:
     request_timeout: float = 5.0
     targets: int = 1
     steady: bool = False
-    least: float = 0.0
-    """Seconds that the target needs at least to pass, from its first right answer on."""
 
     def next_probe(
         self,
@@ -55,42 +53,48 @@ class Schedule:
         holds_until: float | None,
         random: Callable[[], float],
         hurried: bool = False,
+        passed: bool = False,
+        least: float = 0.0,
     ) -> float | None:
         """Returns when the probe after `last` starts; `None` when no time is left for one.
 
         `holds_until` is when the stable window is over, if one is open. `random` gives numbers from 0 to 1. `hurried` asks
-        for the shortest pause. Pauses run from start to start, so that slow answers do not thin the probes out, and leave
-        the server room to breathe.
+        for the shortest pause, `passed` for the longest. `least` is how many seconds a pass takes at least, from the first
+        right answer on. Pauses run from start to start, so that slow answers do not thin the probes out, and leave the
+        server room to breathe.
         """
-        pause = self.pause(last.started, stable=holds_until is not None, hurried=hurried)
+        pause = self.pause(last.started, stable=holds_until is not None, hurried=hurried, passed=passed)
         pause *= 1.0 - JITTER + 2.0 * JITTER * random()
         at = max(last.started + pause, last.ended + min(pause / 2, self.interval))
         if holds_until is not None and holds_until > last.ended:
             # Not later than the end of the window, so that a pass is not late.
             at = min(at, holds_until + 0.001)
-        at = max(at, last.ended + self.obeyed(last, deadline))
+        at = max(at, last.ended + self.obeyed(last, deadline, least))
         if at < deadline:
             return at
         # One last probe before the end, when the regular one would come too late.
         final = deadline - min(0.5, self.request_timeout)
         return final if final > last.ended + min(pause / 2, 0.5) else None
 
-    def obeyed(self, last: Observation, deadline: float) -> float:
+    def obeyed(self, last: Observation, deadline: float, least: float) -> float:
         """Returns the seconds after `last` for which its `Retry-After` is obeyed.
 
         429 limits the rate of requests, so it is obeyed in full. Any other status only guesses when the service will be
-        ready: it is obeyed for a few intervals, and never so long that the target could not pass any more.
+        ready: it is obeyed for a few intervals, and never so long that the target could not pass any more, which takes
+        `least` seconds.
         """
         if not last.retry_after:
             return 0.0
         if last.label == "429":
             return last.retry_after
         # The answers take time too.
-        needed = 1.2 * self.least + self.request_timeout / 2
+        needed = 1.2 * least + self.request_timeout / 2
         return max(0.0, min(last.retry_after, OBEYED * self.interval, deadline - needed - last.ended))
 
-    def pause(self, elapsed: float, *, stable: bool, hurried: bool) -> float:
+    def pause(self, elapsed: float, *, stable: bool, hurried: bool, passed: bool = False) -> float:
         """Returns the seconds between the starts of two probes, without jitter."""
+        if passed:
+            return max(self.interval, self.targets / PER_SECOND)
         if self.steady:
             base = self.interval
         elif hurried:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from cicd_actions.health_gate.advice import usual_cause
-from cicd_actions.health_gate.evidence import counted, deciding, names, relapsed, seen_version, standing
+from cicd_actions.health_gate.evidence import counted, deciding, healthy_after, names, relapsed, seen_version, standing, times
 from cicd_actions.health_gate.gate import Gate, Watched
 from cicd_actions.health_gate.history import LEGEND, listed, wrong_count
 from cicd_actions.health_gate.judge import MISSED
@@ -53,9 +53,12 @@ def _proofs(ordered: Sequence[Watched], gate: Gate) -> list[str]:
     for each in ordered:
         if turned := relapsed(each):
             proofs.append(f"{each.target.name}: right answers turned wrong at {turned} before it passed.")
+        if each.judge.revoked and (after := healthy_after(each)) is not None:
+            lost = f"lost its pass {times(each.judge.revoked)} while the gate waited for other targets"
+            proofs.append(f"{each.target.name}: {lost}, and passed again at {after:.1f} s.")
         if each.verdict is not Verdict.PASS or not each.history.peers:
             continue
-        if each.target.rules.connections > 1:
+        if each.target.rules.replicas > 1:
             streak = f"{each.judge.streak} connections in a row, {counted(len(each.history.peers), 'address', 'addresses')}"
             missed = f"The chance that they missed one of the `replicas` is at most {MISSED:.1%}."
             proofs.append(f"{each.target.name}: {streak}. {missed}")
@@ -99,7 +102,8 @@ def _copyable(text: str, each: Watched) -> str:
 def _row(each: Watched) -> Sequence[Inline]:
     run = deciding(each)
     verdict = f"{MARKS[each.verdict]} {each.verdict}" + ("" if each.target.critical else " (not critical)")
-    healthy = f"{each.judge.passed_at:.1f} s" if each.judge.passed_at is not None else "–"
+    after = healthy_after(each)
+    healthy = "–" if after is None else f"{after:.1f} s"
     came = shortened(run.last.came, 120) if run else "not probed"
     return (
         Strong(each.target.name),

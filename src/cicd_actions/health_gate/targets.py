@@ -108,7 +108,7 @@ def target(settings: Settings, name: str) -> Target:
         name,
         _request(settings, settings.url("url")),
         expectations=_expectations(settings, status=settings("expect-status")),
-        **_pace(settings, fresh=connections(settings("replicas"))),
+        **_pace(settings, replicas=settings("replicas")),
     )
 
 
@@ -119,7 +119,7 @@ def _tcp(settings: Settings, name: str, place: tuple[str, int]) -> Target:
             fix = f"- {as_yaml('url', f'{TCP}{bracketed(place[0])}:{place[1]}')}\n  {as_yaml(key, '')}"
             raise settings.unusable(key, problem, fix=fix)
     expectations = Expectations(max_latency=settings("max-latency"))
-    return Target(name, tcp=place, expectations=expectations, **_pace(settings, fresh=connections(settings("replicas"))))
+    return Target(name, tcp=place, expectations=expectations, **_pace(settings, replicas=settings("replicas")))
 
 
 def metric(settings: Settings, name: str, after: tuple[str, ...], *, headers: bool) -> Target:
@@ -195,8 +195,9 @@ def _expectations(settings: Settings, status: StatusSet | None) -> Expectations:
     )
 
 
-def _pace(settings: Settings, fresh: int = 1) -> dict[str, Any]:
+def _pace(settings: Settings, replicas: int = 1) -> dict[str, Any]:
     timeout, stable_for = settings("timeout"), settings("stable-for")
+    fresh = connections(replicas)  # the fewest: several addresses need more, and only a look-up shows how many there are
     for why, least in (
         (f"`stable-for` alone takes {stable_for:g} s", stable_for),
         (f"`replicas` takes {fresh} connections, which need at least {(fresh - 1) * HURRIED:g} s", (fresh - 1) * HURRIED),
@@ -210,7 +211,7 @@ def _pace(settings: Settings, fresh: int = 1) -> dict[str, Any]:
             stable_for,
             settings("flake-budget"),
             settings("wrong-version-for"),
-            connections=fresh,
+            replicas,
         ),
         "request_timeout": settings("request-timeout"),
         "interval": settings("interval"),

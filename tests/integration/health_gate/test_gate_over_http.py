@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from pytest_httpserver import HTTPServer
@@ -14,6 +14,14 @@ from werkzeug import Request, Response
 from cicd_actions.toolkit.report import Report
 
 Gate = Callable[..., Report]
+
+
+@pytest.fixture
+def two_servers() -> Iterator[tuple[HTTPServer, HTTPServer]]:
+    """A server that answers `/` with 200, and one for the test to tell."""
+    with HTTPServer("127.0.0.1") as api, HTTPServer("127.0.0.1") as web:
+        api.expect_request("/").respond_with_data("fine")
+        yield api, web
 
 
 def _ready(version: str = "abc1234") -> Callable[[Request], Response]:
@@ -74,3 +82,30 @@ def test_a_refused_connection_fails(gate: Gate, closed_port: int) -> None:
     report = gate(url=f"http://127.0.0.1:{closed_port}/", timeout="1s")
     assert report.outputs["verdict"] == "fail"
     assert "refused the connection" in str(report.outputs["reason"])
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_target_that_crashes_after_its_pass_has_to_pass_again(
+    restarted: bool, gate: Gate, two_servers: tuple[HTTPServer, HTTPServer], log: io.StringIO
+) -> None:
+    """`web` is not ready until `api` has passed and crashed, and the gate has seen it."""
+    api, web = two_servers
+
+    def not_ready(_: Request) -> Response:
+        if "its pass at" in log.getvalue():
+            if restarted and not api.is_running():
+                api.start()  # on the same port
+            return Response(status=200)
+        if "api: 200" in log.getvalue() and api.is_running():
+            api.stop()
+        return Response(status=503)
+
+    web.expect_request("/").respond_with_handler(not_ready)
+    report = gate(url=f"api={api.url_for('/')}\nweb={web.url_for('/')}", interval="200ms", timeout="60s" if restarted else "8s")
+    if restarted:
+        assert report.outputs["verdict"] == "pass"
+        assert "api: lost its pass once while the gate waited for other targets, and passed again at" in str(report.blocks)
+    else:
+        assert (report.outputs["verdict"], report.outputs["failed-targets"]) == ("fail", ["api"])
+        reason = str(report.outputs["reason"])
+        assert re.match(r"api: passed at \d+\.\d s, wrong since \d+\.\d s: expected status 200; got: .* refused", reason)

@@ -208,6 +208,17 @@ def test_replicas_behind_one_address_get_as_many_connections_as_a_chance_of_999_
     )
 
 
+def test_replicas_behind_two_addresses_get_as_many_connections_from_each_as_the_larger_part_may_need(
+    gate: Gate, raw: Any, named: Any
+) -> None:
+    port, servers = replicas(raw, NEW, NEW)
+    named(cyclic("127.0.0.1", "127.0.0.2"))
+    report = gate(url=f"http://app.test:{port}/", expect_version=NEW, replicas="3")
+    assert report.outputs["verdict"] == "pass"
+    assert [server.connections for server in servers] == [10, 10]
+    assert "(20 connections, 2 addresses)" in report.headline
+
+
 def test_a_stale_replica_behind_one_address_fails_though_the_first_answers_are_right(gate: Gate, raw: Any) -> None:
     server = balanced(raw, NEW, NEW, NEW, NEW, OLD)
     assert gate(url=server.url, expect_version=NEW).outputs["verdict"] == "pass"

@@ -289,7 +289,7 @@ def test_replicas_that_the_deadline_cannot_meet_are_refused() -> None:
     with pytest.raises(UnusableInput, match="6905 connections, which need at least 138") as caught:
         targets(Path(), None, url="http://a/", replicas="1000", timeout="60s")
     assert caught.value.fix.endswith("timeout: 336s")
-    assert targets(Path(), None, url="http://a/", replicas="10")[0].rules.connections == 66
+    assert targets(Path(), None, url="http://a/", replicas="10")[0].rules.replicas == 10
 
 
 def test_keys_of_targets_alone_are_no_inputs() -> None:

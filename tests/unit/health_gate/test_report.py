@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,10 @@ def right(at: float, address: str = "127.0.0.2", version: str | None = None, **m
     )  # fmt: skip
 
 
-def dead(at: float, address: str = "127.0.0.9") -> Observation:
+LOCAL = "127.0.0.9"
+
+
+def dead(at: float, address: str = LOCAL) -> Observation:
     return Observation(
         at, at, Outcome.BROKEN, "refused", "refused", "status 200", "connection refused", peers=(address,), addresses=(address,)
     )
@@ -126,6 +130,54 @@ def test_report_of_a_pass_after_a_relapse_names_the_address() -> None:
     assert made.outputs["verdict"] == "pass"
     assert "api: right answers turned wrong at 127.0.0.2 (once) before it passed." in shown(made)
     assert "turned wrong" not in summary(wrong, right(2))
+
+
+def test_report_of_a_target_that_lost_its_pass_names_both_moments(tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+    made = ended(f"{API}\n{OTHER}", [right(2.1, LOCAL), dead(10.3), dead(12)], [right(9)], file=file)
+    reason = str(made.outputs["reason"])
+    assert reason.startswith(
+        "api: passed at 2.1 s, wrong since 10.3 s: expected status 200; got: connection refused at 127.0.0.9"
+        " (2 times, from 10.3 s to 12.0 s; wrong since 20"
+    )
+    assert made.headline.startswith("Not healthy: api (1 of 2 targets passed, ")
+    (row,) = [line for line in shown(made).splitlines() if "❌" in line]
+    assert row.endswith("| – |")
+    api, other = json.loads(file.read_text("utf-8"))["targets"]
+    assert (api["healthy-after-ms"], api["passes-revoked"], api["reason"]) == (None, 1, reason.removeprefix("api: "))
+    assert (other["healthy-after-ms"], other["passes-revoked"]) == (9000, 0)
+
+
+def test_report_of_a_target_that_did_not_pass_again_does_not_call_it_wrong_now() -> None:
+    made = ended(API, [right(0), right(60), dead(61), right(62)], stable_for="60s")
+    assert str(made.outputs["reason"]).startswith("api: passed at 60.0 s, then wrong, and did not pass again: expected")
+
+
+def test_report_of_a_target_that_passed_again_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+    made = ended(API, [right(0), dead(1), dead(2), right(3), dead(4), right(5)], file=file)
+    text = "api: lost its pass twice while the gate waited for other targets, and passed again at 5.0 s."
+    assert text in shown(made)
+    assert "lost its pass" not in summary(dead(0), right(1))
+    (target,) = json.loads(file.read_text("utf-8"))["targets"]
+    assert (target["healthy-after-ms"], target["passes-revoked"]) == (5000, 2)
+
+
+def test_report_of_a_forgiven_error_that_no_right_answer_followed_is_inconclusive() -> None:
+    made = ended(API, [right(0), replace(dead(1), peers=(), addresses=())], flake_budget="1")
+    assert made.outputs["verdict"] == "inconclusive"
+    assert "`flake-budget` forgave its last error, but no right answer followed" in str(made.outputs["reason"])
+    (row,) = [line for line in shown(made).splitlines() if "⚠" in line]
+    assert row.endswith("| – |")
+
+
+def test_report_of_too_few_connections_says_how_many_each_address_needs() -> None:
+    both = ("127.0.0.2", "127.0.0.3")
+    seen = [right(at, both[at % 2], addresses=both) for at in range(30)]
+    reason = str(ended(API, seen, replicas="10").outputs["reason"])
+    assert "30 times in a row, but `replicas` needs 118 connections, 59 to each of 2 addresses, before the deadline." in reason
+    reason = str(ended(API, seen[:1], replicas="2").outputs["reason"])
+    assert "`replicas` needs 10 connections before the deadline." in reason
 
 
 @pytest.mark.parametrize("kind", ["unresolved", "undecided"])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cicd_actions.health_gate.judge import Rules, connections
+from cicd_actions.health_gate.judge import Judge, Rules
 from cicd_actions.health_gate.observation import Observation, Outcome
 from cicd_actions.health_gate.schedule import HURRIED, JITTER, OBEYED, Schedule, retry_after
 
@@ -89,15 +89,27 @@ def test_retry_after_of_503_is_obeyed_for_a_few_intervals() -> None:
 def test_retry_after_of_503_leaves_the_time_that_a_pass_needs(
     at: float, wait: float, interval: float, stable: float, successes: int, replicas: int
 ) -> None:
-    rules = Rules(successes, stable, connections=connections(replicas))
-    schedule = Schedule(interval, stable, least=rules.least(interval))
-    waits = schedule.obeyed(seen(at, wait=wait), 100.0)
-    assert waits == 0 or at + waits + rules.least(interval) < 100.0
+    least = Judge(Rules(successes, stable, replicas=replicas)).least(interval)
+    waits = Schedule(interval, stable).obeyed(seen(at, wait=wait), 100.0, least)
+    assert waits == 0 or at + waits + least < 100.0
 
 
 def test_hurried_probes_follow_within_a_moment() -> None:
     found = Schedule(interval=2).next_probe(seen(100), 300, holds_until=None, random=lambda: 0.5, hurried=True)
     assert found == pytest.approx(100 + HURRIED)
+
+
+def test_target_that_passed_is_probed_at_the_interval() -> None:
+    schedule = Schedule(interval=10, stable_for=1)
+    found = schedule.next_probe(seen(1), 300, holds_until=1, random=lambda: 0.5, passed=True)
+    assert found == pytest.approx(11)
+    many = Schedule(interval=2, targets=1000)
+    assert many.next_probe(seen(1), 300, holds_until=1, random=lambda: 0.5, passed=True) == pytest.approx(6)
+
+
+def test_retry_after_of_503_leaves_the_time_for_the_connections_to_every_address() -> None:
+    found = Schedule(interval=10).next_probe(seen(1, wait=60), 40, holds_until=None, random=lambda: 0.5, least=20)
+    assert found == pytest.approx(40 - 1.2 * 20 - 2.5)
 
 
 def test_no_probe_starts_when_there_is_no_time_for_its_answer() -> None:
