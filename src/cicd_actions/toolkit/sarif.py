@@ -80,7 +80,7 @@ def _result(found: Finding, ids: Sequence[str], elsewhere: str) -> dict[str, Any
     }
     file = found.file or elsewhere
     if file:
-        place: dict[str, Any] = {"artifactLocation": {"uri": quote(file, safe="/")}}
+        place: dict[str, Any] = {"artifactLocation": {"uri": quote(file, safe="/", errors="surrogateescape")}}
         line = found.line if found.file else None
         place["region"] = {"startLine": line or 1, **({"startColumn": found.column} if line and found.column else {})}
         location: dict[str, Any] = {"physicalLocation": place}

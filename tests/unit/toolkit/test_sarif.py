@@ -17,7 +17,7 @@ FINDINGS = st.builds(
     rule=st.sampled_from(["a", "b"]),
     severity=st.sampled_from(Severity),
     message=st.text(min_size=1),
-    file=st.sampled_from(["", "src/a b.ts", "x.json"]),
+    file=st.sampled_from(["", "src/a b.ts", "x.json", "a\udcff.py"]),
     line=st.none() | st.integers(1, 9),
     column=st.none() | st.integers(1, 9),
     pointer=st.sampled_from(["", "#/paths"]),
@@ -37,7 +37,7 @@ def test_every_result_has_what_github_needs(findings: list[Finding]) -> None:
         assert result["level"] in {"error", "warning", "note"}
         assert len(result["partialFingerprints"]["cicdActions/v1"]) == 32
         place = result["locations"][0]["physicalLocation"]
-        assert place["artifactLocation"]["uri"] in {"client.ts", "src/a%20b.ts", "x.json"}
+        assert place["artifactLocation"]["uri"] in {"client.ts", "src/a%20b.ts", "x.json", "a%FF.py"}
         assert place["region"]["startLine"] >= 1
     assert [rule.get("properties", {}).get("security-severity") for rule in rules if rule["id"] == "b"] in ([], [None])
 
