@@ -4,5 +4,5 @@ Reading order: `run` is one run, `command_line` recognises the tool, `job` start
 the program that runs there, from `in_image`; `progress` follows its events, `log_lines` shows them, `journal` keeps the log.
 `other_tool` and `known_tools` are for what is not Alembic, Django or a folder of SQL; `backup`, `schema` and `programs` for
 what runs on the runner. `proven` reads the phases that verify-migrations proved. `outcome` reports, with the texts of
-`explanations`, `connecting`, `sentences` and `sql_states`.
+`explanations`, `connecting`, `of_django`, `sentences` and `sql_states`.
 """

@@ -16,6 +16,14 @@ def interpolation(_progress: Progress, _inputs: Inputs) -> Explanation:
     )
 
 
+def sql_ascii(_progress: Progress, inputs: Inputs) -> Explanation:
+    return Explanation(
+        "The database has the encoding SQL_ASCII, so the driver does not know how to read its texts.",
+        "A session takes over the database's encoding unless it names another one.",
+        f"Name it in {inputs.database_url_env} (psycopg, psycopg2):\n\n    postgresql+psycopg://…/app?client_encoding=utf8",
+    )
+
+
 def sslmode(_progress: Progress, inputs: Inputs) -> Explanation:
     return Explanation(
         "asyncpg does not know `?sslmode=`, which the URL has.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from cicd_actions.run_migrations_oneshot import connecting
+from cicd_actions.run_migrations_oneshot import connecting, of_django
 from cicd_actions.run_migrations_oneshot.inputs import Inputs
 from cicd_actions.run_migrations_oneshot.log_lines import at, described
 from cicd_actions.run_migrations_oneshot.progress import Progress, objects, text, texts
@@ -62,10 +62,11 @@ def _duplicate(progress: Progress, _inputs: Inputs) -> Explanation:
 def _dangling(progress: Progress, _inputs: Inputs) -> Explanation:
     missing = ", ".join(texts(progress.fields, "missing"))
     revision, file = text(progress.fields, "revision"), text(progress.fields, "file")
+    name = text(progress.fields, "name") or "down_revision"
     return Explanation(
-        f"The image has no revision {missing}, which {revision} ({file}) names as its `down_revision`.",
+        f"The image has no revision {missing}, which {revision} ({file}) names as its `{name}`.",
         "The file was never committed, was removed, or `.dockerignore` keeps it out of the image.",
-        f"Restore it from the history, or set the `down_revision` of {file} to a revision that exists:\n\n"
+        f"Restore it from the history, or set the `{name}` of {file} to a revision that exists:\n\n"
         f"    git log --diff-filter=D --name-only --all -- '*{missing.split(', ')[0]}*'",
     )
 
@@ -74,7 +75,7 @@ def _syntax(progress: Progress, _inputs: Inputs) -> Explanation:
     found = progress.problem
     return Explanation(
         f"Could not load the revision file {found.file}:{found.line}: {found.kind}: {found.text}.",
-        "Alembic loads every revision file before it reads what is pending, so one that cannot be parsed stops them all.",
+        "Every revision file is loaded before what is pending is read, so one that cannot be read stops them all.",
         f"Fix line {found.line} of {found.file}, and release again.",
     )
 
@@ -253,25 +254,6 @@ def _environment(progress: Progress, _inputs: Inputs) -> Explanation:
     )
 
 
-def _history(progress: Progress, _inputs: Inputs) -> Explanation:
-    return Explanation(
-        f"The database's history contradicts the image's migrations: {first_line(progress.problem.text)}",
-        "A migration that was applied got a new dependency afterwards, was renamed, or the user model was replaced after the"
-        " first migration. Django refuses to guess.",
-        "Restore the file as it was when it was applied, and declare the new dependency in a new migration:\n\n"
-        "    git log --patch -- APP/migrations/NAME.py",
-    )
-
-
-def _receiver(progress: Progress, _inputs: Inputs) -> Explanation:
-    found = progress.problem
-    return Explanation(
-        f"Every migration is applied, but a receiver of Django's `post_migrate` failed: {found.kind}: {first_line(found.text)}",
-        "Django creates permissions and content types there, and applications add their data.",
-        "Fix the receiver, and run this again: it does not repeat the migrations, and calls the receivers again.",
-    )
-
-
 def _too_long(progress: Progress, _inputs: Inputs) -> Explanation:
     width = progress.fields.get("width")
     named = ", ".join(texts(progress.fields, "revisions"))
@@ -372,6 +354,7 @@ _RULES: Mapping[str, Callable[[Progress, Inputs], Explanation]] = {
     "no-right": _no_right,
     "interpolation": connecting.interpolation,
     "sslmode": connecting.sslmode,
+    "sql-ascii": connecting.sql_ascii,
     "postgres-scheme": connecting.postgres_scheme,
     "masked-password": connecting.masked_password,
     "database-unreachable": connecting.unreachable,
@@ -381,8 +364,12 @@ _RULES: Mapping[str, Callable[[Progress, Inputs], Explanation]] = {
     "exit": _exit,
     "environment": _environment,
     "unproven": _unproven,
-    "history": _history,
-    "receiver": _receiver,
+    "history": of_django.history,
+    "squash": of_django.squash,
+    "squash-twice": of_django.squash_twice,
+    "dependency": of_django.dependency,
+    "circle": of_django.circle,
+    "receiver": of_django.receiver,
     "too-long": _too_long,
     "timeout": _timeout,
     "autocommit-in-transaction": _autocommit,

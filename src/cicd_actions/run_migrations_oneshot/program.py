@@ -21,7 +21,7 @@ _ALEMBIC = ("connections", "scripts", "version_tables", "migrate")
 MODULES: Mapping[str, tuple[str, ...]] = {
     "alembic": (*_STANDARD, *_ALEMBIC),
     "flask": (*_STANDARD, *_ALEMBIC),
-    "django": (*_STANDARD, "django_migrations"),
+    "django": (*_STANDARD, "squashes", "django_migrations"),
     "sql": (*_STANDARD, "sql_folder"),
 }
 """The modules of each tool's program, in the order in which they import each other. The last one has `main`."""

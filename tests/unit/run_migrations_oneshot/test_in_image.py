@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from cicd_actions.run_migrations_oneshot import explanations, job, program, progress
 from cicd_actions.run_migrations_oneshot.command_line import MigrationCommand
-from cicd_actions.run_migrations_oneshot.in_image import guard, interpreter, output, redaction, session
+from cicd_actions.run_migrations_oneshot.in_image import guard, interpreter, output, problems, redaction, session
 from cicd_actions.run_migrations_oneshot.in_image.channel import LONGEST, Channel, chunks
 
 FOLDER = Path(program.__file__).parent / "in_image"
@@ -126,3 +126,31 @@ def test_says_that_there_is_no_alembic() -> None:
     assert event is not None
     assert (event["rule"], event["executable"]) == ("no-alembic", sys.executable)
     assert json.dumps(event)
+
+
+class ValidationError(Exception):
+    """An error of a library whose `errors` are not pydantic's."""
+
+    def __init__(self, found: object) -> None:
+        super().__init__("invalid")
+        self._found = found
+
+    def errors(self) -> object:
+        return self._found
+
+
+@pytest.mark.parametrize(
+    "found", [None, 5, ["missing"], [{"type": "missing", "loc": 3}], [{"type": "missing", "loc": (0, "name")}]]
+)
+def test_validation_error_of_another_library_names_no_variable(found: object) -> None:
+    assert problems.missing_variables(ValidationError(found)) == []
+    assert problems.missing_variables(ValidationError([{"type": "missing", "loc": ("url",)}])) == ["URL"]
+
+
+def test_error_whose_text_cannot_be_read_is_described() -> None:
+    class Silent(Exception):
+        def __str__(self) -> str:
+            return str(self.args[0])
+
+    assert problems.described(Silent(), [])["text"] == "Silent (its text could not be read: IndexError)"
+    assert problems.rule_before_the_first(UnicodeError("label too long")) == "environment"

@@ -89,3 +89,10 @@ def test_output_of_a_process_and_its_children_is_filtered_to_its_last_word(end: 
     assert lines[4].lstrip("x") == f" {MASK}"
     assert lines[5] == "last word"
     assert done.returncode in {7, -9}
+
+
+def test_secret_of_bytes_is_hidden(tmp_path: Path) -> None:
+    (tmp_path / "keystore").write_bytes(b"\xfe\xed\xfe\xed keystore \xff")
+    redaction = Redaction(found_in({"APP_PASSWORD": "pass\udcffword"}, "DATABASE_URL", folder=str(tmp_path)))
+    assert redaction("a pass\udcffword and pass%FFword") == f"a {MASK} and {MASK}"
+    assert redaction(b"\xfe\xed\xfe\xed keystore \xff".decode("utf-8", "surrogateescape")) == MASK

@@ -9,22 +9,26 @@ import sys
 import time
 from typing import Any, Callable, Iterator, TypeVar
 
+import django  # type: ignore[import-not-found]
 from django.apps import apps  # type: ignore[import-not-found]
 from django.core.management.base import CommandError  # type: ignore[import-not-found]
 from django.core.management.commands import migrate  # type: ignore[import-not-found]
 from django.db import connections  # type: ignore[import-not-found]
 from django.db.migrations.exceptions import (  # type: ignore[import-not-found]
     AmbiguityError,
+    CircularDependencyError,
     InconsistentMigrationHistory,
+    NodeNotFoundError,
 )
 from django.db.migrations.executor import MigrationExecutor  # type: ignore[import-not-found]
+from django.db.migrations.loader import MigrationLoader  # type: ignore[import-not-found]
 from django.db.migrations.recorder import MigrationRecorder  # type: ignore[import-not-found]
 
-from cicd_actions.run_migrations_oneshot.in_image import problems, session
+from cicd_actions.run_migrations_oneshot.in_image import problems, session, squashes
 from cicd_actions.run_migrations_oneshot.in_image.aside import Aside
 from cicd_actions.run_migrations_oneshot.in_image.channel import Channel
 from cicd_actions.run_migrations_oneshot.in_image.run import LOCK_REFUSED, Run, Stop, instead_of, listed, wait_for_lock
-from cicd_actions.run_migrations_oneshot.in_image.touched import quoted, tables_in_sql
+from cicd_actions.run_migrations_oneshot.in_image.touched import quoted, tables_in_migration
 
 _T = TypeVar("_T")
 
@@ -67,8 +71,6 @@ class Django(Run):
 
     def work(self) -> str:
         """Runs `manage.py`, in which `migrate` is ours."""
-        import django  # type: ignore[import-not-found]
-
         self.hello(django=django.get_version())
         original = migrate.Command.handle
 
@@ -84,18 +86,19 @@ class Django(Run):
         self._channel.hide(str(connection.settings_dict.get("PASSWORD") or ""))
         self.waiting_for_database(connection.ensure_connection, lambda: False, lambda _error: True)
         self._prepare()
-        executor = MigrationExecutor(connection)
+        executor = self._executor()
         executor.loader.check_consistent_history(connection)
         self._one_head(executor)
         self._targets = self._chosen(executor, options)
-        plan = self._plan(executor)
+        # Before the plan: for a target that a squash replaces, Django makes a new graph without squashes.
         self._before = self._heads(executor)
         self._say_preflight(executor)
+        plan = self._plan(executor)
         for migration in plan:
             self._channel.say("pending", **self._about(migration))
         self._judge(executor, plan)
         if plan and self._postgres:
-            self.say_health(sorted({table for migration in plan for table in _tables(migration)}))
+            self.say_health(sorted({table for migration in plan for table in tables_in_migration(migration)}))
         if self._options["mode"] != "apply":
             return "planned" if plan else "up-to-date"
         # Also where nothing is pending: Django then calls the receivers of its signals, and makes tables by --run-syncdb.
@@ -125,6 +128,22 @@ class Django(Run):
         session.configure(dbapi, self._settings, session.version_of(dbapi))
         self._invalid = session.invalid_indexes(dbapi)
 
+    def _executor(self) -> Any:
+        """Returns Django's executor with a graph of what is applied now. Raises `Stop` where that leaves migrations out."""
+        loader = MigrationLoader(self._connection, load=False)
+        loader.load_disk()
+        malformed = squashes.malformed(loader.disk_migrations)
+        if malformed:
+            raise CommandError(malformed)
+        applied = MigrationRecorder(self._connection).applied_migrations()
+        stuck = squashes.stuck(loader.disk_migrations, applied)
+        if stuck:
+            raise Stop("squash", squashes=stuck[:5])
+        twice = squashes.nested(loader.disk_migrations, django.VERSION)
+        if twice:
+            raise Stop("squash-twice", **twice)
+        return MigrationExecutor(self._connection)
+
     def _one_head(self, executor: Any) -> None:
         conflicts = executor.loader.detect_conflicts()
         if conflicts:
@@ -144,11 +163,15 @@ class Django(Run):
         if name == "zero":
             raise Stop("command")
         try:
-            return [(app, executor.loader.get_migration_by_prefix(app, name).name)]
+            target = (app, executor.loader.get_migration_by_prefix(app, name).name)
         except KeyError:
             raise CommandError(f"The app {app} has no migration whose name begins with {name}.") from None
         except AmbiguityError:
             raise CommandError(f"The app {app} has several migrations whose names begin with {name}.") from None
+        squash = squashes.over(executor.loader, target)
+        if squash:
+            raise CommandError(f"{squashes.named(target)} is a part of {squash}, which Django runs as a whole here: name that.")
+        return [squashes.in_graph(executor.loader, target)]
 
     def _plan(self, executor: Any) -> list[Any]:
         plan = executor.migration_plan(self._targets)
@@ -190,7 +213,7 @@ class Django(Run):
 
     def _judge(self, executor: Any, plan: list[Any]) -> None:
         """Refuses what must not be applied."""
-        unknown = self._unknown(executor)
+        unknown = squashes.unknown(executor.loader)
         if unknown:
             raise Stop("ahead", unknown=unknown)
         about = [self._about(migration) for migration in plan]
@@ -200,19 +223,6 @@ class Django(Run):
         contract = [one["revision"] for one in about if one["phase"] == "contract"]
         if contract and not self._options["contract"]:
             raise Stop("contract", revisions=contract[:100])
-
-    def _unknown(self, executor: Any) -> list[str]:
-        """Returns applied migrations that a newer image brought. Older ones are gone from the image after a squash."""
-        applied, disk = executor.loader.applied_migrations, executor.loader.disk_migrations
-        newest: dict[str, Any] = {}
-        for (app, name), record in applied.items():
-            if (app, name) in disk and getattr(record, "applied", None) is not None:
-                newest[app] = max(newest.get(app, record.applied), record.applied)
-        return sorted(
-            f"{app}.{name}"
-            for (app, name), record in applied.items()
-            if (app, name) not in disk and app in newest and record.applied > newest[app]
-        )
 
     # The migrations
 
@@ -246,7 +256,7 @@ class Django(Run):
             self._channel.say("lock", pid=self._pids[0])
             self.watch(lambda work: Aside(lambda: self._on_copy(work)))
         self.count_time()
-        executor = MigrationExecutor(self._connection)
+        executor = self._executor()
         now = self._heads(executor)
         plan = self._plan(executor)
         if now != self._before and not self._done:
@@ -305,6 +315,11 @@ class Django(Run):
             problem = problems.described(error, [])
             if isinstance(error, InconsistentMigrationHistory):
                 return {"rule": "history", "problem": problem}
+            if isinstance(error, NodeNotFoundError):
+                app, name = getattr(error, "node", None) or ("", "")
+                return {"rule": "dependency", "problem": problem, "missing": squashes.named((str(app), str(name)))}
+            if isinstance(error, CircularDependencyError):
+                return {"rule": "circle", "problem": problem}
             if problems.inside(error, "emit_post_migrate_signal"):
                 return {"rule": "receiver", "problem": problem}
             return {"rule": problems.rule_before_the_first(error), "problem": problem}
@@ -372,18 +387,6 @@ class Django(Run):
     def _partial(self) -> bool:
         """Returns whether some of the step that failed may stay in the database."""
         return not (self._connection.features.can_rollback_ddl and getattr(self._step, "atomic", True))
-
-
-def _tables(migration: Any) -> set[str]:
-    """Returns the tables that a migration touches, by Django's default names and by the SQL that it holds."""
-    found: set[str] = set()
-    for operation in migration.operations:
-        model = getattr(operation, "model_name", None) or getattr(operation, "name", None)
-        if model and type(operation).__module__.startswith("django.db.migrations.operations"):
-            found.add(quoted(f"{migration.app_label}_{str(model).lower()}"))
-        sql = getattr(operation, "sql", None)
-        found |= tables_in_sql(sql if isinstance(sql, str) else "")
-    return found
 
 
 def main(options: dict[str, Any], arguments: list[str], channel: Channel) -> None:

@@ -56,9 +56,17 @@ def sqlstate(error: BaseException) -> str:
     """
     codes = [str(getattr(one, "sqlstate", None) or getattr(one, "pgcode", None) or "") for one in chain(error)]
     known = sorted(filter(None, codes), key=lambda code: code.startswith("08"))
-    if not known and any(_LOST in str(one) for one in chain(error)):
+    if not known and any(_LOST in said(one) for one in chain(error)):
         return "08006"
     return known[0] if known else ""
+
+
+def said(error: BaseException) -> str:
+    """Returns the text of an error; an application's own class may fail to give it."""
+    try:
+        return str(error)
+    except Exception as failed:
+        return f"{type(error).__name__} (its text could not be read: {type(failed).__name__})"
 
 
 def words(error: BaseException) -> str:
@@ -71,9 +79,9 @@ def words(error: BaseException) -> str:
         break
     # SQLAlchemy's adapter of asyncpg puts the class's name before the text; the cause has the text alone.
     cause = best.__cause__
-    if cause is not None and str(best).startswith("<class"):
+    if cause is not None and said(best).startswith("<class"):
         best = cause
-    return str(best).strip() or type(best).__name__
+    return said(best).strip() or type(best).__name__
 
 
 def described(error: BaseException, files: list[str]) -> dict[str, Any]:
@@ -97,6 +105,8 @@ def described(error: BaseException, files: list[str]) -> dict[str, Any]:
     missing = missing_variables(error)
     if missing:
         found["missing"] = missing
+    if ascii_only(error):
+        found["encoding"] = "SQL_ASCII"
     return found
 
 
@@ -107,7 +117,7 @@ def missing_variables(error: BaseException) -> list[str]:
             return [str(one.args[0])]
         if type(one).__name__ == "ValidationError" and callable(getattr(one, "errors", None)):
             return _missing_fields(one)
-        named = _NOT_SET.search(str(one))
+        named = _NOT_SET.search(said(one))
         if named:
             return [next(filter(None, named.groups()))]
     return []
@@ -129,8 +139,17 @@ def _missing_fields(error: Any) -> list[str]:
         if isinstance(config, dict) and "env_prefix" in config:
             prefix, fields = str(config["env_prefix"] or ""), set(getattr(settings, "model_fields", ()))
         at = at.tb_next
-    names = [str(one["loc"][0]) for one in error.errors() if "missing" in one.get("type", "") and one.get("loc")]
-    return [((prefix + name) if name in fields else name).upper() for name in names][:50]
+    # A model of a list has numbers there; another library's class of this name has other things.
+    found = [one for one in _attempted(error.errors) if isinstance(one, dict) and "missing" in str(one.get("type", ""))]
+    names = [str(one["loc"][0]) for one in found if isinstance(one.get("loc"), (list, tuple)) and one["loc"]]
+    return [((prefix + name) if name in fields else name).upper() for name in names if name.isidentifier()][:50]
+
+
+def _attempted(errors: Any) -> list[Any]:
+    try:
+        return list(errors())
+    except Exception:
+        return []
 
 
 def _place(error: BaseException, files: list[str]) -> dict[str, Any] | None:
@@ -160,11 +179,21 @@ def rule_before_the_first(error: BaseException) -> str:
         return "no-right"
     if isinstance(error, ValueError) and "invalid interpolation syntax" in text:
         return "interpolation"
+    if ascii_only(error):
+        return "sql-ascii"
     if "unexpected keyword argument 'sslmode'" in text:
         return "sslmode"
     if type(error).__name__ == "NoSuchModuleError" and "sqlalchemy.dialects:postgres" in text and "postgresql" not in text:
         return "postgres-scheme"
     return "environment"
+
+
+def ascii_only(error: BaseException) -> bool:
+    """Returns whether a driver does not read or write the texts of a session with the encoding SQL_ASCII: psycopg leaves bytes,
+    psycopg2 takes ASCII."""
+    if isinstance(error, UnicodeError):
+        return getattr(error, "encoding", "") == "ascii" and inside(error, "do_execute")
+    return isinstance(error, TypeError) and "bytes-like object" in words(error) and inside(error, "_get_server_version_info")
 
 
 def connecting(error: BaseException) -> bool:
@@ -183,7 +212,7 @@ def passes(error: BaseException) -> bool:
     code = sqlstate(error)
     if code:
         return code in _LATER or code.startswith("08")
-    text = " ".join(str(one) for one in chain(error))
+    text = " ".join(said(one) for one in chain(error))
     if any(word in text for word in _NEVER_WORDS):
         return False
     if "FATAL" in text:  # libpq gives no code for what the server said while connecting

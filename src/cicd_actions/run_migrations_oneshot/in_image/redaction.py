@@ -8,6 +8,7 @@ import json
 import os
 import re
 import stat
+from functools import partial
 from typing import Iterable, Iterator, Mapping
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
@@ -37,7 +38,9 @@ def spellings(secret: str) -> set[str]:
     for raw in {secret, secret.strip(), *secret.splitlines()}:
         for plain in {raw, unquote(raw), unquote_plus(raw)}:
             # SQLAlchemy leaves a space and a plus sign as they are.
-            encoded = {quote(plain, safe=""), quote(plain), quote_plus(plain), quote(plain, safe=" +")}
+            # A file of bytes, such as a keystore, has characters that only this spells.
+            spelled = partial(quote, plain, errors="surrogateescape")
+            encoded = {spelled(safe=""), spelled(), quote_plus(plain, errors="surrogateescape"), spelled(safe=" +")}
             lower = {re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), one) for one in encoded}
             # ConfigParser doubles the percent sign; repr() and JSON escape quotes and backslashes.
             escaped = {plain.replace("%", "%%"), repr(plain)[1:-1], json.dumps(plain)[1:-1]}

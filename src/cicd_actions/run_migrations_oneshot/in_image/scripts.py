@@ -64,10 +64,16 @@ class Scripts:
         if twice:
             revision, paths = min(twice.items())
             raise Stop("duplicate", revision=revision, files=paths)
+        labels = {label for script in loaded for label in script.branch_labels}
         for script in loaded:
-            missing = [down for down in as_tuple(script.down_revision) if down not in files]
-            if missing:
-                raise Stop("dangling", revision=script.revision, file=relative(str(script.path or "")), missing=missing)
+            parents = {
+                "down_revision": [down for down in as_tuple(script.down_revision) if down not in files],
+                "depends_on": [one for one in as_tuple(script.dependencies) if one not in files and one not in labels],
+            }
+            for name, missing in parents.items():
+                if missing:
+                    file = relative(str(script.path or ""))
+                    raise Stop("dangling", revision=script.revision, file=file, missing=missing, name=name)
 
     def heads(self) -> list[str]:
         """Returns the image's heads; reading them loads every revision file."""

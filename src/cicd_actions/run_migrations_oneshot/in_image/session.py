@@ -44,13 +44,17 @@ class Settings:
 
 
 def ask(dbapi: Any, statement: str) -> list[tuple[Any, ...]]:
-    """Returns the rows of a query."""
+    """Returns the rows of a query. Texts are `str`, also where the session has the encoding SQL_ASCII: psycopg leaves bytes."""
     cursor = dbapi.cursor()
     try:
         cursor.execute(statement)
-        return [tuple(row) for row in cursor.fetchall()]
+        return [tuple(_text(value) for value in row) for row in cursor.fetchall()]
     finally:
         cursor.close()
+
+
+def _text(value: Any) -> Any:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def tell(dbapi: Any, statement: str) -> None:

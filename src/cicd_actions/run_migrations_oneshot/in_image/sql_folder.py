@@ -29,8 +29,7 @@ class File:
     def __init__(self, folder: str, name: str) -> None:
         self.path = os.path.join(folder, name)
         self.name = name[: -len(".sql")]
-        with open(self.path, encoding="utf-8") as file:
-            self.text = file.read()
+        self.text = _read(self.path)
         self.checksum = hashlib.sha256(self.text.encode()).hexdigest()
         declared = _PHASE.search(self.text)
         self.phase = declared[1] if declared else ""
@@ -41,6 +40,21 @@ class File:
         first = next((line[2:].strip() for line in self.text.splitlines() if line.startswith("--")), "")
         message = "" if first.startswith(("deploy_phase:", "transaction:")) else first
         return {"revision": self.name, "message": message, "phase": self.phase, "file": problems.relative(self.path)}
+
+
+def _read(path: str) -> str:
+    """Returns the text of a file, without the mark that some editors write first. Raises `Stop` where it is not UTF-8."""
+    with open(path, "rb") as file:
+        data = file.read()
+    try:
+        path.encode("utf-8")
+        return data.decode("utf-8-sig")
+    except UnicodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1 if isinstance(error, UnicodeDecodeError) else 1
+        what = "the file" if isinstance(error, UnicodeDecodeError) else "the name"
+        place = {"file": problems.relative(path), "line": line}
+        problem = {"type": type(error).__name__, "text": f"{what} is not UTF-8", **place}
+        raise Stop("syntax", state="failed", problem=problem) from None
 
 
 class SqlFolder(Run):
@@ -63,6 +77,7 @@ class SqlFolder(Run):
         self.hello(driver=f"{driver.__name__} {getattr(driver, '__version__', '')}".strip())
         folder = self._arguments[0]
         names = sorted(name for name in os.listdir(folder) if name.endswith(".sql") and not name.endswith(".down.sql"))
+        names = [name for name in names if not os.path.isdir(os.path.join(folder, name))]
         self._files = [File(folder, name) for name in names]
         self._dbapi = self.waiting_for_database(self._connect, lambda: False, lambda _error: True)
         self._prepare()
@@ -92,7 +107,8 @@ class SqlFolder(Run):
 
     def _connect(self) -> Any:
         url = re.sub(r"^(postgres(?:ql)?)\+\w+://", r"\1://", os.environ.get(self._options["url_variable"], ""))
-        connection = _driver().connect(url)
+        # The files are UTF-8, also where the database's encoding, which the session would take over, is SQL_ASCII.
+        connection = _driver().connect(url, client_encoding="utf8")
         connection.autocommit = True
         return connection
 

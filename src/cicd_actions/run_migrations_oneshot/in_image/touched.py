@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+from typing import Any
 
 _FIRST = {
     *("add_column", "alter_column", "batch_alter_table", "create_check_constraint", "create_table_comment", "drop_column"),
@@ -60,6 +61,18 @@ def _text(node: ast.AST) -> str:
 def tables_in_sql(text: str) -> set[str]:
     """Returns the tables that statements change or lock, as they are written."""
     return set(_SQL.findall(text)) if text else set()
+
+
+def tables_in_migration(migration: Any) -> set[str]:
+    """Returns the tables that a migration of Django touches, by Django's default names and by the SQL that it holds."""
+    found: set[str] = set()
+    for operation in migration.operations:
+        model = getattr(operation, "model_name", None) or getattr(operation, "name", None)
+        if model and type(operation).__module__.startswith("django.db.migrations.operations"):
+            found.add(quoted(f"{migration.app_label}_{str(model).lower()}"))
+        sql = getattr(operation, "sql", None)
+        found |= tables_in_sql(sql if isinstance(sql, str) else "")
+    return found
 
 
 def quoted(name: str) -> str:
