@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from cicd_actions.toolkit.errors import Inconclusive
 from cicd_actions.verify_migrations.inputs import Inputs
 from cicd_actions.verify_migrations.project import Programs, Tree, broken
-from cicd_actions.verify_migrations.rows import Rows
+from cicd_actions.verify_migrations.rows import Rows, Unfilled
 from cicd_actions.verify_migrations.server import BASE, Server
 from cicd_actions.verify_migrations.wire import Address, ServerError
 from cicd_actions.verify_openapi_client.repository import Repository
+
+_FORM = 2
+"""Counts what a kept database holds besides its schema: from 2 on, a note of the tables without rows."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +29,13 @@ class Base:
     empty: str
     facts: Mapping[str, Any]
     cached: bool
+    unfilled: Sequence[Unfilled] = ()
+    """The tables without rows."""
 
 
 @dataclass
 class BaseSchema:
-    """One build. `head` is this change's work tree, `base` the one of the commit that runs now.
-
-    `not_judged` says which tables could not be filled.
-    """
+    """One build. `head` is this change's work tree, `base` the one of the commit that runs now."""
 
     inputs: Inputs
     repo: Repository
@@ -41,7 +44,6 @@ class BaseSchema:
     head: Tree
     base: Tree
     commit: str
-    not_judged: list[str] = field(default_factory=list)
 
     def build(self) -> Base:
         """Builds the base's schema and its rows, or takes them from the cache. Raises `Inconclusive`."""
@@ -74,17 +76,23 @@ class BaseSchema:
         _usable(facts)
         kept = BASE + facts["key"]
         if facts["cached"]:
-            return Base(f"{kept}_t", f"{kept}_h", kept, facts, cached=True)
+            noted = [Unfilled(**each) for each in json.loads(self.server.noted(f"{kept}_t") or "[]")]
+            return Base(f"{kept}_t", f"{kept}_h", kept, facts, cached=True, unfilled=noted)
         with self.server.connect(new) as connection:
             self.server.recorder.install(connection)
             if facts.get("heads") and not self.inputs.base_command and not self.server.recorder.version_rows(connection):
                 raise self._elsewhere()
-        filled = {kind: self._filled(new, kind) for kind in ("tame", "hostile")}
+        filled = {}
+        unfilled: dict[str, Unfilled] = {}
+        for kind in ("tame", "hostile"):
+            filled[kind], without = self._filled(new, kind)
+            unfilled = {each.oid: each for each in without} | unfilled
+        self.server.note(filled["tame"], json.dumps([asdict(each) for each in unfilled.values()]))
         if not self._seeds:  # a seed may change without a trace, so nothing is kept
             self.server.prune(kept)
             new = self.server.keep(new, kept)
             filled = {kind: self.server.keep(database, f"{kept}_{kind[0]}") for kind, database in filled.items()}
-        return Base(filled["tame"], filled["hostile"], new, facts, cached=False)
+        return Base(filled["tame"], filled["hostile"], new, facts, cached=False, unfilled=list(unfilled.values()))
 
     def _elsewhere(self) -> Inconclusive:
         name = self.inputs.database_url_variable
@@ -100,6 +108,7 @@ class BaseSchema:
 
     def _salt(self) -> str:
         parts = (
+            _FORM,
             self.server.recorder.salt,
             self.server.version,
             self.inputs.rows,
@@ -117,7 +126,7 @@ class BaseSchema:
         if not facts["cached"] and not self.inputs.base_command:
             self.programs.required(self.base, self.inputs.command, address, "command")
         if self.programs.tool:
-            asked = self.programs.python(self.base, "models", address, moved=self._moved)
+            asked = self.programs.python(self.base, "models", address, moved=self._moved, graph=False)
             facts["models"] = asked.get("models")
             facts["no_models"] = str((asked.get("error") or {}).get("text", ""))
         return facts
@@ -126,7 +135,8 @@ class BaseSchema:
     def _moved(self) -> list[str]:
         return [] if self.base.separate else [str(self.repo.root), str(self.base.root)]
 
-    def _filled(self, template: str, kind: str) -> str:
+    def _filled(self, template: str, kind: str) -> tuple[str, list[Unfilled]]:
+        """Returns a copy with rows, and the tables that have none."""
         database = self.server.create(kind, template)
         with self.server.connect(database) as connection:
             rows = Rows(connection, self.server.recorder.catalog(connection), self.inputs.rows)
@@ -137,10 +147,12 @@ class BaseSchema:
                     connection.script(path.read_text("utf-8"))
                 except (OSError, ServerError) as error:
                     raise Inconclusive(f"Could not run the file {self.inputs.seed_sql} of `seed-sql`: {error}.") from None
-        self.not_judged += [f"Could not make {kind} rows for the table {problem}" for problem in problems]
         if self.inputs.seed_command:
             self.programs.required(self.base, self.inputs.seed_command, self.server.address.at(database), "seed-command")
-        return database
+        if problems and self._seeds:
+            with self.server.connect(database) as connection:
+                problems = [each for each in problems if rows.empty(rows.tables[each.oid].name, connection)]
+        return database, problems
 
 
 def _usable(facts: Mapping[str, Any]) -> None:

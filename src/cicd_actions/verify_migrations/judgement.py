@@ -33,7 +33,7 @@ class Ruling:
     def fingerprint(self) -> str:
         """Stays the same while the finding stays, though lines move."""
         one = self.trouble
-        return hashlib.sha256(f"{one.rule}\0{one.revision}\0{one.place}".encode()).hexdigest()[:32]
+        return hashlib.sha256(f"{one.rule}\0{one.revision}\0{one.place}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
     @property
     def finding(self) -> Finding:

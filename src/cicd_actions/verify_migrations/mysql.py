@@ -130,6 +130,9 @@ class MysqlServer(Server):
         """Does nothing: there is no cache. Returns the name it has now."""
         return database
 
+    def note(self, database: str, text: str) -> None:
+        """Does nothing: no other run reads it."""
+
     def prune(self, keep: str) -> None:
         """Does nothing: there is no cache."""
 

@@ -125,7 +125,9 @@ def _key(table: dict[str, Any], row: Mapping[str, Any], _enums: Any) -> None:
 
 def _check(table: dict[str, Any], row: Mapping[str, Any], _enums: Any) -> None:
     if found := re.fullmatch(r"json_valid\([`\"](.+)[`\"]\)", row["text"]):  # how MariaDB has JSON
-        table["columns"][str(number(found[1]))]["type"] = "json"
+        named = (each for each in table["columns"].values() if each["name"].lower() == found[1].lower())
+        for column in named:
+            column["type"] = "json"
         return
     text = re.sub(r"_utf8mb[34](?=\\?')", "", row["text"]).replace("\\'", "'").replace(" in (", " IN (")
     table["constraints"][row["name"]] = constraint("c", f"CHECK ({text})", named_in(text, table["columns"]))

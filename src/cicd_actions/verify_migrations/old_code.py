@@ -206,7 +206,7 @@ def _elsewhere(segments: Sequence[Segment], base: Catalog, now: Catalog) -> Iter
 def _labels_gone(segments: Sequence[Segment]) -> Iterator[tuple[str, list[str]]]:
     now = segments[-1].after["enums"] or {}
     for type_, labels in (segments[0].before["enums"] or {}).items():
-        gone = [label for label in labels or () if label not in now.get(type_, labels)]
+        gone = [label for label in labels or () if label not in (now.get(type_, labels) or ())]
         if gone:
             yield type_, gone
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,12 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 _START = _PACKAGE / "verify_migrations/in_project/start.py"
 _LINKED = (".venv", "venv", "node_modules")
 """Ignored folders with an environment: without `base-install-command` the base's tree borrows them."""
+
+
+_OF_ROWS = re.compile(r"^[\w.]*\b(?:IntegrityError|DataError|RaiseException):", re.MULTILINE)
+_ERROR = re.compile(r"[A-Za-z_][\w.]*(?:Error|Exception|NotFound|History)\b")
+_ERROR_WITHIN = 8000
+"""Characters at the end of what a command printed that hold its error."""
 
 
 @dataclass(frozen=True)
@@ -195,6 +202,23 @@ def _tail(done: process.Finished) -> str:
     return visible("\n".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-15:])) or "It printed nothing."
 
 
+def first_line(error: Mapping[str, Any]) -> str:
+    """Returns what the database said: lines after it say where in a function."""
+    return next(iter(str(error["text"]).splitlines()), "")
+
+
+def last_words(done: process.Finished) -> str:
+    """Returns the error that a command ended with: a driver's details stand in lines after it."""
+    lines = (done.stderr or done.stdout).strip().splitlines()
+    at = next((at for at in range(len(lines) - 1, -1, -1) if _ERROR.match(lines[at])), len(lines) - 1)
+    return " ".join(line.strip() for line in lines[max(at, 0) :][:3])
+
+
+def refuses_rows(done: process.Finished) -> bool:
+    """Returns whether a program in Python ended with an error of the rows: a constraint, a value, or what a trigger raises."""
+    return _OF_ROWS.search(done.stderr[-_ERROR_WITHIN:]) is not None
+
+
 def sizes(path: Path, shown: str) -> Mapping[str, int]:
     """Reads the file of `table-sizes`. Raises `UnusableInput`."""
     try:
@@ -216,5 +240,7 @@ def scratch_folder(runtime: Runtime) -> tempfile.TemporaryDirectory[str]:
 def broken(what: str, result: Mapping[str, Any], fix: str = "") -> Inconclusive:
     """Returns the error for a program whose result has an `error` or a `stop`."""
     error = result.get("error") or {}
+    if error.get("encoding"):
+        fix = f"The encoding is {error['encoding']}. Name the session's in the URL:\n\n    …/app?client_encoding=utf8"
     cause = f"{error.get('type', '')}: {error.get('text', '')}" if error else str(result.get("stop", ""))
     return Inconclusive(f"Could not read {what}.", cause=cause, fix=fix)

@@ -72,7 +72,11 @@ def whole(judged: Judgement) -> dict[str, Any]:
         "verdict": judged.verdict.value,
         "headline": judged.headline,
         "base": judged.origin,
-        "new": [{key: each.get(key, "") for key in ("revision", "message", "file", "phase", "down")} for each in evidence.new],
+        "new": [
+            {key: each.get(key, "") for key in ("revision", "message", "file", "phase", "down")}
+            | {"not-tried": [gap.short for gap in evidence.gaps if each["revision"] in gap.revisions]}
+            for each in evidence.new
+        ],
         "phases": {revision: {"phase": phase, "why": why} for revision, (phase, why) in evidence.phases.items()},
         "locks": evidence.locks,
         "not-judged": evidence.not_judged,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,18 @@ def troubles(base: Mapping[str, Any], head: Mapping[str, Any], relative: Callabl
         elif not project.same_text(_text(old["path"]), _text(new["path"])):
             what = f"{old['revision']} was released, and its file has changed since"
             yield Trouble("revision-changed", what, old["revision"], file=new["path"])
+
+
+def of_django(problems: Sequence[Mapping[str, Any]], files: Mapping[str, Mapping[str, Any]]) -> Iterator[Trouble]:
+    """Yields what Django itself finds wrong with this change's files on the base's database."""
+    for each in problems:
+        rule, revision, what = each["rule"], each.get("revision", ""), each.get("what", "")
+        if rule == "several-heads":
+            what = f"the last migrations are {', '.join(each['heads'])}"
+        elif rule == "squash-incomplete":
+            missing = ", ".join(each["missing"])
+            what = f"{revision} replaces {missing}, which the running release has not applied, and the file is gone"
+        yield Trouble(rule, what, revision, file=str(files.get(revision, {}).get("path", "")))
 
 
 def _text(path: str) -> str:

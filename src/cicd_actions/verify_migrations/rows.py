@@ -64,6 +64,15 @@ class Table:
         return next((column for column in self.columns.values() if column.name == label), None)
 
 
+@dataclass(frozen=True)
+class Unfilled:
+    """A table without a row, and why its first one was refused."""
+
+    oid: str
+    table: str
+    reason: str
+
+
 class Rows:
     """Makes rows for every table of a catalog. `choices` remembers what a check accepted: by table, column and way."""
 
@@ -77,7 +86,7 @@ class Rows:
         connection.rows(_CHOICES)
         self._choices: dict[str, int] = connection.document("select document from cicd_vm.choices") or {}
 
-    def fill(self, *, hostile: bool) -> list[str]:
+    def fill(self, *, hostile: bool) -> list[Unfilled]:
         """Fills every table. Returns what could not be filled, and why."""
         found = []
         for table in self.ordered():
@@ -86,15 +95,15 @@ class Rows:
             self._parents = {key: rows for key, rows in self._parents.items() if key[0] != table.oid}
             if problem:
                 label = table.name.replace('"', "").removeprefix("public.").removeprefix("main.")
-                found.append(f"{label}: {problem}")
+                found.append(Unfilled(table.oid, label, problem))
         for table in self.tables.values():
             for column in table.columns.values():
                 if column.sequence:
                     top = f"select setval({literal(column.sequence)}, coalesce(max({name(column.name)}), 1)) from {table.name}"
                     self._try(top)
-        self._connection.rows(
-            f"delete from cicd_vm.choices; insert into cicd_vm.choices values ({literal(json.dumps(self._choices))})"
-        )
+        # A database without an encoding takes no escapes of letters.
+        choices = literal(json.dumps(self._choices, ensure_ascii=False))
+        self._connection.rows(f"delete from cicd_vm.choices; insert into cicd_vm.choices values ({choices})")
         self._try("analyze")
         return found
 
@@ -157,7 +166,7 @@ class Rows:
 
     def _fill(self, table: Table, *, hostile: bool) -> str:
         many = [self.row(table, i, hostile=hostile) for i in range(1, self._count + 1)]
-        if self._try(self.insert(table, many)) is None:
+        if self._try(self.insert(table, many)) is None and not self.empty(table.name):
             return ""
         error: ServerError | None = None
         for replica in (False, True):
@@ -170,9 +179,15 @@ class Rows:
                     if refused and hostile:
                         self._try(self.insert(table, [self.row(table, i)]))
             self._connection.rows("reset session_replication_role")
-            if error is None:
+            if error is None and not self.empty(table.name):
                 return ""
-        return str(error)
+        if hostile:  # the schema does not allow them; orderly rows are better than none
+            return self._fill(table, hostile=False)
+        return str(error or "a trigger or a rule stores no row")
+
+    def empty(self, table: str, connection: Connection | None = None) -> bool:
+        """Returns whether a table, as it stands in a statement, has no row. `connection`: another one than that of the rows."""
+        return not (connection or self._connection).rows(f"select 1 from {table} limit 1")
 
     def _accepted(self, table: Table, *, hostile: bool) -> ServerError | None:
         """Inserts the first row, with other values in the columns of each check that refuses it."""
@@ -251,6 +266,8 @@ def _tables(catalog: Mapping[str, Any], domains: Mapping[str, Any]) -> dict[str,
     }
     found = {oid: _table(oid, table, catalog["tables"], domains) for oid, table in listed.items()}
     for table in found.values():
+        # A database may know a key to a table or column that is not there.
+        table.parents = [each for each in table.parents if each[1] not in found or set(each[2]) <= set(found[each[1]].columns)]
         table.guessed += _guessed(table, found)
     return found
 

@@ -34,6 +34,8 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "not_valid": "`postgresql_not_valid=True`",
         "default": "`server_default`",
         "single": "Write one revision for each table, and set `transaction_per_migration=True` in env.py.",
+        "merge": "`alembic merge heads`",
+        "parent": "`down_revision` or `depends_on`",
     },
     "django": {
         "build": "`AddIndexConcurrently`",
@@ -42,6 +44,8 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "not_valid": "`AddConstraintNotValid`, or SQL with `NOT VALID`",
         "default": "`db_default`",
         "single": "Write one migration for each table.",
+        "merge": "`manage.py makemigrations --merge`",
+        "parent": "`dependencies`",
     },
     "": {
         "build": "`CREATE INDEX CONCURRENTLY`",
@@ -50,6 +54,8 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "not_valid": "`NOT VALID`",
         "default": "default",
         "single": "Write one migration for each table.",
+        "merge": "the tool's merge",
+        "parent": "the parent",
     },
 }
 """What the rules name, by tool. https://docs.djangoproject.com/en/stable/ref/contrib/postgres/operations/ has Django's."""
@@ -212,7 +218,7 @@ _LISTED = (
     # The data
     Rule(
         *("fails-on-data", "data", _W, "fails on data that the schema allows"),
-        "It works on orderly rows, and fails on legal ones (NULL, empty, longest, duplicate values).",
+        "The schema allows such rows, so production may have them.",
         "Ask production for such rows before the deploy, and repair them in an earlier revision.",
     ),
     Rule(
@@ -237,14 +243,20 @@ _LISTED = (
         "Restore the file.",
     ),
     Rule(
+        *("squash-incomplete", "revisions", _E, "removes migrations that a half-applied squash replaces"),
+        "Django leaves a squash out until all of what it replaces is applied, or none is. It would skip what is missing and"
+        " report success.",
+        "Restore the replaced files. Remove them in a release after every database has applied them.",
+    ),
+    Rule(
         *("several-heads", "revisions", _E, "leaves several heads"),
-        "`alembic upgrade head` does not know which one is meant.",
-        "Run `alembic merge heads`, and commit the merge revision.",
+        "The tool does not know which one comes last.",
+        "Run {merge}, and commit the merge revision.",
     ),
     Rule(
         *("parent-missing", "revisions", _E, "names a parent that does not exist"),
-        "Alembic cannot walk the graph.",
-        "Correct `down_revision`.",
+        "The tool cannot walk the graph.",
+        "Correct {parent}, or restore the file.",
     ),
     Rule(
         *("revision-twice", "revisions", _E, "uses a revision id twice"),

@@ -65,6 +65,27 @@ def cut(entries: Iterable[Entry], base: Catalog, last: Catalog, statements: Sequ
     return found
 
 
+def joined(segments: list[Segment], squashes: Mapping[str, Sequence[str]], known: set[str]) -> list[Segment]:
+    """Returns the segments with one for each squash that ran: Django records it as all that it replaces, and by its name at the
+    end. `squashes`: what each migration replaces. Where some of that is `known` already, the replaced ones ran themselves."""
+    recorded = {each.revision for each in segments}
+    ran = [name for name, replaced in squashes.items() if replaced and name in recorded and not known & {name, *replaced}]
+    owners: dict[str, str] = {}
+    for name in sorted(ran, key=lambda each: len(squashes[each])):  # the one that replaces most comes last
+        owners |= dict.fromkeys((name, *squashes[name]), name)
+    found: list[Segment] = []
+    seen: set[str] = set()
+    for each in segments:
+        each.revision = owners.get(each.revision, each.revision)
+        if each.revision not in seen or each.revision not in ran:
+            found.append(each)
+            seen.add(each.revision)
+            continue
+        found[-1].entries += each.entries
+        found[-1].after = each.after  # its first record stays the end: the rows that it changed were counted there
+    return found
+
+
 def started(entries: Iterable[Entry], base_versions: Iterable[str]) -> list[Entry]:
     """Returns the entries with the versions that were there at base removed from each write to the version table."""
     known = set(base_versions)

@@ -68,6 +68,15 @@ class Server:
             return database
         return as_
 
+    def note(self, database: str, text: str) -> None:
+        """Keeps a text with a database, also when it is renamed."""
+        self.connection.rows(f"comment on database {name(database)} is {literal(text)}")
+
+    def noted(self, database: str) -> str:
+        """Returns the text that `note` kept."""
+        note = "select pg_catalog.shobj_description(oid, 'pg_database') from pg_catalog.pg_database"
+        return self.connection.value(f"{note} where datname = {literal(database)}") or ""
+
     def drop(self, database: str) -> None:
         """Drops a database, ending the sessions in it."""
         try:

@@ -28,6 +28,12 @@ _WAITING = 30.0
 
 _TEXTS = "select json_group_array(sql) from sqlite_master where sql is not null"
 _WITHOUT_MEANING = re.compile(r"(re)?set\s", re.IGNORECASE)
+_VIRTUAL = re.compile(r"create virtual table\b", re.IGNORECASE)
+_SHADOWS = (
+    *("data", "idx", "content", "docsize", "config", "segments", "segdir", "stat"),
+    *("node", "parent", "rowid"),
+)
+"""How the tables of a virtual one end: https://www.sqlite.org/fts5.html, https://www.sqlite.org/rtree.html"""
 _CODES = (
     (re.compile(r"no such table"), "42P01"),
     (re.compile(r"no such column|has no column named"), "42703"),
@@ -148,6 +154,9 @@ class SqliteServer(Server):
                 path.rename(f"{self.address.at(as_).database}{ending}")
         return as_
 
+    def note(self, database: str, text: str) -> None:
+        """Does nothing: no other run reads it."""
+
     def prune(self, keep: str) -> None:
         """Does nothing: the folder goes with the run."""
 
@@ -215,10 +224,13 @@ def scratch(url: str, folder: Path) -> Iterator[Server]:
 def catalog(statements: list[str]) -> dict[str, Any]:
     """Returns the catalog of a schema's text, in the form of PostgreSQL's; types have PostgreSQL's names."""
     with closing(sqlite3.connect(":memory:")) as made:
-        for text in statements:
+        # A virtual table makes its own tables, which the schema lists as well.
+        for text in sorted(statements, key=lambda each: not _VIRTUAL.match(each)):
             if not re.match(r"create table \"?sqlite_", text, re.IGNORECASE):
-                made.execute(text)
-        listed = made.execute("select type, name, tbl_name, sql from sqlite_master order by name").fetchall()
+                _make(made, text)
+        shadows = _shadows(made)
+        every = made.execute("select type, name, tbl_name, sql from sqlite_master order by name").fetchall()
+        listed = [row for row in every if row[2] not in shadows]
         triggers: dict[str, dict[str, Any]] = {}
         for kind, name, table, sql in listed:
             if kind == "trigger" and not dialect.ours(name):
@@ -229,6 +241,20 @@ def catalog(statements: list[str]) -> dict[str, Any]:
             if kind in {"table", "view"} and not dialect.ours(name)
         }
     return {"tables": tables, "enums": {}, "domains": {}, "functions": {}, "sequences": []}
+
+
+def _make(made: sqlite3.Connection, text: str) -> None:
+    try:
+        made.execute(text)
+    except sqlite3.OperationalError as error:
+        if not re.search(r"already exists|no such module", str(error)):
+            raise
+
+
+def _shadows(made: sqlite3.Connection) -> set[str]:
+    """Returns the tables that virtual tables keep their contents in, and that refuse all other writes."""
+    listed = made.execute("select name, sql from sqlite_master where type = 'table'").fetchall()
+    return {f"{name}_{part}" for name, sql in listed if _VIRTUAL.match(sql) for part in _SHADOWS}
 
 
 def _table(made: sqlite3.Connection, kind: str, name: str, sql: str, triggers: dict[str, Any]) -> dict[str, Any]:
@@ -247,10 +273,13 @@ def _table(made: sqlite3.Connection, kind: str, name: str, sql: str, triggers: d
     constraints: dict[str, Any] = {}
     if keys:
         constraints["primary key"] = constraint("p", "", keys)
-    for at, _, other, source, target, *_ in made.execute("select * from pragma_foreign_key_list(?)", (name,)):
-        one = constraints.setdefault(f"foreign key {at}", constraint("f", f"references {other}", [], other, []))
-        one["columns"].append(number(source))
-        one["targets"].append(number(target or "id"))
+    own = [column["name"] for column in columns.values()]
+    for at, place, other, source, target, *_ in made.execute("select * from pragma_foreign_key_list(?)", (name,)):
+        there, known, key = _pointed_at(made, other)
+        one = constraints.setdefault(f"foreign key {at}", constraint("f", f"references {there}", [], there, []))
+        one["columns"].append(number(_spelled(source, own)))
+        # A reference without a column is one to the key.
+        one["targets"].append(number(_spelled(target or "".join(key[place : place + 1]) or "id", known)))
     for at, text in enumerate(_checks(sql)):
         constraints[f"check {at}"] = constraint("c", f"CHECK ({text})", named_in(text, columns))
     indexes = {}
@@ -268,6 +297,18 @@ def _table(made: sqlite3.Connection, kind: str, name: str, sql: str, triggers: d
         }
     whole = {"columns": columns, "constraints": constraints, "indexes": indexes, "triggers": triggers}
     return dialect.table("r", name, None, **whole) if kind == "table" else dialect.table("v", name, sql, **whole)
+
+
+def _pointed_at(made: sqlite3.Connection, table: str) -> tuple[str, list[str], list[str]]:
+    """Returns a table's name as it was made, its columns, and those of its key."""
+    found = made.execute("select name from sqlite_master where type = 'table' and lower(name) = lower(?)", (table,)).fetchone()
+    columns = made.execute("select name, pk from pragma_table_info(?) order by pk", (table,)).fetchall()
+    return found[0] if found else table, [name for name, _ in columns], [name for name, key in columns if key]
+
+
+def _spelled(name: str, known: list[str]) -> str:
+    """Returns a column's name as its table has it: SQLite ignores the case."""
+    return next((each for each in known if each.lower() == name.lower()), name)
 
 
 def _checks(sql: str) -> Iterator[str]:

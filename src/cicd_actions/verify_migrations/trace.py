@@ -32,7 +32,7 @@ with spaces as (
     select from owned where classid = 'pg_class'::regclass and objid = c.oid)
 )
 select jsonb_build_object(
-  'tables', (select jsonb_object_agg(t.oid::int8::text, jsonb_build_object(
+  'tables', (select coalesce(jsonb_object_agg(t.oid::int8::text, jsonb_build_object(
     'schema', t.nspname, 'name', t.relname, 'kind', t.relkind, 'file', t.relfilenode::int8, 'child', t.relispartition,
     'rls', case when t.relrowsecurity then case when t.relforcerowsecurity then 'forced' else 'on' end else '' end,
     'replica', jsonb_build_array(t.relreplident, exists (select from pg_publication where puballtables)
@@ -63,7 +63,7 @@ select jsonb_build_object(
         'using', pg_get_expr(p.polqual, p.polrelid), 'check', pg_get_expr(p.polwithcheck, p.polrelid),
         'roles', p.polroles::regrole[]::text))
       from pg_policy p where p.polrelid = t.oid)
-  )) from tables t),
+  )), '{}') from tables t),
   'enums', (select jsonb_object_agg(format_type(t.oid, null), (select jsonb_agg(e.enumlabel order by e.enumsortorder)
       from pg_enum e where e.enumtypid = t.oid))
     from pg_type t join spaces s on s.oid = t.typnamespace where t.typtype = 'e'),
@@ -116,7 +116,7 @@ create function cicd_vm.vx() returns text language sql as $$
 create function cicd_vm.locks() returns jsonb language sql as $$
   select coalesce(pg_catalog.jsonb_object_agg(relation::int8::text, modes), '{}') from (
     select relation, pg_catalog.jsonb_agg(mode) modes from pg_catalog.pg_locks
-    where pid = pg_catalog.pg_backend_pid() and locktype = 'relation' and granted
+    where pid = pg_catalog.pg_backend_pid() and locktype = 'relation' and granted and mode <> 'SIReadLock'
       and relation >= 16384 and relation::int8 <= (select last from cicd_vm.known) group by 1) found $$;
 create function cicd_vm.stats() returns jsonb language sql as $$
   select coalesce(pg_catalog.jsonb_object_agg(oid::int8::text, pg_catalog.jsonb_build_array(scans, read, ins, upd, del)), '{}')

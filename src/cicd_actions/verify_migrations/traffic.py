@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cicd_actions.toolkit.findings import Severity
 from cicd_actions.verify_migrations.catalog import Catalog, called, root
 from cicd_actions.verify_migrations.rows import is_version_table
 from cicd_actions.verify_migrations.rules import Trouble
@@ -65,6 +66,23 @@ def strongest(segment: Segment, base: Catalog) -> dict[str, str]:
             if oid in base["tables"] and not is_version_table(base["tables"][oid]):
                 found[oid] = max([found.get(oid, 0), *(MODES.index(mode) for mode in modes if mode in MODES)])
     return {called(base["tables"][oid]): MODES[mode] for oid, mode in sorted(found.items())}
+
+
+def invalid_before(before: Catalog, after: Catalog) -> list[Trouble]:
+    """Returns the indexes that were invalid at base and still are."""
+    return [
+        Trouble(
+            "invalid-index",
+            f"the index {one['name']} of {called(table)} was invalid before, and still is",
+            place=called(table),
+            severity=Severity.WARNING,
+        )
+        for oid, table in (before["tables"] or {}).items()
+        for index, one in (table["indexes"] or {}).items()
+        if not one["valid"]
+        and table["kind"] != "p"
+        and not ((after["tables"].get(oid) or {}).get("indexes") or {}).get(index, {"valid": True})["valid"]
+    ]
 
 
 class _Judge:
@@ -251,14 +269,15 @@ class _Judge:
     def _explicit(self) -> Iterator[Trouble]:
         """A lock that a statement took without a command that the server records. DML takes none that blocks writes, and what
         writes files again has other rules."""
-        before = _NOTHING
+        before = self._last
         for statement in self._segment.statements:
             seen = statement.get("seen")
             if not seen:
                 continue
             recorded = any(before["at"] < entry.n <= seen["at"] for entry in self._segment.entries)
+            held = before["locks"] if before["vx"] == seen["vx"] else {}
             for oid, modes in seen["locks"].items():
-                more = set(modes) - set(before["locks"].get(oid, ()))
+                more = set(modes) - set(held.get(oid, ()))
                 if not recorded and self._blocked(more) and self._relation(oid) and not self._written_again(oid):
                     yield self._locked(statement, oid, more)
             before = seen

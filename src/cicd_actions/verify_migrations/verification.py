@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -12,16 +12,29 @@ from cicd_actions.toolkit.background import Background
 from cicd_actions.toolkit.findings import Severity
 from cicd_actions.toolkit.runtime import Runtime
 from cicd_actions.verify_migrations import catalog as catalogs
-from cicd_actions.verify_migrations import old_code, replay, revision_graph, segments, trace, traffic
+from cicd_actions.verify_migrations import (
+    old_code,
+    project,
+    replay,
+    revision_graph,
+    round_trip,
+    segments,
+    traffic,
+    without_rows,
+)
 from cicd_actions.verify_migrations.base_schema import Base, BaseSchema
 from cicd_actions.verify_migrations.inputs import Inputs
 from cicd_actions.verify_migrations.project import Programs, Tree, broken
-from cicd_actions.verify_migrations.rows import Rows, is_version_table, qualified
+from cicd_actions.verify_migrations.rows import Rows, Unfilled, is_version_table, qualified
 from cicd_actions.verify_migrations.rules import RULES, Trouble
 from cicd_actions.verify_migrations.segments import Segment
 from cicd_actions.verify_migrations.server import Server
 from cicd_actions.verify_migrations.wire import Address, Connection
+from cicd_actions.verify_migrations.without_rows import Gap
 from cicd_actions.verify_openapi_client.repository import Repository
+
+_OF_ROWS = frozenset({"22", "23", "P0"})
+"""Classes of SQLSTATE with which rows are refused: data, constraints, and what a trigger raises."""
 
 
 @dataclass
@@ -31,6 +44,8 @@ class Evidence:
     new: list[dict[str, Any]] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
     not_judged: list[str] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+    """The tables that had no rows for some of the new revisions."""
     locks: dict[str, dict[str, str]] = field(default_factory=dict)
     phases: dict[str, tuple[str, str]] = field(default_factory=dict)
     cached: bool = False
@@ -56,12 +71,9 @@ class Verification:
         """Returns the evidence. Raises `Inconclusive` where the check itself could not work."""
         schema = BaseSchema(self.inputs, self.repo, self.server, self.programs, self.head, self.base, self.commit)
         base = schema.build()
-        self.found.not_judged += schema.not_judged
         self.found.cached = base.cached
-        if self.programs.tool != "alembic":
-            self._other_tool(base)
-        else:
-            self._alembic(base, base.tame)
+        judge = self._alembic if self.programs.tool == "alembic" else self._other_tool
+        judge(base, base.tame)
         return self.found
 
     # The change, with Alembic
@@ -103,13 +115,15 @@ class Verification:
                 parts = segments.cut(entries, before, after, head["statements"])
                 self._reached(connection, head)
                 self._looked_at(connection, parts, counts, listed, failed_before, base)
+                self._without_rows(parts, failed_before, base, empty=not first)
                 self._old_tests(base, address)
-                self._unkind(hostile)
+                self._unkind(hostile, steps)
             self.server.recorder.mark(connection, "after")
             round_ = self.programs.python(self.head, "after", address, steps=steps)
             self._agree(base.facts, round_)
             if steps:
-                self._back_and_forth(connection, parts, round_)
+                for each in round_trip.troubles(parts, round_, self.server.recorder.entries(connection)):
+                    self._add(each)
         self._phases(parts, base)
 
     def _hostile(self, base: Base, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,22 +135,19 @@ class Verification:
         return replay.statements(rows, before, models, self.inputs.rows)
 
     def _refused_rows(self, head: Mapping[str, Any]) -> bool:
-        """Returns whether the migration only refuses rows, which are made up: empty tables show the rest."""
+        """Returns whether the migration may only refuse rows, which are made up: empty tables show the rest."""
         error = head.get("error")
         running = self._running(head)
-        if not error or not running or self.server.recorder.state(error)[:2] not in {"22", "23"}:
+        if not error or not running or self.server.recorder.state(error)[:2] not in _OF_ROWS:
             return False
         detail = f" ({error['detail']})" if error.get("detail") else ""
         self._add(
             Trouble(
                 "fails-on-data",
-                f"{running} fails on orderly rows: {error['text']}{detail}",
+                f"{running} fails on orderly rows: {project.first_line(error)}{detail}",
                 running,
                 line=error.get("line") or 0,
             )
-        )
-        self.found.not_judged.append(
-            f"{running} refuses the generated rows, so the tables were empty. Give it rows by `seed-sql`."
         )
         return True
 
@@ -150,11 +161,15 @@ class Verification:
             self.found.new.sort(key=lambda each: steps.get(each["revision"], len(steps)))
             return bool(head["problems"])
         running = self._running(head)
+        # Where it fails on empty tables too, the rows were not the reason.
+        same = ("fails-on-data", running)
+        self.found.troubles = [each for each in self.found.troubles if (each.rule, each.revision) != same]
         file = next((each["path"] for each in self.found.new if each["revision"] == running), "")
         place = Path(error["file"]) if error.get("file") else Path(file)
         if not running and error.get("missing"):
             raise broken("this change's env.py", head)
-        what = f"{running or 'env.py'} fails: {error['text']}"
+        graph = "the graph" if str(error.get("type", "")).endswith("Detected") else "env.py"
+        what = f"{running or graph} fails: {error['text']}"
         whole = place if place.is_absolute() else self.head.folder / place
         self._add(
             Trouble(
@@ -174,8 +189,8 @@ class Verification:
 
     def _reached(self, connection: Connection, head: Mapping[str, Any]) -> None:
         found = {segments.version(row) for row in self.server.recorder.version_rows(connection)}
-        if found != set(head["heads"]):
-            what = f"the database is at {', '.join(sorted(found)) or 'no revision'}, and the head is {', '.join(head['heads'])}"
+        if found != set(head["ends"]):
+            what = f"the database is at {', '.join(sorted(found)) or 'no revision'}, and the head is {', '.join(head['ends'])}"
             self._add(Trouble("head-not-reached", what))
 
     def _looked_at(
@@ -194,7 +209,7 @@ class Verification:
             self.found.not_judged.append(self.server.recorder.unseen)
         else:
             both = traffic.Counts(counts, _counts(connection, before, after))
-            for each in (*traffic.troubles(parts, before, both), *self._invalid_before(before, after)):
+            for each in (*traffic.troubles(parts, before, both), *traffic.invalid_before(before, after)):
                 self._add(each)
             self.found.locks = {part.revision or "the migration": traffic.strongest(part, before) for part in parts}
         assumed = base.facts["models"] is None
@@ -203,22 +218,6 @@ class Verification:
             self.found.not_judged.append(f"Which columns the running release uses is not known: {why}. All of them count.")
         for each in old_code.troubles(parts, listed, failed_before, failed_after, assumed=assumed):
             self._add(each)
-
-    @staticmethod
-    def _invalid_before(before: Any, after: Any) -> list[Trouble]:
-        return [
-            Trouble(
-                "invalid-index",
-                f"the index {one['name']} of {catalogs.called(table)} was invalid before, and still is",
-                place=catalogs.called(table),
-                severity=Severity.WARNING,
-            )
-            for oid, table in (before["tables"] or {}).items()
-            for index, one in (table["indexes"] or {}).items()
-            if not one["valid"]
-            and table["kind"] != "p"
-            and not ((after["tables"].get(oid) or {}).get("indexes") or {}).get(index, {"valid": True})["valid"]
-        ]
 
     def _old_tests(self, base: Base, address: Address) -> None:
         words = self.inputs.old_tests_command
@@ -237,63 +236,52 @@ class Verification:
             Trouble("old-tests-fail", f"the base's own tests fail on the new schema: {last}", self.found.new[-1]["revision"])
         )
 
-    def _unkind(self, hostile: Mapping[str, Any]) -> None:
+    def _without_rows(
+        self,
+        parts: Sequence[Segment],
+        failed_before: Mapping[replay.Statement, replay.Refused],
+        base: Base,
+        *,
+        empty: bool,
+    ) -> None:
+        unseen = bool(self.server.recorder.unseen)
+        if not empty:
+            self.found.gaps = without_rows.gaps(base.unfilled, failed_before, parts, unseen=unseen)
+            self.found.not_judged += [each.sentence for each in self.found.gaps]
+            return
+        refusing = next((each.revision for each in self.found.troubles if each.rule == "fails-on-data"), "") or "the migration"
+        reason = f"{refusing} refuses the generated rows"
+        tables = (parts[0].before["tables"] if parts else None) or {}
+        every = [Unfilled(oid, catalogs.called(one), reason) for oid, one in tables.items() if not is_version_table(one)]
+        self.found.gaps = without_rows.gaps(every, {}, parts, unseen=unseen)
+        who = without_rows.listed([part.revision for part in parts])
+        self.found.not_judged.append(f"{who} ran on empty tables: {reason}. Add rows with `seed-sql` or `seed-command`.")
+
+    def _unkind(self, hostile: Mapping[str, Any], steps: Sequence[str]) -> None:
         error = hostile.get("error")
         if error and not any(each.rule == "fails-on-data" for each in self.found.troubles):
             running = self._running(hostile)
-            what = f"{running} fails on rows with NULL, empty, longest or equal values: {error['text']}"
+            self._not_tried(steps, running)
+            what = f"{running} fails on rows with NULL, empty, longest or equal values: {project.first_line(error)}"
             detail = f" ({error['detail']})" if error.get("detail") else ""
             self._add(Trouble("fails-on-data", what + detail, running, line=error.get("line") or 0))
+
+    def _not_tried(self, steps: Sequence[str], running: str) -> None:
+        left = steps[steps.index(running) + 1 :] if running in steps else ()
+        if left:
+            what = f"{without_rows.listed(left)} did not run on NULL, empty, longest or equal values: {running} fails on them."
+            self.found.not_judged.append(what)
 
     def _agree(self, base: Mapping[str, Any], round_: Mapping[str, Any]) -> None:
         if "differences" not in round_:
             raise broken("the comparison of models and schema", round_)
-        if round_.get("no_models"):
-            self.found.not_judged.append(f"Models and schema were not compared: {round_['no_models']}.")
+        why = round_.get("no_models") or round_.get("uncompared") or base.get("uncompared")
+        if why:
+            self.found.not_judged.append(f"Models and schema were not compared: {why}.")
             return
         for each in round_["differences"]:
             if each not in base["differences"]:
                 self._add(Trouble("models-differ", f"Alembic would still write: {each}", place=each))
-
-    def _back_and_forth(self, connection: Connection, parts: list[Segment], round_: Mapping[str, Any]) -> None:
-        by_revision = {part.revision: part for part in parts}
-        failed = round_.get("downgrade_failed", "")
-        if round_.get("downgrade_error"):
-            error = round_["downgrade_error"]
-            rule = "downgrade-missing" if error["not_implemented"] else "downgrade-fails"
-            self._add(self._down(rule, f"the downgrade of {failed} fails: {error['text']}", by_revision.get(failed)))
-        downgraded = round_.get("downgraded") or ()
-        done = {each["revision"]: each["statements"] for each in downgraded}
-        rest = _after_mark(self.server.recorder.entries(connection))
-        missing = False
-        moves = [each for each in rest if each.kind == "revision"]
-        tenants = len(done) < len(downgraded)
-        if tenants:  # the schema is whole again only when the last one is back
-            back = [each for each in moves if not any(_has(each, step) for step in done)]
-            last = len(downgraded) // len(done)
-            moves = back[last - 1 : last]
-            done = dict([list(done.items())[-1]])
-        moved = iter(moves)
-        for revision, count in done.items():
-            part = by_revision.get(revision)
-            snapshot = next((each.catalog for each in moved if not _has(each, revision)), None)
-            if part is None or snapshot is None:
-                continue
-            wrong = catalogs.differences(part.before, snapshot)
-            if wrong:
-                listed = "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more" if len(wrong) > 5 else "")
-                rule = "downgrade-differs" if count else "downgrade-missing"
-                self._add(self._down(rule, f"after the downgrade of {revision}: {listed}", part))
-                missing = not count
-                break  # what an older one finds is a consequence
-        # A missing downgrade explains it. Where there is one, what it leaves is in the way of the next deploy.
-        if round_.get("error") and not missing:
-            again = round_.get("running") or parts[-1].revision
-            self._add(Trouble("upgrade-again-fails", f"{again} fails after its downgrade: {round_['error']['text']}", again))
-
-    def _down(self, rule: str, what: str, part: Segment | None) -> Trouble:
-        soft = part is not None and catalogs.additive(part.before, part.after)
-        return Trouble(rule, what, part.revision if part else "", severity=Severity.NOTICE if soft else None)
 
     def _phases(self, parts: list[Segment], base: Base) -> None:
         declared = {each["revision"]: each.get("phase", "") for each in self.found.new}
@@ -308,50 +296,82 @@ class Verification:
             elif base.facts["models"] is None and not catalogs.additive(part.before, part.after):
                 self.found.phases[part.revision] = ("unknown", "the running release's models could not be asked")
             else:
-                self.found.phases[part.revision] = ("expand", "every statement of the running release still works")
+                why = ["every statement of the running release still works"]
+                why += [each.short for each in self.found.gaps if part.revision in each.revisions]
+                self.found.phases[part.revision] = ("expand", "; ".join(why))
                 if declared.get(part.revision) == "contract":
                     self._add(Trouble("contract-unneeded", f"{part.revision} declares `contract`", part.revision))
 
     # The change, with another tool
 
-    def _other_tool(self, base: Base) -> None:
-        self.found.not_judged.append(
-            "The command is not Alembic's: downgrades, and the line and rows of each statement, are not judged."
-            " Models are not compared with the schema."
-        )
-        database = self.server.create("head", base.tame)
+    def _other_tool(self, base: Base, template: str, refused: tuple[set[str], str] | None = None) -> None:
+        """`refused`: the migrations that ran on orderly rows, and how the one after them refused those."""
+        first = template == base.tame
+        if first:
+            self.found.not_judged.append(
+                "The command is not Alembic's: downgrades, and the line and rows of each statement, are not judged."
+                " Models are not compared with the schema."
+            )
+        database = self.server.create("head" if first else "bare", template)
         with self.server.connect(database) as connection:
             before = self.server.recorder.catalog(connection)
             listed = self._statements(connection, before, base.facts["models"])
             failed_before = replay.run(connection, listed)
             counts = {} if self.server.recorder.unseen else _counts(connection, before)
             known = {segments.version(row) for row in self.server.recorder.version_rows(connection)}
+            address = self.server.address.at(database)
+            asked = self.programs.python(self.head, "models", address, graph=True) if self.programs.tool else {}
+            files = {each["revision"]: each for each in asked.get("migrations") or ()}
+            if asked.get("problems"):
+                for trouble in revision_graph.of_django(asked["problems"], files):
+                    self._add(trouble)
+                return
             self.server.recorder.arm(connection)
-            done = self.programs.command(self.head, self.inputs.command, self.server.address.at(database), "command")
+            done = self.programs.command(self.head, self.inputs.command, address, "command")
+            recorded = {segments.version(row) for row in self.server.recorder.version_rows(connection)}
+            if first and done.exit_code and project.refuses_rows(done):
+                connection.close()
+                self._other_tool(base, base.empty, (recorded, project.last_words(done)))
+                return
             if done.exit_code or done.timed_out:
-                last = " ".join((done.stderr or done.stdout).strip().splitlines()[-1:])
-                self._add(Trouble("upgrade-fails", f"the command failed with exit code {done.exit_code}: {last}"))
+                self._add(
+                    Trouble("upgrade-fails", f"the command failed with exit code {done.exit_code}: {project.last_words(done)}")
+                )
                 return
             entries = segments.started(self.server.recorder.entries(connection), known)
             parts = segments.cut(entries, before, self.server.recorder.catalog(connection), [])
+            parts = segments.joined(parts, {name: each.get("replaces") or () for name, each in files.items()}, known)
             moved = [part for part in parts if part.revision or part.entries or part.before != part.after]
             for part in moved:
                 part.revision = part.revision or "the migration"
-            known_files = self._files(database) if moved and self.programs.tool else {}
             nothing = {"phase": "", "message": "", "path": ""}
-            self.found.new = [{**known_files.get(part.revision, nothing), "revision": part.revision} for part in moved]
+            self.found.new = [{**files.get(part.revision, nothing), "revision": part.revision} for part in moved]
+            steps = [part.revision for part in moved]
+            if refused:
+                self._fails_on(steps, *refused, "orderly rows")
             self._looked_at(connection, parts, counts, listed, failed_before, base)
-        hostile = self.server.create("unkind", base.hostile)
-        unkind = self.programs.command(self.head, self.inputs.command, self.server.address.at(hostile), "command, hostile rows")
-        if unkind.exit_code:
-            last = " ".join((unkind.stderr or unkind.stdout).strip().splitlines()[-1:])
-            self._add(Trouble("fails-on-data", f"the command fails on rows with NULL, empty, longest or equal values: {last}"))
+            self._without_rows(moved, failed_before, base, empty=not first)
+        if first:
+            self._hostile_command(base, steps)
         self._phases(moved, base)
 
-    def _files(self, database: str) -> dict[str, dict[str, Any]]:
-        """Returns this change's migration files by revision, as the tool tells them."""
-        asked = self.programs.python(self.head, "models", self.server.address.at(database))
-        return {each["revision"]: each for each in asked.get("migrations") or ()}
+    def _hostile_command(self, base: Base, steps: Sequence[str]) -> None:
+        database = self.server.create("unkind", base.hostile)
+        address = self.server.address.at(database)
+        done = self.programs.command(self.head, self.inputs.command, address, "command, hostile rows")
+        if done.exit_code:
+            with self.server.connect(database) as connection:
+                recorded = {segments.version(row) for row in self.server.recorder.version_rows(connection)}
+            running = self._fails_on(
+                steps, recorded, project.last_words(done), "rows with NULL, empty, longest or equal values"
+            )
+            self._not_tried(steps, running)
+
+    def _fails_on(self, steps: Sequence[str], recorded: set[str], words: str, rows: str) -> str:
+        """Returns the migration that failed; empty where the tool does not record each one by itself."""
+        running = next((step for step in steps if step not in recorded), "") if self.programs.tool else ""
+        self._add(Trouble("fails-on-data", f"{running or 'the command'} fails on {rows}: {words}", running))
+        return running
 
     def _add(self, trouble: Trouble) -> None:
         file = trouble.file
@@ -378,13 +398,3 @@ def _counts(connection: Connection, catalog: Any, now: Any = None) -> dict[str, 
     if not parts:
         return {}
     return {row[0] or "": int(row[1] or 0) for row in connection.rows(" union all ".join(parts))}
-
-
-def _after_mark(entries: Any) -> list[trace.Entry]:
-    listed = list(entries)
-    at = next((at for at, entry in enumerate(listed) if entry.kind == "mark"), len(listed))
-    return listed[at + 1 :]
-
-
-def _has(entry: trace.Entry, revision: str) -> bool:
-    return any(segments.version(row) == revision for row in entry.objects)

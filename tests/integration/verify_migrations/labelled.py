@@ -197,7 +197,7 @@ SECOND = (
     bad(
         "other_schema",
         "sql('drop table {t}_s.k')",
-        "create schema {t}_s; create table {t}_s.k(id int primary key, v text);",
+        "create schema {t}_s; create table {t}_s.k(id serial primary key, v text);",
         "@sa.Table('k', metadata, sa.Column('id', sa.Integer, primary_key=True), sa.Column('v', sa.Text), schema='{t}_s')",
     ),
     bad("move_schema", "sql('create schema {t}_n'); sql('alter table {t} set schema {t}_n')"),

@@ -120,7 +120,14 @@ PAIRS: Mapping[str, tuple[Case, Case]] = {
 
 _ELSEWHERE = {
     *("upgrade-fails", "revision-changed", "revision-removed", "several-heads", "parent-missing", "revision-twice"),
-    *("head-not-reached", "downgrade-missing", "downgrade-fails", "downgrade-differs", "upgrade-again-fails"),
+    *(
+        "squash-incomplete",
+        "head-not-reached",
+        "downgrade-missing",
+        "downgrade-fails",
+        "downgrade-differs",
+        "upgrade-again-fails",
+    ),
     *("models-differ", "old-tests-fail", "fails-on-data", "acknowledgement-expired", "acknowledgement-unused", "not-judged"),
 }
 """Rules of a whole run: `test_verifying.py`, and `test_judgement.py` among the unit tests."""

@@ -78,3 +78,21 @@ def test_statements_of_postgres_are_read_as_sqlite_s() -> None:
         connection.rows(f"insert into v (t) overriding system value values ({literal(text)})")
         assert connection.rows("select t, null from v") == [(text, None)]
         assert connection.rows("select 'C:\\', 'x' from \"v\"") == [("C:\\", "x")]
+
+
+def test_key_to_a_table_is_read_in_any_case_and_without_a_column() -> None:
+    parent = "create table Parent (Uid integer primary key)"
+    child = "create table child (a integer references parent, b integer references PARENT(UID), c integer references gone)"
+    found = catalog([parent, child])["tables"]
+    (uid,) = (int(at) for at in found["Parent"]["columns"])
+    keys = sorted((one["target"], one["targets"] == [uid]) for one in found["child"]["constraints"].values())
+    assert keys == [("Parent", True), ("Parent", True), ("gone", False)]
+
+
+def test_tables_of_a_virtual_table_are_left_out() -> None:
+    with contextlib.closing(SqliteConnection(":memory:")) as connection:
+        connection.rows("create table notes_archive (id integer)")
+        connection.rows("create virtual table notes using fts5(body)")
+        texts = connection.document("select json_group_array(sql) from sqlite_master where sql is not null")
+    assert set(catalog(texts)["tables"]) == {"notes", "notes_archive"}
+    assert set(catalog(["create virtual table odd using of_no_module(a)"])["tables"]) == set()

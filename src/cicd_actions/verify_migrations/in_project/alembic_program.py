@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from alembic.runtime.migration import MigrationStep
@@ -56,7 +56,8 @@ def _base(scripts: Scripts, options: dict[str, Any], result: dict[str, Any]) -> 
     result["heads"] = scripts.heads()
     if not result["cached"] and not options["built"]:
         _run(scripts, options, result, lambda at, _context: _upward(scripts, at))
-    result["models"], result["differences"], result["no_models"] = _models(scripts, with_needs=True)
+    found = _models(scripts, with_needs=True)
+    result["models"], result["differences"], result["no_models"], result["uncompared"] = found
     result["foreign"] = models.loaded_below(options["head_folder"]) if options["head_folder"] else []
 
 
@@ -66,6 +67,8 @@ def _upgrade(scripts: Scripts, options: dict[str, Any], result: dict[str, Any]) 
     if any(each["rule"] != "several-heads" for each in result["problems"]):
         return
     result["heads"] = scripts.heads()
+    # One that another head depends on does not stay in the version table.
+    result["ends"] = sorted(scripts.directory.revision_map._real_heads)
     if len(result["heads"]) > 1 and not options["several_heads"]:
         result["problems"].append({"rule": "several-heads", "heads": result["heads"]})
         return
@@ -94,7 +97,7 @@ def _upgrade(scripts: Scripts, options: dict[str, Any], result: dict[str, Any]) 
 
 def _after(scripts: Scripts, options: dict[str, Any], result: dict[str, Any]) -> None:
     result["scripts"] = _listed(scripts)
-    _, result["differences"], result["no_models"] = _models(scripts, with_needs=False)
+    _, result["differences"], result["no_models"], result["uncompared"] = _models(scripts, with_needs=False)
     if not options["steps"]:
         return
     statements = Statements([each["path"] for each in result["scripts"]])
@@ -104,8 +107,7 @@ def _after(scripts: Scripts, options: dict[str, Any], result: dict[str, Any]) ->
     def down(_at: Any, _context: Any) -> Iterator[Any]:
         map_ = scripts.directory.revision_map
         found = [map_.get_revision(revision) for revision in reversed(options["steps"])]
-        steps = [MigrationStep.downgrade_from_script(map_, script) for script in found]
-        return _noted(steps, statements, result["downgraded"])
+        return _noted(_downward(map_, found, statements), statements, result["downgraded"])
 
     try:
         _run(scripts, options, result, down)
@@ -114,7 +116,7 @@ def _after(scripts: Scripts, options: dict[str, Any], result: dict[str, Any]) ->
     except Exception as error:
         problems.show(error)
         result["downgrade_error"] = problems.described(error, [each["path"] for each in result["scripts"]])
-        result["downgrade_error"]["not_implemented"] = isinstance(error, (NotImplementedError, AttributeError))
+        result["downgrade_error"]["not_implemented"] = isinstance(error, NotImplementedError)
         result["downgrade_failed"] = statements.revision
         return
     statements.begin("")
@@ -151,7 +153,15 @@ def _upward(scripts: Scripts, at: Any) -> list[Any]:
     return list(scripts.directory._upgrade_revs(scripts.destination, at))
 
 
-def _noted(steps: list[Any], statements: Statements, done: list[dict[str, Any]]) -> Iterator[Any]:
+def _downward(map_: Any, scripts: list[Any], statements: Statements) -> Iterator[Any]:
+    for script in scripts:
+        if not callable(getattr(script.module, "downgrade", None)):
+            statements.begin(script.revision)
+            raise NotImplementedError("its file has no `downgrade`")
+        yield MigrationStep.downgrade_from_script(map_, script)
+
+
+def _noted(steps: Iterable[Any], statements: Statements, done: list[dict[str, Any]]) -> Iterator[Any]:
     for step in steps:
         revision = step.revision.revision
         statements.begin(revision)
@@ -169,6 +179,7 @@ def _listed(scripts: Scripts) -> list[dict[str, Any]]:
             "revision": script.revision,
             "down": list(as_tuple(script.down_revision)),
             "depends": list(as_tuple(script.dependencies)),
+            "labels": sorted(script.branch_labels),
             "message": (script.doc or "").strip(),
             "phase": phase_of(script),
             "path": str(script.path or ""),
@@ -187,15 +198,17 @@ def _graph(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
         for revision, paths in by_id.items()
         if len(paths) > 1
     ]
+    labels = {label for each in listed for label in each["labels"]}
     for each in listed:
         missing = [down for down in each["down"] if down not in by_id]
+        missing += [one for one in each["depends"] if one not in by_id and one not in labels]
         if missing:
             found.append({"rule": "parent-missing", "revision": each["revision"], "missing": missing, "files": [each["path"]]})
     return found
 
 
-def _models(scripts: Scripts, *, with_needs: bool) -> tuple[Any, list[str], str]:
-    found: dict[str, Any] = {"needs": None, "differences": [], "why": "env.py never configured a context"}
+def _models(scripts: Scripts, *, with_needs: bool) -> tuple[Any, list[str], str, str]:
+    found: dict[str, Any] = {"needs": None, "differences": [], "why": "env.py never configured a context", "failed": ""}
 
     def work(_at: Any, context: Any) -> list[Any]:
         metadata = context.opts.get("target_metadata")
@@ -205,11 +218,19 @@ def _models(scripts: Scripts, *, with_needs: bool) -> tuple[Any, list[str], str]
         found["why"] = ""
         if with_needs:
             found["needs"] = models.needs(metadata)
-        found["differences"] = models.differences(context, metadata)
+        try:
+            found["differences"] = models.differences(context, metadata)
+        except Exception as error:  # Alembic cannot read every schema, and still migrates it
+            problems.show(error)
+            found["failed"] = f"Alembic's comparison fails with {type(error).__name__}: {_first(error)}"
         return []
 
     scripts.run(work, dont_mutate=True)
-    return found["needs"], found["differences"], found["why"]
+    return found["needs"], found["differences"], found["why"], found["failed"]
+
+
+def _first(error: Exception) -> str:
+    return next(iter(problems.words(error).splitlines()), "").rstrip(".")
 
 
 def _key(scripts: Scripts, salt: str) -> str:

@@ -23,7 +23,7 @@ def differences(context: Any, metadata: Any) -> list[str]:
 
 
 def _each(metadata: Any) -> Iterable[Any]:
-    return metadata if isinstance(metadata, (list, tuple)) else [metadata]
+    return metadata if isinstance(metadata, (list, tuple, set, frozenset)) else [metadata]
 
 
 def _table(table: Any, classes: dict[Any, str]) -> dict[str, Any]:
