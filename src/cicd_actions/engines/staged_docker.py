@@ -5,6 +5,7 @@ A proxy divides the traffic between both, or the service's name leads to one aft
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,9 +47,10 @@ class DockerStages(DockerEngine):
                 )
         with self._containers.held(service, first[0]):
             if self._stages(service):
+                label = shlex.quote(f"label={STAGE}={service}")
                 raise Refused(
                     f"Cannot stage {service}: a stage is there already.",
-                    fix=f"If no run works on it:\n\n    docker rm --force $(docker ps -aq --filter label={STAGE}={service})",
+                    fix=f"If no run works on it:\n\n    docker rm --force $(docker ps -aq --filter {label})",
                 )
             try:
                 made = [self._create_beside(old, target, labels) for old in first]

@@ -383,7 +383,7 @@ class Swarm:
                     reverted=False,
                     evidence=self._tasks.evidence(task) if task else None,
                     fix=f"    docker service ps {self._prefix}{service}\n"
-                    f"    docker service update --image {before.image} {self._prefix}{service}",
+                    f"    docker service update --image {shlex.quote(before.image)} {self._prefix}{service}",
                 )
             self._runtime.sleep(POLL)
 

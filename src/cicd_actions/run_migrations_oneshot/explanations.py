@@ -15,6 +15,7 @@ from cicd_actions.run_migrations_oneshot.sentences import (
     first_line,
     missing_variables,
     place_of,
+    removed_files,
     without_url,
 )
 from cicd_actions.run_migrations_oneshot.sql_states import EXISTS, advice
@@ -60,14 +61,15 @@ def _duplicate(progress: Progress, _inputs: Inputs) -> Explanation:
 
 
 def _dangling(progress: Progress, _inputs: Inputs) -> Explanation:
-    missing = ", ".join(texts(progress.fields, "missing"))
+    names = texts(progress.fields, "missing")
+    missing, first = ", ".join(names), next(iter(names), "")
     revision, file = text(progress.fields, "revision"), text(progress.fields, "file")
     name = text(progress.fields, "name") or "down_revision"
     return Explanation(
         f"The image has no revision {missing}, which {revision} ({file}) names as its `{name}`.",
         "The file was never committed, was removed, or `.dockerignore` keeps it out of the image.",
         f"Restore it from the history, or set the `{name}` of {file} to a revision that exists:\n\n"
-        f"    git log --diff-filter=D --name-only --all -- '*{missing.split(', ')[0]}*'",
+        f"{removed_files(f'*{first}*')}",
     )
 
 
@@ -88,7 +90,7 @@ def _ahead(progress: Progress, _inputs: Inputs) -> Explanation:
         "An older release is being deployed, or a revision file was removed after it had been applied.",
         "Revert code, but keep revision files: a migration that is safe for the older code needs no rollback. Deploy a"
         " commit that has the file, or restore it from the history:\n\n"
-        f"    git log --diff-filter=D --name-only --all -- '*{found[0] if found else ''}*'",
+        f"{removed_files(f'*{found[0]}*' if found else '*')}",
     )
 
 

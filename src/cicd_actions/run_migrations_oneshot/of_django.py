@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cicd_actions.run_migrations_oneshot.inputs import Inputs
 from cicd_actions.run_migrations_oneshot.progress import Progress, objects, text, texts
-from cicd_actions.run_migrations_oneshot.sentences import Explanation, first_line
+from cicd_actions.run_migrations_oneshot.sentences import Explanation, first_line, removed_files
 
 
 def history(progress: Progress, _inputs: Inputs) -> Explanation:
@@ -21,13 +21,12 @@ def squash(progress: Progress, _inputs: Inputs) -> Explanation:
     found = objects(progress.fields, "squashes")
     names = ", ".join(text(one, "revision") for one in found)
     missing = list(dict.fromkeys(name for one in found for name in texts(one, "missing")))
-    files = " ".join(f"'*/{name.partition('.')[2]}.py'" for name in missing)
+    files = removed_files(*(f"*/{name.partition('.')[2]}.py" for name in missing))
     return Explanation(
         f"The squash {names} is half applied: the database lacks {', '.join(missing)}, and the image has no file of it.",
         "Django leaves a squash out until all of what it replaces is applied, or none is. Without the replaced files, it would"
         " skip what is missing and report success.",
-        "Restore the files, deploy, and remove them in a release after every database has applied them:\n\n"
-        f"    git log --diff-filter=D --name-only --all -- {files}",
+        f"Restore the files, deploy, and remove them in a release after every database has applied them:\n\n{files}",
     )
 
 
@@ -43,12 +42,13 @@ def squash_twice(progress: Progress, _inputs: Inputs) -> Explanation:
 
 def dependency(progress: Progress, _inputs: Inputs) -> Explanation:
     missing = text(progress.fields, "missing")
+    name = missing.partition(".")[2]
     return Explanation(
         f"A migration depends on {missing}, which the image does not have: {first_line(progress.problem.text)}",
         "The file was never committed, was renamed or removed, or belongs to an app under another label. A squash stands for"
         " what it replaces only while all of that is applied, or none is.",
         "Restore the file, or let `dependencies` name a migration that exists, such as the squash:\n\n"
-        f"    git log --diff-filter=D --name-only --all -- '*/{missing.partition('.')[2]}.py'",
+        f"{removed_files(f'*/{name}.py')}",
     )
 
 

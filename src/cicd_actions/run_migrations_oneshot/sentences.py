@@ -56,6 +56,11 @@ def missing_variables(names: tuple[str, ...], inputs: Inputs) -> Explanation:
     )
 
 
+def removed_files(*patterns: str) -> str:
+    """Returns the command that finds removed files. The patterns hold names of projects and databases, so they are quoted."""
+    return f"    git log --diff-filter=D --name-only --all -- {shlex.join(patterns)}"
+
+
 def without_url(found: Explanation, inputs: Inputs) -> Explanation:
     """Returns the same with the likeliest cause where the job got no URL."""
     name = inputs.database_url_env

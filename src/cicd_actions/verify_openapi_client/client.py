@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -67,7 +68,7 @@ def _explain(repository: Repository, path: str, name: str) -> NoReturn:
         )
     raise UnusableInput(
         f"The client path `{path}` is not tracked: the last commit does not have it.",
-        fix=f"    git add {path}\n    git commit",
+        fix=f"    git add {shlex.quote(path)}\n    git commit",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -101,11 +102,11 @@ def _filtered(drift: Drift, client: Client, pairs: list[tuple[bytes, bytes]]) ->
 def _mode(drift: Drift) -> Cause:
     modes = re.search(rb"^old mode (\d+)\nnew mode (\d+)$", drift.patch, re.MULTILINE)
     was, now = (match.decode() for match in modes.groups()) if modes else ("another mode", "its own")
-    sign = "+" if now == "100755" else "-"
+    sign, path = "+" if now == "100755" else "-", shlex.quote(drift.files[0].path)
     return Cause(
         "file-mode",
         f"Only the executable bit differs: git has {was}, the generator writes {now}.",
-        f"Commit the mode that the generator writes:\n\n    git update-index --chmod={sign}x {drift.files[0].path}",
+        f"Commit the mode that the generator writes:\n\n    git update-index --chmod={sign}x {path}",
         True,
     )
 

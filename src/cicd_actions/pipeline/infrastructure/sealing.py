@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import shlex
 import subprocess
 from dataclasses import dataclass, field
 
@@ -80,6 +81,6 @@ def seal(key: str, environment: str, sha: str, run: str) -> Seal:
             f"Could not keep the plan of {environment}: the secret RECORD_KEY {state}.",
             cause="A plan holds secrets in clear, and everybody who can read the repository can read its artifacts.",
             fix="Make a key, and set it in each environment of the pipeline:\n\n    openssl rand -hex 32 > key\n"
-            f"    gh secret set RECORD_KEY --env {environment} < key",
+            f"    gh secret set RECORD_KEY --env {shlex.quote(environment)} < key",
         )
     return Seal(key.encode(), f"{environment}\n{sha}\n{run}")
