@@ -45,13 +45,13 @@ def package(words: Sequence[str], folder: str, read: Read) -> str:
         if word in _PACKAGES.values():
             return word
     if words and words[0] in _RUNNERS:
-        script = next((word for word in words[1:] if not word.startswith("-") and word not in {"run", "exec", "dlx"}), "")
-        text = _scripts(folder, read).get(script)
-        if text:
-            try:
-                return package(shlex.split(text), folder, lambda _path: None)
-            except ValueError:
-                return ""
+        scripts = _scripts(folder, read)
+        # Options such as `--dir web` come before the script's name.
+        text = next((scripts[word] for word in words[1:] if word in scripts), "")
+        try:
+            return package(shlex.split(text), folder, lambda _path: None)
+        except ValueError:
+            return ""
     return ""
 
 

@@ -22,7 +22,6 @@ from cicd_actions.toolkit.inputs import load
 from cicd_actions.toolkit.report import Report
 from cicd_actions.toolkit.runtime import Runtime
 from tests.harness.authority import Authority
-from tests.harness.measuring import MEASURED
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -190,7 +189,7 @@ def command_line(tmp_path: Path, variables: dict[str, str]) -> CommandLine:
             path.write_text("")
         environment = {
             **variables, **{name: str(path) for name, path in files.items()}, "GITHUB_ACTIONS": "true",
-            "PYTHONPATH": str(ROOT / "src"), **MEASURED, **extra,
+            "PYTHONPATH": str(ROOT / "src"), **extra,
         }  # fmt: skip
         process = subprocess.Popen(
             [sys.executable, "-c", _MEASURED, str(tmp_path / "memory"), "health-gate", *words],

@@ -1,0 +1,131 @@
+"""Which generator makes the client, and which version of it: commands, scripts, lock files, installed packages and headers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cicd_actions.verify_openapi_client import packages
+
+SCRIPTS = {
+    "scripts": {"generate": "orval --config orval.ts", "api:types": "openapi-ts -i ../api/openapi.json", "odd": "sh -c 'x"}
+}
+
+
+def reader(files: dict[str, str]) -> packages.Read:
+    def read(path: str) -> bytes | None:
+        return files[path].encode() if path in files else None
+
+    return read
+
+
+@pytest.mark.parametrize(
+    ("command", "package"),
+    [
+        ("pnpm exec openapi-typescript {spec} -o {client}", "openapi-typescript"),
+        ("npx @hey-api/openapi-ts -i {spec}", "@hey-api/openapi-ts"),
+        ("node_modules/.bin/sta -p {spec}", "swagger-typescript-api"),
+        ("uvx openapi-python-client generate", "openapi-python-client"),
+        ("pnpm generate", "orval"),
+        ("npm run api:types", "@hey-api/openapi-ts"),
+        ("pnpm --dir web generate", "orval"),
+        ("pnpm --filter web run generate", "orval"),
+        ("yarn odd", ""),
+        ("yarn unknown", ""),
+        ("make client", ""),
+        ("pnpm", ""),
+        ("", ""),
+    ],
+)
+def test_package_is_known_by_the_command_or_its_script(command: str, package: str) -> None:
+    read = reader({"web/package.json": json.dumps(SCRIPTS)})
+    assert packages.package(command.split(), "web", read) == package
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"scripts": ["generate"]}', '{"scripts": {"generate": 1}}', "[" * 100_000])
+def test_package_json_of_any_shape_is_no_error(content: str) -> None:
+    assert packages.package(["pnpm", "generate"], ".", reader({"package.json": content})) == ""
+
+
+LOCKS = {
+    "pnpm-lock.yaml": "packages:\n\n  orval@7.1.0(typescript@5.6.2):\n    hasBin: true\n\n  orval-core@9.9.9: {}\n",
+    "package-lock.json": '{"packages": {"": {"version": "0.0.1"}, "node_modules/orval": {"version": "7.1.0"}}}',
+    "yarn.lock": '# yarn lockfile v1\n\norval-core@^9:\n  version "9.9.9"\n\norval@^7.0.0, orval@^7.1.0:\n  version "7.1.0"\n',
+    "bun.lock": '{"packages": {"orval": ["orval@7.1.0", "", {"bin": {}}, "sha512-x"]}}',
+    "uv.lock": '[[package]]\nname = "orval-core"\nversion = "9.9.9"\n\n[[package]]\nname = "orval"\nversion = "7.1.0"\n',
+    "poetry.lock": '[[package]]\nname = "orval"\nversion = "7.1.0"\ndescription = ""\n',
+}
+
+
+def test_locks_are_all_tried() -> None:
+    assert set(LOCKS) == set(packages.LOCK_FILES)
+
+
+@pytest.mark.parametrize("file", LOCKS)
+def test_lock_tells_the_version(file: str) -> None:
+    assert packages.locked("orval", "web", reader({f"web/{file}": LOCKS[file]})) == ("7.1.0", f"web/{file}")
+    assert packages.locked("orv.l", "web", reader({f"web/{file}": LOCKS[file]})) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("yarn.lock", '"@kubb/cli@npm:^3.0.0":\n  version: 3.0.12\n'),
+        ("yarn.lock", '"@kubb/cli@^3.0.0":\n  version "3.0.12"\n'),
+        ("pnpm-lock.yaml", "packages:\n\n  '@kubb/cli@3.0.12':\n    hasBin: true\n"),
+        ("pnpm-lock.yaml", "packages:\n\n  /@kubb/cli/3.0.12:\n    hasBin: true\n"),
+    ],
+)
+def test_lock_tells_the_version_of_a_package_with_a_scope(file: str, text: str) -> None:
+    assert packages.locked("@kubb/cli", ".", reader({file: text})) == ("3.0.12", file)
+
+
+def test_the_nearest_lock_that_has_the_package_counts() -> None:
+    files = {
+        "pnpm-lock.yaml": LOCKS["pnpm-lock.yaml"].replace("7.1.0", "7.0.0"),
+        "apps/pnpm-lock.yaml": LOCKS["pnpm-lock.yaml"],
+        "apps/web/pnpm-lock.yaml": "packages: {}\n",
+    }
+    assert packages.locked("orval", "apps/web", reader(files)) == ("7.1.0", "apps/pnpm-lock.yaml")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", '{"packages": []}', '{"packages": {"node_modules/orval": "7.1.0"}}', "[" * 100_000]
+)
+def test_package_lock_of_any_shape_is_no_error(text: str) -> None:
+    assert packages.locked("orval", ".", reader({"package-lock.json": text})) == ("", "")
+
+
+def test_the_nearest_installed_package_counts_and_none_outside_of_the_repository(tmp_path: Path) -> None:
+    def install(folder: Path, content: str) -> None:
+        target = folder / "node_modules/orval/package.json"
+        target.parent.mkdir(parents=True)
+        target.write_text(content)
+
+    root = tmp_path / "repository"
+    web = root / "apps/web"
+    web.mkdir(parents=True)
+    install(tmp_path, '{"version": "1.0.0"}')
+    assert packages.installed("orval", web, root) == ""
+    install(root, '{"version": "7.0.0"}')
+    assert packages.installed("orval", web, root) == "7.0.0"
+    install(web, '{"version": 7}')
+    assert packages.installed("orval", web, root) == "7.0.0"
+    (web / "node_modules/orval/package.json").write_text('{"version": "7.1.0"}')
+    assert packages.installed("orval", web, root) == "7.1.0"
+
+
+@pytest.mark.parametrize(
+    ("header", "version"),
+    [
+        ("/**\n * Generated by orval v7.1.0 🍺\n */", "7.1.0"),
+        ("// generated with openapi-typescript 7.4.1-beta.2", "7.4.1-beta.2"),
+        ("# Generator version: 7.9.0", "7.9.0"),
+        ("export const answer = 42", ""),
+        (" " * 2000 + "// Generated by orval v7.1.0", ""),
+    ],
+)
+def test_header_tells_the_version(header: str, version: str) -> None:
+    assert packages.in_header(header.encode()) == version
