@@ -31,7 +31,7 @@ class Standing:
     addresses: tuple[str, ...]
 
 
-class Moments:
+class Hooks:
     """What a way of dividing the traffic may add; most have nothing to do."""
 
     def _refuse(self, target: Target) -> None:
@@ -44,7 +44,7 @@ class Moments:
         """Leads the traffic past the service itself before its image changes, where that can be done."""
 
 
-class Beside(Moments, abc.ABC):
+class Beside(Hooks, abc.ABC):
     """Fills `staged_protocol.Staged` for an engine whose class comes first among the bases."""
 
     divided_by: ClassVar[str]

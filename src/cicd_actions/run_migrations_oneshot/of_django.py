@@ -21,12 +21,12 @@ def squash(progress: Progress, _inputs: Inputs) -> Explanation:
     found = objects(progress.fields, "squashes")
     names = ", ".join(text(one, "revision") for one in found)
     missing = list(dict.fromkeys(name for one in found for name in texts(one, "missing")))
-    files = removed_files(*(f"*/{name.partition('.')[2]}.py" for name in missing))
+    command = removed_files(*(f"*/{name.partition('.')[2]}.py" for name in missing))
     return Explanation(
         f"The squash {names} is half applied: the database lacks {', '.join(missing)}, and the image has no file of it.",
         "Django leaves a squash out until all of what it replaces is applied, or none is. Without the replaced files, it would"
         " skip what is missing and report success.",
-        f"Restore the files, deploy, and remove them in a release after every database has applied them:\n\n{files}",
+        f"Restore the files, deploy, and remove them in a release after every database has applied them:\n\n{command}",
     )
 
 
