@@ -41,7 +41,8 @@ demo: $(READY) ## run the example's pipeline end to end (BREAK=health, contract,
 MEASURE ?= $(if $(PYTEST),,yes)
 # What a skipped test would cover is missing: the floor of pyproject.toml counts where none may be skipped.
 FLOOR ?= $(if $(CICD_ACTIONS_NO_SKIP),,0)
-SPREAD := --numprocesses auto --dist loadgroup --no-loadscope-reorder
+# A worker ends with a test that hangs (faulthandler_timeout), and would begin with the same test again.
+SPREAD := --numprocesses auto --dist loadgroup --no-loadscope-reorder --max-worker-restart 0
 COVERED := .build/coverage/$(notdir $(VENV))
 
 test: $(READY) ## run the tests and measure which lines and branches of src/ they run (PYTEST="-k gate" for some, MEASURE=yes)

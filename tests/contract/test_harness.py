@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import re
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -75,3 +78,14 @@ def test_what_several_workers_share_is_not_waited_for_by_the_one_that_began_it(
             held.enter_context(second)
         assert there == ["it"]
     assert there == []
+
+
+def test_test_that_hangs_is_named_with_its_stack_and_ends_the_run(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text("import threading\n\ndef test_hangs():\n    threading.Event().wait()\n")
+    spread = re.findall(r"^SPREAD := (.+)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)[0].split()
+    settings = ["-c", str(ROOT / "pyproject.toml"), f"--rootdir={tmp_path}", "-o", "faulthandler_timeout=0.5"]
+    words = [sys.executable, "-m", "pytest", *settings, *spread, "--numprocesses=1", str(tmp_path)]
+    ended = subprocess.run(words, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert ended.returncode != 0
+    assert re.search(r'test_it\.py", line 4 in test_hangs', ended.stderr)
+    assert ended.stdout.count("crashed while running 'test_it.py::test_hangs'") == 1
