@@ -6,11 +6,12 @@ import fcntl
 import hashlib
 import os
 import shutil
-import subprocess
 import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+
+from tests.harness.installing import fetched, uv
 
 ROOT = Path(__file__).resolve().parents[2]
 NEWEST = (
@@ -160,11 +161,10 @@ def python_with(requirements: Sequence[str], python: str = "", *, compiled: bool
     with folder.with_suffix(".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "ready").exists():
-            uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
             shutil.rmtree(folder, ignore_errors=True)
-            subprocess.run([uv, "venv", "--quiet", "--python", python, str(folder)], check=True)
+            fetched(uv(), "venv", "--quiet", "--clear", "--python", python, folder)
             environment = {**os.environ, "VIRTUAL_ENV": str(folder)}
-            subprocess.run([uv, "pip", "install", "--quiet", *more, *requirements], env=environment, check=True)
+            fetched(uv(), "pip", "install", "--quiet", *more, *requirements, environment=environment)
             (folder / "ready").touch()
     return folder / "bin"
 

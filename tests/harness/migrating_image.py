@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import secrets
 import shutil
-import subprocess
-import sys
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ import docker
 
 from tests.harness.alembic_project import NEWEST, ROOT, Project
 from tests.harness.engine import BASE
+from tests.harness.installing import fetched, uv
 from tests.harness.stack import Images
 from tests.harness.warm_python import ALEMBIC
 
@@ -52,11 +51,10 @@ def release_with_alembic(images: Images, folder: Path) -> Iterator[Release]:
     Project(_new(folder / "projects/failing")).revision("r1", TABLE).revision(
         "r2", "op.execute('ALTER TABLE nowhere ADD x int')"
     )
-    uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
     # For the base image's Python, whatever runs these tests.
-    words = [uv, "pip", "install", "--quiet", "--target", str(folder / "site"), "--python-version", "3.11"]
+    words = [uv(), "pip", "install", "--quiet", "--target", str(folder / "site"), "--python-version", "3.11"]
     words += ["--python-platform", "x86_64-unknown-linux-gnu", "--only-binary", ":all:", *NEWEST]
-    subprocess.run([*words, "-r", str(EXAMPLE / "pyproject.toml"), "--extra", "psycopg"], check=True)
+    fetched(*words, "-r", str(EXAMPLE / "pyproject.toml"), "--extra", "psycopg")
     shutil.copytree(EXAMPLE / "src/two_lane_api", folder / "site/two_lane_api", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(EXAMPLE / "alembic.ini", _new(folder / "projects/api"))
     (folder / "Dockerfile").write_text(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import tarfile
 import tempfile
 from pathlib import Path
+
+from tests.harness.installing import fetched
 
 ADAPTIVE_CARDS = ("adaptivecards@3.0.6", "package/dist/adaptivecards.js")
 """Microsoft's own reader of adaptive cards (MIT)."""
@@ -20,7 +21,7 @@ def file(package: str, member: str) -> Path:
     path = Path(tempfile.gettempdir()) / f"cicd-actions-{package.replace('/', '-')}-{Path(member).name}"
     if not path.exists():
         with tempfile.TemporaryDirectory() as folder:
-            subprocess.run(["npm", "pack", "--silent", package], cwd=folder, check=True, capture_output=True, timeout=120)
+            fetched("npm", "pack", "--silent", package, cwd=Path(folder))
             (archive,) = Path(folder).glob("*.tgz")
             with tarfile.open(archive) as packed:
                 content = packed.extractfile(member)

@@ -21,6 +21,8 @@ from typing import Any
 
 import pytest
 
+from tests.harness.installing import fetched
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "two-lane"
 BIN = Path(sys.executable).parent
 OLD, NEW, CRASHES, HANGS = (letter * 40 for letter in "abcd")
@@ -94,7 +96,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(EXAMPLE / name, tree / name)
     subprocess.run(["git", "init", "-q"], cwd=tree, check=True)
-    subprocess.run([BIN / "uv", "lock", "--quiet"], cwd=tree / "apps" / "api", check=True)
+    fetched(BIN / "uv", "lock", "--quiet", cwd=tree / "apps" / "api")
     engine = Engine(tree, tmp_path_factory.mktemp("state"))
     for sha in (OLD, NEW):
         engine.build("api", sha)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from demo.tools import prepare
+from tests.harness.installing import fetched
 from tests.harness.warm_python import warmed
 from tests.integration.verify_openapi_client.conftest import ROOT, Outcome, Project
 
@@ -88,7 +89,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Example]:
         project.git("config", key, value)
 
     def run(where: str, *words: str) -> None:
-        subprocess.run(words, cwd=root / where, env=environment, check=True, stdout=subprocess.DEVNULL)
+        fetched(*words, cwd=root / where, environment=environment)
 
     run("apps/api", "uv", "sync", "--no-dev", "--quiet")
     run("apps/web", "pnpm", "install", "--frozen-lockfile", "--silent")

@@ -16,6 +16,7 @@ from cicd_actions.workflows.syntax import Access, Call, Comparison, Context, Lit
 from cicd_actions.workflows.templates import expressions
 from rehearsal.evaluation import filled
 from rehearsal.job import ROOT
+from tests.harness.installing import fetched
 
 pytestmark = [pytest.mark.network, pytest.mark.node]
 
@@ -75,7 +76,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("parsers")
     (folder / "package.json").write_text('{"type": "module", "private": true}')
     command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--silent", *_PACKAGES]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=300)
+    fetched(*command, cwd=folder)
     (folder / "shape.js").write_text(_PROGRAM)
     (folder / "evaluate.js").write_text(_EVALUATION)
     return folder
