@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cicd_actions.toolkit.background import Background
 from tests.harness.measuring import MEASURED
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,6 +50,8 @@ class Step:
         self._lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+        # Beside it: a process that a run leaves behind may hold its output open.
+        self._said = Background(self._read_output)
 
     @property
     def log(self) -> str:
@@ -72,17 +75,20 @@ class Step:
 
     def end(self, seconds: float = 180) -> Ended:
         """Wait for its end."""
-        assert self._process.stdout is not None
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             self._process.kill()
             raise AssertionError(f"it did not end:\n{self.log}") from None
         self._reader.join(60)
-        text = self._process.stdout.read()
-        self._process.stdout.close()
+        text = self._said.result(60)
         said = json.loads(text) if text.strip() else {"outputs": {}, "findings": []}
         return Ended(self._process.returncode, said["outputs"], said["findings"], self.log)
+
+    def _read_output(self) -> str:
+        assert self._process.stdout is not None
+        with self._process.stdout as stream:
+            return stream.read()
 
     def _read(self) -> None:
         assert self._process.stderr is not None

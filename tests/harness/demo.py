@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMIT = 1800
-"""Seconds until a demo counts as hanging; it takes about 150 on two idle cores."""
+LIMIT = 480
+"""Seconds until a demo counts as hanging, before its test does; it takes about 150 on two idle cores."""
 
 
 class Demo(contextlib.AbstractContextManager["Demo"]):
@@ -43,8 +43,11 @@ class Demo(contextlib.AbstractContextManager["Demo"]):
 
     def __exit__(self, *_: object) -> None:
         self.process.terminate()
-        self.process.communicate()
+        # What it left behind may hold its output open: only its own end is waited for.
+        self.process.wait()
         self._limit.cancel()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
     @property
     def text(self) -> str:

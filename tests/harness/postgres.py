@@ -106,8 +106,9 @@ class Postgres:
         return f"{scheme}://postgres:{PASSWORD}@{host}:{port or self.port}/{database}"
 
     def sql(self, statement: str, database: str = "postgres") -> list[tuple[str, ...]]:
-        """The rows of a statement, as text."""
-        done = subprocess.run(self._psql(database, statement), capture_output=True, text=True, check=True, env=self._env())
+        """The rows of a statement, as text. Raises `TimeoutExpired` for one that waits for a lock."""
+        words = self._psql(database, statement)
+        done = subprocess.run(words, capture_output=True, text=True, check=True, env=self._env(), timeout=120)
         return [tuple(line.split("\t")) for line in done.stdout.splitlines() if line]
 
     def session(self, *statements: str, database: str) -> subprocess.Popen[str]:

@@ -56,11 +56,20 @@ modules = set(sys.modules)
 server.listen(64)
 print("ready", flush=True)
 
-def received(client, size):
-    data = b""
-    while len(data) < size:
-        data += client.recv(size - len(data))
-    return data
+def asked(client):
+    # The streams, and the arguments, environment and folder. Raises EOFError when the client was killed meanwhile.
+    size, control, _, _ = client.recvmsg(8, 1024)
+    if not control:
+        raise EOFError
+    streams, data = array.array("i", control[0][2]), b""
+    while len(data) < int.from_bytes(size, "big"):
+        piece = client.recv(int.from_bytes(size, "big") - len(data))
+        if not piece:
+            for stream in streams:
+                os.close(stream)
+            raise EOFError
+        data += piece
+    return streams, json.loads(data)
 
 def fork_of(client, streams, words, environment, folder):
     for to, stream in enumerate(streams):
@@ -86,9 +95,11 @@ while True:
             sys.exit()  # the tests are over
         if key.fileobj is server:
             client, _ = server.accept()
-            size, control, _, _ = client.recvmsg(8, 1024)
-            streams = array.array("i", control[0][2])
-            request = json.loads(received(client, int.from_bytes(size, "big")))
+            try:
+                streams, request = asked(client)
+            except (EOFError, OSError):
+                client.close()
+                continue
             pid = os.fork()
             if pid == 0:
                 code = 1
@@ -105,11 +116,16 @@ while True:
                     os._exit(code)
             for stream in streams:
                 os.close(stream)
-            client.sendall(b"%d\\n" % pid)
+            try:
+                client.sendall(b"%d\\n" % pid)
+            except OSError:
+                pass  # the client was killed: its end is seen below
             process = os.pidfd_open(pid)
             waiting.register(process, selectors.EVENT_READ, (pid, client))
             waiting.register(client, selectors.EVENT_READ, (pid, process))
             continue
+        if key.fileobj not in waiting.get_map():
+            continue  # both ended at once
         pid, other = key.data
         process, client = (other, key.fileobj) if isinstance(other, int) else (key.fileobj, other)
         waiting.unregister(process)
