@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
 import time
@@ -101,6 +102,12 @@ ITS_OWN_RACE = "fatal error: concurrent map"
 """What Go prints, outside of act's JSON, before it ends act 0.2.89 with 2: one job's thread reads the outputs of the other
 jobs (NewExpressionEvaluatorWithEnv) while another writes them. The steps have no part in it. One thread for all
 (GOMAXPROCS=1) would avoid it, and loses the last lines of every seventh step that fails."""
+
+STOPPED_SILENT = "SIGQUIT: quit"
+"""What Go prints before the stack of every goroutine, when it is asked for them."""
+
+SILENCE = 240.0
+"""Seconds without a word after which act hangs; the longest silent step, an installation with nothing kept, takes 40."""
 
 ATTEMPTS = 3
 
@@ -225,7 +232,7 @@ class Act:
             command += ["--secret", name]  # the value comes from the environment, and is in no process list
             environment[name] = value
 
-        def process() -> subprocess.Popen[str]:
+        def process() -> subprocess.Popen[bytes]:
             return subprocess.Popen(
                 command,
                 cwd=folder,
@@ -233,9 +240,6 @@ class Act:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                text=True,
-                encoding="utf-8",
-                errors="replace",
                 start_new_session=True,
             )
 
@@ -243,13 +247,18 @@ class Act:
 
 
 class Run(contextlib.AbstractContextManager["Run"]):
-    """A run of act. Iterate over it for its events; leave its `with` block and nothing of it is left running."""
+    """A run of act. Iterate over it for its events; leave its `with` block and nothing of it is left running.
 
-    def __init__(self, start: Callable[[], subprocess.Popen[str]], log: Path) -> None:
+    act itself may die or hang, by no fault of a step: then it is started again. The log says where it hung.
+    """
+
+    def __init__(self, start: Callable[[], subprocess.Popen[bytes]], log: Path) -> None:
         self._start = start
         self._process = start()
         self._log = log
         self._stopped = False
+        self._steps: dict[int, str] = {}
+        """What an act that hung leaves running."""
 
     def __exit__(self, *_: object) -> None:
         self.stop()
@@ -257,6 +266,8 @@ class Run(contextlib.AbstractContextManager["Run"]):
     def __iter__(self) -> Iterator[Event]:
         for attempt in range(1, ATTEMPTS + 1):
             died = yield from self._attempt()
+            for pid in _left(self._steps):
+                _signal(pid, signal.SIGKILL)
             if self._process.wait() != 2 or not died or self._stopped or attempt == ATTEMPTS:
                 return
             self._close()
@@ -265,15 +276,13 @@ class Run(contextlib.AbstractContextManager["Run"]):
 
     def _attempt(self) -> Generator[Event, None, str]:
         """What the process says until it ends; returns what it died of, where that was its own doing."""
-        output: IO[str] | None = self._process.stdout
-        assert output is not None  # noqa: S101 - it is a pipe
         last_summary: Event | None = None
         died = ""
         with self._log.open("a", encoding="utf-8") as log:
-            for line in output:
+            for line in self._lines():
                 log.write(line)
                 log.flush()
-                if line.startswith(ITS_OWN_RACE):
+                if line.startswith((ITS_OWN_RACE, STOPPED_SILENT)):
                     died = line.strip()
                 for event in events(line):
                     # A composite's summary is told twice, for the inner step and for the outer one.
@@ -282,6 +291,22 @@ class Run(contextlib.AbstractContextManager["Run"]):
                     if isinstance(event, SummaryAdded):
                         last_summary = event
         return died
+
+    def _lines(self) -> Iterator[str]:
+        """What it prints, to its end. One that hangs prints its stacks last."""
+        pipe: IO[bytes] | None = self._process.stdout
+        assert pipe is not None  # noqa: S101 - it is a pipe
+        rest = b""
+        while True:
+            if not select.select([pipe], [], [], SILENCE)[0]:
+                self._steps = descendants(self._process.pid)
+                _signal(self._process.pid, signal.SIGQUIT)
+            piece = os.read(pipe.fileno(), 65536)
+            *lines, rest = (rest + piece).split(b"\n")
+            yield from (line.decode("utf-8", "replace") + "\n" for line in lines)
+            if not piece:
+                yield from [rest.decode("utf-8", "replace")] if rest else []
+                return
 
     @property
     def exit_code(self) -> int | None:

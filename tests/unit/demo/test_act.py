@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from demo import act as act_module
 from demo.act import (
     ATTEMPTS,
     Act,
@@ -172,6 +173,24 @@ def test_what_act_is_told(tmp_path: Path) -> None:
     assert f"owner/name@sha={tmp_path / 'there'}" in words
     assert not any("hunter2" in word for word in words), "a secret's value must not be in the list of processes"
     assert "hunter2" in log.read_text()
+
+
+def test_one_that_hangs_each_time_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Go does where it is asked for its stacks."""
+    monkeypatch.setattr(act_module, "SILENCE", 2.0)
+    monkeypatch.setattr(act_module, "ATTEMPTS", 2)
+    body = """
+def stacks(*_):
+    print("SIGQUIT: quit\\n\\ngoroutine 7 [select]:", flush=True)
+    os._exit(2)
+signal.signal(signal.SIGQUIT, stacks)
+print(json.dumps({"msg": "ready", "level": "warning"}), flush=True)
+time.sleep(600)
+"""
+    with stand_in(tmp_path, body).start(tmp_path, "w.yml", "push", {}, log=tmp_path / "run.json") as run:
+        assert sum(isinstance(event, StartedAgain) for event in run) == 1
+        assert run.exit_code == 2
+    assert (tmp_path / "run.json").read_text().count("goroutine 7") == 2
 
 
 @pytest.mark.parametrize("stubborn", [False, True])
