@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib import _bootstrap
 from importlib.machinery import ModuleSpec, PathFinder
-from threading import RLock
 from types import ModuleType
 from typing import Any
 
@@ -76,7 +76,9 @@ LAZY = frozenset(
 _CERTAIN = sys.stdlib_module_names | {"cicd_actions"}
 """Packages whose modules exist: there is nothing to find out at their import, and the look-up is put off as well."""
 
-_LOADING = RLock()
+_IMPORTS: Any = _bootstrap
+"""The import system. A load waits with its locks of modules alone, between which it finds deadlocks: with a lock beside them, a
+thread that loads and imports would wait for one that imports and loads, and both forever."""
 
 
 class _Unloaded(ModuleType):
@@ -84,8 +86,15 @@ class _Unloaded(ModuleType):
 
     def __getattribute__(self, name: str) -> Any:
         if name != "__spec__":  # each import statement reads it
-            with _LOADING:
+            lock = _IMPORTS._get_module_lock(object.__getattribute__(self, "__name__"))  # noqa: SLF001 - nothing else takes it
+            try:
+                lock.acquire()
+            except _IMPORTS._DeadlockError:  # noqa: SLF001 - as for an import: the thread that loads it waits for this one
+                return ModuleType.__getattribute__(self, name)
+            try:
                 _load(self)
+            finally:
+                lock.release()
         return ModuleType.__getattribute__(self, name)
 
 
