@@ -43,7 +43,7 @@ class Demo(contextlib.AbstractContextManager["Demo"]):
 
     def __exit__(self, *_: object) -> None:
         self.process.terminate()
-        # What it left behind may hold its output open: only its own end is waited for.
+        # What it left behind may hold its output open: read no further.
         self.process.wait()
         self._limit.cancel()
         assert self.process.stdout is not None
