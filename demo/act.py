@@ -107,7 +107,7 @@ STOPPED_SILENT = "SIGQUIT: quit"
 """What Go prints before the stack of every goroutine, when it is asked for them."""
 
 SILENCE = 240.0
-"""Seconds of silence after which act counts as hanging; the longest silent step, an installation with nothing kept, takes 40."""
+"""Seconds of silence after which act counts as hanging; the longest silent step, installing with cold caches, takes 40."""
 
 ATTEMPTS = 3
 
