@@ -177,6 +177,7 @@ def detection(
             probes = max(probes, int(json.loads(out)["outputs"]["attempts"]))
             answers = json.loads(report.read_text("utf-8"))["targets"][0]["answers"]
             gaps += [(right["from-ms"] - wrong["to-ms"]) / 1000 for wrong, right in pairwise(answers)]
+        server.sock.shutdown(socket.SHUT_RDWR)
         server.sock.close()
     return delays, gaps, probes
 

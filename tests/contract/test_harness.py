@@ -5,14 +5,17 @@ from __future__ import annotations
 import ast
 import contextlib
 import re
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
+from tests.harness.accepting import Accepting
 from tests.harness.fixtures import shared_until_the_last
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,6 +46,39 @@ def test_context_managers_tidy_up_after_an_error_in_their_block() -> None:
         for line in unprotected(node.body)
     ]
     assert found == []
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX], ids=["tcp", "unix"])
+def test_listener_that_is_closed_takes_no_connection_of_the_next_one(tmp_path: Path, family: socket.AddressFamily) -> None:
+    """The next one gets the number of its descriptor."""
+    taken, before = list[str](), threading.active_count()
+    for name in ("first", "second"):
+        listener = socket.socket(family)
+        listener.bind(("127.0.0.1", 0) if family == socket.AF_INET else str(tmp_path / name))
+        listener.listen()
+        come = threading.Event()
+
+        def take(connection: socket.socket, name: str = name, come: threading.Event = come) -> None:
+            connection.close()
+            taken.append(name)
+            come.set()
+
+        accepting = Accepting(listener, take)
+        with socket.socket(family) as client:
+            client.connect(listener.getsockname())
+            assert come.wait(20)
+        accepting.close()
+        accepting.close()
+        assert threading.active_count() == before
+    assert taken == ["first", "second"]
+
+
+def test_tests_accept_connections_in_one_place() -> None:
+    """A separate process, or a listener that outlives its thread, needs no more."""
+    alone = {"harness/aws_server.py", "harness/warm_python.py", "integration/health_gate/rotating_names.py"}
+    alone |= {"harness/accepting.py", "integration/health_gate/test_verdicts.py"}
+    texts = {path.relative_to(ROOT / "tests").as_posix(): path.read_text("utf-8") for path in (ROOT / "tests").rglob("*.py")}
+    assert {name for name, text in texts.items() if re.search(r"\.accept\(\)\n", text)} == alone
 
 
 @pytest.mark.parametrize("theirs", [False, True], ids=["begun", "found"])

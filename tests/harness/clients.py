@@ -10,7 +10,6 @@ import re
 import socket
 import ssl
 import subprocess
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ from cicd_actions.health_gate.observation import Outcome, Trouble
 from cicd_actions.health_gate.targets import HttpRequest
 from cicd_actions.toolkit.inputs import load
 from cicd_actions.toolkit.runtime import Runtime
+from tests.harness.accepting import Accepting
 
 SECONDS = 5
 
@@ -38,27 +38,20 @@ class Answers:
 
     def __init__(self, answers: Sequence[bytes]) -> None:
         self._answers = answers
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.requests: list[bytes] = []
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._accepting = Accepting(socket.create_server(("127.0.0.1", 0), backlog=64), self._serve)
 
     @property
     def port(self) -> int:
-        port: int = self._listener.getsockname()[1]
-        return port
+        return self._accepting.port
 
     def url(self, number: int) -> str:
         return f"http://127.0.0.1:{self.port}/{number}/b?c"
 
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            with contextlib.suppress(OSError), connection:
-                connection.settimeout(SECONDS)
-                self._answer(connection)
+    def _serve(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), connection:
+            connection.settimeout(SECONDS)
+            self._answer(connection)
 
     def _answer(self, connection: socket.socket) -> None:
         data = b""
@@ -76,7 +69,7 @@ class Answers:
         connection.recv(1)  # until the client has read everything: to close before would reset the connection
 
     def close(self) -> None:
-        self._listener.close()
+        self._accepting.close()
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ import socket
 import threading
 from collections.abc import Iterator
 
+from tests.harness.accepting import Accepting
+
 STARTS = {
     "headers": b"HTTP/1.1 200 OK\r\nX: ",
     "body": b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n",
@@ -18,7 +20,6 @@ def dripping(what: str) -> Iterator[str]:
     """Serve until the block is left; yields `127.0.0.1:<port>`. `what` is in `STARTS`."""
     over = threading.Event()
     threads: list[threading.Thread] = []
-    listener = socket.create_server(("127.0.0.1", 0))
 
     def answer(connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
@@ -27,22 +28,15 @@ def dripping(what: str) -> Iterator[str]:
             while not over.wait(0.1):
                 connection.sendall(b"x")
 
-    def accept() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            threads.append(threading.Thread(target=answer, args=(connection,)))
-            threads[-1].start()
+    def take(connection: socket.socket) -> None:
+        threads.append(threading.Thread(target=answer, args=(connection,)))
+        threads[-1].start()
 
-    acceptor = threading.Thread(target=accept)
-    acceptor.start()
+    accepting = Accepting(socket.create_server(("127.0.0.1", 0)), take)
     try:
-        yield f"127.0.0.1:{listener.getsockname()[1]}"
+        yield f"127.0.0.1:{accepting.port}"
     finally:
         over.set()
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        for thread in (acceptor, *threads):
+        accepting.close()
+        for thread in threads:
             thread.join()

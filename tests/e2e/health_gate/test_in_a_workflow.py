@@ -18,7 +18,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from demo.act import Act, Annotated, Event, JobEnded, Logged, OutputSet, SummaryAdded
+from demo.act import Act, Annotated, Event, JobEnded, Logged, OutputSet, StartedAgain, SummaryAdded
 
 ROOT = Path(__file__).resolve().parents[3]
 SHA = "0123456789abcdef0123456789abcdef01234567"
@@ -98,6 +98,7 @@ def workflow(act: Act, tmp_path: Path) -> Callable[..., Result]:
         seen = Result()
         with act.start(folder, str(file.relative_to(folder)), "push", {}, log=tmp_path / "act.json") as started:
             for event in started:
+                seen = Result() if isinstance(event, StartedAgain) else seen
                 seen.add(event)
                 meanwhile(event)
         return seen

@@ -21,6 +21,7 @@ from cicd_actions.health_gate.inputs import Inputs
 from cicd_actions.toolkit.inputs import load
 from cicd_actions.toolkit.report import Report
 from cicd_actions.toolkit.runtime import Runtime
+from tests.harness.accepting import Accepting
 from tests.harness.authority import Authority
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -74,29 +75,22 @@ class RawServer:
         self._handler = handler
         self._wrap = wrap
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._listener = _unix_server(path) if path else socket.create_server((host, port), family=family, backlog=256)
-        self._closing = threading.Event()
+        listener = _unix_server(path) if path else socket.create_server((host, port), family=family, backlog=256)
         self.connections = 0
         self.requests: list[bytes] = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = Accepting(listener, self._take)
 
     @property
     def port(self) -> int:
-        port: int = self._listener.getsockname()[1]
-        return port
+        return self._accepting.port
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/"
 
-    def _accept(self) -> None:
-        while not self._closing.is_set():
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+    def _take(self, connection: socket.socket) -> None:
+        self.connections += 1
+        threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
         # The client goes away whenever it has seen enough: that is what most of these tests are about.
@@ -107,8 +101,7 @@ class RawServer:
                 self._handler(secured)
 
     def close(self) -> None:
-        self._closing.set()
-        self._listener.close()
+        self._accepting.close()
 
 
 def _unix_server(path: str) -> socket.socket:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import struct
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from cicd_actions.toolkit.report import Report
+from tests.harness.accepting import Accepting
 
 Gate = Callable[..., Report]
 
@@ -19,27 +19,19 @@ Gate = Callable[..., Report]
 @pytest.fixture
 def connections() -> Iterator[Callable[[Callable[[socket.socket], None]], int]]:
     """Starts a listener that hands each connection to a function and closes it. Returns its port."""
-    listeners: list[socket.socket] = []
+    started: list[Accepting] = []
 
     def start(serve: Callable[[socket.socket], None]) -> int:
-        listener = socket.create_server(("127.0.0.1", 0))
-        listeners.append(listener)
-        threading.Thread(target=accept, args=(listener, serve), daemon=True).start()
-        port: int = listener.getsockname()[1]
-        return port
-
-    def accept(listener: socket.socket, serve: Callable[[socket.socket], None]) -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:  # the test has ended
-                return
+        def take(connection: socket.socket) -> None:
             with connection:
                 serve(connection)
 
+        started.append(Accepting(socket.create_server(("127.0.0.1", 0)), take))
+        return started[-1].port
+
     yield start
-    for listener in listeners:
-        listener.close()
+    for each in started:
+        each.close()
 
 
 def healthy(connection: socket.socket) -> None:
