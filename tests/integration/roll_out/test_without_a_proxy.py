@@ -17,7 +17,7 @@ GATE = """
 - url: "http://{SERVICE.address}:8000/health"
   expect-version: "{sha}"
   version-from: header:X-Version
-  timeout: 5s
+  timeout: 60s
 """
 
 
@@ -25,8 +25,8 @@ def verdict(ended: Ended) -> tuple[int, str, str, str]:
     return ended.code, ended.outputs["verdict"], ended.outputs["rolled-out"], ended.outputs["stage"]
 
 
-def asked(service: str, release: Built, **more: str) -> dict[str, str]:
-    gate = GATE.replace("SERVICE", service)
+def asked(service: str, release: Built, timeout: str = "60s", **more: str) -> dict[str, str]:
+    gate = GATE.replace("SERVICE", service).replace("60s", timeout)
     return {"services": f"{service}={release.pinned}", "sha": release.sha, "monitor": "1s", "stage-targets": gate, **more}
 
 
@@ -83,7 +83,7 @@ def test_blue_green_by_name_on_docker_is_gated_beside_the_old_release_and_moves_
     service = lone(old)
     blue_green = {"engine": "docker", "strategy": "blue-green"}
     with Inside(docker_client, service, service) as load:
-        ended = run("roll-out", asked(service, new, **blue_green, sha="f" * 40))
+        ended = run("roll-out", asked(service, new, "5s", **blue_green, sha="f" * 40))
         assert verdict(ended) == (1, "fail", "false", "abandoned"), ended.log
     assert not load.failures, load.failures
     assert set(load.answers) == {old.sha}, "a release that fails its gate never has the name"
