@@ -96,6 +96,7 @@ def _used() -> float:
 
 
 _skipped: list[str] = []
+_crashed: list[object] = []
 _seconds: dict[str, tuple[float, float]] = {}
 _used_before = _used()
 
@@ -120,8 +121,20 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         _skipped.append(f"{report.nodeid}: {reason}")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(error: object) -> None:
+    """Notes a worker that crashed: xdist fails the test that it ran, and passes where it ran none any more."""
+    if error:
+        _crashed.append(error)
+
+
+def pytest_internalerror(excinfo: object) -> None:
+    """Notes an error of pytest itself: xdist passes where it is a worker's, now and then."""
+    _crashed.append(excinfo)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if NO_SKIP and _skipped and session.exitstatus == 0:
+    if (_crashed or (NO_SKIP and _skipped)) and session.exitstatus == 0:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import os
 import re
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from coverage import CoverageData
 
 from tests.harness.accepting import Accepting
 from tests.harness.fixtures import shared_until_the_last
@@ -116,12 +118,60 @@ def test_what_several_workers_share_is_not_waited_for_by_the_one_that_began_it(
     assert there == []
 
 
+def spread(
+    folder: Path, test: str, *words: str, plugin: str = "", before: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Runs a test as `make test` does: on one worker, with this project's settings and plugins, and one more."""
+    workers = re.findall(r"^SPREAD := (.+)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)[0].split()
+    (folder / "tests").mkdir()
+    (folder / "tests" / "test_it.py").write_text(test)
+    (folder / "one_more.py").write_text(plugin)
+    settings = ["-c", str(ROOT / "pyproject.toml"), f"--rootdir={folder}", "-p", "tests.conftest", "-p", "one_more"]
+    return subprocess.run(
+        [sys.executable, *before, "-m", "pytest", *settings, *workers, "--numprocesses=1", *words, str(folder)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{folder}", "COVERAGE_FILE": str(folder / "data")},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def test_test_that_hangs_is_named_with_its_stack_and_ends_the_run(tmp_path: Path) -> None:
-    (tmp_path / "test_it.py").write_text("import threading\n\ndef test_hangs():\n    threading.Event().wait()\n")
-    spread = re.findall(r"^SPREAD := (.+)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)[0].split()
-    settings = ["-c", str(ROOT / "pyproject.toml"), f"--rootdir={tmp_path}", "-o", "faulthandler_timeout=0.5"]
-    words = [sys.executable, "-m", "pytest", *settings, *spread, "--numprocesses=1", str(tmp_path)]
-    ended = subprocess.run(words, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    hangs = "import threading\n\ndef test_hangs():\n    threading.Event().wait()\n"
+    ended = spread(tmp_path, hangs, "-o", "faulthandler_timeout=0.5")
     assert ended.returncode != 0
     assert re.search(r'test_it\.py", line 4 in test_hangs', ended.stderr)
-    assert ended.stdout.count("crashed while running 'test_it.py::test_hangs'") == 1
+    assert ended.stdout.count("crashed while running 'tests/test_it.py::test_hangs") == 1
+
+
+@pytest.mark.parametrize(
+    ("hook", "said"),
+    [
+        ("pytest_sessionfinish(): os._exit(1)", "worker gw0 crashed"),
+        ("pytest_collection_modifyitems(): raise RuntimeError('broken')", "RuntimeError: broken"),
+    ],
+    ids=["crash", "internal error"],
+)
+def test_worker_that_ends_outside_of_a_test_fails_the_run(tmp_path: Path, hook: str, said: str) -> None:
+    plugin = f"import os\n\nif 'PYTEST_XDIST_WORKER' in os.environ:\n    def {hook}\n"
+    ended = spread(tmp_path, "def test_passes(): pass\n", plugin=plugin)
+    assert said in ended.stdout
+    assert " failed" not in ended.stdout
+    assert ended.returncode != 0
+
+
+def test_worker_that_is_killed_because_it_does_not_exit_has_saved_what_it_measured(tmp_path: Path) -> None:
+    test = (
+        "import threading\n\ndef test_passes():\n    import cicd_actions.toolkit.sarif\n"
+        "    threading.Thread(target=threading.Event().wait).start()\n"
+    )
+    plugin = "from xdist.workermanage import NodeManager\n\nNodeManager.EXIT_TIMEOUT = 0.5\n"
+    measured = ["-m", "coverage", "run", f"--rcfile={ROOT / 'pyproject.toml'}"]
+    ended = spread(tmp_path, test, plugin=plugin, before=measured)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    found = [CoverageData(str(path)) for path in tmp_path.glob("data.*")]
+    for each in found:
+        each.read()
+    assert any(each.lines(str(ROOT / "src/cicd_actions/toolkit/sarif.py")) for each in found)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import warnings
 
 import pytest
 
@@ -18,3 +20,12 @@ def pytest_configure(config: pytest.Config) -> None:
         settings = os.environ.pop(_SETTINGS, "")
         if settings:
             MEASURED[_SETTINGS] = settings
+
+
+def pytest_sessionfinish() -> None:
+    """Saves what this process measured: xdist kills a worker that does not exit within 10 seconds."""
+    if MEASURED:
+        with warnings.catch_warnings():
+            # Of a part of the tests, which imported nothing.
+            warnings.simplefilter("ignore")
+            sys.modules["coverage"].Coverage.current().save()
