@@ -15,6 +15,8 @@ REHEARSE ?=
 
 # The tests' modules are compiled once, whatever the caller does: each worker would do it again.
 unexport PYTHONDONTWRITEBYTECODE
+# What is measured, and the floor, are those of pyproject.toml.
+unexport COVERAGE_RCFILE COVERAGE_PROCESS_START
 
 VERSION ?=
 ACTION ?=
@@ -38,22 +40,25 @@ demo: $(READY) ## run the example's pipeline end to end (BREAK=health, contract,
 	    $(if $(STRATEGY),--strategy $(STRATEGY)) $(if $(QUICK),--quick $(filter first,$(QUICK)))
 
 # A part of the tests is run for what it says, and takes twice the time when it is measured.
-MEASURE ?= $(if $(PYTEST),,yes)
+MEASURE ?= $(if $(PYTEST),$(if $(filter-out 0,$(FLOOR)),yes),yes)
 # What a skipped test would cover is missing: the floor of pyproject.toml counts where none may be skipped.
 FLOOR ?= $(if $(CICD_ACTIONS_NO_SKIP),,0)
 # A worker ends with a test that hangs (faulthandler_timeout), and would begin with the same test again.
 SPREAD := --numprocesses auto --dist loadgroup --no-loadscope-reorder --max-worker-restart 0
 COVERED := .build/coverage/$(notdir $(VENV))
+# Each run has a folder: another one in this checkout, or what a killed one left running, adds nothing to its data.
+DATA = $(COVERED)/$(shell echo $$PPID)
 
-test: $(READY) ## run the tests and measure which lines and branches of src/ they run (PYTEST="-k gate" for some, MEASURE=yes)
-ifeq ($(MEASURE),)
-	@$(RUN) -m pytest $(SPREAD) $(PYTEST)
+# `exec`: SIGTERM reaches pytest itself, not a shell that leaves it running.
+test: $(READY) ## run the tests and measure which lines and branches of src/ they run (PYTEST="-k gate" for some, MEASURE=yes or no)
+ifeq ($(filter-out no,$(MEASURE)),)
+	@exec $(RUN) -m pytest $(SPREAD) $(PYTEST)
 else
-	@rm -rf $(COVERED) && mkdir -p $(COVERED)
-	@COVERAGE_FILE=$(CURDIR)/$(COVERED)/data $(VENV)/bin/coverage run -m pytest $(SPREAD) $(PYTEST)
-	@COVERAGE_FILE=$(COVERED)/data $(VENV)/bin/coverage combine --quiet
-	@COVERAGE_FILE=$(COVERED)/data $(VENV)/bin/coverage report $(if $(FLOOR),--fail-under $(FLOOR)) >$(COVERED)/report.txt \
-	    || { cat $(COVERED)/report.txt; exit 1; }
+	@rm -rf $(DATA) && mkdir -p $(DATA) && find $(COVERED) -mindepth 1 -maxdepth 1 -type d -mtime +0 -exec rm -rf {} +
+	@export COVERAGE_FILE="$(CURDIR)/$(DATA)/data" && exec $(VENV)/bin/coverage run -m pytest $(SPREAD) $(PYTEST)
+	@COVERAGE_FILE=$(DATA)/data $(VENV)/bin/coverage combine --quiet
+	@COVERAGE_FILE=$(DATA)/data $(VENV)/bin/coverage report $(if $(FLOOR),--fail-under $(FLOOR)) >$(DATA)/report.txt; code=$$?; \
+	    [ $$code = 0 ] || cat $(DATA)/report.txt; mv $(DATA)/data $(DATA)/report.txt $(COVERED)/ && rm -rf $(DATA); exit $$code
 	@awk '/^TOTAL/ { print "The tests cover " $$NF " of lines and branches. $(COVERED)/report.txt lists the others." }' $(COVERED)/report.txt
 endif
 
@@ -76,7 +81,7 @@ pictures: $(READY) ## draw the pictures of the README from the kept summaries
 lint: $(READY) ## ruff, mypy --strict, vulture, zizmor, actionlint, and that the metadata is fresh
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
-	@cd examples/two-lane/apps/api && $(abspath $(VENV))/bin/ruff check . && $(abspath $(VENV))/bin/ruff format --check .
+	@cd examples/two-lane/apps/api && "$(abspath $(VENV))/bin/ruff" check . && "$(abspath $(VENV))/bin/ruff" format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/vulture
 	@$(VENV)/bin/zizmor --offline --quiet --persona pedantic .

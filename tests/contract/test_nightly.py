@@ -52,6 +52,17 @@ def test_each_run_is_measured_and_holds_the_floor() -> None:
     assert 'CICD_ACTIONS_NO_SKIP=1 make test MEASURE=yes PYTEST="' in run
     assert "\nfail_under = 95\n" in (ROOT / "pyproject.toml").read_text("utf-8")
     assert " report  >" in recipe(MEASURE="yes", PYTEST="-q", CICD_ACTIONS_NO_SKIP="1")
+    assert "\nunset PYTHONDONTWRITEBYTECODE PYTEST_ADDOPTS MEASURE FLOOR\n" in run
+
+
+def test_run_with_a_word_too_many_is_refused(tmp_path: Path) -> None:
+    stand_in = tmp_path / "id"  # without root, a refusal that is missed installs nothing
+    stand_in.write_text("#!/bin/sh\necho 1000\n")
+    stand_in.chmod(0o755)
+    words = [str(ROOT / ".ci" / "run"), "change", "nightly"]
+    ended = subprocess.run(words, env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}, capture_output=True, text=True, check=False)
+    assert "Cannot run `change nightly`" in ended.stdout
+    assert ended.returncode == 2
 
 
 @pytest.mark.parametrize(
@@ -60,9 +71,63 @@ def test_each_run_is_measured_and_holds_the_floor() -> None:
         ({}, " report --fail-under 0 >"),
         ({"PYTEST": "-q"}, ""),
         ({"PYTEST": "-q", "MEASURE": "yes", "FLOOR": "60"}, "--fail-under 60"),
+        ({"PYTEST": "-q", "FLOOR": "60"}, "--fail-under 60"),
+        ({"MEASURE": "no"}, ""),
     ],
 )
 def test_where_tests_may_be_skipped_the_floor_is_what_is_asked(variables: dict[str, str], measured: str) -> None:
     made = recipe(**variables)
     assert measured in made
     assert ("coverage" in made) == bool(measured)
+
+
+COVERAGE = """#!/bin/sh
+echo "$1 $COVERAGE_FILE $COVERAGE_RCFILE" >>"$0.log"
+case "$1" in
+run) [ -z "$HANGS" ] || { echo started; exec sleep 60; } ;;
+combine) : >"$COVERAGE_FILE" ;;
+report) echo "TOTAL 8 1 87.5%"; exit "${REPORT:-0}" ;;
+esac
+"""
+
+
+def measured_in(folder: Path, **variables: str) -> subprocess.Popen[str]:
+    """Starts `make test` in a folder that has the Makefile, and a stand-in for coverage."""
+    for name in ("requirements/dev.txt", "tools/bootstrap.py", ".build/venv/ready", ".build/venv/bin/coverage"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    (folder / "Makefile").write_text((ROOT / "Makefile").read_text("utf-8"), "utf-8")
+    (folder / ".build/venv/bin/coverage").write_text(COVERAGE)
+    (folder / ".build/venv/bin/coverage").chmod(0o755)
+    environment = {"PATH": os.environ["PATH"], **variables}
+    return subprocess.Popen(["make", "test"], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("code", [0, 2], ids=["passes", "below the floor"])
+def test_each_measured_run_has_its_own_data_wherever_the_checkout_is(tmp_path: Path, code: int) -> None:
+    folder = tmp_path / "with space"
+    for _ in range(2):
+        with measured_in(folder, REPORT=str(code), COVERAGE_RCFILE="/another") as made:
+            said = made.communicate(timeout=60)[0]
+        assert made.returncode == code
+        assert "87.5%" in said
+    log = (folder / ".build/venv/bin/coverage.log").read_text()
+    found = re.findall(rf"^run ({re.escape(str(folder))}/\.build/coverage/venv/\d+/data) $", log, re.MULTILINE)
+    assert len(set(found)) == 2
+    assert sorted(path.name for path in (folder / ".build/coverage/venv").iterdir()) == ["data", "report.txt"]
+
+
+def test_paths_of_the_checkout_are_quoted_in_recipes() -> None:
+    recipes = [line for line in (ROOT / "Makefile").read_text("utf-8").splitlines() if line.startswith("\t")]
+    before = [line[: found.start()] for line in recipes for found in re.finditer(r"\$\((CURDIR|abspath)\b", line)]
+    assert before
+    assert [text for text in before if text.count('"') % 2 == 0] == []
+
+
+def test_run_that_is_terminated_leaves_no_tests_running(tmp_path: Path) -> None:
+    with measured_in(tmp_path, HANGS="yes") as made:
+        assert made.stdout is not None
+        assert made.stdout.readline() == "started\n"
+        made.terminate()
+        made.communicate(timeout=20)  # until all that may write to it have ended
+    assert made.returncode != 0
