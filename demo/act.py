@@ -258,7 +258,7 @@ class Run(contextlib.AbstractContextManager["Run"]):
         self._log = log
         self._stopped = False
         self._steps: dict[int, str] = {}
-        """What an act that hung leaves running."""
+        """What an act that hung or died leaves running."""
 
     def __exit__(self, *_: object) -> None:
         self.stop()
@@ -266,8 +266,11 @@ class Run(contextlib.AbstractContextManager["Run"]):
     def __iter__(self) -> Iterator[Event]:
         for attempt in range(1, ATTEMPTS + 1):
             died = yield from self._attempt()
+            if died:
+                self._steps |= _in_session(self._process.pid)
             for pid in _left(self._steps):
                 _signal(pid, signal.SIGKILL)
+            _gone(self._steps, 10)
             if self._process.wait() != 2 or not died or self._stopped or attempt == ATTEMPTS:
                 return
             self._close()
@@ -369,6 +372,17 @@ def _table() -> dict[int, tuple[int, str]]:
                 if fields[0] != "Z":  # ended, and only not yet waited for
                     found[int(entry.name)] = (int(fields[1]), fields[19])
     return found
+
+
+def _in_session(leader: int) -> dict[int, str]:
+    """The processes of a session, and when each was started: those of an act that died have another parent."""
+    return {pid: started for pid, (_, started) in _table().items() if pid != leader and _session(pid) == leader}
+
+
+def _session(pid: int) -> int | None:
+    with contextlib.suppress(OSError):  # it ended meanwhile
+        return os.getsid(pid)
+    return None
 
 
 def descendants(root: int) -> dict[int, str]:

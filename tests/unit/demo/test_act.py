@@ -160,6 +160,26 @@ sys.exit(2)
     assert (tmp_path / "run.json").read_text().count("goroutine 7") == times
 
 
+def test_steps_of_an_act_that_died_have_ended_when_it_starts_again(tmp_path: Path) -> None:
+    child = "import os, time; os.setpgid(0, 0); print(1, flush=True); time.sleep(600)"
+    body = f"""
+step = subprocess.Popen([sys.executable, "-c", {child!r}], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+step.stdout.readline()
+print(json.dumps({{"msg": str(step.pid), "level": "warning"}}), flush=True)
+print("fatal error: concurrent map writes", flush=True)
+os._exit(2)
+"""
+    steps: list[int] = []
+    with stand_in(tmp_path, body).start(tmp_path, "w.yml", "push", {}, log=tmp_path / "run.json") as run:
+        for event in run:
+            if isinstance(event, Logged) and event.text.isdigit():
+                steps.append(int(event.text))
+            if isinstance(event, StartedAgain):
+                assert not any(alive(pid) for pid in steps)
+    assert len(steps) == ATTEMPTS
+    assert not any(alive(pid) for pid in steps)
+
+
 def test_what_act_is_told(tmp_path: Path) -> None:
     act = stand_in(tmp_path, "print(json.dumps(sys.argv[1:]))\nprint(os.environ['TOKEN'])")
     log = tmp_path / "run.json"
