@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,7 +43,11 @@ def available() -> dict[tuple[int, int], Path]:
 
 def main() -> None:
     found = available()
-    for each in sorted({min(found), max(found)}) if found else []:
+    if not found:
+        sys.exit(
+            "Cannot find a Python 3.10 or newer that makes environments. On Debian or Ubuntu: sudo apt-get install python3-venv"
+        )
+    for each in sorted({min(found), max(found)}):
         print(f"{each[0]}.{each[1]} {found[each]}")
 
 

@@ -6,6 +6,7 @@ import ast
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,16 @@ def test_run_with_a_word_too_many_is_refused(tmp_path: Path) -> None:
     ended = subprocess.run(words, env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}, capture_output=True, text=True, check=False)
     assert "Cannot run `change nightly`" in ended.stdout
     assert ended.returncode == 2
+
+
+def test_no_other_python_fails_the_tests_on_them() -> None:
+    """`.ci/pythons` tests on those that it is told, and would pass where these are none."""
+    nowhere = {"PATH": "", "HOME": "/nonexistent", "RUNNER_TOOL_CACHE": "/nonexistent"}
+    words = [sys.executable, str(ROOT / "tools" / "pythons.py")]
+    ended = subprocess.run(words, env=nowhere, capture_output=True, text=True, check=False)
+    assert ended.stdout == ""
+    assert "Cannot find a Python" in ended.stderr
+    assert ended.returncode == 1
 
 
 @pytest.mark.parametrize(
