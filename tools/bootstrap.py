@@ -4,6 +4,7 @@ It runs on a machine's bare python3 (3.10 or newer). Debian and Ubuntu ship pyth
 environments, so that is installed first where it may be.
 """
 
+import fcntl
 import os
 import re
 import shutil
@@ -25,6 +26,16 @@ def main(folder: Path, requirements: Path) -> None:
             f"Remove the link, and this checkout gets its own environment: rm {folder}\n"
             f"Or keep sharing, if the packages there are those in {requirements}: touch {folder / 'ready'}"
         )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Held until this process ends: another one would remove what this one installs, and take that for a missing package.
+    lock = folder.with_name(f"{folder.name}.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"Waiting for another process that prepares {folder} …", file=sys.stderr)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (folder / "ready").exists():
+            return
     if not _make(folder):
         _install_debian_venv()
         if not _make(folder):
