@@ -4,7 +4,6 @@ It runs on a machine's bare python3 (3.10 or newer). Debian and Ubuntu ship pyth
 environments, so that is installed first where it may be.
 """
 
-import fcntl
 import os
 import re
 import shutil
@@ -12,6 +11,9 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+if sys.platform != "win32":
+    import fcntl
 
 if sys.version_info < (3, 10):  # noqa: UP036 - the one place that meets an older one
     sys.exit("This needs Python 3.10 or newer; name one with `make PYTHON=python3.12 …`.")
@@ -29,13 +31,14 @@ def main(folder: Path, requirements: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Held until this process ends: another one would remove what this one installs, and take that for a missing package.
     lock = folder.with_name(f"{folder.name}.lock").open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        print(f"Waiting for another process that prepares {folder} …", file=sys.stderr)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if (folder / "ready").exists():
-            return
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"Waiting for another process that prepares {folder} …", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if (folder / "ready").exists():
+                return
     if not _make(folder):
         _install_debian_venv()
         if not _make(folder):
