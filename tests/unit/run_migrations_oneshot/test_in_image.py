@@ -21,6 +21,7 @@ from cicd_actions.run_migrations_oneshot.in_image import guard, interpreter, out
 from cicd_actions.run_migrations_oneshot.in_image.channel import LONGEST, Channel, chunks
 
 FOLDER = Path(program.__file__).parent / "in_image"
+SOURCE = FOLDER.parents[2]
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3000),
     lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(max_size=8), inner, max_size=6),
@@ -86,6 +87,32 @@ def test_a_line_is_never_longer_than_a_pipe_keeps_whole(event: str, fields: dict
 @given(st.text())
 def test_pieces_make_the_text_again(text: str) -> None:
     assert "".join(chunks(text)) == text
+
+
+DRAINED = """
+import fcntl, os, select
+from cicd_actions.run_migrations_oneshot.in_image.output import Output
+from cicd_actions.run_migrations_oneshot.in_image.redaction import Redaction
+
+said = os.dup(1)
+reading, writing = os.pipe()
+os.dup2(writing, 1)
+output = Output("0123456789abcdef", Redaction())
+fcntl.fcntl(output._drained, 1031, 4096)  # F_SETPIPE_SZ: the least
+missing = 0
+for _ in range(5000):
+    os.write(1, b"printed\\n")
+    output.drain(20)
+    missing += not select.select([reading], [], [], 0)[0] or os.read(reading, 100) != b"printed\\n"
+os.write(said, b"%d" % missing)
+"""
+
+
+def test_each_drain_waits_for_what_was_printed_before_it() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", DRAINED], env={"PYTHONPATH": str(SOURCE)}, capture_output=True, timeout=120, check=False
+    )
+    assert (done.stdout, done.stderr) == (b"0", b"")
 
 
 def test_the_settings_cannot_be_broken_out_of() -> None:

@@ -10,6 +10,8 @@ import json
 import os
 import select
 import sys
+import threading
+import time
 
 from cicd_actions.run_migrations_oneshot.in_image.redaction import Redaction
 
@@ -43,6 +45,8 @@ class Output:
         os.dup2(writing, 1)
         os.dup2(writing, 2)
         self._writing = writing
+        self._draining = threading.Lock()
+        self._asked = self._answered = 0
 
     def hide(self, secret: str) -> None:
         """Hides a secret that came up later, in everything that is printed after this call."""
@@ -51,17 +55,31 @@ class Output:
 
     def drain(self, seconds: float) -> None:
         """Waits until the filter has passed on what was printed so far, `seconds` at most."""
-        self._tell("")
-        select.select([self._drained], [], [], seconds)
+        end = time.monotonic() + seconds
+        # One thread at a time: the filter answers in the order in which it is asked.
+        if not self._draining.acquire(timeout=seconds):
+            return
+        try:
+            self._asked += self._tell("")
+            while self._answered < self._asked and select.select([self._drained], [], [], max(end - time.monotonic(), 0))[0]:
+                answers = os.read(self._drained, 65536)
+                if not answers:  # the filter is gone
+                    return
+                self._answered += len(answers)
+        finally:
+            self._draining.release()
 
-    def _tell(self, word: str) -> None:
+    def _tell(self, word: str) -> bool:
+        """Returns whether the filter was told."""
         line = self._control + json.dumps(word).encode() + b"\n"
         # Longer writes may be mixed with those of other processes (PIPE_BUF).
-        if len(line) <= 4096:
-            try:
-                os.write(self._writing, line)
-            except OSError:  # the filter is gone, and with it the reader
-                return
+        if len(line) > 4096:
+            return False
+        try:
+            os.write(self._writing, line)
+        except OSError:  # the filter is gone, and with it the reader
+            return False
+        return True
 
     def _forward(self, reading: int, drained: int) -> None:
         """The filter's whole life: line by line until the last writer is gone."""
