@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -113,6 +114,64 @@ def test_each_drain_waits_for_what_was_printed_before_it() -> None:
         [sys.executable, "-c", DRAINED], env={"PYTHONPATH": str(SOURCE)}, capture_output=True, timeout=120, check=False
     )
     assert (done.stdout, done.stderr) == (b"0", b"")
+
+
+ENDED = """
+import logging, os, signal, sys, threading
+from cicd_actions.run_migrations_oneshot.in_image import channel, output, redaction, run
+
+hides = redaction.Redaction()
+said = channel.Channel("0123456789abcdef", hides, output.Output("0123456789abcdef", hides))
+
+
+def cancelled(_record=None):
+    os.kill(os.getpid(), signal.SIGTERM)
+    threading.Event().wait()
+
+
+class Ends(run.Run):
+    def work(self):
+        sys.stdin.read()
+        if sys.argv[1] == "log server":
+            logging.getLogger().addHandler(handler := logging.Handler())
+            handler.emit = cancelled
+            logging.error("the handler has its lock")
+        if sys.argv[1] == "cancelled":
+            cancelled()
+        threading.Thread(target=threading.Event().wait).start()
+        return "applied"
+
+    def pids(self):
+        return []
+
+    def read_now(self, fields, seconds):
+        pass
+
+
+options = {"application_name": "x", "lock_timeout": 0, "statement_timeout": 0, "mode": "apply"}
+Ends(options, [], said).main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "reader", "code"),
+    [("log server", True, 128 + signal.SIGTERM), ("cancelled", False, 128 + signal.SIGTERM), ("applied", False, 1)],
+)
+def test_run_ends_whatever_its_log_handlers_do_and_without_a_reader(how: str, reader: bool, code: int) -> None:
+    words = [sys.executable, "-c", ENDED, how]
+    with subprocess.Popen(
+        words, env={"PYTHONPATH": str(SOURCE)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        if not reader:
+            process.stdout.close()
+        process.stdin.close()
+        try:
+            assert process.wait(30) == code
+            assert not reader or b'"state": "cancelled"' in process.stdout.read()
+        finally:
+            process.kill()
 
 
 def test_the_settings_cannot_be_broken_out_of() -> None:

@@ -10,7 +10,6 @@ import json
 import os
 import select
 import sys
-import threading
 import time
 
 from cicd_actions.run_migrations_oneshot.in_image.redaction import Redaction
@@ -45,7 +44,6 @@ class Output:
         os.dup2(writing, 1)
         os.dup2(writing, 2)
         self._writing = writing
-        self._draining = threading.Lock()
         self._asked = self._answered = 0
 
     def hide(self, secret: str) -> None:
@@ -54,32 +52,21 @@ class Output:
             self._tell(secret)
 
     def drain(self, seconds: float) -> None:
-        """Waits until the filter has passed on what was printed so far, `seconds` at most."""
+        """Waits until the filter has passed on what was printed so far, `seconds` at most. One thread asks."""
         end = time.monotonic() + seconds
-        # One thread at a time: the filter answers in the order in which it is asked.
-        if not self._draining.acquire(timeout=seconds):
-            return
-        try:
-            self._asked += self._tell("")
-            while self._answered < self._asked and select.select([self._drained], [], [], max(end - time.monotonic(), 0))[0]:
-                answers = os.read(self._drained, 65536)
-                if not answers:  # the filter is gone
-                    return
-                self._answered += len(answers)
-        finally:
-            self._draining.release()
+        self._asked += 1
+        self._tell("")
+        while self._answered < self._asked and select.select([self._drained], [], [], max(end - time.monotonic(), 0))[0]:
+            self._answered += len(os.read(self._drained, 99)) or self._asked  # at its end, the filter is gone
 
-    def _tell(self, word: str) -> bool:
-        """Returns whether the filter was told."""
+    def _tell(self, word: str) -> None:
         line = self._control + json.dumps(word).encode() + b"\n"
         # Longer writes may be mixed with those of other processes (PIPE_BUF).
-        if len(line) > 4096:
-            return False
-        try:
-            os.write(self._writing, line)
-        except OSError:  # the filter is gone, and with it the reader
-            return False
-        return True
+        if len(line) <= 4096:
+            try:
+                os.write(self._writing, line)
+            except OSError:  # the filter is gone, and with it the reader
+                return
 
     def _forward(self, reading: int, drained: int) -> None:
         """The filter's whole life: line by line until the last writer is gone."""
