@@ -166,7 +166,7 @@ def _raise_on_signals() -> None:
     def on_signal(signum: int, _frame: object) -> None:
         # Once is enough: GitHub's runner follows SIGINT with SIGTERM while the action is still tidying up.
         for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, signal.SIG_IGN)
+            signal.signal(each, lambda *_: None)  # programs that roll back then would inherit SIG_IGN
         raise Cancelled(signum)
 
     for each in (signal.SIGINT, signal.SIGTERM):
