@@ -6,6 +6,7 @@ deploy's locks, ports and files.
 
 from __future__ import annotations
 
+import atexit
 import codecs
 import contextlib
 import io
@@ -27,6 +28,8 @@ from cicd_actions.toolkit.redaction import CUT, Redactor
 
 GRACE = 2.0
 """Seconds between SIGTERM and SIGKILL: within the 7.5 s that GitHub's runner gives a cancelled job."""
+
+_RUNNING: set[subprocess.Popen[bytes]] = set()
 
 
 def filled(words: Sequence[str], values: Mapping[str, str]) -> tuple[str, ...]:
@@ -108,6 +111,7 @@ def run(  # noqa: PLR0913 - a program's surroundings are many
     readers: dict[str, Background[None]] = {}
     timed_out = False
     try:
+        _RUNNING.add(process)
         for name, stream in streams.items():
             readers[name] = Background(partial(stream.read, lines.get(name)))
         Background(partial(given.write, stdin))
@@ -118,6 +122,7 @@ def run(  # noqa: PLR0913 - a program's surroundings are many
             _interrupt(process, grace)
         # Also after a good end: a child in the background would keep the pipes open, and the readers waiting.
         end(process, grace)
+        _RUNNING.discard(process)
         given.close()
         # Also when cancelled: what the program says on SIGTERM is still handed over.
         last = time.monotonic() + GRACE
@@ -154,6 +159,15 @@ def end(process: subprocess.Popen[bytes], grace: float = GRACE) -> None:
     _signal(process, signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(grace)
+
+
+def _end_all() -> None:
+    """Ends what threads in the background still run when the action exits: nothing would hold it to its time limit."""
+    for process in list(_RUNNING):
+        end(process, 0)
+
+
+atexit.register(_end_all)
 
 
 def _interrupt(process: subprocess.Popen[bytes], grace: float) -> None:
