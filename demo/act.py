@@ -300,11 +300,17 @@ class Run(contextlib.AbstractContextManager["Run"]):
         pipe: IO[bytes] | None = self._process.stdout
         assert pipe is not None  # noqa: S101 - it is a pipe
         rest = b""
+        asked = False
         while True:
-            if not select.select([pipe], [], [], SILENCE)[0]:
+            silent = not select.select([pipe], [], [], SILENCE)[0]
+            if silent and not asked:
+                asked = True
                 self._steps = descendants(self._process.pid)
                 _signal(self._process.pid, signal.SIGQUIT)
-            piece = os.read(pipe.fileno(), 65536)
+                continue
+            if silent:  # it does not even say its stacks, or it has ended and a process of a step holds the pipe
+                self._process.kill()
+            piece = b"" if silent else os.read(pipe.fileno(), 65536)
             *lines, rest = (rest + piece).split(b"\n")
             yield from (line.decode("utf-8", "replace") + "\n" for line in lines)
             if not piece:

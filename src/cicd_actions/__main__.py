@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import importlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -41,6 +44,11 @@ COMMANDS = {
 STEP = "deploy-step"
 """Runs the action that its inputs name, with the settings of an environment (`pipeline.deploy_step`)."""
 
+LEAVING = 1.0
+"""Seconds that a library's threads have to end after the report: a cancelled job has 7.5 in all on GitHub's runner."""
+
+_THREADS: Any = threading
+
 
 def names() -> list[str]:
     """The actions that are here: each package with a module `action`."""
@@ -71,7 +79,9 @@ def main(argv: list[str] | None = None) -> None:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     # Libraries and programs read the proxies from there.
     os.environ.update(proxies.encoded(os.environ))
-    sys.exit(run(sys.argv[1:] if argv is None else argv, os.environ, sys.stdout, sys.stderr))
+    code = run(sys.argv[1:] if argv is None else argv, os.environ, sys.stdout, sys.stderr)
+    _leave_threads_behind(code)
+    sys.exit(code)
 
 
 def run(argv: list[str], variables: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> int:
@@ -125,11 +135,38 @@ def _judge(chosen: AnyAction, given: dict[str, str], words: list[str], runtime: 
     return function(chosen)(load(chosen.inputs, values, runtime.redactor), runtime)
 
 
+def _leave_threads_behind(code: int) -> None:
+    """Bounds how long the interpreter's exit waits for threads: one of a library's pool may wait forever for a server.
+
+    Apprise leaves such a thread to a service that never ends its answer.
+    """
+
+    leaving, alone = threading.Event(), threading.Event()
+
+    def leave() -> None:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        leaving.set()
+
+    def end() -> None:
+        leaving.wait()
+        if not alone.wait(LEAVING):
+            os._exit(code)
+
+    # Started now: Python 3.12.1 starts no thread once it has begun to exit.
+    with contextlib.suppress(RuntimeError):  # the machine has none to give
+        threading.Thread(target=end, daemon=True).start()
+    # The last one that was registered is called first: before pools wait for their threads.
+    _THREADS._register_atexit(leave)  # noqa: SLF001 - functions of `atexit` are called after the wait
+    atexit.register(alone.set)
+
+
 def _raise_on_signals() -> None:
     def on_signal(signum: int, _frame: object) -> None:
         # Once is enough: GitHub's runner follows SIGINT with SIGTERM while the action is still tidying up.
         for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, signal.SIG_IGN)
+            signal.signal(each, lambda *_: None)  # programs that roll back then would inherit SIG_IGN
         raise Cancelled(signum)
 
     for each in (signal.SIGINT, signal.SIGTERM):

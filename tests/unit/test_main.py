@@ -15,7 +15,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from cicd_actions import __main__ as program
-from cicd_actions.toolkit import grammar, inputs
+from cicd_actions.toolkit import grammar, inputs, process
 from cicd_actions.toolkit.definition import Action, Output
 from cicd_actions.toolkit.errors import Failed, Inconclusive, UnusableInput
 from cicd_actions.toolkit.report import Report
@@ -111,6 +111,20 @@ def test_a_signal_ends_it_once_and_is_told(
     assert run.code == code
     assert tidied == ["yes"]
     assert "\ninconclusive\n" in run.output.read_text()
+
+
+def test_a_program_that_is_started_to_tidy_up_ends_on_sigterm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[int] = []
+
+    def body(_inputs: Inputs, _runtime: Runtime) -> Report:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        finally:
+            ended.append(process.run(["sleep", "600"], timeout=0.1, grace=20).exit_code)
+        raise AssertionError("the signal did not arrive")
+
+    assert Run(tmp_path, body, monkeypatch=monkeypatch).code == 130
+    assert ended == [-signal.SIGTERM]
 
 
 def test_a_defect_shows_where_it_is_and_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

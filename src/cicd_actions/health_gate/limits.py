@@ -74,17 +74,22 @@ def alarm(working: float, waiting: float) -> Iterator[None]:
     armed = True
 
     def ring(_number: int, _frame: FrameType | None) -> None:
+        nonlocal armed
         if armed:
+            armed = False
             raise TooSlow
 
     timers = ((signal.SIGVTALRM, signal.ITIMER_VIRTUAL, working), (signal.SIGALRM, signal.ITIMER_REAL, waiting))
     before = [(number, signal.signal(number, ring)) for number, _, _ in timers]
-    for _, timer, seconds in timers:
-        signal.setitimer(timer, max(seconds, 0.001))
+    # It may ring before the block begins, and once the block is left: the timers are still reset.
     try:
-        yield
+        try:
+            for _, timer, seconds in timers:
+                signal.setitimer(timer, max(seconds, 0.001))
+            yield
+        finally:
+            armed = False
     finally:
-        armed = False
         for _, timer, _ in timers:
             signal.setitimer(timer, 0)
         for number, handler in before:

@@ -46,7 +46,7 @@ def _signals(gate: Gate) -> Iterator[None]:
     def on_signal(signum: int, _frame: FrameType | None) -> None:
         # The runner sends SIGTERM after SIGINT, while the gate writes the report: only the first one counts.
         for each in before:
-            signal.signal(each, signal.SIG_IGN)
+            signal.signal(each, lambda *_: None)  # programs that roll back then would inherit SIG_IGN
         gate.cancel(signum)
 
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}

@@ -120,17 +120,20 @@ def _bake(images: Mapping[str, Any], sha: str, variables: Mapping[str, str], run
 def _by_command(name: str, image: Mapping[str, Any], sha: str, variables: Mapping[str, str], runtime: Runtime) -> str:
     values = {"name": name, "image": image["repository"], "sha": sha}
     words = filled(argv(image["command"]), values)
-    with runtime.group(f"Build {name}: {image['command']}"):
+    # A file, not a pipe: a child that the program leaves running may keep its output open.
+    with runtime.group(f"Build {name}: {image['command']}"), tempfile.TemporaryFile("w+", errors="replace") as output:
         try:
-            done = subprocess.run(words, env=dict(variables), stdout=subprocess.PIPE, text=True, errors="replace", check=False)
+            done = subprocess.run(words, env=dict(variables), stdout=output, check=False)
         except OSError as error:
             raise UnusableInput(
                 f"Could not build the image `{name}`: `{words[0]}` could not be started: {error.strerror}."
             ) from None
-        runtime.log(done.stdout)
+        output.seek(0)
+        printed = output.read()
+        runtime.log(printed)
     if done.returncode:
         raise Failed(f"Could not build the image `{name}`: `{words[0]}` ended with exit code {done.returncode}.")
-    return _digest(_last_object(done.stdout).get("digest"), name, f"`{words[0]}`")
+    return _digest(_last_object(printed).get("digest"), name, f"`{words[0]}`")
 
 
 def _last_object(printed: str) -> dict[str, Any]:

@@ -170,7 +170,7 @@ def _plain(path: str) -> str:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8") if path.stat().st_size < 1024 * 1024 else ""
+        return path.read_text("utf-8") if path.is_file() and path.stat().st_size < 1024 * 1024 else ""
     except (OSError, UnicodeDecodeError):
         return ""
 

@@ -114,7 +114,7 @@ def _calling(runtime: Runtime) -> str:
     path = runtime.variables.get("GITHUB_WORKFLOW_REF", "").partition("@")[0].partition("/.github/")[2]
     file = runtime.workspace / ".github" / path
     try:
-        return file.read_text("utf-8") if path else ""
+        return file.read_text("utf-8") if path and file.is_file() else ""
     except (OSError, UnicodeDecodeError):
         return ""
 

@@ -57,14 +57,15 @@ def _scan(scan: Mapping[str, Any], report: Path, variables: Mapping[str, str], r
     if not scan["run"]:
         return "not run: this package manager's lock file has no usual audit; write a scan of `more`"
     words = filled(argv(scan["run"]), {"report": str(report)})
-    with runtime.group(f"{scan['name']}: {scan['run']}"):
+    # A file, not a pipe: a child that the scanner leaves running may keep its output open.
+    with runtime.group(f"{scan['name']}: {scan['run']}"), tempfile.TemporaryFile() as output:
         try:
             done = subprocess.run(
                 words,
                 cwd=runtime.workspace / scan["directory"],
                 env=dict(variables),
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
+                stdout=output,
                 timeout=TIMEOUT,
                 check=False,
             )
@@ -72,10 +73,12 @@ def _scan(scan: Mapping[str, Any], report: Path, variables: Mapping[str, str], r
             return _failed(report, f"it did not end within {TIMEOUT:g} s")
         except OSError as error:
             return _failed(report, f"`{words[0]}` could not be started: {error.strerror}")
+        output.seek(0)
+        printed = output.read()
         if scan.get("printed"):
-            report.write_bytes(done.stdout)
-        elif done.stdout:
-            runtime.log(done.stdout.decode("utf-8", "replace"))
+            report.write_bytes(printed)
+        elif printed:
+            runtime.log(printed.decode("utf-8", "replace"))
     # Findings are exit code 1 for every scanner of ours.
     return "complete" if done.returncode in {0, 1} else _failed(report, f"it ended with exit code {done.returncode}")
 

@@ -298,8 +298,11 @@ class Ages:
         self.shallow = told.strip() == "true"
         if self.shallow:
             return
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        pool = ThreadPoolExecutor(os.cpu_count())
+        try:
             self._known = dict(zip(asked, pool.map(self._blamed, asked, asked.values()), strict=True))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # a cancelled run does not wait for git
         for item in items:
             if item.since is None and item.state is State.OPEN:
                 item.since = self._known.get(item.place.file, {}).get(item.place.line)

@@ -9,11 +9,12 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from cicd_actions.pipeline_audit.facts import Carried
 from cicd_actions.pipeline_audit.rules.definition import Tier
 from cicd_actions.toolkit.errors import UnusableInput
+from cicd_actions.toolkit.process import end
 from cicd_actions.workflows.place import Place
 
 TIMEOUT = 60.0
@@ -40,8 +41,7 @@ class Run:
         try:
             said, complaint = self.process.communicate(timeout=TIMEOUT)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.communicate()
+            self.stop()
             self.why = f"zizmor did not end within {TIMEOUT:g} s"
             return None
         try:
@@ -55,10 +55,14 @@ class Run:
         return list(_of_json(found))
 
     def stop(self) -> None:
-        """Ends it, where it still runs."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.kill()
-            self.process.communicate()
+        """Ends it and its children (it may be a script that starts zizmor), where it still runs."""
+        if self.process is None or self.process.returncode is not None:
+            return
+        end(self.process, 0)
+        # Not read to their end: a child that got away would keep them open.
+        for pipe in (self.process.stdout, self.process.stderr):
+            cast("IO[bytes]", pipe).close()
+        self.process.wait()
 
 
 def start(root: Path, variables: Mapping[str, str]) -> Run:
@@ -81,6 +85,7 @@ def start(root: Path, variables: Mapping[str, str]) -> Run:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            start_new_session=True,
         )
     except OSError as error:
         return Run(why=f"zizmor could not be started: {error.strerror or error}")

@@ -74,6 +74,9 @@ def parse(text: str, name: str = DEFAULT) -> Pipeline:
 
 def load(path: Path, name: str = DEFAULT) -> Pipeline:
     """Returns the pipeline of a file. Raises `UnusableInput` where it cannot be read, `UnusablePipeline` where it is wrong."""
+    # A link in somebody's commit may lead to a device, which never ends, or to a pipe without a writer.
+    if path.exists() and not path.is_file():
+        raise UnusableInput(f"Could not read the pipeline file {name}: it is not a plain file.")
     try:
         text = path.read_text("utf-8")
     except FileNotFoundError:

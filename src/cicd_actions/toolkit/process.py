@@ -6,6 +6,7 @@ deploy's locks, ports and files.
 
 from __future__ import annotations
 
+import atexit
 import codecs
 import contextlib
 import io
@@ -27,6 +28,8 @@ from cicd_actions.toolkit.redaction import CUT, Redactor
 
 GRACE = 2.0
 """Seconds between SIGTERM and SIGKILL: within the 7.5 s that GitHub's runner gives a cancelled job."""
+
+_RUNNING: set[subprocess.Popen[bytes]] = set()
 
 
 def filled(words: Sequence[str], values: Mapping[str, str]) -> tuple[str, ...]:
@@ -103,13 +106,15 @@ def run(  # noqa: PLR0913 - a program's surroundings are many
             cause="It is not installed, not on PATH, or not executable; a path is taken from the working directory.",
         ) from None
     streams = {"stdout": _Stream(process.stdout, limit), "stderr": _Stream(process.stderr, limit)}
+    given = _Input(process.stdin)
     lines = {name: Lines(name, on_line, redactor) for name in streams} if on_line is not None else {}
     readers: dict[str, Background[None]] = {}
     timed_out = False
     try:
+        _RUNNING.add(process)
         for name, stream in streams.items():
             readers[name] = Background(partial(stream.read, lines.get(name)))
-        Background(partial(_feed, process, stdin))
+        Background(partial(given.write, stdin))
         # `process.wait` with a time limit looks every 50 ms; without one, in a thread, it knows at once.
         timed_out = not Background(process.wait).wait(max(timeout - (time.monotonic() - started), 0.001))
     finally:
@@ -117,7 +122,8 @@ def run(  # noqa: PLR0913 - a program's surroundings are many
             _interrupt(process, grace)
         # Also after a good end: a child in the background would keep the pipes open, and the readers waiting.
         end(process, grace)
-        _close_input(process)
+        _RUNNING.discard(process)
+        given.close()
         # Also when cancelled: what the program says on SIGTERM is still handed over.
         last = time.monotonic() + GRACE
         for name, stream in streams.items():
@@ -155,6 +161,15 @@ def end(process: subprocess.Popen[bytes], grace: float = GRACE) -> None:
         process.wait(grace)
 
 
+def _end_all() -> None:
+    """Ends what threads in the background still run when the action exits: nothing would hold it to its time limit."""
+    for process in list(_RUNNING):
+        end(process, 0)
+
+
+atexit.register(_end_all)
+
+
 def _interrupt(process: subprocess.Popen[bytes], grace: float) -> None:
     process.send_signal(signal.SIGINT if os.name == "posix" else signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
@@ -171,25 +186,37 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
         return  # the group is gone already, or is another user's
 
 
-def _feed(process: subprocess.Popen[bytes], text: str) -> None:
-    # A program may end, or close its input, without reading it. Closing flushes, so it can meet the same.
-    with contextlib.suppress(BrokenPipeError), cast("IO[bytes]", process.stdin) as pipe:
-        pipe.write(text.encode())
+class _Pipe:
+    """One end of a pipe that a thread works on: only the first to ask for it has it, and closes it.
+
+    A second thread must not close it meanwhile: closing waits for the one that reads or writes. That may be forever where a
+    child in another session, which outlived the program, has the other end.
+    """
+
+    def __init__(self, pipe: IO[bytes] | None) -> None:
+        self._pipe = cast("IO[bytes]", pipe)
+        self._owned = threading.Lock()
+
+    def close(self) -> None:
+        """Closes the pipe, unless another thread has it: then that one closes it."""
+        if self._owned.acquire(blocking=False):
+            self._pipe.close()
 
 
-def _close_input(process: subprocess.Popen[bytes]) -> None:
-    """A cancellation may come while the input is written: then it is still open, and what it holds has no reader."""
-    if process.stdin is not None:
-        with contextlib.suppress(OSError):
-            process.stdin.close()
+class _Input(_Pipe):
+    def write(self, text: str) -> None:
+        """Writes the text and closes the pipe. A program may end, or close its input, without reading it."""
+        # Closing flushes, so it can meet the same.
+        if self._owned.acquire(blocking=False):
+            with contextlib.suppress(BrokenPipeError), self._pipe as pipe:
+                pipe.write(text.encode())
 
 
-class _Stream:
+class _Stream(_Pipe):
     def __init__(self, pipe: IO[bytes] | None, limit: int) -> None:
-        self._pipe = cast("io.BufferedReader", pipe)
+        super().__init__(pipe)
         self._left = limit
         self._parts: list[str] = []
-        self._owned = threading.Lock()
         self.cut = False
 
     @property
@@ -197,17 +224,12 @@ class _Stream:
         """Returns what was kept; the mark of a cut at its end lets the redactor find the beginning of a secret there."""
         return "".join(self._parts) + (CUT if self.cut else "")
 
-    def close(self) -> None:
-        """Closes the pipe, unless another thread reads it: the reader closes it."""
-        if self._owned.acquire(blocking=False):
-            self._pipe.close()
-
     def read(self, lines: Lines | None) -> None:
         """Reads to the end of the pipe, in pieces: a program that never ends a line cannot fill the memory."""
         if not self._owned.acquire(blocking=False):
             return
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        with self._pipe as pipe:
+        with cast("io.BufferedReader", self._pipe) as pipe:
             while piece := pipe.read1(65536):
                 self._take(decoder.decode(piece), lines)
             self._take(decoder.decode(b"", final=True), lines)

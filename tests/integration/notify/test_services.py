@@ -17,6 +17,8 @@ from cicd_actions.notify.message import Message
 from cicd_actions.toolkit.runtime import Runtime
 from tests.fakes.github import FakeGitHub, deployments, settings
 from tests.fakes.github.actions import Ran
+from tests.harness import action
+from tests.harness.drip import dripping
 from tests.harness.pipelines import Pipelines, sha
 from tests.harness.releases import Ended, World, step
 from tests.harness.releases import sha as commit
@@ -162,6 +164,14 @@ def test_service_that_refuses_is_a_warning_with_its_cause(pipelines: Pipelines, 
     (found,) = ended.findings
     assert "line 3" in found["message"]
     assert "404" in found["message"]
+
+
+def test_service_that_never_ends_its_answer_does_not_keep_the_step() -> None:
+    given = {"event": "failed", "urls": "NOTIFY_URLS", "environment": "production", "record-key": "", "timeout": "2s"}
+    with dripping("body") as address:
+        ended = action.Step("notify", given, NOTIFY_URLS=f"json://{address}").end(60)
+    assert (ended.code, ended.outputs["sent"]) == (0, "false")
+    assert "did not finish" in ended.log
 
 
 def test_one_fault_is_told_once_through_its_life(tmp_path: Path, httpserver: HTTPServer) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from cicd_actions.pipeline_audit import zizmor
+from cicd_actions.toolkit.background import Background
 from tests.fakes.github import FakeGitHub, deployments, settings
 from tests.fakes.github.openapi import document
 from tests.fakes.github.settings import Names
@@ -91,6 +95,43 @@ def test_zizmor_findings_are_carried_once_with_their_ids(tmp_path: Path) -> None
     assert "zizmor/template-injection" in rules(ended)
     assert "unpinned-action" in rules(ended)
     assert "zizmor/unpinned-uses" not in rules(ended)
+
+
+def test_zizmor_started_by_a_script_is_ended_with_what_holds_its_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "checkout" / ".github" / "workflows").mkdir(parents=True)
+    pid, script = tmp_path / "pid", tmp_path / "bin" / "zizmor"
+    script.parent.mkdir()
+    script.write_text(f"#!/bin/sh\nsetsid sh -c 'echo $$ > {pid}; exec sleep 600' &\nexec sleep 600\n")
+    script.chmod(0o755)
+    os.mkfifo(pid)
+    monkeypatch.setattr(zizmor, "TIMEOUT", 0.1)
+    run = zizmor.start(tmp_path / "checkout", {"PATH": f"{script.parent}:/usr/bin:/bin"})
+    got_away = int(Background(pid.read_text).result(60))
+    try:
+        assert Background(run.findings).result(30) is None
+        assert run.why == "zizmor did not end within 0.1 s"
+    finally:
+        os.kill(got_away, signal.SIGKILL)
+
+
+def test_cancelled_audit_does_not_wait_for_git(tmp_path: Path) -> None:
+    fill(tmp_path, {".github/workflows/ci.yml": MARKUP})
+    git, pids = tmp_path / "bin" / "git", tmp_path / "pids"
+    git.parent.mkdir()
+    git.write_text(
+        f"#!/bin/sh\ncase $* in *' blame '*) echo $$ > {pids}; exec sleep 600 ;; esac\nexec {shutil.which('git')} \"$@\"\n"
+    )
+    git.chmod(0o755)
+    os.mkfifo(pids)
+    step = action.Step("pipeline-audit", {"zizmor": "off"}, tmp_path, PATH=f"{git.parent}:{os.environ['PATH']}")
+    blaming = int(Background(pids.read_text).result(60))
+    try:
+        step.cancel()
+        assert step.end(20).code == 130
+    finally:
+        os.kill(blaming, signal.SIGKILL)
 
 
 def test_zizmor_sarif_that_is_handed_in_is_read(tmp_path: Path) -> None:

@@ -5,18 +5,25 @@ import json
 import os
 import select
 import signal
+import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cicd_actions.toolkit import process
+from cicd_actions.toolkit.background import Background
 from cicd_actions.toolkit.errors import Cancelled, UnusableInput
 
 PYTHON = sys.executable
+SOURCE = str(Path(process.__file__).parents[2])
 SLEEPER = "import time; time.sleep(600)"
+ESCAPE = f"""import subprocess, sys
+child = [sys.executable, "-c", {SLEEPER!r}]
+print(subprocess.Popen(child, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).pid)"""
 LEAVE_ONE = f"import subprocess, sys, time; print(subprocess.Popen([sys.executable, '-c', {SLEEPER!r}]).pid, flush=True)"
 
 
@@ -125,6 +132,29 @@ def test_bytes_that_are_no_text_do_not_break_it() -> None:
 def test_a_program_may_read_its_input_or_leave_it() -> None:
     assert process.run(script("import sys; print(sys.stdin.read())"), timeout=20, stdin="hello").stdout == "hello\n"
     assert process.run(script("pass"), timeout=20, stdin="x" * 1_000_000).exit_code == 0
+
+
+def test_a_child_in_another_session_that_holds_the_input_does_not_hold_the_action_up() -> None:
+    done = Background(lambda: process.run(script(ESCAPE), timeout=60, stdin="x" * 1_000_000)).result(30)
+    try:
+        assert (done.exit_code, done.timed_out) == (0, False)
+    finally:
+        os.kill(int(done.stdout), signal.SIGKILL)
+
+
+def test_a_program_that_a_thread_runs_does_not_outlive_the_action() -> None:
+    code = """import threading
+from cicd_actions.toolkit import background, process
+started = threading.Event()
+def line(_stream, pid):
+    print(pid, flush=True)
+    started.set()
+words = ["sh", "-c", "echo $$; exec sleep 600"]
+background.Background(lambda: process.run(words, timeout=500, on_line=line))
+assert started.wait(60)
+"""
+    action = subprocess.run(script(code), env={"PYTHONPATH": SOURCE}, capture_output=True, text=True, timeout=60, check=True)
+    assert ends(int(action.stdout))
 
 
 def test_a_program_that_is_not_there_is_said() -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cicd_actions.toolkit.background import Background
 from demo import act as act_module
 from demo.act import (
     ATTEMPTS,
@@ -211,6 +214,27 @@ time.sleep(600)
         assert sum(isinstance(event, StartedAgain) for event in run) == 1
         assert run.exit_code == 2
     assert (tmp_path / "run.json").read_text().count("goroutine 7") == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("signal.signal(signal.SIGQUIT, signal.SIG_IGN); print(os.getpid(), flush=True); time.sleep(600)", -signal.SIGKILL),
+        ("print(subprocess.Popen(['sleep', '600'], start_new_session=True).pid, flush=True); sys.exit(1)", 1),
+    ],
+)
+def test_one_whose_output_never_ends_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, code: int) -> None:
+    monkeypatch.setattr(act_module, "SILENCE", 2.0)
+    with stand_in(tmp_path, body).start(tmp_path, "w.yml", "push", {}, log=tmp_path / "run.json") as run:
+        events = iter(run)
+        first = next(events)
+        assert isinstance(first, Logged)
+        try:
+            assert Background(lambda: list(events)).result(30) == []
+            assert run.exit_code == code
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(first.text), signal.SIGKILL)
 
 
 @pytest.mark.parametrize("stubborn", [False, True])

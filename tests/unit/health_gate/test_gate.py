@@ -227,6 +227,22 @@ def test_cancelled_gate_counts_no_revoked_pass() -> None:
     assert ended.report.headline.startswith("Cancelled after 20.0 s: 1 of 3 targets had passed.")
 
 
+def test_gate_ends_also_where_a_probe_loses_its_cancellation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in Python 3.10, where the probe's own time limit is reached in the same moment."""
+    probe = Told.probe
+
+    async def losing(told: Told, deadline: float) -> Observation:
+        try:
+            return await probe(told, deadline)
+        except asyncio.CancelledError:
+            return Observation(0.0, 0.0, Outcome.BROKEN, "timeout", "timeout", "status 200", "no answer")
+
+    monkeypatch.setattr(Told, "probe", losing)
+    ended = run({"api": UP}, takes={"api": 30}, cancel_at=20)
+    assert ended.seconds == 20
+    assert ended.starts["api"] == [0]
+
+
 def test_answer_on_its_way_when_the_last_target_passes_still_counts() -> None:
     """The second probe of `api` starts at 4 s, is answered at 7 s, and `web` passes in between."""
     web = [(0.0, "503"), (5.0, "200")]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 
 from cicd_actions.pipeline.build_images import Inputs, run
+from cicd_actions.toolkit.background import Background
 from cicd_actions.toolkit.errors import Failed, UnusableInput
 from cicd_actions.toolkit.inputs import load
 from cicd_actions.toolkit.report import Report
@@ -97,3 +100,16 @@ def test_run_secret_that_is_missing_is_one_of_the_repository(build: dict[str, An
         built(build, tmp_path)
     assert "BUILD_ENV of the repository: it does not set NPM_TOKEN" in str(raised.value)
     assert "gh secret set BUILD_ENV < file.env" in str(raised.value)
+
+
+def test_run_command_that_leaves_a_child_with_its_output_open_is_over_when_it_ends(
+    build: dict[str, Any], tmp_path: Path
+) -> None:
+    pid = tmp_path / "pid"
+    leave = f"import pathlib, subprocess; pathlib.Path('{pid}').write_text(str(subprocess.Popen(['sleep', '600']).pid))\n"
+    program = tmp_path / "build.py"
+    program.write_text(leave + program.read_text())
+    try:
+        assert Background(lambda: built(build, tmp_path, image="arm")).result(60).outputs["digests"] == {"arm": ARM}
+    finally:
+        os.kill(int(pid.read_text()), signal.SIGKILL)

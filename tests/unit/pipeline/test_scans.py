@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -126,3 +128,19 @@ def test_scanner_that_fails_leaves_no_report_and_the_gate_is_inconclusive(tmp_pa
     judged = action.run("scan-gate", {"reports": ran.outputs["reports"]}, tmp_path)
     assert (judged.code, judged.outputs["major"]) == (3, "1"), judged.log
     assert len(json.loads(judged.outputs["inconclusive"])) == 3
+
+
+def test_scanner_that_leaves_a_child_with_its_output_open_is_over_when_it_ends(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    script = (
+        "import pathlib, subprocess; child = subprocess.Popen(['sleep', '600'], stderr=subprocess.DEVNULL); "
+        f"pathlib.Path('{pid}').write_text(str(child.pid)); print(1)"
+    )
+    scan = {"name": "one", "run": shlex.join([sys.executable, "-c", script]), "directory": "."}
+    given = {"commands": [{**scan, "report": "{folder}/one.json", "printed": True}], "reports": "{folder}/one.json", "base": ""}
+    try:
+        ran = action.Step("run-scans", {"scans": json.dumps(given)}, tmp_path, RUNNER_TEMP=str(tmp_path)).end(60)
+        assert ran.code == 0, ran.log
+        assert (tmp_path / "scan-reports" / "one.json").read_text() == "1\n"
+    finally:
+        os.kill(int(pid.read_text()), signal.SIGKILL)

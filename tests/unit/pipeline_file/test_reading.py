@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from cicd_actions.pipeline_file import backing, reading
 from cicd_actions.pipeline_file.lanes import Check
 from cicd_actions.pipeline_file.model import Environment, Gate, Migrate, Release, effective
 from cicd_actions.pipeline_file.reading import UnusablePipeline, parse
+from cicd_actions.toolkit.background import Background
 from cicd_actions.toolkit.errors import UnusableInput
 
 FILES = Path(__file__).resolve().parents[2] / "data" / "pipeline_files"
@@ -124,6 +126,13 @@ def test_parse_unusable_text_says_why(text: str, said: str) -> None:
 def test_load_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(UnusableInput, match="cicd-actions init"):
         reading.load(tmp_path / "cicd.yml")
+
+
+def test_link_to_a_pipe_without_a_writer_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "cicd.yml").symlink_to("pipe")
+    with pytest.raises(UnusableInput, match="it is not a plain file"):
+        Background(lambda: reading.load(tmp_path / "cicd.yml")).result(30)
 
 
 def test_effective_environment_overrides_one_level_deep() -> None:

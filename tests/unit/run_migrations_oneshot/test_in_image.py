@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ from cicd_actions.run_migrations_oneshot.in_image import guard, interpreter, out
 from cicd_actions.run_migrations_oneshot.in_image.channel import LONGEST, Channel, chunks
 
 FOLDER = Path(program.__file__).parent / "in_image"
+SOURCE = FOLDER.parents[2]
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3000),
     lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(max_size=8), inner, max_size=6),
@@ -86,6 +88,90 @@ def test_a_line_is_never_longer_than_a_pipe_keeps_whole(event: str, fields: dict
 @given(st.text())
 def test_pieces_make_the_text_again(text: str) -> None:
     assert "".join(chunks(text)) == text
+
+
+DRAINED = """
+import fcntl, os, select
+from cicd_actions.run_migrations_oneshot.in_image.output import Output
+from cicd_actions.run_migrations_oneshot.in_image.redaction import Redaction
+
+said = os.dup(1)
+reading, writing = os.pipe()
+os.dup2(writing, 1)
+output = Output("0123456789abcdef", Redaction())
+fcntl.fcntl(output._drained, 1031, 4096)  # F_SETPIPE_SZ: the least
+missing = 0
+for _ in range(5000):
+    os.write(1, b"printed\\n")
+    output.drain(20)
+    missing += not select.select([reading], [], [], 0)[0] or os.read(reading, 100) != b"printed\\n"
+os.write(said, b"%d" % missing)
+"""
+
+
+def test_each_drain_waits_for_what_was_printed_before_it() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", DRAINED], env={"PYTHONPATH": str(SOURCE)}, capture_output=True, timeout=120, check=False
+    )
+    assert (done.stdout, done.stderr) == (b"0", b"")
+
+
+ENDED = """
+import logging, os, signal, sys, threading
+from cicd_actions.run_migrations_oneshot.in_image import channel, output, redaction, run
+
+hides = redaction.Redaction()
+said = channel.Channel("0123456789abcdef", hides, output.Output("0123456789abcdef", hides))
+
+
+def cancelled(_record=None):
+    os.kill(os.getpid(), signal.SIGTERM)
+    threading.Event().wait()
+
+
+class Ends(run.Run):
+    def work(self):
+        sys.stdin.read()
+        if sys.argv[1] == "log server":
+            logging.getLogger().addHandler(handler := logging.Handler())
+            handler.emit = cancelled
+            logging.error("the handler has its lock")
+        if sys.argv[1] == "cancelled":
+            cancelled()
+        threading.Thread(target=threading.Event().wait).start()
+        return "applied"
+
+    def pids(self):
+        return []
+
+    def read_now(self, fields, seconds):
+        pass
+
+
+options = {"application_name": "x", "lock_timeout": 0, "statement_timeout": 0, "mode": "apply"}
+Ends(options, [], said).main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "reader", "code"),
+    [("log server", True, 128 + signal.SIGTERM), ("cancelled", False, 128 + signal.SIGTERM), ("applied", False, 1)],
+)
+def test_run_ends_whatever_its_log_handlers_do_and_without_a_reader(how: str, reader: bool, code: int) -> None:
+    words = [sys.executable, "-c", ENDED, how]
+    with subprocess.Popen(
+        words, env={"PYTHONPATH": str(SOURCE)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        if not reader:
+            process.stdout.close()
+        process.stdin.close()
+        try:
+            assert process.wait(30) == code
+            assert not reader or b'"state": "cancelled"' in process.stdout.read()
+        finally:
+            process.kill()
 
 
 def test_the_settings_cannot_be_broken_out_of() -> None:

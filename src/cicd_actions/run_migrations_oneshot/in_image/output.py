@@ -10,6 +10,7 @@ import json
 import os
 import select
 import sys
+import time
 
 from cicd_actions.run_migrations_oneshot.in_image.redaction import Redaction
 
@@ -43,6 +44,7 @@ class Output:
         os.dup2(writing, 1)
         os.dup2(writing, 2)
         self._writing = writing
+        self._asked = self._answered = 0
 
     def hide(self, secret: str) -> None:
         """Hides a secret that came up later, in everything that is printed after this call."""
@@ -50,9 +52,12 @@ class Output:
             self._tell(secret)
 
     def drain(self, seconds: float) -> None:
-        """Waits until the filter has passed on what was printed so far, `seconds` at most."""
+        """Waits until the filter has passed on what was printed so far, `seconds` at most. One thread asks."""
+        end = time.monotonic() + seconds
+        self._asked += 1
         self._tell("")
-        select.select([self._drained], [], [], seconds)
+        while self._answered < self._asked and select.select([self._drained], [], [], max(end - time.monotonic(), 0))[0]:
+            self._answered += len(os.read(self._drained, 99)) or self._asked  # at its end, the filter is gone
 
     def _tell(self, word: str) -> None:
         line = self._control + json.dumps(word).encode() + b"\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import random
@@ -9,9 +10,10 @@ import signal
 import sys
 import threading
 import time
-from typing import Any, Callable, TypeVar
+from typing import Any, Callable, Iterator, TypeVar
 
 from cicd_actions.run_migrations_oneshot.in_image import health, problems, session
+from cicd_actions.run_migrations_oneshot.in_image.aside import Aside
 from cicd_actions.run_migrations_oneshot.in_image.channel import Channel
 from cicd_actions.run_migrations_oneshot.in_image.guard import ENDING, ENDING_AT_THE_LIMIT, Guard
 
@@ -267,15 +269,19 @@ class Run:
             self._unwound.set()
             threading.Event().wait()  # the guard has the word, and ends the process
         self._unwound.set()
-        self._flush()
-        self._say_end(state, fields, 10.0)
-        self._leave(code)
+        with self._leaving(code):
+            self._flush()
+            self._say_end(state, fields, 10.0)
 
     def _ended_from_outside(self, number: int) -> None:
         """The guard's part, in its thread, while the main one sits in a statement: everything within seconds."""
         if not self._word.acquire(blocking=False):
             return  # the main thread is at its end already
         timed_out = number == int(signal.SIGALRM)
+        with self._leaving(1 if timed_out else 128 + number):
+            self._end(number, timed_out)
+
+    def _end(self, number: int, timed_out: bool) -> None:
         seconds = ENDING_AT_THE_LIMIT if timed_out else ENDING
         ends = time.monotonic() + seconds
         self._channel.say("ending", why="timeout" if timed_out else "signal", signal=number)
@@ -297,7 +303,6 @@ class Run:
         fields = {"rule": state, "problem": problem, "sessions": pids, "terminated": bool(pids) and gone}
         self._channel.drain(0.2)
         self._say_end(state, fields, ends - time.monotonic())
-        self._leave(1 if timed_out else 128 + number)
 
     def step(self) -> Any:
         """Returns the migration that runs, `None` between two."""
@@ -310,10 +315,21 @@ class Run:
         self.read_now(fields, seconds)
         self._channel.say("end", state=state, **fields)
 
-    def _leave(self, code: int) -> None:
-        logging.shutdown()
-        self._flush()
-        os._exit(code)
+    @contextlib.contextmanager
+    def _leaving(self, code: int) -> Iterator[None]:
+        """Ends the process after the block, whatever happens in it."""
+        try:
+            yield
+        except BaseException as error:  # the log may have no reader
+            code = code or 1
+            problems.show(error)
+        finally:
+            # A handler may wait for its server and hold its lock: a second is what a drain gets.
+            with contextlib.suppress(BaseException):
+                Aside(logging.shutdown).result(1.0)
+            with contextlib.suppress(BaseException):
+                self._flush()
+            os._exit(code)
 
     def _flush(self) -> None:
         for stream in (sys.stdout, sys.stderr):
