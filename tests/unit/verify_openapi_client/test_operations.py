@@ -71,6 +71,18 @@ def test_a_renamed_path_parameter_breaks_names_only() -> None:
 
 LIST_OF_INTEGERS = {"type": "array", "items": INTEGER}
 
+
+def test_one_value_or_a_list_in_another_order_breaks_nobody_and_a_value_that_becomes_ambiguous_does() -> None:
+    """In a URL one value is a list of one too, so `oneOf` refused it from the start where both are alternatives."""
+
+    def alternatives(*schemas: Any) -> Any:
+        return get(query(schema={"oneOf": list(schemas)}))
+
+    both, turned = alternatives(INTEGER, LIST_OF_INTEGERS), alternatives(LIST_OF_INTEGERS, INTEGER)
+    assert (changes(both, turned), changes(turned, both)) == ([], [])
+    assert rules(get(query(schema=INTEGER)), both) == ["request-overlap"]
+
+
 FILTER = {"type": "object", "properties": {"origin": {"type": "string", "enum": ["a", "b"]}}}
 FEWER = {"type": "object", "properties": {"origin": {"type": "string", "enum": ["a"]}}}
 

@@ -103,14 +103,13 @@ class SchemaComparison:
         """Both meanings as they travel in a URL or header: null cannot, numbers are text, one value may be a list of one."""
         old_is_sent = (pair.flow is Flow.REQUEST) != pair.turned
         sent, known = (old, new) if old_is_sent else (new, old)
-        theirs = self._new if old_is_sent else self._old
-        singles: list[Shape] = []
+        mine, theirs = (self._old, self._new) if old_is_sent else (self._new, self._old)
         # Where values are not repeated a comma separates them, so only what has no comma is a list of one.
-        if pair.level in {"list", "field"} or all(shape.types <= SCALARS - {"string"} for shape in sent.shapes):
-            for shape in known.shapes:
-                if "array" in shape.types and isinstance(shape.items, tuple) and shape.sizes.get("minItems", 0) < 2:
-                    singles += theirs.meaning(theirs.whole(shape.items)).shapes
-        accepted = (*known.shapes, *singles)
+        repeated = pair.level in {"list", "field"}
+        may_be_one = repeated or all(shape.types <= SCALARS - {"string"} for shape in sent.shapes)
+        if may_be_one:
+            sent, known = replace(sent, singles=_singles(sent, mine)), replace(known, singles=_singles(known, theirs))
+        accepted = (*known.shapes, *known.singles)
         types = {name for shape in accepted for name in shape.types}
         parts: list[Shape] = []
         for whole in sent.shapes:
@@ -199,7 +198,7 @@ class SchemaComparison:
         if not known.exclusive or frame.flow is not Flow.REQUEST:
             return
         for shape in sent.shapes:
-            others = (other for other in sent.shapes if other is not shape)
+            others = (other for other in (*sent.shapes, *sent.singles) if other is not shape)
             if sent.exclusive and any(overlap.possible(shape, other, tagged=False) for other in others):
                 continue  # what fits two was refused before
             fitting = [other for other in known.shapes if overlap.expected(shape, other)]
@@ -270,6 +269,15 @@ def _nothing(whole: Whole) -> Shape:
     """Stands for a whole union where only its place matters."""
     first = whole.parts[0] if whole.parts else Part(None, "#", "#")
     return Shape(whole.key, first.pointer, first.place)
+
+
+def _singles(meaning: Meaning, schemas: Schemas) -> tuple[Shape, ...]:
+    """Returns the shapes of one item of each list that may have one."""
+    found: list[Shape] = []
+    for shape in meaning.shapes:
+        if "array" in shape.types and isinstance(shape.items, tuple) and shape.sizes.get("minItems", 0) < 2:
+            found += schemas.meaning(schemas.whole(shape.items)).shapes
+    return tuple(found)
 
 
 def _by_type(shape: Shape) -> list[Shape]:

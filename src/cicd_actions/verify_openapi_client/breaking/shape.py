@@ -87,13 +87,15 @@ class Shape:
 class Meaning:
     """What a schema allows: null or not, and the alternatives (without null). `discriminator` is a property's name.
 
-    `exclusive` says that a value may fit one alternative only (`oneOf`).
+    `exclusive` says that a value may fit one alternative only (`oneOf`). `singles` is what a text may be besides: one value of
+    a list, where it travels in a URL or header.
     """
 
     nullable: bool
     shapes: tuple[Shape, ...]
     discriminator: str = ""
     exclusive: bool = False
+    singles: tuple[Shape, ...] = ()
 
 
 def types_of(value: Any) -> tuple[str, ...]:
