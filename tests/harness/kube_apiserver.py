@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -247,6 +248,30 @@ class Namespace:
         """What the API server answers to a request about an object, or about all of a kind."""
         headers = {"Content-Type": "application/json", **request.pop("headers", {})}
         return self.server.api.request(method, self._path(kind, name), headers=headers, **request)
+
+    def allow(self, rules: Sequence[Json], user: str = "deployer") -> None:
+        """Gives a user these rights in the namespace, and waits until they hold: the API server takes them in a moment late."""
+        group = "rbac.authorization.k8s.io"
+        rbac = {"apiVersion": f"{group}/v1", "metadata": {"name": "deploy"}}
+        self.create("roles", {**rbac, "kind": "Role", "rules": list(rules)})
+        bound = {
+            "roleRef": {"kind": "Role", "name": "deploy", "apiGroup": group},
+            "subjects": [{"kind": "User", "name": user, "apiGroup": group}],
+        }
+        self.create("rolebindings", {**rbac, "kind": "RoleBinding", **bound})
+        last = rules[-1]
+        resource, _, subresource = last["resources"][0].partition("/")
+        asked = {"namespace": self.name, "group": last["apiGroups"][0], "resource": resource, "verb": last["verbs"][0]}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {"user": user, "resourceAttributes": {**asked, "subresource": subresource}},
+        }
+        end = time.monotonic() + 20
+        path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+        while not self._done(self.server.api.post(path, json=review))["status"]["allowed"]:
+            assert time.monotonic() < end, f"{user} never got the right {asked}"
+            time.sleep(0.05)
 
     def kubectl(self, *words: str) -> str:
         """What `kubectl` prints for the administrator."""

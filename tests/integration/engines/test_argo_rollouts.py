@@ -59,12 +59,7 @@ def test_rollout_goes_through_its_own_steps_and_back(
 
 def allow(kubernetes: Namespace, *resources: str) -> None:
     """Lets the deployer read these kinds, and no others."""
-    rbac = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "deploy"}}
-    rule = {"apiGroups": ["apps"], "resources": list(resources), "verbs": ["get"]}
-    kubernetes.create("roles", {**rbac, "kind": "Role", "rules": [rule]})
-    subject = {"kind": "User", "name": "deployer", "apiGroup": "rbac.authorization.k8s.io"}
-    role = {"kind": "Role", "name": "deploy", "apiGroup": "rbac.authorization.k8s.io"}
-    kubernetes.create("rolebindings", {**rbac, "kind": "RoleBinding", "subjects": [subject], "roleRef": role})
+    kubernetes.allow([{"apiGroups": ["apps"], "resources": list(resources), "verbs": ["get"]}])
 
 
 def with_sidecar() -> dict[str, object]:

@@ -402,12 +402,7 @@ def test_rights_of_the_readme_are_enough_and_needed(
         engine.running(["api"], Deadline(60))
     assert 'apiGroups: ["apps"]\n      resources: [deployments]\n      verbs: [get]' in denied.value.fix
 
-    rbac = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "deploy"}}
-    kubernetes.create("roles", {**rbac, "kind": "Role", "rules": role_of_the_readme()})
-    subject = {"kind": "User", "name": "deployer", "apiGroup": "rbac.authorization.k8s.io"}
-    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "deploy"}
-    kubernetes.create("rolebindings", {**rbac, "kind": "RoleBinding", "roleRef": reference, "subjects": [subject]})
-
+    kubernetes.allow(role_of_the_readme())
     all_of_them = ["api", "db", "agent"]
     for service, before in settled(engine, all_of_them, Deadline(60), make_runtime()).items():
         assert engine.roll_out(target(service), before, Deadline(60)).replicas
