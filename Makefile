@@ -54,6 +54,7 @@ test: $(READY) ## run the tests and measure which lines and branches of src/ the
 ifeq ($(filter-out no,$(MEASURE)),)
 	@exec $(RUN) -m pytest $(SPREAD) $(PYTEST)
 else
+	@[ -z "$(FLOOR)" ] || echo "$(FLOOR)" | grep -qxE '100|[0-9]{1,2}' || { echo "Write FLOOR as a whole percentage: FLOOR=60"; exit 2; }
 	@rm -rf $(DATA) && mkdir -p $(DATA) && find $(COVERED) -mindepth 1 -maxdepth 1 -type d -mtime +0 -exec rm -rf {} +
 	@export COVERAGE_FILE="$(CURDIR)/$(DATA)/data" && exec $(VENV)/bin/coverage run -m pytest $(SPREAD) $(PYTEST)
 	@COVERAGE_FILE=$(DATA)/data $(VENV)/bin/coverage combine --quiet

@@ -114,6 +114,13 @@ def measured_in(folder: Path, **variables: str) -> subprocess.Popen[str]:
     return subprocess.Popen(["make", "test"], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.parametrize("floor", ["101", "-1", "6x", "60.5"])
+def test_floor_that_is_no_percentage_is_refused_before_the_tests(tmp_path: Path, floor: str) -> None:
+    said, _ = (run := measured_in(tmp_path, FLOOR=floor)).communicate(timeout=60)
+    assert (run.returncode, "FLOOR=60" in said) == (2, True)
+    assert not list(tmp_path.rglob("coverage.log"))
+
+
 @pytest.mark.parametrize("code", [0, 2], ids=["passes", "below the floor"])
 def test_each_measured_run_has_its_own_data_wherever_the_checkout_is(tmp_path: Path, code: int) -> None:
     folder = tmp_path / "with space"
