@@ -76,6 +76,26 @@ def test_no_other_python_fails_the_tests_on_them() -> None:
     assert ended.returncode == 1
 
 
+@pytest.mark.parametrize(("which", "versions"), [("oldest", ["3.10"]), ("all", ["3.10", "3.13"])])
+def test_list_of_pythons_is_read_to_its_end(tmp_path: Path, which: str, versions: list[str]) -> None:
+    """Who prints the next line to a reader that has gone fails, and with it the run."""
+    stand_ins = {
+        "python3": "echo 3.10 /oldest && sleep 0.3 && echo 3.13 /newest",
+        "make": f'for word; do echo "$word"; done >>"{tmp_path}/made"',
+    }
+    for name, text in stand_ins.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\nset -e\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    script = tmp_path / ".ci" / "pythons"
+    script.parent.mkdir()
+    script.write_text((ROOT / ".ci" / "pythons").read_text("utf-8"))
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    ended = subprocess.run(["bash", script, which], env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    made = (tmp_path / "made").read_text()
+    assert re.findall(r"^VENV=\.build/venv-(.+)$", made, re.MULTILINE) == versions
+
+
 @pytest.mark.parametrize(
     ("variables", "measured"),
     [
