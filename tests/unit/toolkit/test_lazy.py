@@ -59,7 +59,7 @@ def test_lazy_module_used_by_two_threads_is_never_seen_half_loaded(folder: Path,
 def test_lazy_module_whose_load_imports_what_another_thread_imports_holds_nobody_up(tmp_path: Path) -> None:
     """One thread is in `late`, which imports `plain`; another one in `plain`, which uses another lazy module.
 
-    Not in this process: coverage, which measures it, takes modules out of `sys.modules` that a thread imports meanwhile.
+    In a separate process: in one that coverage measures, `plain` was gone from `sys.modules` now and then.
     """
     meet = "import sys\nsys.begun[{!r}].set()\nassert sys.begun[{!r}].wait(60)\n"
     (tmp_path / "late.py").write_text(f"name = 1\n{meet.format('late', 'plain')}import plain\n")
