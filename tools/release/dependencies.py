@@ -60,7 +60,11 @@ class Package:
 
 
 def collect(lock: Path, lib: Path, licences: Path, scratch: Path, uv: Path) -> list[Package]:
-    """Fill `lib` and `licences`; the packages by name. Raises `CalledProcessError` when a hash does not match."""
+    """Fill `lib` and `licences`; the packages by name. Raises `CalledProcessError` when a hash does not match.
+
+    Without uv's cache: hashes are checked when a package is downloaded, and what a cache holds may be changed later by a
+    change of any environment, whose files are links to it.
+    """
     installed = scratch / "installed"
     chosen = scratch / "requirements.txt"
     entries = {name: text for name, text in _entries(lock.read_text("utf-8")) if name not in UNUSED}
@@ -70,6 +74,7 @@ def collect(lock: Path, lib: Path, licences: Path, scratch: Path, uv: Path) -> l
         "pip",
         "install",
         "--quiet",
+        "--no-cache",
         "--no-compile-bytecode",
         "--target",
         installed,

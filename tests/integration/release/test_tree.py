@@ -16,8 +16,10 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from cicd_actions.pipeline import check_sbom
-from tests.harness.release import git, release
+from tests.harness.installing import fetched
+from tests.harness.release import ROOT, git, release
 from tools.release.__main__ import contents
+from tools.release.dependencies import collect
 
 
 def test_the_same_commit_gives_the_same_bytes(clone: Path, tree: Path, tmp_path: Path) -> None:
@@ -28,6 +30,25 @@ def test_the_same_commit_gives_the_same_bytes(clone: Path, tree: Path, tmp_path:
     subprocess.run(["bash", "-c", script, "bash", clone, other, sys.executable, again], env=variables, check=True)
     (clone / "not-committed.txt").write_text("never released")
     assert contents(again) == contents(tree)
+
+
+def test_what_an_environment_changed_in_the_cache_is_not_released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As what appends a company's certificate to each environment's bundle does."""
+    locked = re.search(r"(?m)^certifi==(?:.*\\\n)*.*\n", (ROOT / "requirements" / "runtime.txt").read_text("utf-8"))
+    assert locked
+    lock, uv, environment = tmp_path / "lock.txt", Path(sys.executable).parent / "uv", tmp_path / "environment"
+    lock.write_text(locked[0])
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    words = [uv, "pip", "install", "--quiet", "--link-mode", "hardlink", "--require-hashes", "--requirement", lock]
+    fetched(*words, "--target", environment)
+    bundle = environment / "certifi" / "cacert.pem"
+    good = bundle.read_bytes()
+    with bundle.open("ab") as file:
+        file.write(b"one more")
+    assert [path.read_bytes() for path in (tmp_path / "cache").rglob("cacert.pem")] == [good + b"one more"]
+    (tmp_path / "scratch").mkdir()
+    collect(lock, tmp_path / "lib", tmp_path / "licences", tmp_path / "scratch", uv)
+    assert (tmp_path / "lib" / "certifi" / "cacert.pem").read_bytes() == good
 
 
 def test_nothing_but_what_a_consumer_uses(clone: Path, tree: Path) -> None:
