@@ -15,6 +15,14 @@ pytest_plugins = ["tests.harness.fixtures", "tests.harness.golden", "tests.harne
 # Programs that the tests start keep their byte code: an import compiles in three times the time that it takes.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# A workflow that runs the tests has a token, files for outputs and a summary: no test may use them, or say anything there.
+# Terminals and CI change what programs print.
+_OF_THE_SURROUNDINGS = ("GITHUB_", "GH_", "RUNNER_", "ACTIONS_", "INPUT")
+_PRINTING = {"CI", "BUILD_NUMBER", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "PY_COLORS"}
+for _name in [*os.environ]:
+    if _name.startswith(_OF_THE_SURROUNDINGS) or _name in _PRINTING:
+        del os.environ[_name]
+
 # How long an example takes says something about the machine, not about the code: figures belong in benchmarks/.
 # In CI the examples are the same each time, so that a commit does not turn red by itself; the nightly run draws new ones.
 # On further Pythons a few examples show that the code runs there: what it does was shown on the first one.

@@ -138,12 +138,31 @@ def spread(
     )
 
 
+def test_tests_have_nothing_of_the_workflow_that_runs_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = (
+        "GITHUB_OUTPUT",
+        "GITHUB_TOKEN",
+        "GH_TOKEN",
+        "RUNNER_TEMP",
+        "ACTIONS_ID_TOKEN_REQUEST_URL",
+        "INPUTS",
+        "CI",
+        "COLUMNS",
+    )
+    for name in given:
+        monkeypatch.setenv(name, str(tmp_path / "300"))
+    monkeypatch.setenv("STAYS", "here")
+    test = f"import os\n\ndef test_environment():\n    assert os.environ.keys() & {{*{given}, 'STAYS'}} == {{'STAYS'}}\n"
+    ended = spread(tmp_path, test)
+    assert ended.returncode == 0, ended.stdout
+
+
 def test_test_that_hangs_is_named_with_its_stack_and_ends_the_run(tmp_path: Path) -> None:
     hangs = "import threading\n\ndef test_hangs():\n    threading.Event().wait()\n"
     ended = spread(tmp_path, hangs, "-o", "faulthandler_timeout=0.5")
     assert ended.returncode != 0
     assert re.search(r'test_it\.py", line 4 in test_hangs', ended.stderr)
-    # How often it is said depends on the surroundings: the summary of a wide terminal, or of CI, says it once more.
+    # The summary says it once more where the line is long enough.
     assert set(re.findall(r"worker '(\w+)' crashed while running 'tests/test_it\.py::test_hangs", ended.stdout)) == {"gw0"}
 
 

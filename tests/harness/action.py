@@ -35,11 +35,10 @@ class Step:
     """One run of an action; `log` grows while it runs."""
 
     def __init__(self, name: str, inputs: Mapping[str, str], folder: Path | None = None, **variables: str) -> None:
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("GITHUB_")}
-        environment |= {"INPUTS": json.dumps(dict(inputs)), "PYTHONPATH": str(ROOT / "src"), **MEASURED, **variables}
+        given = {"INPUTS": json.dumps(dict(inputs)), "PYTHONPATH": str(ROOT / "src"), **MEASURED}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "cicd_actions", name, "--json"],
-            env=environment,
+            env={**os.environ, **given, **variables},
             cwd=folder or ROOT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -39,8 +39,8 @@ def test_what_an_environment_changed_in_the_cache_is_not_released(tmp_path: Path
     lock, uv, environment = tmp_path / "lock.txt", Path(sys.executable).parent / "uv", tmp_path / "environment"
     lock.write_text(locked[0])
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
-    words = [uv, "pip", "install", "--quiet", "--link-mode", "hardlink", "--require-hashes", "--requirement", lock]
-    fetched(*words, "--target", environment)
+    options = ["--quiet", "--link-mode=hardlink", "--require-hashes", f"--requirement={lock}", f"--target={environment}"]
+    fetched(uv, "pip", "install", *options)
     bundle = environment / "certifi" / "cacert.pem"
     good = bundle.read_bytes()
     with bundle.open("ab") as file:
