@@ -19,30 +19,11 @@ from typing import Any
 
 from cicd_actions.pipeline_file.model import Pipeline
 from cicd_actions.toolkit import git
+from cicd_actions.toolkit.path_patterns import path_pattern
 
 SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 PICKING = frozenset({"pull_request", "merge_group"})
 """Events on which a change runs the lanes that it touches, and no other."""
-
-
-def pattern(glob: str) -> re.Pattern[str]:
-    """Returns a path pattern: `*` and `?` stay inside a folder, `**/` is any number of them, a trailing `/` a whole folder."""
-    if glob.endswith("/"):
-        glob += "**"
-    expression = ""
-    position = 0
-    while position < len(glob):
-        if glob.startswith("**/", position):
-            expression += "(?:[^/]+/)*"
-            position += 3
-        elif glob.startswith("**", position):
-            expression += ".*"
-            position += 2
-        else:
-            character = glob[position]
-            expression += {"*": "[^/]*", "?": "[^/]"}.get(character, re.escape(character))
-            position += 1
-    return re.compile(expression, re.DOTALL)
 
 
 def commits(event_name: str, event: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -97,7 +78,7 @@ def lanes(pipeline: Pipeline, event_name: str, files: Iterable[str] | None) -> t
         return everything, f"{event_name} runs every lane"
     if files is None:
         return everything, "git could not tell the changed files, so every lane runs"
-    ignored = [pattern(glob) for glob in pipeline.documentation]
+    ignored = [path_pattern(glob) for glob in pipeline.documentation]
     code = [name for name in files if not any(glob.fullmatch(name) for glob in ignored)]
     if not code:
         return set(), "nothing but documentation changed"
@@ -107,7 +88,7 @@ def lanes(pipeline: Pipeline, event_name: str, files: Iterable[str] | None) -> t
 
 
 def _touched(pipeline: Pipeline, code: list[str]) -> tuple[set[str], str]:
-    more = {name: [pattern(glob) for glob in lane.paths] for name, lane in pipeline.lanes.items()}
+    more = {name: [path_pattern(glob) for glob in lane.paths] for name, lane in pipeline.lanes.items()}
     found: set[str] = set()
     for path in code:
         owners = {name for name, globs in more.items() if any(glob.fullmatch(path) for glob in globs)}

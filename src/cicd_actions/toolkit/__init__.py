@@ -9,5 +9,5 @@ It knows no action, and imports nothing of the packages above it. Reading order:
   `long_numbers`: JSON that others can read is read here too.
 - `deadline`, `retry`, `background`: time. `receiver`: a server that takes what an action sends, `proxies`: the ways to it;
   `prometheus`: its warnings.
-  `process`, `lines`, `git`, `private`, `masked_log`: programs and files. `yaml12`: YAML.
+  `process`, `lines`, `git`, `private`, `masked_log`, `path_patterns`: programs and files. `yaml12`: YAML.
 """

@@ -12,6 +12,7 @@ from pathlib import Path
 from cicd_actions.toolkit import git
 from cicd_actions.toolkit.findings import Finding
 from cicd_actions.toolkit.grammar import NotUnderstood
+from cicd_actions.toolkit.path_patterns import path_pattern
 from cicd_actions.workflows.place import Place, unread
 
 LONGEST = 1024 * 1024
@@ -24,7 +25,7 @@ _PASSED_OVER = frozenset({".git", "node_modules", ".venv", "venv", "__pycache__"
 
 @dataclass(frozen=True)
 class Glob:
-    """A pattern of paths from the repository's root: `*` within a folder, `**` across folders, `!` in front excludes."""
+    """A pattern of paths from the repository's root (`path_pattern`); `!` in front excludes."""
 
     text: str
     pattern: re.Pattern[str]
@@ -38,10 +39,7 @@ def glob(text: str) -> Glob:
     path = path.removeprefix("./")
     if path.startswith("/") or ".." in path.split("/") or not path:
         raise NotUnderstood(f"`{text}` is not a path within the repository", example=".github/workflows/*.yml")
-    pattern = ""
-    for part in re.split(r"(\*\*/|\*\*|\*|\?)", path):
-        pattern += {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(part) or re.escape(part)
-    return Glob(text, re.compile(pattern, re.DOTALL), excludes)
+    return Glob(text, path_pattern(path), excludes)
 
 
 class _Unread(Exception):

@@ -5,45 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from cicd_actions.pipeline.changes import changed_files, commits, left, pattern
+from cicd_actions.pipeline.changes import changed_files, commits, left
 
-DOCUMENTATION = ["**/*.md", "docs/**", "LICENSE", ".github/ISSUE_TEMPLATE/**"]
 SHA = "1" * 40
 OTHER = "2" * 40
-
-
-@pytest.mark.parametrize(
-    ("glob", "path", "matches"),
-    [
-        ("**/*.md", "README.md", True),
-        ("**/*.md", "apps/api/deep/NOTES.md", True),
-        ("**/*.md", "apps/api/notes.mdx", False),
-        ("*.md", "docs/README.md", False),
-        ("docs/**", "docs/a/b.png", True),
-        ("docs/**", "docs2/a", False),
-        ("docs/", "docs/a/b.png", True),
-        ("LICENSE", "LICENSE", True),
-        ("LICENSE", "apps/LICENSE", False),
-        ("a?c", "abc", True),
-        ("a?c", "a/c", False),
-        ("a.c", "abc", False),
-        ("**", "any/thing\nwith a newline", True),
-        ("[x]", "[x]", True),
-    ],
-)
-def test_pattern(glob: str, path: str, matches: bool) -> None:
-    assert bool(pattern(glob).fullmatch(path)) is matches
-
-
-@given(st.text(alphabet="abc/.[](){}+^$\\-", max_size=12))
-def test_a_pattern_without_wildcards_means_itself(path: str) -> None:
-    if path.endswith("/"):
-        path += "x"
-    assert pattern(path).fullmatch(path)
-    assert not pattern(path).fullmatch(path + "y")
 
 
 @pytest.mark.parametrize(
