@@ -328,10 +328,11 @@ class Records:
                 if so_far.conclusive and enough(so_far):
                     return so_far
             behind = max(unread, key=lambda stream: (not stream.asked, stream.lowest))
-            page: Any = next(behind.pages, [])
+            page = _listed(next(behind.pages, []))
             behind.asked = True
             behind.found += self._ours(page, environment)
-            behind.lowest = min((each["id"] for each in page if isinstance(each, dict)), default=behind.lowest)
+            numbers = (each.get("id") for each in page if isinstance(each, dict))
+            behind.lowest = min((number for number in numbers if isinstance(number, int)), default=behind.lowest)
             # A deploy carries no verdict: old ones matter to nothing.
             behind.done = len(page) < PAGE or behind.task is Task.DEPLOY
 

@@ -264,11 +264,12 @@ class TestReading:
         put(*(record(4, Task.QUARANTINED) for _ in range(60)), *(record(1, app="shop") for _ in range(100)))
         assert shas(records.history("staging", anything)) == [sha(1)]
 
+    @pytest.mark.parametrize("entry", ['"text"', "{}", '{"id": "7"}', '{"id": null}', "[7]"])
     def test_history_by_task_passes_over_a_page_that_is_not_of_deployments(
-        self, github: FakeGitHub, records: Records, put: Put
+        self, github: FakeGitHub, records: Records, put: Put, entry: str
     ) -> None:
         put(record(1, Task.QUARANTINED))
-        for each in ("{}", '"text"'):
+        for each in ("{}", entry):
             github.fail("GET", "/deployments$", text=f"[{', '.join([each] * 100)}]", status=200)
         found = records.history("staging", anything)
         assert ([each.sha for each in found.records], found.complete) == ([sha(1)], True)
