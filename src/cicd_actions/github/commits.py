@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from cicd_actions.github.client import GitHub, segment
 from cicd_actions.github.errors import NotFound, Permission
 from cicd_actions.toolkit.errors import Inconclusive
+from cicd_actions.toolkit.json_values import members, objects
 
 CONTENTS = Permission("Contents", "read", job="contents")
 
@@ -62,11 +63,11 @@ def compare(github: GitHub, base: str, head: str, *, commits: int = 1) -> Compar
         # A rewritten history and a missing permission answer alike; the commit that is deployed tells them apart.
         github.get(f"{github.repo}/commits/{segment(head)}", f"read the commit {head[:12]}", needs=CONTENTS, per_page=1)
         return Comparison("unknown")
-    if not isinstance(found, dict) or found.get("status") not in _STATUSES:
+    if not isinstance(found, dict) or str(found.get("status")) not in _STATUSES:
         raise Inconclusive(f"Could not {what}: GitHub's answer has no status of the comparison.")
     return Comparison(
         status=str(found["status"]),
-        commits=tuple(_commit(each) for each in found.get("commits", []) if isinstance(each, dict)),
+        commits=tuple(map(_commit, objects(found.get("commits")))),
         total=_count(found, "total_commits"),
         behind=_count(found, "behind_by"),
     )
@@ -78,11 +79,8 @@ def _count(found: dict[str, object], key: str) -> int:
 
 
 def _commit(found: dict[str, object]) -> Commit:
-    inner = found.get("commit")
-    details = inner if isinstance(inner, dict) else {}
-    author = details.get("author")
-    name = author.get("name") if isinstance(author, dict) else ""
+    details = members(found.get("commit"))
+    name = members(details.get("author")).get("name")
     message = str(details.get("message") or "")
-    parents = found.get("parents")
-    before = tuple(str(each.get("sha", "")) for each in parents if isinstance(each, dict)) if isinstance(parents, list) else ()
+    before = tuple(str(each.get("sha", "")) for each in objects(found.get("parents")))
     return Commit(str(found.get("sha", "")), message.partition("\n")[0], str(name or ""), before)

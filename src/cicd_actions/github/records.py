@@ -13,6 +13,7 @@ from cicd_actions.github.kept_pages import KeptPages
 from cicd_actions.github.proof import Proofs, TooManyRuns, Trust, Unproven
 from cicd_actions.github.release_record import NotARecord, Record, Task, described, now, read, time_of
 from cicd_actions.toolkit.errors import Inconclusive
+from cicd_actions.toolkit.json_values import objects
 from cicd_actions.toolkit.printable import shortened, visible
 
 READ = Permission("Deployments", "read", job="deployments")
@@ -331,7 +332,7 @@ class Records:
             page = _listed(next(behind.pages, []))
             behind.asked = True
             behind.found += self._ours(page, environment)
-            numbers = (each.get("id") for each in page if isinstance(each, dict))
+            numbers = (each.get("id") for each in objects(page))
             behind.lowest = min((number for number in numbers if isinstance(number, int)), default=behind.lowest)
             # A deploy carries no verdict: old ones matter to nothing.
             behind.done = len(page) < PAGE or behind.task is Task.DEPLOY

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from cicd_actions.github.client import GitHub, segment
 from cicd_actions.github.errors import Forbidden, NotFound, Permission
 from cicd_actions.toolkit.errors import Inconclusive
+from cicd_actions.toolkit.json_values import members, objects
 
 SECRETS = Permission("Secrets")
 VARIABLES = Permission("Variables")
@@ -53,10 +54,10 @@ def _listing(github: GitHub, path: str, key: str, what: str, needs: Permission) 
     names: set[str] = set()
     try:
         for page in github.pages(path, what, needs=needs, per_page=per_page):
-            found = page.get(key) if isinstance(page, dict) else None
+            found = members(page).get(key)
             if not isinstance(found, list):
                 raise Inconclusive(f"Could not {what}: the answer holds no list of {key}.")
-            names |= {str(item["name"]).upper() for item in found if isinstance(item, dict) and "name" in item}
+            names |= {str(item["name"]).upper() for item in objects(found) if "name" in item}
     except (Forbidden, NotFound) as error:
         return Listing(unknown=error.what, fix=error.fix)
     return Listing(frozenset(names))

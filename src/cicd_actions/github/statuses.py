@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from cicd_actions.github.history import History
 from cicd_actions.github.records import DESCRIPTION, READ, WRITE, Records
 from cicd_actions.github.release_record import Record, Task
+from cicd_actions.toolkit.json_values import objects
 from cicd_actions.toolkit.printable import shortened, visible
 
 _UNFINISHED = {"queued", "in_progress", "pending", ""}
@@ -56,8 +57,7 @@ def _state(records: Records, deployment: int) -> str:
     statuses = records.github.get(
         _path(records, deployment), f"read the statuses of deployment {deployment}", needs=READ, per_page=1
     )
-    newest = statuses[0] if isinstance(statuses, list) and statuses else {}
-    return str(newest.get("state", "")) if isinstance(newest, dict) else ""
+    return next((str(each.get("state", "")) for each in objects(statuses)), "")
 
 
 def _path(records: Records, deployment: int) -> str:

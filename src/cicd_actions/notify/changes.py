@@ -16,6 +16,7 @@ from cicd_actions.github.history import History
 from cicd_actions.github.proof import RUNS
 from cicd_actions.github.records import READ, Records
 from cicd_actions.github.release_record import Record, Run, Task, time_of
+from cicd_actions.toolkit.json_values import members, objects
 from cicd_actions.toolkit.printable import visible
 
 ALWAYS = {"rolled-back", "waiting"}
@@ -115,10 +116,10 @@ def _unjudged(history: History, verdicts: list[Record], run: Run) -> Record | No
 
 def _status(records: Records, record: Record) -> tuple[str, str]:
     github = records.github
-    found: Any = github.get(
+    found = github.get(
         f"{github.repo}/deployments/{record.id}/statuses", f"read the status of deployment {record.id}", needs=READ, per_page=1
     )
-    newest = found[0] if isinstance(found, list) and found and isinstance(found[0], dict) else {}
+    newest = next(iter(objects(found)), {})
     return str(newest.get("state", "")), str(newest.get("description") or "")
 
 
@@ -134,7 +135,7 @@ class Runs:
 
     def ended(self) -> list[dict[str, Any]]:
         """Returns the runs before this one that succeeded or failed, newest first. Raises what `GitHub` raises."""
-        found: Any = self.github.get(
+        found = self.github.get(
             f"{self.github.repo}/actions/runs",
             "read the last runs",
             needs=RUNS,
@@ -142,8 +143,7 @@ class Runs:
             status="completed",
             per_page=50,
         )
-        listed = found.get("workflow_runs", []) if isinstance(found, dict) else []
-        return [each for each in listed if isinstance(each, dict) and self._counts(each)]
+        return [each for each in objects(members(found).get("workflow_runs")) if self._counts(each)]
 
     def _counts(self, each: dict[str, Any]) -> bool:
         same = each.get("head_branch") == self.branch and str(each.get("id")) != self.run
@@ -152,11 +152,10 @@ class Runs:
 
     def jobs(self, run: str) -> list[dict[str, Any]]:
         """Returns the jobs of the last attempt of a run. Raises what `GitHub` raises."""
-        found: Any = self.github.get(
+        found = self.github.get(
             f"{self.github.repo}/actions/runs/{run}/jobs", f"read the jobs of run {run}", needs=RUNS, per_page=100
         )
-        jobs = found.get("jobs", []) if isinstance(found, dict) else []
-        return [each for each in jobs if isinstance(each, dict)]
+        return objects(members(found).get("jobs"))
 
     def before(self) -> Before | None:
         """Returns how the last run ended; `None` where there is none. Raises what `GitHub` raises."""
@@ -183,7 +182,7 @@ def failing(jobs: Iterable[dict[str, Any]]) -> str:
     """Returns the steps that failed, or the jobs where no step did, as one text."""
     found = []
     for job in jobs:
-        steps = [each for each in job.get("steps") or () if isinstance(each, dict) and each.get("conclusion") == "failure"]
+        steps = [each for each in objects(job.get("steps")) if each.get("conclusion") == "failure"]
         found += [f"{job.get('name')} / {each.get('name')}" for each in steps]
         if not steps and job.get("conclusion") == "failure":
             found.append(str(job.get("name")))

@@ -24,6 +24,7 @@ from cicd_actions.notify.inputs import Inputs
 from cicd_actions.notify.message import WORDS, Message
 from cicd_actions.notify.payloads import cut
 from cicd_actions.toolkit.errors import ActionError
+from cicd_actions.toolkit.json_values import members, objects
 from cicd_actions.toolkit.printable import visible
 from cicd_actions.toolkit.runtime import Runtime
 
@@ -176,8 +177,7 @@ class Situation:
         def read(github: GitHub) -> Any:
             return github.get(f"{github.repo}{path}", f"compare {base[:12]} with {head[:12]}", needs=CONTENTS, per_page=100)
 
-        found = self._tried(read, None)
-        return found if isinstance(found, dict) else {}
+        return members(self._tried(read, None))
 
     def _facts(
         self, event: str, lock: Record | None, before: Before | None, comparison: dict[str, Any]
@@ -194,7 +194,7 @@ class Situation:
 
     def _owners(self, comparison: dict[str, Any]) -> list[str]:
         """Returns the owners of the paths that changed, by CODEOWNERS at the commit that is deployed."""
-        paths = [str(each.get("filename", "")) for each in comparison.get("files") or () if isinstance(each, dict)]
+        paths = [str(each.get("filename", "")) for each in objects(comparison.get("files"))]
         if not paths:
             return []
         found = owners.of_paths(self._tried(self._codeowners, ""), paths)
@@ -228,7 +228,7 @@ class Situation:
             mine = job.get("status") == "in_progress" and job.get("runner_name") == self.runtime.variables.get("RUNNER_NAME")
             url = str(job.get("html_url") or "")
             if mine and url.startswith(self.page):
-                steps = [each for each in job.get("steps") or () if isinstance(each, dict)]
+                steps = objects(job.get("steps"))
                 failed = next((each.get("number") for each in steps if each.get("conclusion") == "failure"), None)
                 return f"{url}#step:{failed}:1" if isinstance(failed, int) else url
         return self.run.url
@@ -258,12 +258,13 @@ def _since(moment: str) -> str:
 
 def _commits(comparison: dict[str, Any]) -> str:
     """Returns how many commits there are, and the newest ones with their authors."""
-    listed = [each for each in comparison.get("commits") or () if isinstance(each, dict)]
+    listed = objects(comparison.get("commits"))
     said = []
     for each in listed[: -_COMMITS - 1 : -1]:
-        inner: Any = each.get("commit") if isinstance(each.get("commit"), dict) else {}
-        author: Any = inner.get("author") if isinstance(inner.get("author"), dict) else {}
+        inner = members(each.get("commit"))
+        author = members(inner.get("author"))
         said.append(f"{str(inner.get('message') or '').partition(chr(10))[0][:70]} ({author.get('name') or 'unknown'})")
-    total = comparison.get("total_commits") or len(listed)
+    counted = comparison.get("total_commits")
+    total = counted if isinstance(counted, int) and counted > len(said) else len(listed)
     more = ", …" if total > len(said) else ""
     return f"{total}: {', '.join(said)}{more}" if said else ""

@@ -11,6 +11,7 @@ from cicd_actions.toolkit.definition import Action
 from cicd_actions.toolkit.errors import Failed
 from cicd_actions.toolkit.grammar import duration, string, whole
 from cicd_actions.toolkit.inputs import declare
+from cicd_actions.toolkit.json_values import members, objects
 from cicd_actions.toolkit.report import Report
 from cicd_actions.toolkit.runtime import Runtime
 from cicd_actions.toolkit.verdict import Verdict
@@ -32,8 +33,7 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
     github = GitHub(inputs.github_token, variables.get("GITHUB_REPOSITORY", ""), runtime, runtime.deadline(60))
     path = f"{github.repo}/actions/runs/{variables.get('GITHUB_RUN_ID', '')}/approvals"
     found = github.get(path, "read the approvals of this run", needs=Permission("Actions"))
-    reviews = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
-    approved = [each for each in reviews if each.get("state") == "approved" and inputs.environment in _names(each)]
+    approved = [each for each in objects(found) if each.get("state") == "approved" and inputs.environment in _names(each)]
     if not approved:
         raise Failed(
             f"Refused to deploy: this run has no approval for the environment `{inputs.environment}`.",
@@ -48,13 +48,12 @@ def run(inputs: Inputs, runtime: Runtime) -> Report:
             cause="Failed jobs that are run again reuse an approval.",
             fix="Run all jobs again, and approve again.",
         )
-    who = ", ".join(str((each.get("user") or {}).get("login", "unknown")) for each in approved)
+    who = ", ".join(str(members(each.get("user")).get("login", "unknown")) for each in approved)
     return Report(Verdict.PASS, f"Approved by {who}, {age / 60:.0f} minutes ago.")
 
 
 def _names(review: dict[str, object]) -> list[str]:
-    environments = review.get("environments")
-    return [str(each.get("name")) for each in environments if isinstance(each, dict)] if isinstance(environments, list) else []
+    return [str(each.get("name")) for each in objects(review.get("environments"))]
 
 
 ACTION = Action(

@@ -16,6 +16,7 @@ from cicd_actions.toolkit.definition import Action, Output
 from cicd_actions.toolkit.errors import Failed
 from cicd_actions.toolkit.grammar import string
 from cicd_actions.toolkit.inputs import declare
+from cicd_actions.toolkit.json_values import members, objects
 from cicd_actions.toolkit.report import Report
 from cicd_actions.toolkit.runtime import Runtime
 from cicd_actions.toolkit.verdict import Verdict
@@ -102,11 +103,8 @@ def _document(data: bytes, inputs: Inputs) -> dict[str, Any]:
 
 def _subjects(document: dict[str, Any]) -> list[str]:
     """Returns the images that trivy read, each as `repository@digest`."""
-    metadata = document.get("metadata")
-    component = metadata.get("component") if isinstance(metadata, dict) else None
-    properties = component.get("properties") if isinstance(component, dict) else None
-    listed = [each for each in properties if isinstance(each, dict)] if isinstance(properties, list) else []
-    return [str(each.get("value", "")) for each in listed if each.get("name") == SUBJECT]
+    component = members(members(document.get("metadata")).get("component"))
+    return [str(each.get("value", "")) for each in objects(component.get("properties")) if each.get("name") == SUBJECT]
 
 
 def _refused(inputs: Inputs, why: str, cause: str, fix: str) -> Failed:

@@ -11,6 +11,7 @@ from typing import Any
 
 from cicd_actions.github.client import GitHub, segment
 from cicd_actions.github.errors import NotFound, Permission
+from cicd_actions.toolkit.json_values import objects
 
 ACTIONS = Permission("Actions", job="actions")
 
@@ -50,10 +51,9 @@ def _read(github: GitHub, name: str) -> Mapping[str, Any] | None:
 
 
 def _reviewers(rules: Mapping[str, Any]) -> list[Any]:
-    listed = rules.get("protection_rules")
     return [
         reviewer
-        for rule in (listed if isinstance(listed, list) else [])
-        if isinstance(rule, dict) and rule.get("type") == "required_reviewers"
-        for reviewer in rule.get("reviewers") or []
+        for rule in objects(rules.get("protection_rules"))
+        if rule.get("type") == "required_reviewers"
+        for reviewer in objects(rule.get("reviewers"))
     ]

@@ -15,6 +15,7 @@ from cicd_actions.pipeline_audit.life import Item
 from cicd_actions.pipeline_audit.rules.definition import Tier
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import ActionError, UnusableInput
+from cicd_actions.toolkit.json_values import members, objects
 from cicd_actions.toolkit.report import Block, Code, Heading, Inline, Strong, Table
 from cicd_actions.toolkit.runtime import Runtime
 
@@ -49,14 +50,14 @@ def checkout(repository: str, token: str, runtime: Runtime, deadline: Deadline) 
     """Fetches the files that an audit reads into a temporary folder, all of one commit. Raises `ActionError`."""
     github = GitHub(token, repository, runtime, deadline)
     newest = github.get(f"{github.repo}/commits/HEAD", f"read the newest commit of {repository}", needs=contents.CONTENTS)
-    commit = str(newest.get("sha")) if isinstance(newest, dict) else ""
+    commit = str(members(newest).get("sha", ""))
     tree = github.get(
         f"{github.repo}/git/trees/{segment(commit)}", f"list the files of {repository}", needs=contents.CONTENTS, recursive=1
     )
-    entries = tree.get("tree", []) if isinstance(tree, dict) else []
+    entries = objects(members(tree).get("tree"))
     listed = [str(one.get("path")) for one in entries if one.get("type") == "blob" and one.get("mode") != _LINK]
     wanted = _wanted(listed)
-    if len(wanted) > MOST_FILES or (isinstance(tree, dict) and tree.get("truncated")):
+    if len(wanted) > MOST_FILES or members(tree).get("truncated"):
         runtime.log(f"{repository} has more files than an audit by name reads: check it out to audit all of them.")
     with tempfile.TemporaryDirectory(prefix="pipeline-audit-") as folder:
         root = Path(folder)

@@ -8,6 +8,7 @@ from cicd_actions.github.client import GitHub, segment
 from cicd_actions.github.errors import Permission
 from cicd_actions.pipeline_audit.facts import Settings
 from cicd_actions.toolkit.errors import ActionError, UnusableInput
+from cicd_actions.toolkit.json_values import members, objects
 from cicd_actions.toolkit.runtime import Runtime
 
 MOST_ENVIRONMENTS = 20
@@ -30,11 +31,8 @@ def ask(github: GitHub, environments: Iterable[str], runtime: Runtime) -> Settin
             runtime.log(error.what)
             reviewers[name] = None
             continue
-        rules = answer.get("protection_rules") if isinstance(answer, dict) else None
-        reviewers[name] = any(
-            isinstance(rule, dict) and rule.get("type") == "required_reviewers" and rule.get("reviewers")
-            for rule in rules or []
-        )
+        rules = objects(members(answer).get("protection_rules"))
+        reviewers[name] = any(rule.get("type") == "required_reviewers" and objects(rule.get("reviewers")) for rule in rules)
     default: str | None = None
     try:
         answer = github.get(

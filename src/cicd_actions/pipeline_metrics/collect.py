@@ -18,6 +18,7 @@ from cicd_actions.pipeline_metrics.requests import Budget, Requests, Spent
 from cicd_actions.pipeline_metrics.walk import MOST_PAGES, PAGE, Slice, Walk, subtracted
 from cicd_actions.toolkit.errors import ActionError, Inconclusive, UnusableInput
 from cicd_actions.toolkit.grammar import is_whole
+from cicd_actions.toolkit.json_values import members, objects
 
 PULLS = Permission("Pull requests", "read", job="pull-requests")
 
@@ -180,12 +181,12 @@ class Collection:
         if not isinstance(listed, list):
             raise Inconclusive("Could not list the runs: GitHub's answer holds no list of runs.")
         runs = []
-        for each in listed:
-            if isinstance(each, dict) and isinstance(each.get("id"), int):
+        for each in objects(listed):
+            if isinstance(each.get("id"), int):
                 runs.append(read_run(each))
-                home = each.get("repository")
-                if isinstance(home, dict) and isinstance(home.get("id"), int):
-                    self.facts.marks["id"] = home["id"]
+                home = members(each.get("repository")).get("id")
+                if isinstance(home, int):
+                    self.facts.marks["id"] = home
         return runs
 
     def _keep(self, page: Sequence[Run]) -> bool:
@@ -285,9 +286,9 @@ class Collection:
         while page is not None:
             if not isinstance(page, list):
                 raise Inconclusive("Could not list the pull requests: GitHub's answer is not a list.")
-            updated = [seconds(each.get("updated_at")) for each in page if isinstance(each, dict)]
-            for each in page:
-                if isinstance(each, dict) and (pull := self._pull(each)):
+            updated = [seconds(each.get("updated_at")) for each in objects(page)]
+            for each in objects(page):
+                if pull := self._pull(each):
                     facts.pulls[pull.number] = pull
             newest = max([newest, *updated])
             if len(page) < PAGE or min(updated, default=0) < max(known, facts.since):
@@ -300,8 +301,7 @@ class Collection:
         merged = seconds(found.get("merged_at"))
         if not merged or merged < self.facts.since or not isinstance(found.get("number"), int):
             return None
-        user = found.get("user")
-        user = user if isinstance(user, dict) else {}
+        user = members(found.get("user"))
         bot = user.get("type") == "Bot"
         author = read_name(user.get("login")) if self.wanted.people and not bot else ""
         return Pull(found["number"], seconds(found.get("created_at")), merged, bot, author)
@@ -329,9 +329,8 @@ class Collection:
                 f"{self.github.repo}/commits/{segment(head)}", f"read the commit {head[:12]}", CONTENTS, {"per_page": 1}
             )
             return Changes(base, head, 0, ())
-        commits = found.get("commits") if isinstance(found, dict) else None
-        times = [committed(each) for each in commits if isinstance(each, dict)] if isinstance(commits, list) else []
-        total = found.get("total_commits") if isinstance(found, dict) else 0
+        times = [committed(each) for each in objects(members(found).get("commits"))]
+        total = members(found).get("total_commits")
         return Changes(base, head, total if isinstance(total, int) else len(times), tuple(time for time in times if time))
 
     # -- jobs
@@ -362,7 +361,7 @@ class Collection:
             listed = page.get("jobs") if isinstance(page, dict) else None
             if not isinstance(listed, list):
                 raise Inconclusive(f"Could not {what}: GitHub's answer holds no list of jobs.")
-            found += [read_job(run, each) for each in listed if isinstance(each, dict) and isinstance(each.get("id"), int)]
+            found += [read_job(run, each) for each in objects(listed) if isinstance(each.get("id"), int)]
             if len(listed) < PAGE:
                 break
         else:

@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from cicd_actions.pipeline_metrics.facts import Job, Run, Step, seconds
+from cicd_actions.toolkit.json_values import members, objects
 from cicd_actions.toolkit.printable import shortened
 
 MOST_NAME = 200
@@ -52,7 +53,6 @@ def as_listed(run: Run) -> dict[str, Any]:
 
 def read_job(run: Run, found: Mapping[str, Any]) -> Job:
     """Returns the job that GitHub lists for a run."""
-    steps = found.get("steps")
     attempt = found.get("run_attempt")
     return Job(
         run.id,
@@ -64,7 +64,7 @@ def read_job(run: Run, found: Mapping[str, Any]) -> Job:
         seconds(found.get("started_at")),
         seconds(found.get("completed_at")),
         read_name(found.get("conclusion")),
-        tuple(_step(each) for each in steps if isinstance(each, dict)) if isinstance(steps, list) else (),
+        tuple(map(_step, objects(found.get("steps")))),
     )
 
 
@@ -83,9 +83,7 @@ def runner_kind(labels: object) -> str:
 
 def committed(found: Mapping[str, Any]) -> int:
     """Returns when a commit was made, in seconds since 1970; 0 where GitHub does not say."""
-    commit = found.get("commit")
-    committer = commit.get("committer") if isinstance(commit, dict) else None
-    return seconds(committer.get("date")) if isinstance(committer, dict) else 0
+    return seconds(members(members(found.get("commit")).get("committer")).get("date"))
 
 
 def read_name(found: object) -> str:

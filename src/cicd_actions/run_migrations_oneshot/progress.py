@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from cicd_actions.toolkit import json_values
+
 MOST = 20_000
 """Migrations that are remembered."""
 
@@ -288,8 +290,7 @@ def texts(event: Mapping[str, Any], name: str) -> tuple[str, ...]:
 
 
 def objects(event: Mapping[str, Any], name: str) -> Sequence[dict[str, Any]]:
-    value = event.get(name)
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+    return json_values.objects(event.get(name))
 
 
 def number(event: Mapping[str, Any], name: str) -> float | None:

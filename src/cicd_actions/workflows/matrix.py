@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from itertools import product
 from typing import Any
 
+from cicd_actions.toolkit.json_values import objects
 from cicd_actions.toolkit.yaml12 import Mapping, Node, Scalar, Sequence
 from cicd_actions.workflows.syntax import Call, Literal
 from cicd_actions.workflows.templates import expressions
@@ -32,7 +33,7 @@ def combinations(node: Node | None, known: Known) -> list[Known]:
     matrix = _plain(node, known)
     if not isinstance(matrix, dict) or not matrix:
         return [{}]
-    include, exclude = (_rows(matrix.get(key)) for key in ("include", "exclude"))
+    include, exclude = (objects(matrix.get(key)) for key in ("include", "exclude"))
     axes = {key: values for key, values in matrix.items() if key not in {"include", "exclude"}}
     count = 1
     for values in axes.values():
@@ -56,10 +57,6 @@ def combinations(node: Node | None, known: Known) -> list[Known]:
         if not fitting:
             more.append(row)
     return [_flat(one) for one in [*extended, *more]] or [{}]
-
-
-def _rows(value: Any) -> list[dict[str, Any]]:
-    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
 
 
 def _listed(value: Any) -> list[Any]:

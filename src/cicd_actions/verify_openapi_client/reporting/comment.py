@@ -12,6 +12,7 @@ from cicd_actions.github.client import GitHub
 from cicd_actions.github.errors import Permission
 from cicd_actions.toolkit import markdown
 from cicd_actions.toolkit.errors import ActionError
+from cicd_actions.toolkit.json_values import members, objects
 from cicd_actions.toolkit.printable import visible
 from cicd_actions.toolkit.report import Block, Paragraph
 from cicd_actions.toolkit.runtime import Runtime
@@ -71,10 +72,10 @@ def _marker(client: Sequence[str]) -> str:
 def _existing(github: Any, number: int, marker: str, needs: Any) -> int | None:
     """The comment's id. A stranger's comment that begins with the marker is not ours."""
     for page in github.pages(f"{github.repo}/issues/{number}/comments", "list the comments", needs=needs):
-        for comment in page if isinstance(page, list) else ():
-            user = comment.get("user") or {}
-            ours = user.get("type") == "Bot" or comment.get("author_association") in _TRUSTED
-            if ours and str(comment.get("body") or "").startswith(marker):
+        for comment in objects(page):
+            bot = members(comment.get("user")).get("type") == "Bot"
+            ours = bot or str(comment.get("author_association")) in _TRUSTED
+            if ours and str(comment.get("body") or "").startswith(marker) and isinstance(comment.get("id"), int):
                 return int(comment["id"])
     return None
 

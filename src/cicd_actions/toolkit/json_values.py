@@ -1,0 +1,15 @@
+"""Reads JSON of another service or program, in which anything may stand in the place of what is expected."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def objects(value: object) -> list[dict[str, Any]]:
+    """Returns the objects of a list; none where it is no list."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def members(value: object) -> dict[str, Any]:
+    """Returns an object; an empty one where it is none."""
+    return value if isinstance(value, dict) else {}
