@@ -1,4 +1,4 @@
-"""Reads JSON of another service or program, in which anything may stand in the place of what is expected."""
+"""Reads the JSON of another service or program, where any value may be of any type."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 
 def objects(value: object) -> list[dict[str, Any]]:
-    """Returns the objects of a list; none where it is no list."""
+    """Returns the objects of a list; none where it is not a list."""
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def members(value: object) -> dict[str, Any]:
-    """Returns an object; an empty one where it is none."""
+    """Returns an object; an empty one where it is not an object."""
     return value if isinstance(value, dict) else {}

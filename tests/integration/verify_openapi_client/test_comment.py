@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -73,6 +74,22 @@ def test_a_stranger_s_comment_is_not_taken_for_it(project: Project, github: Fake
     assert bodies(github)[0].endswith("spoof")
     project.run()  # found behind the first page
     assert len(bodies(github)) == 122
+
+
+def test_comments_that_are_none_are_passed_over(project: Project, github: FakeGitHub) -> None:
+    break_(project)
+    project.run()
+    marker = bodies(github)[0].splitlines()[0]
+    odd = [
+        None,
+        7,
+        {"user": "bot"},
+        {"user": {"type": "Bot"}, "body": marker},
+        {"author_association": ["OWNER"], "body": marker},
+    ]
+    github.fail("GET", "/comments$", text=json.dumps(odd), status=200)
+    project.run()
+    assert len(bodies(github)) == 2, "none of them is the comment, so it is written"
 
 
 def test_without_the_permission_the_summary_has_it(project: Project, github: FakeGitHub) -> None:

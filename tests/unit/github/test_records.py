@@ -271,10 +271,17 @@ class TestCompare:
         with pytest.raises(NotFound, match="Contents: read"):
             compare(client(token), sha(1), sha(99))
 
-    def test_an_answer_that_says_nothing(self, github: FakeGitHub, client: Make, token: str) -> None:
-        github.fail("GET", "/compare/", text="[]", status=200)
+    @pytest.mark.parametrize("text", ["[]", '{"status": ["ahead"]}', '{"status": {}}'])
+    def test_an_answer_that_says_nothing(self, github: FakeGitHub, client: Make, token: str, text: str) -> None:
+        github.fail("GET", "/compare/", text=text, status=200)
         with pytest.raises(Inconclusive, match="no status of the comparison"):
             compare(client(token), sha(1), sha(3))
+
+    @pytest.mark.parametrize("commits", ["true", "{}", "[null, 7]"])
+    def test_commits_that_are_no_list_of_objects(self, github: FakeGitHub, client: Make, token: str, commits: str) -> None:
+        github.fail("GET", "/compare/", text=f'{{"status": "ahead", "total_commits": 2, "commits": {commits}}}', status=200)
+        found = compare(client(token), sha(1), sha(3), commits=100)
+        assert (found.status, found.total, found.commits) == ("ahead", 2, ())
 
     @pytest.mark.parametrize("number", ["null", "1e999", "9" * 5000, "NaN", '"2"'])
     def test_counts_that_are_no_whole_numbers(self, github: FakeGitHub, client: Make, token: str, number: str) -> None:

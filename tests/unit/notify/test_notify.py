@@ -53,6 +53,27 @@ def test_notify_tells_of_changes_only(
     assert all(text in body["title"] for body in bodies)
 
 
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        ("/actions/runs$", '{"workflow_runs": true}'),
+        ("/jobs$", '{"jobs": 7}'),
+        ("/jobs$", '{"jobs": [{"name": "deploy", "steps": true, "conclusion": "failure"}]}'),
+        ("/compare/", '{"commits": 7, "files": true, "total_commits": "two"}'),
+        ("/compare/", '{"commits": [{"commit": {"author": 7}}], "total_commits": 2}'),
+    ],
+)
+def test_message_is_sent_whatever_github_lists(
+    pipelines: Pipelines, tmp_path: Path, httpserver: HTTPServer, path: str, answer: str
+) -> None:
+    httpserver.expect_request("/hook").respond_with_data("ok")
+    fault = pipelines.github.fail("GET", path, text=answer, status=200, times=9)
+    ended = told(pipelines, tmp_path, httpserver, "failed", previous_sha="b" * 40)
+    assert (ended.code, len(httpserver.log)) == (0, 1), ended.log
+    assert "unexpected error" not in ended.log
+    assert fault.times < 9, "it was asked"
+
+
 def test_message_has_the_reason_the_links_and_no_secret(pipelines: Pipelines, tmp_path: Path, httpserver: HTTPServer) -> None:
     httpserver.expect_request("/hook").respond_with_data("ok")
     reason = f"GET /health: 503 with {pipelines.token} \x1b[31m"
