@@ -101,7 +101,7 @@ def test_matches_what_git_matches(repository: Path, parts: list[str]) -> None:
     """Where git has the same rules: `**` alone between slashes."""
 
     def listed(*words: str) -> list[str]:
-        command = ["git", "-C", repository, "ls-files", "--", *words]
+        command = ["git", "-C", str(repository), "ls-files", "--", *words]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
 
     glob = "/".join([*parts, "*.x"])
