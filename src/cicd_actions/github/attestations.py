@@ -20,6 +20,7 @@ from cicd_actions.github.release_record import digest_of
 from cicd_actions.toolkit import process
 from cicd_actions.toolkit.deadline import Deadline
 from cicd_actions.toolkit.errors import ActionError, Failed, Inconclusive, UnusableInput
+from cicd_actions.toolkit.json_values import members
 from cicd_actions.toolkit.printable import shortened
 from cicd_actions.toolkit.runtime import Runtime
 
@@ -213,12 +214,12 @@ def _held(image: str, digest: str, sha: str, policy: Policy, server: str, stdout
         found = None
     why = "`gh` printed no verified attestation"
     for each in found if isinstance(found, list) else ():
-        result = _object(_object(each).get("verificationResult"))
-        certificate = _object(_object(result.get("signature")).get("certificate"))
-        why = _wrong(certificate, _object(result.get("statement")), digest, sha, policy) or _foreign(certificate, server)
+        result = members(members(each).get("verificationResult"))
+        certificate = members(members(result.get("signature")).get("certificate"))
+        why = _wrong(certificate, members(result.get("statement")), digest, sha, policy) or _foreign(certificate, server)
         if not why:
             return Attestation(
-                _id(_object(_object(each).get("attestation")).get("bundle")),
+                _id(members(members(each).get("attestation")).get("bundle")),
                 str(certificate.get("sourceRepositoryRef", "")),
                 str(certificate.get("sourceRepositoryDigest", "")),
                 str(certificate.get("buildSignerURI", "")),
@@ -234,7 +235,7 @@ def _held(image: str, digest: str, sha: str, policy: Policy, server: str, stdout
 def _wrong(certificate: Mapping[str, Any], statement: Mapping[str, Any], digest: str, sha: str, policy: Policy) -> str:
     """Returns the first way in which an attestation is not the one that is wanted; empty where it is."""
     subjects = statement.get("subject")
-    digests = [_object(_object(one).get("digest")).get("sha256") for one in subjects] if isinstance(subjects, list) else []
+    digests = [members(members(one).get("digest")).get("sha256") for one in subjects] if isinstance(subjects, list) else []
     if digest.partition(":")[2] not in digests:
         return "it is about another digest"
     if statement.get("predicateType") != PROVENANCE:
@@ -269,14 +270,10 @@ def _foreign(certificate: Mapping[str, Any], server: str) -> str:
 
 
 def _id(bundle: object) -> str:
-    material = _object(_object(bundle).get("verificationMaterial"))
+    material = members(members(bundle).get("verificationMaterial"))
     entries = material.get("tlogEntries")
-    index = _object(entries[0]).get("logIndex") if isinstance(entries, list) and entries else None
+    index = members(entries[0]).get("logIndex") if isinstance(entries, list) and entries else None
     if index is not None and re.fullmatch(r"[0-9]{1,20}", str(index)):
         return f"log:{index}"
-    payload = str(_object(_object(bundle).get("dsseEnvelope")).get("payload", ""))
+    payload = str(members(members(bundle).get("dsseEnvelope")).get("payload", ""))
     return f"sha256:{hashlib.sha256(payload.encode()).hexdigest()}"
-
-
-def _object(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
