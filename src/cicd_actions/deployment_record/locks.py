@@ -14,6 +14,7 @@ from cicd_actions.github.proof import RUNS, default_branch
 from cicd_actions.github.release_record import Record, Task, lock_described, time_of, who, written
 from cicd_actions.toolkit.errors import ActionError, Failed, Inconclusive, UnusableInput
 from cicd_actions.toolkit.findings import Severity
+from cicd_actions.toolkit.json_values import members
 from cicd_actions.toolkit.report import Block, OutputValue, Paragraph, Report
 from cicd_actions.toolkit.verdict import Verdict
 
@@ -73,7 +74,7 @@ def refuse(phase: Phase) -> None:
     record, at = announced
     path = f"{phase.github.repo}/actions/runs/{segment(phase.run.id)}"
     run = phase.github.get(path, "read when this run began", needs=RUNS)
-    began = time_of(run.get("run_started_at")) if isinstance(run, dict) else None
+    began = time_of(members(run).get("run_started_at"))
     if began is None:
         raise Inconclusive("Could not determine when this run began: GitHub's answer has no `run_started_at`.")
     if began < at:

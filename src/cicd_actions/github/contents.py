@@ -8,6 +8,7 @@ import binascii
 from cicd_actions.github.client import GitHub, segment
 from cicd_actions.github.errors import Permission
 from cicd_actions.toolkit.errors import Inconclusive
+from cicd_actions.toolkit.json_values import members
 
 CONTENTS = Permission("Contents")
 
@@ -20,7 +21,7 @@ def text(github: GitHub, path: str, commit: str) -> str:
     what = f"read {path} of {github.repository} at {commit[:7]}"
     place = "/".join(segment(part) for part in path.split("/"))
     answer = github.get(f"{github.repo}/contents/{place}", what, needs=CONTENTS, ref=commit)
-    content = answer.get("content") if isinstance(answer, dict) else None
+    content = members(answer).get("content")
     if not isinstance(content, str) or answer.get("encoding") != "base64":
         raise Inconclusive(f"Could not {what}: the answer holds no text.")
     try:

@@ -11,6 +11,7 @@ import github
 import requests
 
 from cicd_actions.toolkit.errors import ActionError, Failed, Inconclusive, UnusableInput
+from cicd_actions.toolkit.json_values import members
 from cicd_actions.toolkit.printable import shortened, visible
 
 SECONDARY_LIMIT_PAUSE = 60.0
@@ -138,7 +139,7 @@ def _parts(error: BaseException) -> tuple[int, dict[str, str], str]:
 def _details(error: Exception) -> str:
     """The `errors` of a 422 answer: https://docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest-api"""
     data: Any = getattr(error, "data", None)
-    found = data.get("errors") if isinstance(data, dict) else None
+    found = members(data).get("errors")
     return _short("; ".join(str(item) for item in found)) if isinstance(found, list) else ""
 
 

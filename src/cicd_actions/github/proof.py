@@ -22,6 +22,7 @@ from cicd_actions.github.inputs import BOT, RecordInputs
 from cicd_actions.github.release_record import NotARecord, Record, payload_of, time_of
 from cicd_actions.toolkit.errors import Inconclusive
 from cicd_actions.toolkit.grammar import is_whole
+from cicd_actions.toolkit.json_values import members
 from cicd_actions.toolkit.printable import shortened, visible
 from cicd_actions.toolkit.runtime import Runtime
 
@@ -168,10 +169,10 @@ class Proofs:
     def _creator(self, deployment: Mapping[str, Any]) -> None:
         expected = self.trust.app
         creator, app = deployment.get("creator"), deployment.get("performed_via_github_app")
-        login = creator.get("login") if isinstance(creator, dict) else None
-        slug = app.get("slug") if isinstance(app, dict) else None
+        login = members(creator).get("login")
+        slug = members(app).get("slug")
         # A person's token that an App issued names the App too, so the creator decides where there is one.
-        if (login if login is not None else f"{slug}[bot]") != f"{expected}[bot]" or slug not in {None, expected}:
+        if (login if login is not None else f"{slug}[bot]") != f"{expected}[bot]" or (slug is not None and slug != expected):
             wrote = _short(login or slug or "an account that no longer exists")
             raise Unproven(f"{wrote} created it, and not the App `{expected}` (input `records-app`)")
 

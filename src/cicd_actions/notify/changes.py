@@ -148,7 +148,7 @@ class Runs:
     def _counts(self, each: dict[str, Any]) -> bool:
         same = each.get("head_branch") == self.branch and str(each.get("id")) != self.run
         same = same and (not self.path or str(each.get("path", "")).partition("@")[0] == self.path)
-        return same and each.get("conclusion") in {"success", "failure", "timed_out", "startup_failure"}
+        return same and str(each.get("conclusion")) in {"success", "failure", "timed_out", "startup_failure"}
 
     def jobs(self, run: str) -> list[dict[str, Any]]:
         """Returns the jobs of the last attempt of a run. Raises what `GitHub` raises."""

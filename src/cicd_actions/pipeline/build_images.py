@@ -16,6 +16,7 @@ from cicd_actions.toolkit.definition import Action, Output
 from cicd_actions.toolkit.errors import Failed, UnusableInput
 from cicd_actions.toolkit.grammar import argv, string
 from cicd_actions.toolkit.inputs import declare
+from cicd_actions.toolkit.json_values import members
 from cicd_actions.toolkit.process import filled
 from cicd_actions.toolkit.report import Code, Inline, OutputValue, Report, Table
 from cicd_actions.toolkit.runtime import Runtime
@@ -142,7 +143,7 @@ def _last_object(printed: str) -> dict[str, Any]:
         found = json.loads(lines[-1]) if lines else {}
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return members(found)
 
 
 def _digest(found: object, name: str, who: str) -> str:

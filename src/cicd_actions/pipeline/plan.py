@@ -20,6 +20,7 @@ from cicd_actions.toolkit.definition import Action, Output
 from cicd_actions.toolkit.errors import Failed, UnusableInput
 from cicd_actions.toolkit.grammar import lines, string
 from cicd_actions.toolkit.inputs import declare
+from cicd_actions.toolkit.json_values import members
 from cicd_actions.toolkit.report import Block, Bullets, Code, Heading, Inline, OutputValue, Paragraph, Report, Table
 from cicd_actions.toolkit.runtime import Runtime
 from cicd_actions.toolkit.verdict import Verdict
@@ -214,8 +215,7 @@ def _payload(runtime: Runtime) -> Mapping[str, Any]:
     path = runtime.variables.get("GITHUB_EVENT_PATH")
     if not path:
         return {}
-    found = json.loads(Path(path).read_text("utf-8"))
-    return found if isinstance(found, dict) else {}
+    return members(json.loads(Path(path).read_text("utf-8")))
 
 
 def _rollback(pipeline: Pipeline, name: str, event: Event) -> Report:

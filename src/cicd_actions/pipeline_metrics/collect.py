@@ -177,7 +177,7 @@ class Collection:
         return self._read_runs(found) if found is not None else []
 
     def _read_runs(self, found: Any) -> list[Run]:
-        listed = found.get("workflow_runs") if isinstance(found, dict) else None
+        listed = members(found).get("workflow_runs")
         if not isinstance(listed, list):
             raise Inconclusive("Could not list the runs: GitHub's answer holds no list of runs.")
         runs = []
@@ -358,7 +358,7 @@ class Collection:
             if number > 1:
                 query["page"] = number
             page = self._ask.get(path, what, RUNS, query)
-            listed = page.get("jobs") if isinstance(page, dict) else None
+            listed = members(page).get("jobs")
             if not isinstance(listed, list):
                 raise Inconclusive(f"Could not {what}: GitHub's answer holds no list of jobs.")
             found += [read_job(run, each) for each in objects(listed) if isinstance(each.get("id"), int)]

@@ -10,6 +10,7 @@ from cicd_actions.github.errors import Permission, Rejected
 from cicd_actions.github.proof import default_branch
 from cicd_actions.rollback_to_previous_sha.plan import Facts, Plan
 from cicd_actions.toolkit.errors import ActionError, Failed, Inconclusive
+from cicd_actions.toolkit.json_values import members
 from cicd_actions.toolkit.markdown import escaped
 from cicd_actions.toolkit.printable import visible
 from cicd_actions.toolkit.report import Report
@@ -91,7 +92,7 @@ def _existing(github: GitHub, branch: str, what: str) -> Reverted | None:
 def _push(github: GitHub, plan: Plan, branch: str, what: str) -> None:
     """Creates the branch with its commit, unless an earlier run did."""
     commit = github.get(f"{github.repo}/git/commits/{segment(plan.to.sha)}", what, needs=CONTENTS)
-    tree = commit.get("tree") if isinstance(commit, dict) else None
+    tree = members(commit).get("tree")
     made = github.send(
         "POST",
         f"{github.repo}/git/commits",
@@ -145,7 +146,7 @@ def _inert(text: str) -> str:
 
 
 def _field(found: Any, key: str, what: str) -> str:
-    value = found.get(key) if isinstance(found, dict) else None
+    value = members(found).get(key)
     if not isinstance(value, str) or not value:
         raise Inconclusive(f"Could not {what}: GitHub's answer has no `{key}`.")
     return value

@@ -1,4 +1,4 @@
-"""Reads the JSON of another service or program, where any value may be of any type."""
+"""Reads what another service, program or person wrote as JSON or YAML, where any value may be of any type."""
 
 from __future__ import annotations
 

@@ -391,13 +391,14 @@ def test_proof_by_run_record_counts_only_if_created_while_the_run_was_at_work(
         # GitHub keeps the App of a Deployment whose creator is gone.
         (None, "github-actions", ""),
         ("github-actions[bot]", "other", "github-actions[bot]"),
+        ("github-actions[bot]", ["github-actions"], "github-actions[bot]"),
         ("someone", "github-actions", "someone"),
         (None, "other", "other"),
         (None, None, "an account that no longer exists"),
     ],
 )
 def test_proof_by_run_creator_and_app_have_to_be_the_expected_one(
-    proven: Callable[..., str], creator: str | None, app: str | None, wrote: str
+    proven: Callable[..., str], creator: str | None, app: object, wrote: str
 ) -> None:
     deployment = {
         "creator": None if creator is None else {"login": creator},

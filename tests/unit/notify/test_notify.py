@@ -57,6 +57,7 @@ def test_notify_tells_of_changes_only(
     ("path", "answer"),
     [
         ("/actions/runs$", '{"workflow_runs": true}'),
+        ("/actions/runs$", '{"workflow_runs": [{"head_branch": "main", "conclusion": ["success"]}]}'),
         ("/jobs$", '{"jobs": 7}'),
         ("/jobs$", '{"jobs": [{"name": "deploy", "steps": true, "conclusion": "failure"}]}'),
         ("/compare/", '{"commits": 7, "files": true, "total_commits": "two"}'),

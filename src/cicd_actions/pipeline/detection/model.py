@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cicd_actions.toolkit import yaml12
+from cicd_actions.toolkit.json_values import members
 
 _SKIPPED = re.compile(r"(^|/)(node_modules|\.venv|vendor|examples?|docs?|tests?|fixtures|templates?|\.devcontainer)/")
 
@@ -110,8 +111,7 @@ class Repository:
             plain = yaml12.plain(yaml12.read(self.read(path), strict=False).root)
         except yaml12.NotYaml:
             return {}
-        found = merged(plain)
-        return found if isinstance(found, dict) else {}
+        return members(merged(plain))
 
 
 def merged(value: Any) -> Any:

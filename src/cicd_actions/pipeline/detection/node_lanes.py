@@ -11,6 +11,7 @@ from typing import Any
 from cicd_actions.pipeline.detection.model import Entry, Found, Guess, Repository, folders, inside, joined, named, shown
 from cicd_actions.pipeline.detection.standing import Standing
 from cicd_actions.pipeline.toolchains import LOCKS, nearest_lock
+from cicd_actions.toolkit.json_values import members
 
 _WEB = re.compile(r"(^|/)(web|frontend|ui|client|site|app)$")
 _SCRIPTS = {
@@ -86,7 +87,7 @@ def _package(repository: Repository, found: Found, folder: str) -> dict[str, Any
     except ValueError:
         found.flags.append(f"{path} is not JSON.")
         return {}
-    return package if isinstance(package, dict) else {}
+    return members(package)
 
 
 def _is_workspace(repository: Repository, folder: str, package: dict[str, Any]) -> bool:
@@ -156,8 +157,7 @@ def _dependencies(package: dict[str, Any]) -> dict[str, Any]:
 
 def _table(package: dict[str, Any], key: str) -> dict[str, Any]:
     """Returns an object of a package; empty for anything else, such as `engines` as a list, which npm once took."""
-    found = package.get(key)
-    return found if isinstance(found, dict) else {}
+    return members(package.get(key))
 
 
 def _checks(found: Found, package: dict[str, Any], manager: str, path: str) -> dict[str, Guess]:

@@ -12,6 +12,7 @@ from cicd_actions.pipeline_audit import commands as known_commands
 from cicd_actions.pipeline_audit import known_actions, shell
 from cicd_actions.pipeline_audit.effects import Kind
 from cicd_actions.toolkit.grammar import argv, fits
+from cicd_actions.toolkit.json_values import members
 
 _WORKFLOW = re.compile(r"\.github/workflows/[^/]+\.ya?ml")
 _ON_A_CHANGE = frozenset({"push", "pull_request", "merge_group", "workflow_call"})
@@ -123,7 +124,7 @@ def read(repository: Repository) -> Standing:
 def _workflow(standing: Standing, path: str, document: dict[str, Any]) -> None:
     triggers = document.get("on")
     names = {triggers} if isinstance(triggers, str) else set(triggers) if isinstance(triggers, (list, dict)) else set()
-    for job in _mapping(document.get("jobs")).values():
+    for job in members(document.get("jobs")).values():
         if not isinstance(job, dict):
             continue
         environment = job.get("environment")
@@ -135,12 +136,12 @@ def _workflow(standing: Standing, path: str, document: dict[str, Any]) -> None:
         for step in job.get("steps") or []:
             if not isinstance(step, dict):
                 continue
-            uses, given = str(step.get("uses") or ""), {name: str(text) for name, text in _mapping(step.get("with")).items()}
+            uses, given = str(step.get("uses") or ""), {name: str(text) for name, text in members(step.get("with")).items()}
             remote = given.get("script", "") if "ssh" in uses else ""
             standing.platforms += [(where, path) for where in _platforms(uses, given, str(step.get("run") or ""), remote)]
             standing.deploys += [(f"ssh: {line}", path, runner) for line in _lines(remote)]
             if uses.startswith("docker/build-push-action@"):
-                standing.builds += _build(_mapping(step.get("with")), path)
+                standing.builds += _build(members(step.get("with")), path)
             standing.node = standing.node or _newest(step, job, "node-version", r"v?(\d+)")
             standing.python = standing.python or _newest(step, job, "python-version", r"(3\.\d+)")
             folder = _folder(step, job, document)
@@ -153,7 +154,7 @@ def _workflow(standing: Standing, path: str, document: dict[str, Any]) -> None:
                     if _TESTS.search(command.text):
                         for each in _variables((document, job, step), command.folder, path):
                             (standing.expressions if "${{" in each.value else standing.variables).append(each)
-        for label, service in _mapping(job.get("services")).items():
+        for label, service in members(job.get("services")).items():
             standing.containers += _container(label, service, frozenset(places), path)
 
 
@@ -169,17 +170,17 @@ def _platforms(uses: str, given: dict[str, str], script: str, remote: str) -> It
 
 def _newest(step: dict[str, Any], job: dict[str, Any], key: str, form: str) -> str:
     """Returns the version that a step sets up; of a matrix the newest. Empty for none."""
-    given = str(_mapping(step.get("with")).get(key) or "")
+    given = str(members(step.get("with")).get(key) or "")
     listed: Any = given.splitlines()
     if match := re.fullmatch(r"\$\{\{ *matrix\.([\w-]+) *\}\}", given):
-        listed = _mapping(_mapping(job.get("strategy")).get("matrix")).get(match[1])
+        listed = members(members(job.get("strategy")).get("matrix")).get(match[1])
     found = [match[1] for each in (listed if isinstance(listed, list) else ()) if (match := re.match(form, str(each)))]
     return max(found, key=lambda version: [int(part) for part in version.split(".")], default="")
 
 
 def _variables(above: tuple[dict[str, Any], ...], folder: str, path: str) -> Iterator[Variable]:
     """Yields what a step's command finds set."""
-    found = {str(name): value for each in above for name, value in _mapping(each.get("env")).items()}
+    found = {str(name): value for each in above for name, value in members(each.get("env")).items()}
     for name, value in found.items():
         if isinstance(value, (str, int, float)):
             yield Variable(name, str(value).lower() if isinstance(value, bool) else str(value), folder, path)
@@ -188,7 +189,7 @@ def _variables(above: tuple[dict[str, Any], ...], folder: str, path: str) -> Ite
 def _folder(step: dict[str, Any], job: dict[str, Any], document: dict[str, Any]) -> str:
     found = step.get("working-directory")
     for above in (job, document):
-        found = found or _mapping(_mapping(above.get("defaults")).get("run")).get("working-directory")
+        found = found or members(members(above.get("defaults")).get("run")).get("working-directory")
     return joined(str(found or "."), "")
 
 
@@ -206,13 +207,13 @@ def _command(line: str, folder: str, path: str) -> Command:
 
 
 def _container(label: str, service: Any, folders: frozenset[str], path: str) -> Iterator[Container]:
-    facts = _mapping(service)
+    facts = members(service)
     image = facts.get("image") if facts else service
     if not isinstance(image, str) or "${{" in image:
         return
     listed = facts.get("ports") or []
     port = re.search(r"(?<![0-9])([0-9]+)(?:/tcp)?$", str(listed[0])) if isinstance(listed, list) and listed else None
-    env = {str(key): str(value) for key, value in _mapping(facts.get("env")).items() if "${{" not in str(value)}
+    env = {str(key): str(value) for key, value in members(facts.get("env")).items() if "${{" not in str(value)}
     yield Container(label, image, int(port[1]) if port else 0, env, folders, path)
 
 
@@ -233,7 +234,3 @@ def _build(given: dict[str, Any], path: str) -> Iterator[Build]:
         tuple(re.findall(r"(?m)^[ \t]*([A-Za-z_]\w*)=", texts.get("build-args", ""))),
         path,
     )
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -94,6 +94,6 @@ def _pull_request(variables: Mapping[str, str]) -> int | None:
         event = json.loads(Path(path).read_bytes()) if path else {}
     except (OSError, ValueError, RecursionError):
         return None
-    pull = event.get("pull_request") if isinstance(event, dict) else None
-    number = pull.get("number") if isinstance(pull, dict) else None
+    pull = members(event).get("pull_request")
+    number = members(pull).get("number")
     return number if isinstance(number, int) else None
