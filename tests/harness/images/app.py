@@ -28,6 +28,8 @@ requests = itertools.count()
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Head and body go out together: the process may end between the two, and the answer would be cut.
+    wbufsize = -1
 
     def do_GET(self) -> None:
         bad = self.path in {"/health", "/checked"} and os.environ.get("HEALTH") == "bad"
